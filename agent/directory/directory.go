@@ -1,0 +1,100 @@
+// Package directory is the contract between the agent's core and the kinds of
+// directory it can serve. It knows no server, no tunnel and no policy of the agent:
+// a kind says what is true of an account and carries out one change; the core decides.
+package directory
+
+import (
+	"context"
+	"errors"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Directory serves one directory. Its methods may be called from many goroutines.
+// Errors are *protocol.Error with a code and a sentence for administrators; an error
+// that wraps ErrUnsure says that the answer to a change was lost.
+type Directory interface {
+	Reader
+	Writer
+	// Close gives back connections. Nothing is called after it.
+	Close() error
+}
+
+// A Reader reads. Nothing it does is seen by the accounts' owners.
+type Reader interface {
+	// Describe says which directory this is and what it can do. It signs in and so
+	// finds a wrong credential.
+	Describe(ctx context.Context) (protocol.Description, error)
+	// List yields every account page by page, or those changed since a former pass
+	// when since is its state and the kind can tell. It ends with the state to give
+	// next time. An error of yield ends the pass and is returned.
+	List(ctx context.Context, since string, page int, yield func(Page) error) (state string, err error)
+	// Get finds accounts with their groups: none, one, or several when an identifier
+	// is ambiguous.
+	Get(ctx context.Context, ref protocol.Ref) ([]protocol.Account, error)
+	// Groups lists groups by prefix of their name.
+	Groups(ctx context.Context, q protocol.GroupsRequest) ([]protocol.Group, error)
+	// Contacts reads addresses live. Values that are identifiers of the account stand
+	// in Primary, never in Mail.
+	Contacts(ctx context.Context, id string) (protocol.Contacts, error)
+}
+
+// A Writer changes one account at a time.
+type Writer interface {
+	// Facts reads, now, what the guard decides on. CodeAccountNotFound if id names none.
+	Facts(ctx context.Context, id string) (Facts, error)
+	// DryRun makes every check of Perform that reading can make and changes nothing.
+	DryRun(ctx context.Context, id string, tasks []protocol.Task) error
+	// Stamp reads the account's change stamp for these tasks: an opaque text that
+	// Settle compares. It may wait up to a second where stamps count whole seconds.
+	Stamp(ctx context.Context, id string, tasks []protocol.Task) (string, error)
+	// Perform carries out the tasks in one atomic change and verifies it. password is
+	// the one to set, empty if no task sets one.
+	Perform(ctx context.Context, c Change) (Result, error)
+	// Settle says, over a fresh connection, what became of a change whose answer was
+	// lost: Done, Unchanged or Unknown.
+	Settle(ctx context.Context, c Change, stamp string) (protocol.State, error)
+}
+
+// A Page is part of a pass. Full says that the pass lists everything.
+type Page struct {
+	Full     bool
+	Accounts []protocol.Account
+	Deleted  []string // immutable ids
+	Total    int      // expected in the whole pass; 0 if unknown
+}
+
+// Facts are what is true of an account at this moment.
+type Facts struct {
+	ID         string   // canonical immutable id
+	DN         string   // where it stands, for the guard's base DNs and the local log
+	Disabled   bool     // an administrator switched it off (administrative locks included)
+	Locked     bool     // locked by failed sign-ins
+	Privileged string   // why it is a built-in administrator ("member of Domain Admins"); "" if it is none
+	Self       bool     // it is the account that the agent itself signs in with
+	Groups     []string // names and ids of all groups, nested ones included
+	Policy     PasswordPolicy
+}
+
+// A PasswordPolicy is the one that applies to the account.
+type PasswordPolicy struct {
+	MinLength  int  // 0 if unknown
+	Complexity bool // three of four character classes
+}
+
+// A Change is what Perform carries out.
+type Change struct {
+	ID       string
+	Tasks    []protocol.Task
+	Password protocol.Secret
+}
+
+// A Result is what Perform found out.
+type Result struct {
+	Secret     protocol.Secret // made by the directory itself (a link, a pass); empty otherwise
+	MustChange bool            // the flag really took effect
+}
+
+// ErrUnsure is wrapped by an error of Perform after which nobody knows whether the
+// directory was changed: the request was sent and no answer came.
+var ErrUnsure = errors.New("directory: the answer to a change was lost")

@@ -1,0 +1,119 @@
+package flow
+
+import (
+	"errors"
+	"time"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Step is what the employee is asked next. It is derived from the persisted state
+// by one dispatcher; steps never call one another.
+type Step string
+
+// The steps of a recovery, in their usual order.
+const (
+	StepChoose     Step = "choose"     // which directory, which operation
+	StepProve      Step = "prove"      // type the code
+	StepReady      Step = "ready"      // proven: press the button
+	StepRefused    Step = "refused"    // proven, but it cannot be done; View.Problem says why
+	StepPerforming Step = "performing" // the agent is at work
+	StepDone       Step = "done"       // View.Sealed holds the secret until it is acknowledged
+	StepFailed     Step = "failed"     // nothing was changed and trying again does not help
+	StepUnknown    Step = "unknown"    // a person must look; never try again
+	StepEnded      Step = "ended"      // cancelled, expired or acknowledged
+)
+
+// A Start is what the first page gives.
+type Start struct {
+	Env       string
+	Address   string // as typed
+	Language  string // BCP 47, of the page
+	Intent    Intent
+	Client    Client
+	Admission string // jti of a presigned link that admitted the session; "" if none
+}
+
+// An Intent narrows what is offered: hints of the URL, or restrictions of a presigned link.
+type Intent struct {
+	Flow        string // recover, enroll; changes words only
+	Directories []string
+	Actions     []protocol.Action
+	Email       string // of a presigned link: only this address may start; "" any
+}
+
+// A Client is the browser, as the edge saw it.
+type Client struct {
+	Address   string // IP
+	UserAgent string
+	Origin    string // the recovery domain, from the stored record
+}
+
+// A View is everything that a page may show. Members below Proven are set only after
+// the first proof.
+type View struct {
+	ID        string // of the recovery, for the URL
+	Step      Step
+	Flow      string
+	Language  string
+	ExpiresAt time.Time
+
+	Directories []DirectoryChoice // StepChoose: of the whole environment
+	Actions     []protocol.Action // StepChoose: of the whole environment
+	Action      protocol.Action   // once chosen
+
+	Code CodeView // StepProve
+
+	Proven     bool
+	Account    string // the account's name
+	Masked     string // where the code went, masked
+	Problem    Problem
+	Secret     bool             // the operation has a secret result, so a recipient key is needed
+	Context    protocol.Context // StepDone with Sealed: what opens it
+	Sealed     []byte           // StepDone, until acknowledged, for the session that asked only
+	MustChange bool             // StepDone
+	RetryAt    time.Time        // StepReady after an unchanged outcome
+}
+
+// A DirectoryChoice is offered where an environment has several directories.
+type DirectoryChoice struct{ ID, Name string }
+
+// A CodeView is the state of code entry, the same for known and unknown addresses.
+type CodeView struct {
+	TriesLeft  int
+	SendsLeft  int
+	ResendAt   time.Time // when another may be asked for
+	LockedTill time.Time // too many wrong codes
+}
+
+// A Problem is a reason that an employee may read, as a key of the catalogue.
+type Problem string
+
+// Problems that pages explain. They are shown only after the first proof, except
+// ProblemUnavailable, which concerns everybody.
+const (
+	ProblemNone        Problem = ""
+	ProblemUnavailable Problem = "unavailable"   // no agent, no directory: try later
+	ProblemNotAllowed  Problem = "not_allowed"   // policy or the agent's guard
+	ProblemNotLocked   Problem = "not_locked"    // unlock of an account that is not locked
+	ProblemNothing     Problem = "nothing_to_do" // no authenticator to clear
+	ProblemPolicy      Problem = "password_policy"
+	ProblemVetoed      Problem = "vetoed"  // the organisation's own check said no
+	ProblemLimit       Problem = "limit"   // operation limit of the directory
+	ProblemBlocked     Problem = "blocked" // the owner said "this was not me"
+	ProblemInternal    Problem = "internal"
+)
+
+// Errors that pages tell apart. Their text is for logs.
+var (
+	ErrNotFound    = errors.New("flow: no such recovery for this session")
+	ErrAddress     = errors.New("flow: not an address")
+	ErrWrongCode   = errors.New("flow: wrong code")
+	ErrTooMany     = errors.New("flow: too many tries")
+	ErrTooSoon     = errors.New("flow: another code may not be sent yet")
+	ErrStep        = errors.New("flow: not at this step") // pressed twice, or on an old page
+	ErrRecipient   = errors.New("flow: the browser's key is missing or malformed")
+	ErrNotAdmitted = errors.New("flow: the presigned link does not admit this")
+	ErrRateLimited = errors.New("flow: too many requests from this address")
+	ErrUnavailable = errors.New("flow: the store or the coordinator is away")
+)

@@ -1,0 +1,2 @@
+// Package protocol is every word that hub and agent say to each other.
+package protocol

@@ -1,0 +1,301 @@
+package protocol
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"time"
+)
+
+// A Method names a call from hub to agent. Its number is on the wire.
+type Method uint8
+
+// The calls. Every one but Perform and SendCode only reads.
+const (
+	MethodDescribe   Method = 1  // Empty → Description
+	MethodList       Method = 2  // ListRequest → ListPage
+	MethodGet        Method = 3  // Ref → AccountList
+	MethodListGroups Method = 4  // GroupsRequest → GroupList
+	MethodBegin      Method = 5  // BeginRequest → Begun
+	MethodContacts   Method = 6  // RecoveryRef → Contacts; only for a recovery that this agent began
+	MethodSendCode   Method = 7  // SendCodeRequest → SentCode
+	MethodCheckCode  Method = 8  // CheckCodeRequest → CheckedCode
+	MethodPerform    Method = 9  // PerformRequest → Outcome
+	MethodDrop       Method = 10 // RecoveryRef → Empty: the recovery was cancelled
+	MethodOutcome    Method = 11 // OutcomeRequest → Outcome: what became of a context; never changes the directory
+)
+
+// A Priority orders frames that wait for the same tunnel.
+type Priority uint8
+
+// Recoveries overtake lookups, lookups overtake sync.
+const (
+	PrioritySync     Priority = 0
+	PriorityLookup   Priority = 1
+	PriorityRecovery Priority = 2
+)
+
+// Empty is the body of a call or reply that says nothing.
+type Empty struct{}
+
+// Hello is the agent's first frame.
+type Hello struct {
+	Agent        string    `json:"agent,omitempty"`    // id from enrolment; empty while enrolling
+	Ticket       string    `json:"ticket,omitempty"`   // the ticket's secret, only while enrolling
+	SignKey      []byte    `json:"sign_key,omitempty"` // Ed25519 public key, only while enrolling
+	Name         string    `json:"name,omitempty"`     // host name, for people
+	Instance     string    `json:"instance"`           // random, new with each process
+	Version      string    `json:"version"`
+	Capabilities []string  `json:"capabilities,omitempty"`
+	GuardHash    string    `json:"guard_hash,omitempty"`
+	Time         time.Time `json:"time"`
+}
+
+// Welcome is the hub's answer to Hello.
+type Welcome struct {
+	Agent        string    `json:"agent"` // id
+	Directory    string    `json:"directory"`
+	Node         string    `json:"node"`
+	Nodes        int       `json:"nodes"` // live nodes; an agent with fewer tunnels dials on
+	State        string    `json:"state"` // AgentActive …
+	Time         time.Time `json:"time"`
+	BirthDateKey []byte    `json:"birth_date_key,omitempty"` // key of the birth-date hash of this directory
+}
+
+// States of an agent. Only an active one is given calls.
+const (
+	AgentActive      = "active"
+	AgentPending     = "pending"     // enrolled, its fingerprint not yet confirmed
+	AgentQuarantined = "quarantined" // another live process uses the same key
+	AgentRevoked     = "revoked"
+)
+
+// Traits say what a directory can do. Member names are those of the public agent protocol.
+type Traits struct {
+	Name                      string `json:"name"`
+	CanGetTemporaryPassword   bool   `json:"can_get_temporary_password,omitempty"`
+	CanGetPasswordLink        bool   `json:"can_get_password_link,omitempty"`
+	CanRemoveAllMFA           bool   `json:"can_remove_all_mfa,omitempty"`
+	CanGetMFABypassCode       bool   `json:"can_get_mfa_bypass_code,omitempty"`
+	CanGetMFALink             bool   `json:"can_get_mfa_link,omitempty"`
+	CanUnlock                 bool   `json:"can_unlock,omitempty"`
+	CanGetTemporaryAccessPass bool   `json:"can_get_temporary_access_pass,omitempty"`
+	CanUpdateAccountsList     bool   `json:"can_update_accounts_list,omitempty"`
+	CanAuthenticate           bool   `json:"can_authenticate,omitempty"`
+	CanMustChange             bool   `json:"can_must_change,omitempty"` // ours: must_change takes effect
+	CanSendCode               bool   `json:"can_send_code,omitempty"`   // ours: the agent has its own mail route
+}
+
+// Can reports whether the traits advertise the operation.
+func (t Traits) Can(o Operation) bool {
+	switch o {
+	case GetTemporaryPassword:
+		return t.CanGetTemporaryPassword
+	case GetPasswordLink:
+		return t.CanGetPasswordLink
+	case RemoveAllMFA:
+		return t.CanRemoveAllMFA
+	case GetMFABypassCode:
+		return t.CanGetMFABypassCode
+	case GetMFALink:
+		return t.CanGetMFALink
+	case Unlock:
+		return t.CanUnlock
+	case GetTemporaryAccessPass:
+		return t.CanGetTemporaryAccessPass
+	}
+	return false
+}
+
+// Description is what a directory says of itself.
+type Description struct {
+	Fingerprint string `json:"fingerprint"` // changes when the agent points at another directory
+	Kind        string `json:"kind"`
+	Traits      Traits `json:"traits"`
+}
+
+// An Account as a directory lists it. It carries no mail address or phone number
+// that is not an identifier, and a birth date only as the keyed hash.
+type Account struct {
+	ID          string    `json:"immutable_id"` // canonical: GUIDs lower-case and dashed
+	Identifiers []string  `json:"ids"`
+	Name        string    `json:"name"`
+	Groups      []Group   `json:"groups,omitempty"`
+	BirthDate   string    `json:"birth_date,omitempty"` // keyed hash
+	Disabled    bool      `json:"disabled,omitempty"`
+	UpdatedAt   time.Time `json:"updated_at,omitzero"`
+}
+
+// A Group as a directory lists it.
+type Group struct {
+	ID   string `json:"immutable_id"`
+	Name string `json:"name"`
+	Kind string `json:"kind,omitempty"`
+}
+
+// Ref names accounts by immutable id or by identifier; exactly one is set.
+type Ref struct {
+	ID         string `json:"immutable_id,omitempty"`
+	Identifier string `json:"id,omitempty"`
+}
+
+// AccountList is the answer to Ref: zero, one, or several when an identifier is ambiguous.
+type AccountList struct {
+	Accounts []Account `json:"accounts"`
+}
+
+// GroupsRequest asks for groups whose name begins with Prefix, at most Max in all.
+type GroupsRequest struct {
+	Prefix string `json:"name_prefix,omitempty"`
+	Max    int    `json:"max_count,omitempty"`
+}
+
+// GroupList is the answer to GroupsRequest.
+type GroupList struct {
+	Groups []Group `json:"groups"`
+}
+
+// ListRequest opens a pass over the accounts (Pass empty) or asks for its next page.
+// Since is the State of the last finished pass; empty asks for everything.
+type ListRequest struct {
+	Pass  string `json:"pass,omitempty"`
+	Since string `json:"since,omitempty"`
+	Page  int    `json:"page,omitempty"` // accounts per page that the hub would like
+}
+
+// ListPage is one page of a pass. Full says that the pass lists everything, whatever
+// Since asked, so that what it did not list is gone once Done is true.
+type ListPage struct {
+	Pass        string    `json:"pass"`
+	Fingerprint string    `json:"fingerprint"`
+	Full        bool      `json:"full"`
+	Accounts    []Account `json:"accounts"`
+	Deleted     []string  `json:"deleted_ids,omitempty"`
+	Total       int       `json:"total,omitempty"` // expected, when the directory knows
+	Done        bool      `json:"done"`
+	State       string    `json:"state,omitempty"` // with Done: what to send as Since next time
+}
+
+// BeginRequest starts a recovery at the agent: it checks its guard and dry-runs.
+type BeginRequest struct {
+	Recovery  []byte `json:"recovery"`       // the hub's random part, 16 bytes
+	Account   string `json:"account"`        // immutable id
+	Operation string `json:"operation"`      // CanonicalTasks
+	Long      bool   `json:"long,omitempty"` // approval, review or delay is asked: up to 24 hours
+	Origin    string `json:"origin"`         // the recovery domain, for codes and local log
+}
+
+// Begun is the agent's answer: what the evidence context is made of, and the first
+// finding of guard and dry run, which employees see only after the first proof.
+type Begun struct {
+	Agent    string `json:"agent"`     // this agent's id: only it can perform
+	Recovery []byte `json:"recovery"`  // the agent's random part, 16 bytes
+	Account  string `json:"account"`   // canonical immutable id
+	NotAfter int64  `json:"not_after"` // Unix seconds
+	Finding  *Error `json:"finding,omitempty"`
+}
+
+// RecoveryRef names a recovery that the agent began, by its joined id.
+type RecoveryRef struct {
+	Recovery string `json:"recovery"`
+}
+
+// Contacts are addresses read live from the directory for one recovery.
+type Contacts struct {
+	Mail     []string `json:"mail,omitempty"`    // other than the identifiers that are being recovered
+	Primary  []string `json:"primary,omitempty"` // mail addresses of the account itself, for notices
+	Phone    []string `json:"phone,omitempty"`
+	Manager  string   `json:"manager,omitempty"`
+	Language string   `json:"language,omitempty"`
+}
+
+// SendCodeRequest asks the agent to make a code and send it by its own mail route.
+type SendCodeRequest struct {
+	Recovery string `json:"recovery"`
+	Language string `json:"language,omitempty"`
+}
+
+// SentCode says where it went, masked.
+type SentCode struct {
+	Masked []string `json:"masked"`
+}
+
+// CheckCodeRequest carries what the employee typed.
+type CheckCodeRequest struct {
+	Recovery string `json:"recovery"`
+	Code     string `json:"code"`
+}
+
+// CheckedCode says whether it was right, and how many tries are left.
+type CheckedCode struct {
+	OK    bool `json:"ok"`
+	Tries int  `json:"tries"`
+}
+
+// MaxOperationLife bounds the life of one PerformRequest.
+const MaxOperationLife = 60 * time.Second
+
+// PerformRequest asks for the operation that was begun. The agent recomputes the
+// context from its own journal and the recipient given here.
+type PerformRequest struct {
+	ID       string     `json:"id"`   // random, for logs
+	TTL      int        `json:"ttl"`  // seconds, at most 60, from when it was sent
+	Sent     int64      `json:"sent"` // Unix seconds by the hub's clock; ±60 s are tolerated
+	Members  Members    `json:"members"`
+	Context  Context    `json:"context"` // as the hub computed it; a difference is refused
+	Evidence []Evidence `json:"evidence,omitempty"`
+}
+
+// Evidence is one proof in the bundle. Raw never reaches a journal or log.
+type Evidence struct {
+	Type string `json:"type"` // mail_code, agent_code, …
+	Raw  []byte `json:"raw,omitempty"`
+}
+
+// OutcomeRequest asks what became of a context.
+type OutcomeRequest struct {
+	Context Context `json:"context"`
+}
+
+// A State is how an operation ended.
+type State string
+
+// The four outcomes. Unchanged may be tried again at the same agent; Unknown needs a
+// person and is never retried.
+const (
+	Done      State = "done"
+	Failed    State = "failed"
+	Unchanged State = "unchanged"
+	Unknown   State = "unknown"
+)
+
+// An Outcome is the agent's signed answer to PerformRequest.
+type Outcome struct {
+	Context    Context `json:"context"`
+	State      State   `json:"state"`
+	Error      *Error  `json:"error,omitempty"`       // why, unless Done
+	Sealed     []byte  `json:"sealed,omitempty"`      // the secret for the recipient, when the operation has one
+	MustChange bool    `json:"must_change,omitempty"` // the directory will ask for a new password at the next sign-in
+	Replayed   bool    `json:"replayed,omitempty"`    // answered from the journal; nothing was done now
+	Signature  []byte  `json:"signature"`             // Ed25519 over SignedBytes
+}
+
+// outcomeLabel begins the signed bytes of every outcome.
+const outcomeLabel = "postern/outcome/v1"
+
+// SignedBytes returns what the agent signs: the label, the context, the state and
+// the hash of the sealed secret.
+func (o *Outcome) SignedBytes() []byte {
+	sealed := sha256.Sum256(o.Sealed)
+	b := append([]byte(outcomeLabel), o.Context[:]...)
+	b = append(b, byte(len(o.State)))
+	b = append(b, o.State...)
+	return append(b, sealed[:]...)
+}
+
+// Sign sets the signature.
+func (o *Outcome) Sign(key ed25519.PrivateKey) { o.Signature = ed25519.Sign(key, o.SignedBytes()) }
+
+// Verify reports whether the signature is key's.
+func (o *Outcome) Verify(key ed25519.PublicKey) bool {
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, o.SignedBytes(), o.Signature)
+}
