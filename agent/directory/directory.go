@@ -44,6 +44,9 @@ type Writer interface {
 	// Facts reads, now, what the guard decides on. CodeAccountNotFound if id names none.
 	Facts(ctx context.Context, id string) (Facts, error)
 	// DryRun makes every check of Perform that reading can make and changes nothing.
+	// Unlock alone is refused (CodeUnsupportedAccountState) when the account is not
+	// locked; beside a task that sets a password it is never a reason to refuse: a
+	// reset asks for "get_temporary_password?must_change=true,unlock" of everybody.
 	DryRun(ctx context.Context, id string, tasks []protocol.Task) error
 	// Stamp reads the account's change stamp for these tasks: an opaque text that
 	// Settle compares. It may wait up to a second where stamps count whole seconds.
