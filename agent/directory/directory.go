@@ -54,9 +54,18 @@ type Writer interface {
 	// Perform carries out the tasks in one atomic change and verifies it. password is
 	// the one to set, empty if no task sets one.
 	Perform(ctx context.Context, c Change) (Result, error)
-	// Settle says, over a fresh connection, what became of a change whose answer was
-	// lost: Done, Unchanged or Unknown.
-	Settle(ctx context.Context, c Change, stamp string) (protocol.State, error)
+	// Settle says, over a fresh connection to the server that the stamp names, what
+	// became of a change whose answer was lost: Done, Unchanged or Unknown. After a
+	// restart c has no password any more; the stamp alone then decides. An error means
+	// that the server could not be asked: ask again later.
+	Settle(ctx context.Context, c Change) (protocol.State, error)
+}
+
+// A Keyed directory lists birth dates, which leave the agent only as the keyed hash
+// of protocol.BirthDateHash. Until it was given a key it lists none.
+type Keyed interface {
+	// UseBirthDateKey sets the key for the passes that begin from now on.
+	UseBirthDateKey(key []byte)
 }
 
 // A Page is part of a pass. Full says that the pass lists everything.
@@ -90,6 +99,7 @@ type Change struct {
 	ID       string
 	Tasks    []protocol.Task
 	Password protocol.Secret
+	Stamp    string // what Stamp said; it also names the server that Perform must write to
 }
 
 // A Result is what Perform found out.
