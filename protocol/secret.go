@@ -12,16 +12,24 @@ const mask = "[secret]"
 // A Secret is text that must not be seen: it masks itself under fmt (every verb),
 // slog and encoding/json. Reveal is the only way to the text, so that a search for
 // "Reveal(" lists every place where it is used.
-type Secret struct{ text string }
+//
+// The text stands behind a pointer, since fmt prints the fields of a value itself
+// when a verb does not fit (%p).
+type Secret struct{ text *string }
 
 // NewSecret wraps text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{&text} }
 
 // Reveal returns the text.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // Empty reports whether there is no text.
-func (s Secret) Empty() bool { return s.text == "" }
+func (s Secret) Empty() bool { return s.Reveal() == "" }
 
 // Format implements fmt.Formatter for every verb, so that %#v and %x are masked too.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(mask)) }
@@ -44,6 +52,6 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 
 // UnmarshalText takes the text from a configuration file.
 func (s *Secret) UnmarshalText(b []byte) error {
-	s.text = string(b)
+	*s = NewSecret(string(b))
 	return nil
 }

@@ -1,0 +1,142 @@
+package protocol
+
+import (
+	"runtime"
+	"sync"
+)
+
+// maxWaiting bounds the bytes that wait in one writer; who adds more waits.
+const maxWaiting = 4 << 20
+
+// keepSpare is the largest buffer that an idle writer keeps: none, so that idle
+// tunnels cost nothing.
+const keepSpare = 0
+
+// buffers are shared by all links, since only a few write at any moment.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// A writer gathers frames of many goroutines and sends them in few messages, without
+// a goroutine of its own: whoever finds nobody writing becomes the writer and sends
+// what the others have added meanwhile. Urgent frames overtake bulk ones.
+type writer struct {
+	flush func([]byte) error // sends one message of at most MaxMessage bytes; the slice is the writer's again when it returns
+
+	mu     sync.Mutex
+	room   sync.Cond // signals that less waits, or that err is set
+	urgent []byte    // whole frames
+	bulk   []byte
+	calls  int // calls in flight on this link: a lone caller is not made to wait
+	active bool
+	err    error // the first failure; nothing is sent after it
+}
+
+func newWriter(flush func([]byte) error) *writer {
+	w := &writer{flush: flush}
+	w.room.L = &w.mu
+	return w
+}
+
+// add queues one body, cut into frames, and sends if nobody is sending. It returns
+// the error of the writer, nil for everybody but the one who met it.
+func (w *writer) add(f frame, bulk bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.urgent)+len(w.bulk) > maxWaiting && w.err == nil {
+		w.room.Wait()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	w.queue(f, bulk)
+	if w.active {
+		return nil
+	}
+	w.active = true
+	err := w.drainLocked()
+	w.active = false
+	return err
+}
+
+func (w *writer) queue(f frame, bulk bool) {
+	q := &w.urgent
+	if bulk {
+		q = &w.bulk
+	}
+	for len(f.body) > maxChunk {
+		part := f
+		part.body, part.flags = f.body[:maxChunk], f.flags|flagMore
+		*q = appendFrame(*q, part)
+		f.body = f.body[maxChunk:]
+	}
+	*q = appendFrame(*q, f)
+}
+
+// drainLocked sends until nothing waits. The caller is the active writer and holds mu,
+// which is free while a message is sent.
+func (w *writer) drainLocked() error {
+	bp := buffers.Get().(*[]byte)
+	defer buffers.Put(bp)
+	for len(w.urgent)+len(w.bulk) > 0 && w.err == nil {
+		if w.calls > 1 && len(w.urgent)+len(w.bulk) < 8192 {
+			w.yieldLocked()
+		}
+		*bp = w.takeLocked((*bp)[:0])
+		w.mu.Unlock()
+		err := w.flush(*bp)
+		w.mu.Lock()
+		if err != nil && w.err == nil {
+			w.err = err
+		}
+		w.room.Broadcast()
+	}
+	if w.err != nil {
+		w.urgent, w.bulk = nil, nil
+	}
+	return w.err
+}
+
+// yieldLocked gives other goroutines one turn to add their frames.
+func (w *writer) yieldLocked() {
+	w.mu.Unlock()
+	runtime.Gosched()
+	w.mu.Lock()
+}
+
+// takeLocked moves whole frames into out, urgent ones first, at most one message.
+func (w *writer) takeLocked(out []byte) []byte {
+	out, w.urgent = takeFrames(out, w.urgent)
+	out, w.bulk = takeFrames(out, w.bulk)
+	return out
+}
+
+func takeFrames(out, queue []byte) (taken, rest []byte) {
+	n := 0
+	for n < len(queue) && len(out)+n+frameSize(queue[n:]) <= MaxMessage {
+		n += frameSize(queue[n:])
+	}
+	out = append(out, queue[:n]...)
+	if n == len(queue) {
+		if cap(queue) > keepSpare {
+			return out, nil
+		}
+		return out, queue[:0]
+	}
+	return out, queue[n:]
+}
+
+// stop makes every add fail with err.
+func (w *writer) stop(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.room.Broadcast()
+}
+
+// count tells the writer how many calls are in flight.
+func (w *writer) count(delta int) {
+	w.mu.Lock()
+	w.calls += delta
+	w.mu.Unlock()
+}
