@@ -1,0 +1,11 @@
+//go:build !linux
+
+package testenv
+
+import "os/exec"
+
+// prepare does nothing: only Linux can tie a child's life to the test's.
+func prepare(*exec.Cmd, string) error { return nil }
+
+// give does nothing: servers that refuse root are started on Linux only.
+func give(string, string) error { return nil }
