@@ -1,0 +1,83 @@
+// Package layout keeps, as a test, the house rules that a compiler cannot: which
+// package may import which, one owner for each third-party module, pure packages,
+// comments on everything exported. Its tables are the written form of the
+// architecture; sizes are printed, never failed.
+package layout
+
+// Module is the path of this module.
+const Module = "github.com/postern-id/postern"
+
+// mayImport lists, for each package tree, the trees of this module that it may use:
+// "x/..." is x and everything below it, plain "x" only x itself. The longest match
+// of the importer wins; a tree that is missing here may use none. Tests are free.
+var mayImport = map[string][]string{
+	"protocol":      {},
+	"protocol/seal": {"protocol"},
+
+	"agent":                         {"protocol/...", "agent/directory"},
+	"agent/directory":               {"protocol"},
+	"agent/directory/ldapconn":      {"protocol", "agent/directory"},
+	"agent/directory/ldap":          {"protocol", "agent/directory", "agent/directory/ldapconn"},
+	"agent/directory/ad":            {"protocol", "agent/directory", "agent/directory/ldapconn"},
+	"agent/directory/demo":          {"protocol", "agent/directory", "agent/directory/ldap", "agent/directory/ldapconn"},
+	"agent/directory/kinds":         {"protocol", "agent/directory/..."},
+	"agent/directory/directorytest": {"protocol", "agent/directory/...", "internal/testenv"},
+
+	"hub":           {"protocol/...", "hub/..."},
+	"hub/policy":    {"protocol"},
+	"hub/token":     {"protocol", "hub/policy", "hub/store"},
+	"hub/store":     {"protocol"},
+	"hub/coord":     {},
+	"hub/audit":     {"hub/store"},
+	"hub/tunnel":    {"protocol/...", "hub/coord", "hub/store"},
+	"hub/directory": {"protocol", "hub/store", "hub/audit", "hub/tunnel"},
+	"hub/domain":    {"hub/store"},
+	"hub/locale":    {},
+	"hub/notify":    {"hub/store", "hub/locale"},
+	"hub/webhook":   {"protocol", "hub/store"},
+	"hub/verify":    {"protocol", "hub/store", "hub/verify/..."},
+	"hub/flow":      {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
+	"hub/site":      {"protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
+	"hub/console":   {"protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
+	"hub/api":       {"protocol", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
+
+	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},
+	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "installer"},
+	"internal":    {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/..."},
+	"packaging":   {},
+}
+
+// owner gives each third-party module to the package trees that may import it, one
+// each, two where both ends of a tunnel need it. "x/..." takes a tree.
+var owner = map[string][]string{
+	"github.com/caddyserver/":         {"caddymodule", "cmd/postern/..."},
+	"go.uber.org/zap":                 {"caddymodule"},
+	"github.com/spf13/cobra":          {"cmd/postern/..."},
+	"github.com/flynn/noise":          {"protocol"},
+	"github.com/gorilla/websocket":    {"agent", "hub/tunnel"},
+	"github.com/go-ldap/ldap":         {"agent/directory/..."},
+	"github.com/go-asn1-ber/asn1-ber": {"agent/directory/..."},
+	"github.com/pelletier/go-toml":    {"agent/...", "cmd/postern-agent"},
+	"github.com/redis/go-redis":       {"hub/coord"},
+	"github.com/jackc/pgx":            {"hub/store"},
+	"modernc.org/sqlite":              {"hub/store"},
+	"github.com/pressly/goose":        {"hub/store"},
+	"github.com/golang-jwt/jwt":       {"hub/token"},
+	"github.com/miekg/dns":            {"hub/domain"},
+	"github.com/prometheus/":          {"caddymodule", "hub"},
+	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
+}
+
+// pure packages decide; they never talk to the outside.
+var pure = map[string][]string{
+	"protocol":      {"net", "net/http", "os", "database/sql"},
+	"protocol/seal": {"net", "net/http", "os", "log/slog", "database/sql"},
+	"hub/policy":    {"net", "net/http", "os", "log/slog", "database/sql", "context"},
+	"hub/flow":      {"net/http", "html/template", "os", "database/sql"},
+	"hub/verify":    {"net/http", "html/template", "os", "database/sql"},
+	"hub/locale":    {"net/http", "database/sql"},
+	"agent":         {"os/exec", "database/sql"},
+}
+
+// noInit lists the only packages that may have an init function.
+var mayInit = []string{"caddymodule"}
