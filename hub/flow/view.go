@@ -73,6 +73,37 @@ type View struct {
 	Sealed     []byte           // StepDone, until acknowledged, for the session that asked only
 	MustChange bool             // StepDone
 	RetryAt    time.Time        // StepReady after an unchanged outcome
+
+	Since time.Time // StepPerforming: when the button was pressed
+	Ended Ending    // StepEnded
+	Clear bool      // StepDone of a legacy directory that cannot seal: pages warn (T24)
+}
+
+// An Ending says why a recovery ended. It is the same for known and unknown addresses.
+type Ending string
+
+// The ways in which a recovery ends.
+const (
+	EndAcknowledged Ending = "acknowledged" // the result was seen, and the secret deleted
+	EndCancelled    Ending = "cancelled"    // by the person who started it
+	EndExpired      Ending = "expired"      // not finished in time
+	EndVoided       Ending = "voided"       // the owner said "this was not me", or the account changed meanwhile
+)
+
+// An Offer is what an environment has for everybody, before anybody said who they are.
+type Offer struct {
+	Directories []DirectoryChoice
+	Actions     []protocol.Action
+	Unavailable bool // no directory can be reached now
+}
+
+// An Objection is what the link "this was not me" of a notice shows and does.
+type Objection struct {
+	Account      string          // the account's name; the notice named it too
+	Action       protocol.Action // what was done or asked
+	At           time.Time
+	Used         bool      // the button was pressed before
+	BlockedUntil time.Time // once used
 }
 
 // A DirectoryChoice is offered where an environment has several directories.
