@@ -1,0 +1,54 @@
+# Postern. "make help" lists the targets.
+SHELL       := /bin/bash
+export CGO_ENABLED := 0
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+GOBUILD     := go build -trimpath -ldflags '$(LDFLAGS)'
+TOOLS       := .cache/tools
+# DEPS=no leaves the machine's packages alone; tests then skip what is missing.
+DEPS        ?= yes
+TESTFLAGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test full lint fuzz bench dist deps clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## write bin/postern and bin/postern-agent
+	@mkdir -p bin
+	$(GOBUILD) -o bin/ ./cmd/postern ./cmd/postern-agent
+
+demo: build ## start everything on this machine with a small demo company; Ctrl-C ends it
+	@bin/postern demo
+
+deps: ## on Debian as root: install the servers that the tests talk to (DEPS=no: do nothing)
+	@DEPS=$(DEPS) internal/testenv/deps.sh
+
+test: deps build ## every test that runs within minutes, against real servers
+	go test $(TESTFLAGS) -timeout 15m ./...
+
+lint: ## gofmt, go vet (also for Windows), staticcheck, layout
+	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "gofmt wants:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	GOOS=windows go vet ./agent/... ./protocol/... ./cmd/postern-agent
+	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ honnef.co/go/tools/cmd/staticcheck
+	$(TOOLS)/staticcheck ./...
+	go test -count=1 ./internal/layout
+	@go mod tidy -diff || { echo "go.mod is not tidy: run go mod tidy"; exit 1; }
+
+fuzz: ## every fuzz test for FUZZTIME (default 20s) each
+	@internal/testenv/fuzz.sh $${FUZZTIME:-20s}
+
+full: lint test fuzz bench dist ## all of it, and the race detector
+	CGO_ENABLED=1 go test -race -timeout 60m ./...
+
+bench: build ## ratios against raw peers, measured in one run
+	go run ./internal/bench
+
+dist: ## dist/: a tarball and a deb of postern, checksums
+	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ github.com/goreleaser/nfpm/v2/cmd/nfpm
+	VERSION=$(VERSION) NFPM=$(CURDIR)/$(TOOLS)/nfpm packaging/dist.sh
+
+clean: ## remove what make made
+	rm -rf bin dist .cache

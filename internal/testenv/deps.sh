@@ -1,0 +1,29 @@
+#!/bin/bash
+# deps.sh installs what the tests talk to, on Debian as root, and says so. DEPS=no, another system or another
+# user: it names what is missing, and the tests skip it (they fail under CI=true).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+declare -A needs=( [slapd]=slapd [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
+  [initdb]=postgresql [chromium]=chromium [certutil]=libnss3-tools )
+missing=()
+for program in "${!needs[@]}"; do
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null && continue
+  [ "$program" = initdb ] && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && continue
+  read -ra packages <<<"${needs[$program]}"
+  missing+=("${packages[@]}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "${DEPS:-yes}" = no ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "not installed, so their tests are skipped: ${missing[*]}"
+  exit 0
+fi
+echo "installing the servers that the tests talk to: ${missing[*]}"
+if [ ! -e /usr/sbin/policy-rc.d ]; then # keeps Debian from starting them as daemons
+  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null

@@ -1,0 +1,10 @@
+#!/bin/bash
+# fuzz.sh DURATION runs every fuzz test of the module for DURATION.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do
+  grep -ho --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/^func //' | while read -r name; do
+    echo "$dir $name"
+    go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" "$dir" < /dev/null
+  done
+done
