@@ -2,13 +2,13 @@ package testenv
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"time"
 )
 
 // sambaArchive returns the provisioned state of a domain as a tarball, made once per
@@ -29,11 +29,11 @@ func sambaArchive(ctx context.Context) (string, error) {
 	}
 	name := "samba-" + strings.Map(versionRune, strings.TrimSpace(string(version))) + ".tgz"
 	archive := filepath.Join(dir, name)
-	unlock, err := lockFile(archive + ".lock")
+	lock, err := provisionLock(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close()
 	if _, err := os.Stat(archive); err == nil {
 		return archive, nil
 	}
@@ -47,16 +47,24 @@ func versionRune(r rune) rune {
 	return '_'
 }
 
-// lockFile takes an exclusive lock that the kernel releases with the process.
-func lockFile(name string) (unlock func(), err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
+// provisionLock waits until no other process provisions. The lock is an address, so
+// that the kernel releases it with the process.
+func provisionLock(ctx context.Context) (net.Listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, sambaProvision)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:%d", sambaFirst-1, sambaClaimPort))
+		if err == nil {
+			return l, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("another process has been provisioning Samba for too long: %w", err)
+		case <-tick.C:
+		}
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 // provisionSamba makes a domain in a directory in memory (fsync dominates: 6 s there,
