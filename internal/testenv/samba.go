@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,8 +32,6 @@ const (
 	sambaFirst, sambaLast = 60, 250            // 127.0.0.N: Samba has no option for the LDAP port, so each instance has an address
 	sambaClaimPort        = 6360               // held while an instance runs, so that two tests never choose one address
 	sambaProvision        = 5 * time.Minute    // 6 s on an idle machine
-	sambaStart            = 60 * time.Second   // 0.4–2.5 s on an idle machine
-	sambaStop             = 10 * time.Second   // 0.5 s
 	sambaPython           = "/usr/bin/python3" // only Debian's own has the bindings
 )
 
@@ -55,73 +51,72 @@ type Samba struct {
 	CAFile string // PEM of the throw-away CA
 	Dir    string // everything it writes
 
+	tools map[string]string
 	claim net.Listener // holds the address
-	child *exec.Cmd
-	stdin interface{ Close() error }
-	ended chan error
+	child *Child
 }
 
-// StartSamba starts a domain controller for one test and stops it with the test.
-// Without the packages or root the test is skipped.
-func StartSamba(tb testing.TB) *Samba {
-	tb.Helper()
-	NeedSamba(tb)
-	s, err := OpenSamba(tb.Context())
-	if err != nil {
-		tb.Fatal(err)
+var sharedSamba struct {
+	sync.Mutex
+	server *Samba
+}
+
+// SharedSamba returns the one domain controller of this test process, starting it at
+// first. The package's TestMain must call Run.
+func SharedSamba(t testing.TB) *Samba {
+	t.Helper()
+	sharedSamba.Lock()
+	defer sharedSamba.Unlock()
+	if sharedSamba.server == nil {
+		s := newSamba(t)
+		AtEnd(t, s.remove)
+		sharedSamba.server = s
 	}
-	tb.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			tb.Error(err)
-		}
-	})
+	return sharedSamba.server
+}
+
+// StartSamba starts a domain controller of the test's own, to be stopped and started
+// by it.
+func StartSamba(t testing.TB) *Samba {
+	t.Helper()
+	s := newSamba(t)
+	t.Cleanup(s.remove)
 	return s
 }
 
-// NeedSamba skips the test where Samba cannot run, and fails it when CI=true.
-func NeedSamba(tb testing.TB) {
-	tb.Helper()
-	if err := sambaMissing(); err != nil {
-		if os.Getenv("CI") == "true" {
-			tb.Fatal(err)
-		}
-		tb.Skip(err)
-	}
-}
-
-func sambaMissing() error {
+func newSamba(t testing.TB) *Samba {
+	t.Helper()
+	s := &Samba{Host: "dc1.corp.example", tools: map[string]string{}}
 	for _, p := range []string{"samba", "samba-tool", sambaPython, "tar"} {
-		if _, err := exec.LookPath(p); err != nil {
-			return fmt.Errorf("no Samba AD DC here: apt-get install samba-ad-dc samba-ad-provision (%w)", err)
-		}
+		s.tools[p] = Need(t, p)
 	}
 	if os.Getuid() != 0 {
-		return errors.New("a Samba AD DC needs root: it binds ports 389 and 636")
+		Missing(t, "Samba AD DC as root (ports 389 and 636)")
 	}
-	return nil
+	if err := s.init(); err != nil {
+		s.remove()
+		t.Fatal(err)
+	}
+	return s
 }
 
-// OpenSamba starts a domain controller that several tests share; TestMain closes it.
-// It dies with this process too. ctx bounds the start only.
-func OpenSamba(ctx context.Context) (*Samba, error) {
-	archive, err := sambaArchive(ctx)
+func (s *Samba) init() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sambaProvision)
+	defer cancel()
+	archive, err := s.archive(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := &Samba{Host: "dc1.corp.example"}
 	if s.claim, s.Addr, err = claimLoopback(); err != nil {
-		return nil, err
+		return err
 	}
-	if s.Dir, err = os.MkdirTemp(shortTemp(), "dc"); err == nil {
-		err = s.prepare(ctx, archive)
+	if s.Dir, err = shortDir(); err != nil {
+		return err
 	}
-	if err == nil {
-		err = s.start(ctx)
+	if err := s.unpack(ctx, archive); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+	return s.start()
 }
 
 // URL returns the LDAPS address.
@@ -130,33 +125,45 @@ func (s *Samba) URL() string { return "ldaps://" + s.Addr + ":636" }
 // PlainURL returns the address of port 389, which takes StartTLS.
 func (s *Samba) PlainURL() string { return "ldap://" + s.Addr + ":389" }
 
-// Close stops the server and removes everything that it wrote.
-func (s *Samba) Close() error {
-	err := s.stop()
+// Stop stops the server; its database stays.
+func (s *Samba) Stop() {
+	if s.child != nil {
+		s.child.Stop()
+		s.child = nil
+	}
+}
+
+// Kill ends the server as a crash would.
+func (s *Samba) Kill() {
+	if s.child != nil {
+		s.child.Kill()
+		s.child = nil
+	}
+}
+
+// Start starts a stopped server again at the same address.
+func (s *Samba) Start(t testing.TB) {
+	t.Helper()
+	if s.child != nil {
+		return
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Samba) remove() {
+	s.Stop()
 	if s.Dir != "" {
-		err = errors.Join(err, os.RemoveAll(s.Dir))
+		_ = os.RemoveAll(s.Dir)
 	}
-	return errors.Join(err, s.claim.Close())
-}
-
-func (s *Samba) stop() error {
-	if s.child == nil {
-		return nil
-	}
-	_ = s.child.Process.Signal(syscall.SIGTERM)
-	defer s.stdin.Close()
-	select {
-	case <-s.ended:
-		return nil
-	case <-time.After(sambaStop):
-		_ = s.child.Process.Kill()
-		<-s.ended
-		return errors.New("samba had to be killed")
+	if s.claim != nil {
+		_ = s.claim.Close()
 	}
 }
 
-func (s *Samba) prepare(ctx context.Context, archive string) error {
-	if err := run(ctx, "tar", "-C", s.Dir, "-xzf", archive); err != nil {
+func (s *Samba) unpack(ctx context.Context, archive string) error {
+	if err := RunAs(ctx, "", s.Dir, s.tools["tar"], "-C", s.Dir, "-xzf", archive); err != nil {
 		return err
 	}
 	for _, d := range []string{"cache", "ncalrpc", "tls"} {
@@ -185,50 +192,23 @@ func (s *Samba) seed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return run(ctx, sambaPython, script, s.Dir, string(passwords))
+	return RunAs(ctx, "", s.Dir, sambaPython, script, s.Dir, string(passwords))
 }
 
-// start runs the server in the foreground. Its stdin is a pipe of this process: Samba
-// ends when that closes, so it never outlives a test that was killed.
-func (s *Samba) start(ctx context.Context) error {
-	log, err := os.Create(filepath.Join(s.Dir, "stdout.log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd := exec.Command("samba", "-i", "-M", "single", "--debug-stdout", "-d1", "-s", s.conf())
-	cmd.Stdout, cmd.Stderr = log, log
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	s.child, s.stdin, s.ended = cmd, stdin, make(chan error, 1)
-	go func() { s.ended <- cmd.Wait(); close(s.ended) }()
-	return s.await(ctx, log.Name())
-}
-
-// await returns when the LDAPS port answers.
-func (s *Samba) await(ctx context.Context, log string) error {
-	ctx, cancel := context.WithTimeout(ctx, sambaStart)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if c, err := net.Dial("tcp", net.JoinHostPort(s.Addr, "636")); err == nil {
+// start runs the server in the foreground as one process.
+func (s *Samba) start() (err error) {
+	s.child, err = StartChild(Command{
+		Path: s.tools["samba"], Dir: s.Dir,
+		Args: []string{"-i", "-M", "single", "--debug-stdout", "-d1", "-s", s.conf()},
+		Ready: func(ctx context.Context) error {
+			c, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(s.Addr, "636"))
+			if err != nil {
+				return err
+			}
 			return c.Close()
-		}
-		select {
-		case <-s.ended:
-			text, _ := os.ReadFile(log)
-			return fmt.Errorf("samba ended while starting: %s", tail(text))
-		case <-ctx.Done():
-			return fmt.Errorf("samba did not answer on %s:636: %w", s.Addr, ctx.Err())
-		case <-tick.C:
-		}
-	}
+		},
+	})
+	return err
 }
 
 // claimLoopback finds an address of its own and holds it.
@@ -239,44 +219,15 @@ func claimLoopback() (net.Listener, string, error) {
 		if err != nil {
 			continue
 		}
-		if free(addr, "389") && free(addr, "636") {
+		if bindable(addr, "389") && bindable(addr, "636") {
 			return claim, addr, nil
 		}
-		claim.Close()
+		_ = claim.Close()
 	}
-	return nil, "", errors.New("no free loopback address for a domain controller")
+	return nil, "", errors.New("testenv: no free loopback address for a domain controller")
 }
 
-func free(addr, port string) bool {
+func bindable(addr, port string) bool {
 	l, err := net.Listen("tcp", net.JoinHostPort(addr, port))
-	if err == nil {
-		l.Close()
-	}
-	return err == nil
-}
-
-// shortTemp is where directories of servers go: in memory where possible, and short,
-// because a unix socket's path has at most 107 bytes.
-func shortTemp() string {
-	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
-		return "/dev/shm"
-	}
-	return os.TempDir()
-}
-
-// run waits for a tool and puts the end of its output into the error.
-func run(ctx context.Context, name string, args ...string) error {
-	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", name, err, tail(out))
-	}
-	return nil
-}
-
-func tail(out []byte) string {
-	const most = 1500
-	if len(out) > most {
-		out = out[len(out)-most:]
-	}
-	return strings.TrimSpace(string(out))
+	return err == nil && l.Close() == nil
 }

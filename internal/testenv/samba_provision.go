@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// sambaArchive returns the provisioned state of a domain as a tarball, made once per
+// archive returns the provisioned state of a domain as a tarball, made once per
 // Samba version and user. It holds keys and hashes: it stays in the cache directory.
 // Processes that arrive together wait for the first.
-func sambaArchive(ctx context.Context) (string, error) {
-	version, err := exec.CommandContext(ctx, "samba", "--version").Output()
+func (s *Samba) archive(ctx context.Context) (string, error) {
+	version, err := exec.CommandContext(ctx, s.tools["samba"], "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("samba --version: %w", err)
 	}
@@ -37,7 +37,7 @@ func sambaArchive(ctx context.Context) (string, error) {
 	if _, err := os.Stat(archive); err == nil {
 		return archive, nil
 	}
-	return archive, provisionSamba(ctx, archive)
+	return archive, s.provision(ctx, archive)
 }
 
 func versionRune(r rune) rune {
@@ -50,9 +50,7 @@ func versionRune(r rune) rune {
 // provisionLock waits until no other process provisions. The lock is an address, so
 // that the kernel releases it with the process.
 func provisionLock(ctx context.Context) (net.Listener, error) {
-	ctx, cancel := context.WithTimeout(ctx, sambaProvision)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:%d", sambaFirst-1, sambaClaimPort))
@@ -67,12 +65,10 @@ func provisionLock(ctx context.Context) (net.Listener, error) {
 	}
 }
 
-// provisionSamba makes a domain in a directory in memory (fsync dominates: 6 s there,
+// provision makes a domain in a directory in memory (fsync dominates: 6 s there,
 // 20 s on disk) and moves the finished tarball into place.
-func provisionSamba(ctx context.Context, archive string) error {
-	ctx, cancel := context.WithTimeout(ctx, sambaProvision)
-	defer cancel()
-	dir, err := os.MkdirTemp(shortTemp(), "prov")
+func (s *Samba) provision(ctx context.Context, archive string) error {
+	dir, err := shortDir()
 	if err != nil {
 		return err
 	}
@@ -83,14 +79,14 @@ func provisionSamba(ctx context.Context, archive string) error {
 		return err
 	}
 	target := filepath.Join(dir, "d")
-	err = run(ctx, "samba-tool", "domain", "provision", "--configfile="+empty, "--targetdir="+target,
+	err = RunAs(ctx, "", dir, s.tools["samba-tool"], "domain", "provision", "--configfile="+empty, "--targetdir="+target,
 		"--realm="+SambaRealm, "--domain=CORP", "--server-role=dc", "--dns-backend=NONE",
 		"--adminpass="+SambaAdminPassword, "--host-name=dc1", "--host-ip=127.0.0.50",
 		"--option=interfaces=127.0.0.50/8", "--option=bind interfaces only=yes", "--option=server services=ldap")
 	if err != nil {
 		return err
 	}
-	if err := run(ctx, "tar", "-C", target, "-czf", archive+".new", "."); err != nil {
+	if err := RunAs(ctx, "", dir, s.tools["tar"], "-C", target, "-czf", archive+".new", "."); err != nil {
 		return err
 	}
 	return os.Rename(archive+".new", archive)

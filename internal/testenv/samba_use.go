@@ -1,0 +1,122 @@
+package testenv
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// lockoutThreshold is how many failed binds lock an account of the seeded domain.
+const lockoutThreshold = 3
+
+// Dial connects over LDAPS, not signed in. The test closes the connection.
+func (s *Samba) Dial(t testing.TB) *ldap.Conn {
+	t.Helper()
+	pem, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	c, err := ldap.DialURL(s.URL(), ldap.DialWithTLSConfig(&tls.Config{RootCAs: roots, ServerName: s.Host, MinVersion: tls.VersionTLS12}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Admin connects and signs in as the domain's administrator.
+func (s *Samba) Admin(t testing.TB) *ldap.Conn {
+	t.Helper()
+	c := s.Dial(t)
+	if err := c.Bind(SambaAdmin, SambaAdminPassword); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Bind signs in on a connection of its own and says how that ended: nil, or an error
+// with the directory's diagnostic ("data 773" is the right password of an account
+// that must change it).
+func (s *Samba) Bind(t testing.TB, name, password string) error {
+	t.Helper()
+	c := s.Dial(t)
+	defer func() { _ = c.Close() }()
+	return c.Bind(name, password)
+}
+
+// Lock locks an account by real failed sign-ins.
+func (s *Samba) Lock(t testing.TB, name string) {
+	t.Helper()
+	for range lockoutThreshold {
+		if err := s.Bind(t, name, "wrong on purpose"); err == nil {
+			t.Fatalf("%s signed in with a wrong password", name)
+		}
+	}
+	if err := s.Bind(t, name, "wrong on purpose"); err == nil || !strings.Contains(err.Error(), "data 775") {
+		t.Fatalf("%s is not locked: %v", name, err)
+	}
+}
+
+// AddPerson makes an enabled account in an organisational unit and returns its DN and
+// stored objectGUID. Attributes are in addition to the name, the login and the UPN.
+func (s *Samba) AddPerson(t testing.TB, ou, login, password string, attributes map[string][]string) (dn string, guid []byte) {
+	t.Helper()
+	c := s.Admin(t)
+	defer func() { _ = c.Close() }()
+	dn = "CN=" + ldap.EscapeDN(login) + "," + ou
+	add := ldap.NewAddRequest(dn, nil)
+	add.Attribute("objectClass", []string{"user"})
+	add.Attribute("sAMAccountName", []string{login})
+	add.Attribute("userPrincipalName", []string{login + "@corp.example"})
+	add.Attribute("userAccountControl", []string{"512"})
+	add.Attribute("unicodePwd", []string{quotedUTF16(password)})
+	for k, v := range attributes {
+		add.Attribute(k, v)
+	}
+	if err := c.Add(add); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"objectGUID"}, nil))
+	if err != nil || len(r.Entries) != 1 {
+		t.Fatalf("%s was added but not found: %v", dn, err)
+	}
+	return dn, r.Entries[0].GetRawAttributeValue("objectGUID")
+}
+
+// Set replaces attributes of an entry as the domain's administrator; an empty list
+// removes the attribute.
+func (s *Samba) Set(t testing.TB, dn string, attributes map[string][]string) {
+	t.Helper()
+	c := s.Admin(t)
+	defer func() { _ = c.Close() }()
+	m := ldap.NewModifyRequest(dn, nil)
+	for k, v := range attributes {
+		m.Replace(k, v)
+	}
+	if err := c.Modify(m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SetPassword sets a password as the domain's administrator.
+func (s *Samba) SetPassword(t testing.TB, dn, password string) {
+	t.Helper()
+	s.Set(t, dn, map[string][]string{"unicodePwd": {quotedUTF16(password)}})
+}
+
+// quotedUTF16 is the form in which unicodePwd is written (MS-ADTS 3.1.1.3.1.5).
+func quotedUTF16(password string) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(`"` + password + `"`)) {
+		b.WriteByte(byte(u))
+		b.WriteByte(byte(u >> 8))
+	}
+	return b.String()
+}
