@@ -95,7 +95,7 @@ func (s sid) domain() (string, uint32) {
 }
 
 // sibling returns the SID of the same domain with another last part.
-func (s sid) sibling(rid string) sid {
+func (s sid) sibling(rid uint32) sid {
 	d, _ := s.domain()
-	return sid(d + "-" + rid)
+	return sid(d + "-" + strconv.FormatUint(uint64(rid), 10))
 }
