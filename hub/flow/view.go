@@ -26,12 +26,12 @@ const (
 
 // A Start is what the first page gives.
 type Start struct {
-	Env       string
-	Address   string // as typed
-	Language  string // BCP 47, of the page
-	Intent    Intent
-	Client    Client
-	Admission string // jti of a presigned link that admitted the session; "" if none
+	Env      string
+	Address  string // as typed
+	Language string // BCP 47, of the page
+	Intent   Intent // hints of the URL; what the link says comes from the link itself
+	Client   Client
+	Link     string // the presigned token that admitted the session; "" if none
 }
 
 // An Intent narrows what is offered: hints of the URL, or restrictions of a presigned link.
@@ -68,6 +68,7 @@ type View struct {
 	Account    string // the account's name
 	Masked     string // where the code went, masked
 	Problem    Problem
+	Message    string           // with ProblemVetoed: what the organisation says to the person; "" if nothing
 	Secret     bool             // the operation has a secret result, so a recipient key is needed
 	Context    protocol.Context // StepDone with Sealed: what opens it
 	Sealed     []byte           // StepDone, until acknowledged, for the session that asked only
@@ -107,7 +108,10 @@ type Objection struct {
 }
 
 // A DirectoryChoice is offered where an environment has several directories.
-type DirectoryChoice struct{ ID, Name string }
+type DirectoryChoice struct {
+	ID, Name string
+	Actions  []protocol.Action // what this directory offers
+}
 
 // A CodeView is the state of code entry, the same for known and unknown addresses.
 type CodeView struct {
