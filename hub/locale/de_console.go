@@ -1,0 +1,4 @@
+package locale
+
+// deConsole are the pages of administrators.
+var deConsole = table{}

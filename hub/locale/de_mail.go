@@ -1,0 +1,57 @@
+package locale
+
+// deMail are the mails.
+var deMail = table{
+	"mail.code.subject": "Ihr Code für {company}",
+	"mail.code.body.recover": `Guten Tag,
+
+jemand, vermutlich Sie, möchte wieder Zugang zu einem Konto bei {company}. Ihr Code lautet:
+
+    {code}
+
+Geben Sie ihn auf der Seite ein, auf der Sie begonnen haben, auf {site}. Er gilt nur dort und nur bis {until}.
+
+Sagen oder schicken Sie diesen Code niemandem, auch niemandem, der angibt, für {company} zu arbeiten. Wer Ihnen hilft, braucht ihn nicht.
+
+Falls Sie keinen Code angefordert haben, müssen Sie nichts tun: Ohne den Code geschieht nichts.
+`,
+	"mail.code.body.enroll": `Guten Tag,
+
+jemand, vermutlich Sie, richtet ein Konto bei {company} ein. Ihr Code lautet:
+
+    {code}
+
+Geben Sie ihn auf der Seite ein, auf der Sie begonnen haben, auf {site}. Er gilt nur dort und nur bis {until}.
+
+Sagen oder schicken Sie diesen Code niemandem, auch niemandem, der angibt, für {company} zu arbeiten. Wer Ihnen hilft, braucht ihn nicht.
+
+Falls Sie keinen Code angefordert haben, müssen Sie nichts tun: Ohne den Code geschieht nichts.
+`,
+
+	"mail.notice.subject.password":              "Ihr Passwort bei {company} wurde zurückgesetzt",
+	"mail.notice.subject.unlock":                "Ihr Konto bei {company} wurde entsperrt",
+	"mail.notice.subject.mfa":                   "Ihre Authentifikatoren bei {company} wurden entfernt",
+	"mail.notice.subject.temporary-access-pass": "Für Ihr Konto bei {company} wurde ein Zugangspass ausgestellt",
+	"mail.notice.what.password":                 "Das Passwort des Kontos {account} wurde zurückgesetzt.",
+	"mail.notice.what.unlock":                   "Das Konto {account} wurde entsperrt.",
+	"mail.notice.what.mfa":                      "Die Authentifikatoren des Kontos {account} wurden entfernt.",
+	"mail.notice.what.temporary-access-pass":    "Für das Konto {account} wurde ein befristeter Zugangspass ausgestellt.",
+	"mail.notice.subject.unknown":               "Ihr Konto bei {company} wurde möglicherweise geändert",
+	"mail.notice.what.unknown":                  "Jemand wollte das Konto {account} ändern. Das Verzeichnis hat nicht rechtzeitig geantwortet; deshalb ist noch nicht bekannt, ob etwas geändert wurde. Ein Mensch sieht sich das an.",
+	"mail.notice.body": `Guten Tag,
+
+{what}
+
+Wann: {at}
+Von: {device}, Adresse {address}
+Auf der Seite: {site}
+
+Wenn Sie das waren, müssen Sie nichts tun.
+
+Wenn Sie das nicht waren, öffnen Sie diese Seite und drücken Sie dort auf die Schaltfläche:
+
+{link}
+
+Damit wird jede laufende Wiederherstellung dieses Kontos abgebrochen, und neue werden für höchstens einen Tag gesperrt, damit niemand hineinkommt, solange der Vorgang geprüft wird. Der Link gilt bis {until}.
+`,
+}

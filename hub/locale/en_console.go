@@ -1,0 +1,4 @@
+package locale
+
+// enConsole are the pages of administrators.
+var enConsole = table{}

@@ -1,0 +1,86 @@
+package locale
+
+import (
+	"maps"
+	"slices"
+
+	"golang.org/x/text/language"
+)
+
+// languages are all that the product speaks, the fallback first.
+var languages = []*Language{
+	speak(language.English, "English", enSite, enResult, enMail, enConsole),
+	speak(language.German, "Deutsch", deSite, deResult, deMail, deConsole),
+}
+
+// rightToLeft lists the scripts that are written from right to left (ISO 15924).
+var rightToLeft = []string{"Arab", "Hebr", "Thaa", "Syrc", "Nkoo", "Adlm", "Rohg"}
+
+// speak joins the tables of a language.
+func speak(tag language.Tag, name string, tables ...table) *Language {
+	l := &Language{tag: tag, name: name, dir: "ltr", texts: table{}}
+	for _, t := range tables {
+		maps.Copy(l.texts, t)
+	}
+	if script, _ := tag.Script(); slices.Contains(rightToLeft, script.String()) {
+		l.dir = "rtl"
+	}
+	return l
+}
+
+func fallback() *Language { return languages[0] }
+
+// Languages returns all languages in the order in which a page offers them.
+func Languages() []*Language { return slices.Clone(languages) }
+
+// maxWish bounds a wish: a browser's list of languages is shorter, and longer ones cost
+// time to read.
+const maxWish = 256
+
+// Choose returns the best language for the wishes, the most important first: BCP 47 tags
+// or values of Accept-Language, empty and malformed ones are passed over. offered are
+// the tags that an environment offers, its preferred one first; unknown ones are passed
+// over, and none means all. Without a wish that fits, the first one offered is chosen.
+func Choose(offered []string, wishes ...string) *Language {
+	list := Offered(offered)
+	tags := make([]language.Tag, len(list))
+	for i, l := range list {
+		tags[i] = l.tag
+	}
+	matcher := language.NewMatcher(tags)
+	for _, w := range wishes {
+		if w == "" || len(w) > maxWish {
+			continue
+		}
+		wanted, _, err := language.ParseAcceptLanguage(w)
+		if err != nil {
+			continue
+		}
+		if _, i, confidence := matcher.Match(wanted...); confidence > language.Low {
+			return list[i]
+		}
+	}
+	return list[0]
+}
+
+// Offered returns the languages that the tags name, in their order, or all if they name
+// none.
+func Offered(tags []string) []*Language {
+	var list []*Language
+	for _, t := range tags {
+		for _, l := range languages {
+			if l.Code() == t && !slices.Contains(list, l) {
+				list = append(list, l)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return Languages()
+	}
+	return list
+}
+
+// Known reports whether the product speaks the language of the tag.
+func Known(tag string) bool {
+	return slices.ContainsFunc(languages, func(l *Language) bool { return l.Code() == tag })
+}
