@@ -26,8 +26,8 @@ func keysAt(t reflect.Type, path, others []string) []string {
 	if t = pointed(t); t.Kind() != reflect.Struct {
 		return keys
 	}
-	for f := range t.Fields() {
-		if name := keyOf(f); name != "" {
+	for _, f := range reflect.VisibleFields(t) { // those of embedded structs too
+		if name := keyOf(f); name != "" && !f.Anonymous {
 			keys = append(keys, name)
 		}
 	}

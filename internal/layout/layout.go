@@ -16,11 +16,11 @@ var mayImport = map[string][]string{
 
 	"agent":                         {"protocol/...", "agent/directory"},
 	"agent/directory":               {"protocol"},
-	"agent/directory/ldapconn":      {"protocol", "agent/directory"},
-	"agent/directory/ldap":          {"protocol", "agent/directory", "agent/directory/ldapconn"},
-	"agent/directory/ad":            {"protocol", "agent/directory", "agent/directory/ldapconn"},
-	"agent/directory/demo":          {"protocol", "agent/directory", "agent/directory/ldap", "agent/directory/ldapconn"},
-	"agent/directory/kinds":         {"protocol", "agent/directory/..."},
+	"agent/directory/ldapconn":      {"protocol", "agent/directory", "agent/settings"},
+	"agent/directory/ldap":          {"protocol", "agent/directory", "agent/directory/ldapconn", "agent/settings"},
+	"agent/directory/ad":            {"protocol", "agent/directory", "agent/directory/ldapconn", "agent/settings"},
+	"agent/directory/demo":          {"protocol", "agent/directory", "agent/directory/ldap", "agent/directory/ldapconn", "agent/settings"},
+	"agent/directory/kinds":         {"protocol", "agent/directory/...", "agent/settings"},
 	"agent/directory/directorytest": {"protocol", "agent/directory/...", "internal/testenv"},
 
 	"hub":           {"protocol/...", "hub/..."},

@@ -172,7 +172,7 @@ func (s *Samba) unpack(ctx context.Context, archive string) error {
 		}
 	}
 	var err error
-	if s.CAFile, err = sambaCertificate(filepath.Join(s.Dir, "tls"), s.Addr, s.Host, "localhost"); err != nil {
+	if s.CAFile, err = WriteCertificate(filepath.Join(s.Dir, "tls"), s.Addr, s.Host, "localhost"); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.conf(), []byte(sambaConf(s.Dir, s.Addr)), 0o600); err != nil {

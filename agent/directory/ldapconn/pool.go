@@ -1,0 +1,252 @@
+package ldapconn
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Pool lends connections that are signed in as the agent's account. It dials when
+// one is needed, fails over along the configured list, and after a refused sign-in
+// waits before it tries the same password again, so that it never locks the account.
+type Pool struct {
+	cfg     Config
+	servers []server
+	tls     *tls.Config
+	log     *slog.Logger
+	slots   chan struct{} // one for each lent connection
+	signing chan struct{} // held while signing in: parallel tries of a wrong password would lock the account
+
+	mu       sync.Mutex
+	idle     []*Conn
+	first    int // index of the server that answered last
+	closed   bool
+	refusal  error     // why the last sign-in failed; nil if it did not
+	password [32]byte  // hash of the password that was refused
+	until    time.Time // no sign-in with it before
+	wait     time.Duration
+}
+
+// Do lends a connection to f. server is what Conn.Server said, when only that machine
+// will do, or "". f runs a second time, on a new connection, if a connection from the
+// pool turned out to be dead and nothing was changed on it.
+func (p *Pool) Do(ctx context.Context, server string, f func(*Conn) error) error {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return &failure{protocol.Err(protocol.CodeUnavailable, "the directory is busy"), ctx.Err(), false}
+	}
+	defer func() { <-p.slots }()
+	if c := p.take(server); c != nil {
+		err := f(c)
+		dropped := err != nil && !c.usable() && ctx.Err() == nil && !errors.Is(err, directory.ErrUnsure)
+		p.give(c)
+		if !dropped {
+			return err
+		}
+		p.log.Info("directory connection dropped", "server", c.at)
+	}
+	c, err := p.Fresh(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer p.give(c)
+	return f(c)
+}
+
+// Fresh returns a new signed-in connection, which the caller closes: for a pass of
+// its own, and for looking again after a lost answer. server is as in Do.
+func (p *Pool) Fresh(ctx context.Context, server string) (*Conn, error) {
+	if _, err := p.signInAllowed(); err != nil {
+		return nil, err
+	}
+	c, err := p.connect(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.signIn(ctx, c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// signIn makes the connection the agent's own, one connection at a time.
+func (p *Pool) signIn(ctx context.Context, c *Conn) error {
+	select {
+	case p.signing <- struct{}{}:
+	case <-ctx.Done():
+		return &failure{protocol.Err(protocol.CodeUnavailable, "the directory is slow to let the agent in"), ctx.Err(), false}
+	}
+	defer func() { <-p.signing }()
+	password, err := p.signInAllowed()
+	if err != nil {
+		return err
+	}
+	answer, err := c.bind(ctx, p.cfg.BindDN, password)
+	switch {
+	case err != nil:
+		return err
+	case !answer.OK():
+		return p.refused(answer, password)
+	case answer.Policy == PolicyChangeAfterReset:
+		return protocol.Err(protocol.CodeServiceAuthentication, "the directory lets the agent's account do nothing but change its password; set one without must-change")
+	}
+	p.accepted()
+	return nil
+}
+
+// connect dials one machine, or the servers in turn, beginning with the one that
+// answered last. Of several errors the one that an administrator must act on wins.
+func (p *Pool) connect(ctx context.Context, at string) (*Conn, error) {
+	if at != "" {
+		return p.connectTo(ctx, at)
+	}
+	p.mu.Lock()
+	first := p.first
+	p.mu.Unlock()
+	var worst error
+	for i := range p.servers {
+		n := (first + i) % len(p.servers)
+		conn, err := p.dial(ctx, p.servers[n], p.servers[n].addr)
+		if err == nil {
+			p.mu.Lock()
+			p.first = n
+			p.mu.Unlock()
+			return newConn(conn, p.servers[n]), nil
+		}
+		p.log.Warn("directory server does not answer", "server", p.servers[n].url, "err", err)
+		if worst == nil || protocol.CodeOf(err) == protocol.CodeConfiguration {
+			worst = err
+		}
+	}
+	return nil, worst
+}
+
+// connectTo dials the machine that a Conn.Server named.
+func (p *Pool) connectTo(ctx context.Context, at string) (*Conn, error) {
+	url, addr, _ := strings.Cut(at, "#")
+	for _, s := range p.servers {
+		if s.url == url {
+			conn, err := p.dial(ctx, s, addr)
+			if err != nil {
+				return nil, err
+			}
+			return newConn(conn, s), nil
+		}
+	}
+	return nil, configuration("the server " + url + " is not in urls any more")
+}
+
+// Names reports whether the server of a former Conn.Server is still configured.
+func (p *Pool) Names(at string) bool {
+	url, _, _ := strings.Cut(at, "#")
+	for _, s := range p.servers {
+		if s.url == url {
+			return true
+		}
+	}
+	return false
+}
+
+// take returns an idle connection to the server, the one used last, or nil.
+func (p *Pool) take(server string) *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var old []*Conn
+	kept := p.idle[:0]
+	var found *Conn
+	for _, c := range p.idle {
+		switch {
+		case !c.usable() || time.Since(c.used) > maxIdle:
+			old = append(old, c)
+		case server == "" || server == c.at:
+			if found != nil {
+				kept = append(kept, found)
+			}
+			found = c
+		default:
+			kept = append(kept, c)
+		}
+	}
+	p.idle = kept
+	for _, c := range old {
+		go c.Close() // may wait for a hanging socket
+	}
+	return found
+}
+
+// give puts a connection back, or closes it if it cannot be used again.
+func (p *Pool) give(c *Conn) {
+	p.mu.Lock()
+	keep := !p.closed && c.usable() && len(p.idle) < poolSize
+	if keep {
+		c.used = time.Now()
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.Close()
+	}
+}
+
+// signInAllowed returns the password to sign in with, unless the same one was refused
+// too recently.
+func (p *Pool) signInAllowed() (protocol.Secret, error) {
+	password, err := p.cfg.password()
+	if err != nil {
+		return password, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return password, protocol.Err(protocol.CodeUnavailable, "the directory was closed")
+	}
+	if p.refusal != nil && time.Now().Before(p.until) && p.password == sha256.Sum256([]byte(password.Reveal())) {
+		return password, p.refusal
+	}
+	return password, nil
+}
+
+// refused remembers a refused sign-in and returns it as an error.
+func (p *Pool) refused(r SignIn, password protocol.Secret) error {
+	err := readFailure(r.err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !IsCode(err, ldap.LDAPResultInvalidCredentials) {
+		return err // an outage or a wrong setting counts against nobody
+	}
+	p.wait = min(max(2*p.wait, backoffFirst), backoffLast)
+	p.refusal, p.until = err, time.Now().Add(p.wait)
+	p.password = sha256.Sum256([]byte(password.Reveal()))
+	p.log.Error("directory refuses the agent's sign-in", "err", err, "next_try", p.until)
+	return err
+}
+
+func (p *Pool) accepted() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refusal, p.wait = nil, 0
+}
+
+// Close closes the idle connections; lent ones close when they are given back.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+	return nil
+}
