@@ -138,10 +138,22 @@ func (p *Postgres) Clone(t testing.TB, template string) string {
 	p.number++
 	name := "test" + strconv.Itoa(p.number)
 	p.mu.Unlock()
-	if err := RunAs(t.Context(), postgresUser, p.dir, p.bin["createdb"], "-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", postgresUser, "-T", template, name); err != nil {
+	p.create(t, name, template)
+	return p.URL(name)
+}
+
+// Create makes an empty database of that name, to be a template for Clone.
+func (p *Postgres) Create(t testing.TB, name string) {
+	t.Helper()
+	p.create(t, name, "template0")
+}
+
+func (p *Postgres) create(t testing.TB, name, template string) {
+	t.Helper()
+	args := []string{"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", postgresUser, "-T", template, name}
+	if err := RunAs(t.Context(), postgresUser, p.dir, p.bin["createdb"], args...); err != nil {
 		t.Fatal(err)
 	}
-	return p.URL(name)
 }
 
 // URL returns the address of a database for PostgreSQL clients.

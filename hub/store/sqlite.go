@@ -1,0 +1,228 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// FileName is the SQLite file in the data folder.
+const FileName = "postern.db"
+
+// sqlitePragmas: WAL lets readers go on beside the writer; synchronous FULL makes a
+// commit durable, since this file is the truth; busy_timeout covers another process,
+// such as a command-line tool, that writes to the same file.
+var sqlitePragmas = []string{"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)", "foreign_keys(1)"}
+
+// sqliteDB has one writer, which commits for several callers at once, and readers.
+type sqliteDB struct {
+	db      *sql.DB
+	writer  *sqliteConn
+	turn    chan struct{} // holds a token while nobody writes; waiting callers are served in order
+	group   *group        // open transaction of the writer; guarded by turn
+	readers chan *sqliteConn
+}
+
+// group is one transaction of the writer that holds the work of several callers.
+type group struct {
+	done chan struct{} // closed when it was committed or lost
+	err  error         // set before done is closed
+}
+
+func openSQLite(dir string) (database, error) {
+	if dir == "" {
+		return nil, errors.New("no data folder is configured")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, FileName)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it readable for others
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	v := url.Values{"_pragma": sqlitePragmas, "_txlock": {"immediate"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: v.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1)}
+	if err := d.connect(); err != nil {
+		_ = d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// connect opens the writer and as many readers as can run at once, and two more for
+// those that wait for the disk.
+func (d *sqliteDB) connect() error {
+	ctx := context.Background()
+	n := runtime.GOMAXPROCS(0) + 2
+	d.readers = make(chan *sqliteConn, n)
+	for range n {
+		c, err := d.db.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err := c.ExecContext(ctx, "PRAGMA query_only(1)"); err != nil {
+			return err
+		}
+		d.readers <- newSQLiteConn(c)
+	}
+	c, err := d.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	d.writer = newSQLiteConn(c)
+	d.turn <- struct{}{}
+	return nil
+}
+
+func (d *sqliteDB) migrate(ctx context.Context, log *slog.Logger) error {
+	return migrateDatabase(ctx, goose.DialectSQLite3, d.db, log)
+}
+
+func (d *sqliteDB) ping(ctx context.Context) error {
+	return d.read(ctx, func(q querier) error {
+		rows, err := q.query(ctx, "SELECT 1")
+		if err != nil {
+			return err
+		}
+		return rows.Close()
+	})
+}
+
+// close waits for the transactions that are under way.
+func (d *sqliteDB) close() error {
+	if d.writer != nil {
+		<-d.turn
+		d.finish(d.commit())
+		d.writer.close()
+	}
+	for range cap(d.readers) {
+		select {
+		case c := <-d.readers:
+			c.close()
+		default:
+		}
+	}
+	return d.db.Close()
+}
+
+func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
+	select {
+	case c := <-d.readers:
+		defer func() { d.readers <- c }()
+		return c.snapshot(ctx, fn)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write gives fn its turn in the open group, or in a new one, and waits until the group
+// is committed. Whoever has had its turn queues for another one: callers that came
+// meanwhile are before it and join the group, then it commits for all of them.
+func (d *sqliteDB) write(ctx context.Context, fn func(querier) error) error {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	g, err := d.join(ctx, fn)
+	if g == nil {
+		return err
+	}
+	select {
+	case <-g.done:
+	case <-d.turn:
+		if d.group == g {
+			d.finish(d.commit())
+		}
+		d.turn <- struct{}{}
+		<-g.done
+	}
+	if g.err != nil {
+		return mapError(g.err)
+	}
+	return err
+}
+
+// join runs fn under the turn and gives the turn back. It returns the group that now
+// holds fn's work, or whose work fn has seen; nil if there is none.
+func (d *sqliteDB) join(ctx context.Context, fn func(querier) error) (*group, error) {
+	defer func() { d.turn <- struct{}{} }()
+	fresh := d.group == nil
+	if fresh {
+		if err := d.writer.run("BEGIN IMMEDIATE"); err != nil {
+			return nil, mapError(err)
+		}
+		d.group = &group{done: make(chan struct{})}
+	}
+	g := d.group
+	returned := false
+	defer func() {
+		if !returned { // fn panicked
+			d.undo(fresh)
+		}
+	}()
+	err := d.writer.run("SAVEPOINT work")
+	if err == nil {
+		err = fn(d.writer.txn())
+	}
+	returned = true
+	if err == nil {
+		err = d.writer.run("RELEASE work")
+	}
+	if err != nil && d.undo(fresh) {
+		return nil, err
+	}
+	return g, err
+}
+
+// undo takes back the work of one caller. It reports whether the group is over.
+func (d *sqliteDB) undo(alone bool) bool {
+	if alone {
+		_ = d.writer.run("ROLLBACK")
+		d.finish(nil)
+		return true
+	}
+	err := errors.Join(d.writer.run("ROLLBACK TO work"), d.writer.run("RELEASE work"))
+	if err != nil { // SQLite itself rolled everything back: a full disk, an I/O error
+		_ = d.writer.run("ROLLBACK")
+		d.finish(fmt.Errorf("%w: the transaction was rolled back: %w", ErrUnavailable, err))
+	}
+	return false
+}
+
+func (d *sqliteDB) commit() error {
+	if d.group == nil {
+		return nil
+	}
+	err := d.writer.run("COMMIT")
+	if err != nil {
+		_ = d.writer.run("ROLLBACK")
+	}
+	return err
+}
+
+// finish ends the open group and wakes those who wait for it.
+func (d *sqliteDB) finish(err error) {
+	if g := d.group; g != nil {
+		d.group = nil
+		g.err = err
+		close(g.done)
+	}
+}

@@ -1,0 +1,178 @@
+// Package store is the truth: one concrete Store on SQLite (one node) or PostgreSQL
+// (several), with one text of SQL for both. It seals secrets under the master key. It
+// knows what rows mean to one another, but takes no decision that policy or flow take.
+//
+// # Writing a query
+//
+// A resource has a file named for it with methods on [Tx]; every query takes the
+// environment first, except those that find it (by the hash of a key, by a domain).
+// SQL uses $1, $2 … and only TEXT and BIGINT: times are epoch milliseconds ([Millis],
+// [Time]), booleans are 0 or 1 ([Flag]), structures are JSON text. A step of a state
+// machine is one [Tx.Swap]: UPDATE … WHERE … AND version = $n. A sealed column stands
+// in the table of sealed.go. Schemas are goose migrations in migrations/, one number
+// range per owner.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Config says which database to open.
+type Config struct {
+	URL       string       // postgres://…; empty: SQLite in Dir
+	Dir       string       // data folder: SQLite file and the disk copy of certificates
+	MasterKey []byte       // 32 bytes, see LoadMasterKey
+	Log       *slog.Logger // nil: slog.Default()
+
+	Now func() time.Time // nil: time.Now; rows bear its times
+}
+
+// A Store is safe for use by many goroutines. While the database is away its methods
+// fail with errors that wrap ErrUnavailable; it needs no restart when it is back.
+type Store struct {
+	db   database
+	dir  string
+	log  *slog.Logger
+	keys keyring
+	now  func() time.Time
+
+	keyRefresh time.Duration // see the constant
+
+	stop context.CancelFunc // ends the goroutines of wg
+	wg   sync.WaitGroup
+}
+
+// database is what SQLite and PostgreSQL do differently.
+type database interface {
+	write(ctx context.Context, fn func(querier) error) error
+	read(ctx context.Context, fn func(querier) error) error
+	migrate(ctx context.Context, log *slog.Logger) error
+	ping(ctx context.Context) error
+	close() error
+}
+
+// Open opens the database, brings its schema up to date and checks the master key. The
+// caller calls Close.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	db, err := openDatabase(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("store: open: %w", mapError(err))
+	}
+	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: keyRefresh}
+	if err := s.prepare(ctx, c.MasterKey); err != nil {
+		_ = db.close()
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.wg.Go(func() { s.watchKeys(run) })
+	return s, nil
+}
+
+func openDatabase(ctx context.Context, c Config) (database, error) {
+	switch {
+	case c.URL == "":
+		return openSQLite(c.Dir)
+	case strings.HasPrefix(c.URL, "postgres://"), strings.HasPrefix(c.URL, "postgresql://"):
+		return openPostgres(ctx, c.URL)
+	}
+	return nil, fmt.Errorf("the address of the store must begin with postgres://")
+}
+
+func (s *Store) prepare(ctx context.Context, master []byte) error {
+	if err := s.db.migrate(ctx, s.log); err != nil {
+		return fmt.Errorf("store: bring the schema up to date: %w", mapError(err))
+	}
+	return s.openKeys(ctx, master)
+}
+
+// Close ends the store's goroutines and gives back its connections.
+func (s *Store) Close() error {
+	s.stop()
+	s.wg.Wait()
+	return s.db.close()
+}
+
+// Ping returns nil if the database answers.
+func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)) }
+
+// Tx runs fn in one transaction that either happens as a whole or not at all, as if
+// all transactions ran one after another. fn may run several times (PostgreSQL
+// reports collisions), so it must not do anything but use tx; it must not wait for
+// the network, because on SQLite everybody waits for it. An error of fn undoes it and
+// is returned. After an error that wraps ErrUnavailable the change may still have
+// happened: read again before doing it twice.
+func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.db.write(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
+}
+
+// Read runs fn on one unchanging view of the store. It never waits for writers.
+func (s *Store) Read(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.db.read(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
+}
+
+// Get is Read for a function with a result.
+func Get[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T, error) {
+	var v T
+	err := s.Read(ctx, func(tx *Tx) (err error) {
+		v, err = fn(tx)
+		return err
+	})
+	return v, err
+}
+
+// Change is Tx for a function with a result. The result counts only if the error is nil.
+func Change[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T, error) {
+	var v T
+	err := s.Tx(ctx, func(tx *Tx) (err error) {
+		v, err = fn(tx)
+		return err
+	})
+	return v, err
+}
+
+// NewID returns a random UUID (version 4, RFC 9562), 122 random bits that are never
+// used again.
+func NewID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Millis is how a time is stored; the zero time is 0.
+func Millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// Time reads what Millis wrote, in UTC.
+func Time(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// Flag is how a boolean is stored.
+func Flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

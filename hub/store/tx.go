@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// querier is a transaction of either database.
+type querier interface {
+	exec(ctx context.Context, query string, args ...any) (sql.Result, error)
+	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// A Tx is a transaction. It is valid only within the function that was given it, and
+// for one goroutine.
+type Tx struct {
+	s *Store
+	q querier
+}
+
+// Now is the time that rows written in this transaction bear.
+func (tx *Tx) Now() time.Time { return tx.s.now() }
+
+// Seal is Store.Seal.
+func (tx *Tx) Seal(c Cell, plain []byte) (string, error) { return tx.s.Seal(c, plain) }
+
+// Unseal is Store.Unseal.
+func (tx *Tx) Unseal(c Cell, sealed string) ([]byte, error) { return tx.s.Unseal(c, sealed) }
+
+// Exec runs a statement and returns how many rows it changed. A row that exists
+// already is ErrConflict; a parent row that does not exist is ErrNotFound.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := tx.q.exec(ctx, query, args...)
+	if err != nil {
+		return 0, mapError(err)
+	}
+	n, err := res.RowsAffected()
+	return n, mapError(err)
+}
+
+// Swap runs a compare-and-set: a statement that changes one row, or none when the row
+// is not as its WHERE expects, which is ErrConflict.
+func (tx *Tx) Swap(ctx context.Context, query string, args ...any) error {
+	return tx.one(ctx, ErrConflict, query, args...)
+}
+
+// Must runs a statement that changes one row; none is ErrNotFound.
+func (tx *Tx) Must(ctx context.Context, query string, args ...any) error {
+	return tx.one(ctx, ErrNotFound, query, args...)
+}
+
+func (tx *Tx) one(ctx context.Context, none error, query string, args ...any) error {
+	n, err := tx.Exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		return none
+	}
+	return err
+}
+
+// Scan reads columns of one row, as sql.Row does.
+type Scan func(dest ...any) error
+
+// Row reads one row into dest; none is ErrNotFound.
+func (tx *Tx) Row(ctx context.Context, dest []any, query string, args ...any) error {
+	rows, err := tx.q.query(ctx, query, args...)
+	if err != nil {
+		return mapError(err)
+	}
+	defer func() { _ = rows.Close() }()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return mapError(err)
+		}
+		return ErrNotFound
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return mapError(err)
+	}
+	return mapError(rows.Close())
+}
+
+// One reads one row by scan; none is ErrNotFound.
+func One[T any](ctx context.Context, tx *Tx, scan func(Scan) (T, error), query string, args ...any) (T, error) {
+	all, err := All(ctx, tx, scan, query, args...)
+	if err == nil && len(all) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return all[0], nil
+}
+
+// All reads every row by scan. The query bounds their number.
+func All[T any](ctx context.Context, tx *Tx, scan func(Scan) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := tx.q.query(ctx, query, args...)
+	if err != nil {
+		return nil, mapError(err)
+	}
+	defer func() { _ = rows.Close() }()
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows.Scan)
+		if err != nil {
+			return nil, mapError(err)
+		}
+		all = append(all, v)
+	}
+	return all, mapError(rows.Err())
+}
+
+// Text scans a row of one text column, for All and One.
+func Text(scan Scan) (string, error) {
+	var s string
+	err := scan(&s)
+	return s, err
+}
+
+// JSON returns v as a JSON text, for a column. A value that cannot be encoded is a
+// mistake in the program.
+func JSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("store: %T as JSON: %v", v, err))
+	}
+	return string(b)
+}
+
+// ParseJSON reads a column that JSON wrote. An empty column leaves v as it is.
+func ParseJSON(text string, v any) error {
+	if text == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		return fmt.Errorf("store: a JSON column: %w", err)
+	}
+	return nil
+}
