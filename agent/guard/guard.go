@@ -1,0 +1,242 @@
+// Package guard decides what this agent does to an account, by the rules of the
+// agent's own file and the facts that its directory states now. It knows no hub:
+// nothing that a hub sends is an argument that could widen it.
+package guard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Limits where the file names none: a help desk of a company of ten thousand resets
+// about ten passwords an hour.
+const (
+	defaultPerAccountPerHour = 3
+	defaultPerHour           = 60
+	defaultPerDay            = 300
+)
+
+// What to do for an account whose owner cannot be told.
+const (
+	noticeRefuse = "refuse"
+	noticeAllow  = "allow"
+)
+
+// Rules is the table [guard] of the agent's file. The zero value refuses what is
+// always refused and keeps the default limits.
+type Rules struct {
+	// BaseDNs are the branches in which accounts may be changed; empty: all that
+	// the directory lists.
+	BaseDNs []string `toml:"base_dns" json:"base_dns"`
+	// Operations that may be carried out; empty: all that the directory can.
+	Operations []protocol.Operation `toml:"operations" json:"operations"`
+	// RefusedGroups are names or ids of groups whose members, nested ones included,
+	// are always refused.
+	RefusedGroups []string `toml:"refused_groups" json:"refused_groups"`
+	// SensitiveGroups are groups whose members need evidence that the agent checked
+	// itself: a code that it sent by its own mail route.
+	SensitiveGroups []string `toml:"sensitive_groups" json:"sensitive_groups"`
+	// PerAccountPerHour, PerHour and PerDay bound operations that were carried out;
+	// 0: the default (3, 60, 300).
+	PerAccountPerHour int `toml:"per_account_per_hour" json:"per_account_per_hour"`
+	PerHour           int `toml:"per_hour" json:"per_hour"`
+	PerDay            int `toml:"per_day" json:"per_day"`
+	// NoNotice says what happens when the account has no mail address besides the
+	// one that is being recovered: "refuse" (default) or "allow".
+	NoNotice string `toml:"no_notice" json:"no_notice"`
+}
+
+// A Guard is checked rules with the operations of the last day. Its methods may be
+// called from many goroutines.
+type Guard struct {
+	rules   Rules
+	bases   []dn
+	hash    string
+	limiter limiter
+}
+
+// New checks the rules. performed are the operations of the last day, as the journal
+// has them, and now is the agent's clock.
+func New(r Rules, performed []journal.Performed, now func() time.Time) (*Guard, error) {
+	r.PerAccountPerHour = orDefault(r.PerAccountPerHour, defaultPerAccountPerHour)
+	r.PerHour = orDefault(r.PerHour, defaultPerHour)
+	r.PerDay = orDefault(r.PerDay, defaultPerDay)
+	if r.NoNotice == "" {
+		r.NoNotice = noticeRefuse
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	g := &Guard{rules: r, hash: r.hash(), limiter: limiter{rules: r, now: now, done: slices.Clone(performed)}}
+	for _, text := range r.BaseDNs {
+		base, err := parseDN(text)
+		if err != nil {
+			return nil, fmt.Errorf("guard.base_dns: %q: %w", text, err)
+		}
+		g.bases = append(g.bases, base)
+	}
+	return g, nil
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+func (r Rules) check() error {
+	for _, o := range r.Operations {
+		if o.Trait() == "" {
+			return fmt.Errorf("guard.operations: unknown operation %q", o)
+		}
+	}
+	if r.PerAccountPerHour < 0 || r.PerHour < 0 || r.PerDay < 0 {
+		return fmt.Errorf("guard: a limit below zero")
+	}
+	if r.NoNotice != noticeRefuse && r.NoNotice != noticeAllow {
+		return fmt.Errorf("guard.no_notice: %q; want %q or %q", r.NoNotice, noticeRefuse, noticeAllow)
+	}
+	for _, g := range slices.Concat(r.RefusedGroups, r.SensitiveGroups) {
+		if strings.TrimSpace(g) == "" {
+			return fmt.Errorf("guard: an empty group name")
+		}
+	}
+	return nil
+}
+
+// hash is SHA-256 over the rules in one order, so that agents of one directory can be compared.
+func (r Rules) hash() string {
+	for _, list := range []*[]string{&r.BaseDNs, &r.RefusedGroups, &r.SensitiveGroups} {
+		*list = slices.Sorted(slices.Values(*list))
+	}
+	r.Operations = slices.Sorted(slices.Values(r.Operations))
+	js, _ := json.Marshal(r) // strings and numbers always marshal
+	sum := sha256.Sum256(js)
+	return hex.EncodeToString(sum[:])
+}
+
+// Hash names the rules in force, in hex. The hub compares those of a directory's agents.
+func (g *Guard) Hash() string { return g.hash }
+
+// Rules returns the rules in force, defaults filled in. The lists are shared: read only.
+func (g *Guard) Rules() Rules { return g.rules }
+
+// NeedsNotice reports whether an account without a deliverable address is refused.
+func (g *Guard) NeedsNotice() bool { return g.rules.NoNotice == noticeRefuse }
+
+// A Case is what is asked, of whom, and what this agent itself knows to be proven.
+type Case struct {
+	Account string // id that was asked for
+	Facts   directory.Facts
+	Tasks   []protocol.Task
+	Notice  bool // the owner has an address that a notice reaches
+	Strict  bool // the agent itself checked evidence that the hub cannot make
+}
+
+// Judge returns why the case is refused, or nil. Limits are not looked at.
+func (g *Guard) Judge(c Case) *protocol.Error {
+	for _, rule := range []func(*Guard, Case) string{
+		sameAccount, builtIn, disabled, (*Guard).outside, (*Guard).operation, (*Guard).refused, (*Guard).sensitive, (*Guard).unnoticed,
+	} {
+		if why := rule(g, c); why != "" {
+			return protocol.Err(protocol.CodePermissionDenied, why)
+		}
+	}
+	return nil
+}
+
+func sameAccount(_ *Guard, c Case) string {
+	if c.Account == "" || c.Facts.ID != c.Account {
+		return "the directory answered for another account than the one that was asked for"
+	}
+	return ""
+}
+
+func builtIn(_ *Guard, c Case) string {
+	switch {
+	case c.Facts.Self:
+		return "this is the account that the agent itself signs in with"
+	case c.Facts.Privileged != "":
+		return "built-in administrators are never recovered by an agent: " + c.Facts.Privileged
+	}
+	return ""
+}
+
+func disabled(_ *Guard, c Case) string {
+	if c.Facts.Disabled {
+		return "the account is disabled; enable it in the directory first"
+	}
+	return ""
+}
+
+func (g *Guard) outside(c Case) string {
+	if len(g.bases) == 0 {
+		return ""
+	}
+	at, err := parseDN(c.Facts.DN)
+	if err != nil || !slices.ContainsFunc(g.bases, at.under) {
+		return "the account stands outside of guard.base_dns in the agent's file"
+	}
+	return ""
+}
+
+func (g *Guard) operation(c Case) string {
+	if len(c.Tasks) == 0 {
+		return "no operation was named"
+	}
+	for _, t := range c.Tasks {
+		if len(g.rules.Operations) > 0 && !slices.Contains(g.rules.Operations, t.Operation) {
+			return fmt.Sprintf("the operation %s is not among guard.operations in the agent's file", t.Operation)
+		}
+	}
+	return ""
+}
+
+func (g *Guard) refused(c Case) string {
+	if name := member(c.Facts.Groups, g.rules.RefusedGroups); name != "" {
+		return fmt.Sprintf("the account is a member of %q, one of guard.refused_groups in the agent's file", name)
+	}
+	return ""
+}
+
+func (g *Guard) sensitive(c Case) string {
+	if name := member(c.Facts.Groups, g.rules.SensitiveGroups); name != "" && !c.Strict {
+		return fmt.Sprintf("the account is a member of %q, one of guard.sensitive_groups in the agent's file: "+
+			"a code that the agent itself sent and checked is needed", name)
+	}
+	return ""
+}
+
+func (g *Guard) unnoticed(c Case) string {
+	if g.NeedsNotice() && !c.Notice {
+		return "the account has no other mail address to which a notice could go, and guard.no_notice in the agent's file is \"refuse\""
+	}
+	return ""
+}
+
+// Sensitive reports whether the groups of an account ask for evidence that the agent
+// checks itself.
+func (g *Guard) Sensitive(f directory.Facts) bool {
+	return member(f.Groups, g.rules.SensitiveGroups) != ""
+}
+
+// member returns the first of the wanted groups among those of an account. Names are
+// compared without regard to case, as directories do.
+func member(groups, wanted []string) string {
+	for _, w := range wanted {
+		if slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(strings.TrimSpace(g), strings.TrimSpace(w)) }) {
+			return w
+		}
+	}
+	return ""
+}

@@ -1,0 +1,74 @@
+package guard
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/protocol"
+)
+
+// limiter counts operations that were carried out, never those that were only begun
+// or refused: a limit must not be a way to lock somebody out (T31).
+type limiter struct {
+	rules Rules
+	now   func() time.Time
+
+	mu   sync.Mutex
+	done []journal.Performed // of the last day, oldest first
+}
+
+// A Slot is the place of one operation in the limits.
+type Slot struct {
+	l *limiter
+	p journal.Performed
+}
+
+// Reserve takes a place in the limits for an operation that is about to be carried
+// out. The caller gives it back if nothing was changed.
+func (g *Guard) Reserve(account string) (*Slot, *protocol.Error) {
+	l := &g.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	l.done = slices.DeleteFunc(l.done, func(p journal.Performed) bool { return now.Sub(p.At) >= 24*time.Hour })
+	if why := l.exceededLocked(account, now); why != "" {
+		return nil, protocol.Err(protocol.CodeRateLimited, why)
+	}
+	p := journal.Performed{Account: account, At: now}
+	l.done = append(l.done, p)
+	return &Slot{l, p}, nil
+}
+
+func (l *limiter) exceededLocked(account string, now time.Time) string {
+	own, hour := 0, 0
+	for _, p := range l.done {
+		if now.Sub(p.At) >= time.Hour {
+			continue
+		}
+		hour++
+		if p.Account == account {
+			own++
+		}
+	}
+	switch {
+	case own >= l.rules.PerAccountPerHour:
+		return fmt.Sprintf("the account has had %d operations within an hour: guard.per_account_per_hour in the agent's file", own)
+	case hour >= l.rules.PerHour:
+		return fmt.Sprintf("%d operations were carried out within an hour: guard.per_hour in the agent's file", hour)
+	case len(l.done) >= l.rules.PerDay:
+		return fmt.Sprintf("%d operations were carried out within a day: guard.per_day in the agent's file stops the agent until that falls", len(l.done))
+	}
+	return ""
+}
+
+// Release gives the place back: nothing was changed.
+func (s *Slot) Release() {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	if i := slices.Index(s.l.done, s.p); i >= 0 {
+		s.l.done = slices.Delete(s.l.done, i, i+1)
+	}
+}
