@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
-	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -64,9 +63,9 @@ type Guard struct {
 	limiter limiter
 }
 
-// New checks the rules. performed are the operations of the last day, as the journal
-// has them, and now is the agent's clock.
-func New(r Rules, performed []journal.Performed, now func() time.Time) (*Guard, error) {
+// New checks the rules. performed are the operations of the last day, oldest
+// first, and now is the agent's clock.
+func New(r Rules, performed []Performed, now func() time.Time) (*Guard, error) {
 	r.PerAccountPerHour = orDefault(r.PerAccountPerHour, defaultPerAccountPerHour)
 	r.PerHour = orDefault(r.PerHour, defaultPerHour)
 	r.PerDay = orDefault(r.PerDay, defaultPerDay)

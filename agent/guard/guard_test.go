@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
-	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -164,7 +163,7 @@ func TestT31_LimitsCountWhatWasPerformedAndNothingElse(t *testing.T) {
 
 func TestLimitsSurviveARestart(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
-	done := []journal.Performed{{Account: "a", At: at.Add(-50 * time.Minute)}}
+	done := []Performed{{Account: "a", At: at.Add(-50 * time.Minute)}}
 	g, err := New(Rules{PerAccountPerHour: 1}, done, func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -17,13 +16,19 @@ type limiter struct {
 	now   func() time.Time
 
 	mu   sync.Mutex
-	done []journal.Performed // of the last day, oldest first
+	done []Performed // of the last day, oldest first
+}
+
+// Performed is one operation that changed an account, or may have.
+type Performed struct {
+	Account string
+	At      time.Time
 }
 
 // A Slot is the place of one operation in the limits.
 type Slot struct {
 	l *limiter
-	p journal.Performed
+	p Performed
 }
 
 // Reserve takes a place in the limits for an operation that is about to be carried
@@ -33,11 +38,11 @@ func (g *Guard) Reserve(account string) (*Slot, *protocol.Error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	l.done = slices.DeleteFunc(l.done, func(p journal.Performed) bool { return now.Sub(p.At) >= 24*time.Hour })
+	l.done = slices.DeleteFunc(l.done, func(p Performed) bool { return now.Sub(p.At) >= 24*time.Hour })
 	if why := l.exceededLocked(account, now); why != "" {
 		return nil, protocol.Err(protocol.CodeRateLimited, why)
 	}
-	p := journal.Performed{Account: account, At: now}
+	p := Performed{Account: account, At: now}
 	l.done = append(l.done, p)
 	return &Slot{l, p}, nil
 }
