@@ -1,0 +1,294 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/postern-id/postern/hub"
+	"github.com/postern-id/postern/protocol"
+)
+
+// appName is the app's key in Caddy's JSON and the name of the global option.
+const appName = "postern"
+
+// App is the Postern hub as an app of Caddy. Strings may hold placeholders such as
+// {env.POSTERN_STORE} and {file./run/secrets/store}.
+type App struct {
+	// Where SQLite, keys and copies of certificates are kept. Default: the folder
+	// "postern" in Caddy's data folder.
+	DataDir string `json:"data_dir,omitempty"`
+	// The file with the 32-byte key that seals every secret in the store. Default: a
+	// file in data_dir, which protects less: a copy of the folder then holds both.
+	MasterKeyFile string `json:"master_key_file,omitempty"`
+	// The name of a systemd credential that holds the key, instead of the file.
+	MasterKeyCredential string `json:"master_key_credential,omitempty"`
+	// The address of a PostgreSQL database, needed from the second node on. Default:
+	// SQLite in data_dir.
+	Store string `json:"store,omitempty"`
+	// The address of a Redis server, needed from the second node on.
+	Redis string `json:"redis,omitempty"`
+	// Scheme and host of console, API and agents' tunnels. Required.
+	PublicURL string `json:"public_url,omitempty"`
+	// The host below which recovery domains point at their environment.
+	CNAMETarget string `json:"cname_target,omitempty"`
+	// The route of mails. Without it no code can be sent by the hub.
+	SMTP *SMTP `json:"smtp,omitempty"`
+	// Name servers (host:port) that are asked for the proof of recovery domains.
+	// Default: the system's.
+	Resolvers []string `json:"resolvers,omitempty"`
+	// Private networks that webhooks may reach. Default: none.
+	AllowPrivateWebhooks []string `json:"allow_private_webhooks,omitempty"`
+
+	config  hub.Config // from the fields above; without what is read at the start
+	host    string     // of public_url, lower case, without a port
+	slogger *slog.Logger
+	inst    *installation
+	started bool
+}
+
+// SMTP is the route of mails.
+type SMTP struct {
+	// The mail server, host:port.
+	Host string `json:"host,omitempty"`
+	// The sender of every mail.
+	From string `json:"from,omitempty"`
+	// The account at the mail server. Default: none, the server knows us by address.
+	User string `json:"user,omitempty"`
+	// The file that holds the account's password.
+	PasswordFile string `json:"password_file,omitempty"`
+	// starttls (the default), implicit, or off for a server on this machine.
+	TLS string `json:"tls,omitempty"`
+}
+
+// CaddyModule implements caddy.Module.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: appName, New: func() caddy.Module { return new(App) }}
+}
+
+// Provision fills in defaults and placeholders and takes a share in the
+// installation. It opens nothing, so that `postern validate` touches no data.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.replace(caddy.NewReplacer())
+	if a.DataDir == "" {
+		a.DataDir = filepath.Join(caddy.AppDataDir(), appName)
+	}
+	if a.MasterKeyCredential != "" {
+		a.MasterKeyFile = filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), a.MasterKeyCredential)
+	}
+	a.slogger = ctx.Slogger()
+	inst, err := share(installationKey{a.DataDir, a.Store})
+	if err != nil {
+		return err
+	}
+	a.inst = inst
+	return ctx.GetMetricsRegistry().Register(inst.metrics)
+}
+
+// replace puts the values of placeholders in place.
+func (a *App) replace(r *caddy.Replacer) {
+	fields := []*string{&a.DataDir, &a.MasterKeyFile, &a.Store, &a.Redis, &a.PublicURL, &a.CNAMETarget}
+	if a.SMTP != nil {
+		fields = append(fields, &a.SMTP.Host, &a.SMTP.From, &a.SMTP.User, &a.SMTP.PasswordFile)
+	}
+	for _, f := range fields {
+		*f = r.ReplaceKnown(*f, "")
+	}
+}
+
+// Validate checks everything that can be checked without opening anything.
+func (a *App) Validate() error {
+	u, err := controlURL(a.PublicURL)
+	if err != nil {
+		return err
+	}
+	a.host = strings.ToLower(u.Hostname())
+	if a.Store != "" && !hasScheme(a.Store, "postgres", "postgresql") {
+		return errors.New("store: want postgres://user@host/database")
+	}
+	if a.Redis != "" && !hasScheme(a.Redis, "redis", "rediss", "unix") {
+		return errors.New("redis: want redis://host:port")
+	}
+	if a.CNAMETarget != "" && !isHostname(a.CNAMETarget) {
+		return fmt.Errorf("cname_target: %q is not a host name", a.CNAMETarget)
+	}
+	nets, err := prefixes(a.AllowPrivateWebhooks)
+	if err != nil {
+		return err
+	}
+	a.config = hub.Config{
+		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
+		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
+		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,
+		Log: a.inst.log, Registry: a.inst.metrics,
+	}
+	return a.SMTP.validate(&a.config.SMTP)
+}
+
+// validate checks the route and copies it into c. A nil route is no route.
+func (s *SMTP) validate(c *hub.SMTP) error {
+	if s == nil {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(s.Host); err != nil {
+		return fmt.Errorf("smtp: %q: want host:port", s.Host)
+	}
+	if s.From == "" {
+		return errors.New("smtp: from is missing: the address that mails come from")
+	}
+	switch s.TLS {
+	case "", hub.SMTPStartTLS, hub.SMTPImplicit, hub.SMTPOff:
+	default:
+		return fmt.Errorf("smtp: tls %q: want %s, %s or %s", s.TLS, hub.SMTPStartTLS, hub.SMTPImplicit, hub.SMTPOff)
+	}
+	*c = hub.SMTP{Host: s.Host, From: s.From, User: s.User, TLS: s.TLS}
+	return nil
+}
+
+// Start opens the hub, or gives the one that is already open these settings.
+func (a *App) Start() error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	if err := a.inst.start(a, cfg, a.slogger); err != nil {
+		return err
+	}
+	a.started = true
+	return nil
+}
+
+// load completes the configuration with what stands in files.
+func (a *App) load() (hub.Config, error) {
+	cfg := a.config
+	if a.SMTP == nil || a.SMTP.PasswordFile == "" {
+		return cfg, nil
+	}
+	b, err := os.ReadFile(a.SMTP.PasswordFile)
+	if err != nil {
+		return cfg, fmt.Errorf("smtp: password_file: %w", err)
+	}
+	cfg.SMTP.Password = protocol.NewSecret(strings.TrimRight(string(b), "\r\n"))
+	return cfg, nil
+}
+
+// Stop takes these settings back. The hub goes on while another configuration
+// shares it; the last one closes it in Cleanup.
+func (a *App) Stop() error {
+	if a.started {
+		a.inst.stop(a)
+	}
+	return nil
+}
+
+// Cleanup gives the share in the installation back; the last one tells the agents to
+// come back elsewhere, ends their tunnels and closes the store.
+func (a *App) Cleanup() error {
+	if a.inst == nil {
+		return nil
+	}
+	return a.inst.release()
+}
+
+// app returns the app of the configuration that ctx belongs to.
+func app(ctx caddy.Context) (*App, error) {
+	v, err := ctx.App(appName)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*App), nil
+}
+
+// hub returns the running hub, opened if need be: handlers and certificate storage
+// may be asked before Caddy has started the app.
+func (a *App) hub() (Hub, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return nil, err
+	}
+	return a.inst.open(cfg, a.slogger)
+}
+
+// controlURL parses public_url. Plain http is for this machine only, since sessions
+// and keys travel over it.
+func controlURL(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, errors.New("public_url is missing: the address of console, API and agents, such as https://id.example.com")
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("public_url: %q: want https://host without a path", text)
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return nil, fmt.Errorf("public_url: %q: want https (http is for localhost only)", text)
+	}
+	return u, nil
+}
+
+// isLoopback reports whether host names this machine.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// isHostname reports whether s can be a DNS name.
+func isHostname(s string) bool {
+	return s != "" && len(s) <= 253 && !strings.ContainsAny(s, "/:@ _*") && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".")
+}
+
+// hasScheme reports whether address begins with one of the schemes.
+func hasScheme(address string, schemes ...string) bool {
+	for _, s := range schemes {
+		if strings.HasPrefix(address, s+"://") {
+			return true
+		}
+	}
+	return false
+}
+
+// prefixes parses networks; a plain address is a network of one.
+func prefixes(texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, t := range texts {
+		p, err := netip.ParsePrefix(t)
+		if ip, err2 := netip.ParseAddr(t); err2 == nil {
+			p, err = ip.Prefix(ip.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("allow_private_webhooks: %q: want a network such as 10.1.0.0/16", t)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// withPort adds the port to addresses that have none.
+func withPort(hosts []string, port string) []string {
+	var out []string
+	for _, h := range hosts {
+		if _, _, err := net.SplitHostPort(h); err != nil {
+			h = net.JoinHostPort(strings.Trim(h, "[]"), port)
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+
+	_ caddyhttp.MiddlewareHandler = (*Control)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Site)(nil)
+)
