@@ -135,6 +135,7 @@ class Company:
                    "(OA;CIIO;CR;%s;%s;%s)" % (RESET_PASSWORD, USER_CLASS, sid),
                    "(OA;CIIO;WP;%s;%s;%s)" % (LOCKOUT_TIME, USER_CLASS, sid),
                    "(OA;CIIO;WP;%s;%s;%s)" % (PWD_LAST_SET, USER_CLASS, sid))
+        self.grant("CN=Long passwords,CN=Password Settings Container,CN=System," + self.base, "(A;;RPLCLORC;;;%s)" % sid)
         self.grant(self.base, "(OA;;CR;%s;;%s)" % (GET_CHANGES, sid))
         self.grant("CN=Deleted Objects," + self.base, "(A;;LCRPLO;;;%s)" % sid, "(A;CIIO;LCRPLO;;;%s)" % sid)
 

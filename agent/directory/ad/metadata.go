@@ -30,7 +30,11 @@ type write struct {
 	Version uint32 `json:"v,omitempty"`   // counts writes
 	DC      string `json:"dc,omitempty"`  // invocationId of the controller that took the write
 	USN     uint64 `json:"usn,omitempty"` // that controller's number of the write; one for all attributes of one modify
+	Time    int64  `json:"t,omitempty"`   // Unix seconds by that controller's clock
 }
+
+// dstimeUnix is 1970 in seconds since 1601, the unit of a write's time (MS-DRSR 5.50).
+const dstimeUnix = 11644473600
 
 // parseMetadata reads the writes of the attributes that matter here.
 func parseMetadata(raw []byte) (map[uint32]write, error) {
@@ -51,7 +55,10 @@ func parseMetadata(raw []byte) (map[uint32]write, error) {
 			if err != nil {
 				return nil, err
 			}
-			found[att] = write{binary.LittleEndian.Uint32(e[4:]), dc, binary.LittleEndian.Uint64(e[32:])}
+			found[att] = write{
+				Version: binary.LittleEndian.Uint32(e[4:]), Time: int64(binary.LittleEndian.Uint64(e[8:])) - dstimeUnix,
+				DC: dc, USN: binary.LittleEndian.Uint64(e[32:]),
+			}
 		}
 	}
 	return found, nil

@@ -1,0 +1,93 @@
+package ad
+
+import (
+	"testing"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/protocol"
+)
+
+func TestConfigurationIsCheckedBeforeAnythingIsAsked(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"plain":     func(c *Config) { c.Plain = true },
+		"no tls":    func(c *Config) { c.URLs = []string{"ldap://127.0.0.1"} },
+		"filter":    func(c *Config) { c.Filter = "objectClass=*" },
+		"attribute": func(c *Config) { c.MailAttributes = []string{"mail)(cn=*"} },
+		"secret":    func(c *Config) { c.BirthDateAttribute = "ms-Mcs-AdmPwd" },
+		"base":      func(c *Config) { c.BaseDNs = []string{"corp.example"} },
+	} {
+		cfg := Config{Config: ldapconn.Config{URLs: []string{"ldaps://127.0.0.1"}, BindDN: "svc@corp.example", Password: protocol.NewSecret("x")}}
+		if _, err := Open(cfg); err != nil {
+			t.Fatal(err)
+		}
+		change(&cfg)
+		if _, err := Open(cfg); protocol.CodeOf(err) != protocol.CodeConfiguration {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSettleComparesStamps(t *testing.T) {
+	dc := "11111111-1111-1111-1111-111111111111"
+	before := stamp{DC: dc, Now: 1000, Password: write{3, dc, 100, 500}, Last: write{3, dc, 100, 500}, Lock: write{2, dc, 90, 400}}
+	after := func(f func(*stamp)) stamp { s := before; s.MustChange, s.Unlocked = true, true; f(&s); return s }
+	both := directory.Plan{Reset: true, MustChange: true, Unlock: true}
+	only := directory.Plan{Unlock: true}
+	for name, c := range map[string]struct {
+		plan  directory.Plan
+		after stamp
+		want  protocol.State
+	}{
+		"nothing":              {both, before, protocol.Unchanged},
+		"failed sign-ins only": {both, after(func(s *stamp) { s.Lock = write{3, dc, 120, 1001} }), protocol.Unchanged},
+		"one modify": {both, after(func(s *stamp) {
+			s.Password, s.Last, s.Lock = write{4, dc, 130, 1002}, write{4, dc, 130, 1002}, write{3, dc, 129, 1001}
+		}), protocol.Done},
+		"flag was set already":      {both, after(func(s *stamp) { s.Password = write{4, dc, 130, 1002} }), protocol.Done},
+		"reset, flag not set":       {both, after(func(s *stamp) { s.Password, s.MustChange = write{4, dc, 130, 1002}, false }), protocol.Unknown},
+		"reset, still locked":       {both, after(func(s *stamp) { s.Password, s.Unlocked = write{4, dc, 130, 1002}, false }), protocol.Unknown},
+		"reset, then flag":          {both, after(func(s *stamp) { s.Password, s.Last = write{4, dc, 130, 1002}, write{5, dc, 131, 1002} }), protocol.Unknown},
+		"flag a while later":        {both, after(func(s *stamp) { s.Password, s.Last = write{4, dc, 130, 1002}, write{4, dc, 131, 1010} }), protocol.Unknown},
+		"two resets":                {both, after(func(s *stamp) { s.Password = write{5, dc, 140, 1002} }), protocol.Unknown},
+		"long after the operation":  {both, after(func(s *stamp) { s.Password = write{4, dc, 140, 1121} }), protocol.Unknown},
+		"at another controller":     {both, after(func(s *stamp) { s.Password = write{4, "22222222-1111-1111-1111-111111111111", 7, 1002} }), protocol.Unknown},
+		"controller was restored":   {both, after(func(s *stamp) { s.DC = "22222222-1111-1111-1111-111111111111" }), protocol.Unknown},
+		"unlocked":                  {only, after(func(s *stamp) { s.Lock = write{3, dc, 130, 1002} }), protocol.Done},
+		"lock ran out, locked anew": {only, after(func(s *stamp) { s.Lock, s.Unlocked = write{3, dc, 130, 1002}, false }), protocol.Unknown},
+		"unlocked and locked again": {only, after(func(s *stamp) { s.Lock = write{4, dc, 131, 1002} }), protocol.Unknown},
+		"password beside an unlock": {only, after(func(s *stamp) { s.Password = write{4, dc, 131, 1002} }), protocol.Unchanged},
+	} {
+		if got := settle(c.plan, before, c.after); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func FuzzDescriptor(f *testing.F) {
+	everyone := []byte{1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0}
+	entry := append([]byte{aceDenied, 0, 20, 0, 0, 1, 0, 0}, everyone...)
+	acl := append([]byte{4, 0, 28, 0, 1, 0, 0, 0}, entry...)
+	sd := append([]byte{1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}, acl...)
+	aces, open, err := parseDescriptor(sd)
+	if err != nil || open || len(aces) != 1 || allows(aces, map[sid]bool{sidEveryone: true}, rightReset) || !aces[0].deny {
+		f.Fatalf("parseDescriptor = %+v, %v, %v", aces, open, err)
+	}
+	f.Add(sd)
+	f.Add(sd[:30])
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		aces, _, err := parseDescriptor(raw)
+		if err != nil && aces != nil {
+			t.Errorf("a malformed descriptor gave %v", aces)
+		}
+	})
+}
+
+func FuzzStamp(f *testing.F) {
+	f.Add(`{"server":"ldaps://x:636#127.0.0.1:636","dc":"a"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if s, err := parseStamp(text); err == nil && (s.Server == "" || s.DC == "") {
+			t.Errorf("%q is taken for a stamp", text)
+		}
+	})
+}

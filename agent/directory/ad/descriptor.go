@@ -1,0 +1,137 @@
+package ad
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Rights that a dry run looks for in an account's access list, by their GUID (MS-ADTS
+// 5.1.3.2.1).
+const (
+	rightReset  = "00299570-246d-11d0-a768-00aa006e0529" // User-Force-Change-Password
+	rightChange = "ab721a53-1e2f-11d0-9819-00aa0040529b" // User-Change-Password: one's own
+)
+
+// Parts of a security descriptor (MS-DTYP 2.4.4 to 2.4.6).
+const (
+	daclPresent   = 0x0004 // of its control bits
+	controlAccess = 0x0100 // ADS_RIGHT_DS_CONTROL_ACCESS
+	inheritOnly   = 0x08   // the entry counts below this object only
+	objectPresent = 0x1    // an object entry names a right
+
+	aceAllowed       = 0x00
+	aceDenied        = 0x01
+	aceAllowedObject = 0x05
+	aceDeniedObject  = 0x06
+
+	descriptorHead = 20
+	aclHead        = 8
+	aceHead        = 4
+)
+
+var errDescriptor = errors.New("ad: nTSecurityDescriptor is malformed")
+
+// An ace is one entry of an access list that allows or denies extended rights.
+type ace struct {
+	deny  bool
+	right string // GUID; "" for all
+	who   sid
+}
+
+// parseDescriptor reads the entries about extended rights in a self-relative security
+// descriptor. open says that there is no access list: everything is allowed.
+func parseDescriptor(raw []byte) (aces []ace, open bool, err error) {
+	if len(raw) < descriptorHead || raw[0] != 1 {
+		return nil, false, errDescriptor
+	}
+	at := binary.LittleEndian.Uint32(raw[16:])
+	if binary.LittleEndian.Uint16(raw[2:])&daclPresent == 0 || at == 0 {
+		return nil, true, nil
+	}
+	if uint64(at)+aclHead > uint64(len(raw)) {
+		return nil, false, errDescriptor
+	}
+	acl := raw[at:]
+	size, count := int(binary.LittleEndian.Uint16(acl[2:])), int(binary.LittleEndian.Uint16(acl[4:]))
+	if size < aclHead || size > len(acl) {
+		return nil, false, errDescriptor
+	}
+	acl = acl[aclHead:size]
+	for range count {
+		if len(acl) < aceHead {
+			return nil, false, errDescriptor
+		}
+		n := int(binary.LittleEndian.Uint16(acl[2:]))
+		if n < aceHead || n > len(acl) {
+			return nil, false, errDescriptor
+		}
+		a, relevant, err := parseACE(acl[:n])
+		if err != nil {
+			return nil, false, err
+		}
+		if relevant {
+			aces = append(aces, a)
+		}
+		acl = acl[n:]
+	}
+	return aces, false, nil
+}
+
+// parseACE reads one entry; it is relevant if it holds here and is about extended rights.
+func parseACE(raw []byte) (a ace, relevant bool, err error) {
+	kind, flags, body := raw[0], raw[1], raw[aceHead:]
+	object := kind == aceAllowedObject || kind == aceDeniedObject
+	if !object && kind != aceAllowed && kind != aceDenied {
+		return ace{}, false, nil
+	}
+	a.deny = kind == aceDenied || kind == aceDeniedObject
+	if len(body) < 4 {
+		return ace{}, false, errDescriptor
+	}
+	mask := binary.LittleEndian.Uint32(body)
+	body = body[4:]
+	if object {
+		if a.right, body, err = cutRight(body); err != nil {
+			return ace{}, false, err
+		}
+	}
+	if a.who, _, err = cutSID(body); err != nil {
+		return ace{}, false, err
+	}
+	return a, flags&inheritOnly == 0 && mask&controlAccess != 0, nil
+}
+
+// cutRight reads the flags and the GUIDs of an object entry.
+func cutRight(body []byte) (right string, rest []byte, err error) {
+	if len(body) < 4 {
+		return "", nil, errDescriptor
+	}
+	present := binary.LittleEndian.Uint32(body)
+	body = body[4:]
+	for _, bit := range []uint32{objectPresent, objectPresent << 1} { // the right, then the class it is inherited by
+		if present&bit == 0 {
+			continue
+		}
+		if len(body) < 16 {
+			return "", nil, errDescriptor
+		}
+		if bit == objectPresent {
+			if right, err = guidText(body[:16]); err != nil {
+				return "", nil, err
+			}
+		}
+		body = body[16:]
+	}
+	return right, body, nil
+}
+
+// allows reports whether the access list grants a right to a token: the first entry
+// about it decides (MS-ADTS 5.1.3.3.4).
+func allows(aces []ace, token map[sid]bool, right string) bool {
+	for _, a := range aces {
+		if token[a.who] && (a.right == "" || a.right == right) {
+			return !a.deny
+		}
+	}
+	return false
+}

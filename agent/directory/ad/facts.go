@@ -1,0 +1,74 @@
+package ad
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+)
+
+// factAttributes are what the guard's facts are read from.
+var factAttributes = []string{
+	"objectGUID", "objectSid", "primaryGroupID", "tokenGroups", "adminCount", "userAccountControl", "accountExpires",
+	"msDS-User-Account-Control-Computed", "msDS-ResultantPSO", "msDS-SecondaryKrbTgtNumber",
+}
+
+// Facts implements directory.Writer. It fails closed: an account whose groups cannot
+// be read has no facts.
+func (d *Directory) Facts(ctx context.Context, id string) (directory.Facts, error) {
+	var f directory.Facts
+	err := d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
+		dom, err := readDomain(ctx, c)
+		if err != nil {
+			return err
+		}
+		e, err := d.must(ctx, c, id, factAttributes...)
+		if err != nil {
+			return err
+		}
+		f, err = facts(ctx, c, dom, e)
+		return err
+	})
+	return f, err
+}
+
+func facts(ctx context.Context, c *ldapconn.Conn, dom domain, e *ldap.Entry) (directory.Facts, error) {
+	f := directory.Facts{
+		DN:       e.DN,
+		Disabled: disabled(e, time.Now()),
+		Locked:   locked(e),
+	}
+	var err error
+	if f.ID, err = guidText(e.GetRawAttributeValue("objectGUID")); err != nil {
+		return f, unreadable("objectGUID of " + e.DN)
+	}
+	own, err := parseSID(e.GetRawAttributeValue("objectSid"))
+	if err != nil {
+		return f, unreadable("objectSid of " + e.DN)
+	}
+	token, err := tokenOf(e)
+	if err != nil {
+		return f, err
+	}
+	groups, err := groupsOf(ctx, c, dom, e)
+	if err != nil {
+		return f, err
+	}
+	for _, g := range groups {
+		token[g.sid] = true
+	}
+	f.Groups = names(groups)
+	f.Privileged = privileged(e, own, token)
+	f.Self = dom.token[own]
+	f.Policy, err = dom.policyOf(ctx, c, e)
+	return f, err
+}
+
+// locked reports whether failed sign-ins locked the account. lockoutTime can be stale
+// when the lock has run out, so the computed bit decides.
+func locked(e *ldap.Entry) bool {
+	return bits(e, "msDS-User-Account-Control-Computed")&uacLockout != 0
+}
