@@ -105,6 +105,9 @@ func (d *sqliteDB) ping(ctx context.Context) error {
 	})
 }
 
+// rowsPerInsert: more than one row in a statement makes SQLite slower.
+func (d *sqliteDB) rowsPerInsert() int { return 1 }
+
 // close waits for the transactions that are under way.
 func (d *sqliteDB) close() error {
 	if d.writer != nil {

@@ -14,6 +14,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -31,6 +32,8 @@ type Config struct {
 	Log       *slog.Logger // nil: slog.Default()
 
 	Now func() time.Time // nil: time.Now; rows bear its times
+
+	keyRefresh time.Duration // 0: the constant
 }
 
 // A Store is safe for use by many goroutines. While the database is away its methods
@@ -55,6 +58,7 @@ type database interface {
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
 	close() error
+	rowsPerInsert() int // how many rows in one VALUES are fastest
 }
 
 // Open opens the database, brings its schema up to date and checks the master key. The
@@ -70,7 +74,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open: %w", mapError(err))
 	}
-	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: keyRefresh}
+	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: cmp.Or(c.keyRefresh, keyRefresh)}
 	if err := s.prepare(ctx, c.MasterKey); err != nil {
 		_ = db.close()
 		return nil, err

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// An Organisation owns environments, API keys and administrators.
+type Organisation struct {
+	ID, Name string
+	Created  time.Time
+}
+
+// CreateOrganisation writes a new organisation. An empty ID is filled in.
+func (tx *Tx) CreateOrganisation(ctx context.Context, o Organisation) (Organisation, error) {
+	o.ID, o.Created = orNew(o.ID), tx.Now()
+	_, err := tx.Exec(ctx, "INSERT INTO organisations (id, name, created_at) VALUES ($1, $2, $3)", o.ID, o.Name, Millis(o.Created))
+	return o, err
+}
+
+func scanOrganisation(scan Scan) (o Organisation, err error) {
+	var created int64
+	err = scan(&o.ID, &o.Name, &created)
+	o.Created = Time(created)
+	return o, err
+}
+
+// Organisation returns one organisation.
+func (tx *Tx) Organisation(ctx context.Context, org string) (Organisation, error) {
+	return One(ctx, tx, scanOrganisation, "SELECT id, name, created_at FROM organisations WHERE id = $1", org)
+}
+
+// Organisations returns every organisation of the installation, oldest first.
+func (tx *Tx) Organisations(ctx context.Context) ([]Organisation, error) {
+	return All(ctx, tx, scanOrganisation, "SELECT id, name, created_at FROM organisations ORDER BY created_at, id")
+}
+
+// RenameOrganisation changes the name of an organisation.
+func (tx *Tx) RenameOrganisation(ctx context.Context, org, name string) error {
+	return tx.Must(ctx, "UPDATE organisations SET name = $2 WHERE id = $1", org, name)
+}
+
+// An Environment is what a recovery domain belongs to: directories, their accounts and
+// the settings of its microsite.
+type Environment struct {
+	ID, Org    string
+	Name       string // for administrators
+	PublicName string // for employees
+	Microsite  Microsite
+	Created    time.Time
+	Updated    time.Time
+}
+
+// Microsite holds the settings of an environment's recovery site.
+type Microsite struct {
+	RequirePresigned bool
+	Languages        []string // BCP 47, the first is the default; empty: all that the catalogue has
+	Accent           string   // #rrggbb; empty: the product's
+	LogoType         string   // media type of the logo; empty: none. SetLogo changes it
+}
+
+// orNew gives a row without an id a new one.
+func orNew(id string) string {
+	if id == "" {
+		return NewID()
+	}
+	return id
+}
+
+// CreateEnvironment writes a new environment. An empty ID is filled in.
+func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
+	e.ID, e.Created, e.Updated = orNew(e.ID), tx.Now(), tx.Now()
+	m := e.Microsite
+	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, Millis(e.Created))
+	return e, err
+}
+
+const environmentColumns = "id, org, name, public_name, require_presigned, languages, accent, logo_type, created_at, updated_at"
+
+func scanEnvironment(scan Scan) (e Environment, err error) {
+	var created, updated int64
+	var languages string
+	m := &e.Microsite
+	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.LogoType, &created, &updated)
+	if err == nil {
+		err = ParseJSON(languages, &m.Languages)
+	}
+	e.Created, e.Updated = Time(created), Time(updated)
+	return e, err
+}
+
+// Environment returns one environment.
+func (tx *Tx) Environment(ctx context.Context, env string) (Environment, error) {
+	return One(ctx, tx, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE id = $1", env)
+}
+
+// Environments returns the environments of an organisation, oldest first.
+func (tx *Tx) Environments(ctx context.Context, org string) ([]Environment, error) {
+	return All(ctx, tx, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE org = $1 ORDER BY created_at, id", org)
+}
+
+// UpdateEnvironment writes names and microsite settings, without the logo.
+func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
+	m := e.Microsite
+	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6, updated_at = $7
+		WHERE id = $1`, e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, Millis(tx.Now()))
+}
+
+// SetLogo stores the logo of an environment; an empty one removes it. The caller has
+// checked its kind and bounded its size.
+func (tx *Tx) SetLogo(ctx context.Context, env, mediaType string, logo []byte) error {
+	return tx.Must(ctx, "UPDATE environments SET logo = $2, logo_type = $3, updated_at = $4 WHERE id = $1",
+		env, Base64(logo), mediaType, Millis(tx.Now()))
+}
+
+// Logo returns the logo of an environment and its media type; ErrNotFound if there is none.
+func (tx *Tx) Logo(ctx context.Context, env string) (logo []byte, mediaType string, err error) {
+	var text string
+	err = tx.Row(ctx, []any{&text, &mediaType}, "SELECT logo, logo_type FROM environments WHERE id = $1 AND logo <> ''", env)
+	if err != nil {
+		return nil, "", err
+	}
+	logo, err = ParseBase64(text)
+	return logo, mediaType, err
+}
+
+// DeleteEnvironment removes an environment with everything that belongs to it, its
+// domains included. Audit rows stay.
+func (tx *Tx) DeleteEnvironment(ctx context.Context, env string) error {
+	return tx.Must(ctx, "DELETE FROM environments WHERE id = $1", env)
+}

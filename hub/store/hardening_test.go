@@ -1,0 +1,297 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol"
+)
+
+// owned are ids of one environment.
+type owned struct {
+	org, env, directory, account, apiKey, agent, domain string
+}
+
+// withoutEnvironment lists the queries that take no environment, and why that is right.
+var withoutEnvironment = map[string]string{
+	"Now": "no query", "Seal": "no query", "Unseal": "no query", "Exec": "no query", "Swap": "no query", "Must": "no query", "Row": "no query",
+
+	"Setting": "of the installation", "SetSetting": "of the installation",
+	"CreateOrganisation": "of the installation", "Organisation": "of the installation", "Organisations": "of the installation", "RenameOrganisation": "of the installation",
+	"AllDomains": "for a node's memory", "AllDirectories": "for the scheduler", "AgentStates": "for a node's memory",
+	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep",
+
+	"CreateEnvironment": "makes one", "CreateDirectory": "its row names the environment",
+	"Domain": "finds it by the host", "APIKeyByHash": "finds it by a secret", "LegacyDirectory": "finds it by a secret", "AgentByKey": "finds it by a key",
+	"RedeemTicket": "finds it by a secret", "EnrolAgent": "finds it by a secret",
+	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
+	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret",
+	"CreateAPIKey": "its row names the organisation",
+}
+
+// foreign calls every query that takes an environment (or organisation) with one, and
+// with ids of another. found says how much it gave or changed.
+var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string, o owned) (found int, err error){
+	"Environment":       func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil }, // the id is the environment
+	"UpdateEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
+	"DeleteEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
+	"SetLogo":           func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
+	"Logo":              func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
+	"Environments": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (n int, err error) {
+		all, err := tx.Environments(ctx, org)
+		for _, e := range all {
+			if e.ID == o.env {
+				n++
+			}
+		}
+		return n, err
+	},
+
+	"AddDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AddDomain(ctx, env, o.domain)
+		return 1, err
+	},
+	"Domains": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Domains(ctx, env)
+		return len(all), err
+	},
+	"RemoveDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveDomain(ctx, env, o.domain)
+	},
+	"DomainProven": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.DomainProven(ctx, env, o.domain)
+	},
+	"DomainFailed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.DomainFailed(ctx, env, o.domain, "x", true)
+	},
+
+	"APIKey": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		_, err := tx.APIKey(ctx, org, o.apiKey)
+		return 1, err
+	},
+	"APIKeys": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.APIKeys(ctx, org)
+		return len(all), err
+	},
+	"UpdateAPIKey": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.UpdateAPIKey(ctx, org, store.APIKey{ID: o.apiKey})
+	},
+	"DeleteAPIKey": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.DeleteAPIKey(ctx, org, o.apiKey)
+	},
+	"TouchAPIKey": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 0, tx.TouchAPIKey(ctx, org, o.apiKey)
+	},
+
+	"Directory": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Directory(ctx, env, o.directory)
+		return 1, err
+	},
+	"Directories": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Directories(ctx, env)
+		return len(all) - 1, err // its own one
+	},
+	"UpdateDirectory": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UpdateDirectory(ctx, store.Directory{Env: env, ID: o.directory})
+	},
+	"SetTraits": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetTraits(ctx, env, o.directory, protocol.Traits{})
+	},
+	"DeleteDirectory": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.DeleteDirectory(ctx, env, o.directory)
+	},
+	"SetBirthDateKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetBirthDateKey(ctx, env, o.directory, []byte("x"))
+	},
+	"BirthDateKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.BirthDateKey(ctx, env, o.directory)
+		return 1, err
+	},
+	"SetLegacyToken": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetLegacyToken(ctx, env, o.directory, "")
+	},
+	"CreateTicket": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.CreateTicket(ctx, env, o.directory, "h", time.Minute)
+		return 1, err
+	},
+
+	"Agent": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Agent(ctx, env, o.agent)
+		return 1, err
+	},
+	"Agents": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Agents(ctx, env, o.directory)
+		return len(all), err
+	},
+	"SetAgentState": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetAgentState(ctx, env, o.agent, protocol.AgentRevoked, protocol.AgentActive)
+	},
+	"AgentSeen": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AgentSeen(ctx, env, o.agent, "n", "v", "g")
+	},
+
+	"FindAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.FindAccounts(ctx, env, "ada")
+		return len(all), err
+	},
+	"Account": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Account(ctx, env, o.account)
+		return 1, err
+	},
+	"AccountOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AccountOf(ctx, env, o.directory, "1")
+		return 1, err
+	},
+	"Accounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Accounts(ctx, env, store.AccountFilter{Directory: o.directory, Count: 10})
+		return len(all), err
+	},
+	"SetSubject": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetSubject(ctx, env, o.account, "mine")
+	},
+	"AccountGroups": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.AccountGroups(ctx, env, o.account)
+		return len(all), err
+	},
+	"Groups": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Groups(ctx, env, o.directory, "", 10)
+		return len(all), err
+	},
+	"AllGroups": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.AllGroups(ctx, env, o.directory)
+		return len(all), err
+	},
+	"PutGroups": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.PutGroups(ctx, env, o.directory, []protocol.Group{{ID: "g", Name: "mine"}})
+	},
+	"PutAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.PutAccounts(ctx, env, o.directory, 1, []protocol.Account{{ID: "1", Name: "mine"}})
+	},
+	"KnownAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (n int, err error) {
+		err = tx.KnownAccounts(ctx, env, o.directory, func(store.KnownAccount) { n++ })
+		return n, err
+	},
+	"SweepAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SweepAccounts(ctx, env, o.directory, []string{"1"})
+	},
+	"CountAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.CountAccounts(ctx, env, o.directory)
+	},
+}
+
+// fill writes one of everything and returns the ids.
+func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
+	t.Helper()
+	f = storetest.Seed(t, s)
+	f.Accounts(t, s, protocol.Account{ID: "1", Name: "Ada", Identifiers: []string{"ada"}, Groups: []protocol.Group{{ID: "g"}}})
+	o = owned{org: f.Org.ID, env: f.Env.ID, directory: f.Directory.ID, domain: store.NewID() + ".example.com"}
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		a, err := tx.AccountOf(ctx, o.env, o.directory, "1")
+		o.account = a.ID
+		k, errKey := tx.CreateAPIKey(ctx, store.APIKey{Org: o.org, Name: "k", Hash: store.NewID(), Role: "owner", Enabled: true})
+		o.apiKey = k.ID
+		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
+		return errors.Join(err, errKey, errDomain, tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")))
+	})
+	agent, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.Agent, error) {
+		hash := store.NewID()
+		if _, err := tx.CreateTicket(t.Context(), o.env, o.directory, hash, time.Minute); err != nil {
+			return store.Agent{}, err
+		}
+		return tx.EnrolAgent(t.Context(), hash, store.Agent{NoiseKey: []byte(store.NewID()), SignKey: []byte("s")})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.agent = agent.ID
+	return o, f
+}
+
+// T25: another environment's ids find nothing and change nothing, by any query.
+func TestT25_AnotherEnvironmentsIDsFindNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		theirs, _ := fill(t, s)
+		mine := storetest.Seed(t, s)
+		before := snapshot(t, s, theirs)
+		for name, query := range foreign {
+			err := s.Tx(t.Context(), func(tx *store.Tx) error {
+				found, err := query(t.Context(), tx, mine.Env.ID, mine.Org.ID, theirs)
+				if err == nil && found > 0 {
+					t.Errorf("%s found or changed %d things of another environment", name, found)
+				}
+				if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
+					t.Errorf("%s: %v", name, err)
+				}
+				return err
+			})
+			_ = err // judged above; here it only undoes what a refused query did
+		}
+		if after := snapshot(t, s, theirs); !reflect.DeepEqual(before, after) {
+			t.Errorf("the other environment was changed:\n%+v\n%+v", before, after)
+		}
+	})
+}
+
+// snapshot reads everything that foreign could have changed.
+func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
+	t.Helper()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		var errs []error
+		add := func(v any, err error) { all, errs = append(all, v), append(errs, err) }
+		d, err := tx.Directory(ctx, o.env, o.directory)
+		add(d, err)
+		a, err := tx.Account(ctx, o.env, o.account)
+		add(a, err)
+		k, err := tx.APIKey(ctx, o.org, o.apiKey)
+		add(k, err)
+		g, err := tx.Agent(ctx, o.env, o.agent)
+		add(g, err)
+		n, err := tx.Domain(ctx, o.domain)
+		add(n, err)
+		groups, err := tx.AllGroups(ctx, o.env, o.directory)
+		add(groups, err)
+		birth, err := tx.BirthDateKey(ctx, o.env, o.directory)
+		add(birth, err)
+		return errors.Join(errs...)
+	})
+	return all
+}
+
+// T25: a new query must take the environment and be tried with another one above, or
+// say why it takes none.
+func TestT25_EveryQueryIsTriedWithAnotherEnvironment(t *testing.T) {
+	typ := reflect.TypeFor[*store.Tx]()
+	for i := range typ.NumMethod() {
+		name := typ.Method(i).Name
+		_, tried := foreign[name]
+		_, without := withoutEnvironment[name]
+		if tried == without {
+			t.Errorf("Tx.%s: put it into the table foreign (it takes the environment first) or into withoutEnvironment (with the reason)", name)
+		}
+	}
+}
+
+// The queries of the table do find the things of their own environment: otherwise the
+// test above could not fail.
+func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
+			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "DeleteAPIKey"} {
+			o, _ := fill(t, s)
+			do(t, s, func(ctx context.Context, tx *store.Tx) error {
+				found, err := foreign[name](ctx, tx, o.env, o.org, o)
+				if found == 0 {
+					t.Errorf("%s finds nothing of its own environment", name)
+				}
+				return err
+			})
+		}
+	})
+}
