@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"hub/policy":          {"protocol"},
 	"hub/token":           {"protocol", "hub/policy", "hub/store"},
 	"hub/store":           {"protocol"},
-	"hub/store/storetest": {"hub/store", "internal/testenv"},
+	"hub/store/storetest": {"hub/store", "protocol", "internal/testenv"},
 	"hub/coord":           {},
 	"hub/audit":           {"hub/store"},
 	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store"},
