@@ -40,6 +40,8 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{"directories", "birth_date_key", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
+	{"webhook_secrets", "secret", "env", "env"},
+	{"webhooks", "authorization_header", "env", "id"},
 }
 
 func (c Cell) bytes() []byte {
