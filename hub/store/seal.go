@@ -40,8 +40,9 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{"directories", "birth_date_key", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
-	{"webhook_secrets", "secret", "env", "env"},
-	{"webhooks", "authorization_header", "env", "id"},
+	{"presign_keys", "secret", "env", "env"},
+	{"recoveries", "private", "env", "id"},
+	{"recoveries", "result", "env", "id"},
 }
 
 func (c Cell) bytes() []byte {
