@@ -194,7 +194,7 @@ func (g *Guard) operation(c Case) string {
 		return "no operation was named"
 	}
 	for _, t := range c.Tasks {
-		if len(g.rules.Operations) > 0 && !slices.Contains(g.rules.Operations, t.Operation) {
+		if !g.Allows(t.Operation) {
 			return fmt.Sprintf("the operation %s is not among guard.operations in the agent's file", t.Operation)
 		}
 	}
@@ -238,4 +238,9 @@ func member(groups, wanted []string) string {
 		}
 	}
 	return ""
+}
+
+// Allows reports whether the file allows the operation at all.
+func (g *Guard) Allows(o protocol.Operation) bool {
+	return len(g.rules.Operations) == 0 || slices.Contains(g.rules.Operations, o)
 }

@@ -119,3 +119,15 @@ func (f File) unknown(list *toml.StrictMissingError, table string, into any, exc
 	}
 	return errors.Join(errs...)
 }
+
+// Word returns the string that stands at key of a table, whatever else the file
+// says, or "" where there is none. Decode reports what is wrong.
+func (f File) Word(table, key string) string {
+	var all map[string]any
+	if err := toml.Unmarshal(f.Text, &all); err != nil {
+		return ""
+	}
+	t, _ := all[table].(map[string]any)
+	word, _ := t[key].(string)
+	return word
+}

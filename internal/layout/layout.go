@@ -14,7 +14,10 @@ var mayImport = map[string][]string{
 	"protocol":      {},
 	"protocol/seal": {"protocol"},
 
-	"agent":                         {"protocol/...", "agent/directory"},
+	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard"},
+	"agent/settings":                {"protocol"},
+	"agent/journal":                 {"protocol"},
+	"agent/guard":                   {"protocol", "agent/directory"},
 	"agent/directory":               {"protocol"},
 	"agent/directory/ldapconn":      {"protocol", "agent/directory", "agent/settings"},
 	"agent/directory/ldap":          {"protocol", "agent/directory", "agent/directory/ldapconn", "agent/settings"},

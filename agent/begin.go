@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/protocol"
+)
+
+// How long a recovery may take, by this agent's clock.
+const (
+	shortRecovery = 15 * time.Minute
+	longRecovery  = 24 * time.Hour // approval, review or delay is asked
+)
+
+// begin opens a recovery: it says whether guard and dry run would refuse now, and
+// gives this agent's part of the evidence context. Only what stands in the journal
+// afterwards can ever be performed (T6, T14).
+func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) (any, error) {
+	e.Account, e.Operation, e.Origin = q.Account, q.Operation, q.Origin
+	tasks, err := checkBegin(q)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := s.dir.Facts(ctx, q.Account)
+	if err != nil {
+		return nil, asError(err)
+	}
+	if err := wellFormed("the directory's immutable id", facts.ID, maxID); err != nil {
+		return nil, err
+	}
+	notice, err := s.canBeTold(ctx, facts.ID)
+	if err != nil {
+		return nil, err
+	}
+	finding, err := s.firstFinding(ctx, facts, tasks, notice)
+	if err != nil {
+		return nil, err
+	}
+	own := make([]byte, protocol.RandomPart)
+	_, _ = rand.Read(own) // never fails
+	r := journal.Recovery{
+		ID: protocol.RecoveryID(q.Recovery, own), Account: facts.ID, Operation: q.Operation, Origin: q.Origin,
+		NotAfter: s.now().Add(lifeOf(q)).Unix(), Notice: notice, Begun: s.now().Unix(),
+	}
+	e.Account, e.Recovery = r.Account, r.ID
+	if finding != nil {
+		e.refuse(finding)
+	}
+	if err := s.journal.Begin(r); err != nil {
+		return nil, journalError(err)
+	}
+	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding}, nil
+}
+
+func lifeOf(q protocol.BeginRequest) time.Duration {
+	if q.Long {
+		return longRecovery
+	}
+	return shortRecovery
+}
+
+// checkBegin parses before anything is asked of the directory.
+func checkBegin(q protocol.BeginRequest) ([]protocol.Task, error) {
+	if len(q.Recovery) != protocol.RandomPart {
+		return nil, protocol.Err(protocol.CodeBadRequest, fmt.Sprintf("recovery: want %d random bytes", protocol.RandomPart))
+	}
+	if err := wellFormed("account", q.Account, maxID); err != nil {
+		return nil, err
+	}
+	if err := wellFormed("origin", q.Origin, maxOrigin); err != nil {
+		return nil, err
+	}
+	return parseTasks(q.Operation)
+}
+
+// parseTasks reads the canonical operation. One frame carries one secret at most.
+func parseTasks(text string) ([]protocol.Task, error) {
+	tasks, err := protocol.ParseTasks(text)
+	if err != nil {
+		return nil, protocol.Err(protocol.CodeBadRequest, err.Error())
+	}
+	secrets := 0
+	for _, t := range tasks {
+		if t.Operation.Secret() {
+			secrets++
+		}
+	}
+	if secrets > 1 {
+		return nil, protocol.Err(protocol.CodeUnsupported, "one operation that gives a secret at a time")
+	}
+	return tasks, nil
+}
+
+// canBeTold reports whether the account has an address, other than those that are
+// being recovered, to which a notice can go (T34). It reads it only where the file asks.
+func (s *service) canBeTold(ctx context.Context, id string) (bool, error) {
+	if !s.guard.NeedsNotice() {
+		return false, nil
+	}
+	c, err := s.dir.Contacts(ctx, id)
+	if err != nil {
+		return false, asError(err)
+	}
+	return len(c.Mail) > 0, nil
+}
+
+// firstFinding is what guard and dry run would refuse; an error when the directory
+// cannot be asked.
+func (s *service) firstFinding(ctx context.Context, f directory.Facts, tasks []protocol.Task, notice bool) (*protocol.Error, error) {
+	c := guard.Case{Account: f.ID, Facts: f, Tasks: tasks, Notice: notice, Strict: s.mail != nil} // a code can still come
+	if why := s.guard.Judge(c); why != nil {
+		return why, nil
+	}
+	if askedForPassword(tasks) {
+		if _, err := newPassword(f.Policy); err != nil {
+			return asError(err), nil
+		}
+	}
+	err := asError(s.dir.DryRun(ctx, f.ID, tasks))
+	switch protocol.CodeOf(errorOrNil(err)) {
+	case "":
+		return nil, nil
+	case protocol.CodeUnavailable, protocol.CodeServiceAuthentication, protocol.CodeInternal:
+		return nil, err
+	}
+	return err, nil
+}
+
+// errorOrNil keeps a nil pointer from becoming an error that is not nil.
+func errorOrNil(e *protocol.Error) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+func askedForPassword(tasks []protocol.Task) bool {
+	for _, t := range tasks {
+		if t.Operation == protocol.GetTemporaryPassword {
+			return true
+		}
+	}
+	return false
+}
+
+// drop ends a recovery that was cancelled.
+func (s *service) drop(_ context.Context, q protocol.RecoveryRef, e *event) (any, error) {
+	e.Recovery = q.Recovery
+	if err := s.journal.Drop(q.Recovery); err != nil {
+		return nil, journalError(err)
+	}
+	return protocol.Empty{}, nil
+}
+
+// journalError makes a refusal of the journal one that may cross the tunnel. All of
+// them mean that nothing has happened.
+func journalError(err error) *protocol.Error {
+	switch {
+	case errors.Is(err, journal.ErrNotBegun):
+		return protocol.Err(protocol.CodeNotBegun, "this agent did not begin the recovery, or it ended")
+	case errors.Is(err, journal.ErrExecuted):
+		return protocol.Err(protocol.CodeNotBegun, "the recovery has had its operation; begin a new one")
+	case errors.Is(err, journal.ErrFull):
+		return protocol.Err(protocol.CodeRateLimited, "too many recoveries are open at this agent")
+	}
+	return protocol.Err(protocol.CodeUnavailable, "the agent cannot write its journal; look at its log and its disk")
+}

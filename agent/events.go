@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// The local event log: files in the state folder, oldest dropped.
+const (
+	eventsFile = "events.jsonl"
+	maxEvents  = 10 << 20 // bytes of one file: about 40,000 requests
+	keepEvents = 5        // older files that are kept
+)
+
+// An event is one line of the local event log. It names accounts by immutable id
+// alone: never a mail address, a name or a secret.
+type event struct {
+	Time      time.Time      `json:"time"`
+	Method    string         `json:"method"`
+	Account   string         `json:"account,omitempty"`
+	Recovery  string         `json:"recovery,omitempty"`
+	Operation string         `json:"operation,omitempty"`
+	Request   string         `json:"request,omitempty"` // id of the operation frame
+	Context   string         `json:"context,omitempty"`
+	Origin    string         `json:"origin,omitempty"` // the recovery domain
+	State     protocol.State `json:"state,omitempty"`
+	Replayed  bool           `json:"replayed,omitempty"`
+	Count     int            `json:"count,omitempty"` // of what was listed
+	Code      protocol.Code  `json:"code,omitempty"`  // of a refusal or failure
+	Message   string         `json:"message,omitempty"`
+	Node      string         `json:"node,omitempty"`
+	Millis    int64          `json:"ms"`
+}
+
+// refuse notes why, from an error of any kind.
+func (e *event) refuse(err error) {
+	var p *protocol.Error
+	switch {
+	case errors.As(err, &p):
+		e.Code, e.Message = p.Code, p.Message
+	case err != nil:
+		e.Code, e.Message = protocol.CodeInternal, err.Error()
+	}
+}
+
+// eventLog writes events. Its methods may be called from many goroutines.
+type eventLog struct {
+	path string
+
+	mu   sync.Mutex
+	f    *os.File
+	size int64
+}
+
+func openEvents(dir string) (*eventLog, error) {
+	l := &eventLog{path: filepath.Join(dir, eventsFile)}
+	return l, l.open()
+}
+
+func (l *eventLog) open() error {
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.f, l.size = f, info.Size()
+	return nil
+}
+
+// write appends one event.
+func (l *eventLog) write(e event) error {
+	e.Account, e.Message = withoutAddresses(e.Account), withoutAddresses(e.Message)
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	line = append(line, '\n')
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size+int64(len(line)) > maxEvents && l.size > 0 {
+		if err := l.rotateLocked(); err != nil {
+			return err
+		}
+	}
+	n, err := l.f.Write(line)
+	l.size += int64(n)
+	return err
+}
+
+// rotateLocked makes events.jsonl events.jsonl.1, and so on. A file that is closed
+// twice or missing is no reason to lose the event.
+func (l *eventLog) rotateLocked() error {
+	_ = l.f.Close()
+	for i := keepEvents - 1; i >= 1; i-- {
+		_ = os.Rename(fmt.Sprintf("%s.%d", l.path, i), fmt.Sprintf("%s.%d", l.path, i+1))
+	}
+	if err := os.Rename(l.path, l.path+".1"); err != nil {
+		return errors.Join(err, l.open())
+	}
+	return l.open()
+}
+
+func (l *eventLog) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.f.Close()
+}

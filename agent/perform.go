@@ -1,0 +1,295 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/seal"
+)
+
+// Times of one operation.
+const (
+	maxSkew      = 60 * time.Second // P28: clocks may differ by as much
+	detachedLife = 30 * time.Second // a modify that has begun is finished or settled, whoever hung up
+)
+
+// maxEvidence bounds the pieces of evidence of one request.
+const maxEvidence = 32
+
+// perform carries out the operation that was begun, once. What it answers as an
+// *Error did not touch the directory; everything else is a signed Outcome.
+func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *event) (any, error) {
+	e.Recovery, e.Account, e.Operation, e.Request = q.Members.Recovery, q.Members.Account, q.Members.Operation, q.ID
+	e.Context = q.Context.String()
+	j, err := s.admit(q)
+	if err != nil {
+		return nil, err
+	}
+	defer s.flights.enter(j.context)()
+	release, err := s.locks.take(ctx, j.recovery.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	out, err := s.once(ctx, j)
+	if err != nil {
+		return nil, err
+	}
+	e.State, e.Replayed = out.State, out.Replayed
+	if out.Error != nil {
+		e.refuse(out.Error)
+	}
+	return out, nil
+}
+
+// A job is a request that was found to be what this agent began.
+type job struct {
+	request  protocol.PerformRequest
+	recovery journal.Recovery
+	tasks    []protocol.Task
+	context  protocol.Context
+}
+
+// admit checks the frame, and recomputes the context from what this agent's journal
+// says: a hub that changes one member gets nothing.
+func (s *service) admit(q protocol.PerformRequest) (job, error) {
+	if err := s.checkFrame(q); err != nil {
+		return job{}, err
+	}
+	r, err := s.journal.Recovery(q.Members.Recovery)
+	if err != nil {
+		return job{}, journalError(err)
+	}
+	own := protocol.Members{
+		Recovery: r.ID, Directory: s.id.Directory, Account: r.Account, Operation: r.Operation,
+		Recipient: q.Members.Recipient, NotAfter: r.NotAfter,
+	}
+	if name := differing(own, q.Members); name != "" {
+		return job{}, protocol.Err(protocol.CodeBadRequest, name+" differs from what was begun")
+	}
+	if own.Context() != q.Context {
+		return job{}, protocol.Err(protocol.CodeBadRequest, "the context is not that of its members")
+	}
+	tasks, err := parseTasks(r.Operation)
+	if err != nil {
+		return job{}, err
+	}
+	if err := checkRecipient(own.Recipient, tasks); err != nil {
+		return job{}, err
+	}
+	return job{q, r, tasks, q.Context}, nil
+}
+
+// checkFrame refuses a frame that is too old, from a clock too far away, or too large.
+func (s *service) checkFrame(q protocol.PerformRequest) error {
+	ttl := time.Duration(q.TTL) * time.Second
+	if q.TTL < 1 || ttl > protocol.MaxOperationLife {
+		return protocol.Err(protocol.CodeBadRequest, fmt.Sprintf("ttl: %d seconds; want 1 to %d", q.TTL, protocol.MaxOperationLife/time.Second))
+	}
+	if err := wellFormed("id", q.ID, maxRequestID); err != nil {
+		return err
+	}
+	if len(q.Evidence) > maxEvidence {
+		return protocol.Err(protocol.CodeBadRequest, "too much evidence")
+	}
+	switch age := s.now().Sub(time.Unix(q.Sent, 0)); {
+	case age < -maxSkew:
+		return protocol.Err(protocol.CodeExpired, fmt.Sprintf("the frame comes from the future; the clocks of hub and agent differ by more than %v", maxSkew))
+	case age > ttl+maxSkew:
+		return protocol.Err(protocol.CodeExpired, "the frame is too old")
+	}
+	return nil
+}
+
+// differing names the first member in which the hub's view is another one, or "".
+func differing(own, theirs protocol.Members) string {
+	switch {
+	case own.Directory != theirs.Directory:
+		return "directory"
+	case own.Account != theirs.Account:
+		return "account"
+	case own.Operation != theirs.Operation:
+		return "operation"
+	case own.NotAfter != theirs.NotAfter:
+		return "not_after"
+	}
+	return ""
+}
+
+// checkRecipient: an operation with a secret needs a recipient; any that is given is
+// of the one suite and length (T22).
+func checkRecipient(recipient []byte, tasks []protocol.Task) error {
+	if len(recipient) == 0 && !givesSecret(tasks) {
+		return nil
+	}
+	if _, err := seal.ParseRecipient(recipient); err != nil {
+		return protocol.Err(protocol.CodeBadRequest, err.Error())
+	}
+	return nil
+}
+
+func givesSecret(tasks []protocol.Task) bool {
+	for _, t := range tasks {
+		if t.Operation.Secret() {
+			return true
+		}
+	}
+	return false
+}
+
+// once answers a context that had its operation from the journal, and carries out
+// any other. The caller holds the account.
+func (s *service) once(ctx context.Context, j job) (*protocol.Outcome, error) {
+	if row, found := s.journal.Row(j.context); found {
+		row, err := s.settled(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+		again := row.Settlement.State == protocol.Unchanged && row.Execution.Request != j.request.ID
+		if !again {
+			return s.replay(row), nil
+		}
+	}
+	if s.now().After(time.Unix(j.recovery.NotAfter, 0)) {
+		return nil, protocol.Err(protocol.CodeExpired, "the recovery was not finished in time; begin a new one")
+	}
+	return s.carryOut(ctx, j)
+}
+
+// carryOut looks at the account as it is now, and does what the guard lets it do.
+func (s *service) carryOut(ctx context.Context, j job) (*protocol.Outcome, error) {
+	facts, err := s.dir.Facts(ctx, j.recovery.Account)
+	if err != nil {
+		return s.refusal(j, asError(err)), nil
+	}
+	if why := s.guard.Judge(s.caseOf(j, facts)); why != nil {
+		return s.refusal(j, why), nil
+	}
+	slot, why := s.guard.Reserve(j.recovery.Account)
+	if why != nil {
+		return s.refusal(j, why), nil
+	}
+	out, err := s.change(ctx, j, facts)
+	if out != nil && (out.State == protocol.Unchanged || out.State == protocol.Failed) || protocol.CodeOf(err) == protocol.CodeNotBegun {
+		slot.Release()
+	}
+	return out, err
+}
+
+// caseOf puts together what the guard decides on. Evidence in the request counts for
+// nothing here: strict is what this agent itself checked.
+func (s *service) caseOf(j job, f directory.Facts) guard.Case {
+	code, err := s.journal.CodeState(j.recovery.ID)
+	return guard.Case{
+		Account: j.recovery.Account, Facts: f, Tasks: j.tasks, Notice: j.recovery.Notice,
+		Strict: err == nil && code.Proven,
+	}
+}
+
+// change seals, writes the journal, and changes the directory once.
+func (s *service) change(ctx context.Context, j job, f directory.Facts) (*protocol.Outcome, error) {
+	c, x, err := s.prepare(ctx, j, f)
+	if err != nil {
+		return s.refusal(j, asError(err)), nil
+	}
+	if err := ctx.Err(); err != nil { // the caller hung up, and nothing has happened
+		return s.refusal(j, asError(err)), nil
+	}
+	if err := s.journal.Execute(x); err != nil {
+		if why := journalError(err); why.Code != protocol.CodeNotBegun {
+			return s.refusal(j, why), nil
+		}
+		return nil, journalError(err) // perhaps done under another context: this one says nothing about it
+	}
+	s.log.Info("operation starts", "account", withoutAddresses(c.ID), "operation", j.recovery.Operation, "context", j.context.String())
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedLife)
+	defer cancel()
+	res, err := s.dir.Perform(detached, c)
+	end, err := s.conclude(ctx, j, c, x, res, err)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.journal.Settle(end); err != nil {
+		s.log.Error("journal cannot be written; the operation is settled again after a restart", "context", j.context.String(), "error", err)
+	}
+	s.log.Info("operation ended", "account", withoutAddresses(c.ID), "context", j.context.String(), "state", end.State)
+	return s.answer(journal.Row{Recovery: j.recovery, Execution: x, Settlement: &end}), nil
+}
+
+// prepare makes the password and what the journal must know before the change.
+func (s *service) prepare(ctx context.Context, j job, f directory.Facts) (directory.Change, journal.Execution, error) {
+	c := directory.Change{ID: f.ID, Tasks: j.tasks}
+	x := journal.Execution{Context: j.context, Recovery: j.recovery.ID, Request: j.request.ID, Evidence: proofs(j.request.Evidence)}
+	var err error
+	if askedForPassword(j.tasks) {
+		if c.Password, err = newPassword(f.Policy); err != nil {
+			return c, x, err
+		}
+		if x.Sealed, err = seal.Seal(j.request.Members.Recipient, j.context, c.Password); err != nil {
+			return c, x, err
+		}
+	}
+	if c.Stamp, err = s.dir.Stamp(ctx, c.ID, c.Tasks); err != nil {
+		return c, x, err
+	}
+	x.Stamp, x.At = c.Stamp, s.now().Unix()
+	return c, x, nil
+}
+
+// proofs keeps of evidence its kind and hash (T35).
+func proofs(evidence []protocol.Evidence) []journal.Proof {
+	var ps []journal.Proof
+	for _, e := range evidence {
+		sum := sha256.Sum256(e.Raw)
+		ps = append(ps, journal.Proof{Type: e.Type[:min(len(e.Type), maxRequestID)], Hash: bytes.Clone(sum[:])})
+	}
+	return ps
+}
+
+// refusal is a signed outcome of a request that did not touch the directory. It does
+// not enter the journal: what stood in the way may go away.
+func (s *service) refusal(j job, why *protocol.Error) *protocol.Outcome {
+	out := &protocol.Outcome{Context: j.context, State: stateOf(why.Code), Error: why}
+	out.Sign(s.id.keys.sign)
+	return out
+}
+
+// stateOf says how an operation ended that a code stopped for certain.
+func stateOf(c protocol.Code) protocol.State {
+	switch c {
+	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeServiceAuthentication,
+		protocol.CodePasswordPolicy, // another password may do: the next try makes one
+		protocol.CodeInternal:
+		return protocol.Unchanged
+	}
+	return protocol.Failed
+}
+
+// replay answers from the journal.
+func (s *service) replay(row journal.Row) *protocol.Outcome {
+	out := s.answer(row)
+	out.Replayed = true
+	return out
+}
+
+// answer is the signed outcome of a settled row. A sealed result goes out only with
+// an operation that was done.
+func (s *service) answer(row journal.Row) *protocol.Outcome {
+	end := row.Settlement
+	out := &protocol.Outcome{Context: row.Execution.Context, State: end.State, Error: end.Error, MustChange: end.MustChange}
+	if end.State == protocol.Done {
+		out.Sealed = row.Execution.Sealed
+		if end.Sealed != nil {
+			out.Sealed = end.Sealed
+		}
+	}
+	out.Sign(s.id.keys.sign)
+	return out
+}
