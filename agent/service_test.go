@@ -267,11 +267,13 @@ func TestT22_ChangedMembersAreRefusedAndChangeNothing(t *testing.T) {
 		change func(*protocol.PerformRequest)
 		want   protocol.Code
 	}{
-		"account":             {func(f *protocol.PerformRequest) { f.Members.Account = other.Account }, protocol.CodeBadRequest},
-		"directory":           {func(f *protocol.PerformRequest) { f.Members.Directory = "directory-2" }, protocol.CodeBadRequest},
-		"operation":           {func(f *protocol.PerformRequest) { f.Members.Operation = "unlock" }, protocol.CodeBadRequest},
-		"longer":              {func(f *protocol.PerformRequest) { f.Members.NotAfter += 60 }, protocol.CodeBadRequest},
-		"recovery":            {func(f *protocol.PerformRequest) { f.Members.Recovery = protocol.RecoveryID(q.Recovery, make([]byte, 16)) }, protocol.CodeNotBegun},
+		"account":   {func(f *protocol.PerformRequest) { f.Members.Account = other.Account }, protocol.CodeBadRequest},
+		"directory": {func(f *protocol.PerformRequest) { f.Members.Directory = "directory-2" }, protocol.CodeBadRequest},
+		"operation": {func(f *protocol.PerformRequest) { f.Members.Operation = "unlock" }, protocol.CodeBadRequest},
+		"longer":    {func(f *protocol.PerformRequest) { f.Members.NotAfter += 60 }, protocol.CodeBadRequest},
+		"recovery": {func(f *protocol.PerformRequest) {
+			f.Members.Recovery = protocol.RecoveryID(q.Recovery, make([]byte, 16))
+		}, protocol.CodeNotBegun},
 		"no recipient":        {func(f *protocol.PerformRequest) { f.Members.Recipient = nil }, protocol.CodeBadRequest},
 		"another suite":       {func(f *protocol.PerformRequest) { f.Members.Recipient[1] = 0x20 }, protocol.CodeBadRequest},
 		"recipient too long":  {func(f *protocol.PerformRequest) { f.Members.Recipient = append(f.Members.Recipient, 0) }, protocol.CodeBadRequest},
