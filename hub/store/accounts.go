@@ -83,22 +83,13 @@ const MaxAccounts = 1000
 // Accounts lists accounts of an environment in the order of their ids. An API that
 // pages asks for one more than it shows.
 func (tx *Tx) Accounts(ctx context.Context, env string, f AccountFilter) ([]Account, error) {
-	query := "SELECT " + accountColumns + " FROM accounts a WHERE a.env = $1 AND a.swept_at = 0"
-	args := []any{env}
-	add := func(condition string, v any) {
-		args = append(args, v)
-		query += fmt.Sprintf(condition, len(args))
-	}
-	if f.Directory != "" {
-		add(" AND a.directory = $%d", f.Directory)
-	}
-	if q := NormalIdentifier(f.Query); q != "" {
-		add(" AND (lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS (SELECT 1 FROM account_identifiers i WHERE i.account = a.id AND i.identifier LIKE $%[1]d ESCAPE '!'))",
-			"%"+escapeLike(q)+"%")
-	}
-	add(" ORDER BY a.id LIMIT $%d", min(max(f.Count, 1), MaxAccounts+1))
-	add(" OFFSET $%d", max(f.Offset, 0))
-	return All(ctx, tx, scanAccount, query, args...)
+	w := where{text: "a.env = $1 AND a.swept_at = 0", args: []any{env}}
+	w.add("a.directory = $%d", f.Directory, f.Directory != "")
+	q := NormalIdentifier(f.Query)
+	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS
+		(SELECT 1 FROM account_identifiers i WHERE i.account = a.id AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")
+	return All(ctx, tx, scanAccount, fmt.Sprintf("SELECT %s FROM accounts a WHERE %s ORDER BY a.id LIMIT %d OFFSET %d",
+		accountColumns, w.text, min(max(f.Count, 1), MaxAccounts+1), max(f.Offset, 0)), w.args...)
 }
 
 // escapeLike takes the meaning from the wildcards of LIKE … ESCAPE '!'.

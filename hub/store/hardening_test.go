@@ -31,6 +31,7 @@ var withoutEnvironment = map[string]string{
 	"RedeemTicket": "finds it by a secret", "EnrolAgent": "finds it by a secret",
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret",
+	"AppendAudit":  "its row names the environment",
 	"CreateAPIKey": "its row names the organisation",
 }
 
@@ -50,6 +51,22 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 			}
 		}
 		return n, err
+	},
+
+	"AuditRows": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.AuditRows(ctx, org, store.AuditFilter{Envs: []string{o.env}, Count: 10})
+		return len(all), err
+	},
+	"PersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.PersonKey(ctx, env, o.account)
+		return 1, err
+	},
+	"NeedPersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.NeedPersonKey(ctx, env, o.account) // makes one of its own
+		return 0, err
+	},
+	"ErasePersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ErasePersonKey(ctx, env, o.account)
 	},
 
 	"AddDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
@@ -193,11 +210,13 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		a, err := tx.AccountOf(ctx, o.env, o.directory, "1")
 		o.account = a.ID
+		_, errPerson := tx.NeedPersonKey(ctx, o.env, o.account)
 		k, errKey := tx.CreateAPIKey(ctx, store.APIKey{Org: o.org, Name: "k", Hash: store.NewID(), Role: "owner", Enabled: true})
 		o.apiKey = k.ID
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
-		return errors.Join(err, errKey, errDomain, tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
-			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")))
+		return errors.Join(err, errPerson, errKey, errDomain, tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")),
+			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
 	agent, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.Agent, error) {
 		hash := store.NewID()
@@ -258,6 +277,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(groups, err)
 		birth, err := tx.BirthDateKey(ctx, o.env, o.directory)
 		add(birth, err)
+		person, err := tx.PersonKey(ctx, o.env, o.account)
+		add(person, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -283,7 +304,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
 			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
-			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "DeleteAPIKey"} {
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)

@@ -38,6 +38,7 @@ type sealedColumn struct {
 
 // sealedColumns is the vocabulary of sealed columns.
 var sealedColumns = []sealedColumn{
+	{"audit_persons", "secret", "env", "person"},
 	{"directories", "birth_date_key", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
 	{"presign_keys", "secret", "env", "env"},

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // querier is a transaction of either database.
@@ -33,12 +35,23 @@ func (tx *Tx) Unseal(c Cell, sealed string) ([]byte, error) { return tx.s.Unseal
 // Exec runs a statement and returns how many rows it changed. A row that exists
 // already is ErrConflict; a parent row that does not exist is ErrNotFound.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := tx.q.exec(ctx, query, args...)
+	res, err := tx.q.exec(ctx, query, clean(args)...)
 	if err != nil {
 		return 0, mapError(err)
 	}
 	n, err := res.RowsAffected()
 	return n, mapError(err)
+}
+
+// clean replaces what PostgreSQL's TEXT cannot hold, zero bytes and broken UTF-8, by
+// U+FFFD, so that no input from outside can make a statement fail.
+func clean(args []any) []any {
+	for i, v := range args {
+		if s, ok := v.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	return args
 }
 
 // Swap runs a compare-and-set: a statement that changes one row, or none when the row
@@ -65,7 +78,7 @@ type Scan func(dest ...any) error
 
 // Row reads one row into dest; none is ErrNotFound.
 func (tx *Tx) Row(ctx context.Context, dest []any, query string, args ...any) error {
-	rows, err := tx.q.query(ctx, query, args...)
+	rows, err := tx.q.query(ctx, query, clean(args)...)
 	if err != nil {
 		return mapError(err)
 	}
@@ -97,7 +110,7 @@ func One[T any](ctx context.Context, tx *Tx, scan func(Scan) (T, error), query s
 
 // All reads every row by scan. The query bounds their number.
 func All[T any](ctx context.Context, tx *Tx, scan func(Scan) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := tx.q.query(ctx, query, args...)
+	rows, err := tx.q.query(ctx, query, clean(args)...)
 	if err != nil {
 		return nil, mapError(err)
 	}

@@ -1,0 +1,98 @@
+package audit
+
+// A Kind names what an event is about. The set is closed: Append refuses others.
+type Kind string
+
+// Kinds of our own. They begin with recovery_, agent_ or operation_.
+const (
+	RecoveryStarted   Kind = "recovery_started"   // an address was typed; known or not, it looks the same
+	RecoveryBegun     Kind = "recovery_begun"     // the agent began it for an account
+	RecoveryCodeSent  Kind = "recovery_code_sent" // to an address of the account
+	RecoveryCodeWrong Kind = "recovery_code_wrong"
+	RecoveryVerified  Kind = "recovery_verified"
+	RecoveryRefused   Kind = "recovery_refused" // policy, guard or limit
+	RecoveryVetoed    Kind = "recovery_vetoed"  // the organisation's webhook said no
+	RecoveryCanceled  Kind = "recovery_canceled"
+	RecoveryExpired   Kind = "recovery_expired"
+	RecoveryNotMe     Kind = "recovery_not_me" // the owner says that it was somebody else
+	RecoveryNotified  Kind = "recovery_notified"
+
+	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
+	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
+
+	AgentTicketCreated Kind = "agent_ticket_created"
+	AgentEnrolled      Kind = "agent_enrolled"
+	AgentConfirmed     Kind = "agent_confirmed"
+	AgentConflict      Kind = "agent_conflict" // two live processes use one key
+	AgentRevoked       Kind = "agent_revoked"
+	AgentTokenCreated  Kind = "agent_token_created" // of the public agent protocol
+	AgentSyncConfirmed Kind = "agent_sync_confirmed"
+)
+
+// Kinds of the REST API, as the public reference spells them.
+const (
+	EnvCreated                Kind = "env_created"
+	EnvUpdated                Kind = "env_updated"
+	EnvDeleted                Kind = "env_deleted"
+	EnvLogoUploaded           Kind = "env_logo_uploaded"
+	EnvLogoDeleted            Kind = "env_logo_deleted"
+	TemplateCreated           Kind = "template_created"
+	TemplateUpdated           Kind = "template_updated"
+	TemplateDeleted           Kind = "template_deleted"
+	EnvWebhookSecretUpdated   Kind = "env_webhook_secret_updated"
+	OrgUpdated                Kind = "org_updated"
+	OrgMemberInvited          Kind = "org_member_invited"
+	OrgMemberRemoved          Kind = "org_member_removed"
+	OrgMemberUpdated          Kind = "org_member_updated"
+	APIKeyCreated             Kind = "apikey_created"
+	APIKeyUpdated             Kind = "apikey_updated"
+	APIKeyDeleted             Kind = "apikey_deleted"
+	RequestCreated            Kind = "request_created"
+	RequestUpdated            Kind = "request_updated"
+	RequestCanceled           Kind = "request_canceled"
+	AccountUpdated            Kind = "account_updated"
+	AccountPhotoUploaded      Kind = "account_photo_uploaded"
+	DirectoryCreated          Kind = "directory_created"
+	DirectoryUpdated          Kind = "directory_updated"
+	DirectoryDeleted          Kind = "directory_deleted"
+	DirectoryAuthorized       Kind = "directory_authorized"
+	DirectorySetCredentials   Kind = "directory_set_credentials"
+	DirectoryLogoUploaded     Kind = "directory_logo_uploaded"
+	DirectoryLogoDeleted      Kind = "directory_logo_deleted"
+	ConsoleSignin             Kind = "console_signin"
+	ConsoleSigninEmail        Kind = "console_singin_configure_email" // so spelled
+	ConsoleSigninSAML         Kind = "console_singin_configure_saml"  // so spelled
+	CLISignin                 Kind = "cli_signin"
+	OAuth2PushedAuthorization Kind = "oauth2_pushed_authorization_request"
+	OAuth2Authorize           Kind = "oauth2_authorize"
+	OAuth2V2Authorize         Kind = "oauth2_v2_authorize"
+	OAuth2RequestCanceled     Kind = "oauth2_request_canceled"
+	OAuth2Token               Kind = "oauth2_token"
+	EntraEAMAuthorize         Kind = "entra_eam_authorize"
+	EntraEAMFinish            Kind = "entra_eam_finish"
+	OktaEAMAuthorize          Kind = "okta_eam_authorize"
+	OktaEAMFinish             Kind = "okta_eam_finish"
+	PeopleCompare             Kind = "people_compare"
+	PeopleSetPreferredName    Kind = "people_set_preferred_name"
+	PeopleSetPicture          Kind = "people_set_picture"
+	SelfieCompare             Kind = "selfie_compare"
+	SharingRevoked            Kind = "sharing_revoked"
+	ExtensionInvoked          Kind = "extension_invoked"
+)
+
+// Kinds is the vocabulary.
+var Kinds = []Kind{
+	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified,
+	OperationRequested, OperationFinished,
+	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
+
+	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,
+	EnvWebhookSecretUpdated, OrgUpdated, OrgMemberInvited, OrgMemberRemoved, OrgMemberUpdated,
+	APIKeyCreated, APIKeyUpdated, APIKeyDeleted, RequestCreated, RequestUpdated, RequestCanceled, AccountUpdated, AccountPhotoUploaded,
+	DirectoryCreated, DirectoryUpdated, DirectoryDeleted, DirectoryAuthorized, DirectorySetCredentials, DirectoryLogoUploaded, DirectoryLogoDeleted,
+	ConsoleSignin, ConsoleSigninEmail, ConsoleSigninSAML, CLISignin,
+	OAuth2PushedAuthorization, OAuth2Authorize, OAuth2V2Authorize, OAuth2RequestCanceled, OAuth2Token,
+	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
+	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked,
+}

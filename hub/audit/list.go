@@ -1,0 +1,90 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// A Record is an event that was read back.
+type Record struct {
+	ID         string // ULID, also the cursor of the next page
+	Time       time.Time
+	Kind       Kind
+	Org, Env   string
+	Trace      string
+	Account    string
+	Actor      Principal
+	RemoteAddr string
+	UserAgent  string
+	Truncated  bool
+	Detail     json.RawMessage
+	Personal   map[string]string // what could be decrypted
+	Erased     bool              // the person was erased
+	Leaf       []byte            // exact bytes
+}
+
+// List reads events of an organisation; see store.AuditFilter.
+func List(ctx context.Context, tx *store.Tx, org string, f store.AuditFilter) ([]Record, error) {
+	rows, err := tx.AuditRows(ctx, org, f)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Record, len(rows))
+	for i, row := range rows {
+		if all[i], err = read(ctx, tx, row); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func read(ctx context.Context, tx *store.Tx, row store.AuditRow) (Record, error) {
+	var l leaf
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(row.Leaf), &l); err != nil {
+		return Record{}, fmt.Errorf("audit: event %s: %w", row.ID, err)
+	}
+	if err := json.Unmarshal([]byte(row.Leaf), &members); err != nil {
+		return Record{}, fmt.Errorf("audit: event %s: %w", row.ID, err)
+	}
+	r := Record{ID: l.ID, Time: l.Time, Kind: l.Kind, Org: l.Org, Env: l.Env, Trace: l.Trace, Account: l.Account, RemoteAddr: l.Remote,
+		UserAgent: l.UserAgent, Truncated: l.Truncated, Detail: members[string(l.Kind)], Leaf: []byte(row.Leaf)}
+	if l.Principal != nil {
+		r.Actor = *l.Principal
+	}
+	if l.Personal == nil {
+		return r, nil
+	}
+	var err error
+	r.Personal, r.Erased, err = l.Personal.decrypt(ctx, tx, l.Env, l.ID)
+	if r.Personal[remoteMember] != "" || r.Personal[agentMember] != "" {
+		r.RemoteAddr, r.UserAgent = r.Personal[remoteMember], r.Personal[agentMember]
+		delete(r.Personal, remoteMember)
+		delete(r.Personal, agentMember)
+	}
+	return r, err
+}
+
+// Wire returns the event as the public API shows it: with what could be decrypted, and
+// without what only the log needs.
+func (r Record) Wire() ([]byte, error) {
+	l := leaf{ID: r.ID, Time: r.Time, Kind: r.Kind, Trace: r.Trace, Truncated: r.Truncated, Remote: r.RemoteAddr, UserAgent: r.UserAgent,
+		Org: r.Org, Env: r.Env, Account: r.Account, Detail: r.Detail}
+	if r.Actor != (Principal{}) {
+		l.Principal = &r.Actor
+	}
+	b, err := l.encode()
+	if err != nil || len(r.Personal) == 0 {
+		return b, err
+	}
+	p, err := json.Marshal(r.Personal)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b[:len(b)-1], `,"personal":`...)
+	return append(append(b, p...), '}'), nil
+}
