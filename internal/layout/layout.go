@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"hub/locale":          {},
 	"hub/notify":          {"hub/store", "hub/locale"},
 	"hub/webhook":         {"protocol", "hub/store"},
-	"hub/verify":          {"protocol", "hub/store", "hub/verify/..."},
+	"hub/verify":          {"protocol", "hub/policy", "hub/verify/..."},
 	"hub/flow":            {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
 	"hub/site":            {"protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
 	"hub/console":         {"protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
@@ -78,7 +78,7 @@ var pure = map[string][]string{
 	"protocol/seal": {"net", "net/http", "os", "log/slog", "database/sql"},
 	"hub/policy":    {"net", "net/http", "os", "log/slog", "database/sql", "context"},
 	"hub/flow":      {"net/http", "html/template", "os", "database/sql"},
-	"hub/verify":    {"net/http", "html/template", "os", "database/sql"},
+	"hub/verify":    {"protocol", "hub/policy", "hub/verify/..."},
 	"hub/locale":    {"net/http", "database/sql"},
 	"agent":         {"os/exec", "database/sql"},
 }

@@ -1,0 +1,58 @@
+// Package agentcode proves that a person reads an address that the agent itself knows:
+// the agent makes, sends and checks the code over its own mail route, so the hub never
+// has it. It knows no addresses and counts no tries.
+package agentcode
+
+import (
+	"context"
+	"strings"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+)
+
+// An Agents asks the agent that began a recovery.
+type Agents interface {
+	CallAgent(ctx context.Context, env, directory, agent string, m protocol.Method, req, resp any) error
+}
+
+// A Verifier is the method agent_code.
+type Verifier struct{ agents Agents }
+
+// New returns the method.
+func New(agents Agents) *Verifier { return &Verifier{agents} }
+
+// prefix marks a challenge that the agent holds. Where nothing was sent the challenge
+// is random and the agent is not asked.
+const prefix = "agent:"
+
+// Method implements verify.Verifier.
+func (*Verifier) Method() policy.Method { return policy.AgentCode }
+
+// Usable reports whether the agent has a mail route and began this recovery. Whether
+// the account has an address, only the agent knows.
+func (*Verifier) Usable(s verify.Subject) bool { return s.Traits.CanSendCode && s.Agent != "" }
+
+// Send asks the agent to make and send a code.
+func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+	var sent protocol.SentCode
+	req := protocol.SendCodeRequest{Recovery: s.Recovery, Language: s.Language}
+	if err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodSendCode, req, &sent); err != nil {
+		return verify.Challenge{}, err
+	}
+	return verify.Challenge{Text: prefix + s.Recovery, Masked: sent.Masked}, nil
+}
+
+// Check asks the agent.
+func (v *Verifier) Check(ctx context.Context, s verify.Subject, challenge, answer string) (bool, error) {
+	recovery, sent := strings.CutPrefix(challenge, prefix)
+	code := verify.CleanCode(answer)
+	if !sent || recovery != s.Recovery || code == "" {
+		return false, nil
+	}
+	var checked protocol.CheckedCode
+	req := protocol.CheckCodeRequest{Recovery: s.Recovery, Code: code}
+	err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodCheckCode, req, &checked)
+	return err == nil && checked.OK, err
+}
