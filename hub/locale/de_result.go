@@ -36,6 +36,7 @@ var deResult = table{
 	"done.open":                        "Link öffnen",
 	"done.timer":                       "Es wird nach zwei Minuten wieder verborgen. Sie können es erneut anzeigen.",
 	"done.timed":                       "Es wurde nach zwei Minuten verborgen. Sie können es erneut anzeigen.",
+	"done.left":                        "Es wurde verborgen, weil Sie diese Seite verlassen haben. Sie können es erneut anzeigen.",
 	"done.opening":                     "Wird mit dem Schlüssel dieses Browsers geöffnet …",
 	"done.script":                      "Um das Ergebnis anzuzeigen, muss JavaScript eingeschaltet sein: Es ist mit einem Schlüssel verschlossen, den nur Ihr Browser hat. Schalten Sie JavaScript für diese Seite ein und laden Sie sie neu.",
 	"done.clear":                       "Dieses Verzeichnis kann seine Ergebnisse nicht verschließen. Es ging ungeschützt durch unseren Dienst; ändern Sie es deshalb bald.",

@@ -29,6 +29,8 @@ var deSite = table{
 	"common.error.prefix":   "Fehler: ",
 	"common.error.summary":  "Bitte prüfen Sie Ihre Angaben",
 	"common.until":          "Sie haben dafür Zeit bis {until}.",
+	"common.busy":           "Einen Augenblick …",
+	"common.slow":           "Die Verbindung ist langsam. Wir warten noch auf eine Antwort.",
 	"common.warning":        "Achtung: ",
 
 	"outage.title": "Das Verzeichnis ist zurzeit nicht erreichbar",
@@ -80,7 +82,7 @@ var deSite = table{
 	"prove.resend.help":   "Die E-Mail geht an Ihre private Adresse, nicht an Ihr berufliches Postfach. Wenn sie nicht kommt, fordern Sie eine weitere an.",
 	"prove.resend.button": "Weiteren Code schicken",
 	"prove.resend.at":     "Einen weiteren Code können Sie um {at} anfordern.",
-	"prove.resend.in":     "Einen weiteren Code können Sie in {duration} anfordern.",
+	"prove.resend.in":     "Einen weiteren Code können Sie {in} anfordern.",
 	"prove.resend.none":   "Es kann kein weiterer Code geschickt werden. Wenn keiner ankommt, kann Ihr Helpdesk nachsehen, welche private Adresse hinterlegt ist.",
 	"prove.resent":        "Wenn diese Adresse zu einem Konto gehört, ist ein weiterer Code unterwegs. Nur der neueste gilt.",
 	"prove.error.soon":    "Ein weiterer Code kann noch nicht geschickt werden",

@@ -36,6 +36,7 @@ var enResult = table{
 	"done.open":                        "Open the link",
 	"done.timer":                       "It is hidden again after two minutes. You can show it again.",
 	"done.timed":                       "It was hidden after two minutes. You can show it again.",
+	"done.left":                        "It was hidden because you left this page. You can show it again.",
 	"done.opening":                     "Opening it with the key of this browser …",
 	"done.script":                      "To show the result, JavaScript must be switched on: it is locked with a key that only your browser has. Switch JavaScript on for this page and load it again.",
 	"done.clear":                       "This directory cannot lock its results. It passed through our service unprotected, so change it soon.",

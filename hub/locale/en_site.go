@@ -30,6 +30,8 @@ var enSite = table{
 	"common.error.prefix":   "Error: ",
 	"common.error.summary":  "There is a problem",
 	"common.until":          "You can finish this until {until}.",
+	"common.busy":           "One moment …",
+	"common.slow":           "The connection is slow. We are still waiting for an answer.",
 	"common.warning":        "Warning: ",
 
 	"outage.title": "The directory cannot be reached at the moment",
@@ -81,7 +83,7 @@ var enSite = table{
 	"prove.resend.help":   "The mail goes to your private address, not to your work mailbox. If it does not come, ask for another one.",
 	"prove.resend.button": "Send another code",
 	"prove.resend.at":     "You can ask for another code at {at}.",
-	"prove.resend.in":     "You can ask for another code in {duration}.",
+	"prove.resend.in":     "You can ask for another code {in}.",
 	"prove.resend.none":   "No further code can be sent. If none arrives, your help desk can check which private address is on file.",
 	"prove.resent":        "If this address belongs to an account, another code is on its way. Only the newest one counts.",
 	"prove.error.soon":    "Another code cannot be sent yet",

@@ -1,0 +1,277 @@
+// What pages do beyond plain forms. Every page works without it, except that only this
+// script can open a sealed result. It writes text, never markup.
+import * as seal from './seal.js';
+
+const one = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const language = document.documentElement.lang;
+// The reader's region where the browser speaks the page's language: 2:05 pm or 14:05.
+const region = navigator.languages?.find((l) => l.split('-')[0] === language.split('-')[0]) ?? language;
+
+function localTimes() {
+  const forms = {
+    clock: { hour: 'numeric', minute: '2-digit', timeZoneName: 'short' },
+    date: { day: 'numeric', month: 'long', year: 'numeric', hour: 'numeric', minute: '2-digit', timeZoneName: 'short' },
+  };
+  for (const t of all('time[data-form]')) {
+    t.textContent = new Intl.DateTimeFormat(region, forms[t.dataset.form]).format(new Date(t.dateTime));
+  }
+}
+
+// A pressed button says that it was heard, and is not pressed twice.
+function busyForms() {
+  const slow = 10_000;
+  for (const form of all('form')) {
+    form.addEventListener('submit', (event) => {
+      if (event.defaultPrevented) return;
+      if (form.dataset.sent) return event.preventDefault();
+      const button = event.submitter ?? one('button', form);
+      form.dataset.sent = 'yes';
+      button.setAttribute('aria-disabled', 'true');
+      const say = one('#busy');
+      say.textContent = say.dataset.busy;
+      form.slow = setTimeout(() => {
+        say.classList.remove('sr');
+        say.textContent = say.dataset.slow;
+      }, slow);
+    });
+  }
+  // A page that comes back from the browser's memory is as good as new.
+  addEventListener('pageshow', () => {
+    for (const form of all('form')) {
+      delete form.dataset.sent;
+      clearTimeout(form.slow);
+      one('button', form)?.removeAttribute('aria-disabled');
+    }
+  });
+}
+
+// Until a time has come, a button waits and a sentence says how long.
+function countdowns() {
+  for (const p of all('[data-until]')) {
+    const button = document.getElementById(p.dataset.button);
+    const until = Date.parse(p.dataset.until);
+    const format = new Intl.RelativeTimeFormat(region, { numeric: 'always' });
+    const tick = () => {
+      const left = Math.ceil((until - Date.now()) / 1000);
+      p.hidden = left <= 0;
+      if (button) button.disabled = left > 0;
+      if (left <= 0) return;
+      const when = left < 90 ? format.format(left, 'second') : format.format(Math.ceil(left / 60), 'minute');
+      p.textContent = p.dataset.in.replace('{in}', when);
+      setTimeout(tick, 1000);
+    };
+    tick();
+  }
+}
+
+// The page that waits asks for the state and says honestly how it stands.
+function waiting() {
+  const box = one('[data-state]');
+  if (!box) return;
+  const began = Date.now() - 1000 * Number(box.dataset.elapsed);
+  const say = (name) => {
+    const p = one(`[data-say="${name}"]`, box);
+    if (p) p.hidden = false;
+  };
+  const offline = one('[data-say="offline"]', box);
+  const ask = async () => {
+    const elapsed = Date.now() - began;
+    if (elapsed > 10_000) say('10');
+    if (elapsed > 30_000) say('30');
+    try {
+      const answer = await fetch(box.dataset.state, { cache: 'no-store', credentials: 'same-origin' });
+      if (!answer.ok) throw new Error(answer.status);
+      offline.hidden = true;
+      if ((await answer.json()).step !== 'performing') return location.reload();
+    } catch {
+      offline.hidden = false;
+    }
+    setTimeout(ask, elapsed < 15_000 ? 700 : 2500);
+  };
+  ask();
+}
+
+// The press of the button carries the key that the result is to be sealed to.
+function recipients() {
+  const form = one('form[data-recipient]');
+  if (!form) return;
+  const { recovery, until } = form.dataset;
+  const ready = seal.keep(recovery, Date.parse(until)).then(seal.recipient).then((bytes) => {
+    form.elements.recipient.value = seal.encode(bytes);
+  });
+  const fail = () => {
+    one('#no-key').hidden = false;
+    one('#no-key').focus();
+  };
+  ready.catch(fail);
+  form.addEventListener('submit', (event) => {
+    if (form.elements.recipient.value) return;
+    event.preventDefault();
+    ready.then(() => form.requestSubmit(), fail);
+  });
+}
+
+// A recovery that is over needs its key no more.
+function forgetting() {
+  for (const e of all('[data-forget]')) {
+    const drop = () => seal.forget(e.dataset.forget).catch(() => {});
+    if (e.tagName === 'FORM') e.addEventListener('submit', drop);
+    else drop();
+  }
+}
+
+const shownFor = 120_000;
+const groupLength = 4;
+
+// The secret exists as text only between "Show" and hiding, and while it is copied.
+class Result {
+  constructor(box) {
+    this.box = box;
+    this.data = box.dataset;
+    this.area = one('.shown', box);
+    this.spell = one('.spell', box);
+    this.status = one('[role=status]', box);
+    this.names = this.symbols();
+    this.start();
+  }
+
+  async start() {
+    this.pair = await seal.find(this.data.recovery).catch(() => undefined);
+    if (!this.pair || (await this.open().catch(() => '')) === '') return this.lost();
+    this.hide('');
+    for (const b of all('button', this.box)) {
+      b.hidden = b.dataset.do === 'unclip';
+      b.addEventListener('click', () => this[b.dataset.do]().catch(() => this.lost()));
+    }
+    const leave = () => this.visible && this.hide(this.data.left);
+    addEventListener('pagehide', leave);
+    document.addEventListener('visibilitychange', () => document.hidden && leave());
+  }
+
+  open() {
+    return seal.open(this.pair, seal.decode(this.data.context), seal.decode(this.data.sealed));
+  }
+
+  lost() {
+    this.box.hidden = true;
+    const lost = one('#lost');
+    lost.hidden = false;
+    lost.focus();
+  }
+
+  get visible() {
+    return !this.area.classList.contains('off');
+  }
+
+  async show() {
+    if (this.visible) return this.hide('');
+    this.draw(await this.open());
+    this.label('show', this.data.hide);
+    this.status.textContent = this.data.timer;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.hide(this.data.timed), shownFor);
+  }
+
+  hide(why) {
+    clearTimeout(this.timer);
+    this.area.classList.add('off');
+    this.area.textContent = this.data.hidden;
+    this.spell.replaceChildren();
+    this.spell.hidden = true;
+    this.label('show', this.data.show);
+    one('[data-do=spellOut]', this.box).setAttribute('aria-expanded', 'false');
+    this.status.textContent = why;
+  }
+
+  label(name, text) {
+    one(`[data-do=${name}]`, this.box).textContent = text;
+  }
+
+  draw(secret) {
+    this.area.classList.remove('off');
+    if (/^https:\/\/\S+$/.test(secret)) return this.area.replaceChildren(this.link(secret));
+    const characters = [...secret];
+    const groups = [];
+    for (let i = 0; i < characters.length; i += groupLength) {
+      const span = document.createElement('span');
+      span.textContent = characters.slice(i, i + groupLength).join('');
+      groups.push(span);
+    }
+    this.area.replaceChildren(...groups);
+  }
+
+  link(address) {
+    const a = document.createElement('a');
+    a.href = address;
+    a.rel = 'noreferrer noopener';
+    a.textContent = address;
+    return a;
+  }
+
+  async copy() {
+    const secret = await this.open();
+    try {
+      await navigator.clipboard.writeText(secret);
+      this.status.textContent = this.data.copied;
+      one('[data-do=unclip]', this.box).hidden = false;
+    } catch {
+      this.status.textContent = this.data.copyFailed;
+    }
+  }
+
+  async unclip() {
+    await navigator.clipboard.writeText('').catch(() => {});
+    one('[data-do=unclip]', this.box).hidden = true;
+    this.status.textContent = this.data.unclipped;
+    one('[data-do=copy]', this.box).focus();
+  }
+
+  async spellOut() {
+    const button = one('[data-do=spellOut]', this.box);
+    if (!this.spell.hidden) {
+      this.spell.hidden = true;
+      this.spell.replaceChildren();
+      return button.setAttribute('aria-expanded', 'false');
+    }
+    if (!this.visible) await this.show();
+    this.spell.replaceChildren(...[...(await this.open())].map((c) => this.spoken(c)));
+    this.spell.hidden = false;
+    button.setAttribute('aria-expanded', 'true');
+  }
+
+  spoken(c) {
+    const li = document.createElement('li');
+    const b = document.createElement('b');
+    b.textContent = c;
+    b.setAttribute('aria-hidden', 'true');
+    li.append(b, ' ', this.phrase(c));
+    return li;
+  }
+
+  phrase(c) {
+    if (this.names.has(c)) return this.names.get(c);
+    const kind = /\p{Lu}/u.test(c) ? 'upper' : /\p{Ll}/u.test(c) ? 'lower' : /\p{Nd}/u.test(c) ? 'digit' : 'symbol';
+    return this.data[kind].replace('{c}', c);
+  }
+
+  symbols() {
+    const words = this.data.names.split(' ');
+    return new Map(words.flatMap((w, i) => (i % 2 ? [[words[i - 1], w.replaceAll('_', ' ')]] : [])));
+  }
+}
+
+function summary() {
+  one('[role=alert][tabindex]:not([hidden])')?.focus();
+}
+
+localTimes();
+recipients();
+forgetting();
+busyForms();
+countdowns();
+waiting();
+for (const box of all('[data-sealed]')) new Result(box);
+summary();
+seal.sweep(Date.now()).catch(() => {});
+document.documentElement.dataset.ready = 'yes';
