@@ -1,0 +1,152 @@
+package site
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/flow"
+)
+
+// recovery serves the page of a recovery: whichever its step asks for.
+func (v *visit) recovery() {
+	view, err := v.view()
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.showStep(http.StatusOK, view)
+}
+
+// toRecovery leads those who load the address of a form by itself to the page.
+func (v *visit) toRecovery() {
+	if v.id() == "" {
+		v.missing()
+		return
+	}
+	v.see("/r/"+v.id(), nil)
+}
+
+// state answers the script of the waiting page.
+func (v *visit) state() {
+	view, err := v.view()
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	b, err := json.Marshal(struct {
+		Step flow.Step `json:"step"`
+	}{view.Step})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.kept("application/json", false)
+	v.body(string(b))
+}
+
+// showStep shows the page of the view's step. It is the only place that knows which page
+// belongs to which step.
+func (v *visit) showStep(status int, view flow.View) {
+	s := v.screen(view)
+	switch view.Step {
+	case flow.StepChoose:
+		v.showChoose(status, s)
+	case flow.StepProve:
+		v.showProve(status, s)
+	case flow.StepReady:
+		v.showReady(status, s)
+	case flow.StepPerforming:
+		v.showPerforming(status, s)
+	case flow.StepDone:
+		v.showDone(status, s)
+	case flow.StepEnded:
+		v.showEnded(status, s)
+	default:
+		v.showOutcome(status, s)
+	}
+}
+
+// readyScreen is the page with the button, and the one that waits.
+type readyScreen struct {
+	Again   bool   // it did not work before
+	Later   bool   // and cannot be tried yet
+	Reason  string // why
+	NoKey   bool   // the browser's key did not come with the press
+	Elapsed int    // seconds since the press
+}
+
+func (v *visit) showReady(status int, s *screen) {
+	s.Title, s.Step = s.Act("ready", "title"), 4
+	if p := s.View.Problem; p != flow.ProblemNone || !s.View.RetryAt.IsZero() {
+		s.Again, s.Later = true, time.Until(s.View.RetryAt) > 0
+		if p != flow.ProblemNone {
+			s.Reason = s.T("problem." + string(p))
+		}
+	}
+	v.show(status, "ready", s)
+}
+
+// reload is how often a browser without scripts asks for the result, in seconds.
+const reload = 4
+
+func (v *visit) showPerforming(status int, s *screen) {
+	s.Title, s.Step, s.Refresh = s.T("performing.title."+string(s.View.Action)), 4, reload
+	if !s.View.Since.IsZero() {
+		s.Elapsed = int(time.Since(s.View.Since) / time.Second)
+	}
+	v.show(status, "performing", s)
+}
+
+// Sealed returns the sealed secret for the page's script.
+func (s *screen) Sealed() string { return base64.RawURLEncoding.EncodeToString(s.View.Sealed) }
+
+// showOutcome shows what ended without a result: refused, failed, unknown.
+func (v *visit) showOutcome(status int, s *screen) {
+	s.Step = steps
+	problem := s.View.Problem
+	if problem == flow.ProblemNone {
+		problem = flow.ProblemInternal
+	}
+	texts := []string{s.T("problem." + string(problem)), s.T("problem." + string(problem) + ".next")}
+	switch s.View.Step {
+	case flow.StepUnknown:
+		s.Title, s.Texts = s.T("unknown.title"), []string{s.T("unknown.text"), s.T("unknown.next")}
+	case flow.StepFailed:
+		s.Title, s.Texts, s.Restart = s.T("failed.title"), texts, true
+	default:
+		s.Title, s.Texts, s.Restart, s.Cancel = s.T("refused.title"), texts, restartHelps[problem], true
+	}
+	v.show(status, "outcome", s)
+}
+
+// restartHelps lists the refusals after which another choice or a later start may work.
+var restartHelps = map[flow.Problem]bool{
+	flow.ProblemUnavailable: true, flow.ProblemNotLocked: true, flow.ProblemNothing: true, flow.ProblemInternal: true,
+}
+
+// endings are the words of each way to end.
+var endings = map[flow.Ending][]string{
+	flow.EndAcknowledged: {"acked.title", "acked.text", "acked.notice"},
+	flow.EndCancelled:    {"cancelled.title", "cancelled.text", "cancelled.stranger"},
+	flow.EndExpired:      {"expired.title", "expired.text"},
+	flow.EndVoided:       {"voided.title", "voided.text"},
+}
+
+// showEnded says that it is over. The browser forgets what it kept for this site, unless
+// another recovery is open in it.
+func (v *visit) showEnded(status int, s *screen) {
+	words, ok := endings[s.View.Ended]
+	if !ok {
+		words = []string{"ended.title"}
+	}
+	s.Title = s.T(words[0])
+	for _, key := range words[1:] {
+		s.Texts = append(s.Texts, s.T(key))
+	}
+	if len(v.host.CookiesWith(v.r, sessionCookie)) == 1 {
+		v.w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+	}
+	v.show(status, "ended", s)
+}

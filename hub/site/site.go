@@ -1,0 +1,195 @@
+// Package site is the recovery microsite: the pages on which employees get back into
+// their accounts, in plain HTML that works without scripts except where a result must be
+// opened. It turns requests into calls of package flow and its views into pages; it
+// decides nothing about an account and keeps nothing itself.
+package site
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"net/http"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/token"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Request is what the edge knows of a request and the site must not take from its
+// headers. It comes with the context.
+type Request struct {
+	Env    string // id of the environment that the domain belongs to
+	Origin string // of the stored domain: "https://recover.example.com"
+	Client string // IP address of the browser
+}
+
+type requestKey struct{}
+
+// WithRequest adds what the edge knows.
+func WithRequest(ctx context.Context, r Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// Recoveries begins recoveries and takes their steps up to the proof. The session is the
+// value of the browser's cookie; errors are those of package flow.
+type Recoveries interface {
+	Start(ctx context.Context, s flow.Start) (id, session string, err error)
+	View(ctx context.Context, env, id, session string) (flow.View, error)
+	Choose(ctx context.Context, env, id, session, directory string, action protocol.Action) error
+	SubmitCode(ctx context.Context, env, id, session, code string) error
+	Resend(ctx context.Context, env, id, session string) error
+}
+
+// Changes carries recoveries out and ends them.
+type Changes interface {
+	Perform(ctx context.Context, env, id, session string, recipient []byte) error
+	Acknowledge(ctx context.Context, env, id, session string) error
+	Cancel(ctx context.Context, env, id, session string) error
+}
+
+// Notices serves what concerns everybody, and the owner who says "this was not me".
+type Notices interface {
+	Offered(ctx context.Context, env string) (flow.Offer, error)
+	NotMeView(ctx context.Context, env, token string) (flow.Objection, error)
+	NotMe(ctx context.Context, env, token string) (flow.Objection, error)
+}
+
+// Links verifies presigned links.
+type Links interface {
+	Verify(ctx context.Context, env, text string) (token.Link, error)
+}
+
+// A Reader reads the store.
+type Reader interface {
+	Read(ctx context.Context, fn func(tx *store.Tx) error) error
+}
+
+// Config is what the site is made of; every member is needed.
+type Config struct {
+	Recoveries Recoveries
+	Changes    Changes
+	Notices    Notices
+	Links      Links
+	Store      Reader
+	Log        *slog.Logger
+}
+
+// A Site serves the pages of every environment. It is an http.Handler for requests whose
+// context carries a Request.
+type Site struct {
+	cfg   Config
+	mux   *http.ServeMux
+	files *page.Files
+	looks *looks
+	work  sync.WaitGroup // operations that outlive the request that asked for them
+}
+
+//go:embed static
+var static embed.FS
+
+// New makes a site.
+func New(cfg Config) *Site {
+	s := &Site{cfg: cfg, files: page.NewFiles(static), looks: newLooks(cfg.Store)}
+	s.mux = s.routes()
+	return s
+}
+
+// Bundle returns the hash of everything that the site's pages run and look like.
+func (s *Site) Bundle() string { return s.files.Hash() }
+
+// Wait returns when the operations that requests began have been handed over, or ctx
+// ends. It is called after the last request.
+func (s *Site) Wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { s.work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	page.Headers(w.Header())
+	v, ok := s.visit(w, r)
+	if !ok {
+		return
+	}
+	if path.Clean(r.URL.Path) != r.URL.Path { // one canonical form of every address
+		v.fail(errNoPage)
+		return
+	}
+	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+	v.r = r
+	s.mux.ServeHTTP(w, r)
+}
+
+// A handler serves one visit.
+type handler func(v *visit)
+
+// A route is one address: who serves reading it and who serves sending to it.
+type route struct {
+	pattern   string
+	get, post handler
+}
+
+func (s *Site) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range []route{
+		{"/{$}", (*visit).start, nil},
+		{"/start", (*visit).toStart, (*visit).begin},
+		{"/r/{id}", (*visit).recovery, nil},
+		{"/r/{id}/state", (*visit).state, nil},
+		{"/r/{id}/choose", (*visit).toRecovery, (*visit).choose},
+		{"/r/{id}/code", (*visit).toRecovery, (*visit).code},
+		{"/r/{id}/resend", (*visit).toRecovery, (*visit).resend},
+		{"/r/{id}/perform", (*visit).toRecovery, (*visit).perform},
+		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
+		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},
+		{"/not-me", (*visit).objection, (*visit).object},
+		{"/theme.css", (*visit).theme, nil},
+		{"/logo", (*visit).logo, nil},
+		{"/robots.txt", (*visit).robots, nil},
+		{"/static/", (*visit).file, nil},
+		{"/", (*visit).missing, (*visit).missing},
+	} {
+		mux.HandleFunc(r.pattern, r.serve)
+	}
+	return mux
+}
+
+func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
+	v := r.Context().Value(visitKey{}).(*visit)
+	v.r = r // with the path's values
+	switch {
+	case rt.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		rt.get(v)
+	case rt.post != nil && r.Method == http.MethodPost:
+		v.submitted(rt.post)
+	default:
+		v.w.Header().Set("Allow", rt.allowed())
+		v.fail(errMethod)
+	}
+}
+
+func (rt route) allowed() string {
+	switch {
+	case rt.post == nil:
+		return "GET, HEAD"
+	case rt.get == nil:
+		return "POST"
+	}
+	return "GET, HEAD, POST"
+}
+
+// Times that the site itself waits for.
+const (
+	lookupTime  = 15 * time.Second        // for everything but an operation
+	performTime = 90 * time.Second        // an operation lives 60 s at most, and its outcome is fetched after that
+	grace       = 1500 * time.Millisecond // an operation that is this fast shows no waiting page
+)
