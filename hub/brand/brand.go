@@ -22,10 +22,11 @@ const Default = "#1d5c8f"
 // Ground colours and text colours of pages. The stylesheet has the same values; a test
 // compares them.
 const (
-	Paper = "#ffffff" // ground of light pages
-	Night = "#14181d" // ground of dark pages
-	White = "#ffffff" // text on dark accents
-	Ink   = "#14181d" // text on light accents
+	Paper     = "#ffffff" // ground of light pages
+	Tint      = "#eef2f6" // ground of boxes on them
+	Night     = "#14181d" // ground of dark pages
+	NightTint = "#1d242b" // ground of boxes on them
+	Ink       = "#14181d" // text on light accents; on dark ones it is white
 )
 
 // ErrColor says that a text is no colour.
@@ -72,9 +73,9 @@ func Derive(accent string) (Palette, error) {
 	onNight, _ := textOn(night)
 	return Palette{
 		Accent: c.String(), OnAccent: on.String(),
-		Link:        darken(c, func(d color) bool { return ratio(d, white) >= textContrast }).String(),
+		Link:        darken(c, func(d color) bool { return ratio(d, tint) >= textContrast }).String(),
 		NightAccent: night.String(), OnNight: onNight.String(),
-		NightLink: lighten(c, func(d color) bool { return ratio(d, dark) >= textContrast }).String(),
+		NightLink: lighten(c, func(d color) bool { return ratio(d, nightTint) >= textContrast }).String(),
 	}, nil
 }
 
@@ -95,8 +96,10 @@ func Contrast(a, b string) (float64, error) {
 type color [3]uint8
 
 var (
-	white = color{0xff, 0xff, 0xff}
-	dark  = color{0x14, 0x18, 0x1d}
+	white     = color{0xff, 0xff, 0xff}
+	dark      = color{0x14, 0x18, 0x1d} // Ink and Night
+	tint      = color{0xee, 0xf2, 0xf6}
+	nightTint = color{0x1d, 0x24, 0x2b}
 )
 
 // String writes the colour for CSS.

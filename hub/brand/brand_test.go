@@ -53,9 +53,11 @@ func TestEveryAcceptedAccentIsReadableOnBothGrounds(t *testing.T) {
 		}{
 			{"text on the accent", p.OnAccent, p.Accent, 4.5},
 			{"link", p.Link, Paper, 4.5},
+			{"link in a box", p.Link, Tint, 4.5},
 			{"text on the dark page's accent", p.OnNight, p.NightAccent, 4.5},
 			{"button on the dark page", p.NightAccent, Night, 3},
 			{"link on the dark page", p.NightLink, Night, 4.5},
+			{"link in a box on the dark page", p.NightLink, NightTint, 4.5},
 		} {
 			if got := contrast(t, pair.a, pair.b); got < pair.least {
 				t.Errorf("%s: %s has %.2f:1, want %.1f:1", accent, pair.what, got, pair.least)

@@ -105,5 +105,8 @@ func newLook(e store.Environment, image []byte, imageType string) look {
 	return l
 }
 
+// nameless is the look of an environment of which nothing is known, not even its name.
+func nameless(host string) look { return newLook(store.Environment{Name: host}, nil, "") }
+
 // logoTypes are the images that browsers show in every environment.
 var logoTypes = []string{"image/png", "image/jpeg", "image/webp", "image/svg+xml"}

@@ -35,7 +35,7 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
 		http.Error(w, "this name is not served here", http.StatusMisdirectedRequest)
 		return nil, false
 	}
-	v := &visit{site: s, w: w, r: r, req: req, host: host, look: look{Name: host.Name()}}
+	v := &visit{site: s, w: w, r: r, req: req, host: host, look: nameless(host.Name())}
 	if l := r.URL.Query()["lang"]; len(l) == 1 && locale.Known(l[0]) {
 		v.lang = l[0]
 	}
@@ -45,9 +45,8 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
 	defer cancel()
 	known, err := s.looks.of(ctx, req.Env)
-	v.look = known
-	if known.Name == "" {
-		v.look.Name = host.Name()
+	if known.Name != "" {
+		v.look = known
 	}
 	if err != nil {
 		v.fail(err)

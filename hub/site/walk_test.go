@@ -1,0 +1,250 @@
+package site
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/seal"
+)
+
+// A walk walks recoveries through their real steps in memory, so that pages can be seen
+// in every state without agents and mail. The product's own machine is tested elsewhere.
+type walk struct {
+	mu       sync.Mutex
+	offer    flow.Offer
+	secret   protocol.Secret
+	outcome  func(*recovery)   // what an operation ends in; nil: done
+	hold     chan struct{}     // an operation waits for it; nil: none does
+	fail     error             // every call fails with it
+	known    map[string]string // address → name
+	all      map[string]*recovery
+	performs int
+	notMe    map[string]*flow.Objection
+	admit    func(flow.Start) error
+}
+
+type recovery struct {
+	flow.View
+	session, address string
+	known            bool
+	language         string
+}
+
+const rightCode = "27182818"
+
+func newWalk() *walk {
+	return &walk{
+		offer: flow.Offer{
+			Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office"}},
+			Actions:     []protocol.Action{protocol.ActionPassword, protocol.ActionUnlock, protocol.ActionMFA},
+		},
+		secret: protocol.NewSecret("Moos-Falke-47!Tuch"),
+		known:  map[string]string{"ada@acme.example": "Ada Lovelace"},
+		all:    map[string]*recovery{}, notMe: map[string]*flow.Objection{},
+	}
+}
+
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (w *walk) Start(_ context.Context, s flow.Start) (string, string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return "", "", w.fail
+	}
+	if w.admit != nil {
+		if err := w.admit(s); err != nil {
+			return "", "", err
+		}
+	}
+	name, known := w.known[s.Address]
+	if s.Address == "no address" {
+		return "", "", flow.ErrAddress
+	}
+	r := &recovery{session: random(32), address: s.Address, known: known, language: s.Language}
+	r.View = flow.View{
+		ID: random(16), Step: flow.StepChoose, Flow: s.Intent.Flow, Language: s.Language, ExpiresAt: time.Now().Add(15 * time.Minute),
+		Directories: w.offer.Directories, Actions: w.offer.Actions, Account: name,
+		Code: flow.CodeView{TriesLeft: 5, SendsLeft: 2, ResendAt: time.Now().Add(30 * time.Second)},
+	}
+	if w.offer.Unavailable {
+		r.Problem = flow.ProblemUnavailable
+	}
+	w.all[r.ID] = r
+	return r.ID, r.session, nil
+}
+
+// of returns the recovery of the session, locked until free is called.
+func (w *walk) of(_, id, session string, step ...flow.Step) (r *recovery, free func(), err error) {
+	w.mu.Lock()
+	if w.fail != nil {
+		err = w.fail
+	} else if r = w.all[id]; r == nil || r.session != session {
+		err = flow.ErrNotFound
+	} else if len(step) > 0 && r.Step != step[0] {
+		err = flow.ErrStep
+	}
+	if err != nil {
+		w.mu.Unlock()
+		return nil, nil, err
+	}
+	return r, w.mu.Unlock, nil
+}
+
+func (w *walk) View(_ context.Context, env, id, session string) (flow.View, error) {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return flow.View{}, err
+	}
+	defer free()
+	v := r.View
+	if !v.Proven {
+		v.Account = ""
+	}
+	return v, nil
+}
+
+func (w *walk) Choose(_ context.Context, env, id, session, _ string, a protocol.Action) error {
+	r, free, err := w.of(env, id, session, flow.StepChoose)
+	if err != nil {
+		return err
+	}
+	defer free()
+	r.Action, r.Step, r.Secret = a, flow.StepProve, a == protocol.ActionPassword
+	return nil
+}
+
+func (w *walk) SubmitCode(_ context.Context, env, id, session, code string) error {
+	r, free, err := w.of(env, id, session, flow.StepProve)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if r.Code.TriesLeft == 0 {
+		return flow.ErrTooMany
+	}
+	if !r.known || code != rightCode {
+		if r.Code.TriesLeft--; r.Code.TriesLeft == 0 {
+			r.Code.LockedTill = time.Now().Add(time.Hour)
+			return flow.ErrTooMany
+		}
+		return flow.ErrWrongCode
+	}
+	r.Step, r.Proven = flow.StepReady, true
+	return nil
+}
+
+func (w *walk) Resend(_ context.Context, env, id, session string) error {
+	r, free, err := w.of(env, id, session, flow.StepProve)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if time.Now().Before(r.Code.ResendAt) {
+		return flow.ErrTooSoon
+	}
+	r.Code.SendsLeft--
+	r.Code.ResendAt = time.Now().Add(30 * time.Second)
+	return nil
+}
+
+func (w *walk) Perform(_ context.Context, env, id, session string, recipient []byte) error {
+	r, free, err := w.of(env, id, session, flow.StepReady)
+	if err != nil {
+		return err
+	}
+	if r.Secret {
+		if _, err := seal.ParseRecipient(recipient); err != nil {
+			free()
+			return flow.ErrRecipient
+		}
+	}
+	r.Step, r.Since = flow.StepPerforming, time.Now()
+	w.performs++
+	hold := w.hold
+	free()
+	if hold != nil {
+		<-hold
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.Step, r.MustChange = flow.StepDone, true
+	if r.Secret {
+		r.Context = protocol.Members{Recovery: id, Recipient: recipient}.Context()
+		r.Sealed, err = seal.Seal(recipient, r.Context, w.secret)
+	}
+	if w.outcome != nil {
+		w.outcome(r)
+	}
+	return err
+}
+
+func (w *walk) Acknowledge(_ context.Context, env, id, session string) error {
+	r, free, err := w.of(env, id, session, flow.StepDone)
+	if err != nil {
+		return err
+	}
+	defer free()
+	r.Step, r.Ended, r.Sealed = flow.StepEnded, flow.EndAcknowledged, nil
+	return nil
+}
+
+func (w *walk) Cancel(_ context.Context, env, id, session string) error {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return err
+	}
+	defer free()
+	r.Step, r.Ended = flow.StepEnded, flow.EndCancelled
+	return nil
+}
+
+func (w *walk) Offered(context.Context, string) (flow.Offer, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.offer, w.fail
+}
+
+func (w *walk) NotMeView(_ context.Context, _, token string) (flow.Objection, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.notMe[token] == nil {
+		return flow.Objection{}, flow.ErrNotFound
+	}
+	return *w.notMe[token], w.fail
+}
+
+func (w *walk) NotMe(ctx context.Context, env, token string) (flow.Objection, error) {
+	w.mu.Lock()
+	if o := w.notMe[token]; o != nil {
+		o.Used, o.BlockedUntil = true, time.Now().Add(24*time.Hour)
+	}
+	w.mu.Unlock()
+	return w.NotMeView(ctx, env, token)
+}
+
+// edit changes a recovery behind the page's back.
+func (w *walk) edit(id string, change func(*recovery)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(w.all[id])
+}
+
+// only returns the id of the one recovery there is.
+func (w *walk) only() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.all {
+		return id
+	}
+	return ""
+}
