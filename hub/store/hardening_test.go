@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain string
+	org, env, directory, account, apiKey, agent, domain, webhook string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -31,7 +31,8 @@ var withoutEnvironment = map[string]string{
 	"RedeemTicket": "finds it by a secret", "EnrolAgent": "finds it by a secret",
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret",
-	"AppendAudit":  "its row names the environment",
+	"AppendAudit": "its row names the environment",
+	"AddWebhook":  "its row names the environment", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox", "PurgeDeliveries": "upkeep",
 	"CreateAPIKey": "its row names the organisation",
 }
 
@@ -68,6 +69,33 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"ErasePersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.ErasePersonKey(ctx, env, o.account)
 	},
+
+	"Webhooks": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Webhooks(ctx, env)
+		return len(all), err
+	},
+	"Webhook": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Webhook(ctx, env, o.webhook)
+		return 1, err
+	},
+	"UpdateWebhook": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UpdateWebhook(ctx, store.Webhook{Env: env, ID: o.webhook, URL: "mine"})
+	},
+	"RemoveWebhook": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveWebhook(ctx, env, o.webhook)
+	},
+	"AddDelivery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddDelivery(ctx, env, o.webhook, "mine", "{}")
+	},
+	"Deliveries": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Deliveries(ctx, env, 10)
+		return len(all), err
+	},
+	"RenewWebhookSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.RenewWebhookSecret(ctx, env) // makes one of its own
+		return 0, err
+	},
+	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment
 
 	"AddDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.AddDomain(ctx, env, o.domain)
@@ -214,7 +242,9 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		k, errKey := tx.CreateAPIKey(ctx, store.APIKey{Org: o.org, Name: "k", Hash: store.NewID(), Role: "owner", Enabled: true})
 		o.apiKey = k.ID
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
-		return errors.Join(err, errPerson, errKey, errDomain, tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
+		o.webhook = hook
+		return errors.Join(err, errPerson, errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
@@ -273,6 +303,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(g, err)
 		n, err := tx.Domain(ctx, o.domain)
 		add(n, err)
+		hooks, err := tx.Webhooks(ctx, o.env)
+		add(hooks, err)
 		groups, err := tx.AllGroups(ctx, o.env, o.directory)
 		add(groups, err)
 		birth, err := tx.BirthDateKey(ctx, o.env, o.directory)

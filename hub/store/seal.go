@@ -44,6 +44,8 @@ var sealedColumns = []sealedColumn{
 	{"presign_keys", "secret", "env", "env"},
 	{"recoveries", "private", "env", "id"},
 	{"recoveries", "result", "env", "id"},
+	{"webhook_secrets", "secret", "env", "env"},
+	{"webhooks", "authorization_header", "env", "id"},
 }
 
 func (c Cell) bytes() []byte {

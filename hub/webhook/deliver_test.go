@@ -61,7 +61,7 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 		}
 		var body providerErr
 		if err := json.Unmarshal(got[0].body, &body); err != nil || body.Action != "user_unlock" || body.EventType != DirectoryProviderErr ||
-			body.OrgName != "Corp" || body.EnvName != "Live" || body.Context.ProviderRequestID != "op1" || body.Error != "agent: failed to list users" {
+			body.OrgName != "Example" || body.EnvName != "production" || body.Context.ProviderRequestID != "op1" || body.Error != "agent: failed to list users" {
 			t.Errorf("body = %s, %v", got[0].body, err)
 		}
 		if all := b.history(t); len(all) != 1 || all[0].Tries != 6 || len(all[0].Attempts) != 6 || all[0].Attempts[5].Status != 500 || !all[0].NextAt.IsZero() {

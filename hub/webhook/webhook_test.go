@@ -99,19 +99,10 @@ func newBench(t *testing.T, c store.Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{ca: ca, env: store.NewID()}
+	b := &bench{ca: ca}
 	c.Now = b.clock
 	b.store = storetest.Open(t, c)
-	err = b.store.Tx(t.Context(), func(tx *store.Tx) error {
-		if _, err := tx.Exec(t.Context(), `INSERT INTO organisations (id, name, created_at) VALUES ($1, 'Corp', 1)`, b.env); err != nil {
-			return err
-		}
-		_, err := tx.Exec(t.Context(), `INSERT INTO environments (id, org, name, public_name, created_at, updated_at) VALUES ($1, $1, 'Live', 'Corp', 1, 1)`, b.env)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	b.env = storetest.Seed(t, b.store).Env.ID
 	return b
 }
 
@@ -196,7 +187,7 @@ func TestRecoverAsksWithTheDocumentedPayload(t *testing.T) {
 	delete(body, "date")
 	for k, want := range map[string]string{
 		"event_type": "recover", "subject": "s", "language": "de", "directory": "d", "external_id": "a", "action": "password-reset",
-		"org_name": "Corp", "env_name": "Live", "evidence_context": question.Context.String(),
+		"org_name": "Example", "env_name": "production", "evidence_context": question.Context.String(),
 	} {
 		if body[k] != want {
 			t.Errorf("%s = %v, want %s", k, body[k], want)
