@@ -42,7 +42,7 @@ type Coord interface {
 // lost, above all around an outage: whoever waits also looks at the truth now and then.
 type Bus interface {
 	// Publish sends msg to the present subscribers of channel and returns how many
-	// were there, as far as the server knows.
+	// were there, or -1 where the server cannot tell.
 	Publish(ctx context.Context, channel string, msg []byte) (receivers int, err error)
 	// Subscribe calls f for every message until stop is called. It returns when the
 	// subscription is in force, or at once when the server is away: then it comes

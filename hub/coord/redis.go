@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -258,6 +259,13 @@ func outage(err error) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// mayHaveArrived reports whether a request that failed may still have reached the
+// server: it did not if there was no connection to send it on.
+func mayHaveArrived(err error) bool {
+	var op *net.OpError
+	return !(errors.As(err, &op) && op.Op == "dial") && !errors.Is(err, redis.ErrPoolTimeout) && !errors.Is(err, redis.ErrClosed)
 }
 
 var _ Coord = (*Redis)(nil)

@@ -74,6 +74,9 @@ func (b *redisBus) publish(ctx context.Context, channel string, msg []byte) (int
 		n, err = b.client.SPublish(ctx, b.prefix+channel, msg).Result()
 	} else {
 		n, err = b.client.Publish(ctx, b.prefix+channel, msg).Result()
+		if _, cluster := b.client.(*redis.ClusterClient); cluster {
+			n = -1 // it counts those of one server only
+		}
 	}
 	if unknownCommand(err) { // the server was replaced by an older one: ask again next time
 		b.mu.Lock()
