@@ -50,7 +50,10 @@ func (d *Directory) lookUp(ctx context.Context, c *ldapconn.Conn, dom domain, re
 		}
 		return []*ldap.Entry{e}, nil
 	}
-	if ref.Identifier == "" || len(ref.Identifier) > maxIdentifier || strings.ContainsFunc(ref.Identifier, unicode.IsControl) {
+	if ref.Identifier == "" {
+		return nil, protocol.Err(protocol.CodeBadRequest, "neither an id nor an identifier was given")
+	}
+	if len(ref.Identifier) > maxIdentifier || strings.ContainsFunc(ref.Identifier, unicode.IsControl) {
 		return nil, nil // a controller may end the text at a NUL and find another account
 	}
 	var all []*ldap.Entry
