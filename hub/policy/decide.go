@@ -46,7 +46,8 @@ type Request struct {
 }
 
 // A Decision says whether the account may have the action, by which proofs, and what
-// the agent is asked to do.
+// the agent is asked to do. Proofs and tasks are there for a refusal too, because the
+// person must not learn of it before they have proven who they are.
 type Decision struct {
 	Permitted bool
 	Strength  Strength        // how a proof that bears a name must match
@@ -55,8 +56,8 @@ type Decision struct {
 	Ignored   bool            // the wish was weaker than the directory's own policy
 }
 
-// Decide is the whole policy. A decision that is not Permitted has neither
-// combinations nor tasks.
+// Decide is the whole policy. A directory that cannot do the action gives a decision
+// without tasks.
 func Decide(r Request) Decision {
 	row, ok := protocol.ActionByName(r.Action)
 	if !ok {
@@ -64,12 +65,15 @@ func Decide(r Request) Decision {
 	}
 	var d Decision
 	d.Strength, d.Ignored = Stricter(r.Settings.Policies[row.Policy].For(r.Groups), r.Wish)
+	d.Accept = r.Settings.Methods.For(r.Action, r.Groups)
 	op, can := operation(row, r.Traits)
-	accept := r.Settings.Methods.For(r.Action, r.Groups)
-	if !can || !d.Strength.Permits() || len(accept) == 0 {
-		return d
+	d.Permitted = can && d.Strength.Permits() && len(d.Accept) > 0
+	if can {
+		d.Tasks = r.tasks(op)
 	}
-	d.Permitted, d.Accept, d.Tasks = true, accept, r.tasks(op)
+	if len(d.Accept) == 0 {
+		d.Accept = r.Settings.Methods.Default
+	}
 	return d
 }
 

@@ -45,25 +45,25 @@ func (tx *Tx) ForgetProofCounter(ctx context.Context, env, subject, method, purp
 	return err
 }
 
-// OperationUses returns how many operations of a directory count since then, and when
+// OperationUses returns how many operations of an account count since then, and when
 // the first of them was.
-func (tx *Tx) OperationUses(ctx context.Context, env, directory string, since time.Time) (n int, first time.Time, err error) {
+func (tx *Tx) OperationUses(ctx context.Context, env, directory, account string, since time.Time) (n int, first time.Time, err error) {
 	var count, at int64
 	err = tx.Row(ctx, []any{&count, &at}, `SELECT COUNT(*), COALESCE(MIN(used_at), 0) FROM operation_uses
-		WHERE env = $1 AND directory = $2 AND used_at > $3`, env, directory, Millis(since))
+		WHERE env = $1 AND directory = $2 AND account = $3 AND used_at > $4`, env, directory, account, Millis(since))
 	return int(count), Time(at), err
 }
 
 // AddOperationUse counts a recovery's operation once.
-func (tx *Tx) AddOperationUse(ctx context.Context, env, directory, recovery string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO operation_uses (env, directory, recovery, used_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (env, directory, recovery) DO UPDATE SET used_at = excluded.used_at`, env, directory, recovery, Millis(tx.Now()))
+func (tx *Tx) AddOperationUse(ctx context.Context, env, directory, account, recovery string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO operation_uses (env, directory, account, recovery, used_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (env, directory, account, recovery) DO UPDATE SET used_at = excluded.used_at`, env, directory, account, recovery, Millis(tx.Now()))
 	return err
 }
 
 // DropOperationUse gives it back: nothing was performed.
-func (tx *Tx) DropOperationUse(ctx context.Context, env, directory, recovery string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM operation_uses WHERE env = $1 AND directory = $2 AND recovery = $3`, env, directory, recovery)
+func (tx *Tx) DropOperationUse(ctx context.Context, env, directory, account, recovery string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM operation_uses WHERE env = $1 AND directory = $2 AND account = $3 AND recovery = $4`, env, directory, account, recovery)
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -24,6 +24,9 @@ var withoutEnvironment = map[string]string{
 	"Setting": "of the installation", "SetSetting": "of the installation",
 	"CreateOrganisation": "of the installation", "Organisation": "of the installation", "Organisations": "of the installation", "RenameOrganisation": "of the installation",
 	"AllDomains": "for a node's memory", "AllDirectories": "for the scheduler", "AgentStates": "for a node's memory",
+	"AddRecovery": "its row names the environment", "AddVerification": "its row names the environment", "AddObjection": "its row names the environment",
+	"DueRecoveries": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
+	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep",
 	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep",
 
 	"CreateEnvironment": "makes one", "CreateDirectory": "its row names the environment",
@@ -96,6 +99,99 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 0, err
 	},
 	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment
+
+	"Recovery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Recovery(ctx, env, o.recovery)
+		return 1, err
+	},
+	"SaveRecovery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveRecovery(ctx, &store.Recovery{Env: env, ID: o.recovery, Version: 1, State: "mine"})
+	},
+	"RecoveriesOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.RecoveriesOf(ctx, env, o.directory, "1", []string{"choosing"})
+		return len(all), err
+	},
+	"RecentRecoveries": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.RecentRecoveries(ctx, env, 10)
+		return len(all), err
+	},
+	"VerificationOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.VerificationOf(ctx, env, o.recovery)
+		return 1, err
+	},
+	"SaveVerification": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveVerification(ctx, &store.Verification{Env: env, ID: o.verification, Version: 1, State: "mine"})
+	},
+	"Code": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Code(ctx, env, o.verification)
+		return 1, err
+	},
+	"OpenCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.OpenCode(ctx, env, o.verification, "mine") // makes one of its own
+	},
+	"SetChallenge": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetChallenge(ctx, env, o.verification, "mine")
+	},
+	"TryCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.TryCode(ctx, env, o.verification, 5)
+		return 1, err
+	},
+	"CloseCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.CloseCode(ctx, env, o.verification)
+	},
+	"AddCodeSend": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.AddCodeSend(ctx, env, "s") // makes one of its own
+	},
+	"CodeSends": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		n, _, err := tx.CodeSends(ctx, env, "s", time.Time{})
+		return n, err
+	},
+	"ForgetCodeSends": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.ForgetCodeSends(ctx, env, "s")
+	},
+	"ProofCounter": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		c, err := tx.ProofCounter(ctx, env, "s", "m", "p")
+		return c.Failures, err
+	},
+	"SaveProofCounter": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SaveProofCounter(ctx, env, "s", "m", "p", store.ProofCounter{Failures: 9}) // makes one of its own
+	},
+	"ForgetProofCounter": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.ForgetProofCounter(ctx, env, "s", "m", "p")
+	},
+	"OperationUses": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		n, _, err := tx.OperationUses(ctx, env, o.directory, "1", time.Time{})
+		return n, err
+	},
+	"AddOperationUse": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.AddOperationUse(ctx, env, o.directory, "1", o.recovery) // makes one of its own
+	},
+	"DropOperationUse": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.DropOperationUse(ctx, env, o.directory, "1", o.recovery)
+	},
+	"UseLink": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.UseLink(ctx, env, "jti", "r", time.Now()) // makes one of its own
+	},
+	"Objection": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Objection(ctx, env, "hash of "+o.env)
+		return 1, err
+	},
+	"UseObjection": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UseObjection(ctx, env, "hash of "+o.env)
+	},
+	"BlockRecovery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.BlockRecovery(ctx, env, o.directory, "1", time.Now().Add(48*time.Hour)) // makes one of its own
+	},
+	"RecoveryBlock": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		until, err := tx.RecoveryBlock(ctx, env, o.directory, "1")
+		if until.IsZero() {
+			return 0, err
+		}
+		return 1, err
+	},
+	"LiftRecoveryBlock": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.LiftRecoveryBlock(ctx, env, o.directory, "1")
+	},
 
 	"AddDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.AddDomain(ctx, env, o.domain)
@@ -248,6 +344,18 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
+	o.recovery, o.verification = store.NewID(), store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		r := store.Recovery{Env: o.env, ID: o.recovery, State: "choosing", Directory: o.directory, Account: "1", Private: []byte("{}")}
+		add := tx.AddRecovery(ctx, &r)
+		r.Directory, r.Account = o.directory, "1"
+		return errors.Join(add, tx.SaveRecovery(ctx, &r),
+			tx.AddVerification(ctx, &store.Verification{Env: o.env, ID: o.verification, Recovery: o.recovery, State: "open"}),
+			tx.OpenCode(ctx, o.env, o.verification, "theirs"), tx.AddCodeSend(ctx, o.env, "s"), tx.UseLink(ctx, o.env, "jti", o.recovery, time.Now()),
+			tx.SaveProofCounter(ctx, o.env, "s", "m", "p", store.ProofCounter{Failures: 3}), tx.AddOperationUse(ctx, o.env, o.directory, "1", o.recovery),
+			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
+			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
+	})
 	agent, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.Agent, error) {
 		hash := store.NewID()
 		if _, err := tx.CreateTicket(t.Context(), o.env, o.directory, hash, time.Minute); err != nil {
@@ -266,9 +374,9 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 func TestT25_AnotherEnvironmentsIDsFindNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		theirs, _ := fill(t, s)
-		mine := storetest.Seed(t, s)
 		before := snapshot(t, s, theirs)
 		for name, query := range foreign {
+			mine := storetest.Seed(t, s) // of each query its own: some make rows there, which others would find
 			err := s.Tx(t.Context(), func(tx *store.Tx) error {
 				found, err := query(t.Context(), tx, mine.Env.ID, mine.Org.ID, theirs)
 				if err == nil && found > 0 {
@@ -311,6 +419,22 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(birth, err)
 		person, err := tx.PersonKey(ctx, o.env, o.account)
 		add(person, err)
+		recovery, err := tx.Recovery(ctx, o.env, o.recovery)
+		add(recovery, err)
+		verification, err := tx.VerificationOf(ctx, o.env, o.recovery)
+		add(verification, err)
+		code, err := tx.Code(ctx, o.env, o.verification)
+		add(code, err)
+		counter, err := tx.ProofCounter(ctx, o.env, "s", "m", "p")
+		add(counter, err)
+		sends, _, err := tx.CodeSends(ctx, o.env, "s", time.Time{})
+		add(sends, err)
+		uses, _, err := tx.OperationUses(ctx, o.env, o.directory, "1", time.Time{})
+		add(uses, err)
+		objection, err := tx.Objection(ctx, o.env, "hash of "+o.env)
+		add(objection, err)
+		block, err := tx.RecoveryBlock(ctx, o.env, o.directory, "1")
+		add(block, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -336,7 +460,9 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
 			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
-			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey"} {
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
+			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
+			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)

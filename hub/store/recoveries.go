@@ -24,6 +24,7 @@ type Recovery struct {
 
 	Directory, Action string
 	Account           string // canonical immutable id; "" for a decoy
+	Person            string // row id of that account
 	Strength          string
 	Tasks             string // canonical text
 	Problem, Message  string
@@ -83,7 +84,7 @@ func (tx *Tx) AddRecovery(ctx context.Context, r *Recovery) error {
 }
 
 const recoveryColumns = `env, id, version, state, ending, session, address, private, intent, link, language, origin,
-	directory, action, account, strength, tasks, problem, message, agent, agent_part, not_after, recipient, context,
+	directory, action, account, person, strength, tasks, problem, message, agent, agent_part, not_after, recipient, context,
 	operation, result, must_change, notice, attempts, result_until, due_at, pressed_at, retry_at, expires_at, created_at, updated_at`
 
 // Recovery returns one recovery.
@@ -97,7 +98,7 @@ func (tx *Tx) scanRecovery(scan Scan) (Recovery, error) {
 	var mustChange int64
 	var at [7]int64
 	err := scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Ending, &r.Session, &r.Address, &private, &r.Intent, &r.Link, &r.Language, &r.Origin,
-		&r.Directory, &r.Action, &r.Account, &r.Strength, &r.Tasks, &r.Problem, &r.Message, &r.Agent, &r.AgentPart, &r.NotAfter, &recipient, &r.Context,
+		&r.Directory, &r.Action, &r.Account, &r.Person, &r.Strength, &r.Tasks, &r.Problem, &r.Message, &r.Agent, &r.AgentPart, &r.NotAfter, &recipient, &r.Context,
 		&r.Operation, &result, &mustChange, &r.Notice, &r.Attempts, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6])
 	if err != nil {
 		return r, err
@@ -130,12 +131,12 @@ func (tx *Tx) SaveRecovery(ctx context.Context, r *Recovery) error {
 	}
 	now := tx.Now()
 	err = tx.Swap(ctx, `UPDATE recoveries SET version = version + 1, state = $4, ending = $5, private = $6, directory = $7,
-		action = $8, account = $9, strength = $10, tasks = $11, problem = $12, message = $13, agent = $14, agent_part = $15,
-		not_after = $16, recipient = $17, context = $18, operation = $19, result = $20, must_change = $21, notice = $22,
-		attempts = $23, result_until = $24, due_at = $25, pressed_at = $26, retry_at = $27, expires_at = $28, updated_at = $29
+		action = $8, account = $9, person = $10, strength = $11, tasks = $12, problem = $13, message = $14, agent = $15, agent_part = $16,
+		not_after = $17, recipient = $18, context = $19, operation = $20, result = $21, must_change = $22, notice = $23,
+		attempts = $24, result_until = $25, due_at = $26, pressed_at = $27, retry_at = $28, expires_at = $29, updated_at = $30
 		WHERE env = $1 AND id = $2 AND version = $3`,
 		r.Env, r.ID, r.Version, r.State, r.Ending, private, r.Directory,
-		r.Action, r.Account, r.Strength, r.Tasks, r.Problem, r.Message, r.Agent, r.AgentPart,
+		r.Action, r.Account, r.Person, r.Strength, r.Tasks, r.Problem, r.Message, r.Agent, r.AgentPart,
 		r.NotAfter, base64.RawURLEncoding.EncodeToString(r.Recipient), r.Context, r.Operation, result, Flag(r.MustChange), r.Notice,
 		r.Attempts, Millis(r.ResultUntil), Millis(r.DueAt), Millis(r.PressedAt), Millis(r.RetryAt), Millis(r.ExpiresAt), Millis(now))
 	if err == nil {
@@ -189,11 +190,11 @@ func (tx *Tx) RecentRecoveries(ctx context.Context, env string, limit int) ([]Re
 		WHERE env = $1 AND account <> '' ORDER BY created_at DESC, id LIMIT $2`, env, limit)
 }
 
-// PurgeRecoveries deletes what ended before the time given, with its verification and
-// codes, at most limit recoveries at once. It returns how many.
-func (tx *Tx) PurgeRecoveries(ctx context.Context, before time.Time, limit int) (int, error) {
-	refs, err := All(ctx, tx, scanRecoveryRef, `SELECT env, id FROM recoveries WHERE due_at = 0 AND updated_at < $1
-		ORDER BY updated_at LIMIT $2`, Millis(before), limit)
+// PurgeRecoveries deletes what ended before the time given, and decoys that ended
+// before theirs, with verifications and codes, at most limit at once. It returns how many.
+func (tx *Tx) PurgeRecoveries(ctx context.Context, before, decoysBefore time.Time, limit int) (int, error) {
+	refs, err := All(ctx, tx, scanRecoveryRef, `SELECT env, id FROM recoveries WHERE due_at = 0
+		AND (updated_at < $1 OR account = '' AND updated_at < $2) LIMIT $3`, Millis(before), Millis(decoysBefore), limit)
 	if err != nil {
 		return 0, err
 	}

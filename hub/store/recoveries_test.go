@@ -48,7 +48,7 @@ func TestARecoveryIsKeptWholeAndSealed(t *testing.T) {
 		ctx := t.Context()
 		r := addRecovery(t, s, environment(t, s))
 		at := time.UnixMilli(1_700_000_000_123).UTC()
-		r.State, r.Ending, r.Directory, r.Action, r.Account, r.Strength, r.Tasks = "done", "x", "d", "password", "acc", "name_match", "unlock"
+		r.State, r.Ending, r.Directory, r.Action, r.Account, r.Person, r.Strength, r.Tasks = "done", "x", "d", "password", "acc", "row", "name_match", "unlock"
 		r.Problem, r.Message, r.Agent, r.AgentPart, r.NotAfter, r.Recipient, r.Context = "p", "m", "ag", "part", 12, []byte{0, 1, 2}, "ctx"
 		r.Operation, r.Result, r.MustChange, r.Notice, r.Attempts = "op", []byte("sealed canary"), true, "pending", 3
 		r.ResultUntil, r.DueAt, r.PressedAt, r.RetryAt, r.ExpiresAt = at, at.Add(1e6), at.Add(2e6), at.Add(3e6), at.Add(4e6)
@@ -63,7 +63,7 @@ func TestARecoveryIsKeptWholeAndSealed(t *testing.T) {
 		if !got.PressedAt.Equal(r.PressedAt) || !got.RetryAt.Equal(r.RetryAt) || !got.DueAt.Equal(r.DueAt) || !got.ResultUntil.Equal(at) || !got.ExpiresAt.Equal(r.ExpiresAt) {
 			t.Errorf("times differ: %+v", got)
 		}
-		if got.State != "done" || got.Version != 2 || !got.MustChange || got.Attempts != 3 || got.Operation != "op" || got.Notice != "pending" || got.Tasks != "unlock" || got.NotAfter != 12 {
+		if got.State != "done" || got.Version != 2 || !got.MustChange || got.Attempts != 3 || got.Operation != "op" || got.Notice != "pending" || got.Tasks != "unlock" || got.Person != "row" || got.Account != "acc" || got.NotAfter != 12 {
 			t.Errorf("got %+v", got)
 		}
 		var private, result string
@@ -144,7 +144,10 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 			return errors.Join(tx.SaveRecovery(ctx, &due), tx.AddVerification(ctx, &v), tx.OpenCode(ctx, env, v.ID, "c"))
 		})
 		var n int
-		tx(t, s, func(tx *store.Tx) (err error) { n, err = tx.PurgeRecoveries(ctx, now.Add(time.Minute), 10); return err })
+		tx(t, s, func(tx *store.Tx) (err error) {
+			n, err = tx.PurgeRecoveries(ctx, now.Add(-time.Hour), now.Add(time.Minute), 10)
+			return err
+		})
 		gone := s.Read(ctx, func(tx *store.Tx) error { _, err := tx.VerificationOf(ctx, env, due.ID); return err })
 		code := s.Read(ctx, func(tx *store.Tx) error { _, err := tx.Code(ctx, env, v.ID); return err })
 		if n != 1 || !errors.Is(gone, store.ErrNotFound) || !errors.Is(code, store.ErrNotFound) {
@@ -156,7 +159,7 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 func TestVerificationsAreSwapped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx, env := t.Context(), environment(t, s)
-		v := store.Verification{Env: env, ID: store.NewID(), Recovery: "r", State: "open", Methods: []string{"mail_code", "agent_code"}, ExpiresAt: time.Now()}
+		v := store.Verification{Env: env, ID: store.NewID(), Recovery: "r", State: "open", Methods: []string{"mail_code", "agent_code"}, Shown: "mail_code", ExpiresAt: time.Now()}
 		tx(t, s, func(tx *store.Tx) error { return tx.AddVerification(ctx, &v) })
 		old := v
 		v.Proven, v.State = []string{"mail_code"}, "proven"
@@ -165,7 +168,7 @@ func TestVerificationsAreSwapped(t *testing.T) {
 			t.Errorf("old version: %v", err)
 		}
 		got, err := store.Get(ctx, s, func(tx *store.Tx) (store.Verification, error) { return tx.VerificationOf(ctx, env, "r") })
-		if err != nil || got.State != "proven" || !slices.Equal(got.Proven, v.Proven) || !slices.Equal(got.Methods, v.Methods) || got.Version != 2 {
+		if err != nil || got.State != "proven" || !slices.Equal(got.Proven, v.Proven) || !slices.Equal(got.Methods, v.Methods) || got.Version != 2 || got.Shown != "mail_code" {
 			t.Errorf("got %+v %v", got, err)
 		}
 	})
@@ -207,7 +210,7 @@ func TestSendsAndUsesAreCountedInTheirWindow(t *testing.T) {
 		ctx, env := t.Context(), environment(t, s)
 		add := func(recovery string) {
 			tx(t, s, func(tx *store.Tx) error {
-				return errors.Join(tx.AddCodeSend(ctx, env, "x"), tx.AddOperationUse(ctx, env, "d", recovery))
+				return errors.Join(tx.AddCodeSend(ctx, env, "x"), tx.AddOperationUse(ctx, env, "d", "a", recovery))
 			})
 		}
 		offset.Store(0)
@@ -220,7 +223,7 @@ func TestSendsAndUsesAreCountedInTheirWindow(t *testing.T) {
 				if sends, _, err = tx.CodeSends(ctx, env, "x", tx.Now().Add(-time.Hour)); err != nil {
 					t.Error(err)
 				}
-				if uses, _, err = tx.OperationUses(ctx, env, "d", tx.Now().Add(-time.Hour)); err != nil {
+				if uses, _, err = tx.OperationUses(ctx, env, "d", "a", tx.Now().Add(-time.Hour)); err != nil {
 					t.Error(err)
 				}
 				return nil
@@ -230,7 +233,7 @@ func TestSendsAndUsesAreCountedInTheirWindow(t *testing.T) {
 		if sends, uses := count(); sends != 2 || uses != 1 {
 			t.Errorf("%d sends, %d uses in the last hour", sends, uses)
 		}
-		tx(t, s, func(tx *store.Tx) error { return tx.DropOperationUse(ctx, env, "d", "r2") })
+		tx(t, s, func(tx *store.Tx) error { return tx.DropOperationUse(ctx, env, "d", "a", "r2") })
 		tx(t, s, func(tx *store.Tx) error { return tx.ForgetCodeSends(ctx, env, "x") })
 		if sends, uses := count(); sends != 0 || uses != 0 {
 			t.Errorf("%d sends, %d uses after they were given back", sends, uses)

@@ -14,6 +14,7 @@ type Verification struct {
 	State     string
 	Methods   []string // all must be proven, in this order
 	Proven    []string
+	Shown     string // method that counts for the address, whatever its account is asked for
 	ExpiresAt time.Time
 	CreatedAt time.Time
 }
@@ -21,15 +22,15 @@ type Verification struct {
 // AddVerification inserts v as version 1.
 func (tx *Tx) AddVerification(ctx context.Context, v *Verification) error {
 	v.Version, v.CreatedAt = 1, tx.Now()
-	_, err := tx.Exec(ctx, `INSERT INTO verifications (env, id, recovery, version, state, methods, proven, expires_at, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`, v.Env, v.ID, v.Recovery, v.Version, v.State,
-		JSON(v.Methods), JSON(v.Proven), Millis(v.ExpiresAt), Millis(v.CreatedAt))
+	_, err := tx.Exec(ctx, `INSERT INTO verifications (env, id, recovery, version, state, methods, proven, shown, expires_at, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`, v.Env, v.ID, v.Recovery, v.Version, v.State,
+		JSON(v.Methods), JSON(v.Proven), v.Shown, Millis(v.ExpiresAt), Millis(v.CreatedAt))
 	return err
 }
 
 // VerificationOf returns the verification that a recovery owns.
 func (tx *Tx) VerificationOf(ctx context.Context, env, recovery string) (Verification, error) {
-	return One(ctx, tx, scanVerification, `SELECT env, id, recovery, version, state, methods, proven, expires_at, created_at
+	return One(ctx, tx, scanVerification, `SELECT env, id, recovery, version, state, methods, proven, shown, expires_at, created_at
 		FROM verifications WHERE env = $1 AND recovery = $2`, env, recovery)
 }
 
@@ -37,7 +38,7 @@ func scanVerification(scan Scan) (Verification, error) {
 	var v Verification
 	var methods, proven string
 	var expires, created int64
-	if err := scan(&v.Env, &v.ID, &v.Recovery, &v.Version, &v.State, &methods, &proven, &expires, &created); err != nil {
+	if err := scan(&v.Env, &v.ID, &v.Recovery, &v.Version, &v.State, &methods, &proven, &v.Shown, &expires, &created); err != nil {
 		return v, err
 	}
 	v.ExpiresAt, v.CreatedAt = Time(expires), Time(created)

@@ -19,6 +19,7 @@ CREATE TABLE recoveries (
 	directory    TEXT NOT NULL DEFAULT '',
 	action       TEXT NOT NULL DEFAULT '',
 	account      TEXT NOT NULL DEFAULT '', -- canonical immutable id; empty for a decoy
+	person       TEXT NOT NULL DEFAULT '', -- row id of that account
 	strength     TEXT NOT NULL DEFAULT '',
 	tasks        TEXT NOT NULL DEFAULT '', -- canonical text
 	problem      TEXT NOT NULL DEFAULT '',
@@ -54,6 +55,7 @@ CREATE TABLE verifications (
 	state      TEXT NOT NULL,
 	methods    TEXT NOT NULL DEFAULT '[]', -- all must be proven, in order
 	proven     TEXT NOT NULL DEFAULT '[]',
+	shown      TEXT NOT NULL DEFAULT '',   -- method that counts for the address, whatever its account is asked for
 	expires_at BIGINT NOT NULL,
 	created_at BIGINT NOT NULL,
 	updated_at BIGINT NOT NULL,
@@ -95,11 +97,11 @@ CREATE TABLE proof_counters (
 CREATE TABLE operation_uses (
 	env       TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
 	directory TEXT NOT NULL,
+	account   TEXT NOT NULL,
 	recovery  TEXT NOT NULL,
 	used_at   BIGINT NOT NULL,
-	PRIMARY KEY (env, directory, recovery)
+	PRIMARY KEY (env, directory, account, recovery)
 );
-CREATE INDEX operation_uses_time ON operation_uses (env, directory, used_at);
 
 CREATE TABLE presign_keys (
 	env        TEXT PRIMARY KEY REFERENCES environments (id) ON DELETE CASCADE,
