@@ -5,12 +5,102 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/settings"
 )
+
+// Work that nobody waits for.
+const sweepEvery = 30 * time.Second
+
+// An Opener opens the directory that the table [directory] of the file describes.
+type Opener func(ctx context.Context, kind string, f settings.File, log *slog.Logger) (directory.Directory, error)
+
+// Options are what Run needs. Log may be nil.
+type Options struct {
+	Config  Config
+	Open    Opener
+	Version string
+	Log     *slog.Logger
+}
+
+// Run serves the hub until ctx ends, redialling after every lost tunnel. It owns the
+// directory and every goroutine that it starts, and returns when all of them have
+// ended: nil after ctx ended, an error when the agent cannot work (its file, its
+// state folder, its disk). Nothing that a hub does ends it.
+func Run(ctx context.Context, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	id, err := LoadIdentity(o.Config.StateDir)
+	if err != nil {
+		return err
+	}
+	d, err := newDialer(id.Hub, o.Config.Hub)
+	if err != nil {
+		return err
+	}
+	dir, err := o.Open(ctx, o.Config.Kind(), o.Config.File, o.Log)
+	if err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	s, err := newService(ctx, o.Config, id, o.Config.StateDir, dir, o.Log, time.Now)
+	if err != nil {
+		return errors.Join(err, dir.Close())
+	}
+	err = s.run(ctx, newTunnels(s, o.Config, d, o.Version, o.Log))
+	return errors.Join(err, s.close(), dir.Close())
+}
+
+// run serves until ctx ends or the journal cannot be written. Calls that run are
+// finished and answered.
+func (s *service) run(ctx context.Context, m *tunnels) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	links, cut := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cut()
+	wg.Go(func() { m.run(ctx, links) })
+	wg.Go(func() { s.maintain(ctx, fail) })
+	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.guard.Hash())
+	<-ctx.Done()
+	s.passes.cancel()
+	s.stop()
+	m.flush(links)
+	if err := context.Cause(ctx); !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return nil
+}
+
+// maintain settles what was interrupted, and forgets what is too old. A journal that
+// failed ends the agent: whoever started it starts it again, and it reads from disk.
+func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
+	s.settleAll(ctx)
+	settle, sweep := time.NewTicker(settleEvery), time.NewTicker(sweepEvery)
+	defer settle.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-settle.C:
+			s.settleAll(ctx)
+		case <-sweep.C:
+			if err := s.journal.Sweep(); err != nil {
+				s.log.Error("journal cannot be rewritten", "error", err)
+			}
+		}
+		if err := s.journal.Failed(); err != nil {
+			fail(err)
+			return
+		}
+	}
+}
 
 // newService opens journal and event log in the state folder. The caller closes the
 // service, and the directory after it.

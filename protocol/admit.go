@@ -8,7 +8,8 @@ import (
 )
 
 // Dial runs the agent's side of a tunnel over w: the handshake, Hello, Welcome. The
-// caller then calls Run. A refusal of the hub is an *Error. On failure w is closed.
+// caller then calls Run. A refusal of the hub is an *Error, with the *CloseError that
+// says when to come back beside it in the chain. On failure w is closed.
 func Dial(ctx context.Context, w Wire, own Keys, hubKey []byte, hubName string, hello Hello, h Handler) (*Link, Welcome, error) {
 	stop := context.AfterFunc(ctx, func() { _ = w.Close(CloseNormal, "") })
 	defer stop()
@@ -36,7 +37,9 @@ func dial(w Wire, own Keys, hubKey []byte, hubName string, hello Hello, h Handle
 	var welcome Welcome
 	switch f.kind {
 	case kindError:
-		return nil, Welcome{}, decodeError(f.body)
+		refused := decodeError(f.body)
+		_, err := l.readMessage() // the hub closes now, and its close code says when to come back
+		return nil, Welcome{}, errors.Join(refused, err)
 	case kindWelcome:
 		err = json.Unmarshal(f.body, &welcome)
 	default:

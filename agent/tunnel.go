@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Times of a tunnel that is open.
+const (
+	pingEvery   = 30 * time.Second
+	silence     = 75 * time.Second // two pings without an answer, and time for the second
+	drainLife   = 2 * time.Minute  // a node that said it goes away closes by itself when its calls are done
+	askAgain    = 10 * time.Minute // a tunnel of an agent that is given nothing is renewed, in case nobody tells it
+	skewWarning = maxSkew / 2
+)
+
+// capabilities are what this agent tells the hub.
+var capabilities = []string{"seal", "outcome"}
+
+// A tunnel is one link to one node.
+type tunnel struct {
+	svc     *service
+	link    *protocol.Link
+	welcome protocol.Welcome
+	address string
+	log     *slog.Logger
+
+	once    sync.Once
+	leaving chan struct{} // closed when the node goes away
+}
+
+// ServeCall implements protocol.Handler. An agent that is not active serves nothing.
+func (t *tunnel) ServeCall(ctx context.Context, m protocol.Method, body []byte) (any, error) {
+	if t.welcome.State != protocol.AgentActive {
+		return nil, protocol.Err(protocol.CodeQuarantined, "the agent is "+t.welcome.State+" and does nothing")
+	}
+	return t.svc.serve(ctx, m, body, t.welcome.Node)
+}
+
+// ServeEvent implements protocol.Handler.
+func (t *tunnel) ServeEvent(name string, _ []byte) {
+	if name == protocol.EventGoAway {
+		t.once.Do(func() { close(t.leaving) })
+	}
+}
+
+// helloOf is what a process says of itself before it is known.
+func helloOf(cfg Config, version, guardHash string, now time.Time) protocol.Hello {
+	name := cfg.Name
+	if name == "" {
+		name, _ = os.Hostname() // for people; it may stay empty
+	}
+	return protocol.Hello{
+		Name: name, Instance: rand.Text(), Version: version, Capabilities: capabilities, GuardHash: guardHash, Time: now,
+	}
+}
+
+// hello is what every tunnel of this process says.
+func (m *tunnels) hello() protocol.Hello {
+	h := helloOf(m.cfg, m.version, m.svc.guard.Hash(), m.svc.now())
+	h.Agent, h.Instance = m.svc.id.Agent, m.instance
+	return h
+}
+
+// connect opens one tunnel, up to the hub's welcome.
+func (m *tunnels) connect(ctx context.Context) (*tunnel, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLife)
+	defer cancel()
+	w, address, err := m.dialer.open(ctx, m.addresses())
+	if err != nil {
+		return nil, err
+	}
+	t := &tunnel{svc: m.svc, address: address, leaving: make(chan struct{})}
+	id := m.svc.id
+	t.link, t.welcome, err = protocol.Dial(ctx, w, id.keys.noise, id.HubKey, id.HubName, m.hello(), t)
+	if err != nil {
+		return nil, err
+	}
+	t.log = m.log.With("node", t.welcome.Node, "address", address)
+	if t.welcome.Directory != id.Directory {
+		t.link.Close(protocol.CloseNormal, "another directory")
+		return nil, errors.New("the hub says that this agent serves another directory; enrol anew")
+	}
+	t.greet()
+	return t, nil
+}
+
+// greet takes from the welcome what the agent needs, and tells people what they need.
+func (t *tunnel) greet() {
+	if d, ok := t.svc.dir.(directory.Keyed); ok && len(t.welcome.BirthDateKey) > 0 {
+		d.UseBirthDateKey(t.welcome.BirthDateKey)
+	}
+	skew := t.svc.now().Sub(t.welcome.Time)
+	if skew.Abs() > skewWarning {
+		t.log.Warn("clocks differ: set the clock of this machine or of the hub", "skew", skew.Round(time.Second).String(), "tolerated", maxSkew.String())
+	}
+	switch t.welcome.State {
+	case protocol.AgentActive:
+		t.log.Info("tunnel open", "nodes", t.welcome.Nodes, "skew", skew.Round(time.Millisecond).String())
+	case protocol.AgentPending:
+		t.log.Warn("waiting to be confirmed: an administrator compares this fingerprint with the one in the hub's list of agents",
+			"fingerprint", t.svc.id.Fingerprint())
+	case protocol.AgentQuarantined:
+		t.log.Warn("quarantined: another process uses this agent's keys; stop it, or enrol this one anew, and tell an administrator, who decides in the hub",
+			"fingerprint", t.svc.id.Fingerprint())
+	default:
+		t.log.Warn("the hub gives this agent nothing to do; enrol it anew if it should serve", "state", t.welcome.State)
+	}
+}
+
+// run serves the tunnel until it ends. Pings keep middleboxes from forgetting it and
+// find a hub that is gone.
+func (t *tunnel) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { t.watch(ctx) })
+	return t.link.Run(ctx)
+}
+
+// watch pings, and closes a link that is silent, drained, or to be renewed.
+func (t *tunnel) watch(ctx context.Context) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	var over <-chan time.Time
+	if t.welcome.State != protocol.AgentActive {
+		renew := time.NewTimer(askAgain)
+		defer renew.Stop()
+		over = renew.C
+	}
+	leaving := t.leaving
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-leaving:
+			drained := time.NewTimer(drainLife)
+			defer drained.Stop()
+			leaving, over = nil, drained.C
+		case <-over:
+			t.link.Close(protocol.CloseNormal, "over")
+			return
+		case <-tick.C:
+			if time.Since(t.link.LastHeard()) > silence {
+				t.log.Warn("tunnel silent")
+				t.link.Close(protocol.CloseProtocol, "silent")
+				return
+			}
+			_ = t.link.Ping() // a broken link is met by the reader
+		}
+	}
+}
+
+// flush waits until what was answered has left, as a ping behind it shows.
+func (t *tunnel) flush(ctx context.Context) {
+	asked := time.Now()
+	if t.link.Ping() != nil {
+		return
+	}
+	for t.link.LastHeard().Before(asked) && wait(ctx, 5*time.Millisecond) {
+	}
+}

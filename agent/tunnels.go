@@ -1,0 +1,213 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// Tunnels of one agent.
+const (
+	wantTunnels = 2                // to different nodes, where there are as many
+	probeEvery  = 15 * time.Minute // is there a second node now?
+	flushLife   = time.Second
+)
+
+// tunnels keep as many links as the hub has nodes, at most two.
+type tunnels struct {
+	svc      *service
+	cfg      Config
+	dialer   *dialer
+	instance string
+	version  string
+	log      *slog.Logger
+
+	wg      sync.WaitGroup
+	mu      sync.Mutex
+	open    map[*tunnel]bool // false for those of a node that goes away
+	dialing int
+	nodes   int           // of the hub, as the last welcome said
+	more    chan struct{} // has a token when another tunnel may be wanted
+}
+
+func newTunnels(s *service, cfg Config, d *dialer, version string, log *slog.Logger) *tunnels {
+	return &tunnels{
+		svc: s, cfg: cfg, dialer: d, instance: rand.Text(), version: version, log: log,
+		open: map[*tunnel]bool{}, more: make(chan struct{}, 1),
+	}
+}
+
+// run keeps the tunnels until ctx ends, and serves those that are open until links
+// ends, so that running calls can be answered. It returns when all have ended.
+func (m *tunnels) run(ctx, links context.Context) {
+	for range wantTunnels {
+		m.wg.Go(func() { m.keep(ctx, links) })
+	}
+	m.wg.Wait()
+}
+
+// keep is one place for a tunnel.
+func (m *tunnels) keep(ctx, links context.Context) {
+	var b backoff
+	probe := false
+	for ctx.Err() == nil {
+		if !m.take(probe) {
+			probe = m.awaitMore(ctx)
+			continue
+		}
+		probe = false
+		start := time.Now()
+		err := m.once(ctx, links)
+		if ctx.Err() != nil {
+			return
+		}
+		d := b.after(err, time.Since(start))
+		if !errors.Is(err, errSameNode) {
+			m.log.Warn("tunnel lost", "error", err, "again_in", d.Round(time.Millisecond).String())
+		}
+		wait(ctx, d)
+	}
+}
+
+// Ends of a tunnel that are no failure.
+var (
+	errSameNode = errors.New("agent: a tunnel to that node is open already")
+	errLeaving  = errors.New("agent: the node goes away")
+)
+
+// once opens a tunnel and serves it until it ends or its node goes away; a tunnel of
+// a leaving node is served on beside its replacement.
+func (m *tunnels) once(ctx, links context.Context) error {
+	t, err := m.connect(ctx)
+	if !m.claim(t, err) {
+		if err != nil {
+			return err
+		}
+		t.link.Close(protocol.CloseNormal, "this agent has a tunnel to this node")
+		return errSameNode
+	}
+	ended := make(chan error, 1)
+	m.wg.Go(func() {
+		err := t.run(links)
+		m.release(t, true)
+		ended <- err
+	})
+	select {
+	case err := <-ended:
+		return err
+	case <-t.leaving:
+		m.release(t, false)
+		return errLeaving
+	case <-ctx.Done():
+		return ctx.Err() // served on until links ends
+	}
+}
+
+// take reports whether a place should dial now: there are fewer tunnels than nodes,
+// or it probes for a node that came up since.
+func (m *tunnels) take(probe bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := min(max(m.nodes, 1), wantTunnels)
+	if probe {
+		want = wantTunnels
+	}
+	if m.liveLocked()+m.dialing >= want {
+		return false
+	}
+	m.dialing++
+	return true
+}
+
+func (m *tunnels) liveLocked() int {
+	n := 0
+	for _, live := range m.open {
+		if live {
+			n++
+		}
+	}
+	return n
+}
+
+// claim ends an attempt and notes its tunnel, unless the node has one.
+func (m *tunnels) claim(t *tunnel, err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dialing--
+	if err != nil {
+		return false
+	}
+	m.nodes = t.welcome.Nodes
+	m.signalLocked()
+	for o, live := range m.open {
+		if live && o.welcome.Node == t.welcome.Node {
+			return false
+		}
+	}
+	m.open[t] = true
+	return true
+}
+
+// release says that a tunnel counts no more: its node goes away, or it has ended.
+func (m *tunnels) release(t *tunnel, ended bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open[t] = false
+	if ended {
+		delete(m.open, t)
+	}
+	m.signalLocked()
+}
+
+// signalLocked wakes the place that waits.
+func (m *tunnels) signalLocked() {
+	select {
+	case m.more <- struct{}{}:
+	default:
+	}
+}
+
+// awaitMore waits until another tunnel may be wanted. It reports whether it is time
+// to look for a node that nobody told of.
+func (m *tunnels) awaitMore(ctx context.Context) (probe bool) {
+	t := time.NewTimer(probeEvery)
+	defer t.Stop()
+	select {
+	case <-m.more:
+		return false
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// addresses are those that tunnels use.
+func (m *tunnels) addresses() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []string
+	for t := range m.open {
+		list = append(list, t.address)
+	}
+	return list
+}
+
+// flush waits until every answer has left.
+func (m *tunnels) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushLife)
+	defer cancel()
+	m.mu.Lock()
+	list := slices.Collect(maps.Keys(m.open))
+	m.mu.Unlock()
+	for _, t := range list {
+		t.flush(ctx)
+	}
+}
