@@ -53,11 +53,12 @@ func field(t reflect.Type, name string) (reflect.StructField, bool) {
 	})
 }
 
-// keyOf is the key of a field: its toml tag, else its name; "" if the field is not read.
+// keyOf is the key of a field: its toml tag, else its name; "" if the field is not
+// read, or embedded, so that its own fields are.
 func keyOf(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 	switch {
-	case !f.IsExported() || name == "-":
+	case !f.IsExported() || name == "-" || name == "" && f.Anonymous:
 		return ""
 	case name == "":
 		return f.Name

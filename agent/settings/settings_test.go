@@ -20,8 +20,12 @@ type core struct {
 	Wait Duration `toml:"wait"`
 }
 
+type Server struct {
+	URL string `toml:"url"`
+}
+
 type kind struct {
-	URL      string          `toml:"url"`
+	Server
 	Password protocol.Secret `toml:"password"`
 	Map      map[string]struct {
 		Filter string `toml:"filter"`
@@ -73,6 +77,7 @@ func TestUnknownKeyIsRefusedWithFileLineAndNearestKey(t *testing.T) {
 		"others' table": {"", "[directroy]\n", `agent.toml:1: unknown key "directroy"; did you mean "directory"?`},
 		"nothing near":  {"", "zzz = 1", `agent.toml:1: unknown key "zzz"`},
 		"kind":          {"directory", "[directory]\nkind='x'\nurll='y'", `agent.toml:3: unknown key "directory.urll"; did you mean "url"?`},
+		"embedded":      {"directory", "[directory]\nulr='y'", `agent.toml:2: unknown key "directory.ulr"; did you mean "url"?`},
 		"kind's map":    {"directory", "[directory.map.q]\nfiltre='y'", `agent.toml:2: unknown key "directory.map.q.filtre"; did you mean "filter"?`},
 		"wrong type":    {"", "\n[guard]\nrate = 'many'", "agent.toml:3: "},
 		"broken":        {"", "a = [", "agent.toml:1: "},

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/postern-id/postern/agent"
+	"github.com/postern-id/postern/protocol"
+)
+
+// maxTicket bounds what is read as a ticket.
+const maxTicket = 8 << 10
+
+const enrollHelp = `Redeem a ticket of the hub, once: make this agent's keys in the state folder and tell
+the hub their public halves. The ticket pins the hub's key, so that nobody between can
+speak for it. A ticket is a secret: it is read from a file or from standard input,
+never from the command line, where every user of the machine could see it.
+
+  postern-agent enroll --ticket-file ticket.txt
+  ssh hub postern directory ticket DIRECTORY | postern-agent enroll`
+
+func enroll(ctx context.Context, args []string, s std) error {
+	f := newFlags("enroll", enrollHelp, s).withConfig()
+	path := f.String("ticket-file", "-", "file with the ticket; - for standard input")
+	cfg, log, err := f.load(args, s)
+	if err != nil {
+		return err
+	}
+	ticket, err := readTicket(*path, s)
+	if err != nil {
+		return err
+	}
+	e, err := agent.Enroll(ctx, cfg, version(), ticket, log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "Enrolled as agent %s of directory %s at %s.\nFingerprint: %s\n\n", e.Agent, e.Directory, e.Hub, e.Fingerprint)
+	if e.State == protocol.AgentPending {
+		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: in the hub's list of agents, compare the\nfingerprint and confirm it. Start the agent now; it begins to work when it is confirmed.")
+	} else {
+		fmt.Fprintln(s.out, "The agent is active. Next: postern-agent check, then postern-agent run.")
+	}
+	return nil
+}
+
+func readTicket(path string, s std) (protocol.Ticket, error) {
+	in := s.in
+	if path == "-" {
+		fmt.Fprintln(s.err, "reading the ticket from standard input")
+	} else {
+		f, err := os.Open(path)
+		if err != nil {
+			return protocol.Ticket{}, err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxTicket))
+	if err != nil {
+		return protocol.Ticket{}, err
+	}
+	return protocol.ParseTicket(string(text))
+}
+
+const runHelp = `Serve the hub until stopped, by two outbound tunnels where the hub has two nodes. The
+agent ends with an error when its file, its state folder or its disk does not let it
+work, and never because of the hub. Every request, refusals too, becomes a line of
+events.jsonl in the state folder.
+
+  postern-agent run
+  postern-agent run --config /etc/postern-agent/agent.toml --log-format json`
+
+func serve(ctx context.Context, args []string, s std) error {
+	f := newFlags("run", runHelp, s).withConfig()
+	cfg, log, err := f.load(args, s)
+	if err != nil {
+		return err
+	}
+	return agent.Run(ctx, agent.Options{Config: cfg, Open: open, Version: version(), Log: log})
+}
+
+const checkHelp = `Try everything out and change nothing: reach the hub, sign in to the directory, list one
+page of accounts, dry-run the operations that the file allows on one account, sign in to
+the mail server. It may run beside the agent. Ends with 1 when something must be fixed.
+
+  postern-agent check
+  postern-agent check --account kim@example.com`
+
+// errFindings says that problems were printed.
+var errFindings = errors.New("problems were found")
+
+func check(ctx context.Context, args []string, s std) error {
+	f := newFlags("check", checkHelp, s).withConfig()
+	account := f.String("account", "", "identifier or immutable id of the account to dry-run on; one of the first page if empty")
+	cfg, log, err := f.load(args, s)
+	if err != nil {
+		return err
+	}
+	return report(s.out, agent.Check(ctx, agent.Options{Config: cfg, Open: open, Version: version(), Log: log}, *account))
+}
+
+func report(w io.Writer, findings []agent.Finding) error {
+	problems := 0
+	for i, f := range findings {
+		switch {
+		case f.Problem == "":
+			fmt.Fprintf(w, "%2d. ok       %s: %s\n", i+1, f.What, f.Detail)
+			continue
+		case f.Warning:
+			fmt.Fprintf(w, "%2d. warning  %s: %s\n", i+1, f.What, f.Problem)
+		default:
+			problems++
+			fmt.Fprintf(w, "%2d. problem  %s: %s\n", i+1, f.What, f.Problem)
+		}
+		fmt.Fprintf(w, "    fix:     %s\n", f.Fix)
+	}
+	if problems > 0 {
+		fmt.Fprintf(w, "\n%d of %d steps must be fixed. Nothing was changed.\n", problems, len(findings))
+		return errFindings
+	}
+	fmt.Fprintln(w, "\nEverything works. Nothing was changed.")
+	return nil
+}
+
+const configHelp = `Print a sample of the configuration file, with every key of the agent and what it means.
+
+  postern-agent config sample > /etc/postern-agent/agent.toml`
+
+func config(_ context.Context, args []string, s std) error {
+	if len(args) == 1 && args[0] == "sample" {
+		_, err := io.WriteString(s.out, agent.SampleConfig)
+		return err
+	}
+	f := newFlags("config", configHelp, s)
+	if err := f.parse(args, s); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.err, configHelp)
+	return errUsage
+}
+
+const versionHelp = `Print the version of this program.`
+
+func printVersion(_ context.Context, args []string, s std) error {
+	f := newFlags("version", versionHelp, s)
+	if err := f.parse(args, s); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(s.out, "postern-agent", version())
+	return err
+}
+
+// version is that of the build.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v
+}
+
+// load reads flags and file, and makes the logger.
+func (f *flags) load(args []string, s std) (agent.Config, *slog.Logger, error) {
+	if err := f.parse(args, s); err != nil {
+		return agent.Config{}, nil, err
+	}
+	log, err := f.logger(s.err)
+	if err != nil {
+		return agent.Config{}, nil, err
+	}
+	cfg, err := agent.LoadConfig(f.config)
+	return cfg, log, err
+}

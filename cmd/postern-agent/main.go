@@ -1,0 +1,74 @@
+// Command postern-agent runs in the customer's network: it enrols, serves the hub by
+// outbound tunnels, and changes accounts of one directory within the limits of its
+// own file.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes: service managers restart on any but 0.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], std{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// std are the standard streams.
+type std struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// A command is one word after the program's name.
+type command struct {
+	name, does string
+	help       string // what it does, in sentences, with examples
+	run        func(ctx context.Context, args []string, s std) error
+}
+
+func commands() []command {
+	return []command{
+		{"enroll", "redeem a ticket of the hub, once", enrollHelp, enroll},
+		{"run", "serve the hub until stopped", runHelp, serve},
+		{"check", "try everything out and change nothing", checkHelp, check},
+		{"config", "print a sample of the configuration file", configHelp, config},
+		{"version", "print the version", versionHelp, printVersion},
+	}
+}
+
+// run is main without the process.
+func run(ctx context.Context, args []string, s std) int {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		usage(s.out)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return exitOf(c.run(ctx, args[1:], s), s)
+		}
+	}
+	fmt.Fprintf(s.err, "postern-agent: unknown command %q\n\n", args[0])
+	usage(s.err)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "postern-agent changes accounts of one directory for a Postern hub, by outbound connections only.\n\nUsage:\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  postern-agent %-8s  %s\n", c.name, c.does)
+	}
+	fmt.Fprintf(w, "\nEvery command has --help. The configuration file is %s unless --config names another.\n", defaultConfig())
+}
