@@ -66,8 +66,8 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, err
 	},
 	"NeedPersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		_, err := tx.NeedPersonKey(ctx, env, o.account) // makes one of its own
-		return 0, err
+		_, err := tx.NeedPersonKey(ctx, env, o.account) // makes one of its own, which the others must not find
+		return 0, errors.Join(err, store.ErrConflict)
 	},
 	"ErasePersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.ErasePersonKey(ctx, env, o.account)

@@ -39,6 +39,7 @@ type sealedColumn struct {
 // sealedColumns is the vocabulary of sealed columns.
 var sealedColumns = []sealedColumn{
 	{"audit_persons", "secret", "env", "person"},
+	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
 	{"presign_keys", "secret", "env", "env"},
@@ -164,11 +165,16 @@ func (s *Store) activeKey() masterKey {
 	return s.keys.keys[s.keys.active]
 }
 
-// watchKeys keeps the keyring up to date until ctx ends. An error is logged once.
-func (s *Store) watchKeys(ctx context.Context) {
+// watchKeys keeps the keyring up to date until ctx ends, and the copies on the disk when
+// the key is no longer active. An error is logged once.
+func (s *Store) watchKeys(ctx context.Context, active string) {
 	last := ""
 	for wait(ctx, s.keyRefresh) == nil {
 		err := s.loadKeys(ctx)
+		if now := s.activeKey().id; now != active {
+			active = now
+			s.certs.sealAnew()
+		}
 		if err == nil || ctx.Err() != nil || errors.Is(err, ErrUnavailable) {
 			continue
 		}

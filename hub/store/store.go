@@ -45,9 +45,11 @@ type Store struct {
 	keys keyring
 	now  func() time.Time
 
+	certs *Certificates
+
 	keyRefresh time.Duration // see the constant
 
-	stop context.CancelFunc // ends the goroutines of wg
+	stop context.CancelFunc // ends watchKeys
 	wg   sync.WaitGroup
 }
 
@@ -79,9 +81,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		_ = db.close()
 		return nil, err
 	}
+	s.certs = &Certificates{s: s, copies: openCopies(c.Dir, c.Log), locks: leases{held: map[string]*lease{}}}
+	s.certs.sealAnew()
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.wg.Go(func() { s.watchKeys(run) })
+	active := s.activeKey().id
+	s.wg.Go(func() { s.watchKeys(run, active) })
 	return s, nil
 }
 
@@ -105,6 +110,7 @@ func (s *Store) prepare(ctx context.Context, master []byte) error {
 // Close ends the store's goroutines and gives back its connections.
 func (s *Store) Close() error {
 	s.stop()
+	s.certs.locks.stop()
 	s.wg.Wait()
 	return s.db.close()
 }
