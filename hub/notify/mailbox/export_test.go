@@ -1,0 +1,4 @@
+package mailbox
+
+// Parse is parse, for the fuzzer.
+var Parse = parse
