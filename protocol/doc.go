@@ -63,7 +63,8 @@
 //
 // Both sides ping after 30 seconds of silence and give up after 75. A link ends with
 // a websocket close code that says when to come back: CloseComeBack at once (with
-// jitter), CloseComeBackHourly in an hour. Nothing that a hub says is final; only a
+// jitter, spread as Spread reads from the reason), CloseComeBackHourly in an hour,
+// CloseReplaced not at all, since a newer link has taken its place. Nothing that a hub says is final; only a
 // local command is.
 //
 // # Evidence context and outcomes

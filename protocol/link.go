@@ -29,6 +29,7 @@ const (
 	CloseProtocol       = 1002
 	CloseComeBack       = 4000 // at once, with jitter
 	CloseComeBackHourly = 4001 // refused for now: a revoked key, a used ticket
+	CloseReplaced       = 4002 // a newer link of the same process to the same node took over: nothing to do
 )
 
 // A CloseError says how a link ended. A Wire returns it from ReadMessage when the

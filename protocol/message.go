@@ -276,6 +276,7 @@ type Outcome struct {
 	Sealed     []byte  `json:"sealed,omitempty"`      // the secret for the recipient, when the operation has one
 	MustChange bool    `json:"must_change,omitempty"` // the directory will ask for a new password at the next sign-in
 	Replayed   bool    `json:"replayed,omitempty"`    // answered from the journal; nothing was done now
+	Unsealed   bool    `json:"unsealed,omitempty"`    // of a legacy agent: not signed, and the hub saw the secret before it sealed it
 	Signature  []byte  `json:"signature"`             // Ed25519 over SignedBytes
 }
 

@@ -129,3 +129,27 @@ func TestEveryActionHasOperationsAndSpellings(t *testing.T) {
 		}
 	}
 }
+
+func TestSpreadReadsOnlyWhatItWrote(t *testing.T) {
+	for reason, want := range map[string]time.Duration{
+		SpreadReason(20 * time.Second): 20 * time.Second,
+		SpreadReason(time.Hour):        maxSpread,
+		SpreadReason(-time.Second):     0,
+		"":                             0,
+		"node stops":                   0,
+		spreadPrefix + "later":         0,
+	} {
+		if got := Spread(reason); got != want {
+			t.Errorf("%q: %v, want %v", reason, got, want)
+		}
+	}
+}
+
+func TestLegacyAgentsAreToldApart(t *testing.T) {
+	if d, ok := LegacyDirectory(LegacyAgent("d1")); !ok || d != "d1" {
+		t.Error(d, ok)
+	}
+	if _, ok := LegacyDirectory("3f0c2c8e-0000-4000-8000-000000000000"); ok {
+		t.Error("a native id is legacy")
+	}
+}
