@@ -42,7 +42,7 @@ type Policies struct {
 	Unlock       json.RawMessage `json:"unlock_policy,omitempty"`
 }
 
-// A RateLimit allows Count recovery operations of an account within Window; 0: no limit.
+// A RateLimit allows Count recovery operations within Window; a Window of 0: no limit.
 type RateLimit struct {
 	Count  int
 	Window time.Duration
