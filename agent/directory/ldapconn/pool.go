@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -74,15 +75,16 @@ func (p *Pool) Fresh(ctx context.Context, server string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.signIn(ctx, c); err != nil {
+	err = p.signIn(ctx, func(password protocol.Secret) (SignIn, error) { return c.bind(ctx, p.cfg.BindDN, password) })
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// signIn makes the connection the agent's own, one connection at a time.
-func (p *Pool) signIn(ctx context.Context, c *Conn) error {
+// signIn makes a connection the agent's own, one connection at a time.
+func (p *Pool) signIn(ctx context.Context, bind func(protocol.Secret) (SignIn, error)) error {
 	select {
 	case p.signing <- struct{}{}:
 	case <-ctx.Done():
@@ -93,7 +95,7 @@ func (p *Pool) signIn(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	answer, err := c.bind(ctx, p.cfg.BindDN, password)
+	answer, err := bind(password)
 	switch {
 	case err != nil:
 		return err
@@ -106,11 +108,20 @@ func (p *Pool) signIn(ctx context.Context, c *Conn) error {
 	return nil
 }
 
-// connect dials one machine, or the servers in turn, beginning with the one that
-// answered last. Of several errors the one that an administrator must act on wins.
+// connect dials and speaks LDAP; the connection is not signed in.
 func (p *Pool) connect(ctx context.Context, at string) (*Conn, error) {
+	conn, s, err := p.connection(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(conn, s), nil
+}
+
+// connection dials one machine, or the servers in turn, beginning with the one that
+// answered last. Of several errors the one that an administrator must act on wins.
+func (p *Pool) connection(ctx context.Context, at string) (net.Conn, server, error) {
 	if at != "" {
-		return p.connectTo(ctx, at)
+		return p.connectionTo(ctx, at)
 	}
 	p.mu.Lock()
 	first := p.first
@@ -123,29 +134,26 @@ func (p *Pool) connect(ctx context.Context, at string) (*Conn, error) {
 			p.mu.Lock()
 			p.first = n
 			p.mu.Unlock()
-			return newConn(conn, p.servers[n]), nil
+			return conn, p.servers[n], nil
 		}
 		p.log.Warn("directory server does not answer", "server", p.servers[n].url, "err", err)
 		if worst == nil || protocol.CodeOf(err) == protocol.CodeConfiguration {
 			worst = err
 		}
 	}
-	return nil, worst
+	return nil, server{}, worst
 }
 
-// connectTo dials the machine that a Conn.Server named.
-func (p *Pool) connectTo(ctx context.Context, at string) (*Conn, error) {
+// connectionTo dials the machine that a Conn.Server named.
+func (p *Pool) connectionTo(ctx context.Context, at string) (net.Conn, server, error) {
 	url, addr, _ := strings.Cut(at, "#")
 	for _, s := range p.servers {
 		if s.url == url {
 			conn, err := p.dial(ctx, s, addr)
-			if err != nil {
-				return nil, err
-			}
-			return newConn(conn, s), nil
+			return conn, s, err
 		}
 	}
-	return nil, configuration("the server " + url + " is not in urls any more")
+	return nil, server{}, configuration("the server " + url + " is not in urls any more")
 }
 
 // Names reports whether the server of a former Conn.Server is still configured.
