@@ -219,12 +219,13 @@ func (s *Slapd) Values(t testing.TB, dn, attribute string) []string {
 	return s.search(t, SlapdRoot, dn, "base", "(objectClass=*)", attribute)
 }
 
-// Changes lists the successful writes to an entry, oldest first, from the server's
-// own access log: "modify", "add", or the OID of an extended operation. A password
-// changed by RFC 3062 is a "modify" there.
-func (s *Slapd) Changes(t testing.TB, dn string) []string {
+// Changes lists the successful writes to an entry that one account made, oldest
+// first, from the server's own access log: "modify", "add" and so on. A password
+// changed by RFC 3062 is a "modify" there. What ppolicy writes after a failed sign-in
+// is the administrator's.
+func (s *Slapd) Changes(t testing.TB, dn, by string) []string {
 	t.Helper()
-	return s.search(t, "cn=accesslog", "cn=accesslog", "sub", "(&(objectClass=auditWriteObject)(reqDN="+dn+"))", "reqType")
+	return s.search(t, "cn=accesslog", "cn=accesslog", "sub", "(&(objectClass=auditWriteObject)(reqDN="+dn+")(reqAuthzID="+by+"))", "reqType")
 }
 
 // Lock locks an account by failed sign-ins.

@@ -33,7 +33,7 @@ func TestSlapdServesTheCompanyAndLeavesNothing(t *testing.T) {
 			t.Error("a locked account signs in")
 		}
 		s.Modify(t, "dn: "+testenv.SlapdDN("ben")+"\nchangetype: modify\nreplace: title\ntitle: Boss\n")
-		if got := s.Changes(t, testenv.SlapdDN("ben")); !slices.Equal(got, []string{"modify"}) {
+		if got := s.Changes(t, testenv.SlapdDN("ben"), testenv.SlapdRoot); !slices.Equal(got, []string{"modify"}) {
 			t.Errorf("access log: %v", got)
 		}
 		s.Stop()

@@ -55,6 +55,8 @@ type Fixture struct {
 	MFA       Person            // has an authenticator that the kind can remove
 	HasMFA    func(t *testing.T, dn string) bool
 	Refusals  []Refusal
+	// ForcesMustChange says that the server asks for a new password after every reset.
+	ForcesMustChange bool
 }
 
 // A Target is where and how to open the kind.

@@ -1,0 +1,196 @@
+package ldap
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Bounds of what is taken from a directory or from outside.
+const (
+	maxIdentifier = 320 // bytes of a mail address, RFC 3696 erratum 1690
+	maxID         = 256
+	maxName       = 1024
+)
+
+// Attributes of the ppolicy overlay (draft-behera-ldap-password-policy-10 §5.3).
+const (
+	pwdAccountLockedTime = "pwdAccountLockedTime"
+	pwdChangedTime       = "pwdChangedTime"
+	pwdPolicySubentry    = "pwdPolicySubentry"
+	pwdReset             = "pwdReset"
+	pwdStartTime         = "pwdStartTime"
+	pwdEndTime           = "pwdEndTime"
+	userPassword         = "userPassword"
+)
+
+// adminLock is the value of pwdAccountLockedTime that no lapse of time ends.
+const adminLock = "000001010000Z"
+
+// A source gives the values of an entry, wherever it was read.
+type source interface {
+	Values(attribute string) []string
+}
+
+// An entry is go-ldap's, as a source.
+type entry struct{ *ldap.Entry }
+
+// Values implements source.
+func (e entry) Values(attribute string) []string { return e.GetEqualFoldAttributeValues(attribute) }
+
+func first(s source, attribute string) string {
+	if attribute == "" {
+		return ""
+	}
+	if v := s.Values(attribute); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// accountAttributes are what a list reads.
+func (cfg Config) accountAttributes() []string {
+	names := []string{cfg.IDAttribute, cfg.ChangeAttribute, pwdAccountLockedTime, pwdStartTime, pwdEndTime}
+	names = append(append(names, cfg.Identifiers...), cfg.NameAttributes...)
+	for _, n := range []string{cfg.BirthDate, cfg.DisabledAttribute} {
+		if n != "" {
+			names = append(names, n)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return slices.CompactFunc(names, strings.EqualFold)
+}
+
+// account maps an entry. An entry without a usable id gives none.
+func (cfg Config) account(s source, birthDateKey []byte, now time.Time) (protocol.Account, bool) {
+	id, err := cfg.canonicalID(first(s, cfg.IDAttribute))
+	if err != nil {
+		return protocol.Account{}, false
+	}
+	a := protocol.Account{ID: id, Identifiers: cfg.identifiers(s), Disabled: cfg.disabled(s, now)}
+	for _, n := range cfg.NameAttributes {
+		if a.Name = clean(first(s, n)); a.Name != "" {
+			break
+		}
+	}
+	a.UpdatedAt, _ = changeTime(first(s, cfg.ChangeAttribute))
+	if date, ok := birthDate(first(s, cfg.BirthDate)); ok && len(birthDateKey) > 0 {
+		a.BirthDate = protocol.BirthDateHash(birthDateKey, date)
+	}
+	return a, true
+}
+
+// identifiers returns the values that employees may type, each once.
+func (cfg Config) identifiers(s source) []string {
+	var out []string
+	for _, n := range cfg.Identifiers {
+		for _, v := range s.Values(n) {
+			if checkText(v, maxIdentifier) && !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, v) }) {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
+// disabled reports whether an administrator switched the account off.
+func (cfg Config) disabled(s source, now time.Time) bool {
+	if first(s, pwdAccountLockedTime) == adminLock {
+		return true
+	}
+	if t, ok := generalizedTime(first(s, pwdStartTime)); ok && now.Before(t) {
+		return true
+	}
+	if t, ok := generalizedTime(first(s, pwdEndTime)); ok && !now.Before(t) {
+		return true
+	}
+	if cfg.DisabledAttribute == "" {
+		return false
+	}
+	return slices.ContainsFunc(s.Values(cfg.DisabledAttribute), func(v string) bool {
+		return slices.ContainsFunc(cfg.DisabledValues, func(d string) bool { return strings.EqualFold(d, v) })
+	})
+}
+
+// isUUID reports whether ids have the form of a UUID, so that they are parsed.
+func (cfg Config) isUUID() bool { return strings.EqualFold(cfg.IDAttribute, entryUUID) }
+
+// canonicalID brings an id into its one form: UUIDs lower-case and dashed, others as
+// the directory gives them. The error is CodeBadRequest.
+func (cfg Config) canonicalID(id string) (string, error) {
+	if cfg.isUUID() {
+		canonical, _, err := ldapconn.ParseUUID(id)
+		return canonical, err
+	}
+	if !checkText(id, maxID) {
+		return "", protocol.Err(protocol.CodeBadRequest, "the account's id is empty, too long or not plain text")
+	}
+	return id, nil
+}
+
+// checkText accepts readable text of 1 to limit bytes.
+func checkText(s string, limit int) bool {
+	return len(s) <= limit && strings.TrimSpace(s) != "" && utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// clean makes a name fit to show: readable, in one line, not endless.
+func clean(s string) string {
+	s = strings.ToValidUTF8(s, "")
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s))
+	if len(s) > maxName {
+		s = strings.ToValidUTF8(s[:maxName], "")
+	}
+	return s
+}
+
+// generalizedTime reads the times that LDAP servers write (RFC 4517 §3.3.13): UTC,
+// with seconds, perhaps with a fraction.
+func generalizedTime(s string) (time.Time, bool) {
+	if i := strings.IndexByte(s, '.'); i > 0 && strings.HasSuffix(s, "Z") {
+		t, err := time.Parse("20060102150405.999999Z", s)
+		return t, err == nil
+	}
+	t, err := time.Parse("20060102150405Z", s)
+	return t, err == nil
+}
+
+// changeTime reads the time from an entryCSN ("time#count#server#mod") or a timestamp.
+func changeTime(s string) (time.Time, bool) {
+	stamp, _, _ := strings.Cut(s, "#")
+	return generalizedTime(stamp)
+}
+
+// birthDate reads a date in one of the forms that directories use.
+func birthDate(s string) (string, bool) {
+	if len(s) > len("20060102150405.999999Z") {
+		return "", false
+	}
+	for _, form := range []string{time.DateOnly, "20060102"} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t.Format(time.DateOnly), true
+		}
+	}
+	if t, ok := generalizedTime(s); ok {
+		return t.Format(time.DateOnly), true
+	}
+	return "", false
+}
+
+// isMail reports whether a value can be written to.
+func isMail(s string) bool {
+	local, domain, ok := strings.Cut(s, "@")
+	return ok && local != "" && strings.Contains(domain, ".") && !strings.Contains(domain, "@") &&
+		checkText(s, maxIdentifier) && strings.IndexFunc(s, unicode.IsSpace) < 0
+}
