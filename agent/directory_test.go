@@ -24,7 +24,8 @@ type company struct {
 	mu     sync.Mutex
 	before func(directory.Change) // called when a change has arrived, before it is made
 	after  func(directory.Change) error
-	down   error // answered to everything
+	down   error  // answered to everything
+	hold   func() // called once by the next Facts
 }
 
 // person is one account of the company. Writes is its change stamp.
@@ -213,6 +214,13 @@ func (c *company) Contacts(_ context.Context, id string) (protocol.Contacts, err
 
 // Facts implements directory.Writer.
 func (c *company) Facts(_ context.Context, id string) (directory.Facts, error) {
+	c.mu.Lock()
+	hold := c.hold
+	c.hold = nil
+	c.mu.Unlock()
+	if hold != nil {
+		hold()
+	}
 	p, err := c.find(id)
 	return directory.Facts{
 		ID: p.ID, DN: p.DN, Disabled: p.Disabled, Locked: p.Locked, Privileged: p.Privileged, Self: p.Self, Groups: p.Groups, Policy: p.Policy,

@@ -379,3 +379,5 @@ func rowOf(t *testing.T, r *rig, c protocol.Context) journal.Row {
 	}
 	return row
 }
+
+func testLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
