@@ -51,6 +51,7 @@ func TestAgentEnrolsRunsAndServesACall(t *testing.T) {
 	if _, err := Enroll(t.Context(), cfg, "test", ticket, testLog(t)); err == nil || !strings.Contains(err.Error(), "already enrolled") {
 		t.Errorf("a second time: %v", err)
 	}
+	eventually(t, "the link of the enrolment is gone", func() bool { return len(h.nodes[0].open()) == 0 })
 	startAgent(t, cfg)
 	l := link(t, h.nodes[0])
 	var d protocol.Description
@@ -126,7 +127,7 @@ func TestOneNodeGetsOneTunnel(t *testing.T) {
 	h = newTestHub(t, 1, nil)
 	startAgent(t, h.enrolled(t, "http"))
 	link(t, h.nodes[0])
-	wait(t.Context(), 200*time.Millisecond)
+	wait(t.Context(), 200*time.Millisecond) // there is nothing to see when nothing is dialled
 	if n := len(h.hellosSoFar()); n != 1 {
 		t.Errorf("%d hellos to the only node, want 1", n)
 	}
