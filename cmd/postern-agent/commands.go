@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/postern-id/postern/agent"
+	"github.com/postern-id/postern/agent/directory/kinds"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -81,7 +82,7 @@ func serve(ctx context.Context, args []string, s std) error {
 	if err != nil {
 		return err
 	}
-	return agent.Run(ctx, agent.Options{Config: cfg, Open: open, Version: version(), Log: log})
+	return agent.Run(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log})
 }
 
 const checkHelp = `Try everything out and change nothing: reach the hub, sign in to the directory, list one
@@ -101,7 +102,7 @@ func check(ctx context.Context, args []string, s std) error {
 	if err != nil {
 		return err
 	}
-	return report(s.out, agent.Check(ctx, agent.Options{Config: cfg, Open: open, Version: version(), Log: log}, *account))
+	return report(s.out, agent.Check(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log}, *account))
 }
 
 func report(w io.Writer, findings []agent.Finding) error {

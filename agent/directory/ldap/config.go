@@ -24,8 +24,8 @@ const (
 // agent's file; every attribute that the agent reads is named here. The zero value of
 // a key that has a default below is OpenLDAP's usual schema.
 type Config struct {
-	// Kind is "ldap".
-	Kind string `toml:"kind"`
+	// Kind is what Describe calls the directory; "ldap" if empty.
+	Kind string `toml:"-"`
 	// Where the servers are and who signs in: urls, start_tls, ca_file, server_name,
 	// bind_dn, bind_password_file.
 	ldapconn.Config
@@ -46,15 +46,16 @@ type Config struct {
 	// change stamps: entryCSN (default) or modifyTimestamp.
 	ChangeAttribute string `toml:"change_attribute"`
 
-	// ContactMail, ContactPhone, Manager and Language are read live for one recovery
-	// and never listed. Manager holds a DN.
-	ContactMail  []string `toml:"contact_mail"`
-	ContactPhone []string `toml:"contact_phone"`
-	Manager      string   `toml:"manager"`
-	Language     string   `toml:"language"`
-	// BirthDate holds YYYY-MM-DD, YYYYMMDD or a generalized time. Only its keyed hash
+	// MailAttributes hold addresses of the person that are none of the account's own,
+	// PhoneAttributes telephone numbers, ManagerAttribute a DN, LanguageAttribute a
+	// language tag. They are read live for one recovery and never listed.
+	MailAttributes    []string `toml:"mail_attributes"`
+	PhoneAttributes   []string `toml:"phone_attributes"`
+	ManagerAttribute  string   `toml:"manager_attribute"`
+	LanguageAttribute string   `toml:"language_attribute"`
+	// BirthDateAttribute holds YYYY-MM-DD, YYYYMMDD or a generalized time. Only its keyed hash
 	// leaves the agent.
-	BirthDate string `toml:"birth_date"`
+	BirthDateAttribute string `toml:"birth_date_attribute"`
 
 	// Groups is memberOf (default), member, memberUid or none.
 	Groups string `toml:"groups"`
@@ -102,7 +103,7 @@ const (
 // Decode reads the kind's table from the agent's file, strictly.
 func Decode(f settings.File) (Config, error) {
 	var cfg Config
-	if err := f.Decode("directory", &cfg); err != nil {
+	if err := f.Decode("directory", &cfg, "kind"); err != nil {
 		return Config{}, protocol.Err(protocol.CodeConfiguration, err.Error())
 	}
 	cfg.Locate(f)
@@ -151,9 +152,9 @@ func (cfg Config) check() error {
 			return err
 		}
 	}
-	optional := []string{cfg.Manager, cfg.Language, cfg.BirthDate, cfg.DisabledAttribute}
+	optional := []string{cfg.ManagerAttribute, cfg.LanguageAttribute, cfg.BirthDateAttribute, cfg.DisabledAttribute}
 	optional = slices.DeleteFunc(optional, func(s string) bool { return s == "" })
-	for _, names := range [][]string{{cfg.IDAttribute}, cfg.Identifiers, cfg.NameAttributes, cfg.ContactMail, cfg.ContactPhone, cfg.MFAAttributes, optional} {
+	for _, names := range [][]string{{cfg.IDAttribute}, cfg.Identifiers, cfg.NameAttributes, cfg.MailAttributes, cfg.PhoneAttributes, cfg.MFAAttributes, optional} {
 		for _, n := range names {
 			if err := ldapconn.CheckAttribute(n); err != nil {
 				return err
@@ -191,7 +192,7 @@ func domainOf(dn string) string {
 // sum identifies what a list means: an incremental pass that was begun under another
 // mapping starts anew.
 func (cfg Config) sum() string {
-	text, err := json.Marshal([]any{cfg.BaseDNs, cfg.Filter, cfg.IDAttribute, cfg.Identifiers, cfg.NameAttributes, cfg.ChangeAttribute, cfg.BirthDate, cfg.DisabledAttribute, cfg.DisabledValues})
+	text, err := json.Marshal([]any{cfg.BaseDNs, cfg.Filter, cfg.IDAttribute, cfg.Identifiers, cfg.NameAttributes, cfg.ChangeAttribute, cfg.BirthDateAttribute, cfg.DisabledAttribute, cfg.DisabledValues})
 	if err != nil {
 		return "" // strings always marshal
 	}

@@ -19,7 +19,7 @@ ca_file = "ca.pem"
 bind_dn = "cn=agent,ou=services,dc=corp,dc=example"
 bind_password_file = "bind.password"
 base_dns = ["ou=people,dc=corp,dc=example"]
-contact_mail = ["corpPersonalMail"]
+mail_attributes = ["corpPersonalMail"]
 mfa_attributes = ["corpTotpSecret"]
 privileged_groups = ["admins"]
 `

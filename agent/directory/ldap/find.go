@@ -110,8 +110,8 @@ func (d *Directory) find(ctx context.Context, c *ldapconn.Conn, id string, attri
 
 // Contacts implements directory.Reader.
 func (d *Directory) Contacts(ctx context.Context, id string) (found protocol.Contacts, err error) {
-	attributes := slices.Concat(d.cfg.Identifiers, d.cfg.ContactMail, d.cfg.ContactPhone)
-	for _, n := range []string{d.cfg.Manager, d.cfg.Language} {
+	attributes := slices.Concat(d.cfg.Identifiers, d.cfg.MailAttributes, d.cfg.PhoneAttributes)
+	for _, n := range []string{d.cfg.ManagerAttribute, d.cfg.LanguageAttribute} {
 		if n != "" {
 			attributes = append(attributes, n)
 		}
@@ -122,7 +122,7 @@ func (d *Directory) Contacts(ctx context.Context, id string) (found protocol.Con
 			return err
 		}
 		found = d.cfg.contacts(entry{e})
-		found.Manager, err = d.managerOf(ctx, c, first(entry{e}, d.cfg.Manager))
+		found.Manager, err = d.managerOf(ctx, c, first(entry{e}, d.cfg.ManagerAttribute))
 		return err
 	})
 	return found, err
@@ -131,7 +131,7 @@ func (d *Directory) Contacts(ctx context.Context, id string) (found protocol.Con
 // contacts sorts addresses: what is an identifier belongs to the account that is being
 // recovered.
 func (cfg Config) contacts(s source) protocol.Contacts {
-	c := protocol.Contacts{Language: first(s, cfg.Language)}
+	c := protocol.Contacts{Language: first(s, cfg.LanguageAttribute)}
 	identifiers := cfg.identifiers(s)
 	for _, v := range identifiers {
 		if isMail(v) {
@@ -141,14 +141,14 @@ func (cfg Config) contacts(s source) protocol.Contacts {
 	known := func(list []string, v string) bool {
 		return slices.ContainsFunc(list, func(o string) bool { return strings.EqualFold(o, v) })
 	}
-	for _, n := range cfg.ContactMail {
+	for _, n := range cfg.MailAttributes {
 		for _, v := range s.Values(n) {
 			if isMail(v) && !known(identifiers, v) && !known(c.Mail, v) {
 				c.Mail = append(c.Mail, v)
 			}
 		}
 	}
-	for _, n := range cfg.ContactPhone {
+	for _, n := range cfg.PhoneAttributes {
 		for _, v := range s.Values(n) {
 			if checkText(v, maxIdentifier) && !known(c.Phone, v) {
 				c.Phone = append(c.Phone, v)

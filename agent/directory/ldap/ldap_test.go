@@ -23,8 +23,8 @@ func configFor(t testing.TB, addr, caFile string) Config {
 			URLs: []string{"ldaps://" + addr}, CAFile: caFile, BindDN: testenv.SlapdAgent,
 			Password: protocol.NewSecret(testenv.SlapdAgentPassword), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		},
-		BaseDNs: []string{testenv.SlapdPeople}, ContactMail: []string{"corpPersonalMail"}, ContactPhone: []string{"mobile"},
-		Manager: "manager", Language: "preferredLanguage", BirthDate: "corpBirthDate",
+		BaseDNs: []string{testenv.SlapdPeople}, MailAttributes: []string{"corpPersonalMail"}, PhoneAttributes: []string{"mobile"},
+		ManagerAttribute: "manager", LanguageAttribute: "preferredLanguage", BirthDateAttribute: "corpBirthDate",
 		PrivilegedGroups: []string{"admins"}, DisabledAttribute: "corpStatus", DisabledValues: []string{"left"},
 		MFAAttributes: []string{"corpTotpSecret"}, DefaultPolicy: "cn=default,ou=policies," + testenv.SlapdBase, ServerHashes: true,
 	}

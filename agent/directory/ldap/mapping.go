@@ -59,7 +59,7 @@ func first(s source, attribute string) string {
 func (cfg Config) accountAttributes() []string {
 	names := []string{cfg.IDAttribute, cfg.ChangeAttribute, pwdAccountLockedTime, pwdStartTime, pwdEndTime}
 	names = append(append(names, cfg.Identifiers...), cfg.NameAttributes...)
-	for _, n := range []string{cfg.BirthDate, cfg.DisabledAttribute} {
+	for _, n := range []string{cfg.BirthDateAttribute, cfg.DisabledAttribute} {
 		if n != "" {
 			names = append(names, n)
 		}
@@ -81,7 +81,7 @@ func (cfg Config) account(s source, birthDateKey []byte, now time.Time) (protoco
 		}
 	}
 	a.UpdatedAt, _ = changeTime(first(s, cfg.ChangeAttribute))
-	if date, ok := birthDate(first(s, cfg.BirthDate)); ok && len(birthDateKey) > 0 {
+	if date, ok := birthDate(first(s, cfg.BirthDateAttribute)); ok && len(birthDateKey) > 0 {
 		a.BirthDate = protocol.BirthDateHash(birthDateKey, date)
 	}
 	return a, true

@@ -60,7 +60,7 @@ func TestBirthDatesInEveryForm(t *testing.T) {
 }
 
 func TestContactsNeverHoldTheRecoveredAddress(t *testing.T) {
-	cfg, err := Config{BaseDNs: []string{"dc=x"}, ContactMail: []string{"mail", "home"}, ContactPhone: []string{"mobile"}}.complete()
+	cfg, err := Config{BaseDNs: []string{"dc=x"}, MailAttributes: []string{"mail", "home"}, PhoneAttributes: []string{"mobile"}}.complete()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestBranchesWithinOthersAreReadOnce(t *testing.T) {
 func FuzzMapping(f *testing.F) {
 	f.Add("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9", "a@x.example", "Anna", "20260102030405.1Z#000000#000#000000", "1985-03-09")
 	f.Add("*", "\xff\x00", "\r\n", "#", "0")
-	cfg, err := Config{BaseDNs: []string{"dc=x"}, BirthDate: "born", ContactMail: []string{"cn"}, DisabledAttribute: "born", DisabledValues: []string{"x"}}.complete()
+	cfg, err := Config{BaseDNs: []string{"dc=x"}, BirthDateAttribute: "born", MailAttributes: []string{"cn"}, DisabledAttribute: "born", DisabledValues: []string{"x"}}.complete()
 	if err != nil {
 		f.Fatal(err)
 	}
