@@ -24,6 +24,7 @@ const (
 	AgentEnrolled      Kind = "agent_enrolled"
 	AgentConfirmed     Kind = "agent_confirmed"
 	AgentConflict      Kind = "agent_conflict" // two live processes use one key
+	AgentResolved      Kind = "agent_resolved" // an administrator decided a conflict
 	AgentRevoked       Kind = "agent_revoked"
 	AgentTokenCreated  Kind = "agent_token_created" // of the public agent protocol
 	AgentSyncConfirmed Kind = "agent_sync_confirmed"
@@ -85,7 +86,7 @@ var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified,
 	OperationRequested, OperationFinished,
-	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
+	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,
 	EnvWebhookSecretUpdated, OrgUpdated, OrgMemberInvited, OrgMemberRemoved, OrgMemberUpdated,

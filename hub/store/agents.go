@@ -20,17 +20,19 @@ type Agent struct {
 	GuardHash          string
 	Enrolled           time.Time
 	Seen               time.Time
+	Kept               string    // while two live processes use its key: the instance that is given calls
+	ConflictSince      time.Time // zero: there is none
 }
 
-const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at"
+const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at, kept_instance, conflict_at"
 
 func scanAgent(scan Scan) (a Agent, err error) {
 	var noise, sign string
-	var enrolled, seen int64
-	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen); err != nil {
+	var enrolled, seen, conflict int64
+	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen, &a.Kept, &conflict); err != nil {
 		return a, err
 	}
-	a.Enrolled, a.Seen = Time(enrolled), Time(seen)
+	a.Enrolled, a.Seen, a.ConflictSince = Time(enrolled), Time(seen), Time(conflict)
 	var errNoise, errSign error
 	a.NoiseKey, errNoise = ParseBase64(noise)
 	a.SignKey, errSign = ParseBase64(sign)
@@ -50,20 +52,6 @@ func (tx *Tx) AgentByKey(ctx context.Context, noiseKey []byte) (Agent, error) {
 // Agents returns the agents of a directory, oldest first, revoked ones included.
 func (tx *Tx) Agents(ctx context.Context, env, directory string) ([]Agent, error) {
 	return All(ctx, tx, scanAgent, "SELECT "+agentColumns+" FROM agents WHERE env = $1 AND directory = $2 ORDER BY enrolled_at, id", env, directory)
-}
-
-// AgentStates returns the state of every agent of the installation by id, so that a
-// node learns of revocations with one small query.
-func (tx *Tx) AgentStates(ctx context.Context) (map[string]string, error) {
-	rows, err := All(ctx, tx, func(scan Scan) (r [2]string, err error) {
-		err = scan(&r[0], &r[1])
-		return r, err
-	}, "SELECT id, state FROM agents")
-	states := make(map[string]string, len(rows))
-	for _, r := range rows {
-		states[r[0]] = r[1]
-	}
-	return states, err
 }
 
 // ErrRevoked is given for a change of an agent that was revoked, which is final.

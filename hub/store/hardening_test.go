@@ -275,6 +275,16 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AgentSeen": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.AgentSeen(ctx, env, o.agent, "n", "v", "g")
 	},
+	"AgentStanding": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AgentStanding(ctx, env, o.agent)
+		return 1, err
+	},
+	"OpenConflict": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.OpenConflict(ctx, env, o.agent, "i")
+	},
+	"CloseConflict": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.CloseConflict(ctx, env, o.agent)
+	},
 
 	"FindAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.FindAccounts(ctx, env, "ada")
@@ -460,7 +470,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
 			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
-			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock"} {
 			o, _ := fill(t, s)

@@ -105,7 +105,7 @@ func TestT19_FurtherAgentsStayPendingUntilConfirmed(t *testing.T) {
 		do(t, s, set(second, protocol.AgentActive, protocol.AgentPending))
 		do(t, s, func(ctx context.Context, tx *store.Tx) error {
 			states, err := tx.AgentStates(ctx)
-			if len(states) != 2 || states[first.ID] != protocol.AgentRevoked || states[second.ID] != protocol.AgentActive {
+			if len(states) != 2 || states[first.ID].State != protocol.AgentRevoked || states[second.ID].State != protocol.AgentActive {
 				t.Errorf("states %v", states)
 			}
 			byKey, errKey := tx.AgentByKey(ctx, []byte{2})
@@ -142,5 +142,36 @@ func TestT24_EnrolmentEndsTheLegacyToken(t *testing.T) {
 		want(t, s, store.ErrConflict, setToken(hash))
 		do(t, s, setToken(""))
 		want(t, s, store.ErrNotFound, func(ctx context.Context, tx *store.Tx) error { _, err := tx.LegacyDirectory(ctx, ""); return err })
+	})
+}
+
+func TestT29_AConflictIsOpenUntilSomebodyDecides(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		a, err := enrol(t, s, ticket(t, s, f, time.Hour), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open := func(kept string) func(context.Context, *store.Tx) error {
+			return func(ctx context.Context, tx *store.Tx) error { return tx.OpenConflict(ctx, a.Env, a.ID, kept) }
+		}
+		closed := func(ctx context.Context, tx *store.Tx) error { return tx.CloseConflict(ctx, a.Env, a.ID) }
+		want(t, s, store.ErrConflict, closed)
+		do(t, s, open("first"))
+		want(t, s, store.ErrConflict, open("second"))
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			standing, err := tx.AgentStanding(ctx, a.Env, a.ID)
+			states, errStates := tx.AgentStates(ctx)
+			if standing != (store.Standing{State: protocol.AgentActive, Kept: "first"}) || states[a.ID] != standing {
+				t.Errorf("standing %+v, states %v", standing, states)
+			}
+			row, errRow := tx.Agent(ctx, a.Env, a.ID)
+			if row.Kept != "first" || row.ConflictSince.IsZero() {
+				t.Errorf("%+v", row)
+			}
+			return errors.Join(err, errStates, errRow)
+		})
+		do(t, s, closed)
+		do(t, s, open("second"))
 	})
 }
