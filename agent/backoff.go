@@ -14,7 +14,8 @@ const (
 	firstDelay  = time.Second
 	maxDelay    = time.Minute
 	lastedLong  = time.Minute      // a tunnel that lived so long was no failed attempt
-	comeBack    = 5 * time.Second  // spread of agents that a stopping node sends away
+	comeBack    = 5 * time.Second  // spread of agents that a node sends away and does not say over how long
+	lookAgain   = 5 * time.Minute  // between looks for a node of its own, where every look led to the same one
 	hourly      = time.Hour        // "come back hourly": a key that the hub refuses, and may accept again
 	hourlyShare = 10 * time.Minute // spread of those
 )
@@ -27,19 +28,34 @@ type backoff struct{ failed int }
 // lived.
 func (b *backoff) after(err error, lived time.Duration) time.Duration {
 	var ended *protocol.CloseError
-	if lived >= lastedLong {
+	var leaving *leavingError
+	if lived >= lastedLong && !errors.Is(err, errSameNode) {
 		b.failed = 0
 	}
-	if errors.As(err, &ended) && ended.Code == protocol.CloseComeBackHourly {
+	switch {
+	case errors.As(err, &leaving) && lived >= lastedLong:
+		return jitter(leaving.spread)
+	case errors.As(err, &ended) && ended.Code == protocol.CloseComeBackHourly:
 		b.failed = 0
-		return hourly - hourlyShare/2 + rand.N(hourlyShare)
+		return hourly - hourlyShare/2 + jitter(hourlyShare)
+	case errors.As(err, &ended) && ended.Code == protocol.CloseComeBack && lived >= lastedLong:
+		return jitter(max(comeBack, protocol.Spread(ended.Reason)))
 	}
-	if lived >= lastedLong && errors.As(err, &ended) && ended.Code == protocol.CloseComeBack {
-		return rand.N(comeBack)
+	limit := maxDelay
+	if errors.Is(err, errSameNode) {
+		limit = lookAgain
 	}
-	limit := min(firstDelay<<min(b.failed, 10), maxDelay)
+	d := min(firstDelay<<min(b.failed, 10), limit)
 	b.failed++
-	return rand.N(limit)
+	return jitter(d)
+}
+
+// jitter is a random time below d.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return rand.N(d)
 }
 
 // wait waits for d or until ctx ends, and reports whether it was d.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,9 @@ func (n *testNode) admit(_ context.Context, _ []byte, hello protocol.Hello) (pro
 		if err := h.admit(hello); err != nil {
 			return protocol.Welcome{}, err
 		}
+	}
+	if slices.Contains(hello.Nodes, n.name) {
+		return protocol.Welcome{}, &protocol.CloseError{Code: protocol.CloseReplaced, Reason: "this node has a tunnel of yours"}
 	}
 	count := h.count
 	if count == 0 {

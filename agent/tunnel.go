@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -28,6 +29,7 @@ var capabilities = []string{"seal", "outcome"}
 // A tunnel is one link to one node.
 type tunnel struct {
 	svc     *service
+	tunnels *tunnels
 	link    *protocol.Link
 	welcome protocol.Welcome
 	address string
@@ -35,6 +37,7 @@ type tunnel struct {
 
 	once    sync.Once
 	leaving chan struct{} // closed when the node goes away
+	spread  time.Duration // over which its agents look for another; set before leaving is closed
 }
 
 // ServeCall implements protocol.Handler. An agent that is not active serves nothing.
@@ -45,10 +48,19 @@ func (t *tunnel) ServeCall(ctx context.Context, m protocol.Method, body []byte) 
 	return t.svc.serve(ctx, m, body, t.welcome.Node)
 }
 
-// ServeEvent implements protocol.Handler.
-func (t *tunnel) ServeEvent(name string, _ []byte) {
-	if name == protocol.EventGoAway {
-		t.once.Do(func() { close(t.leaving) })
+// ServeEvent implements protocol.Handler. What it does not know it ignores.
+func (t *tunnel) ServeEvent(name string, body []byte) {
+	switch name {
+	case protocol.EventGoAway:
+		t.once.Do(func() {
+			t.spread = protocol.Spread(string(body))
+			close(t.leaving)
+		})
+	case protocol.EventNodes:
+		var e protocol.NodesEvent
+		if json.Unmarshal(body, &e) == nil && e.Nodes > 0 {
+			t.tunnels.heard(e.Nodes)
+		}
 	}
 }
 
@@ -66,7 +78,7 @@ func helloOf(cfg Config, version, guardHash string, now time.Time) protocol.Hell
 // hello is what every tunnel of this process says.
 func (m *tunnels) hello() protocol.Hello {
 	h := helloOf(m.cfg, m.version, m.svc.guard.Hash(), m.svc.now())
-	h.Agent, h.Instance = m.svc.id.Agent, m.instance
+	h.Agent, h.Instance, h.Nodes = m.svc.id.Agent, m.instance, m.connected()
 	return h
 }
 
@@ -78,7 +90,7 @@ func (m *tunnels) connect(ctx context.Context) (*tunnel, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tunnel{svc: m.svc, address: address, leaving: make(chan struct{})}
+	t := &tunnel{svc: m.svc, tunnels: m, address: address, leaving: make(chan struct{})}
 	id := m.svc.id
 	t.link, t.welcome, err = protocol.Dial(ctx, w, id.keys.noise, id.HubKey, id.HubName, m.hello(), t)
 	if err != nil {

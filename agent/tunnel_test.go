@@ -126,10 +126,21 @@ func TestOneNodeGetsOneTunnel(t *testing.T) {
 	p.stop(t)
 	h = newTestHub(t, 1, nil)
 	startAgent(t, h.enrolled(t, "http"))
-	link(t, h.nodes[0])
+	first := link(t, h.nodes[0])
 	wait(t.Context(), 200*time.Millisecond) // there is nothing to see when nothing is dialled
 	if n := len(h.hellosSoFar()); n != 1 {
 		t.Errorf("%d hellos to the only node, want 1", n)
+	}
+	// A node comes up, and the hub says so.
+	if err := first.Event(protocol.EventNodes, protocol.NodesEvent{Nodes: 2}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent looks for the second node", func() bool { return len(h.hellosSoFar()) >= 2 })
+	if got := h.hellosSoFar()[1].Nodes; len(got) != 1 || got[0] != "node-a" {
+		t.Errorf("the second hello names the nodes %v", got)
+	}
+	if got := link(t, h.nodes[0]); got != first {
+		t.Error("looking for a second node replaced the first tunnel")
 	}
 }
 

@@ -76,22 +76,23 @@ func (m *tunnels) keep(ctx, links context.Context) {
 	}
 }
 
-// Ends of a tunnel that are no failure.
-var (
-	errSameNode = errors.New("agent: a tunnel to that node is open already")
-	errLeaving  = errors.New("agent: the node goes away")
-)
+// errSameNode ends an attempt that led to a node that has a tunnel.
+var errSameNode = errors.New("agent: a tunnel to that node is open already")
+
+// A leavingError says that the node goes away, and that all its agents look for
+// another one within spread.
+type leavingError struct{ spread time.Duration }
+
+// Error implements error.
+func (e *leavingError) Error() string { return "agent: the node goes away" }
 
 // once opens a tunnel and serves it until it ends or its node goes away; a tunnel of
 // a leaving node is served on beside its replacement.
 func (m *tunnels) once(ctx, links context.Context) error {
 	t, err := m.connect(ctx)
-	if !m.claim(t, err) {
-		if err != nil {
-			return err
-		}
-		t.link.Close(protocol.CloseNormal, "this agent has a tunnel to this node")
-		return errSameNode
+	m.claim(t, err)
+	if err != nil {
+		return sameNode(err)
 	}
 	ended := make(chan error, 1)
 	m.wg.Go(func() {
@@ -101,13 +102,22 @@ func (m *tunnels) once(ctx, links context.Context) error {
 	})
 	select {
 	case err := <-ended:
-		return err
+		return sameNode(err)
 	case <-t.leaving:
 		m.release(t, false)
-		return errLeaving
+		return &leavingError{t.spread}
 	case <-ctx.Done():
 		return ctx.Err() // served on until links ends
 	}
+}
+
+// sameNode recognises the close code of a second link to one node.
+func sameNode(err error) error {
+	var ended *protocol.CloseError
+	if errors.As(err, &ended) && ended.Code == protocol.CloseReplaced {
+		return errSameNode
+	}
+	return err
 }
 
 // take reports whether a place should dial now: there are fewer tunnels than nodes,
@@ -136,23 +146,44 @@ func (m *tunnels) liveLocked() int {
 	return n
 }
 
-// claim ends an attempt and notes its tunnel, unless the node has one.
-func (m *tunnels) claim(t *tunnel, err error) bool {
+// claim ends an attempt and notes its tunnel. An older one to the same node counts no
+// more: the hub closes it.
+func (m *tunnels) claim(t *tunnel, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dialing--
 	if err != nil {
-		return false
+		return
 	}
-	m.nodes = t.welcome.Nodes
-	m.signalLocked()
-	for o, live := range m.open {
-		if live && o.welcome.Node == t.welcome.Node {
-			return false
+	for o := range m.open {
+		if o.welcome.Node == t.welcome.Node {
+			m.open[o] = false
 		}
 	}
 	m.open[t] = true
-	return true
+	m.nodes = t.welcome.Nodes
+	m.signalLocked()
+}
+
+// heard takes the number of nodes from an event.
+func (m *tunnels) heard(nodes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nodes = nodes
+	m.signalLocked()
+}
+
+// connected lists the nodes that have a tunnel that is to stay.
+func (m *tunnels) connected() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []string
+	for t, live := range m.open {
+		if live {
+			list = append(list, t.welcome.Node)
+		}
+	}
+	return list
 }
 
 // release says that a tunnel counts no more: its node goes away, or it has ended.

@@ -29,7 +29,7 @@ const (
 	CloseProtocol       = 1002
 	CloseComeBack       = 4000 // at once, with jitter
 	CloseComeBackHourly = 4001 // refused for now: a revoked key, a used ticket
-	CloseReplaced       = 4002 // a newer link of the same process to the same node took over: nothing to do
+	CloseReplaced       = 4002 // this process has another link to the same node: nothing to do
 )
 
 // A CloseError says how a link ended. A Wire returns it from ReadMessage when the
@@ -57,6 +57,10 @@ type Handler interface {
 // EventGoAway is told to ServeEvent when the hub's node is about to stop: finish
 // calls, take a tunnel to another node.
 const EventGoAway = "goaway"
+
+// EventNodes tells an agent that nodes came or went, so that it looks for a second one
+// at once; without it an agent looks every quarter of an hour. Its body is NodesEvent.
+const EventNodes = "nodes"
 
 // maxServing bounds the calls that one peer may have open.
 const maxServing = 256

@@ -44,6 +44,7 @@ type Hello struct {
 	SignKey      []byte    `json:"sign_key,omitempty"` // Ed25519 public key, only while enrolling
 	Name         string    `json:"name,omitempty"`     // host name, for people
 	Instance     string    `json:"instance"`           // random, new with each process
+	Nodes        []string  `json:"nodes,omitempty"`    // to which this process has a tunnel: such a node refuses with CloseReplaced and keeps the older one
 	Version      string    `json:"version"`
 	Capabilities []string  `json:"capabilities,omitempty"`
 	GuardHash    string    `json:"guard_hash,omitempty"`
@@ -59,6 +60,11 @@ type Welcome struct {
 	State        string    `json:"state"` // AgentActive …
 	Time         time.Time `json:"time"`
 	BirthDateKey []byte    `json:"birth_date_key,omitempty"` // key of the birth-date hash of this directory
+}
+
+// NodesEvent is the body of EventNodes.
+type NodesEvent struct {
+	Nodes int `json:"nodes"` // live nodes now
 }
 
 // States of an agent. Only an active one is given calls.
