@@ -35,8 +35,10 @@ var withoutEnvironment = map[string]string{
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret",
 	"AppendAudit": "its row names the environment",
-	"AddWebhook":  "its row names the environment", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox", "PurgeDeliveries": "upkeep",
-	"CreateAPIKey": "its row names the organisation",
+	"AddWebhook":  "its row names the environment", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
+	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
+	"PurgeDeliveries": "upkeep",
+	"CreateAPIKey":    "its row names the organisation",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -93,6 +95,9 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"Deliveries": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.Deliveries(ctx, env, 10)
 		return len(all), err
+	},
+	"WaitingMails": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.WaitingMails(ctx, env)
 	},
 	"RenewWebhookSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.RenewWebhookSecret(ctx, env) // makes one of its own
@@ -350,7 +355,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
-		return errors.Join(err, errPerson, errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+		return errors.Join(err, errPerson, errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})

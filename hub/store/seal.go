@@ -42,6 +42,7 @@ var sealedColumns = []sealedColumn{
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
+	{"mails", "body", "env", "id"},
 	{"presign_keys", "secret", "env", "env"},
 	{"recoveries", "private", "env", "id"},
 	{"recoveries", "result", "env", "id"},

@@ -31,6 +31,7 @@ type Config struct {
 	Implicit bool        // TLS from the first byte instead
 	User     string      // asks for AUTH if not empty
 	Password string
+	Auth     string // methods that are offered; empty: "PLAIN LOGIN"
 	// Judge may refuse a message before its text is sent: a code from 400 up. Nil, or
 	// 0, accepts.
 	Judge func(from string, to []string) (code int, text string)

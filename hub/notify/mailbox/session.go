@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/subtle"
 	"crypto/tls"
 	"encoding/base64"
@@ -95,7 +96,7 @@ func (c *session) ehlo(string) error {
 		offers = append(offers, "STARTTLS")
 	}
 	if c.s.cfg.User != "" {
-		offers = append(offers, "AUTH PLAIN LOGIN")
+		offers = append(offers, "AUTH "+cmp.Or(c.s.cfg.Auth, "PLAIN LOGIN"))
 	}
 	return c.say(250, offers...)
 }

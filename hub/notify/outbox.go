@@ -1,0 +1,102 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Numbers of the outbox.
+const (
+	keepTrying  = 48 * time.Hour // a mail server that is away over a weekend
+	firstRetry  = time.Minute
+	lastRetry   = time.Hour
+	mailTimeout = 60 * time.Second // one batch over one connection
+	claimFor    = 3 * time.Minute  // longer than a batch; a dead node's mails wait as long
+	batch       = 20
+	lookEvery   = 2 * time.Second // what other nodes queued, and retries that are due
+	finishWrite = 5 * time.Second // to record what was sent while the hub stops
+)
+
+// Run sends what is queued until ctx ends. Every node runs it; a mail is sent by one of
+// them at a time, and at least once: a node that dies between the mail server's answer
+// and the store leaves it to be sent again under the same Message-ID.
+func (n *Notifier) Run(ctx context.Context) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	var away bool
+	for {
+		err := n.sendDue(ctx)
+		if (err != nil) != away && ctx.Err() == nil {
+			away = err != nil
+			n.log.WarnContext(ctx, "mail outbox", "reachable", !away, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+		case <-n.wake:
+		}
+	}
+}
+
+// sendDue sends batches until nothing is due. Without a mail server mails wait.
+func (n *Notifier) sendDue(ctx context.Context) error {
+	for ctx.Err() == nil {
+		r := n.route.Load()
+		if r == nil {
+			return nil
+		}
+		due, err := store.Change(ctx, n.store, func(tx *store.Tx) ([]store.Mail, error) {
+			return tx.ClaimMails(ctx, batch, n.now().Add(claimFor))
+		})
+		if errors.Is(err, store.ErrConflict) {
+			return nil // another node is at it; look again later
+		}
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		n.sendBatch(ctx, r, due)
+	}
+	return nil
+}
+
+func (n *Notifier) sendBatch(ctx context.Context, r *route, due []store.Mail) {
+	parcels := make([]parcel, len(due))
+	for i, m := range due {
+		parcels[i].id = m.ID
+		if err := json.Unmarshal(m.Body, &parcels[i].letter); err != nil {
+			n.log.ErrorContext(ctx, "queued mail is malformed", "mail", m.ID, "env", m.Env) // the mail server will refuse its empty recipient
+		}
+	}
+	sending, cancel := context.WithTimeout(ctx, mailTimeout)
+	errs := r.send(sending, n.now(), parcels...)
+	cancel()
+	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWrite)
+	defer cancel()
+	for i, m := range due {
+		n.finish(write, m, errs[i])
+	}
+}
+
+// finish records what became of one mail. Messages hold no address.
+func (n *Notifier) finish(ctx context.Context, m store.Mail, failed error) {
+	over := n.now().After(m.ExpiresAt) || errors.Is(failed, ErrRefused)
+	err := n.store.Tx(ctx, func(tx *store.Tx) error {
+		if failed == nil || over {
+			return tx.MailSent(ctx, m)
+		}
+		return tx.MailFailed(ctx, m, n.now().Add(min(firstRetry<<min(m.Tries, 10), lastRetry)))
+	})
+	switch {
+	case failed != nil && over:
+		n.log.ErrorContext(ctx, "mail given up", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "reason", reason(failed))
+	case failed != nil:
+		n.log.WarnContext(ctx, "mail not taken", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "reason", reason(failed))
+	case err != nil:
+		n.log.WarnContext(ctx, "sent mail stays in the outbox", "mail", m.ID, "env", m.Env, "err", err)
+	}
+}
