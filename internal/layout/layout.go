@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"hub/directory":       {"protocol", "hub/policy", "hub/store", "hub/audit", "hub/tunnel"},
 	"hub/domain":          {"hub/store"},
 	"hub/locale":          {},
-	"hub/notify":          {"hub/store", "hub/locale"},
+	"hub/notify":          {"protocol", "hub/store", "hub/locale"},
 	"hub/webhook":         {"protocol", "hub/store"},
 	"hub/verify":          {"protocol", "hub/policy", "hub/verify/..."},
 	"hub/flow":            {"protocol/...", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
