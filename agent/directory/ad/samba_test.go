@@ -452,3 +452,50 @@ func TestStartTLSServesAsWell(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestT35_OnlyAttributesOfTheFileAreListed(t *testing.T) {
+	_, d := open(t, func(cfg *Config) { cfg.BirthDateAttribute = "employeeNumber" })
+	_, err := d.List(t.Context(), "", 100, func(p directory.Page) error {
+		for _, a := range p.Accounts {
+			for _, id := range a.Identifiers {
+				if strings.HasSuffix(id, "@home.example") || strings.HasPrefix(id, "+1555") {
+					t.Errorf("%s: a private contact left in a list: %s", a.Name, id)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := d.attributes()
+	for _, private := range []string{"otherMailbox", "mobile", "manager", "unicodePwd", "*"} {
+		if slices.Contains(asked, private) {
+			t.Errorf("lists ask for %s", private)
+		}
+	}
+	if !slices.Contains(asked, "employeeNumber") {
+		t.Error("the birth date that the file names is not asked for")
+	}
+}
+
+// Every change starts with an id; nothing but a GUID reaches a request.
+func FuzzP04_IDs(f *testing.F) {
+	d, err := Open(Config{Config: ldapconn.Config{URLs: []string{"ldaps://127.0.0.1:1"}, BindDN: "x", Password: protocol.NewSecret("x")}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("00112233-4455-6677-8899-aabbccddeeff")
+	f.Add("x; Add-ADGroupMember 'Domain Admins' eve")
+	f.Add("<GUID=00112233-4455-6677-8899-aabbccddeeff>")
+	f.Fuzz(func(t *testing.T, id string) {
+		if canonical, _, err := ldapconn.ParseUUID(id); err == nil && guidDN(canonical) != "<GUID="+strings.ToLower(id)+">" {
+			t.Errorf("%q is addressed as %q", id, guidDN(canonical))
+		} else if err != nil {
+			c := directory.Change{ID: id, Tasks: unlock, Stamp: `{"server":"ldaps://127.0.0.1:1#x","dc":"d"}`}
+			if _, err := d.Perform(t.Context(), c); protocol.CodeOf(err) != protocol.CodeBadRequest {
+				t.Errorf("%q: %v", id, err)
+			}
+		}
+	})
+}
