@@ -25,6 +25,7 @@ type company struct {
 	before func(directory.Change) // called when a change has arrived, before it is made
 	after  func(directory.Change) error
 	down   error  // answered to everything
+	refuse error  // answered to changes, which are not made
 	hold   func() // called once by the next Facts
 }
 
@@ -133,6 +134,12 @@ func (c *company) setDown(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down = err
+}
+
+func (c *company) setRefuse(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse = err
 }
 
 func (c *company) find(id string) (person, error) {
@@ -265,8 +272,8 @@ func (c *company) Perform(ctx context.Context, ch directory.Change) (directory.R
 func (c *company) write(ch directory.Change, plan directory.Plan) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil {
-		return c.down
+	if err := errors.Join(c.down, c.refuse); err != nil {
+		return err
 	}
 	all, err := c.load()
 	if err != nil {
