@@ -65,7 +65,7 @@ func (g *guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 			return nil, errPlain
 		}
 		if !g.allows(a) {
-			return nil, fmt.Errorf("%w: %s; the operator can allow the network with private_webhooks", errForbidden, a)
+			return nil, fmt.Errorf("%w: %s; the operator can allow the network with allow_private_webhooks", errForbidden, a)
 		}
 	}
 	return addrs, nil

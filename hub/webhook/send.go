@@ -113,7 +113,7 @@ func hideURL(err error) error {
 	return err
 }
 
-var errPlain = errors.New("webhook: the address must begin with https://; http:// is for networks that the operator allowed with private_webhooks")
+var errPlain = errors.New("webhook: the address must begin with https://; http:// is for networks that the operator allowed with allow_private_webhooks")
 
 // CheckURL reads the address of a webhook. It refuses what is no address of a service;
 // whether webhooks may reach it shows when it is resolved.
