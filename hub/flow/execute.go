@@ -1,0 +1,208 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Send gives one request to the agent of a tunnel and reads its answer.
+type Send func(ctx context.Context, q protocol.PerformRequest) (protocol.Outcome, error)
+
+// commitLife bounds the commit of an outcome: it must not be lost with its caller.
+const commitLife = 10 * time.Second
+
+// Execute is called on the node that holds the agent's tunnel. It believes nothing but
+// the row: only a cleared recovery of that agent is sent, and claiming it is one
+// compare-and-set, so of many calls, forged ones among them, one sends (T10, T14). An
+// error says that nothing was sent.
+func (r *Recoveries) Execute(ctx context.Context, to To, recovery string, send Send) error {
+	rec, q, err := r.dispatch(ctx, to, recovery)
+	if err != nil {
+		return err
+	}
+	out, err := send(ctx, q)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLife)
+	defer cancel()
+	if err == nil {
+		err = r.settle(ctx, &rec, &out)
+	} else {
+		err = r.settleError(ctx, &rec, err)
+	}
+	if err != nil { // the row says that it was sent, so somebody asks the agent
+		r.Log.WarnContext(ctx, "outcome is settled later", "recovery", recovery, "agent", to.Agent, "error", err)
+	}
+	return nil
+}
+
+// dispatch claims cleared→sent and makes the frame.
+func (r *Recoveries) dispatch(ctx context.Context, to To, recovery string) (rec store.Recovery, q protocol.PerformRequest, err error) {
+	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
+		if rec, err = tx.Recovery(ctx, to.Env, recovery); err != nil {
+			return err
+		}
+		now := r.Now()
+		fresh := now.Sub(rec.PressedAt) < pressLife && rec.ExpiresAt.After(now) && time.Unix(rec.NotAfter, 0).After(now)
+		if rec.State != stateCleared || rec.Agent != to.Agent || rec.Directory != to.Directory || !fresh {
+			return ErrStep
+		}
+		v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+		if err != nil {
+			return err
+		}
+		rec.Operation, rec.DueAt = store.NewID(), now.Add(sentLife)
+		if q, err = r.request(&rec, v); err != nil {
+			return err
+		}
+		return errors.Join(move(&rec, stateSent), tx.SaveRecovery(ctx, &rec))
+	})
+	return rec, q, r.plain(ctx, err)
+}
+
+// request is the frame. Its life is that of the frame alone; the evidence ends with the
+// agent's not_after.
+func (r *Recoveries) request(rec *store.Recovery, v store.Verification) (protocol.PerformRequest, error) {
+	m, err := members(rec)
+	if err != nil {
+		return protocol.PerformRequest{}, err
+	}
+	q := protocol.PerformRequest{ID: rec.Operation, TTL: int(protocol.MaxOperationLife / time.Second), Sent: r.Now().Unix(), Members: m, Context: m.Context()}
+	if q.Context.String() != rec.Context {
+		return q, fmt.Errorf("flow: members of recovery %s changed after it was pressed", rec.ID)
+	}
+	for _, method := range v.Proven {
+		q.Evidence = append(q.Evidence, protocol.Evidence{Type: method})
+	}
+	return q, nil
+}
+
+// errUnsigned says that an answer cannot be the agent's.
+var errUnsigned = errors.New("flow: the outcome is not signed by the agent, or is of another operation")
+
+// settle commits an outcome that the agent signed. Another one is not believed.
+func (r *Recoveries) settle(ctx context.Context, rec *store.Recovery, out *protocol.Outcome) error {
+	if err := r.authentic(ctx, rec, out); err != nil {
+		r.Log.ErrorContext(ctx, "outcome is not believed", "recovery", rec.ID, "agent", rec.Agent, "error", err)
+		return errors.Join(err, r.postpone(ctx, rec, r.Now().Add(resolveFirst)))
+	}
+	return r.conclude(ctx, rec, out)
+}
+
+// authentic checks context and signature (T28). Of a legacy directory the hub itself
+// wrote the outcome: that protocol signs nothing.
+func (r *Recoveries) authentic(ctx context.Context, rec *store.Recovery, out *protocol.Outcome) error {
+	if out.Context.String() != rec.Context || !slices.Contains([]protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown}, out.State) {
+		return errUnsigned
+	}
+	return r.Store.Read(ctx, func(tx *store.Tx) error {
+		d, err := tx.Directory(ctx, rec.Env, rec.Directory)
+		if err != nil || legacy(d) {
+			return err
+		}
+		a, err := tx.Agent(ctx, rec.Env, rec.Agent)
+		if err == nil && !out.Verify(a.SignKey) {
+			err = errUnsigned
+		}
+		return err
+	})
+}
+
+// settleError commits what a refusal on the way to the agent says. The agent answers
+// with an error only if it did not touch the directory; a lost answer is asked for later.
+func (r *Recoveries) settleError(ctx context.Context, rec *store.Recovery, err error) error {
+	out := &protocol.Outcome{State: protocol.Failed, Error: protocol.Err(protocol.CodeOf(err), "")}
+	switch out.Error.Code {
+	case protocol.CodeInternal:
+		return errors.Join(err, r.postpone(ctx, rec, r.Now().Add(resolveFirst)))
+	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeQuarantined:
+		out.State = protocol.Unchanged
+	}
+	r.Log.WarnContext(ctx, "operation was refused", "recovery", rec.ID, "agent", rec.Agent, "error", err)
+	return r.conclude(ctx, rec, out)
+}
+
+// conclude commits how an operation ended, with the audit event, in one transaction.
+func (r *Recoveries) conclude(ctx context.Context, rec *store.Recovery, out *protocol.Outcome) error {
+	tasks, err := protocol.ParseTasks(rec.Tasks)
+	if err != nil {
+		return err
+	}
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	if err := r.end(rec, out, tasks); err != nil {
+		return err
+	}
+	err = r.swap(ctx, rec, func(tx *store.Tx) error {
+		if out.State == protocol.Failed || out.State == protocol.Unchanged {
+			if err := tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID); err != nil {
+				return err
+			}
+		}
+		if out.State == protocol.Done && changesCredentials(tasks) {
+			if err := r.void(ctx, tx, rec, "credentials changed"); err != nil {
+				return err
+			}
+		}
+		return audit.Append(ctx, tx, r.event(rec, p, audit.OperationFinished, finished(rec, out)))
+	})
+	if err == nil {
+		r.poke(rec)
+		if out.State != protocol.Done && out.Error != nil {
+			r.alarm(ctx, rec, out.Error)
+		}
+	}
+	return err
+}
+
+// maxUnchanged is how often one recovery is tried: the agent's journal takes no more.
+const maxUnchanged = 3
+
+// resultLife is how long a sealed result is kept for the session that asked (T27).
+const resultLife = 10 * time.Minute
+
+// end applies an outcome to the row.
+func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []protocol.Task) error {
+	now := r.Now()
+	rec.DueAt, rec.Problem = now, ""
+	if out.Error != nil {
+		rec.Problem = string(problemOf(out.Error.Code, tasks))
+	}
+	switch out.State {
+	case protocol.Done:
+		rec.Problem, rec.Result, rec.ResultUntil, rec.MustChange, rec.Notice = "", out.Sealed, now.Add(resultLife), out.MustChange, noticePending
+		return move(rec, stateDone)
+	case protocol.Unknown:
+		rec.Notice = noticePending
+		return move(rec, stateUnknown)
+	case protocol.Unchanged:
+		rec.Attempts++
+		if rec.Attempts < maxUnchanged && rec.ExpiresAt.After(now) {
+			rec.RetryAt, rec.DueAt = now.Add(retryAfter), rec.ExpiresAt
+			return move(rec, stateReady)
+		}
+	}
+	return move(rec, stateFailed)
+}
+
+// changesCredentials reports whether other recoveries of the account are stale now (P8).
+func changesCredentials(tasks []protocol.Task) bool {
+	return slices.ContainsFunc(tasks, func(t protocol.Task) bool { return t.Operation != protocol.Unlock })
+}
+
+// finished is what the log says of an outcome: enough to check the agent's signature.
+func finished(rec *store.Recovery, out *protocol.Outcome) map[string]any {
+	d := map[string]any{"state": out.State, "operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory,
+		"replayed": out.Replayed, "signature": out.Signature, "sealed_sha256": sealedHash(out)}
+	if out.Error != nil {
+		d["code"] = out.Error.Code
+	}
+	return d
+}

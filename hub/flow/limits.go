@@ -1,0 +1,91 @@
+package flow
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"math"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Numbers of issued codes, per address or account and method.
+const (
+	codeTries      = 5
+	sendsPerHour   = 3
+	sendGap        = 30 * time.Second // mail needs a moment
+	failuresPerDay = 10
+	coolOff        = 24 * time.Hour
+	hardStop       = 100 // failures without a success: an administrator must look
+)
+
+// purposeRecovery separates these counters from those of plain verifications.
+const purposeRecovery = "recovery"
+
+// never is the end of a cool-off that only an administrator or a success ends.
+var never = time.UnixMilli(math.MaxInt64 / 1000).UTC()
+
+// subjects of counters. Every address has one, whether or not it belongs to an account.
+func addressSubject(rec *store.Recovery) string { return "address:" + rec.Address }
+
+func accountSubject(directory, account string) string { return "account:" + directory + "/" + account }
+
+// fail counts one more failed proof.
+func fail(c store.ProofCounter, now time.Time) store.ProofCounter {
+	if now.Sub(c.WindowAt) >= 24*time.Hour {
+		c.Failures, c.WindowAt = 0, now
+	}
+	c.Failures, c.Total = c.Failures+1, c.Total+1
+	if c.Failures >= failuresPerDay {
+		c.Failures, c.CoolUntil = 0, now.Add(coolOff)
+	}
+	if c.Total >= hardStop {
+		c.CoolUntil = never
+	}
+	return c
+}
+
+// cooling returns until when a method is shut for a subject; zero if it is not.
+func (r *Recoveries) cooling(ctx context.Context, tx *store.Tx, env, subject, method string) (time.Time, error) {
+	c, err := tx.ProofCounter(ctx, env, subject, method, purposeRecovery)
+	if err != nil || !c.CoolUntil.After(r.Now()) {
+		return time.Time{}, err
+	}
+	return c.CoolUntil, nil
+}
+
+// charge counts a proof as failed before it is judged, so that a crash or a race in
+// between never gives a try for nothing; success forgets it. It reports whether the
+// method was open.
+func (r *Recoveries) charge(ctx context.Context, tx *store.Tx, env, subject, method string) (bool, error) {
+	c, err := tx.ProofCounter(ctx, env, subject, method, purposeRecovery)
+	if err != nil || c.CoolUntil.After(r.Now()) {
+		return false, err
+	}
+	return true, tx.SaveProofCounter(ctx, env, subject, method, purposeRecovery, fail(c, r.Now()))
+}
+
+// sends says how many codes may still be sent to a subject, and when the next one may.
+func (r *Recoveries) sends(ctx context.Context, tx *store.Tx, env, subject string) (left int, at time.Time, err error) {
+	n, first, err := tx.CodeSends(ctx, env, subject, r.Now().Add(-time.Hour))
+	if err != nil || n < sendsPerHour {
+		return sendsPerHour - n, time.Time{}, err
+	}
+	return 0, first.Add(time.Hour), nil
+}
+
+// randomChallenge is what no answer meets.
+func randomChallenge() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

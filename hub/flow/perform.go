@@ -1,0 +1,241 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/seal"
+)
+
+// A VetoRequest asks the organisation's own check just before an operation.
+type VetoRequest struct {
+	Env, Recovery string
+	Directory     string
+	Account       string // immutable id
+	Person        string // row id of the account
+	Action        protocol.Action
+	Language      string
+	Context       protocol.Context // what the evidence is for
+}
+
+// A Veto asks the organisation. An error means that it gave no answer, which denies.
+type Veto interface {
+	// Allowed reports whether the operation may go on, and else what the person reads.
+	Allowed(ctx context.Context, q VetoRequest) (allowed bool, message string, err error)
+}
+
+// Times of an operation.
+const (
+	performLife = 30 * time.Second // of a press, whether or not the browser is still there
+	vetoLife    = 15 * time.Second // of the organisation's answer
+	askingLife  = 45 * time.Second // then nobody is behind the press any more
+	clearedLife = 45 * time.Second
+	sentLife    = 35 * time.Second // then the agent is asked what came of it
+	pressLife   = 60 * time.Second // from the press to the frame: the veto must be that fresh (T23)
+	retryAfter  = 5 * time.Second
+	maxMessage  = 1000 // bytes of the organisation's sentence
+)
+
+// Perform carries out what was proven, once. recipient is the browser's key, needed
+// where the result is a secret. nil says that the press counted, not that it worked:
+// View says what came of it. ErrTooSoon and ErrStep change nothing.
+func (r *Recoveries) Perform(ctx context.Context, env, id, session string, recipient []byte) error {
+	rec, err := r.press(ctx, env, id, session, recipient)
+	if err != nil || rec.State != stateAsking {
+		return err
+	}
+	// From here on a browser that goes away must not stop what others already count on.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), performLife)
+	defer cancel()
+	if cleared, err := r.clear(ctx, &rec); err != nil || !cleared {
+		return r.plain(ctx, err)
+	}
+	err = r.Agents.Execute(ctx, toAgent(&rec), rec.ID)
+	if protocol.CodeOf(err) != protocol.CodeUnavailable {
+		if err != nil {
+			r.Log.WarnContext(ctx, "operation is settled later", "recovery", rec.ID, "error", err)
+		}
+		return nil
+	}
+	r.Log.WarnContext(ctx, "no tunnel of the agent", "recovery", rec.ID, "agent", rec.Agent, "error", err)
+	err = r.release(ctx, &rec)
+	if errors.Is(err, store.ErrConflict) { // somebody did send it
+		return nil
+	}
+	return r.plain(ctx, err)
+}
+
+// press claims ready→asking: one compare-and-set that binds the recipient, so of many
+// presses one counts. It also refuses what has changed since the proof, and limits.
+func (r *Recoveries) press(ctx context.Context, env, id, session string, recipient []byte) (store.Recovery, error) {
+	return r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+		now := r.Now()
+		switch {
+		case rec.State != stateReady || !rec.ExpiresAt.After(now) || !time.Unix(rec.NotAfter, 0).After(now):
+			return ErrStep
+		case rec.RetryAt.After(now):
+			return ErrTooSoon
+		}
+		c, err := r.context(rec, recipient)
+		if err != nil {
+			return err
+		}
+		p, err := privateOf(rec)
+		if err != nil {
+			return err
+		}
+		d, why, err := r.recheck(ctx, tx, rec)
+		if err != nil {
+			return err
+		}
+		if why != ProblemNone {
+			return r.refuse(ctx, tx, rec, p, why)
+		}
+		if limited, err := r.limit(ctx, tx, rec, d); err != nil || limited {
+			return err
+		}
+		rec.Problem, rec.Message, rec.RetryAt = "", "", time.Time{}
+		rec.Context, rec.PressedAt, rec.DueAt = c.String(), now, now.Add(askingLife)
+		return errors.Join(move(rec, stateAsking), tx.AddOperationUse(ctx, env, rec.Directory, rec.Account, id),
+			audit.Append(ctx, tx, r.event(rec, p, audit.OperationRequested, map[string]any{
+				"operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory})))
+	})
+}
+
+// context binds what was proven to the browser's key. A result that is no secret has no
+// recipient, whatever the browser sent.
+func (r *Recoveries) context(rec *store.Recovery, recipient []byte) (protocol.Context, error) {
+	tasks, err := protocol.ParseTasks(rec.Tasks)
+	if err != nil {
+		return protocol.Context{}, err
+	}
+	rec.Recipient = nil
+	if hasSecret(tasks) {
+		if _, err := seal.ParseRecipient(recipient); err != nil {
+			return protocol.Context{}, ErrRecipient
+		}
+		rec.Recipient = slices.Clone(recipient)
+	}
+	m, err := members(rec)
+	return m.Context(), err
+}
+
+// members are what the evidence context is made of.
+func members(rec *store.Recovery) (protocol.Members, error) {
+	id, err := joined(rec)
+	return protocol.Members{Recovery: id, Directory: rec.Directory, Account: rec.Account, Operation: rec.Tasks,
+		Recipient: rec.Recipient, NotAfter: rec.NotAfter}, err
+}
+
+// recheck applies the policy once more to the account as it is now.
+func (r *Recoveries) recheck(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Directory, Problem, error) {
+	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
+	if err != nil {
+		return d, "", err
+	}
+	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err != nil {
+		return d, "", err
+	}
+	until, err := tx.RecoveryBlock(ctx, rec.Env, rec.Directory, rec.Account)
+	if err != nil {
+		return d, "", err
+	}
+	a, err := tx.AccountOf(ctx, rec.Env, rec.Directory, rec.Account)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return d, ProblemNotAllowed, nil
+	case err != nil:
+		return d, "", err
+	case !until.IsZero():
+		return d, ProblemBlocked, nil
+	case v.State != verificationProven || a.Disabled || a.ID != rec.Person:
+		return d, ProblemNotAllowed, nil
+	}
+	decision, err := r.decide(ctx, tx, rec, d, a)
+	if err != nil {
+		return d, "", err
+	}
+	same := protocol.CanonicalTasks(decision.Tasks) == rec.Tasks && string(decision.Strength) == rec.Strength
+	if !decision.Permitted || !same || legacy(d) && hasSecret(decision.Tasks) && !d.Settings.AllowUnsealed {
+		return d, ProblemNotAllowed, nil
+	}
+	return d, ProblemNone, nil
+}
+
+// limit refuses for now when the account has had its operations. The row stays ready
+// and says until when.
+func (r *Recoveries) limit(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (bool, error) {
+	l := d.Settings.RateLimit
+	if l.Count == 0 {
+		return false, nil
+	}
+	n, first, err := tx.OperationUses(ctx, rec.Env, rec.Directory, rec.Account, r.Now().Add(-l.Window))
+	if err != nil || n < l.Count {
+		return false, err
+	}
+	rec.Problem, rec.RetryAt = string(ProblemLimit), first.Add(l.Window)
+	return true, nil
+}
+
+// clear asks the organisation and claims asking→cleared. It reports whether an executor
+// may now send. An organisation that gives no answer denies, for now.
+func (r *Recoveries) clear(ctx context.Context, rec *store.Recovery) (bool, error) {
+	allowed, message, err := r.askVeto(ctx, rec)
+	if err == nil && allowed {
+		rec.DueAt = r.Now().Add(clearedLife)
+		if err := move(rec, stateCleared); err != nil {
+			return false, err
+		}
+		return true, r.save(ctx, rec)
+	}
+	p, perr := privateOf(rec)
+	if perr != nil {
+		return false, perr
+	}
+	rec.Problem, rec.Message, rec.DueAt = string(ProblemVetoed), cut(message, maxMessage), rec.ExpiresAt
+	to, detail := stateRefused, map[string]any{"denied": true, "context": rec.Context}
+	if err != nil {
+		r.Log.WarnContext(ctx, "the organisation's check gave no answer", "recovery", rec.ID, "error", err)
+		to, detail["denied"], detail["error"] = stateReady, false, "no answer"
+		rec.RetryAt = r.Now().Add(retryAfter)
+	}
+	if err := move(rec, to); err != nil {
+		return false, err
+	}
+	return false, r.swap(ctx, rec, func(tx *store.Tx) error {
+		return errors.Join(tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID),
+			audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryVetoed, detail)))
+	})
+}
+
+func (r *Recoveries) askVeto(ctx context.Context, rec *store.Recovery) (bool, string, error) {
+	if r.Veto == nil {
+		return true, "", nil
+	}
+	var c protocol.Context
+	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
+		return false, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, vetoLife)
+	defer cancel()
+	return r.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
+		Person: rec.Person, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c})
+}
+
+// release leads back to the button: nothing was sent, and whoever would send it now
+// finds another state.
+func (r *Recoveries) release(ctx context.Context, rec *store.Recovery) error {
+	rec.Problem, rec.RetryAt, rec.DueAt = string(ProblemUnavailable), r.Now().Add(retryAfter), rec.ExpiresAt
+	if err := move(rec, stateReady); err != nil {
+		return err
+	}
+	return r.swap(ctx, rec, func(tx *store.Tx) error {
+		return tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
+	})
+}

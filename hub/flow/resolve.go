@@ -1,0 +1,47 @@
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Times of lost answers.
+const (
+	resolveFirst = 2 * time.Second
+	resolveMax   = time.Minute                                           // between two questions
+	resolveUntil = 24 * time.Hour                                        // then a person must look
+	frameGone    = pressLife + protocol.MaxOperationLife + 2*time.Minute // no frame of this press can still be on its way, whatever the clocks say
+)
+
+// resolve asks the agent what became of an operation whose answer was lost. Its journal
+// knows, also after a restart. Only that agent is asked, and nothing is sent again.
+func (r *Recoveries) resolve(ctx context.Context, rec *store.Recovery) error {
+	var c protocol.Context
+	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
+		return err
+	}
+	age := r.Now().Sub(rec.PressedAt)
+	var out protocol.Outcome
+	err := r.askAgent(ctx, toAgent(rec), protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
+	switch code := protocol.CodeOf(err); {
+	case err == nil:
+		if err = r.settle(ctx, rec, &out); !errors.Is(err, errUnsigned) || age < resolveUntil {
+			return err
+		}
+	case code == protocol.CodeNotBegun && age > frameGone && age < resolveUntil:
+		return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
+	case age < resolveUntil:
+		return r.postpone(ctx, rec, r.Now().Add(min(max(age/4, resolveFirst), resolveMax)))
+	}
+	return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
+}
+
+func sealedHash(out *protocol.Outcome) []byte {
+	sum := sha256.Sum256(out.Sealed)
+	return sum[:]
+}

@@ -1,0 +1,183 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Times and sizes of the dispatcher.
+const (
+	lookEvery   = time.Second      // how soon another node takes over what is due
+	lookAtOnce  = 100              // rows of one look
+	workers     = 32               // recoveries that one node works on at once; each waits for an agent or a mail server
+	leaseLife   = 60 * time.Second // of the node that works on a row; longer than all that it waits for
+	workLife    = 45 * time.Second // so that a commit still falls into the lease
+	purgeEvery  = 10 * time.Minute
+	purgeAtOnce = 500
+	keepEnded   = 30 * 24 * time.Hour // rows of accounts, for administrators; they hold no address
+	keepDecoys  = 24 * time.Hour
+)
+
+// Run does what happens behind the answers until ctx ends: codes, lost answers,
+// notices, expiry, upkeep. Every node runs it. It returns after its goroutines ended.
+func (r *Recoveries) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, workers)
+	look, purge := time.NewTicker(lookEvery), time.NewTicker(purgeEvery)
+	defer look.Stop()
+	defer purge.Stop()
+	for {
+		var due []store.RecoveryRef
+		select {
+		case <-ctx.Done():
+			return nil
+		case ref := <-r.wake:
+			due = append(due, ref)
+		case <-look.C:
+			due = r.due(ctx)
+		case <-purge.C:
+			wg.Go(func() { r.purge(ctx) })
+		}
+		for _, ref := range due {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				r.advance(ctx, ref)
+			})
+		}
+	}
+}
+
+// poke tells this node that a row is due. Any node finds it anyway.
+func (r *Recoveries) poke(rec *store.Recovery) {
+	if rec.DueAt.After(r.Now()) {
+		return
+	}
+	select {
+	case r.wake <- store.RecoveryRef{Env: rec.Env, ID: rec.ID}:
+	default:
+	}
+}
+
+func (r *Recoveries) due(ctx context.Context) []store.RecoveryRef {
+	refs, err := store.Get(ctx, r.Store, func(tx *store.Tx) ([]store.RecoveryRef, error) {
+		return tx.DueRecoveries(ctx, r.Now(), lookAtOnce)
+	})
+	if err != nil && ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "recoveries that are due cannot be read", "error", err)
+	}
+	return refs
+}
+
+// advance is the dispatcher: it takes the lease of a row that is due and does what its
+// state asks for. Losing a race, or the lease, is no error: somebody else does it.
+func (r *Recoveries) advance(ctx context.Context, ref store.RecoveryRef) {
+	rec, err := r.lease(ctx, ref)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, workLife)
+		defer cancel()
+		err = r.step(ctx, &rec)
+	}
+	if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "recovery is tried again later", "recovery", ref.ID, "error", err)
+	}
+}
+
+// lease returns the row with a due time in the future, so that no other node takes it.
+func (r *Recoveries) lease(ctx context.Context, ref store.RecoveryRef) (store.Recovery, error) {
+	return store.Change(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) {
+		rec, err := tx.Recovery(ctx, ref.Env, ref.ID)
+		if err != nil {
+			return rec, err
+		}
+		if rec.DueAt.IsZero() || rec.DueAt.After(r.Now()) {
+			return rec, store.ErrConflict
+		}
+		rec.DueAt = r.Now().Add(leaseLife)
+		return rec, tx.SaveRecovery(ctx, &rec)
+	})
+}
+
+func (r *Recoveries) step(ctx context.Context, rec *store.Recovery) error {
+	expired := !rec.ExpiresAt.After(r.Now())
+	switch rec.State {
+	case stateChoosing, stateProving, stateReady, stateRefused:
+		if expired {
+			return r.expire(ctx, rec)
+		}
+		return r.postpone(ctx, rec, rec.ExpiresAt)
+	case statePreparing:
+		if expired {
+			return r.expire(ctx, rec)
+		}
+		return r.prepare(ctx, rec)
+	case stateAsking, stateCleared: // whoever pressed is gone, and nothing was sent
+		return r.release(ctx, rec)
+	case stateSent:
+		return r.resolve(ctx, rec)
+	case stateEnded:
+		return r.drop(ctx, rec)
+	}
+	return r.finish(ctx, rec)
+}
+
+// postpone sets when a node must look again.
+func (r *Recoveries) postpone(ctx context.Context, rec *store.Recovery, at time.Time) error {
+	rec.DueAt = at
+	return r.save(ctx, rec)
+}
+
+// save swaps a row outside of another transaction.
+func (r *Recoveries) save(ctx context.Context, rec *store.Recovery) error {
+	return r.swap(ctx, rec, nil)
+}
+
+// swap saves rec in a transaction that also does what fn does, after the row has its
+// new version. It may run several times; only then does rec bear the new version.
+func (r *Recoveries) swap(ctx context.Context, rec *store.Recovery, fn func(tx *store.Tx) error) error {
+	saved, err := store.Change(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) {
+		try := *rec
+		if err := tx.SaveRecovery(ctx, &try); err != nil || fn == nil {
+			return try, err
+		}
+		return try, fn(tx)
+	})
+	if err == nil {
+		*rec = saved
+	}
+	return err
+}
+
+// purge deletes what nobody needs any more.
+func (r *Recoveries) purge(ctx context.Context) {
+	now := r.Now()
+	for n := purgeAtOnce; n == purgeAtOnce; {
+		err := r.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.PurgeRecoveries(ctx, now.Add(-keepEnded), now.Add(-keepDecoys), purgeAtOnce)
+			return err
+		})
+		if err != nil {
+			r.Log.WarnContext(ctx, "old recoveries cannot be deleted", "error", err)
+			return
+		}
+	}
+	err := r.Store.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.PurgeCodeSends(ctx, now.Add(-time.Hour)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
+			tx.PurgeLinks(ctx, now), tx.PurgeObjections(ctx, now))
+	})
+	if err != nil {
+		r.Log.WarnContext(ctx, "old counters cannot be deleted", "error", err)
+	}
+}
+
+// keepUses is longer than the longest window of an operation limit.
+const keepUses = 32 * 24 * time.Hour

@@ -1,0 +1,124 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// settingsOf reads what an administrator decided for a directory, with the defaults of
+// package policy where nothing was.
+func settingsOf(d store.Directory) (policy.Settings, error) {
+	s, p := policy.Default(), d.Settings.Policies
+	for name, text := range map[string]json.RawMessage{
+		policy.AuthenticatePolicy: p.Authenticate, "mfa_policy": p.MFA, "password_policy": p.Password,
+		"temporary_access_pass_policy": p.AccessPass, "unlock_policy": p.Unlock,
+	} {
+		if len(text) == 0 {
+			continue
+		}
+		var rules policy.Rules
+		if err := json.Unmarshal(text, &rules); err != nil {
+			return policy.Settings{}, fmt.Errorf("flow: %s of directory %s: %w", name, d.ID, err)
+		}
+		s.Policies[name] = rules
+	}
+	if len(d.Settings.Methods) > 0 {
+		s.Methods = policy.Methods{}
+		if err := json.Unmarshal(d.Settings.Methods, &s.Methods); err != nil {
+			return policy.Settings{}, fmt.Errorf("flow: methods of directory %s: %w", d.ID, err)
+		}
+	}
+	if l := d.Settings.RateLimit; l.Count > 0 {
+		s.Limit = &policy.RateLimit{Count: l.Count, Window: policy.Duration(l.Window)}
+	}
+	s.AccessPassMinutes, s.AccessPassReusable = d.Settings.AccessPassMinutes, d.Settings.AccessPassReusable
+	if err := s.Check(); err != nil {
+		return policy.Settings{}, fmt.Errorf("flow: settings of directory %s: %w", d.ID, err)
+	}
+	return s, nil
+}
+
+// legacy reports whether a directory is served by the public agent protocol, which
+// cannot seal.
+func legacy(d store.Directory) bool { return d.NativeSince.IsZero() && d.HasLegacyToken }
+
+// offered lists what a directory offers to somebody. Settings that cannot be read offer
+// nothing.
+func (r *Recoveries) offered(ctx context.Context, d store.Directory) []protocol.Action {
+	s, err := settingsOf(d)
+	if err != nil {
+		r.Log.ErrorContext(ctx, "settings of a directory cannot be read", "directory", d.ID, "error", err)
+		return nil
+	}
+	return slices.DeleteFunc(policy.Offered(s, d.Traits), func(a protocol.Action) bool { return !sealable(d, s, a) })
+}
+
+// sealable reports whether the result of an action can be sealed, or may go without.
+func sealable(d store.Directory, s policy.Settings, a protocol.Action) bool {
+	if !legacy(d) || d.Settings.AllowUnsealed {
+		return true
+	}
+	return !hasSecret(policy.Decide(policy.Request{Action: a, Settings: s, Traits: d.Traits}).Tasks)
+}
+
+func hasSecret(tasks []protocol.Task) bool {
+	return slices.ContainsFunc(tasks, func(t protocol.Task) bool { return t.Operation.Secret() })
+}
+
+// choices narrows what directories offer by hints or by a presigned link. Hints that
+// leave nothing are passed over; restrictions are not.
+func (r *Recoveries) choices(ctx context.Context, dirs []store.Directory, in intent) []DirectoryChoice {
+	narrowed := r.narrow(ctx, dirs, in)
+	if len(narrowed) == 0 && !in.Restricted {
+		return r.narrow(ctx, dirs, intent{})
+	}
+	return narrowed
+}
+
+func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in intent) []DirectoryChoice {
+	var list []DirectoryChoice
+	for _, d := range dirs {
+		if len(in.Directories) > 0 && !slices.Contains(in.Directories, d.ID) {
+			continue
+		}
+		actions := slices.DeleteFunc(r.offered(ctx, d), func(a protocol.Action) bool {
+			return len(in.Actions) > 0 && !slices.Contains(in.Actions, a)
+		})
+		if len(actions) > 0 {
+			list = append(list, DirectoryChoice{ID: d.ID, Name: d.Name, Actions: actions})
+		}
+	}
+	return list
+}
+
+// union lists the actions of all choices in the order of the vocabulary.
+func union(list []DirectoryChoice) []protocol.Action {
+	var all []protocol.Action
+	for _, row := range protocol.Actions {
+		if slices.ContainsFunc(list, func(c DirectoryChoice) bool { return slices.Contains(c.Actions, row.Action) }) {
+			all = append(all, row.Action)
+		}
+	}
+	return all
+}
+
+// Offered says what an environment has for everybody.
+func (r *Recoveries) Offered(ctx context.Context, env string) (Offer, error) {
+	dirs, err := store.Get(ctx, r.Store, func(tx *store.Tx) ([]store.Directory, error) { return tx.Directories(ctx, env) })
+	if err != nil {
+		return Offer{}, r.plain(ctx, err)
+	}
+	o := Offer{Directories: r.choices(ctx, dirs, intent{})}
+	o.Actions, o.Unavailable = union(o.Directories), !r.anyReachable(ctx, env, o.Directories)
+	return o, nil
+}
+
+func (r *Recoveries) anyReachable(ctx context.Context, env string, list []DirectoryChoice) bool {
+	return slices.ContainsFunc(list, func(c DirectoryChoice) bool { return r.Agents.Reachable(ctx, env, c.ID) })
+}

@@ -1,0 +1,137 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// lookLife is how long a page says that the agent is at work; after it, that somebody
+// must look. The hub keeps asking.
+const lookLife = 10 * time.Minute
+
+// View returns what a page may show. Nothing of it depends on an account before the
+// first proof.
+func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, error) {
+	v, err := store.Get(ctx, r.Store, func(tx *store.Tx) (View, error) {
+		rec, err := owned(ctx, tx, env, id, session)
+		if err != nil {
+			return View{}, err
+		}
+		return r.show(ctx, tx, &rec)
+	})
+	if err != nil {
+		return View{}, r.plain(ctx, err)
+	}
+	if v.Step == StepChoose && !r.anyReachable(ctx, env, v.Directories) {
+		v.Problem = ProblemUnavailable
+	}
+	if v.Step == StepProve && !v.Proven && !r.anyReachable(ctx, env, v.Directories) {
+		v.Problem = ProblemUnavailable
+	}
+	if v.Step == StepProve {
+		v.Directories = nil
+	}
+	return v, nil
+}
+
+func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery) (View, error) {
+	in, err := intentOf(rec)
+	if err != nil {
+		return View{}, err
+	}
+	v := View{ID: rec.ID, Step: steps[rec.State], Flow: in.Flow, Language: rec.Language, ExpiresAt: rec.ExpiresAt,
+		Action: protocol.Action(rec.Action), Ended: Ending(rec.Ending)}
+	if isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()) { // nobody has come to end it yet
+		v.Step, v.Ended = StepEnded, EndExpired
+	}
+	if v.Ended != "" { // acknowledged, while the owner's notice is still on its way
+		v.Step = StepEnded
+	}
+	switch v.Step {
+	case StepEnded:
+	case StepChoose:
+		err = r.showChoice(ctx, tx, rec, in, &v)
+	case StepProve:
+		err = r.showProof(ctx, tx, rec, &v)
+	default:
+		err = r.showProven(ctx, tx, rec, &v)
+	}
+	return v, err
+}
+
+func (r *Recoveries) showChoice(ctx context.Context, tx *store.Tx, rec *store.Recovery, in intent, v *View) error {
+	dirs, err := tx.Directories(ctx, rec.Env)
+	if err != nil {
+		return err
+	}
+	v.Directories = r.choices(ctx, dirs, in)
+	v.Actions = union(v.Directories)
+	return nil
+}
+
+// showProof shows code entry. After the first of several methods the person is proven.
+func (r *Recoveries) showProof(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
+	ver, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err != nil {
+		return err
+	}
+	v.Directories = []DirectoryChoice{{ID: rec.Directory}}
+	if v.Code, err = r.codeView(ctx, tx, rec, ver); err != nil {
+		return err
+	}
+	if len(ver.Proven) > 0 {
+		return r.showPerson(ctx, tx, rec, v)
+	}
+	return nil
+}
+
+func (r *Recoveries) showPerson(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
+	v.Proven = true
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	if len(p.Masked) > 0 {
+		v.Masked = p.Masked[0]
+	}
+	a, err := tx.AccountOf(ctx, rec.Env, rec.Directory, rec.Account)
+	if errors.Is(err, store.ErrNotFound) { // swept meanwhile
+		return nil
+	}
+	v.Account = a.Name
+	return err
+}
+
+// showProven shows what comes after the proof.
+func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
+	if err := r.showPerson(ctx, tx, rec, v); err != nil {
+		return err
+	}
+	tasks, err := protocol.ParseTasks(rec.Tasks)
+	if err != nil {
+		return err
+	}
+	v.Secret, v.Problem, v.Message = hasSecret(tasks), Problem(rec.Problem), rec.Message
+	v.Since, v.MustChange = rec.PressedAt, rec.MustChange
+	switch {
+	case v.Step == StepReady:
+		v.RetryAt = rec.RetryAt
+	case rec.State == stateSent && r.Now().Sub(rec.PressedAt) > lookLife:
+		v.Step = StepUnknown
+	case v.Step == StepDone && rec.ResultUntil.After(r.Now()):
+		v.Sealed = rec.Result
+		if err := v.Context.UnmarshalText([]byte(rec.Context)); err != nil {
+			return err
+		}
+	}
+	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	v.Clear = v.Secret && legacy(d)
+	return err
+}
