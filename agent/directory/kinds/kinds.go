@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/ad"
+	"github.com/postern-id/postern/agent/directory/demo"
 	"github.com/postern-id/postern/agent/directory/ldap"
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
@@ -25,6 +26,7 @@ type Kind struct {
 var All = []Kind{
 	{"ad", "Active Directory and Samba AD, over LDAPS or StartTLS", openAD},
 	{"ldap", "OpenLDAP, and other LDAP servers by a mapping of their schema", openLDAP},
+	{"demo", "a small company in the agent's own memory, for trying things out", openDemo},
 }
 
 // Open opens the directory that the table [directory] of the agent's file describes.
@@ -57,6 +59,15 @@ func openLDAP(_ context.Context, f settings.File, log *slog.Logger) (directory.D
 	}
 	cfg.Log = log
 	return opened(ldap.Open(cfg))
+}
+
+func openDemo(ctx context.Context, f settings.File, log *slog.Logger) (directory.Directory, error) {
+	cfg, err := demo.Decode(f)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log = log
+	return opened(demo.Open(ctx, cfg))
 }
 
 // opened keeps a nil pointer from becoming a directory that is not nil.

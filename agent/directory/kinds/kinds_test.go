@@ -13,6 +13,7 @@ import (
 
 // good are the least tables that each kind opens with.
 var good = map[string]string{
+	"demo": "ca_file = \"ca.pem\"\n",
 	"ad":   "urls = [\"ldaps://dc1.corp.example\"]\nbind_dn = \"svc@corp.example\"\nbind_password_file = \"pw\"\n",
 	"ldap": "urls = [\"ldaps://ldap.corp.example\"]\nbind_dn = \"cn=agent,dc=x\"\nbind_password_file = \"pw\"\nbase_dns = [\"dc=x\"]\n",
 }
@@ -46,7 +47,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	for _, k := range All {
 		for table, want := range map[string]string{
 			good[k.Name] + "urlz = 1\n": "urlz",
-			"urls = 7\n":                "urls",
+			"kind2 = 7\n":               "kind2",
 		} {
 			_, err := Open(t.Context(), k.Name, file(t, k.Name, table), slog.Default())
 			if protocol.CodeOf(err) != protocol.CodeConfiguration || !strings.Contains(err.Error(), want) {

@@ -3,6 +3,7 @@ package ldap
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -72,7 +73,7 @@ func (d *Directory) Stamp(ctx context.Context, id string, tasks []protocol.Task)
 // if the stored time is older than any difference between clocks.
 func (s stamp) mayRepeat(now time.Time) bool {
 	changed, ok := generalizedTime(s.Changed)
-	if !ok {
+	if !ok || strings.Contains(s.Changed, ".") { // finer than seconds
 		return false
 	}
 	if last, ok := changeTime(s.Change); ok && last.Sub(changed) >= time.Second {
