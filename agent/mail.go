@@ -103,13 +103,13 @@ func (m *mailer) probe(ctx context.Context) error {
 // connect dials, secures and signs in. The connection ends with ctx.
 func (m *mailer) connect(ctx context.Context) (*smtp.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, smtpLife)
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.cfg.Host)
+	socket, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.cfg.Host)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	conn = &endedConn{conn, func() { stop(); cancel() }}
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
+	var conn net.Conn = &endedConn{socket, func() { stop(); cancel() }}
 	if m.cfg.TLS == tlsImplicit {
 		conn = tls.Client(conn, m.tls)
 	}

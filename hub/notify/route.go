@@ -142,12 +142,11 @@ func lasting(err error) error {
 
 // connect dials, secures and signs in. The connection ends with ctx.
 func (r *route) connect(ctx context.Context) (*smtp.Client, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.Host)
+	socket, err := new(net.Dialer).DialContext(ctx, "tcp", r.Host)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	conn = &bounded{conn, stop}
+	var conn net.Conn = &bounded{socket, context.AfterFunc(ctx, func() { _ = socket.Close() })}
 	cfg := &tls.Config{ServerName: r.name, RootCAs: r.Roots, MinVersion: tls.VersionTLS12}
 	if r.TLS == Implicit {
 		conn = tls.Client(conn, cfg)
