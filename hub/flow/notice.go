@@ -20,6 +20,7 @@ type Notice struct {
 	Client        Client // the browser that asked
 	Language      string
 	Objection     protocol.Secret // token of the link "this was not me"
+	Until         time.Time       // when that ends
 }
 
 // A Notifier sends notices. It returns when the mail server has taken them; an error is
@@ -125,7 +126,7 @@ func (r *Recoveries) tell(ctx context.Context, rec *store.Recovery, n Notice) er
 	if err != nil {
 		return err
 	}
-	n.Objection = protocol.NewSecret(token)
+	n.Objection, n.Until = protocol.NewSecret(token), r.Now().Add(objectionLife)
 	return r.Notifier.Notify(ctx, n)
 }
 

@@ -293,14 +293,19 @@ func (r *Recoveries) readContacts(ctx context.Context, rec *store.Recovery, c *p
 	return nil
 }
 
+// enrollFlow is the flow of people who set an account up (microsite parameter "flow").
+const enrollFlow = "enroll"
+
 func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject, error) {
 	id, err := joined(rec)
-	s := verify.Subject{Env: rec.Env, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
+	in, errIntent := intentOf(rec)
+	s := verify.Subject{Enroll: in.Flow == enrollFlow, Until: rec.ExpiresAt,
+		Env: rec.Env, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
 		Traits: c.directory.Traits, Action: protocol.Action(rec.Action), Language: rec.Language, Origin: rec.Origin}
 	if c.private.Contacts != nil {
 		s.Contacts = *c.private.Contacts
 	}
-	return s, err
+	return s, errors.Join(err, errIntent)
 }
 
 // combination returns the first accepted combination that goes on from what is proven,

@@ -7,6 +7,7 @@ package verify
 import (
 	"context"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/postern-id/postern/hub/policy"
@@ -23,6 +24,8 @@ type Subject struct {
 	Traits       protocol.Traits
 	Contacts     protocol.Contacts // read live for this recovery
 	Action       protocol.Action   // what is asked for, for the message
+	Enroll       bool              // the account is set up, not got back: changes words only
+	Until        time.Time         // an answer that comes later counts no more
 	Language     string            // BCP 47
 	Origin       string            // recovery domain
 	Objection    protocol.Secret   // token of "this was not me"

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/verify"
@@ -23,8 +24,10 @@ type Message struct {
 	Env       string
 	To        []string
 	Action    protocol.Action
-	Language  string // BCP 47
-	Origin    string // recovery domain
+	Enroll    bool      // the account is set up, not got back
+	Until     time.Time // when the code ends
+	Language  string    // BCP 47
+	Origin    string    // recovery domain
 	Code      protocol.Secret
 	Objection protocol.Secret // token of the link "this was not me"
 }
@@ -68,7 +71,7 @@ func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	err = v.sender.SendCode(ctx, Message{Env: s.Env, To: to, Action: s.Action, Language: s.Language, Origin: s.Origin,
+	err = v.sender.SendCode(ctx, Message{Env: s.Env, To: to, Action: s.Action, Enroll: s.Enroll, Until: s.Until, Language: s.Language, Origin: s.Origin,
 		Code: protocol.NewSecret(code), Objection: s.Objection})
 	if err != nil {
 		return verify.Challenge{}, fmt.Errorf("mailcode: send: %w", err)
