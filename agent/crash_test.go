@@ -46,7 +46,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(3) // it should have been killed
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	removeProgram()
+	os.Exit(code)
 }
 
 func die() {

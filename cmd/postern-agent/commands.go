@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/postern-id/postern/agent"
 	"github.com/postern-id/postern/agent/directory/kinds"
@@ -145,14 +146,18 @@ func config(_ context.Context, args []string, s std) error {
 	return errUsage
 }
 
-const versionHelp = `Print the version of this program.`
+const versionHelp = `Print the version of this program and the directory kinds that it knows.`
 
 func printVersion(_ context.Context, args []string, s std) error {
 	f := newFlags("version", versionHelp, s)
 	if err := f.parse(args, s); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.out, "postern-agent", version())
+	names := make([]string, len(kinds.All))
+	for i, k := range kinds.All {
+		names[i] = k.Name
+	}
+	_, err := fmt.Fprintf(s.out, "postern-agent %s, directory kinds: %s\n", version(), strings.Join(names, ", "))
 	return err
 }
 

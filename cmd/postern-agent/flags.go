@@ -67,7 +67,7 @@ func (f *flags) parse(args []string, s std) error {
 		return errUsage
 	}
 	if f.NArg() > 0 {
-		fmt.Fprintf(s.err, "%s: unexpected argument %q\n", f.Name(), f.Arg(0))
+		fmt.Fprintf(s.err, "%s: nothing may follow the flags; secrets are read from files and standard input\n", f.Name()) // it may be a ticket
 		return errUsage
 	}
 	return nil

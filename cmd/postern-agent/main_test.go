@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/agent"
+	"github.com/postern-id/postern/protocol"
+)
+
+// ran is what a command did.
+type ran struct {
+	code     int
+	out, err string
+}
+
+func execute(t *testing.T, in string, args ...string) ran {
+	t.Helper()
+	var out, err bytes.Buffer
+	code := run(t.Context(), args, std{strings.NewReader(in), &out, &err})
+	return ran{code, out.String(), err.String()}
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestEveryCommandSaysWhatItDoesWithExamplesAndFlags(t *testing.T) {
+	all := execute(t, "", "--help")
+	for _, c := range commands() {
+		if all.code != exitOK || !strings.Contains(all.out, "postern-agent "+c.name) || !strings.Contains(all.out, c.does) {
+			t.Errorf("the help lacks %s: %s", c.name, all.out)
+		}
+		one := execute(t, "", c.name, "--help")
+		if one.code != exitOK || !strings.HasPrefix(one.out, c.help) || one.err != "" {
+			t.Errorf("%s --help: %+v", c.name, one)
+		}
+		if c.name != "version" && !strings.Contains(c.help, "\n  postern-agent "+c.name) {
+			t.Errorf("the help of %s has no example", c.name)
+		}
+	}
+	help := execute(t, "", "enroll", "--help").out
+	for _, flag := range []string{"--config", "--log-level", "--log-format", "--ticket-file"} {
+		if !strings.Contains(help, flag+" ") {
+			t.Errorf("enroll --help lacks %s: %s", flag, help)
+		}
+	}
+}
+
+func TestMistakesOnTheCommandLineAreUsageErrors(t *testing.T) {
+	for _, args := range [][]string{{"explode"}, {"run", "--explode"}, {"run", "now"}, {"config"}, {"version", "x"}} {
+		if r := execute(t, "", args...); r.code != exitUsage || r.err == "" {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	if r := execute(t, "", "run", "--config", "/nowhere.toml"); r.code != exitFailed || !strings.Contains(r.err, "/nowhere.toml") {
+		t.Errorf("no file: %+v", r)
+	}
+	path := write(t, "agent.toml", agent.SampleConfig)
+	for _, args := range [][]string{{"--log-level", "loud"}, {"--log-format", "xml"}} {
+		if r := execute(t, "", append([]string{"run", "--config", path}, args...)...); r.code != exitFailed || !strings.Contains(r.err, args[0]) {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}
+
+func TestSampleIsAConfigurationThatRunReads(t *testing.T) {
+	r := execute(t, "", "config", "sample")
+	if r.code != exitOK || r.out != agent.SampleConfig {
+		t.Fatalf("%+v", r)
+	}
+	state := t.TempDir()
+	path := write(t, "agent.toml", strings.Replace(r.out, "/var/lib/postern-agent", state, 1))
+	if r := execute(t, "", "run", "--config", path); r.code != exitFailed || !strings.Contains(r.err, "not enrolled") || !strings.Contains(r.err, "postern-agent enroll") {
+		t.Errorf("run without an identity: %+v", r)
+	}
+	path = write(t, "agent.toml", "state_dir='/s'\n[directory]\nkind='ad'\n[gaurd]\n")
+	if r := execute(t, "", "run", "--config", path); r.code != exitFailed || !strings.Contains(r.err, `:4: unknown key "gaurd"; did you mean "guard"?`) {
+		t.Errorf("a slip of the pen: %+v", r)
+	}
+}
+
+func TestT19_TicketIsReadFromFileOrStdinAndNeverPrinted(t *testing.T) {
+	ticket := protocol.Ticket{
+		Hub: "https://127.0.0.1:1", HubName: "hub.example", HubKey: make([]byte, 32), Directory: "d", Secret: "s3cret-of-the-ticket",
+		Expires: time.Now().Add(time.Hour),
+	}.Encode().Reveal()
+	path := write(t, "agent.toml", "state_dir='"+t.TempDir()+"'\n[directory]\nkind='ad'\n")
+	for name, r := range map[string]ran{
+		"argument": execute(t, "", "enroll", "--config", path, ticket),
+		"stdin":    execute(t, ticket+"\n", "enroll", "--config", path),
+		"file":     execute(t, "", "enroll", "--config", path, "--ticket-file", write(t, "ticket", ticket)),
+		"broken":   execute(t, ticket[:len(ticket)-9], "enroll", "--config", path),
+		"empty":    execute(t, "", "enroll", "--config", path),
+	} {
+		if strings.Contains(r.err+r.out, "s3cret") || strings.Contains(r.err+r.out, ticket[20:60]) {
+			t.Errorf("%s: the ticket is printed: %+v", name, r)
+		}
+		want := map[string]int{"argument": exitUsage}[name]
+		if want == 0 {
+			want = exitFailed // nobody answers there
+		}
+		if r.code != want {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if reached := strings.Contains(r.err, "connection refused"); reached != (name == "stdin" || name == "file") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	for _, c := range commands() {
+		if help := execute(t, "", c.name, "--help").out; strings.Contains(help, "--ticket ") {
+			t.Errorf("%s takes a ticket as an argument", c.name)
+		}
+	}
+}
+
+func TestReportNumbersFindingsAndNamesTheFix(t *testing.T) {
+	var out bytes.Buffer
+	err := report(&out, []agent.Finding{
+		{What: "hub", Detail: "answers"},
+		{What: "clock", Problem: "differs", Fix: "set it", Warning: true},
+		{What: "directory", Problem: "no route", Fix: "look at the firewall"},
+	})
+	want := " 1. ok       hub: answers\n 2. warning  clock: differs\n    fix:     set it\n 3. problem  directory: no route\n    fix:     look at the firewall\n" +
+		"\n1 of 3 steps must be fixed. Nothing was changed.\n"
+	if err == nil || out.String() != want {
+		t.Errorf("got %v\n%s", err, out.String())
+	}
+	out.Reset()
+	if err := report(&out, []agent.Finding{{What: "clock", Problem: "differs", Fix: "set it", Warning: true}}); err != nil {
+		t.Errorf("a warning is a problem: %v", err)
+	}
+}
+
+// The agent's program has no hub, no Caddy and no way to start another program in it.
+func TestP04_ProgramHasNoHubNoCaddyAndStartsNothing(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		dep = strings.TrimSpace(dep)
+		for _, bad := range []string{"github.com/postern-id/postern/hub", "github.com/caddyserver/", "os/exec", "plugin"} {
+			if dep == bad || strings.HasPrefix(dep, strings.TrimSuffix(bad, "/")+"/") {
+				t.Errorf("the program contains %s", dep)
+			}
+		}
+	}
+}
