@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,28 +45,26 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 	if _, err := tx.Directory(ctx, env, directory); err != nil {
 		return err
 	}
-	ids, err := tx.putAccountRows(ctx, env, directory, generation, batch)
+	rows, err := tx.putAccountRows(ctx, env, directory, generation, batch)
 	if err != nil {
 		return err
 	}
-	var accounts, identifiers, memberships [][]any
-	groups := map[string]protocol.Group{}
+	var old, identifiers, memberships [][]any
 	for i, a := range batch {
-		accounts = append(accounts, []any{ids[i]})
-		for _, text := range distinct(a.Identifiers) {
-			identifiers = append(identifiers, []any{env, text, ids[i]})
+		if !rows[i].fresh {
+			old = append(old, []any{rows[i].id})
 		}
-		for _, g := range a.Groups {
-			if _, twice := groups[ids[i]+"/"+g.ID]; !twice {
-				memberships = append(memberships, []any{ids[i], g.ID})
-			}
-			groups[ids[i]+"/"+g.ID] = g
+		for _, text := range distinct(a.Identifiers, NormalIdentifier) {
+			identifiers = append(identifiers, []any{env, text, rows[i].id})
+		}
+		for _, g := range distinct(a.Groups, func(g protocol.Group) string { return g.ID }) {
+			memberships = append(memberships, []any{rows[i].id, g})
 		}
 	}
 	for _, step := range []bulk{
-		{"DELETE FROM account_identifiers WHERE account IN (", ")", accounts},
+		{"DELETE FROM account_identifiers WHERE account IN (", ")", old},
 		{"INSERT INTO account_identifiers (env, identifier, account) VALUES ", "", identifiers},
-		{"DELETE FROM account_groups WHERE account IN (", ")", accounts},
+		{"DELETE FROM account_groups WHERE account IN (", ")", old},
 		{"INSERT INTO account_groups (account, grp) VALUES ", "", memberships},
 	} {
 		if err := tx.bulk(ctx, step); err != nil {
@@ -75,45 +74,50 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 	return nil
 }
 
-// distinct returns identifiers in the form of look-up, each once.
-func distinct(identifiers []string) []string {
-	var all []string
-	seen := map[string]bool{}
-	for _, text := range identifiers {
-		n := NormalIdentifier(text)
-		if n != "" && !seen[n] {
-			seen[n] = true
-			all = append(all, n)
+// distinct returns the keys of values, each once and none empty.
+func distinct[T any](values []T, key func(T) string) []string {
+	all := make([]string, 0, len(values))
+	for _, v := range values {
+		if k := key(v); k != "" && !slices.Contains(all, k) {
+			all = append(all, k)
 		}
 	}
 	return all
 }
 
-// putAccountRows upserts the rows and returns their ids in the order of the batch.
-func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generation int64, batch []protocol.Account) ([]string, error) {
+// writtenRow is a row of accounts that was written.
+type writtenRow struct {
+	id    string
+	fresh bool // it was not there before
+}
+
+// putAccountRows upserts the rows and returns them in the order of the batch.
+func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generation int64, batch []protocol.Account) ([]writtenRow, error) {
 	now := Millis(tx.Now())
-	byKey := make(map[string]string, len(batch))
+	written := make(map[string]writtenRow, len(batch))
+	made := make(map[string]bool, len(batch)) // ids for rows that are not there yet
 	for chunk := range chunks(len(batch), tx.s.db.rowsPerInsert()) {
 		args := make([]any, 0, (chunk.end-chunk.start)*accountRowWidth)
 		for _, a := range batch[chunk.start:chunk.end] {
-			args = append(args, NewID(), env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), AccountDigest(a), generation, now)
+			id := NewID()
+			made[id] = true
+			args = append(args, id, env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), AccountDigest(a), generation, now)
 		}
-		rows, err := All(ctx, tx, func(scan Scan) (r [2]string, err error) {
-			err = scan(&r[0], &r[1])
-			return r, err
+		_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
+			var id, key string
+			err = scan(&id, &key)
+			written[key] = writtenRow{id, made[id]}
+			return none, err
 		}, upsertAccounts(chunk.end-chunk.start), args...)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range rows {
-			byKey[r[1]] = r[0]
-		}
 	}
-	ids := make([]string, len(batch))
+	rows := make([]writtenRow, len(batch))
 	for i, a := range batch {
-		ids[i] = byKey[a.ID]
+		rows[i] = written[a.ID]
 	}
-	return ids, nil
+	return rows, nil
 }
 
 // accountRowWidth is the number of parameters of one row of upsertAccounts.

@@ -86,12 +86,12 @@ const syncLost = 30 * time.Second
 
 // Running reports whether a pass is under way.
 func (s SyncState) Running(now time.Time) bool {
-	return s.Started.After(s.Completed) && now.Sub(s.Beat) < syncLost
+	return !s.Beat.IsZero() && now.Sub(s.Beat) < syncLost
 }
 
 // Rate is how many accounts a second the running pass has listed so far.
 func (s SyncState) Rate() float64 {
-	if d := s.Beat.Sub(s.Started).Seconds(); d > 0 {
+	if d := s.Beat.Sub(s.Started).Seconds(); d > 0 { // a pass that ended has no beat
 		return float64(s.Listed) / d
 	}
 	return 0

@@ -335,6 +335,23 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SweepAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.SweepAccounts(ctx, env, o.directory, []string{"1"})
 	},
+	"StartSync": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.StartSync(ctx, env, o.directory, "mine")
+	},
+	"SyncProgress": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SyncProgress(ctx, env, o.directory, "run", 9, 9)
+	},
+	"FinishSync": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.FinishSync(ctx, env, o.directory, "run", store.SyncResult{})
+	},
+	"FailSync": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.FailSync(ctx, env, o.directory, "run", store.SyncFailure{Error: "mine"})
+		return 1, err
+	},
+	"ConfirmSync": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ConfirmSync(ctx, env, o.directory)
+		return 1, err
+	},
 	"CountAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return tx.CountAccounts(ctx, env, o.directory)
 	},
@@ -356,7 +373,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
 		return errors.Join(err, errPerson, errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
-			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")),
+			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
 	o.recovery, o.verification = store.NewID(), store.NewID()
@@ -475,7 +492,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
 			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
-			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock"} {
 			o, _ := fill(t, s)

@@ -115,6 +115,9 @@ func (s *Store) Close() error {
 	return s.db.close()
 }
 
+// Now is the time that rows bear.
+func (s *Store) Now() time.Time { return s.now() }
+
 // Ping returns nil if the database answers.
 func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)) }
 

@@ -108,6 +108,7 @@ CREATE TABLE directories (
 	sync_expected        BIGINT NOT NULL DEFAULT 0,
 	sync_error           TEXT NOT NULL DEFAULT '',
 	sync_pending         TEXT NOT NULL DEFAULT '',   -- a question to an administrator
+	sync_run             TEXT NOT NULL DEFAULT '',   -- id of the pass that may write
 	account_count        BIGINT NOT NULL DEFAULT 0,
 	created_at           BIGINT NOT NULL,
 	updated_at           BIGINT NOT NULL

@@ -1,0 +1,336 @@
+package directory
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Bounds of a pass.
+const (
+	pageSize    = 1000           // accounts that a page shall have: some 300 KB
+	batchSize   = 500            // accounts written in one transaction, about 30 ms: look-ups by others go on between
+	maxAccounts = 5_000_000      // of one directory; more is an agent that does not stop
+	maxEmpty    = 1000           // pages without accounts in a pass
+	fullEvery   = 24 * time.Hour // a pass over changes alone may miss what its kind cannot see
+)
+
+// key stands for an immutable id: a directory may have millions, in ids of any length.
+type key [16]byte
+
+func keyOf(id string) key {
+	h := sha256.Sum256([]byte(id))
+	return key(h[:16])
+}
+
+// known is what the store has of an account.
+type known struct {
+	digest string
+	swept  bool
+	seen   bool // in this pass
+}
+
+// A pass is one listing by one agent.
+type pass struct {
+	r     *syncRun
+	to    To
+	dir   store.Directory
+	since string
+	begun bool // an agent gave a page
+
+	accounts map[key]known
+	groups   map[string]protocol.Group // by id, as stored
+	deleted  map[key]string            // ids that the agent says are gone
+	live     int                       // accounts that the store had when it began, swept ones excluded
+	full     bool
+	empty    int // pages without accounts
+	refused  int // accounts that are none
+}
+
+func newPass(r *syncRun, agent string) *pass {
+	return &pass{r: r, to: To{Env: r.to.Env, Directory: r.to.Directory, Agent: agent}, deleted: map[key]string{}}
+}
+
+// run carries out the pass.
+func (p *pass) run(ctx context.Context) error {
+	desc, err := p.r.d.describe(ctx, p.to)
+	if err != nil {
+		return err
+	}
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	if err := p.sameDirectory(desc.Fingerprint); err != nil {
+		return err
+	}
+	p.r.progress(-1, 0)
+	return p.pages(ctx, func(page protocol.ListPage) error { return p.take(ctx, page) })
+}
+
+// load reads what the store has, and decides where the pass starts: at the state of the
+// last finished one if that is known and may be continued, else at nothing.
+func (p *pass) load(ctx context.Context) error {
+	p.accounts, p.groups = map[key]known{}, map[string]protocol.Group{}
+	err := p.r.d.store.Read(ctx, func(tx *store.Tx) (err error) {
+		if p.dir, err = tx.Directory(ctx, p.to.Env, p.to.Directory); err != nil {
+			return err
+		}
+		groups, err := tx.AllGroups(ctx, p.to.Env, p.to.Directory)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			p.groups[g.ID] = g
+		}
+		return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
+			p.accounts[keyOf(k.ImmutableID)] = known{digest: k.Digest, swept: k.Swept}
+			if !k.Swept {
+				p.live++
+			}
+		})
+	})
+	s := p.dir.Sync
+	recent := p.r.d.store.Now().Sub(s.FullCompleted) < fullEvery
+	if !p.r.full && s.Generation > 0 && s.State != "" && recent && s.Pending.Reason == "" && p.dir.Traits.CanUpdateAccountsList {
+		p.since = s.State
+	}
+	p.full = p.since == ""
+	return err
+}
+
+// sameDirectory stops the pass of an agent that serves another directory than before.
+func (p *pass) sameDirectory(fingerprint string) error {
+	if was := p.dir.Sync.Fingerprint; was != "" && was != fingerprint {
+		return &question{store.Pending{Reason: store.PendingFingerprint, Asked: p.r.d.store.Now(), Fingerprint: fingerprint}}
+	}
+	p.dir.Sync.Fingerprint = fingerprint
+	return nil
+}
+
+// pages asks for page k+1 while yield writes page k. It returns after both have ended.
+func (p *pass) pages(ctx context.Context, yield func(protocol.ListPage) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	page, err := p.page(ctx, protocol.ListRequest{Since: p.since, Page: pageSize})
+	for err == nil {
+		p.begun = true
+		if page.Done {
+			return yield(page)
+		}
+		var next protocol.ListPage
+		var wg sync.WaitGroup
+		wg.Go(func() { next, err = p.page(ctx, protocol.ListRequest{Pass: page.Pass, Page: pageSize}) })
+		errYield := yield(page)
+		if errYield != nil {
+			cancel()
+		}
+		wg.Wait()
+		if errYield != nil {
+			return errYield
+		}
+		page = next
+	}
+	return err
+}
+
+func (p *pass) page(ctx context.Context, q protocol.ListRequest) (page protocol.ListPage, err error) {
+	err = p.r.d.call(ctx, p.to, protocol.MethodList, q, &page)
+	return page, err
+}
+
+// take writes what differs on a page, and finishes the pass after the last one.
+func (p *pass) take(ctx context.Context, page protocol.ListPage) error {
+	if page.Fingerprint != p.dir.Sync.Fingerprint {
+		return p.sameDirectory(page.Fingerprint)
+	}
+	p.full = p.full || page.Full
+	if err := p.bounded(page); err != nil {
+		return err
+	}
+	changed, groups := p.compare(page.Accounts)
+	for _, id := range page.Deleted {
+		p.deleted[keyOf(id)] = id
+	}
+	p.r.progress(len(page.Accounts), page.Total)
+	if err := p.write(ctx, changed, groups); err != nil {
+		return err
+	}
+	if page.Done {
+		return p.finish(ctx, page.State)
+	}
+	return nil
+}
+
+// bounded stops an agent that does not stop.
+func (p *pass) bounded(page protocol.ListPage) error {
+	if len(page.Accounts) == 0 {
+		p.empty++
+	}
+	if p.empty > maxEmpty || p.r.count()+len(page.Accounts) > maxAccounts || len(page.State) > maxState {
+		return protocol.Err(protocol.CodeConfiguration, "the listing does not end")
+	}
+	return nil
+}
+
+// compare returns the accounts and groups of a page that have to be written.
+func (p *pass) compare(accounts []protocol.Account) (changed []protocol.Account, groups []protocol.Group) {
+	for _, raw := range accounts {
+		a, ok := tidy(raw)
+		if !ok {
+			p.refused++
+			continue
+		}
+		k := keyOf(a.ID)
+		was, exists := p.accounts[k]
+		delete(p.deleted, k)
+		if was.seen {
+			continue // listed twice
+		}
+		digest := store.AccountDigest(a)
+		p.accounts[k] = known{digest: digest, seen: true}
+		if !exists || was.swept || was.digest != digest {
+			changed = append(changed, a)
+		}
+		for _, g := range a.Groups {
+			if p.groups[g.ID] != g {
+				p.groups[g.ID] = g
+				groups = append(groups, g)
+			}
+		}
+	}
+	return changed, groups
+}
+
+// write writes in transactions that are short, each of them only while no other run has
+// taken over.
+func (p *pass) write(ctx context.Context, changed []protocol.Account, groups []protocol.Group) error {
+	for len(changed) > 0 || len(groups) > 0 {
+		now, someGroups := changed[:min(batchSize, len(changed))], latest(groups[:min(batchSize, len(groups))])
+		err := p.fenced(ctx, func(tx *store.Tx) error {
+			if err := tx.PutGroups(ctx, p.to.Env, p.to.Directory, someGroups); err != nil {
+				return err
+			}
+			return tx.PutAccounts(ctx, p.to.Env, p.to.Directory, p.dir.Sync.Generation+1, now)
+		})
+		if err != nil {
+			return err
+		}
+		changed, groups = changed[len(now):], groups[min(batchSize, len(groups)):]
+	}
+	return nil
+}
+
+// latest leaves each group once, as it was seen last.
+func latest(groups []protocol.Group) []protocol.Group {
+	at := map[string]int{}
+	var all []protocol.Group
+	for _, g := range groups {
+		if i, ok := at[g.ID]; ok {
+			all[i] = g
+			continue
+		}
+		at[g.ID] = len(all)
+		all = append(all, g)
+	}
+	return all
+}
+
+// fenced runs fn in a transaction that also records the progress, which fails if
+// another run has taken over.
+func (p *pass) fenced(ctx context.Context, fn func(*store.Tx) error) error {
+	listed, expected := p.r.counts()
+	return p.r.d.store.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.SyncProgress(ctx, p.to.Env, p.to.Directory, p.r.id, listed, expected); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// finish sweeps what disappeared and ends the pass; only this deletes.
+func (p *pass) finish(ctx context.Context, state string) error {
+	gone, err := p.gone(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.believable(len(gone)); err != nil {
+		return err
+	}
+	for len(gone) > 0 {
+		batch := gone[:min(batchSize, len(gone))]
+		err := p.fenced(ctx, func(tx *store.Tx) error { return tx.SweepAccounts(ctx, p.to.Env, p.to.Directory, batch) })
+		if err != nil {
+			return err
+		}
+		gone = gone[len(batch):]
+	}
+	if p.refused > 0 {
+		p.r.d.log.WarnContext(ctx, "accounts without a usable id were not taken over", "directory", p.to.Directory, "count", p.refused)
+	}
+	return p.r.d.store.Tx(ctx, func(tx *store.Tx) error {
+		return tx.FinishSync(ctx, p.to.Env, p.to.Directory, p.r.id, store.SyncResult{
+			Full: p.full, Generation: p.dir.Sync.Generation + 1, Fingerprint: p.dir.Sync.Fingerprint, State: state, Listed: p.r.count()})
+	})
+}
+
+// gone returns the accounts that the pass did not see, if it saw everything, or those
+// that the agent said were deleted.
+func (p *pass) gone(ctx context.Context) (ids []string, err error) {
+	if !p.full && len(p.deleted) == 0 {
+		return nil, nil
+	}
+	err = p.r.d.store.Read(ctx, func(tx *store.Tx) error {
+		return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
+			_, deleted := p.deleted[keyOf(k.ImmutableID)]
+			if missing := p.full && !p.accounts[keyOf(k.ImmutableID)].seen; !k.Swept && (missing || !p.full && deleted) {
+				ids = append(ids, k.ImmutableID)
+			}
+		})
+	})
+	return ids, err
+}
+
+// The shrink guard: more than one in ten, and at least five, waits for confirmation.
+const (
+	shrinkLeast = 5
+	shrinkPart  = 10
+)
+
+// believable asks before too many accounts disappear. A confirmation holds for as many
+// as the administrator saw, and a tenth more.
+func (p *pass) believable(missing int) error {
+	if missing < shrinkLeast || missing*shrinkPart <= p.live {
+		return nil
+	}
+	if q := p.dir.Sync.Pending; q.Reason == store.PendingShrink && q.Confirmed && missing <= q.Missing+q.Missing/shrinkPart {
+		return nil
+	}
+	return &question{store.Pending{Reason: store.PendingShrink, Asked: p.r.d.store.Now(), Missing: missing, Of: p.live}}
+}
+
+// progress counts listed accounts; a negative number begins anew.
+func (r *syncRun) progress(listed, expected int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if listed < 0 {
+		r.listed, r.expected = 0, 0
+		return
+	}
+	r.listed += listed
+	r.expected = max(r.expected, expected)
+}
+
+func (r *syncRun) counts() (listed, expected int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.listed, r.expected
+}
+
+func (r *syncRun) count() int {
+	listed, _ := r.counts()
+	return listed
+}
