@@ -1,0 +1,160 @@
+package ldapconn
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// More tags of RFC 4511, of the messages that a stream speaks itself.
+const (
+	tagBindRequest   = 0x60
+	tagBindResponse  = 0x61
+	tagSearchRequest = 0x63
+	tagSearchEntry   = 0x64
+	tagSearchDone    = 0x65
+	tagSimple        = 0x80
+	tagSet           = 0x31
+)
+
+// pagedResults is the control of RFC 2696.
+const pagedResults = "1.2.840.113556.1.4.319"
+
+// A Query is a search that a Stream reads.
+type Query struct {
+	Base       string
+	Filter     string
+	Attributes []string
+	Page       int // entries per page
+}
+
+// A Row is one entry of a stream, valid until its callback returns.
+type Row struct {
+	DN    []byte
+	names [][]byte
+	vals  [][]byte // the SETs of values, still encoded
+}
+
+// Values returns the values of an attribute, without those of its language variants.
+func (r *Row) Values(attribute string) []string {
+	for i, n := range r.names {
+		if len(n) != len(attribute) || !strings.EqualFold(string(n), attribute) {
+			continue
+		}
+		var out []string
+		for set := r.vals[i]; len(set) > 0; {
+			v, rest, err := expect(set, tagOctets)
+			if err != nil {
+				return out
+			}
+			out, set = append(out, string(v)), rest
+		}
+		return out
+	}
+	return nil
+}
+
+// read takes an entry apart, without its values.
+func (r *Row) read(body []byte) (err error) {
+	r.names, r.vals = r.names[:0], r.vals[:0]
+	if r.DN, body, err = expect(body, tagOctets); err != nil {
+		return err
+	}
+	list, _, err := expect(body, tagSequence)
+	for err == nil && len(list) > 0 {
+		var attr, name, set []byte
+		if attr, list, err = expect(list, tagSequence); err != nil {
+			return err
+		}
+		if name, attr, err = expect(attr, tagOctets); err != nil {
+			return err
+		}
+		if set, _, err = expect(attr, tagSet); err != nil {
+			return err
+		}
+		r.names, r.vals = append(r.names, name), append(r.vals, set)
+	}
+	return err
+}
+
+// result reads an LDAPResult and returns it as go-ldap would, nil for success.
+func result(body []byte) error {
+	code, body, err := expect(body, tagEnumerated)
+	if err != nil {
+		return err
+	}
+	n, err := number(code)
+	if err != nil || n == 0 {
+		return err
+	}
+	matched, body, err := expect(body, tagOctets)
+	if err != nil {
+		return err
+	}
+	words, _, err := expect(body, tagOctets)
+	if err != nil {
+		return err
+	}
+	return &ldap.Error{ResultCode: uint16(min(n, 0xffff)), MatchedDN: string(matched), Err: errors.New(string(words))}
+}
+
+// searchRequest encodes a subtree search without limits of its own.
+func searchRequest(q Query, filter []byte) []byte {
+	var names [][]byte
+	for _, a := range q.Attributes {
+		names = append(names, text(tagOctets, a))
+	}
+	return element(tagSearchRequest, text(tagOctets, q.Base),
+		integer(tagEnumerated, ldap.ScopeWholeSubtree), integer(tagEnumerated, ldap.NeverDerefAliases),
+		integer(tagInteger, 0), integer(tagInteger, 0), element(tagBoolean, []byte{0}),
+		filter, element(tagSequence, names...))
+}
+
+// paging encodes the controls of a request for one page.
+func paging(size int, cookie []byte) []byte {
+	value := element(tagSequence, integer(tagInteger, size), element(tagOctets, cookie))
+	return element(tagControls, element(tagSequence, text(tagOctets, pagedResults), element(tagOctets, value)))
+}
+
+// nextCookie finds the paging control among the controls of an answer. Its cookie is a
+// copy. A server without paging sends none: everything came at once.
+func nextCookie(rest []byte) ([]byte, error) {
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	list, _, err := expect(rest, tagControls)
+	for err == nil && len(list) > 0 {
+		var control, oid []byte
+		if control, list, err = expect(list, tagSequence); err != nil {
+			return nil, err
+		}
+		if oid, control, err = expect(control, tagOctets); err != nil {
+			return nil, err
+		}
+		if string(oid) == pagedResults {
+			return cookieOf(control)
+		}
+	}
+	return nil, err
+}
+
+// cookieOf reads the rest of a paging control: an optional criticality and the value.
+func cookieOf(control []byte) ([]byte, error) {
+	tag, value, rest, err := split(control)
+	if err == nil && tag == tagBoolean {
+		value, _, err = expect(rest, tagOctets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if value, _, err = expect(value, tagSequence); err != nil {
+		return nil, err
+	}
+	if _, value, err = expect(value, tagInteger); err != nil {
+		return nil, err
+	}
+	cookie, _, err := expect(value, tagOctets)
+	return bytes.Clone(cookie), err
+}
