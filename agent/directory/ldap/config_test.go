@@ -1,6 +1,8 @@
 package ldap
 
 import (
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -75,6 +77,34 @@ func TestConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		change(&cfg)
 		if _, err := Open(cfg); protocol.CodeOf(err) != protocol.CodeConfiguration {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The table in docs/directories.md is what people copy: it must be read as it stands,
+// and name every key.
+func TestTheDocumentedTableIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/directories.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "```\n[directory]\nkind = \"ldap\"\n")
+	table, _, ok2 := strings.Cut(table, "```")
+	if !ok || !ok2 {
+		t.Fatal("the table is not there")
+	}
+	table = "[directory]\nkind = \"ldap\"\n" + table
+	cfg, err := Decode(settings.File{Name: "/x/agent.toml", Text: []byte(table)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cfg.complete(); err != nil {
+		t.Error(err)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		key := f.Tag.Get("toml")
+		if key != "" && key != "-" && key != "plain" && !strings.Contains(table, "\n"+key+" = ") && !strings.Contains(table, "\n# "+key+" = ") {
+			t.Errorf("the key %s is not documented", key)
 		}
 	}
 }

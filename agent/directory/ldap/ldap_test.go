@@ -274,6 +274,32 @@ func TestTheAgentKnowsItself(t *testing.T) {
 	}
 }
 
+func TestP15_TheAgentsRightsReachNoHashAndNoAuthenticator(t *testing.T) {
+	s := testenv.SharedSlapd(t, testenv.SlapdOptions{People: 3})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	c := directory.Change{ID: testenv.SlapdID(testenv.SlapdDN("emp000002")), Tasks: tasks(t, "get_temporary_password"), Password: protocol.NewSecret("Another-Passw0rd-9")}
+	if _, err := d.Perform(t.Context(), c); err != nil { // so that there is a history
+		t.Fatal(err)
+	}
+	for _, uid := range []string{"emp000002", "anna"} {
+		err := d.pool.Do(t.Context(), "", func(conn *ldapconn.Conn) error {
+			e, err := conn.Entry(t.Context(), testenv.SlapdDN(uid), "(objectClass=*)", "*", "+", userPassword, "pwdHistory", "corpTotpSecret")
+			if err != nil {
+				return err
+			}
+			for _, a := range e.Attributes {
+				if strings.EqualFold(a.Name, userPassword) || strings.EqualFold(a.Name, "pwdHistory") || strings.EqualFold(a.Name, "corpTotpSecret") {
+					t.Errorf("%s: the agent reads %s", uid, a.Name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAnAdministratorsLockIsNeverLifted(t *testing.T) {
 	s := testenv.StartSlapd(t, testenv.SlapdOptions{})
 	d := openAt(t, configFor(t, s.Addr(), s.CAFile))

@@ -354,6 +354,17 @@ func TestPasswordRefusalsComeInPlainWords(t *testing.T) {
 	}
 }
 
+func TestAReferralIsNamedAndNotFollowed(t *testing.T) {
+	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
+	p := open(t, Config{URLs: []string{s.URL()}, CAFile: s.CAFile})
+	m := ldap.NewModifyRequest("uid=x,ou=elsewhere,"+testenv.SlapdPeople, nil)
+	m.Replace("title", []string{"Boss"})
+	err := p.Do(t.Context(), "", func(c *Conn) error { return c.Modify(t.Context(), m) })
+	if protocol.CodeOf(err) != protocol.CodeConfiguration || !strings.Contains(err.Error(), "refers to another") || errors.Is(err, directory.ErrUnsure) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestP15_NoMessageRepeatsAPasswordThatAServerEchoes(t *testing.T) {
 	for _, code := range []uint16{ldap.LDAPResultConstraintViolation, ldap.LDAPResultUnwillingToPerform} {
 		err := changeFailure(ldap.NewError(code, errors.New("0000052D: Hunter2-canary is too short")))
