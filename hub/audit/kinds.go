@@ -17,6 +17,8 @@ const (
 	RecoveryNotMe     Kind = "recovery_not_me" // the owner says that it was somebody else
 	RecoveryNotified  Kind = "recovery_notified"
 
+	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
+
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
@@ -84,7 +86,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified, RecoveryLinkCreated,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 

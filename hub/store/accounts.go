@@ -73,6 +73,7 @@ func (tx *Tx) AccountOf(ctx context.Context, env, directory, immutableID string)
 type AccountFilter struct {
 	Directory string // empty: every directory of the environment
 	Query     string // part of the name or of an identifier, in any case
+	Bound     *bool  // with a subject, or without one; nil: either
 	Offset    int
 	Count     int // at most MaxAccounts
 }
@@ -80,16 +81,31 @@ type AccountFilter struct {
 // MaxAccounts is the longest list of accounts.
 const MaxAccounts = 1000
 
-// Accounts lists accounts of an environment in the order of their ids. An API that
-// pages asks for one more than it shows.
-func (tx *Tx) Accounts(ctx context.Context, env string, f AccountFilter) ([]Account, error) {
+// where returns the condition of the filter, without offset and count.
+func (f AccountFilter) where(env string) where {
 	w := where{text: "a.env = $1 AND a.swept_at = 0", args: []any{env}}
 	w.add("a.directory = $%d", f.Directory, f.Directory != "")
+	w.add("CASE a.subject WHEN '' THEN 0 ELSE 1 END = $%d", Flag(f.Bound != nil && *f.Bound), f.Bound != nil)
 	q := NormalIdentifier(f.Query)
 	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS
 		(SELECT 1 FROM account_identifiers i WHERE i.account = a.id AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")
+	return w
+}
+
+// Accounts lists accounts of an environment in the order of their ids. An API that
+// pages asks for one more than it shows.
+func (tx *Tx) Accounts(ctx context.Context, env string, f AccountFilter) ([]Account, error) {
+	w := f.where(env)
 	return All(ctx, tx, scanAccount, fmt.Sprintf("SELECT %s FROM accounts a WHERE %s ORDER BY a.id LIMIT %d OFFSET %d",
 		accountColumns, w.text, min(max(f.Count, 1), MaxAccounts+1), max(f.Offset, 0)), w.args...)
+}
+
+// CountMatching counts the accounts that a filter lets through, without its offset and count.
+func (tx *Tx) CountMatching(ctx context.Context, env string, f AccountFilter) (int, error) {
+	w := f.where(env)
+	var n int
+	err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM accounts a WHERE "+w.text, w.args...)
+	return n, err
 }
 
 // escapeLike takes the meaning from the wildcards of LIKE … ESCAPE '!'.

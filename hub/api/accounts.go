@@ -1,0 +1,208 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// account is the wire type Account.
+type account struct {
+	ID           string   `json:"id"`
+	Identifiers  []string `json:"directory_identifiers"`
+	ImmutableID  string   `json:"directory_immutable_identifier"`
+	Name         string   `json:"name"`
+	Subject      string   `json:"subject,omitempty"`
+	HasBirthDate bool     `json:"have_birth_date"`
+	Directory    string   `json:"directory"` // ours
+	Env          string   `json:"env"`       // ours
+	Disabled     bool     `json:"disabled"`  // ours
+}
+
+func wireAccount(a store.Account) account {
+	return account{
+		ID: a.ID, Identifiers: append([]string{}, a.Identifiers...), ImmutableID: a.ImmutableID, Name: a.Name, Subject: a.Subject,
+		HasBirthDate: a.BirthDate != "", Directory: a.Directory, Env: a.Env, Disabled: a.Disabled,
+	}
+}
+
+// accountsList is the wire type AccountsList.
+type accountsList struct {
+	Accounts   []account `json:"accounts"`
+	NextOffset int       `json:"next_offset,omitempty"` // absent: that was all
+}
+
+// Length of a page of accounts.
+const (
+	defaultCount = 50
+	maxQuery     = 200 // bytes of a search text
+)
+
+// listAccounts answers with a page of the accounts of one, several or all environments.
+func listAccounts(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	f, err := c.accountFilter()
+	if err != nil {
+		return nil, err
+	}
+	if f.Directory != "" {
+		if err := c.findDirectory(ctx, tx, f.Directory); err != nil {
+			return nil, as(err, store.ErrNotFound, bad("directory: not a directory that this key is for"))
+		}
+	}
+	envs, err := c.chosen(ctx, tx)
+	if err != nil {
+		return nil, as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
+	}
+	found, more, err := pageOf(ctx, tx, envs, f)
+	if err != nil {
+		return nil, err
+	}
+	list := accountsList{Accounts: make([]account, 0, len(found))}
+	for _, a := range found {
+		list.Accounts = append(list.Accounts, wireAccount(a))
+	}
+	if more {
+		list.NextOffset = f.Offset + len(found)
+	}
+	return list, nil
+}
+
+// pageOf reads a page that may cross environments, and whether there is more.
+func pageOf(ctx context.Context, tx *store.Tx, envs []store.Environment, f store.AccountFilter) (page []store.Account, more bool, err error) {
+	skip := f.Offset
+	for _, e := range envs {
+		part := f
+		part.Offset, part.Count = skip, f.Count-len(page)+1
+		found, err := tx.Accounts(ctx, e.ID, part)
+		if err != nil {
+			return nil, false, err
+		}
+		page = append(page, found...)
+		if len(page) > f.Count {
+			return page[:f.Count], true, nil
+		}
+		if len(found) > 0 || skip == 0 {
+			skip = 0
+			continue
+		}
+		n, err := tx.CountMatching(ctx, e.ID, f)
+		if err != nil {
+			return nil, false, err
+		}
+		skip -= n
+	}
+	return page, false, nil
+}
+
+// accountFilter reads the parameters.
+func (c *call) accountFilter() (f store.AccountFilter, err error) {
+	if err := c.onlyParameters("env", "offset", "count", "verified", "directory", "q"); err != nil {
+		return f, err
+	}
+	if f.Offset, err = c.number("offset", 0, 1<<30); err != nil {
+		return f, err
+	}
+	if f.Count, err = c.number("count", defaultCount, store.MaxAccounts); err != nil {
+		return f, err
+	}
+	if f.Directory, err = c.single("directory"); err != nil {
+		return f, err
+	}
+	if f.Query, err = c.single("q"); err != nil {
+		return f, err
+	}
+	if len(f.Query) > maxQuery {
+		return f, bad(fmt.Sprintf("q: at most %d bytes", maxQuery))
+	}
+	verified, err := c.single("verified")
+	if err != nil || verified == "" {
+		return f, err
+	}
+	bound, err := strconv.ParseBool(verified)
+	if err != nil {
+		return f, bad("verified: want true or false")
+	}
+	f.Bound = &bound
+	return f, nil
+}
+
+// number reads a parameter that is a number from 0, or 1 for counts.
+func (c *call) number(name string, absent, most int) (int, error) {
+	text, err := c.single(name)
+	if err != nil || text == "" {
+		return absent, err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > most || name == "count" && n == 0 {
+		return 0, bad(fmt.Sprintf("%s: want a number up to %d", name, most))
+	}
+	return n, nil
+}
+
+// findAccount finds an account by its id, its immutable id or any identifier, in all
+// environments that the key is for.
+func (c *call) findAccount(ctx context.Context, tx *store.Tx, id string) error {
+	a, err := tx.AccountByID(ctx, id)
+	if err == nil {
+		c.account = a
+		return c.findEnv(ctx, tx, a.Env)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	envs, err := c.environments(ctx, tx)
+	if err != nil {
+		return err
+	}
+	found, err := accountsNamed(ctx, tx, envs, id)
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 0:
+		return store.ErrNotFound
+	case len(found) > 1:
+		return errAmbiguous
+	}
+	c.account = found[0]
+	return c.findEnv(ctx, tx, c.account.Env)
+}
+
+// accountsNamed returns the accounts that have this immutable id or identifier.
+func accountsNamed(ctx context.Context, tx *store.Tx, envs []store.Environment, id string) ([]store.Account, error) {
+	var all []store.Account
+	add := func(a store.Account) {
+		if !slices.ContainsFunc(all, func(b store.Account) bool { return a.ID == b.ID }) {
+			all = append(all, a)
+		}
+	}
+	for _, e := range envs {
+		directories, err := tx.Directories(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range directories {
+			a, err := tx.AccountOf(ctx, e.ID, d.ID, id)
+			if err == nil {
+				add(a)
+			} else if !errors.Is(err, store.ErrNotFound) {
+				return nil, err
+			}
+		}
+		byName, err := tx.FindAccounts(ctx, e.ID, id)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range byName {
+			add(a)
+		}
+	}
+	return all, nil
+}
+
+func getAccount(_ context.Context, c *call, _ *store.Tx) (any, error) {
+	return wireAccount(c.account), nil
+}

@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Syncer keeps accounts in step with directories.
+type Syncer interface {
+	// SyncNow asks for a pass and does not wait for it.
+	SyncNow(ctx context.Context, env, directory string) error
+	// Confirm answers the question that stopped a directory's synchronisation: the
+	// next pass may do what was held back.
+	Confirm(ctx context.Context, env, directory string) error
+}
+
+// Tunnels knows which agents are connected to any node.
+type Tunnels interface {
+	// Connected returns the nodes that hold a tunnel of the agent.
+	Connected(ctx context.Context, agent string) ([]string, error)
+}
+
+// Config is what the API works with. Every member is needed.
+type Config struct {
+	Store   *store.Store
+	Domains *domain.Domains
+	Sync    Syncer
+	Tunnels Tunnels
+	// Ticket holds the address and keys of this hub; directory, secret and end are
+	// filled in for each ticket.
+	Ticket protocol.Ticket
+	// Origin returns scheme and host of a recovery domain's site.
+	Origin func(domain string) string
+	Log    *slog.Logger
+}
+
+// API serves the rows of routes. Everything it does not know is a plain 404.
+type API struct {
+	Config
+	mux    *http.ServeMux
+	limits *limits
+}
+
+// New returns a handler of the paths below /api/ that routes lists.
+func New(c Config) *API {
+	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now)}
+	for _, row := range routes() {
+		a.mux.Handle(row.pattern, a.endpoint(row))
+	}
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if !isPlainPath(r) {
+		fail(w, http.StatusNotFound, "not found")
+		return
+	}
+	handler, pattern := a.mux.Handler(r)
+	if pattern == "" {
+		a.unknown(w, r, handler)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// unknown answers what no row is for: 405 where another method would do.
+func (a *API) unknown(w http.ResponseWriter, r *http.Request, handler http.Handler) {
+	probe := &statusOnly{header: http.Header{}}
+	handler.ServeHTTP(probe, r)
+	if probe.status != http.StatusMethodNotAllowed {
+		fail(w, http.StatusNotFound, "not found")
+		return
+	}
+	w.Header().Set("Allow", probe.header.Get("Allow"))
+	fail(w, http.StatusMethodNotAllowed, "this method is not for this path")
+}
+
+// statusOnly learns what ServeMux would answer, without its body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+// Header implements http.ResponseWriter.
+func (s *statusOnly) Header() http.Header { return s.header }
+
+// Write implements http.ResponseWriter.
+func (s *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusOnly) WriteHeader(code int) { s.status = code }
+
+// endpoint returns the handler of a row.
+func (a *API) endpoint(row row) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !row.fits(r) {
+			fail(w, http.StatusNotFound, "not found")
+			return
+		}
+		c := newCall(a, row, w, r)
+		reply, err := c.serve(r.Context())
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.answer(reply)
+	})
+}
+
+// answer writes the reply with the row's status.
+func (c *call) answer(reply any) {
+	if c.row.status == http.StatusNoContent {
+		c.w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	b, err := json.Marshal(reply)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(c.row.status)
+	_, _ = c.w.Write(b) // a client that left is no error
+}
+
+// serve carries the request out: who asks, how often, what for, in one transaction with
+// its audit record; then what cannot be in a transaction.
+func (c *call) serve(ctx context.Context) (reply any, err error) {
+	if c.row.bearer && !isBearer(c.r) {
+		return nil, errBearer
+	}
+	if err := c.admit(ctx); err != nil {
+		return nil, err
+	}
+	if c.row.do.before != nil {
+		if err := c.row.do.before(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	err = c.transaction(ctx, func(tx *store.Tx) error {
+		reply, err = c.within(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.touch(ctx)
+	if c.row.do.after == nil {
+		return reply, nil
+	}
+	return c.row.do.after(ctx, c, reply)
+}
+
+// admit turns away, before a transaction that writes, who has no key, not the role,
+// asks too often, or asks for what is another environment's.
+func (c *call) admit(ctx context.Context) error {
+	err := c.api.Store.Read(ctx, func(tx *store.Tx) error { return c.authenticate(ctx, tx) })
+	if err != nil {
+		return err
+	}
+	if err := c.limit(); err != nil {
+		return err
+	}
+	if !roleReaches(c.key.Role, c.row.role) {
+		return errForbidden
+	}
+	if err := c.api.Store.Read(ctx, func(tx *store.Tx) error { return c.resolve(ctx, tx) }); err != nil {
+		return err
+	}
+	return c.readBody()
+}
+
+// transaction reads, or writes where the row leaves a record.
+func (c *call) transaction(ctx context.Context, fn func(*store.Tx) error) error {
+	if c.row.kind == "" {
+		return c.api.Store.Read(ctx, fn)
+	}
+	return c.api.Store.Tx(ctx, fn)
+}
+
+// within is the part of serve that is one transaction. It may run several times. Key
+// and ids are read again: nothing happens by a key that was switched off meanwhile.
+func (c *call) within(ctx context.Context, tx *store.Tx) (any, error) {
+	if err := c.authenticate(ctx, tx); err != nil {
+		return nil, err
+	}
+	if !roleReaches(c.key.Role, c.row.role) {
+		return nil, errForbidden
+	}
+	if err := c.resolve(ctx, tx); err != nil {
+		return nil, err
+	}
+	reply, err := c.row.do.run(ctx, c, tx)
+	if err != nil {
+		return nil, err
+	}
+	return reply, c.record(ctx, tx, reply)
+}
+
+// touch notes that the key was used. That it could not is no reason to fail.
+func (c *call) touch(ctx context.Context) {
+	if !c.key.UseDue(time.Now()) {
+		return
+	}
+	err := c.api.Store.Tx(ctx, func(tx *store.Tx) error { return tx.TouchAPIKey(ctx, c.key.Org, c.key.ID) })
+	if err != nil && !errors.Is(err, context.Canceled) {
+		c.api.Log.Warn("last use of a key not recorded", "api_key", c.key.ID, "error", err)
+	}
+}

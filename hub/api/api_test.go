@@ -1,0 +1,273 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+// asked records what the API asks of the rest of the hub.
+type asked struct {
+	mu    sync.Mutex
+	calls []string
+}
+
+func (a *asked) note(what string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls = append(a.calls, what)
+	return nil
+}
+
+func (a *asked) SyncNow(_ context.Context, env, directory string) error {
+	return a.note("sync " + env + " " + directory)
+}
+func (a *asked) Confirm(_ context.Context, env, directory string) error {
+	return a.note("confirm " + env + " " + directory)
+}
+func (a *asked) Connected(context.Context, string) ([]string, error) { return []string{"node1"}, nil }
+
+// stack is the API on a real store, with one organisation that has two environments and
+// a second organisation.
+type stack struct {
+	*asked
+	store  *store.Store
+	api    *API
+	server *httptest.Server
+	dns    *testenv.DNS
+
+	mine, other, foreign place  // one environment, another of the same organisation, one of another organisation
+	owner                string // a key of the organisation for all environments
+}
+
+// place is an environment with one of everything in it, and a key for it alone.
+type place struct {
+	storetest.Fixture
+	domain, key                 string
+	agent, pending, quarantined store.Agent
+	account                     store.Account
+	apikey                      store.APIKey
+}
+
+func start(t *testing.T, s *store.Store) *stack {
+	t.Helper()
+	st := &stack{asked: new(asked), store: s, dns: testenv.StartDNS(t)}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	domains, err := domain.Open(t.Context(), s, domain.Settings{CNAMETarget: "edge.vendor.test", Resolvers: []string{st.dns.Addr}, Control: "id.vendor.test"}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.api = New(Config{
+		Store: s, Domains: domains, Sync: st, Tunnels: st, Log: log,
+		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
+		Origin: func(name string) string { return "https://" + name },
+	})
+	st.server = httptest.NewServer(st.api)
+	t.Cleanup(st.server.Close)
+	st.mine = st.place(t, "mine", storetest.Seed(t, s))
+	st.other = st.place(t, "other", st.beside(t, st.mine.Fixture))
+	st.foreign = st.place(t, "foreign", storetest.Seed(t, s))
+	st.owner = st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleOwner, Envs: []string{store.AllEnvs}})
+	if err := domains.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// beside makes another environment in the organisation of f.
+func (st *stack) beside(t *testing.T, f storetest.Fixture) storetest.Fixture {
+	t.Helper()
+	out := storetest.Fixture{Org: f.Org}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		if out.Env, err = tx.CreateEnvironment(ctx, store.Environment{Org: f.Org.ID, Name: "staging", PublicName: "Example"}); err != nil {
+			return err
+		}
+		out.Directory, err = tx.CreateDirectory(ctx, store.Directory{Env: out.Env.ID, Kind: "custom", Name: "people"})
+		return err
+	})
+	return out
+}
+
+// place puts one of everything into an environment.
+func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
+	t.Helper()
+	p := place{Fixture: f, domain: "recover." + name + "-" + f.Env.ID[:8] + ".test"}
+	p.key = st.addKey(t, store.APIKey{Org: f.Org.ID, Role: RoleOwner, Envs: []string{f.Env.ID}})
+	f.Accounts(t, st.store, protocol.Account{ID: name + "-1", Identifiers: []string{"alice@" + name + ".test", name + "/alice c?d"}, Name: "Alice " + name})
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.AddDomain(ctx, f.Env.ID, p.domain); err != nil {
+			return err
+		}
+		if err := tx.DomainProven(ctx, f.Env.ID, p.domain); err != nil {
+			return err
+		}
+		var err error
+		if p.account, err = tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, name+"-1"); err != nil {
+			return err
+		}
+		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
+		return err
+	})
+	p.agent, p.pending, p.quarantined = st.enrol(t, f, 1), st.enrol(t, f, 2), st.enrol(t, f, 3)
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		return tx.SetAgentState(ctx, f.Env.ID, p.quarantined.ID, protocol.AgentQuarantined, protocol.AgentPending)
+	})
+	return p
+}
+
+// enrol enrols an agent by a ticket, as the tunnel does.
+func (st *stack) enrol(t *testing.T, f storetest.Fixture, n int) (a store.Agent) {
+	t.Helper()
+	secret := store.NewToken()
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.CreateTicket(ctx, f.Env.ID, f.Directory.ID, store.HashToken(secret), time.Minute); err != nil {
+			return err
+		}
+		var err error
+		a, err = tx.EnrolAgent(ctx, store.HashToken(secret), store.Agent{NoiseKey: []byte(secret[:32]), SignKey: []byte(secret[:32]), Name: fmt.Sprint("host", n)})
+		return err
+	})
+	return a
+}
+
+func (st *stack) addKey(t *testing.T, k store.APIKey) string {
+	t.Helper()
+	text := NewKey()
+	k.Name, k.Hash, k.Enabled = "test", store.HashToken(text), true
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.CreateAPIKey(ctx, k)
+		return err
+	})
+	return text
+}
+
+func (st *stack) tx(t *testing.T, fn func(context.Context, *store.Tx) error) {
+	t.Helper()
+	if err := st.store.Tx(t.Context(), func(tx *store.Tx) error { return fn(t.Context(), tx) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reply is an answer of the API.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// decode reads a member of the answer's object.
+func (r reply) member(t *testing.T, name string) any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(r.body), &m); err != nil {
+		t.Fatalf("%q: %v", r.body, err)
+	}
+	return m[name]
+}
+
+// do sends a request with a key as Bearer; "" sends none.
+func (st *stack) do(t *testing.T, key, method, path, body string, change ...func(*http.Request)) reply {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, st.server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	for _, f := range change {
+		f(req)
+	}
+	return send(t, req)
+}
+
+func send(t *testing.T, req *http.Request) reply {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: 20 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(b)}
+}
+
+// bodies are valid bodies of the rows that need one.
+func (p place) body(pattern string) string {
+	switch pattern {
+	case "POST /api/envs/{env}/domains":
+		return `{"name":"new.` + p.domain + `"}`
+	case "POST /api/directories":
+		return `{"env":"` + p.Env.ID + `","kind":"agent"}`
+	case "POST /api/envs/{env}/recovery_microsite/presign":
+		return `{"email":"alice@example.com","ttl":"1h"}`
+	case "POST /api/apikeys":
+		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
+	}
+	if strings.HasPrefix(pattern, "GET") || strings.HasPrefix(pattern, "DELETE") {
+		return ""
+	}
+	return "{}"
+}
+
+// path fills a row's path with what is in the place.
+func (p place) path(pattern string) string {
+	_, path, _ := strings.Cut(pattern, " ")
+	agent := p.agent.ID
+	if strings.HasSuffix(path, "/confirm") {
+		agent = p.pending.ID
+	}
+	if strings.HasSuffix(path, "/release") {
+		agent = p.quarantined.ID
+	}
+	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID).Replace(path)
+	if strings.HasSuffix(path, "/recovery/presign") {
+		path += "?email=alice%40example.com"
+	}
+	return path
+}
+
+// prepare brings the place into the state that a row needs.
+func (st *stack) prepare(t *testing.T, p place, pattern string) {
+	t.Helper()
+	switch {
+	case strings.HasSuffix(pattern, "/sync/confirm"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE directories SET sync_pending = $1 WHERE id = $2", `{"reason":"shrink","missing":9,"of":20}`, p.Directory.ID)
+			return err
+		})
+	case strings.HasSuffix(pattern, "agent-token"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE directories SET native_since = 0, kind = 'custom' WHERE id = $1", p.Directory.ID)
+			return err
+		})
+	}
+}
+
+// method is the method of a pattern.
+func method(pattern string) string {
+	m, _, _ := strings.Cut(pattern, " ")
+	return m
+}

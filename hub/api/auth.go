@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Roles of API keys, in the spelling of the wire.
+const (
+	RoleOwner       = "owner"
+	RoleAdmin       = "admin"
+	RoleUser        = "user"
+	RoleLimitedPlus = "limited_plus"
+	RoleLimited     = "limited"
+)
+
+// Roles lists the roles from the least to the greatest.
+var Roles = []string{RoleLimited, RoleLimitedPlus, RoleUser, RoleAdmin, RoleOwner}
+
+// roleReaches reports whether a role is at least another one. An unknown role reaches nothing.
+func roleReaches(have, want string) bool {
+	i := slices.Index(Roles, have)
+	return i >= 0 && i >= slices.Index(Roles, want)
+}
+
+// maxKey bounds what is taken for an API key, in bytes.
+const maxKey = 256
+
+// NewKey returns a new API key: opaque, and recognisable by secret scanners.
+func NewKey() string { return "postern_" + store.NewToken() }
+
+// presentedKey returns the key that a request shows, as a Bearer token or as the
+// password of Basic with an empty user name. "" for anything else.
+func presentedKey(r *http.Request) string {
+	shown := r.Header.Values("Authorization")
+	if len(shown) != 1 || len(shown[0]) > 2*maxKey {
+		return ""
+	}
+	if user, key, ok := r.BasicAuth(); ok && user == "" {
+		return key
+	}
+	if isBearer(r) {
+		_, key, _ := strings.Cut(shown[0], " ")
+		return strings.TrimSpace(key)
+	}
+	return ""
+}
+
+// isBearer reports whether the request authenticates by a Bearer token.
+func isBearer(r *http.Request) bool {
+	scheme, _, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// authenticate finds the key.
+func (c *call) authenticate(ctx context.Context, tx *store.Tx) error {
+	text := presentedKey(c.r)
+	if text == "" || len(text) > maxKey {
+		return errUnauthorized
+	}
+	key, err := tx.APIKeyByHash(ctx, store.HashToken(text))
+	if errors.Is(err, store.ErrNotFound) {
+		return errUnauthorized
+	}
+	c.key = key
+	return err
+}

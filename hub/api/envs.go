@@ -1,0 +1,209 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"golang.org/x/text/language"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// env is the wire type Env. Members of parts that this release lacks are empty.
+type env struct {
+	ID                string       `json:"id"`
+	Name              string       `json:"name"`
+	PublicName        string       `json:"public_name"`
+	LogoURL           string       `json:"logo_url"`
+	TermsOfServiceURL string       `json:"terms_of_service_url"`
+	CallbackURLs      []string     `json:"callback_urls"`
+	Webhooks          []webhook    `json:"webhooks"`
+	Templates         []struct{}   `json:"templates"`
+	OIDCDelegates     []struct{}   `json:"oidc_delegates"`
+	SAMLDirectories   []string     `json:"microsite_saml_directories"`
+	Microsite         micrositeOut `json:"microsite"` // ours
+}
+
+// micrositeOut are the settings of the recovery site.
+type micrositeOut struct {
+	Domains          []domainOut `json:"domains"`
+	RequirePresigned bool        `json:"require_presigned"`
+	Languages        []string    `json:"languages"` // empty: every language
+	Accent           string      `json:"accent"`
+}
+
+// listEnvs answers with the environments that the key is for.
+func listEnvs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := c.environments(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]env, 0, len(all))
+	for _, e := range all {
+		w, err := c.wireEnv(ctx, tx, e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return map[string]any{"envs": out}, nil
+}
+
+// getEnv answers with one environment.
+func getEnv(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return c.wireEnv(ctx, tx, c.env)
+}
+
+func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (env, error) {
+	domains, err := tx.Domains(ctx, e.ID)
+	if err != nil {
+		return env{}, err
+	}
+	hooks, err := tx.Webhooks(ctx, e.ID)
+	if err != nil {
+		return env{}, err
+	}
+	m := e.Microsite
+	return env{
+		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
+		CallbackURLs: []string{}, Webhooks: wireWebhooks(hooks), Templates: []struct{}{}, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
+		Microsite: micrositeOut{
+			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
+			Languages: append([]string{}, m.Languages...), Accent: m.Accent,
+		},
+	}, nil
+}
+
+// createEnvRequest is the wire type CreateEnvRequest, which declares no members; the
+// names are ours.
+type createEnvRequest struct {
+	Name       string `json:"name,omitempty"`
+	PublicName string `json:"public_name,omitempty"`
+}
+
+// createEnv makes an environment. A key for single environments cannot: it would not
+// be for the new one.
+func createEnv(ctx context.Context, c *call, tx *store.Tx, req *createEnvRequest) (any, error) {
+	if !c.key.Admits(store.AllEnvs) {
+		return nil, errForbidden
+	}
+	e := store.Environment{Org: c.key.Org, Name: "Environment", PublicName: "Account recovery"}
+	if req.Name != "" {
+		e.Name, e.PublicName = req.Name, req.Name
+	}
+	if req.PublicName != "" {
+		e.PublicName = req.PublicName
+	}
+	if err := checkNames(e); err != nil {
+		return nil, err
+	}
+	e, err := tx.CreateEnvironment(ctx, e)
+	c.env = e
+	return map[string]any{"id": e.ID}, err
+}
+
+// updateEnvRequest is the wire type EnvUpdateRequest as far as this release has it. The
+// singular names stand in published examples.
+type updateEnvRequest struct {
+	Name           *string          `json:"name,omitempty"`
+	PublicName     *string          `json:"public_name,omitempty"`
+	RemoveWebhooks []string         `json:"remove_webhooks,omitempty"`
+	RemoveWebhook  []string         `json:"remove_webhook,omitempty"`
+	AddWebhooks    []webhookRequest `json:"add_webhooks,omitempty"`
+	AddWebhook     []webhookRequest `json:"add_webhook,omitempty"`
+	UpdateWebhook  *webhookUpdate   `json:"update_webhook,omitempty"`
+	Microsite      *micrositeUpdate `json:"microsite,omitempty"` // ours
+}
+
+// redacted implements redactor: authorization headers are secrets.
+func (u *updateEnvRequest) redacted() any {
+	out := *u
+	out.AddWebhooks = redactWebhooks(append(append([]webhookRequest(nil), u.AddWebhooks...), u.AddWebhook...))
+	out.AddWebhook = nil
+	if u.UpdateWebhook != nil && u.UpdateWebhook.Authorization != nil {
+		w, hidden := *u.UpdateWebhook, redactedSecret
+		w.Authorization = &hidden
+		out.UpdateWebhook = &w
+	}
+	return out
+}
+
+// redactedSecret stands in audit records where a secret was.
+const redactedSecret = "REDACTED"
+
+// micrositeUpdate changes what is given.
+type micrositeUpdate struct {
+	RequirePresigned *bool     `json:"require_presigned,omitempty"`
+	Languages        *[]string `json:"languages,omitempty"`
+	Accent           *string   `json:"accent,omitempty"`
+}
+
+// updateEnv changes names, the recovery site's settings and webhooks.
+func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest) (any, error) {
+	e := c.env
+	set(&e.Name, req.Name)
+	set(&e.PublicName, req.PublicName)
+	if m := req.Microsite; m != nil {
+		set(&e.Microsite.RequirePresigned, m.RequirePresigned)
+		set(&e.Microsite.Languages, m.Languages)
+		set(&e.Microsite.Accent, m.Accent)
+	}
+	if err := checkNames(e); err != nil {
+		return nil, err
+	}
+	if err := checkMicrosite(e.Microsite); err != nil {
+		return nil, err
+	}
+	if err := tx.UpdateEnvironment(ctx, e); err != nil {
+		return nil, err
+	}
+	return nil, updateWebhooks(ctx, c, tx, req)
+}
+
+// maxName bounds names that people read, in bytes.
+const maxName = 200
+
+// checkNames refuses names that pages cannot show.
+func checkNames(e store.Environment) error {
+	if err := checkText("name", e.Name); err != nil {
+		return err
+	}
+	return checkText("public_name", e.PublicName)
+}
+
+// checkText refuses a name that is empty, too long, or breaks a line.
+func checkText(member, text string) error {
+	if strings.TrimSpace(text) == "" || len(text) > maxName || strings.ContainsFunc(text, isControl) {
+		return bad(fmt.Sprintf("%s: want one line of 1 to %d bytes", member, maxName))
+	}
+	return nil
+}
+
+// hexColour is what accent takes.
+var hexColour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+// maxLanguages bounds the languages of a site.
+const maxLanguages = 16
+
+// checkMicrosite refuses colours and languages that the site cannot read.
+func checkMicrosite(m store.Microsite) error {
+	if m.Accent != "" && !hexColour.MatchString(m.Accent) {
+		return bad("microsite.accent: want a colour such as #0a5fd0, or an empty text for the product's own")
+	}
+	if len(m.Languages) > maxLanguages {
+		return bad(fmt.Sprintf("microsite.languages: at most %d", maxLanguages))
+	}
+	for _, l := range m.Languages {
+		if _, err := language.Parse(l); err != nil || len(l) > 35 { // RFC 5646, section 4.4.1
+			return bad(fmt.Sprintf("microsite.languages: %.40q is not a language tag such as de or pt-BR", l))
+		}
+	}
+	return nil
+}
+
+// deleteEnv removes an environment with everything in it.
+func deleteEnv(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return nil, tx.DeleteEnvironment(ctx, c.env.ID)
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// badRequest is a refusal that names what to mend. Each line is shown to the caller.
+type badRequest []string
+
+// Error implements error.
+func (b badRequest) Error() string { return "api: " + strings.Join(b, "; ") }
+
+// bad returns a refusal of one line.
+func bad(line string) error { return badRequest{line} }
+
+// Errors that become a status of their own.
+var (
+	errUnauthorized = errors.New("api: the API key is missing, unknown, switched off or expired")
+	errBearer       = errors.New("api: this path takes Authorization: Bearer only")
+	errForbidden    = errors.New("api: the role of this API key does not reach this")
+	errAmbiguous    = errors.New("api: several accounts bear this identifier; use the id of one")
+	errTooMany      = errors.New("api: too many requests")
+)
+
+// answers maps errors to statuses, first match first. Their texts are shown, those of
+// other errors are not.
+var answers = []struct {
+	err    error
+	status int
+	text   string
+}{
+	{errUnauthorized, http.StatusUnauthorized, "the API key is missing, unknown, switched off or expired"},
+	{errBearer, http.StatusUnauthorized, "this path takes Authorization: Bearer only"},
+	{errForbidden, http.StatusForbidden, "the role of this API key does not reach this"},
+	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
+	{errAmbiguous, http.StatusConflict, "several accounts bear this identifier; use the id of one"},
+	{store.ErrNotFound, http.StatusNotFound, "not found"},
+	{store.ErrRevoked, http.StatusConflict, "the agent was revoked, which is final; enrol it again"},
+	{store.ErrConflict, http.StatusConflict, "this does not fit the present state; read it again"},
+	{store.ErrUnavailable, http.StatusServiceUnavailable, "the store does not answer; try again"},
+}
+
+// fail answers with what err means. It is the only place where an error becomes
+// something that a caller sees.
+func (c *call) fail(err error) {
+	var refused badRequest
+	if errors.As(err, &refused) {
+		failLines(c.w, http.StatusBadRequest, refused)
+		return
+	}
+	for _, a := range answers {
+		if !errors.Is(err, a.err) {
+			continue
+		}
+		switch a.status {
+		case http.StatusUnauthorized:
+			c.w.Header().Set("WWW-Authenticate", `Bearer realm="postern"`)
+		case http.StatusServiceUnavailable:
+			c.w.Header().Set("Retry-After", "5")
+		}
+		fail(c.w, a.status, a.text)
+		return
+	}
+	if !errors.Is(err, context.Canceled) {
+		c.api.Log.Error("request failed", "pattern", c.row.pattern, "trace", c.trace, "error", err)
+	}
+	fail(c.w, http.StatusInternalServerError, "something failed here; the log has it under "+c.trace)
+}
+
+// fail writes an error of one line.
+func fail(w http.ResponseWriter, status int, text string) { failLines(w, status, []string{text}) }
+
+// failLines writes the error type of the public API, for every status.
+func failLines(w http.ResponseWriter, status int, lines []string) {
+	b, _ := json.Marshal(struct { // strings and a number always marshal
+		Status int      `json:"status"`
+		Errors []string `json:"errors"`
+	}{status, lines})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+}

@@ -1,0 +1,44 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// isPlainPath reports whether the path has one reading only: no empty, dot or
+// parameter segments, in clear or escaped. What fails here never reaches the router.
+func isPlainPath(r *http.Request) bool {
+	escaped := r.URL.EscapedPath()
+	if !strings.HasPrefix(escaped, "/") || strings.ContainsAny(escaped, ";\\") {
+		return false
+	}
+	for _, segment := range strings.Split(escaped[1:], "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsFunc(plain, isControl) {
+			return false
+		}
+	}
+	return true
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// fits reports whether the request has the row's method and spells the fixed parts of
+// its path exactly: ServeMux also takes HEAD for GET and escaped letters for plain ones.
+func (row row) fits(r *http.Request) bool {
+	method, path, _ := strings.Cut(row.pattern, " ")
+	if r.Method != method {
+		return false
+	}
+	want, got := strings.Split(path, "/"), strings.Split(r.URL.EscapedPath(), "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if !strings.HasPrefix(want[i], "{") && want[i] != got[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// A row is one endpoint. What its path names is resolved before do runs: {env},
+// {directory}, {domain}, {agent}, {account} and {apikey}.
+type row struct {
+	pattern string
+	role    string // the least that reaches it
+	class   class
+	body    int64      // longest body; 0: none is read
+	kind    audit.Kind // the record that it leaves; "": it only reads
+	status  int        // on success
+	do      action
+	bearer  bool // not by Basic: a GET that changes something (T24)
+}
+
+// An action is what a row does.
+type action struct {
+	decode func([]byte) (any, error) // nil: the body is not read
+	// before prepares what a transaction must not wait for.
+	before func(context.Context, *call) error
+	// run works in the transaction of the row, which may run it several times.
+	run func(context.Context, *call, *store.Tx) (any, error)
+	// after works when the transaction has happened, and may replace its reply.
+	after func(context.Context, *call, any) (any, error)
+}
+
+// first returns the action with something to prepare.
+func (a action) first(before func(context.Context, *call) error) action {
+	a.before = before
+	return a
+}
+
+// then returns the action with something to do afterwards.
+func (a action) then(after func(context.Context, *call, any) (any, error)) action {
+	a.after = after
+	return a
+}
+
+// plain is an action that has no body.
+func plain(run func(context.Context, *call, *store.Tx) (any, error)) action {
+	return action{run: run}
+}
+
+// with is an action whose body is a T.
+func with[T any](run func(context.Context, *call, *store.Tx, *T) (any, error)) action {
+	return action{
+		decode: func(b []byte) (any, error) { return decode[T](b) },
+		run:    func(ctx context.Context, c *call, tx *store.Tx) (any, error) { return run(ctx, c, tx, c.body.(*T)) },
+	}
+}
+
+// Bounds of bodies, in bytes.
+const (
+	none       = 0
+	small      = 16 << 10 // names, lists of ids
+	policySize = 4 << 20  // five policies with all their groups, see hub/policy
+)
+
+// Statuses of success.
+const (
+	ok        = http.StatusOK
+	created   = http.StatusCreated
+	noContent = http.StatusNoContent
+)
+
+// routes lists every endpoint. Paths and statuses are those of the public reference;
+// rows marked "ours" are not in it.
+func routes() []row {
+	return []row{
+		{"GET /api/envs", RoleLimited, reading, none, "", ok, plain(listEnvs), false},
+		{"POST /api/envs", RoleOwner, writing, small, audit.EnvCreated, created, with(createEnv), false},
+		{"GET /api/envs/{env}", RoleLimited, reading, none, "", ok, plain(getEnv), false},
+		{"PATCH /api/envs/{env}", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(updateEnv), false},
+		{"DELETE /api/envs/{env}", RoleOwner, writing, none, audit.EnvDeleted, noContent, plain(deleteEnv).then(refreshDomains), false},
+		{"POST /api/envs/{env}/refresh-webhook-secret", RoleAdmin, writing, small, audit.EnvWebhookSecretUpdated, ok, with(refreshWebhookSecret), false},
+
+		{"GET /api/envs/{env}/domains", RoleLimited, reading, none, "", ok, plain(listDomains), false},                                                      // ours
+		{"POST /api/envs/{env}/domains", RoleAdmin, writing, small, audit.EnvUpdated, created, with(addDomain).then(checkDomain), false},                    // ours
+		{"GET /api/envs/{env}/domains/{domain}", RoleLimited, reading, none, "", ok, plain(getDomain), false},                                               // ours
+		{"DELETE /api/envs/{env}/domains/{domain}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeDomain).then(refreshDomains), false}, // ours
+		{"POST /api/envs/{env}/domains/{domain}/check", RoleUser, writing, none, "", ok, plain(getDomain).then(checkDomain), false},                         // ours
+
+		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
+		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},
+		{"GET /api/directories/{directory}", RoleLimited, reading, none, "", ok, plain(getDirectory), false},
+		{"PATCH /api/directories/{directory}", RoleAdmin, writing, policySize, audit.DirectoryUpdated, noContent, with(updateDirectory), false},
+		{"DELETE /api/directories/{directory}", RoleAdmin, writing, none, audit.DirectoryDeleted, noContent, plain(deleteDirectory), false},
+		{"POST /api/directories/{directory}/sync", RoleUser, writing, none, "", noContent, plain(nothing).then(syncDirectory), false},
+		{"POST /api/directories/{directory}/sync/confirm", RoleAdmin, writing, none, audit.AgentSyncConfirmed, noContent, plain(confirmable).then(confirmSync), false}, // ours
+		{"GET /api/directories/{directory}/regenerate-directory-agent-token", RoleAdmin, writing, none, audit.AgentTokenCreated, ok, plain(regenerateToken), true},
+
+		{"GET /api/directories/{directory}/agents", RoleLimited, reading, none, "", ok, plain(listAgents).then(connectedAgents), false},                     // ours
+		{"POST /api/directories/{directory}/agent-tickets", RoleAdmin, writing, small, audit.AgentTicketCreated, created, with(createTicket), false},        // ours
+		{"POST /api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, writing, none, audit.AgentConfirmed, noContent, plain(confirmAgent), false}, // ours
+		{"POST /api/directories/{directory}/agents/{agent}/release", RoleAdmin, writing, none, audit.AgentConfirmed, noContent, plain(releaseAgent), false}, // ours
+		{"DELETE /api/directories/{directory}/agents/{agent}", RoleAdmin, writing, none, audit.AgentRevoked, noContent, plain(revokeAgent), false},          // ours
+
+		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
+		{"GET /api/accounts/{account}", RoleLimitedPlus, reading, none, "", ok, plain(getAccount), false},
+
+		{"POST /api/envs/{env}/recovery_microsite/presign", RoleUser, presigns, small, audit.RecoveryLinkCreated, ok, with(presign).first(signingKey), false},
+		{"POST /api/env/{env}/recovery/presign", RoleUser, presigns, none, audit.RecoveryLinkCreated, ok, plain(presignQuery).first(signingKey), false},
+
+		{"GET /api/apikeys", RoleAdmin, reading, none, "", ok, plain(listAPIKeys), false},
+		{"POST /api/apikeys", RoleAdmin, writing, small, audit.APIKeyCreated, created, with(createAPIKey), false},
+		{"GET /api/apikeys/{apikey}", RoleAdmin, reading, none, "", ok, plain(getAPIKey), false},
+		{"PATCH /api/apikeys/{apikey}", RoleAdmin, writing, small, audit.APIKeyUpdated, noContent, with(updateAPIKey), false},
+		{"DELETE /api/apikeys/{apikey}", RoleAdmin, writing, none, audit.APIKeyDeleted, noContent, plain(deleteAPIKey), false},
+	}
+}

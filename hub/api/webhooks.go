@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// webhook is the wire type WebhookDefinition. Its authorization header is never shown.
+type webhook struct {
+	ID        string    `json:"id"`
+	URL       string    `json:"url"`
+	Enabled   bool      `json:"enabled"`
+	Events    []string  `json:"events"`
+	CreatedAt time.Time `json:"created_at"` // ours
+}
+
+func wireWebhooks(all []store.Webhook) []webhook {
+	out := make([]webhook, 0, len(all))
+	for _, w := range all {
+		out = append(out, webhook{w.ID, w.URL, w.Enabled, append([]string{}, w.Events...), w.CreatedAt})
+	}
+	return out
+}
+
+// webhookRequest is a WebhookDefinition that is added. An id is ignored.
+type webhookRequest struct {
+	ID            string   `json:"id,omitempty"`
+	URL           string   `json:"url"`
+	Enabled       *bool    `json:"enabled,omitempty"` // absent: true
+	Events        []string `json:"events"`
+	Authorization string   `json:"authorization_header,omitempty"`
+	Internal      bool     `json:"internal,omitempty"` // ignored
+}
+
+// webhookUpdate is the wire type WebhookDefinitionUpdate.
+type webhookUpdate struct {
+	ID            string    `json:"id"`
+	URL           *string   `json:"url,omitempty"`
+	Enabled       *bool     `json:"enabled,omitempty"`
+	Events        *[]string `json:"events,omitempty"`
+	Authorization *string   `json:"authorization_header,omitempty"`
+}
+
+// redactWebhooks hides the authorization headers, and passwords in addresses.
+func redactWebhooks(all []webhookRequest) []webhookRequest {
+	out := slices.Clone(all)
+	for i := range out {
+		if out[i].Authorization != "" {
+			out[i].Authorization = redactedSecret
+		}
+	}
+	return out
+}
+
+// webhookEvents are the wire values of WebhookEventType.
+var webhookEvents = []string{"audit", "directory_provider_err", "picture", "recover", "reject", "request", "share"}
+
+// maxWebhooks bounds the webhooks of an environment: each event goes to all of them.
+const maxWebhooks = 32
+
+// updateWebhooks removes, then adds, then changes.
+func updateWebhooks(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest) error {
+	for _, id := range slices.Concat(req.RemoveWebhooks, req.RemoveWebhook) {
+		if err := removeWebhook(ctx, c, tx, id); err != nil {
+			return err
+		}
+	}
+	for _, w := range slices.Concat(req.AddWebhooks, req.AddWebhook) {
+		if err := addWebhook(ctx, c, tx, w); err != nil {
+			return err
+		}
+	}
+	all, err := tx.Webhooks(ctx, c.env.ID)
+	if err != nil {
+		return err
+	}
+	if len(all) > maxWebhooks {
+		return bad(fmt.Sprintf("add_webhooks: at most %d webhooks in one environment", maxWebhooks))
+	}
+	if req.UpdateWebhook == nil {
+		return nil
+	}
+	return changeWebhook(ctx, c, tx, *req.UpdateWebhook)
+}
+
+// removeWebhook removes a webhook by its id; published examples give the address.
+func removeWebhook(ctx context.Context, c *call, tx *store.Tx, id string) error {
+	all, err := tx.Webhooks(ctx, c.env.ID)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, w := range all {
+		if w.ID != id && w.URL != id {
+			continue
+		}
+		found = true
+		if err := tx.RemoveWebhook(ctx, c.env.ID, w.ID); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return bad(fmt.Sprintf("remove_webhooks: %.80q is not a webhook of this environment", id))
+	}
+	return nil
+}
+
+func addWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookRequest) error {
+	w := store.Webhook{Env: c.env.ID, URL: req.URL, Enabled: true, Events: req.Events, Authorization: req.Authorization}
+	set(&w.Enabled, req.Enabled)
+	w, err := checkWebhook("add_webhooks", w)
+	if err != nil {
+		return err
+	}
+	_, err = tx.AddWebhook(ctx, w)
+	return err
+}
+
+func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate) error {
+	w, err := tx.Webhook(ctx, c.env.ID, req.ID)
+	if err != nil {
+		return as(err, store.ErrNotFound, bad("update_webhook.id: not a webhook of this environment"))
+	}
+	set(&w.URL, req.URL)
+	set(&w.Enabled, req.Enabled)
+	set(&w.Events, req.Events)
+	set(&w.Authorization, req.Authorization)
+	if w, err = checkWebhook("update_webhook", w); err != nil {
+		return err
+	}
+	return tx.UpdateWebhook(ctx, w)
+}
+
+// maxURL bounds an address, in bytes.
+const maxURL = 2000
+
+// checkWebhook refuses what cannot be delivered. Where addresses lead is checked when
+// they are dialled, each time.
+func checkWebhook(member string, w store.Webhook) (store.Webhook, error) {
+	u, err := url.Parse(w.URL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(w.URL) > maxURL {
+		return w, bad(member + ": url: want an https address without a password in it")
+	}
+	if strings.ContainsFunc(w.Authorization, isControl) || len(w.Authorization) > maxURL {
+		return w, bad(member + ": authorization_header: want one line")
+	}
+	events := []string{}
+	for _, e := range w.Events {
+		if e == "revoke" {
+			e = "reject" // the published text's name for it
+		}
+		if !slices.Contains(webhookEvents, e) {
+			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, e, strings.Join(webhookEvents, ", ")))
+		}
+		if !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	w.Events = events
+	return w, nil
+}
+
+// refreshSecretRequest is the wire type RefreshWebhookSecretRequest.
+type refreshSecretRequest struct {
+	EnvID string `json:"envID"`
+}
+
+// webhookSecret is the wire type RefreshWebhookSecretResponse.
+type webhookSecret struct {
+	Secret string `json:"webhook_shared_secret"`
+}
+
+// redacted implements redactor.
+func (webhookSecret) redacted() any { return webhookSecret{redactedSecret} }
+
+// refreshWebhookSecret makes a new secret for signatures; the former one ends.
+func refreshWebhookSecret(ctx context.Context, c *call, tx *store.Tx, req *refreshSecretRequest) (any, error) {
+	if req.EnvID != "" && req.EnvID != c.env.ID {
+		return nil, bad("envID: another environment than the path names")
+	}
+	secret, err := tx.RenewWebhookSecret(ctx, c.env.ID)
+	return webhookSecret{secret}, err
+}
