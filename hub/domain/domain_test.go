@@ -159,6 +159,13 @@ func TestT25_AnotherEnvironmentCannotCheckOrTakeADomain(t *testing.T) {
 	if err := take(); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("taken by another environment once removed: %v", err)
 	}
+	st.add(t, st.env, name)
+	if err := st.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.DeleteEnvironment(t.Context(), st.env) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("taken by another environment once its own was deleted: %v", err)
+	}
 }
 
 func TestP26_MemoryAnswersWhileTheStoreIsAway(t *testing.T) {

@@ -307,6 +307,9 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.Accounts(ctx, env, store.AccountFilter{Directory: o.directory, Count: 10})
 		return len(all), err
 	},
+	"CountMatching": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.CountMatching(ctx, env, store.AccountFilter{Directory: o.directory})
+	},
 	"SetSubject": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.SetSubject(ctx, env, o.account, "mine")
 	},

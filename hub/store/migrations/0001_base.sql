@@ -53,10 +53,11 @@ CREATE TABLE environments (
 );
 CREATE INDEX environments_org ON environments (org);
 
--- A removed domain stays here, bound to its environment for a year.
+-- A removed domain stays here, bound to its environment for a year, also when that is
+-- deleted: whoever takes the name over must not speak for it at another customer's.
 CREATE TABLE domains (
 	name        TEXT PRIMARY KEY, -- lower case, punycode, no final dot
-	env         TEXT NOT NULL REFERENCES environments (id) ON DELETE CASCADE,
+	env         TEXT NOT NULL,
 	proof_token TEXT NOT NULL,
 	created_at  BIGINT NOT NULL,
 	proven_at   BIGINT NOT NULL DEFAULT 0,
