@@ -108,7 +108,7 @@ func (d *Directory) Settle(ctx context.Context, c directory.Change) (protocol.St
 		return "", err
 	}
 	defer conn.Close()
-	s, err := d.readState(ctx, conn, c.ID)
+	s, err := d.afterOthers(ctx, conn, c.ID, plan)
 	if protocol.CodeOf(err) == protocol.CodeAccountNotFound {
 		return protocol.Unknown, nil
 	}
@@ -123,6 +123,20 @@ func (d *Directory) Settle(ctx context.Context, c directory.Change) (protocol.St
 		return d.settleReset(ctx, c, before, now, s)
 	}
 	return settleFlags(plan, before, now), nil
+}
+
+// afterOthers reads an account once every write that was under way has ended. The
+// change whose answer was lost may still wait for its turn in the server; a probe is a
+// write that changes nothing, and it waits for its turn too.
+func (d *Directory) afterOthers(ctx context.Context, conn *ldapconn.Conn, id string, plan directory.Plan) (state, error) {
+	e, err := d.find(ctx, conn, id)
+	if err != nil {
+		return state{}, err
+	}
+	if err := d.probe(ctx, conn, e.DN, plan); protocol.CodeOf(err) == protocol.CodeUnavailable {
+		return state{}, err
+	}
+	return d.readState(ctx, conn, id)
 }
 
 // settleReset looks at the password. It is known to be ours if it signs in, or if the

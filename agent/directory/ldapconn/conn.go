@@ -37,8 +37,13 @@ func (c *Conn) Server() string { return c.at }
 // Close closes the connection.
 func (c *Conn) Close() {
 	c.dead.Store(true)
-	// The socket first: go-ldap waits for its writer, which may hang in the socket.
-	_ = c.net.Close()
+	// The socket itself first: go-ldap waits for its writer, which may hang in the
+	// socket, and TLS would wait to say goodbye.
+	if t, ok := c.net.(*tls.Conn); ok {
+		_ = t.NetConn().Close()
+	} else {
+		_ = c.net.Close()
+	}
 	_ = c.ldap.Close()
 }
 

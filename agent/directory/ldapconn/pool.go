@@ -167,12 +167,11 @@ func (p *Pool) Names(at string) bool {
 	return false
 }
 
-// take returns an idle connection to the server, the one used last, or nil.
+// take returns an idle connection to the server, the one used last, or nil. It closes
+// those that are too old.
 func (p *Pool) take(server string) *Conn {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	var old []*Conn
-	kept := p.idle[:0]
+	var old, kept []*Conn
 	var found *Conn
 	for _, c := range p.idle {
 		switch {
@@ -188,8 +187,9 @@ func (p *Pool) take(server string) *Conn {
 		}
 	}
 	p.idle = kept
+	p.mu.Unlock()
 	for _, c := range old {
-		go c.Close() // may wait for a hanging socket
+		c.Close()
 	}
 	return found
 }
