@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -28,6 +29,7 @@ type outside struct {
 	fixture storetest.Fixture
 	mail    *mailbox.Server
 	mailer  mailer
+	store   *store.Store
 	org     organisation
 	bodies  chan string
 	answer  string
@@ -49,7 +51,7 @@ func openOutside(t *testing.T) *outside {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.mailer = mailer{s, n}
+	o.mailer, o.store = mailer{n}, s
 	o.org = organisation{s, hooks, slog.New(slog.NewTextHandler(t.Output(), nil)), time.Now}
 	o.seed(t, s, o.receive(t))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -122,10 +124,15 @@ func TestTheFlowsMailArrives(t *testing.T) {
 	if err != nil || !strings.Contains(o.mail.Messages()[0].Text, "48151623") {
 		t.Fatal(err)
 	}
-	err = o.mailer.Notify(ctx, flow.Notice{Env: env, To: []string{"anna@corp.example"}, Account: "Anna", Action: protocol.ActionUnlock, State: protocol.Done,
-		At: time.Now(), Objection: protocol.NewSecret("tok"), Until: time.Now().Add(time.Hour), Client: flow.Client{Origin: "https://recover.example.com"}})
-	if err != nil {
+	notice := flow.Notice{Env: env, Contacts: protocol.Contacts{Primary: []string{"anna@corp.example"}}, Account: "Anna", Action: protocol.ActionUnlock,
+		At: time.Now(), Token: protocol.NewSecret("tok"), Until: time.Now().Add(time.Hour), Client: flow.Client{Origin: "https://recover.example.com"}}
+	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return o.mailer.Queue(ctx, tx, notice) }); err != nil {
 		t.Fatal(err)
+	}
+	o.mailer.Wake()
+	notice.Contacts = protocol.Contacts{}
+	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return o.mailer.Queue(ctx, tx, notice) }); !errors.Is(err, flow.ErrNoAddress) {
+		t.Errorf("nobody to tell: %v", err)
 	}
 	m, err := o.mail.Wait(ctx, func(m mailbox.Message) bool { return m.To[0] == "anna@corp.example" })
 	if err != nil || !strings.Contains(m.Text, "https://recover.example.com/not-me?token=tok") {
@@ -147,12 +154,11 @@ func TestTheOrganisationIsAskedAndHearsOfFailures(t *testing.T) {
 		t.Errorf("a no: %v, %q, %v", ok, says, err)
 	}
 	o.body(t)
-	q.Account = "nobody"
-	if ok, _, err := o.org.Allowed(t.Context(), q); ok || err == nil {
-		t.Errorf("an account that is gone: %v, %v", ok, err)
+	f := flow.Failure{Directory: o.fixture.Directory, Account: "acc-1", Action: protocol.ActionPassword, Recovery: "r1", Err: protocol.Err(protocol.CodeUnavailable, "gone")}
+	if err := o.store.Tx(t.Context(), func(tx *store.Tx) error { return o.org.DirectoryFailed(t.Context(), tx, q.Env, f) }); err != nil {
+		t.Fatal(err)
 	}
-	o.org.Failed(t.Context(), flow.Failure{Env: q.Env, Directory: q.Directory, Account: "acc-1", Action: protocol.ActionPassword, Recovery: "r1",
-		Err: protocol.Err(protocol.CodeUnavailable, "gone")})
+	o.org.Wake()
 	if b := o.body(t); b["action"] != "user_reset_password" || b["error"] != "unavailable: gone" || b["directory_kind"] != "ldap" || b["external_id"] != "acc-1" {
 		t.Errorf("failure = %v", b)
 	}

@@ -16,11 +16,6 @@ func (r *Recoveries) Acknowledge(ctx context.Context, env, id, session string) e
 		if rec.State != stateDone {
 			return ErrStep
 		}
-		rec.Result, rec.ResultUntil = nil, time.Time{}
-		if rec.Notice == noticePending { // finish ends it once the owner has been told
-			rec.Ending = string(EndAcknowledged)
-			return nil
-		}
 		return r.close(rec, EndAcknowledged)
 	})
 	return err
@@ -69,7 +64,7 @@ func (r *Recoveries) close(rec *store.Recovery, how Ending) error {
 	if err := move(rec, stateEnded); err != nil {
 		return err
 	}
-	rec.Ending, rec.Private, rec.Result, rec.DueAt, rec.Attempts = string(how), nil, nil, time.Time{}, 0
+	rec.Ending, rec.Private, rec.Result, rec.ResultUntil, rec.DueAt = string(how), nil, nil, time.Time{}, time.Time{}
 	if wasOpen && rec.AgentPart != "" {
 		rec.DueAt = r.Now()
 	}
@@ -105,6 +100,12 @@ func (r *Recoveries) void(ctx context.Context, tx *store.Tx, of *store.Recovery,
 		}
 	}
 	return nil
+}
+
+// forgetResult deletes a result that nobody acknowledged (T27).
+func (r *Recoveries) forgetResult(ctx context.Context, rec *store.Recovery) error {
+	rec.Result, rec.ResultUntil, rec.Private = nil, time.Time{}, nil
+	return r.postpone(ctx, rec, time.Time{})
 }
 
 // drop tells the agent that a recovery it began has ended. It is tried once: the agent

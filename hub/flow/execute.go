@@ -137,29 +137,39 @@ func (r *Recoveries) conclude(ctx context.Context, rec *store.Recovery, out *pro
 	if err != nil {
 		return err
 	}
-	if err := r.end(rec, out, tasks); err != nil {
+	if err := r.end(rec, out, tasks, p); err != nil {
 		return err
 	}
-	err = r.swap(ctx, rec, func(tx *store.Tx) error {
-		if out.State == protocol.Failed || out.State == protocol.Unchanged {
-			if err := tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID); err != nil {
-				return err
-			}
-		}
-		if out.State == protocol.Done && changesCredentials(tasks) {
-			if err := r.void(ctx, tx, rec, "credentials changed"); err != nil {
-				return err
-			}
-		}
-		return audit.Append(ctx, tx, r.event(rec, p, audit.OperationFinished, finished(rec, out)))
-	})
+	err = r.swap(ctx, rec, func(tx *store.Tx) error { return r.consequences(ctx, tx, rec, out, tasks, p) })
 	if err == nil {
-		r.poke(rec)
-		if out.State != protocol.Done && out.Error != nil {
-			r.alarm(ctx, rec, out.Error)
-		}
+		r.wakeOthers()
 	}
 	return err
+}
+
+// consequences are what commits together with an outcome.
+func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.Recovery, out *protocol.Outcome, tasks []protocol.Task, p private) error {
+	var err error
+	switch out.State {
+	case protocol.Failed, protocol.Unchanged:
+		err = tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
+	case protocol.Unknown:
+		err = r.tell(ctx, tx, rec, p)
+	case protocol.Done:
+		if changesCredentials(tasks) {
+			err = r.void(ctx, tx, rec, "credentials changed")
+		}
+		if err == nil {
+			err = r.tell(ctx, tx, rec, p)
+		}
+	}
+	if err == nil && out.State != protocol.Done && out.Error != nil {
+		err = r.alarm(ctx, tx, rec, out.Error)
+	}
+	if err != nil {
+		return err
+	}
+	return audit.Append(ctx, tx, r.event(rec, p, audit.OperationFinished, finished(rec, out)))
 }
 
 // maxUnchanged is how often one recovery is tried: the agent's journal takes no more.
@@ -169,18 +179,19 @@ const maxUnchanged = 3
 const resultLife = 10 * time.Minute
 
 // end applies an outcome to the row.
-func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []protocol.Task) error {
+func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []protocol.Task, p private) error {
 	now := r.Now()
-	rec.DueAt, rec.Problem = now, ""
+	rec.DueAt, rec.Problem = time.Time{}, ""
 	if out.Error != nil {
 		rec.Problem = string(problemOf(out.Error.Code, tasks))
 	}
 	switch out.State {
 	case protocol.Done:
-		rec.Problem, rec.Result, rec.ResultUntil, rec.MustChange, rec.Notice = "", out.Sealed, now.Add(resultLife), out.MustChange, noticePending
+		rec.Problem, rec.Result, rec.MustChange = "", out.Sealed, out.MustChange
+		rec.ResultUntil, rec.DueAt, rec.Private = now.Add(resultLife), now.Add(resultLife), forget(p)
 		return move(rec, stateDone)
 	case protocol.Unknown:
-		rec.Notice = noticePending
+		rec.Private = forget(p)
 		return move(rec, stateUnknown)
 	case protocol.Unchanged:
 		rec.Attempts++
@@ -189,8 +200,13 @@ func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []pro
 			return move(rec, stateReady)
 		}
 	}
+	rec.Private = forget(p)
 	return move(rec, stateFailed)
 }
+
+// forget keeps what a page still shows. Addresses and client live on only in the
+// outbox, and in the log under the person's key.
+func forget(p private) []byte { return []byte(store.JSON(private{Masked: p.Masked})) }
 
 // changesCredentials reports whether other recoveries of the account are stale now (P8).
 func changesCredentials(tasks []protocol.Task) bool {

@@ -17,7 +17,7 @@ type VetoRequest struct {
 	Env, Recovery string
 	Directory     string
 	Account       string // immutable id
-	Person        string // row id of the account
+	Subject       string // whom a relying party calls this person; "" if nobody
 	Action        protocol.Action
 	Language      string
 	Context       protocol.Context // what the evidence is for
@@ -222,10 +222,14 @@ func (r *Recoveries) askVeto(ctx context.Context, rec *store.Recovery) (bool, st
 	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
 		return false, "", err
 	}
+	a, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Account, error) { return tx.Account(ctx, rec.Env, rec.Person) })
+	if err != nil {
+		return false, "", err
+	}
 	ctx, cancel := context.WithTimeout(ctx, vetoLife)
 	defer cancel()
 	return r.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
-		Person: rec.Person, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c})
+		Subject: a.Subject, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c})
 }
 
 // release leads back to the button: nothing was sent, and whoever would send it now

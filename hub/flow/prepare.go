@@ -76,8 +76,11 @@ func (r *Recoveries) nothingSent(ctx context.Context, rec *store.Recovery) error
 // refusal that will not change is not tried again.
 func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, what string, err error) error {
 	r.Log.WarnContext(ctx, what, "recovery", rec.ID, "directory", rec.Directory, "agent", rec.Agent, "error", err)
-	r.alarm(ctx, rec, err)
 	if rec.Attempts++; rec.Attempts >= maxAttempts || !mayPass(err) {
+		if err := r.Store.Tx(ctx, func(tx *store.Tx) error { return r.alarm(ctx, tx, rec, err) }); err != nil {
+			return err
+		}
+		r.wakeOthers()
 		return r.nothingSent(ctx, rec)
 	}
 	return r.postpone(ctx, rec, r.Now().Add(time.Duration(rec.Attempts)*attemptAfter))
@@ -299,9 +302,8 @@ const enrollFlow = "enroll"
 func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject, error) {
 	id, err := joined(rec)
 	in, errIntent := intentOf(rec)
-	s := verify.Subject{Enroll: in.Flow == enrollFlow, Until: rec.ExpiresAt,
-		Env: rec.Env, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
-		Traits: c.directory.Traits, Action: protocol.Action(rec.Action), Language: rec.Language, Origin: rec.Origin}
+	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
+		Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
 	if c.private.Contacts != nil {
 		s.Contacts = *c.private.Contacts
 	}
@@ -361,8 +363,6 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 	if err != nil {
 		return err
 	}
-	objection := newSecret()
-	s.Objection = protocol.NewSecret(objection)
 	sendCtx, cancel := context.WithTimeout(ctx, sendCode)
 	defer cancel()
 	challenge, err := r.verifiers[policy.Method(method)].Send(sendCtx, s)
@@ -377,8 +377,7 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 	return r.swap(ctx, rec, func(tx *store.Tx) error {
 		v := c.v
 		v.Methods = methods
-		if err := errors.Join(tx.SaveVerification(ctx, &v), tx.SetChallenge(ctx, rec.Env, v.ID, challenge.Text),
-			r.addObjection(ctx, tx, rec, objection)); err != nil {
+		if err := errors.Join(tx.SaveVerification(ctx, &v), tx.SetChallenge(ctx, rec.Env, v.ID, challenge.Text)); err != nil {
 			return err
 		}
 		e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": method})

@@ -127,7 +127,7 @@ func (r *Recoveries) step(ctx context.Context, rec *store.Recovery) error {
 	case stateEnded:
 		return r.drop(ctx, rec)
 	}
-	return r.finish(ctx, rec)
+	return r.forgetResult(ctx, rec)
 }
 
 // postpone sets when a node must look again.

@@ -48,9 +48,6 @@ func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	if isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()) { // nobody has come to end it yet
 		v.Step, v.Ended = StepEnded, EndExpired
 	}
-	if v.Ended != "" { // acknowledged, while the owner's notice is still on its way
-		v.Step = StepEnded
-	}
 	switch v.Step {
 	case StepEnded:
 	case StepChoose:

@@ -113,6 +113,9 @@ func codeLetter(p place, to string, c Code) letter {
 	return newLetter(p.language, to, p.language.Text("mail.code.subject", "company", p.company), p.language.Text(key, args...))
 }
 
+// ErrNoDomain says that a mail could name no recovery site.
+var ErrNoDomain = errors.New("notify: no proven domain")
+
 // ErrNoAddress says that none of the addresses can be sent to.
 var ErrNoAddress = errors.New("notify: the account has no address to send to")
 
@@ -218,7 +221,7 @@ func placeOf(ctx context.Context, tx *store.Tx, env, origin, language string) (p
 	}
 	domains = slices.DeleteFunc(domains, func(d store.Domain) bool { return d.Proven.IsZero() })
 	if len(domains) == 0 {
-		return place{}, fmt.Errorf("notify: environment %s has no proven domain", env)
+		return place{}, fmt.Errorf("%w: environment %s", ErrNoDomain, env)
 	}
 	p.host, p.origin = domains[0].Name, "https://"+domains[0].Name
 	u, err := url.Parse(origin)

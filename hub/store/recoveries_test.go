@@ -50,7 +50,7 @@ func TestARecoveryIsKeptWholeAndSealed(t *testing.T) {
 		at := time.UnixMilli(1_700_000_000_123).UTC()
 		r.State, r.Ending, r.Directory, r.Action, r.Account, r.Person, r.Strength, r.Tasks = "done", "x", "d", "password", "acc", "row", "name_match", "unlock"
 		r.Problem, r.Message, r.Agent, r.AgentPart, r.NotAfter, r.Recipient, r.Context = "p", "m", "ag", "part", 12, []byte{0, 1, 2}, "ctx"
-		r.Operation, r.Result, r.MustChange, r.Notice, r.Attempts = "op", []byte("sealed canary"), true, "pending", 3
+		r.Operation, r.Result, r.MustChange, r.Attempts = "op", []byte("sealed canary"), true, 3
 		r.ResultUntil, r.DueAt, r.PressedAt, r.RetryAt, r.ExpiresAt = at, at.Add(1e6), at.Add(2e6), at.Add(3e6), at.Add(4e6)
 		tx(t, s, func(tx *store.Tx) error { return tx.SaveRecovery(ctx, &r) })
 		got, err := store.Get(ctx, s, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, r.Env, r.ID) })
@@ -63,7 +63,7 @@ func TestARecoveryIsKeptWholeAndSealed(t *testing.T) {
 		if !got.PressedAt.Equal(r.PressedAt) || !got.RetryAt.Equal(r.RetryAt) || !got.DueAt.Equal(r.DueAt) || !got.ResultUntil.Equal(at) || !got.ExpiresAt.Equal(r.ExpiresAt) {
 			t.Errorf("times differ: %+v", got)
 		}
-		if got.State != "done" || got.Version != 2 || !got.MustChange || got.Attempts != 3 || got.Operation != "op" || got.Notice != "pending" || got.Tasks != "unlock" || got.Person != "row" || got.Account != "acc" || got.NotAfter != 12 {
+		if got.State != "done" || got.Version != 2 || !got.MustChange || got.Attempts != 3 || got.Operation != "op" || got.Tasks != "unlock" || got.Person != "row" || got.Account != "acc" || got.NotAfter != 12 {
 			t.Errorf("got %+v", got)
 		}
 		var private, result string

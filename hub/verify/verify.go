@@ -23,12 +23,10 @@ type Subject struct {
 	Verification string // what a challenge is bound to
 	Traits       protocol.Traits
 	Contacts     protocol.Contacts // read live for this recovery
-	Action       protocol.Action   // what is asked for, for the message
 	Enroll       bool              // the account is set up, not got back: changes words only
-	Until        time.Time         // an answer that comes later counts no more
 	Language     string            // BCP 47
 	Origin       string            // recovery domain
-	Objection    protocol.Secret   // token of "this was not me"
+	Until        time.Time         // when the challenge ends
 }
 
 // A Challenge is what Check compares an answer with. Text is kept in the store and

@@ -33,7 +33,6 @@ CREATE TABLE recoveries (
 	result       TEXT NOT NULL DEFAULT '', -- sealed, though it is the agent's sealed text already
 	result_until BIGINT NOT NULL DEFAULT 0,
 	must_change  BIGINT NOT NULL DEFAULT 0,
-	notice       TEXT NOT NULL DEFAULT '',
 	attempts     BIGINT NOT NULL DEFAULT 0, -- of the background work of this state
 	due_at       BIGINT NOT NULL DEFAULT 0, -- when a node must look again; also the lease of the one that does
 	pressed_at   BIGINT NOT NULL DEFAULT 0,

@@ -21,15 +21,13 @@ import (
 
 // A Message is a mail that carries a code.
 type Message struct {
-	Env       string
-	To        []string
-	Action    protocol.Action
-	Enroll    bool      // the account is set up, not got back
-	Until     time.Time // when the code ends
-	Language  string    // BCP 47
-	Origin    string    // recovery domain
-	Code      protocol.Secret
-	Objection protocol.Secret // token of the link "this was not me"
+	Env      string
+	To       []string
+	Enroll   bool   // the account is set up, not got back: changes words only
+	Language string // BCP 47
+	Origin   string // recovery domain
+	Code     protocol.Secret
+	Until    time.Time // when the code ends
 }
 
 // A Sender sends mail. It returns when the mail server has taken the message.
@@ -71,8 +69,8 @@ func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	err = v.sender.SendCode(ctx, Message{Env: s.Env, To: to, Action: s.Action, Enroll: s.Enroll, Until: s.Until, Language: s.Language, Origin: s.Origin,
-		Code: protocol.NewSecret(code), Objection: s.Objection})
+	err = v.sender.SendCode(ctx, Message{Env: s.Env, To: to, Enroll: s.Enroll, Language: s.Language, Origin: s.Origin,
+		Code: protocol.NewSecret(code), Until: s.Until})
 	if err != nil {
 		return verify.Challenge{}, fmt.Errorf("mailcode: send: %w", err)
 	}
