@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -77,11 +78,10 @@ func (s *Slapd) fill() error {
 	if s.options.People < manyPeople {
 		return s.slapadd(filepath.Join(s.Dir, "company.ldif"))
 	}
-	cache, err := os.UserCacheDir()
+	kept, err := s.kept()
 	if err != nil {
 		return err
 	}
-	kept := filepath.Join(cache, "postern-test", fmt.Sprintf("slapd-%d-%+v", slapdCompany, s.options))
 	data := filepath.Join(s.Dir, "db", "data.mdb")
 	if err := copyFile(data, kept); err == nil {
 		return nil
@@ -97,6 +97,24 @@ func (s *Slapd) fill() error {
 		return err
 	}
 	return os.Rename(part, kept)
+}
+
+// kept is where the filled database is kept: its name holds everything that it depends on.
+func (s *Slapd) kept() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	path, err := Look("slapd")
+	if err != nil {
+		return "", err
+	}
+	version, err := exec.Command(path, "-VV").CombinedOutput()
+	if err != nil {
+		return "", err
+	}
+	sum := sha1.Sum(fmt.Appendf(nil, "%d %+v %s %s", slapdCompany, s.options, version, slapdConf))
+	return filepath.Join(cache, "postern-test", fmt.Sprintf("slapd-%d-%x", s.options.People, sum[:6])), nil
 }
 
 func copyFile(to, from string) error {
