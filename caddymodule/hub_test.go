@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-id/postern/hub"
+	"github.com/postern-id/postern/hub/store"
 )
 
 // recorder is a hub that says what the edge gave it.
@@ -120,5 +121,5 @@ func (h *recorder) CertificateAllowed(_ context.Context, name string) error {
 	return errors.New("not proven")
 }
 
-func (h *recorder) Storage() SharedStorage      { return nil }
-func (h *recorder) Ready(context.Context) error { return h.ready }
+func (h *recorder) Storage() *store.Certificates { return nil }
+func (h *recorder) Ready(context.Context) error  { return h.ready }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-id/postern/hub"
+	"github.com/postern-id/postern/hub/store"
 )
 
 // Hub is what this package asks of the hub.
@@ -23,7 +24,7 @@ type Hub interface {
 	Update(cfg hub.Config) error
 	Close() error
 	CertificateAllowed(ctx context.Context, name string) error
-	Storage() SharedStorage
+	Storage() *store.Certificates
 	Ready(ctx context.Context) error
 }
 

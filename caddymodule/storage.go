@@ -7,6 +7,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/certmagic"
+
+	"github.com/postern-id/postern/hub/store"
 )
 
 // Storage keeps certificates in Postern's store, sealed, with a copy on this node's
@@ -33,18 +35,11 @@ func (*Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return noArguments(d)
 }
 
-// SharedStorage is what the hub offers: certmagic's storage with its optional parts.
-type SharedStorage interface {
-	certmagic.Storage
-	TryLock(ctx context.Context, name string) (bool, error)
-	RenewLockLease(ctx context.Context, name string, lease time.Duration) error
-}
-
 // lateStorage asks the hub's storage at each call: Caddy wants the storage before
 // the hub is open, and keeps it while the hub may be closed and opened anew.
 type lateStorage struct{ app *App }
 
-func (l lateStorage) shared() (SharedStorage, error) {
+func (l lateStorage) shared() (*store.Certificates, error) {
 	h, err := l.app.hub()
 	if err != nil {
 		return nil, err
@@ -100,7 +95,8 @@ func (l lateStorage) Stat(ctx context.Context, key string) (certmagic.KeyInfo, e
 	if err != nil {
 		return certmagic.KeyInfo{}, err
 	}
-	return s.Stat(ctx, key)
+	info, err := s.Stat(ctx, key)
+	return certmagic.KeyInfo{Key: info.Name, Modified: info.Modified, Size: info.Size, IsTerminal: info.Terminal}, err
 }
 
 // Lock implements certmagic.Locker.

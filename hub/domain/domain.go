@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -55,9 +56,12 @@ func (d *Domains) Update(s Settings) {
 	d.settings = s
 }
 
-// Find returns the proven domain of a Host header or TLS name, from memory. An unknown
-// one is ErrUnknown.
+// Find returns the proven domain of a Host header or TLS name, with or without a port,
+// from memory. An unknown one is ErrUnknown.
 func (d *Domains) Find(host string) (store.Domain, error) {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -183,7 +183,7 @@ func TestP26_MemoryAnswersWhileTheStoreIsAway(t *testing.T) {
 	if err := st.refresh(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("the stopped store: %v", err)
 	}
-	for host, known := range map[string]bool{name: true, "RECOVER.customer.test.": true, "unknown.customer.test": false, "": false} {
+	for host, known := range map[string]bool{name: true, "RECOVER.customer.test.": true, name + ":8443": true, "unknown.customer.test": false, "": false} {
 		if d, err := st.Find(host); (err == nil) != known || known && d.Env != st.env {
 			t.Errorf("%q: %+v, %v", host, d, err)
 		}
