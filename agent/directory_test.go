@@ -67,7 +67,7 @@ func accountID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d
 // firstProtected and lastProtected are the accounts that rulesOfTests refuse.
 const firstProtected, lastProtected = 10, 16
 
-func newCompany(t *testing.T) *company {
+func newCompany(t testing.TB) *company {
 	t.Helper()
 	c := &company{path: filepath.Join(t.TempDir(), "company.json")}
 	if err := c.save(people()); err != nil {
@@ -88,7 +88,7 @@ func (c *company) load() (map[string]*person, error) {
 func (c *company) save(all map[string]*person) error { return writeJSON(c.path, all) }
 
 // person reads one account, for tests.
-func (c *company) person(t *testing.T, id string) person {
+func (c *company) person(t testing.TB, id string) person {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +115,7 @@ func (c *company) edit(t *testing.T, id string, f func(*person)) {
 }
 
 // writes sums what was ever written.
-func (c *company) writes(t *testing.T) int {
+func (c *company) writes(t testing.TB) int {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()

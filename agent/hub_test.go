@@ -25,13 +25,14 @@ type testHub struct {
 	t    *testing.T
 	keys protocol.Keys
 
-	mu     sync.Mutex
-	admit  func(hello protocol.Hello) error // a refusal
-	state  string
-	count  int // nodes that welcomes speak of; 0: as many as there are
-	nodes  []*testNode
-	hellos []protocol.Hello
-	ahead  time.Duration // of the hub's clock
+	mu      sync.Mutex
+	admit   func(hello protocol.Hello) error // a refusal
+	state   string
+	crowded bool // admits a second tunnel to one node
+	count   int  // nodes that welcomes speak of; 0: as many as there are
+	nodes   []*testNode
+	hellos  []protocol.Hello
+	ahead   time.Duration // of the hub's clock
 }
 
 // testNode is one node of it.
@@ -129,7 +130,7 @@ func (n *testNode) admit(_ context.Context, _ []byte, hello protocol.Hello) (pro
 			return protocol.Welcome{}, err
 		}
 	}
-	if slices.Contains(hello.Nodes, n.name) {
+	if !h.crowded && slices.Contains(hello.Nodes, n.name) {
 		return protocol.Welcome{}, &protocol.CloseError{Code: protocol.CloseReplaced, Reason: "this node has a tunnel of yours"}
 	}
 	count := h.count

@@ -78,8 +78,8 @@ func FuzzServe(f *testing.F) {
 	f.Add(byte(5), []byte(`{"recovery":"AAAAAAAAAAAAAAAAAAAAAA==","account":"00000000-0000-4000-8000-000000000010","operation":"unlock","origin":"x"}`))
 	f.Add(byte(9), []byte(`{"id":"x","ttl":60,"sent":1800000000,"members":{"recovery":"x","recipient":"AAEC"},"context":"AA"}`))
 	f.Add(byte(2), []byte(`{"pass":"x","page":-1}`))
+	r := newRig(f, rulesOfTests)
 	f.Fuzz(func(t *testing.T, method byte, body []byte) {
-		r := newRig(t, rulesOfTests)
 		_, _ = r.serve(t.Context(), protocol.Method(method%12), body, "node")
 		for i := firstProtected; i <= lastProtected; i++ {
 			if r.company.person(t, accountID(i)).Writes != 0 {

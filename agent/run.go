@@ -114,7 +114,7 @@ func newService(ctx context.Context, cfg Config, id *Identity, state string, dir
 		return nil, err
 	}
 	s := &service{
-		id: id, dir: dir, journal: j, mail: mail, passes: newPasses(ctx), slots: newSlots(), log: log, now: now,
+		id: id, dir: dir, journal: j, mail: mail, passes: newPasses(ctx), slots: newSlots(), log: log, now: now, patience: settleLife,
 	}
 	if s.guard, err = guard.New(cfg.Guard, performedOf(j, now()), now); err != nil {
 		return nil, errors.Join(err, j.Close())

@@ -44,6 +44,8 @@ type service struct {
 	log     *slog.Logger
 	now     func() time.Time
 
+	patience time.Duration // for a directory that lost an answer, while somebody waits
+
 	running sync.WaitGroup // calls
 	mu      sync.Mutex
 	closing bool

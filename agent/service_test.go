@@ -39,7 +39,7 @@ type rig struct {
 	browser *ecdh.PrivateKey // of the employee
 }
 
-func newIdentity(t *testing.T, state string) *Identity {
+func newIdentity(t testing.TB, state string) *Identity {
 	t.Helper()
 	k, err := makeKeys(state)
 	if err != nil {
@@ -48,7 +48,7 @@ func newIdentity(t *testing.T, state string) *Identity {
 	return &Identity{Agent: "agent-1", Directory: "directory-1", Hub: "https://hub.example", HubName: "hub.example", keys: k}
 }
 
-func newRig(t *testing.T, rules guard.Rules) *rig {
+func newRig(t testing.TB, rules guard.Rules) *rig {
 	t.Helper()
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
@@ -60,7 +60,7 @@ func newRig(t *testing.T, rules guard.Rules) *rig {
 	return r
 }
 
-func (r *rig) start(t *testing.T) {
+func (r *rig) start(t testing.TB) {
 	t.Helper()
 	id := newIdentity(t, r.state)
 	s, err := newService(t.Context(), r.cfg, id, r.state, r.company, slog.New(slog.NewTextHandler(t.Output(), nil)), r.clock.now)
@@ -70,7 +70,7 @@ func (r *rig) start(t *testing.T) {
 	r.service = s
 }
 
-func (r *rig) halt(t *testing.T) {
+func (r *rig) halt(t testing.TB) {
 	t.Helper()
 	if err := r.service.close(); err != nil {
 		t.Error(err)
@@ -381,8 +381,17 @@ func rowOf(t *testing.T, r *rig, c protocol.Context) journal.Row {
 	return row
 }
 
-func testLog(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+func testLog(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
 func debugLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -33,7 +33,7 @@ func (s *service) conclude(ctx context.Context, j job, c directory.Change, x jou
 	}
 	s.log.Warn("the directory's answer was lost", "context", j.context.String(), "error", withoutAddresses(err.Error()))
 	row := journal.Row{Recovery: j.recovery, Execution: x}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleLife)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	for {
 		end, err := s.byStamp(ctx, row, c)

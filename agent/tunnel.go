@@ -172,12 +172,18 @@ func (t *tunnel) watch(ctx context.Context) {
 	}
 }
 
-// flush waits until what was answered has left, as a ping behind it shows.
-func (t *tunnel) flush(ctx context.Context) {
+// answers reports whether the hub answers a ping within d.
+func (t *tunnel) answers(ctx context.Context, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
 	asked := time.Now()
 	if t.link.Ping() != nil {
-		return
+		return false
 	}
-	for t.link.LastHeard().Before(asked) && wait(ctx, 5*time.Millisecond) {
+	for t.link.LastHeard().Before(asked) {
+		if !wait(ctx, 5*time.Millisecond) {
+			return false
+		}
 	}
+	return true
 }

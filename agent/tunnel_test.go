@@ -144,6 +144,19 @@ func TestOneNodeGetsOneTunnel(t *testing.T) {
 	}
 }
 
+func TestHubThatAdmitsASecondTunnelToOneNodeKeepsTheFirst(t *testing.T) {
+	h := newTestHub(t, 1, nil)
+	h.set(func() { h.count, h.crowded = 2, true })
+	startAgent(t, h.enrolled(t, "http"))
+	eventually(t, "the agent looked for the second node", func() bool { return len(h.hellosSoFar()) >= 3 })
+	first := link(t, h.nodes[0])
+	for range 20 {
+		if err := first.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil); err != nil {
+			t.Fatalf("the first tunnel: %v", err)
+		}
+	}
+}
+
 func TestGoAwayOpensTheReplacementFirstAndFinishesCalls(t *testing.T) {
 	h := newTestHub(t, 2, nil)
 	h.set(func() { h.count = 1 }) // so that one tunnel is all the agent wants

@@ -18,6 +18,7 @@ const (
 	wantTunnels = 2                // to different nodes, where there are as many
 	probeEvery  = 15 * time.Minute // is there a second node now?
 	flushLife   = time.Second
+	answerLife  = 3 * time.Second // for a ping to a tunnel that may be dead
 )
 
 // tunnels keep as many links as the hub has nodes, at most two.
@@ -90,6 +91,9 @@ func (e *leavingError) Error() string { return "agent: the node goes away" }
 // a leaving node is served on beside its replacement.
 func (m *tunnels) once(ctx, links context.Context) error {
 	t, err := m.connect(ctx)
+	if err == nil && m.crowds(ctx, t) {
+		err = errSameNode
+	}
 	m.claim(t, err)
 	if err != nil {
 		return sameNode(err)
@@ -146,19 +150,37 @@ func (m *tunnels) liveLocked() int {
 	return n
 }
 
-// claim ends an attempt and notes its tunnel. An older one to the same node counts no
-// more: the hub closes it.
+// crowds closes a new tunnel whose node has one that lives, for hubs that do not look
+// at Hello.Nodes; an older one that is dead makes room.
+func (m *tunnels) crowds(ctx context.Context, t *tunnel) bool {
+	m.mu.Lock()
+	m.nodes = t.welcome.Nodes
+	var older *tunnel
+	for o, live := range m.open {
+		if live && o.welcome.Node == t.welcome.Node {
+			older = o
+		}
+	}
+	m.mu.Unlock()
+	if older == nil {
+		return false
+	}
+	if older.answers(ctx, answerLife) {
+		t.link.Close(protocol.CloseNormal, "this process has a tunnel to this node")
+		return true
+	}
+	older.link.Close(protocol.CloseProtocol, "silent")
+	m.release(older, false)
+	return false
+}
+
+// claim ends an attempt and notes its tunnel.
 func (m *tunnels) claim(t *tunnel, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dialing--
 	if err != nil {
 		return
-	}
-	for o := range m.open {
-		if o.welcome.Node == t.welcome.Node {
-			m.open[o] = false
-		}
 	}
 	m.open[t] = true
 	m.nodes = t.welcome.Nodes
@@ -233,12 +255,10 @@ func (m *tunnels) addresses() []string {
 
 // flush waits until every answer has left.
 func (m *tunnels) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, flushLife)
-	defer cancel()
 	m.mu.Lock()
 	list := slices.Collect(maps.Keys(m.open))
 	m.mu.Unlock()
 	for _, t := range list {
-		t.flush(ctx)
+		t.answers(ctx, flushLife) // a ping leaves behind the answers
 	}
 }
