@@ -72,9 +72,6 @@ type MeshConfig struct {
 	MasterKey []byte // 32 bytes, the same on every node
 	Name      string // host name, for people
 	Log       *slog.Logger
-	// Restored, if not nil, is called after the coordinator lost its memory and all
-	// claims of this node were written again.
-	Restored func()
 }
 
 // NewMesh makes a node with a random id, unique to this process. Handle the names it
@@ -88,7 +85,7 @@ func NewMesh(cfg MeshConfig) (*Mesh, error) {
 		return nil, err
 	}
 	m := &Mesh{
-		coord: cfg.Coord, master: cfg.MasterKey, name: cfg.Name, log: cfg.Log, now: time.Now, restored: cfg.Restored,
+		coord: cfg.Coord, master: cfg.MasterKey, name: cfg.Name, log: cfg.Log, now: time.Now,
 		values: values, started: time.Now(),
 		handlers: map[string]Handler{}, slots: make(chan struct{}, openCalls), nudge: make(chan struct{}, 1),
 		peers: map[nodeID]*peer{}, calls: map[uint64]*call{}, nodes: map[string]Node{}, claims: map[string]*heldClaim{},
@@ -110,6 +107,10 @@ func (m *Mesh) Handle(name string, h Handler) {
 	}
 	m.handlers[name] = h
 }
+
+// OnRestored has f called after the coordinator lost its memory and all claims of this
+// node were written again. It must not be called after Run.
+func (m *Mesh) OnRestored(f func()) { m.restored = f }
 
 // Refused counts batches that were thrown away: forged, replayed, meant for another
 // node or out of time.

@@ -244,7 +244,7 @@ func TestP26_LosingRedisLosesNothing(t *testing.T) {
 	server := testenv.StartRedis(t)
 	ctx := t.Context()
 	restored := make(chan struct{}, 8)
-	a, _ := startNode(t, openRedis(t, server.URL(), ""), func(m *Mesh) { m.restored = func() { restored <- struct{}{} } })
+	a, _ := startNode(t, openRedis(t, server.URL(), ""), func(m *Mesh) { m.OnRestored(func() { restored <- struct{}{} }) })
 	b, _ := startNode(t, openRedis(t, server.URL(), ""))
 	meet(t, a, b)
 	claim, err := a.Claim(ctx, "agents/d1", []byte("x"))

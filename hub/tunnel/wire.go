@@ -1,0 +1,104 @@
+package tunnel
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// Sizes and times of a websocket.
+const (
+	// readBuffer is kept for every idle connection; messages are read into a pooled
+	// buffer past it.
+	readBuffer = 256
+	// writeBuffer is pooled.
+	writeBuffer = 4 << 10
+	// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
+	maxFrame = protocol.MaxMessage + 16
+	// writeLife is how long a peer may take nothing before it counts as gone.
+	writeLife = 20 * time.Second
+	// closeLife bounds the goodbye to a peer that may not listen.
+	closeLife = time.Second
+)
+
+// writeBuffers are shared by all websockets.
+var writeBuffers sync.Pool
+
+// readBuffers hold the message that is being handled; idle connections hold none.
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+
+// A wire is a websocket as protocol.Link wants it.
+type wire struct {
+	ws  *websocket.Conn
+	buf *[]byte // of the last message; owned by the reader
+	end sync.Once
+}
+
+// ReadMessage implements protocol.Wire.
+func (w *wire) ReadMessage() ([]byte, error) {
+	if w.buf != nil {
+		readBuffers.Put(w.buf)
+		w.buf = nil
+	}
+	kind, r, err := w.ws.NextReader()
+	if err != nil {
+		return nil, closeError(err)
+	}
+	if kind != websocket.BinaryMessage {
+		return nil, errors.New("tunnel: text message")
+	}
+	buf, ok := readBuffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	w.buf = buf
+	*buf, err = readAll(r, (*buf)[:0])
+	return *buf, closeError(err)
+}
+
+// readAll reads to the end into b, which it may replace by a larger one.
+func readAll(r io.Reader, b []byte) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+func closeError(err error) error {
+	var ended *websocket.CloseError
+	if errors.As(err, &ended) {
+		return &protocol.CloseError{Code: ended.Code, Reason: ended.Text}
+	}
+	return err
+}
+
+// WriteMessage implements protocol.Wire.
+func (w *wire) WriteMessage(msg []byte) error {
+	if err := w.ws.SetWriteDeadline(time.Now().Add(writeLife)); err != nil {
+		return err
+	}
+	return w.ws.WriteMessage(websocket.BinaryMessage, msg)
+}
+
+// Close implements protocol.Wire.
+func (w *wire) Close(code int, reason string) error {
+	w.end.Do(func() {
+		_ = w.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeLife))
+		_ = w.ws.Close()
+	})
+	return nil
+}
