@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"hub/store/storetest": {"hub/store", "protocol", "internal/testenv"},
 	"hub/coord":           {},
 	"hub/audit":           {"hub/store"},
-	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store"},
+	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store", "hub/audit"},
 	"hub/directory":       {"protocol", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
 	"hub/domain":          {"hub/store"},
 	"hub/locale":          {},
