@@ -62,6 +62,7 @@ type Config struct {
 
 	Now              func() time.Time // nil: time.Now
 	StartsPerAddress int              // starts that one client has at once; 0: 60. One more comes back every ten seconds
+	LookEvery        time.Duration    // how soon another node takes over what is due; 0: a second
 }
 
 // Recoveries runs both machines. Its methods may be called from many goroutines and on
@@ -78,7 +79,8 @@ const (
 	startEvery    = 10 * time.Second // another one
 	chooseLife    = 30 * time.Minute // from the address to the choice
 	proveLife     = 15 * time.Minute // from the choice on, as long as the agent's not_after
-	wakeQueue     = 256              // beyond it the next look at the store finds them
+	defaultLook   = time.Second
+	wakeQueue     = 256 // beyond it the next look at the store finds them
 )
 
 // New makes Recoveries. They need Run for what happens behind the answers.
@@ -91,6 +93,9 @@ func New(c Config) *Recoveries {
 	}
 	if c.StartsPerAddress == 0 {
 		c.StartsPerAddress = defaultStarts
+	}
+	if c.LookEvery == 0 {
+		c.LookEvery = defaultLook
 	}
 	r := &Recoveries{Config: c, verifiers: map[policy.Method]verify.Verifier{}, wake: make(chan store.RecoveryRef, wakeQueue)}
 	for _, v := range c.Verifiers {

@@ -11,7 +11,6 @@ import (
 
 // Times and sizes of the dispatcher.
 const (
-	lookEvery   = time.Second      // how soon another node takes over what is due
 	lookAtOnce  = 100              // rows of one look
 	workers     = 32               // recoveries that one node works on at once; each waits for an agent or a mail server
 	leaseLife   = 60 * time.Second // of the node that works on a row; longer than all that it waits for
@@ -28,7 +27,7 @@ func (r *Recoveries) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, workers)
-	look, purge := time.NewTicker(lookEvery), time.NewTicker(purgeEvery)
+	look, purge := time.NewTicker(r.LookEvery), time.NewTicker(purgeEvery)
 	defer look.Stop()
 	defer purge.Stop()
 	for {

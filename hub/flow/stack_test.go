@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -79,8 +81,7 @@ func newStack(t *testing.T, c store.Config, change func(*flow.Config)) *stack {
 			mailcode.New(s.mail, func() [][]byte { return s.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: s.tunnels}),
 		},
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now: s.clock.now, StartsPerAddress: 100_000,
+		Log: s.logger(), Now: s.clock.now, StartsPerAddress: 100_000, LookEvery: 20 * time.Millisecond,
 	}
 	if change != nil {
 		change(&s.config)
@@ -89,6 +90,42 @@ func newStack(t *testing.T, c store.Config, change func(*flow.Config)) *stack {
 	s.tunnels.node = s.Recoveries
 	s.run(s.Recoveries)
 	return s
+}
+
+// logger writes to the test's output. When the test ends, nothing that it wrote at any
+// level may tell an address, a code or a secret (T35).
+func (s *stack) logger() *slog.Logger {
+	var all lockedBuffer
+	s.t.Cleanup(func() {
+		text := all.String()
+		canaries := []string{"@private.example", "@example.com", "192.0.2.7", password}
+		for _, m := range s.mail.all() {
+			canaries = append(canaries, m.Code.Reveal())
+		}
+		for _, c := range canaries {
+			if strings.Contains(text, c) {
+				s.t.Errorf("T35: the log holds %q", c)
+			}
+		}
+	})
+	return slog.New(slog.NewTextHandler(io.MultiWriter(s.t.Output(), &all), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // run runs a node until the test ends, or until stop is called.
@@ -328,6 +365,12 @@ func (m *mailbox) count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.mail)
+}
+
+func (m *mailbox) all() []mailcode.Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]mailcode.Message(nil), m.mail...)
 }
 
 func (m *mailbox) last(t *testing.T) string {
