@@ -177,7 +177,7 @@ func (p *pass) bounded(page protocol.ListPage) error {
 }
 
 // compare returns the accounts and groups of a page that have to be written.
-func (p *pass) compare(accounts []protocol.Account) (changed []protocol.Account, groups []protocol.Group) {
+func (p *pass) compare(accounts []protocol.Account) (changed []store.AccountWrite, groups []protocol.Group) {
 	for _, raw := range accounts {
 		a, ok := tidy(raw)
 		if !ok {
@@ -193,7 +193,7 @@ func (p *pass) compare(accounts []protocol.Account) (changed []protocol.Account,
 		digest := store.AccountDigest(a)
 		p.accounts[k] = known{digest: digest, seen: true}
 		if !exists || was.swept || was.digest != digest {
-			changed = append(changed, a)
+			changed = append(changed, store.AccountWrite{Account: a, Digest: digest})
 		}
 		for _, g := range a.Groups {
 			if p.groups[g.ID] != g {
@@ -207,7 +207,7 @@ func (p *pass) compare(accounts []protocol.Account) (changed []protocol.Account,
 
 // write writes in transactions that are short, each of them only while no other run has
 // taken over.
-func (p *pass) write(ctx context.Context, changed []protocol.Account, groups []protocol.Group) error {
+func (p *pass) write(ctx context.Context, changed []store.AccountWrite, groups []protocol.Group) error {
 	for len(changed) > 0 || len(groups) > 0 {
 		now, someGroups := changed[:min(batchSize, len(changed))], latest(groups[:min(batchSize, len(groups))])
 		err := p.fenced(ctx, func(tx *store.Tx) error {

@@ -47,8 +47,8 @@ func scanAccount(scan Scan) (a Account, err error) {
 // FindAccounts returns the accounts of an environment that bear an identifier, in any
 // case: none, one, or several. Swept accounts are not found.
 func (tx *Tx) FindAccounts(ctx context.Context, env, identifier string) ([]Account, error) {
-	return All(ctx, tx, scanAccount, "SELECT "+accountColumns+` FROM account_identifiers i JOIN accounts a ON a.id = i.account
-		WHERE i.env = $1 AND i.identifier = $2 AND a.swept_at = 0 ORDER BY a.id LIMIT `+fmt.Sprint(maxMatches), env, NormalIdentifier(identifier))
+	return All(ctx, tx, scanAccount, "SELECT "+accountColumns+` FROM account_identifiers i JOIN accounts a ON a.num = i.account
+		WHERE a.env = $1 AND i.identifier = $2 AND a.swept_at = 0 ORDER BY a.num LIMIT `+fmt.Sprint(maxMatches), env, NormalIdentifier(identifier))
 }
 
 // Account returns one account of an environment. A swept one is ErrNotFound.
@@ -88,15 +88,15 @@ func (f AccountFilter) where(env string) where {
 	w.add("CASE a.subject WHEN '' THEN 0 ELSE 1 END = $%d", Flag(f.Bound != nil && *f.Bound), f.Bound != nil)
 	q := NormalIdentifier(f.Query)
 	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS
-		(SELECT 1 FROM account_identifiers i WHERE i.account = a.id AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")
+		(SELECT 1 FROM account_identifiers i WHERE i.account = a.num AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")
 	return w
 }
 
-// Accounts lists accounts of an environment in the order of their ids. An API that
+// Accounts lists accounts of an environment, those known longest first. An API that
 // pages asks for one more than it shows.
 func (tx *Tx) Accounts(ctx context.Context, env string, f AccountFilter) ([]Account, error) {
 	w := f.where(env)
-	return All(ctx, tx, scanAccount, fmt.Sprintf("SELECT %s FROM accounts a WHERE %s ORDER BY a.id LIMIT %d OFFSET %d",
+	return All(ctx, tx, scanAccount, fmt.Sprintf("SELECT %s FROM accounts a WHERE %s ORDER BY a.num LIMIT %d OFFSET %d",
 		accountColumns, w.text, min(max(f.Count, 1), MaxAccounts+1), max(f.Offset, 0)), w.args...)
 }
 
@@ -127,7 +127,7 @@ func scanGroup(scan Scan) (g protocol.Group, err error) {
 // the public protocol list accounts without groups: ask them before a policy decides.
 func (tx *Tx) AccountGroups(ctx context.Context, env, id string) ([]protocol.Group, error) {
 	return All(ctx, tx, scanGroup, `SELECT g.immutable_id, g.name, g.kind FROM accounts a
-		JOIN account_groups m ON m.account = a.id
+		JOIN account_groups m ON m.account = a.num
 		JOIN directory_groups g ON g.directory = a.directory AND g.immutable_id = m.grp
 		WHERE a.env = $1 AND a.id = $2 AND a.swept_at = 0 ORDER BY g.name, g.immutable_id`, env, id)
 }

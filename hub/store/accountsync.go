@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,10 +39,17 @@ func (tx *Tx) KnownAccounts(ctx context.Context, env, directory string, yield fu
 	return err
 }
 
+// An AccountWrite is an account with its digest, which the caller has computed to find
+// out whether the account must be written.
+type AccountWrite struct {
+	protocol.Account
+	Digest string
+}
+
 // PutAccounts writes accounts that are new or differ from what is stored; a swept one
 // comes back. A row keeps its id. No immutable id may be there twice. The caller bounds
 // the batch, so that others wait for milliseconds only.
-func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation int64, batch []protocol.Account) error {
+func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation int64, batch []AccountWrite) error {
 	if _, err := tx.Directory(ctx, env, directory); err != nil {
 		return err
 	}
@@ -52,20 +60,20 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 	var old, identifiers, memberships [][]any
 	for i, a := range batch {
 		if !rows[i].fresh {
-			old = append(old, []any{rows[i].id})
+			old = append(old, []any{strconv.FormatInt(rows[i].num, 10)}) // text: PostgreSQL takes a parameter without a column for it
 		}
 		for _, text := range distinct(a.Identifiers, NormalIdentifier) {
-			identifiers = append(identifiers, []any{env, text, rows[i].id})
+			identifiers = append(identifiers, []any{text, rows[i].num})
 		}
 		for _, g := range distinct(a.Groups, func(g protocol.Group) string { return g.ID }) {
-			memberships = append(memberships, []any{rows[i].id, g})
+			memberships = append(memberships, []any{rows[i].num, g})
 		}
 	}
 	for _, step := range []bulk{
-		{"DELETE FROM account_identifiers WHERE account IN (", ")", old},
-		{"INSERT INTO account_identifiers (env, identifier, account) VALUES ", "", identifiers},
-		{"DELETE FROM account_groups WHERE account IN (", ")", old},
-		{"INSERT INTO account_groups (account, grp) VALUES ", "", memberships},
+		{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT CAST(num AS BIGINT) FROM old)", old},
+		{"INSERT INTO account_identifiers (identifier, account) ", "", identifiers},
+		{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT CAST(num AS BIGINT) FROM old)", old},
+		{"INSERT INTO account_groups (account, grp) ", "", memberships},
 	} {
 		if err := tx.bulk(ctx, step); err != nil {
 			return err
@@ -87,28 +95,30 @@ func distinct[T any](values []T, key func(T) string) []string {
 
 // writtenRow is a row of accounts that was written.
 type writtenRow struct {
-	id    string
+	num   int64
 	fresh bool // it was not there before
 }
 
 // putAccountRows upserts the rows and returns them in the order of the batch.
-func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generation int64, batch []protocol.Account) ([]writtenRow, error) {
+func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generation int64, batch []AccountWrite) ([]writtenRow, error) {
 	now := Millis(tx.Now())
 	written := make(map[string]writtenRow, len(batch))
 	made := make(map[string]bool, len(batch)) // ids for rows that are not there yet
-	for chunk := range chunks(len(batch), tx.s.db.rowsPerInsert()) {
-		args := make([]any, 0, (chunk.end-chunk.start)*accountRowWidth)
-		for _, a := range batch[chunk.start:chunk.end] {
+	for chunk := range slices.Chunk(batch, bulkRows) {
+		rows := make([][]any, len(chunk))
+		for i, a := range chunk {
 			id := NewID()
 			made[id] = true
-			args = append(args, id, env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), AccountDigest(a), generation, now)
+			rows[i] = []any{id, env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, generation, now}
 		}
+		source, args := tx.s.db.source(rows)
 		_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
+			var num int64
 			var id, key string
-			err = scan(&id, &key)
-			written[key] = writtenRow{id, made[id]}
+			err = scan(&num, &id, &key)
+			written[key] = writtenRow{num, made[id]}
 			return none, err
-		}, upsertAccounts(chunk.end-chunk.start), args...)
+		}, upsertAccounts[0]+source+upsertAccounts[1], args...)
 		if err != nil {
 			return nil, err
 		}
@@ -120,72 +130,61 @@ func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generat
 	return rows, nil
 }
 
-// accountRowWidth is the number of parameters of one row of upsertAccounts.
-const accountRowWidth = 11
+// upsertAccounts is what stands before and after the rows.
+var upsertAccounts = [2]string{`INSERT INTO accounts
+	(id, env, directory, immutable_id, name, identifiers, birth_date, disabled, digest, generation, created_at) `,
+	` ON CONFLICT (directory, immutable_id) DO UPDATE SET name = excluded.name, identifiers = excluded.identifiers,
+	birth_date = excluded.birth_date, disabled = excluded.disabled, digest = excluded.digest, generation = excluded.generation,
+	swept_at = 0 RETURNING num, id, immutable_id`}
 
-func upsertAccounts(rows int) string {
-	return `INSERT INTO accounts (id, env, directory, immutable_id, name, identifiers, birth_date, disabled, digest, generation, created_at) VALUES ` +
-		placeholders(rows, accountRowWidth) + ` ON CONFLICT (directory, immutable_id) DO UPDATE SET name = excluded.name,
-		identifiers = excluded.identifiers, birth_date = excluded.birth_date, disabled = excluded.disabled, digest = excluded.digest,
-		generation = excluded.generation, swept_at = 0 RETURNING id, immutable_id`
-}
-
-// placeholders returns ($1, $2), ($3, $4) … for rows of a width; a width of one without
-// brackets, for IN.
-func placeholders(rows, width int) string {
-	var b strings.Builder
-	for i := range rows {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		for j := range width {
-			switch {
-			case j > 0:
-				b.WriteString(", ")
-			case width > 1:
-				b.WriteByte('(')
-			}
-			fmt.Fprintf(&b, "$%d", i*width+j+1)
-		}
-		if width > 1 {
-			b.WriteByte(')')
-		}
-	}
-	return b.String()
-}
-
-// bulk is one statement for many rows. Its text is built for as many rows at once as the
-// database likes: SQLite is fastest with one, PostgreSQL with hundreds.
+// bulk is one statement for many rows. Between before and after stands what gives the
+// rows in the database's fastest form.
 type bulk struct {
 	before, after string
 	rows          [][]any
 }
 
+// bulkRows is how many rows one statement takes: far below PostgreSQL's 65,535
+// parameters, and a text that is short enough to be parsed fast.
+const bulkRows = 500
+
 func (tx *Tx) bulk(ctx context.Context, b bulk) error {
-	for chunk := range chunks(len(b.rows), tx.s.db.rowsPerInsert()) {
-		rows := b.rows[chunk.start:chunk.end]
-		var args []any
-		for _, r := range rows {
-			args = append(args, r...)
-		}
-		if _, err := tx.Exec(ctx, b.before+placeholders(len(rows), len(rows[0]))+b.after, args...); err != nil {
+	for chunk := range slices.Chunk(b.rows, bulkRows) {
+		source, args := tx.s.db.source(chunk)
+		if _, err := tx.Exec(ctx, b.before+source+b.after, args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// span is a part of a slice.
-type span struct{ start, end int }
-
-func chunks(n, size int) func(yield func(span) bool) {
-	return func(yield func(span) bool) {
-		for start := 0; start < n; start += size {
-			if !yield(span{start, min(start+size, n)}) {
-				return
-			}
+// values is PostgreSQL's source of rows: ($1, $2), ($3, $4) …
+func values(rows [][]any) (source string, args []any) {
+	var b strings.Builder
+	b.WriteString("VALUES ")
+	for i, row := range rows {
+		if i > 0 {
+			b.WriteString(", ")
 		}
+		for j := range row {
+			b.WriteString([]string{"($", ", $"}[min(j, 1)])
+			b.WriteString(strconv.Itoa(len(args) + j + 1))
+		}
+		b.WriteByte(')')
+		args = append(args, row...)
 	}
+	return b.String(), args
+}
+
+// jsonRows is SQLite's source of rows: one parameter, a JSON array of arrays. A call of
+// SQLite for each row, or long VALUES, cost several times as much. WHERE keeps an ON
+// CONFLICT that follows from being read as part of a join.
+func jsonRows(rows [][]any) (source string, args []any) {
+	columns := make([]string, len(rows[0]))
+	for j := range columns {
+		columns[j] = fmt.Sprintf("json_extract(value, '$[%d]')", j)
+	}
+	return "SELECT " + strings.Join(columns, ", ") + " FROM json_each($1) WHERE TRUE", []any{JSON(rows)}
 }
 
 // PutGroups writes groups of a directory that are new or have another name or kind.
@@ -197,7 +196,7 @@ func (tx *Tx) PutGroups(ctx context.Context, env, directory string, groups []pro
 	for i, g := range groups {
 		rows[i] = []any{env, directory, g.ID, g.Name, g.Kind}
 	}
-	return tx.bulk(ctx, bulk{"INSERT INTO directory_groups (env, directory, immutable_id, name, kind) VALUES ",
+	return tx.bulk(ctx, bulk{"INSERT INTO directory_groups (env, directory, immutable_id, name, kind) ",
 		" ON CONFLICT (directory, immutable_id) DO UPDATE SET name = excluded.name, kind = excluded.kind", rows})
 }
 
@@ -226,8 +225,8 @@ const sweptKept = 30 * 24 * time.Hour
 // PurgeAccounts removes accounts that were swept 30 days ago, a bounded number at once.
 // It returns how many.
 func (tx *Tx) PurgeAccounts(ctx context.Context) (int64, error) {
-	return tx.Exec(ctx, `DELETE FROM accounts WHERE id IN
-		(SELECT id FROM accounts WHERE swept_at > 0 AND swept_at < $1 ORDER BY swept_at LIMIT 1000)`, Millis(tx.Now().Add(-sweptKept)))
+	return tx.Exec(ctx, `DELETE FROM accounts WHERE num IN
+		(SELECT num FROM accounts WHERE swept_at > 0 AND swept_at < $1 ORDER BY swept_at LIMIT 1000)`, Millis(tx.Now().Add(-sweptKept)))
 }
 
 // CountAccounts counts the accounts of a directory, swept ones excluded.

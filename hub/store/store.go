@@ -60,7 +60,7 @@ type database interface {
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
 	close() error
-	rowsPerInsert() int // how many rows in one VALUES are fastest
+	source(rows [][]any) (source string, args []any) // of the rows of a bulk statement
 }
 
 // Open opens the database, brings its schema up to date and checks the master key. The

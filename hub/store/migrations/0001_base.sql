@@ -1,5 +1,6 @@
 -- Tables of the installation and of what every part needs. TEXT and BIGINT only; times
--- are epoch milliseconds with 0 for "never", booleans 0 or 1, structures JSON text.
+-- are epoch milliseconds with 0 for "never", booleans 0 or 1, structures JSON text. For
+-- SQLite two words are read differently, see migrate.go.
 -- Columns named in the table of sealed.go hold sealed text.
 
 -- +goose Up
@@ -117,8 +118,11 @@ CREATE TABLE directories (
 CREATE INDEX directories_env ON directories (env);
 CREATE INDEX directories_legacy ON directories (legacy_token_hash);
 
+-- num is short and grows, so that the tables that point to accounts stay small and are
+-- written at their ends; id is what the outside sees.
 CREATE TABLE accounts (
-	id           TEXT PRIMARY KEY,
+	num          BIGSERIAL PRIMARY KEY,
+	id           TEXT NOT NULL UNIQUE,
 	env          TEXT NOT NULL,
 	directory    TEXT NOT NULL REFERENCES directories (id) ON DELETE CASCADE,
 	immutable_id TEXT NOT NULL,
@@ -133,16 +137,15 @@ CREATE TABLE accounts (
 	created_at   BIGINT NOT NULL,
 	UNIQUE (directory, immutable_id)
 );
-CREATE INDEX accounts_env ON accounts (env, id);
+CREATE INDEX accounts_env ON accounts (env, num);
 CREATE INDEX accounts_swept ON accounts (swept_at) WHERE swept_at > 0;
 
 -- Identifiers in the form in which they are looked up; several accounts may share one.
 CREATE TABLE account_identifiers (
-	env        TEXT NOT NULL,
 	identifier TEXT NOT NULL,
-	account    TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
-	PRIMARY KEY (env, identifier, account)
-);
+	account    BIGINT NOT NULL REFERENCES accounts (num) ON DELETE CASCADE,
+	PRIMARY KEY (identifier, account)
+) /* SQLite: WITHOUT ROWID */;
 CREATE INDEX account_identifiers_account ON account_identifiers (account);
 
 CREATE TABLE directory_groups (
@@ -155,10 +158,10 @@ CREATE TABLE directory_groups (
 );
 
 CREATE TABLE account_groups (
-	account TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+	account BIGINT NOT NULL REFERENCES accounts (num) ON DELETE CASCADE,
 	grp     TEXT NOT NULL, -- immutable id in the account's directory
 	PRIMARY KEY (account, grp)
-);
+) /* SQLite: WITHOUT ROWID */;
 
 CREATE TABLE agents (
 	id          TEXT PRIMARY KEY,
