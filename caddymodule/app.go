@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-id/postern/hub"
@@ -78,13 +81,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision fills in defaults and placeholders and takes a share in the
 // installation. It opens nothing, so that `postern validate` touches no data.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.replace(caddy.NewReplacer())
-	if a.DataDir == "" {
-		a.DataDir = filepath.Join(caddy.AppDataDir(), appName)
-	}
-	if a.MasterKeyCredential != "" {
-		a.MasterKeyFile = filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), a.MasterKeyCredential)
-	}
+	a.complete()
 	a.slogger = ctx.Slogger()
 	inst, err := share(installationKey{a.DataDir, a.Store})
 	if err != nil {
@@ -94,14 +91,25 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return ctx.GetMetricsRegistry().Register(inst.metrics)
 }
 
-// replace puts the values of placeholders in place.
-func (a *App) replace(r *caddy.Replacer) {
+// credentialSource is where the packaged unit takes credentials from. Commands that an
+// administrator runs outside systemd find the same file there.
+const credentialSource = "/etc/postern"
+
+// complete puts placeholders and defaults in place.
+func (a *App) complete() {
+	r := caddy.NewReplacer()
 	fields := []*string{&a.DataDir, &a.MasterKeyFile, &a.Store, &a.Redis, &a.PublicURL, &a.CNAMETarget}
 	if a.SMTP != nil {
 		fields = append(fields, &a.SMTP.Host, &a.SMTP.From, &a.SMTP.User, &a.SMTP.PasswordFile)
 	}
 	for _, f := range fields {
 		*f = r.ReplaceKnown(*f, "")
+	}
+	if a.DataDir == "" {
+		a.DataDir = filepath.Join(caddy.AppDataDir(), appName)
+	}
+	if a.MasterKeyCredential != "" {
+		a.MasterKeyFile = filepath.Join(cmp.Or(os.Getenv("CREDENTIALS_DIRECTORY"), credentialSource), a.MasterKeyCredential)
 	}
 }
 
@@ -129,7 +137,6 @@ func (a *App) Validate() error {
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,
-		Log: a.inst.log, Registry: a.inst.metrics,
 	}
 	return a.SMTP.validate(&a.config.SMTP)
 }
@@ -167,9 +174,40 @@ func (a *App) Start() error {
 	return nil
 }
 
+// ReadConfig returns what a Caddyfile's global option says, for commands that work on
+// the store beside the running hub. file names it in errors.
+func ReadConfig(caddyfile []byte, file string) (hub.Config, error) {
+	text, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(caddyfile, map[string]any{"filename": file})
+	if err != nil {
+		return hub.Config{}, err
+	}
+	var cfg struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	a := new(App)
+	if err := json.Unmarshal(text, &cfg); err != nil {
+		return hub.Config{}, err
+	}
+	own, ok := cfg.Apps[appName]
+	if !ok {
+		return hub.Config{}, fmt.Errorf("%s: there is no global option %s", file, appName)
+	}
+	if err := json.Unmarshal(own, a); err != nil {
+		return hub.Config{}, err
+	}
+	a.complete()
+	if err := a.Validate(); err != nil {
+		return hub.Config{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return a.load()
+}
+
 // load completes the configuration with what stands in files.
 func (a *App) load() (hub.Config, error) {
 	cfg := a.config
+	if a.inst != nil {
+		cfg.Log, cfg.Registry = a.inst.log, a.inst.metrics
+	}
 	if a.SMTP == nil || a.SMTP.PasswordFile == "" {
 		return cfg, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,7 +107,9 @@ func (c *running) waitTLS(t *testing.T, socket string, names ...string) {
 	}
 }
 
-// get asks for an address and returns status, body and header.
+// get asks for an address and returns status, body and header. It asks again when the
+// connection breaks: for a moment after a reload the former listener may still take
+// connections, and drop them.
 func get(t *testing.T, client *http.Client, address string, change ...func(*http.Request)) (int, string, http.Header) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
@@ -115,7 +119,11 @@ func get(t *testing.T, client *http.Client, address string, change ...func(*http
 	for _, f := range change {
 		f(req)
 	}
-	resp, err := client.Do(req)
+	var resp *http.Response
+	eventually(t, "an answer of "+address, func() bool {
+		resp, err = client.Do(req)
+		return err == nil || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)
+	})
 	if err != nil {
 		t.Fatalf("GET %s: %v", address, err)
 	}

@@ -175,12 +175,7 @@ http://front.localhost {
 	c := start(t, cfg)
 	for _, socket := range []string{"front", "s"} {
 		host := map[string]string{"front": "front.localhost", "s": "id.localhost"}[socket]
-		d := websocket.Dialer{NetDialContext: c.dial(socket)}
-		ws, _, err := d.DialContext(t.Context(), "ws://"+host+"/api/agent", nil)
-		if err != nil {
-			t.Fatalf("%s: %v", socket, err)
-		}
-		defer ws.Close()
+		ws := c.tunnel(t, socket, host)
 		echo(t, ws)
 		for i := range 3 {
 			if err := c.load(t, strings.Replace(cfg, "public_url", "cname_target edge"+string(rune('0'+i))+".localhost\n\t\tpublic_url", 1)); err != nil {
@@ -197,6 +192,20 @@ http://front.localhost {
 	}
 }
 
+// tunnel opens a websocket. For a moment after a reload the former listener may still
+// take connections, and drop them.
+func (c *running) tunnel(t *testing.T, socket, host string) (ws *websocket.Conn) {
+	t.Helper()
+	d := websocket.Dialer{NetDialContext: c.dial(socket)}
+	eventually(t, "a tunnel over "+socket, func() bool {
+		var err error
+		ws, _, err = d.DialContext(t.Context(), "ws://"+host+"/api/agent", nil)
+		return err == nil
+	})
+	t.Cleanup(func() { _ = ws.Close() })
+	return ws
+}
+
 func echo(t *testing.T, ws *websocket.Conn) {
 	t.Helper()
 	if err := ws.WriteMessage(websocket.BinaryMessage, []byte("still here")); err != nil {
@@ -210,12 +219,7 @@ func echo(t *testing.T, ws *websocket.Conn) {
 func TestTheLastConfigurationThatStopsClosesTunnelsWithAWord(t *testing.T) {
 	h := useRecorder(t)
 	c := start(t, plainHTTP)
-	d := websocket.Dialer{NetDialContext: c.dial("s")}
-	ws, _, err := d.DialContext(t.Context(), "ws://id.localhost/api/agent", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
+	ws := c.tunnel(t, "s", "id.localhost")
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,7 +108,7 @@ func (h *recorder) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range h.sockets {
-		_ = c.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "come back"))
+		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "come back"), time.Now().Add(time.Second))
 		_ = c.Close()
 	}
 	h.closed.Store(true)
