@@ -29,7 +29,7 @@ type Hub interface {
 }
 
 // openHub opens the hub; tests put their own in its place.
-var openHub = func(ctx context.Context, cfg hub.Config) (Hub, error) { return nil, fmt.Errorf("no hub") }
+var openHub = func(ctx context.Context, cfg hub.Config) (Hub, error) { return hub.Open(ctx, cfg) }
 
 // openTimeout bounds the opening of store and coordinator, migrations included.
 const openTimeout = time.Minute

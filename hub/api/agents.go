@@ -40,7 +40,7 @@ func listAgents(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 func connectedAgents(ctx context.Context, c *call, reply any) (any, error) {
 	out := reply.([]agentOut)
 	for i := range out {
-		nodes, err := c.api.Tunnels.Connected(ctx, out[i].ID)
+		nodes, err := c.api.Tunnels.Connected(ctx, c.env.ID, c.directory.ID, out[i].ID)
 		if err != nil {
 			c.api.Log.Warn("presence of an agent unknown", "agent", out[i].ID, "error", err)
 		}

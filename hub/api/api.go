@@ -25,7 +25,7 @@ type Syncer interface {
 // Tunnels knows which agents are connected to any node.
 type Tunnels interface {
 	// Connected returns the nodes that hold a tunnel of the agent.
-	Connected(ctx context.Context, agent string) ([]string, error)
+	Connected(ctx context.Context, env, directory, agent string) ([]string, error)
 }
 
 // Config is what the API works with. Every member is needed.

@@ -42,7 +42,9 @@ func (a *asked) SyncNow(_ context.Context, env, directory string) error {
 func (a *asked) Confirm(_ context.Context, env, directory string) error {
 	return a.note("confirm " + env + " " + directory)
 }
-func (a *asked) Connected(context.Context, string) ([]string, error) { return []string{"node1"}, nil }
+func (a *asked) Connected(context.Context, string, string, string) ([]string, error) {
+	return []string{"node1"}, nil
+}
 
 // stack is the API on a real store, with one organisation that has two environments and
 // a second organisation.

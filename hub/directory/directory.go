@@ -67,6 +67,7 @@ type Directories struct {
 
 	mu      sync.Mutex
 	waiting map[To]bool   // directories whose agent has just connected
+	asked   map[To]bool   // directories that somebody wants to be synchronised now
 	wake    chan struct{} // holds a token while waiting is not empty
 }
 
@@ -76,7 +77,7 @@ func New(c Config) *Directories {
 		c.OnError = func(context.Context, *store.Tx, Failure) error { return nil }
 	}
 	return &Directories{store: c.Store, calls: c.Calls, leases: c.Leases, log: c.Log, onError: c.OnError,
-		retryWait: retryWait, waiting: map[To]bool{}, wake: make(chan struct{}, 1)}
+		retryWait: retryWait, waiting: map[To]bool{}, asked: map[To]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // A Kind is a kind of directory that may be registered.

@@ -65,6 +65,34 @@ func (d *Directories) Wake(env, id string) {
 	}
 }
 
+// SyncNow asks for a full synchronisation, which Run begins, and does not wait for it.
+func (d *Directories) SyncNow(_ context.Context, env, id string) error {
+	d.mu.Lock()
+	d.asked[To{Env: env, Directory: id}] = true
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// takeAsked reports whether somebody asked for a synchronisation of a directory.
+func (d *Directories) takeAsked(to To) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked := d.asked[to]
+	delete(d.asked, to)
+	return asked
+}
+
+// isAsked is takeAsked without taking.
+func (d *Directories) isAsked(to To) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[to]
+}
+
 // due returns the directories that a synchronisation should begin for.
 func (d *Directories) due(ctx context.Context) []To {
 	d.mu.Lock()
@@ -81,7 +109,7 @@ func (d *Directories) due(ctx context.Context) []To {
 	var due []To
 	for _, dir := range all {
 		to := To{Env: dir.Env, Directory: dir.ID}
-		if isDue(dir, connected[to], d.store.Now()) {
+		if d.isAsked(to) && !dir.Sync.Running(d.store.Now()) || isDue(dir, connected[to], d.store.Now()) {
 			due = append(due, to)
 		}
 	}
@@ -115,7 +143,7 @@ func jitter(id string) time.Duration {
 
 // refresh is a scheduled synchronisation: of changes alone where that is enough.
 func (d *Directories) refresh(ctx context.Context, to To) {
-	err := d.sync(ctx, to, false)
+	err := d.sync(ctx, to, d.takeAsked(to))
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrRunning) {
 		return
 	}

@@ -60,7 +60,6 @@ type screen struct {
 	proveScreen
 	readyScreen
 	doneScreen
-	outcomeScreen
 	objectionScreen
 	messageScreen
 }

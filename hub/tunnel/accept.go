@@ -115,9 +115,7 @@ func (t *Tunnels) admitSocket(ctx context.Context, ws *websocket.Conn, address s
 	link, hello, err := protocol.Accept(shake, &wire{ws: ws}, t.cfg.Keys, t.cfg.HubName, a.admit, refuseCalls{})
 	if err != nil {
 		a.abandon()
-		if !refusedAsCrowded(err) {
-			t.gate.failed(ctx, address)
-		}
+		t.gate.failed(ctx, address)
 		t.log.Info("agent not admitted", "address", address, "agent", hello.Agent, "error", err)
 		return
 	}
@@ -126,6 +124,16 @@ func (t *Tunnels) admitSocket(ctx context.Context, ws *websocket.Conn, address s
 	t.attach(ctx, c, link)
 	t.work.Add(1) // under the count of this goroutine
 	go t.read(ctx, c, link)
+	if hello.Ticket == "" { // an enrolment ends at once
+		t.tellConnected(c)
+	}
+}
+
+// tellConnected says that an agent can be asked.
+func (t *Tunnels) tellConnected(c *conn) {
+	if t.cfg.Connected != nil && c.state == protocol.AgentActive {
+		t.cfg.Connected(To{Env: c.Env, Directory: c.Directory, Agent: c.Agent})
+	}
 }
 
 // read is the one goroutine of an idle tunnel.

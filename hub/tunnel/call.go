@@ -206,7 +206,7 @@ func (t *Tunnels) executeHere(ctx context.Context, to To, recovery string) error
 	defer t.work.Done()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), executeLife)
 	defer cancel()
-	return t.cfg.Executor(ctx, to.Env, recovery, func(ctx context.Context, req protocol.PerformRequest) (out protocol.Outcome, err error) {
+	return t.cfg.Executor(ctx, to, recovery, func(ctx context.Context, req protocol.PerformRequest) (out protocol.Outcome, err error) {
 		err = t.give(ctx, all[0], func(p peer) error {
 			return p.Call(ctx, protocol.MethodPerform, protocol.PriorityRecovery, req, &out)
 		})

@@ -91,6 +91,7 @@ func (t *Tunnels) serveLegacy(ctx context.Context, ws *websocket.Conn, d store.D
 	}
 	t.roster.add(c)
 	t.attach(ctx, c, &legacyAgent{t: t, socket: s, env: d.Env, directory: d.ID})
+	t.tellConnected(c)
 	if t.claim(ctx, c) {
 		t.dropElsewhere(ctx, c)
 	}

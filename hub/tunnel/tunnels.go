@@ -20,7 +20,7 @@ import (
 // An Executor carries out the operation of a recovery on the node that holds the
 // agent's tunnel. It re-reads the recovery from the store, claims the dispatch there,
 // and calls send at most once. Nothing but the two ids came from elsewhere.
-type Executor func(ctx context.Context, env, recovery string, send Send) error
+type Executor func(ctx context.Context, to To, recovery string, send Send) error
 
 // Send gives the operation to the agent and returns its outcome, whose signature the
 // caller checks. CodeUnavailable means that it was not sent.
@@ -34,6 +34,9 @@ type Config struct {
 	Keys     protocol.Keys // the installation's, which agents pin
 	HubName  string        // host of the public address
 	Executor Executor
+	// Connected, if set, is told of every agent that begins to be given calls; it must
+	// not block.
+	Connected func(To)
 	// Address tells whom a request comes from; nil takes the connection's address.
 	Address func(*http.Request) string
 	Log     *slog.Logger

@@ -1,0 +1,84 @@
+package hub
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/coord"
+	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/webhook"
+	"github.com/postern-id/postern/protocol"
+)
+
+// The packages below the hub know each other only by small interfaces of their own.
+// These types stand between them and decide nothing.
+
+// syncCalls lets directories ask agents.
+type syncCalls struct{ *tunnel.Tunnels }
+
+// Call implements directory.Calls.
+func (c syncCalls) Call(ctx context.Context, to directory.To, m protocol.Method, p protocol.Priority, req, resp any) error {
+	return c.Tunnels.Call(ctx, tunnel.To(to), m, p, req, resp)
+}
+
+// recoveryAgents lets recoveries ask agents.
+type recoveryAgents struct{ *tunnel.Tunnels }
+
+// Call implements flow.Agents.
+func (a recoveryAgents) Call(ctx context.Context, to flow.To, m protocol.Method, p protocol.Priority, req, resp any) error {
+	return a.Tunnels.Call(ctx, tunnel.To(to), m, p, req, resp)
+}
+
+// Execute implements flow.Agents.
+func (a recoveryAgents) Execute(ctx context.Context, to flow.To, recovery string) error {
+	return a.Tunnels.Execute(ctx, to.Agent, to.Env, recovery)
+}
+
+// Reachable implements flow.Agents.
+func (a recoveryAgents) Reachable(ctx context.Context, env, dir string) bool {
+	return a.Tunnels.Reachable(ctx, tunnel.To{Env: env, Directory: dir})
+}
+
+// buckets limits what one client may begin.
+type buckets struct{ coord.Buckets }
+
+// Take implements flow.Buckets.
+func (b buckets) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error) {
+	ok, _, err := b.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
+	return ok, err
+}
+
+// syncFailed queues the webhook in the transaction that records the failure.
+func (h *Hub) syncFailed(ctx context.Context, tx *store.Tx, f directory.Failure) error {
+	return h.hooks.DirectoryFailed(ctx, tx, f.Env, webhook.DirectoryError{
+		Directory: f.Directory, DirectoryKind: f.Kind, Action: webhook.SyncAction, Error: f.Message,
+	})
+}
+
+func routeOf(s SMTP) notify.Route {
+	return notify.Route{Host: s.Host, From: s.From, User: s.User, Password: s.Password, TLS: s.TLS}
+}
+
+// syncer lets the API ask for a sync. Who asked stands in the API's own audit record.
+type syncer struct{ *directory.Directories }
+
+// Confirm implements api.Syncer.
+func (s syncer) Confirm(ctx context.Context, env, dir string) error {
+	return s.Directories.Confirm(ctx, env, dir, audit.Principal{})
+}
+
+// clientOf is the client's address, which the edge has put in the connection's place.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

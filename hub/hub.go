@@ -1,0 +1,302 @@
+package hub
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/api"
+	"github.com/postern-id/postern/hub/coord"
+	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/site"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/token"
+	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/agentcode"
+	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/webhook"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Names of the installation's key pairs in the store.
+const (
+	keyNoise = "noise" // X25519, which agents pin
+	keyLog   = "log"   // Ed25519, of the audit log
+)
+
+// A Hub is one node. It serves as soon as it is open; what happens behind the answers
+// needs Run.
+type Hub struct {
+	log     *slog.Logger
+	store   *store.Store
+	coord   coord.Coord
+	mesh    *coord.Mesh
+	domains *domain.Domains
+	tunnels *tunnel.Tunnels
+
+	directories *directory.Directories
+	recoveries  *flow.Recoveries
+	notifier    *notify.Notifier
+	hooks       *webhook.Hooks
+	site        *site.Site
+	control     http.Handler
+
+	mu     sync.Mutex
+	public *url.URL // of public_url, which an update may change
+}
+
+// Open opens store and coordinator and wires everything over them. The caller runs
+// Run, then calls Close.
+func Open(ctx context.Context, cfg Config) (*Hub, error) {
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil || public.Host == "" {
+		return nil, fmt.Errorf("hub: public_url %q: want https://host", cfg.PublicURL)
+	}
+	h := &Hub{log: cfg.Log, public: public}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	s, key, err := openStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	h.store = s
+	if cfg.MasterKeyFile == "" {
+		h.log.Warn(store.WeakDefault)
+	}
+	if err := errors.Join(h.openCoord(cfg, key), h.openRest(ctx, cfg)); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	h.register(cfg.Registry)
+	return h, nil
+}
+
+// openCoord opens what nodes find each other by.
+func (h *Hub) openCoord(cfg Config, key []byte) (err error) {
+	if cfg.RedisURL == "" {
+		h.coord = coord.NewLocal()
+	} else if h.coord, err = coord.OpenRedis(coord.RedisConfig{URL: cfg.RedisURL, Log: h.log}); err != nil {
+		return fmt.Errorf("hub: redis: %w", err)
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unnamed"
+	}
+	h.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: h.coord, MasterKey: key, Name: name, Log: h.log})
+	return err
+}
+
+// openRest wires the packages that work over store and coordinator.
+func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
+	if h.mesh == nil {
+		return nil // said already
+	}
+	if h.domains, err = domain.Open(ctx, h.store, h.domainSettings(cfg), h.log); err != nil {
+		return err
+	}
+	noise, err := h.store.HubKey(ctx, keyNoise, noiseKey)
+	if err != nil {
+		return err
+	}
+	logKey, err := h.store.HubKey(ctx, keyLog, signKey)
+	if err != nil {
+		return err
+	}
+	h.tunnels = tunnel.New(tunnel.Config{
+		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Executor: h.execute, Log: h.log,
+		Connected: func(to tunnel.To) { h.directories.Wake(to.Env, to.Directory) },
+		Keys:      protocol.Keys{Private: noise.Private, Public: noise.Public},
+	})
+	if err := h.openServices(cfg); err != nil {
+		return err
+	}
+	fingerprint := sha256.Sum256(logKey.Public)
+	h.control = h.openControl(protocol.Ticket{Hub: cfg.PublicURL, HubName: h.public.Hostname(), HubKey: noise.Public, LogKey: fingerprint[:]})
+	return nil
+}
+
+func noiseKey() (store.HubKey, error) {
+	k, err := protocol.GenerateKeys()
+	return store.HubKey{Public: k.Public, Private: k.Private}, err
+}
+
+func signKey() (store.HubKey, error) {
+	pub, priv, err := ed25519.GenerateKey(nil)
+	return store.HubKey{Public: pub, Private: priv}, err
+}
+
+// openServices makes what recoveries need: mail, webhooks, sync, the two machines and
+// the pages.
+func (h *Hub) openServices(cfg Config) (err error) {
+	if h.notifier, err = notify.New(notify.Config{Store: h.store, Route: routeOf(cfg.SMTP), Log: h.log}); err != nil {
+		return err
+	}
+	if h.hooks, err = webhook.New(webhook.Config{Store: h.store, Log: h.log, Private: cfg.PrivateWebhooks}); err != nil {
+		return err
+	}
+	h.directories = directory.New(directory.Config{
+		Store: h.store, Calls: syncCalls{h.tunnels}, Leases: h.coord, Log: h.log, OnError: h.syncFailed,
+	})
+	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
+	links := &token.Links{Keys: h.store}
+	agents := recoveryAgents{h.tunnels}
+	h.recoveries = flow.New(flow.Config{
+		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
+		Veto: outside, Notifier: mail, Alarms: outside,
+		Verifiers: []verify.Verifier{
+			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
+			agentcode.New(flow.Caller{Agents: agents}),
+		},
+	})
+	h.site = site.New(site.Config{
+		Recoveries: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Store: h.store, Log: h.log,
+	})
+	return nil
+}
+
+// openControl serves the host of public_url.
+func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
+	mux.HandleFunc("/api/diragent", h.tunnels.ServeLegacy)
+	rest := api.New(api.Config{
+		Store: h.store, Domains: h.domains, Sync: syncer{h.directories}, Tunnels: h.tunnels, Ticket: ticket, Origin: h.origin, Log: h.log,
+	})
+	mux.Handle("/api/", rest)
+	return mux
+}
+
+// execute is what a node does that holds an agent's tunnel: it asks the store.
+func (h *Hub) execute(ctx context.Context, to tunnel.To, recovery string, send tunnel.Send) error {
+	return h.recoveries.Execute(ctx, flow.To(to), recovery, flow.Send(send))
+}
+
+// Handler serves the host of public_url: REST, console, agents.
+func (h *Hub) Handler() http.Handler { return h.control }
+
+// origin returns scheme and host of a recovery domain's site. The port is that of
+// public_url, since both stand behind one edge.
+func (h *Hub) origin(name string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	u := url.URL{Scheme: h.public.Scheme, Host: name}
+	if port := h.public.Port(); port != "" {
+		u.Host += ":" + port
+	}
+	return u.String()
+}
+
+// Site serves recovery domains, and says nothing on any other host.
+func (h *Hub) Site() http.Handler { return http.HandlerFunc(h.serveSite) }
+
+func (h *Hub) serveSite(w http.ResponseWriter, r *http.Request) {
+	d, err := h.domains.Find(r.Host)
+	if err != nil {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	req := site.Request{Env: d.Env, Origin: h.origin(d.Name), Client: clientOf(r)}
+	h.site.ServeHTTP(w, r.WithContext(site.WithRequest(r.Context(), req)))
+}
+
+// Run does what happens behind the answers until ctx ends, and returns when all of it
+// has ended: first what uses other nodes, then the mesh between them.
+func (h *Hub) Run(ctx context.Context) error {
+	below, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var mesh, upper sync.WaitGroup
+	failures := make(chan error, 8)
+	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				failures <- fmt.Errorf("hub: %s: %w", name, err)
+			}
+		})
+	}
+	start(&mesh, below, "mesh", h.mesh.Run)
+	start(&upper, ctx, "tunnels", h.tunnels.Run)
+	start(&upper, ctx, "domains", h.domains.Run)
+	start(&upper, ctx, "recoveries", h.recoveries.Run)
+	start(&upper, ctx, "directories", h.directories.Run)
+	start(&upper, ctx, "notices", h.notifier.Run)
+	start(&upper, ctx, "webhooks", h.hooks.Run)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failures:
+		h.log.Error("a part of the hub ended", "error", err)
+		<-ctx.Done()
+	}
+	upper.Wait()
+	h.site.Wait(context.WithoutCancel(ctx))
+	cancel()
+	mesh.Wait()
+	return err
+}
+
+// Update puts changed settings into force without ending tunnels. Store, data folder
+// and Redis are those that the hub was opened with.
+func (h *Hub) Update(cfg Config) error {
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil || public.Hostname() != h.publicHost() {
+		return fmt.Errorf("hub: public_url %q: the host is part of every agent's keys; restart to change it", cfg.PublicURL)
+	}
+	h.mu.Lock()
+	h.public = public
+	h.mu.Unlock()
+	h.domains.Update(h.domainSettings(cfg))
+	return h.notifier.SetRoute(routeOf(cfg.SMTP))
+}
+
+func (h *Hub) publicHost() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.public.Hostname()
+}
+
+func (h *Hub) domainSettings(cfg Config) domain.Settings {
+	return domain.Settings{CNAMETarget: cfg.CNAMETarget, Resolvers: cfg.Resolvers, Control: h.publicHost()}
+}
+
+// Close gives store and coordinator back, after Run has returned.
+func (h *Hub) Close() error {
+	var errs []error
+	if h.coord != nil {
+		errs = append(errs, h.coord.Close())
+	}
+	if h.store != nil {
+		errs = append(errs, h.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// CertificateAllowed returns nil if a certificate may be obtained for name: it is a
+// proven recovery domain. It answers from memory.
+func (h *Hub) CertificateAllowed(_ context.Context, name string) error {
+	_, err := h.domains.Find(name)
+	return err
+}
+
+// Storage is where all nodes keep certificates.
+func (h *Hub) Storage() *store.Certificates { return h.store.Certificates() }
+
+// Ready returns nil if recoveries can be served: store and coordinator answer.
+func (h *Hub) Ready(ctx context.Context) error {
+	return errors.Join(h.store.Ping(ctx), h.coord.Healthy(ctx), h.tunnels.Ready())
+}
+
+// readyLife bounds the questions of metrics.
+const readyLife = time.Second
