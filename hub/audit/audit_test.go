@@ -227,14 +227,19 @@ func TestIDsAreULIDsInTheOrderOfTime(t *testing.T) {
 
 func TestEveryKindIsInTheTableOnce(t *testing.T) {
 	seen := map[audit.Kind]bool{}
+	public := 0
 	for _, k := range audit.Kinds {
 		if seen[k] {
 			t.Errorf("%s twice", k)
 		}
 		seen[k] = true
+		name := string(k)
+		if !strings.HasPrefix(name, "recovery_") && !strings.HasPrefix(name, "agent_") && !strings.HasPrefix(name, "operation_") {
+			public++
+		}
 	}
-	if len(seen) != 68 { // 21 own ones and the 47 of the public reference
-		t.Errorf("%d kinds", len(seen))
+	if public != 47 {
+		t.Errorf("%d kinds of the public reference, want 47", public)
 	}
 }
 
