@@ -24,7 +24,7 @@ const (
 	maxID         = 512
 	maxIdentifier = 512
 	maxRequestID  = 64
-	maxOrigin     = 253 // a host name (RFC 1035)
+	maxOrigin     = 300 // scheme, a host name of 253 bytes (RFC 1035) and a port
 	maxState      = 4096
 )
 
