@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -25,10 +26,10 @@ func NormalAddress(typed string) (string, error) {
 		return "", ErrAddress
 	}
 	domain, err := idna.Lookup.ToASCII(norm.NFC.String(strings.TrimSuffix(typed[at+1:], ".")))
-	if err != nil || domain == "" {
+	if err != nil || slices.Contains(strings.Split(domain, "."), "") {
 		return "", ErrAddress
 	}
-	return strings.ToLower(norm.NFC.String(typed[:at])) + "@" + strings.ToLower(domain), nil
+	return norm.NFC.String(strings.ToLower(norm.NFC.String(typed[:at]))) + "@" + strings.ToLower(domain), nil
 }
 
 func forbidden(r rune) bool {

@@ -44,6 +44,7 @@ func (r *Recoveries) stop(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // nothing was chosen
+		err = nil
 	case err != nil:
 		return err
 	default:

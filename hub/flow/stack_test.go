@@ -52,6 +52,7 @@ type stack struct {
 	alarms   *alarms
 	links    *token.Links
 	config   flow.Config
+	kill     func() // ends the first node's Run
 	env, dir string
 }
 
@@ -88,8 +89,22 @@ func newStack(t *testing.T, c store.Config, change func(*flow.Config)) *stack {
 	}
 	s.Recoveries = flow.New(s.config)
 	s.tunnels.node = s.Recoveries
-	s.run(s.Recoveries)
+	s.kill = s.run(s.Recoveries)
 	return s
+}
+
+// newStackOnStoppablePostgres returns a stack whose database can be stopped, and
+// started again.
+func newStackOnStoppablePostgres(t *testing.T) (s *stack, stop func() (start func())) {
+	t.Helper()
+	p := testenv.StartPostgres(t)
+	c := storetest.SQLite(t)
+	c.URL = p.Database(t)
+	s = newStack(t, c, nil)
+	return s, func() func() {
+		p.Stop()
+		return func() { p.Start(t) }
+	}
 }
 
 // logger writes to the test's output. When the test ends, nothing that it wrote at any
