@@ -21,6 +21,7 @@ const (
 	drainLife   = 2 * time.Minute  // a node that said it goes away closes by itself when its calls are done
 	askAgain    = 10 * time.Minute // a tunnel of an agent that is given nothing is renewed, in case nobody tells it
 	skewWarning = maxSkew / 2
+	lookSpread  = 5 * time.Second // all agents hear at once that a node came
 )
 
 // capabilities are what this agent tells the hub.
@@ -59,7 +60,7 @@ func (t *tunnel) ServeEvent(name string, body []byte) {
 	case protocol.EventNodes:
 		var e protocol.NodesEvent
 		if json.Unmarshal(body, &e) == nil && e.Nodes > 0 {
-			t.tunnels.heard(e.Nodes)
+			time.AfterFunc(jitter(lookSpread), func() { t.tunnels.heard(e.Nodes) })
 		}
 	}
 }

@@ -61,8 +61,12 @@ func formToken(cookie string) string {
 // Check reads the form of a POST and reports whether one of our own pages sent it: the
 // Origin header, where the browser sends one, is ours, Sec-Fetch-Site says the same, and
 // the token fits this browser's cookie. Every state-changing handler calls it first.
+//
+// Our Referrer-Policy makes browsers send "Origin: null" from our own forms (Fetch
+// standard, "append a request Origin header"), so that word says nothing; where a
+// browser too old for Sec-Fetch-Site sends it, the token alone decides.
 func (h Host) Check(w http.ResponseWriter, r *http.Request) error {
-	if o := r.Header.Get("Origin"); o != "" && o != h.Origin {
+	if o := r.Header.Get("Origin"); o != "" && o != "null" && o != h.Origin {
 		return ErrForeign
 	}
 	if s := r.Header.Get("Sec-Fetch-Site"); s != "" && s != "same-origin" {

@@ -133,13 +133,17 @@ func TestP24_FormsOfOtherSitesDoNothing(t *testing.T) {
 	id := g.walk.only()
 	good := hidden.FindStringSubmatch(p.body)[2]
 	for name, bend := range map[string]func(r *http.Request, v url.Values){
-		"another origin":  func(r *http.Request, _ url.Values) { r.Header.Set("Origin", "https://evil.example") },
-		"null origin":     func(r *http.Request, _ url.Values) { r.Header.Set("Origin", "null") },
-		"origin's prefix": func(r *http.Request, _ url.Values) { r.Header.Set("Origin", g.url+".evil.example") },
-		"another site":    func(r *http.Request, _ url.Values) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
-		"sister site":     func(r *http.Request, _ url.Values) { r.Header.Set("Sec-Fetch-Site", "same-site") },
-		"no token":        func(_ *http.Request, v url.Values) { v.Del("form") },
-		"two tokens":      func(_ *http.Request, v url.Values) { v.Add("form", good) },
+		"another origin": func(r *http.Request, _ url.Values) { r.Header.Set("Origin", "https://evil.example") },
+		"a sandbox": func(r *http.Request, _ url.Values) {
+			r.Header.Set("Origin", "null")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		},
+		"a sandbox of an old browser": func(r *http.Request, v url.Values) { r.Header.Set("Origin", "null"); v.Set("form", "guess") },
+		"origin's prefix":             func(r *http.Request, _ url.Values) { r.Header.Set("Origin", g.url+".evil.example") },
+		"another site":                func(r *http.Request, _ url.Values) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+		"sister site":                 func(r *http.Request, _ url.Values) { r.Header.Set("Sec-Fetch-Site", "same-site") },
+		"no token":                    func(_ *http.Request, v url.Values) { v.Del("form") },
+		"two tokens":                  func(_ *http.Request, v url.Values) { v.Add("form", good) },
 		"another's token": func(_ *http.Request, v url.Values) {
 			v.Set("form", hidden.FindStringSubmatch(g.person().get("/").body)[2])
 		},

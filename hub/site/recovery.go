@@ -102,6 +102,9 @@ func (v *visit) showPerforming(status int, s *screen) {
 // Sealed returns the sealed secret for the page's script.
 func (s *screen) Sealed() string { return base64.RawURLEncoding.EncodeToString(s.View.Sealed) }
 
+// outcomeScreen is a page without a result: what happened, and what to do now.
+type outcomeScreen struct{ Text, NextText string }
+
 // showOutcome shows what ended without a result: refused, failed, unknown.
 func (v *visit) showOutcome(status int, s *screen) {
 	s.Step = steps
@@ -109,14 +112,14 @@ func (v *visit) showOutcome(status int, s *screen) {
 	if problem == flow.ProblemNone {
 		problem = flow.ProblemInternal
 	}
-	texts := []string{s.T("problem." + string(problem)), s.T("problem." + string(problem) + ".next")}
+	s.Text, s.NextText = s.T("problem."+string(problem)), s.T("problem."+string(problem)+".next")
 	switch s.View.Step {
 	case flow.StepUnknown:
-		s.Title, s.Texts = s.T("unknown.title"), []string{s.T("unknown.text"), s.T("unknown.next")}
+		s.Title, s.Text, s.NextText = s.T("unknown.title"), s.T("unknown.text"), s.T("unknown.next")
 	case flow.StepFailed:
-		s.Title, s.Texts, s.Restart = s.T("failed.title"), texts, true
+		s.Title, s.Restart = s.T("failed.title"), true
 	default:
-		s.Title, s.Texts, s.Restart, s.Cancel = s.T("refused.title"), texts, restartHelps[problem], true
+		s.Title, s.Restart, s.Cancel = s.T("refused.title"), restartHelps[problem], true
 	}
 	v.show(status, "outcome", s)
 }

@@ -60,6 +60,7 @@ type screen struct {
 	proveScreen
 	readyScreen
 	doneScreen
+	outcomeScreen
 	objectionScreen
 	messageScreen
 }

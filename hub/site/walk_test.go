@@ -38,15 +38,22 @@ type recovery struct {
 const rightCode = "27182818"
 
 func newWalk() *walk {
-	return &walk{
-		offer: flow.Offer{
-			Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office"}},
-			Actions:     []protocol.Action{protocol.ActionPassword, protocol.ActionUnlock, protocol.ActionMFA},
-		},
-		secret: protocol.NewSecret("Moos-Falke-47!Tuch"),
-		known:  map[string]string{"ada@acme.example": "Ada Lovelace"},
-		all:    map[string]*recovery{}, notMe: map[string]*flow.Objection{},
+	w := &walk{}
+	w.reset()
+	return w
+}
+
+// reset forgets everything.
+func (w *walk) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.offer = flow.Offer{
+		Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office"}},
+		Actions:     []protocol.Action{protocol.ActionPassword, protocol.ActionUnlock, protocol.ActionMFA},
 	}
+	w.secret = protocol.NewSecret("Moos-Falke-47!Tuch")
+	w.known = map[string]string{"ada@acme.example": "Ada Lovelace"}
+	w.all, w.notMe, w.fail = map[string]*recovery{}, map[string]*flow.Objection{}, nil
 }
 
 func random(n int) string {

@@ -115,7 +115,9 @@ func (t *Tunnels) admitSocket(ctx context.Context, ws *websocket.Conn, address s
 	link, hello, err := protocol.Accept(shake, &wire{ws: ws}, t.cfg.Keys, t.cfg.HubName, a.admit, refuseCalls{})
 	if err != nil {
 		a.abandon()
-		t.gate.failed(ctx, address)
+		if !refusedAsCrowded(err) {
+			t.gate.failed(ctx, address)
+		}
 		t.log.Info("agent not admitted", "address", address, "agent", hello.Agent, "error", err)
 		return
 	}

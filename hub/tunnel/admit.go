@@ -47,6 +47,9 @@ func (a *admission) admit(ctx context.Context, key []byte, hello protocol.Hello)
 	if err != nil {
 		return protocol.Welcome{}, err
 	}
+	if err := a.crowded(ctx, agent, hello); err != nil {
+		return protocol.Welcome{}, err
+	}
 	a.reserve(agent, hello)
 	if err := a.settle(ctx, agent, hello.GuardHash); err != nil {
 		return protocol.Welcome{}, unavailableStore(err)
@@ -55,12 +58,12 @@ func (a *admission) admit(ctx context.Context, key []byte, hello protocol.Hello)
 }
 
 func wellFormed(h protocol.Hello) bool {
-	for _, s := range []string{h.Name, h.Version, h.GuardHash, h.Agent, h.Ticket} {
+	for _, s := range append([]string{h.Name, h.Version, h.GuardHash, h.Agent, h.Ticket}, h.Nodes...) {
 		if len(s) > maxWords {
 			return false
 		}
 	}
-	return h.Instance != "" && len(h.Instance) <= maxInstance && (h.Ticket == "" || len(h.SignKey) == signKeySize)
+	return len(h.Nodes) <= maxNodes && h.Instance != "" && len(h.Instance) <= maxInstance && (h.Ticket == "" || len(h.SignKey) == signKeySize)
 }
 
 // unavailableStore is what an agent is told while the store is away: come back.

@@ -152,6 +152,7 @@ type process struct {
 	instance string
 	serve    func(ctx context.Context, m protocol.Method, body []byte) (any, error)
 	ahead    time.Duration // its clock
+	nodes    []string      // it says that it has tunnels to
 	header   http.Header
 }
 
@@ -246,7 +247,7 @@ func (p *process) tryDial(n *node) (*link, error) {
 		return nil, err
 	}
 	l := &link{ended: make(chan struct{}), events: make(chan string, 8)}
-	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Time: time.Now().Add(p.ahead)}
+	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Nodes: p.nodes, Time: time.Now().Add(p.ahead)}
 	if p.ticket != "" {
 		hello.SignKey = p.sign
 	}

@@ -21,12 +21,17 @@ const skewTolerated = 60 * time.Second
 func (t *Tunnels) sweeps(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	nodes := len(t.mesh.Nodes())
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			t.sweep(ctx)
+			if n := len(t.mesh.Nodes()); n != nodes {
+				nodes = n
+				t.announce(n)
+			}
 		case <-t.recheck:
 			t.sweep(ctx)
 			t.recheckRivals(ctx)

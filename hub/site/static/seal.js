@@ -74,27 +74,29 @@ export async function recipient(pair) {
   return join(suite, new Uint8Array(await subtle.exportKey('raw', pair.publicKey)));
 }
 
-// Keys live in IndexedDB, one row per recovery, so that a reload keeps them. The private
-// half is a handle that no script can turn into bytes.
+// Keys live in IndexedDB, which can hold a private key as a handle that no script can turn
+// into bytes. Each recovery has a database of its own with a random name, and localStorage
+// says which: Chromium keeps a database shut for as long as it runs when its page was left
+// while the database was being made, and a name that is never asked for again does no harm.
+const prefix = 'postern.';
 const rows = 'keys';
 
-function database() {
+function database(name) {
   return new Promise((done, fail) => {
-    const ask = indexedDB.open('postern', 1);
+    const ask = indexedDB.open(name, 1);
     ask.onupgradeneeded = () => ask.result.createObjectStore(rows);
     ask.onsuccess = () => done(ask.result);
-    ask.onerror = () => fail(ask.error);
-    ask.onblocked = () => fail(new Error('blocked'));
+    ask.onerror = ask.onblocked = () => fail(ask.error ?? new Error('blocked'));
   });
 }
 
-async function transact(mode, work) {
-  const db = await database();
+async function transact(name, mode, work) {
+  const db = await database(name);
   try {
     return await new Promise((done, fail) => {
       const t = db.transaction(rows, mode);
       const asked = work(t.objectStore(rows));
-      t.oncomplete = () => done(asked?.result);
+      t.oncomplete = () => done(asked.result);
       t.onerror = t.onabort = () => fail(t.error);
     });
   } finally {
@@ -102,35 +104,54 @@ async function transact(mode, work) {
   }
 }
 
+// Tabs take turns, so that no two of them make a key for one recovery.
+const inTurn = (work) => (navigator.locks ? navigator.locks.request(prefix, work) : work());
+
+function record(recovery) {
+  try {
+    return JSON.parse(localStorage.getItem(prefix + recovery));
+  } catch {
+    return null;
+  }
+}
+
 /** find returns the key pair of a recovery, or undefined. */
 export async function find(recovery) {
-  return (await transact('readonly', (s) => s.get(recovery)))?.pair;
+  const { name } = record(recovery) ?? {};
+  return name && transact(name, 'readonly', (s) => s.get('pair'));
 }
 
 /** keep returns the key pair of a recovery and makes it where there is none yet. */
-export async function keep(recovery, until) {
-  const found = await find(recovery);
-  if (found) return found;
-  const pair = await subtle.generateKey(curve, false, ['deriveBits']);
-  // Another tab may have been faster: add() fails then, and its key is the one.
-  await transact('readwrite', (s) => s.add({ pair, until }, recovery)).catch(() => {});
-  return (await find(recovery)) ?? Promise.reject(new Error('not kept'));
+export function keep(recovery, until) {
+  return inTurn(async () => {
+    const found = await find(recovery);
+    if (found) return found;
+    const pair = await subtle.generateKey(curve, false, ['deriveBits']);
+    const name = prefix + encode(crypto.getRandomValues(new Uint8Array(16)));
+    await transact(name, 'readwrite', (s) => s.add(pair, 'pair'));
+    localStorage.setItem(prefix + recovery, JSON.stringify({ name, until }));
+    return find(recovery);
+  });
 }
 
 /** forget deletes the key pair of a recovery. */
-export async function forget(recovery) {
-  await transact('readwrite', (s) => s.delete(recovery));
+export function forget(recovery) {
+  const { name } = record(recovery) ?? {};
+  localStorage.removeItem(prefix + recovery);
+  if (name) indexedDB.deleteDatabase(name);
 }
 
-/** sweep deletes the key pairs of recoveries that are over. */
-export async function sweep(now) {
-  await transact('readwrite', (s) => {
-    const ask = s.openCursor();
-    ask.onsuccess = () => {
-      const row = ask.result;
-      if (!row) return;
-      if (!(row.value.until > now)) row.delete();
-      row.continue();
-    };
+/** sweep deletes the key pairs of recoveries that are over, and those that no tab took. */
+export function sweep(now) {
+  return inTurn(async () => {
+    const own = Object.keys(localStorage).filter((k) => k.startsWith(prefix)).map((k) => k.slice(prefix.length));
+    for (const recovery of own) {
+      if (!(record(recovery)?.until > now)) forget(recovery);
+    }
+    if (!navigator.locks) return;
+    const used = own.map((recovery) => record(recovery)?.name);
+    for (const { name } of (await indexedDB.databases?.()) ?? []) {
+      if (name.startsWith(prefix) && !used.includes(name)) indexedDB.deleteDatabase(name);
+    }
   });
 }

@@ -96,8 +96,8 @@ function waiting() {
 function recipients() {
   const form = one('form[data-recipient]');
   if (!form) return;
-  const { recovery, until } = form.dataset;
-  const ready = seal.keep(recovery, Date.parse(until)).then(seal.recipient).then((bytes) => {
+  const { recovery, expires } = form.dataset;
+  const ready = seal.keep(recovery, Date.parse(expires)).then(seal.recipient).then((bytes) => {
     form.elements.recipient.value = seal.encode(bytes);
   });
   const fail = () => {
@@ -115,14 +115,21 @@ function recipients() {
 // A recovery that is over needs its key no more.
 function forgetting() {
   for (const e of all('[data-forget]')) {
-    const drop = () => seal.forget(e.dataset.forget).catch(() => {});
+    const drop = () => {
+      try {
+        seal.forget(e.dataset.forget);
+      } catch {
+        // A browser that keeps nothing has nothing to forget.
+      }
+    };
     if (e.tagName === 'FORM') e.addEventListener('submit', drop);
     else drop();
   }
 }
 
 const shownFor = 120_000;
-const groupLength = 4;
+// Groups of four, cut at hyphens too, are what people read aloud.
+const group = /[^-]{1,4}-?|-/gu;
 
 // The secret exists as text only between "Show" and hiding, and while it is copied.
 class Result {
@@ -191,13 +198,11 @@ class Result {
   draw(secret) {
     this.area.classList.remove('off');
     if (/^https:\/\/\S+$/.test(secret)) return this.area.replaceChildren(this.link(secret));
-    const characters = [...secret];
-    const groups = [];
-    for (let i = 0; i < characters.length; i += groupLength) {
+    const groups = secret.match(group).map((part) => {
       const span = document.createElement('span');
-      span.textContent = characters.slice(i, i + groupLength).join('');
-      groups.push(span);
-    }
+      span.textContent = part;
+      return span;
+    });
     this.area.replaceChildren(...groups);
   }
 
@@ -261,6 +266,7 @@ class Result {
   }
 }
 
+// The summary of errors, or what went wrong otherwise, takes the focus.
 function summary() {
   one('[role=alert][tabindex]:not([hidden])')?.focus();
 }
