@@ -70,6 +70,7 @@ var deSite = table{
 
 	"prove.title":         "Wie lautet der Code, den wir Ihnen geschickt haben?",
 	"prove.sent":          "Wenn diese Adresse zu einem Konto gehört, haben wir einen Code an die privaten E‑Mail-Adressen geschickt, die {company} dazu hat.",
+	"prove.masked":        "Wir haben einen Code an {masked} geschickt.",
 	"prove.wait":          "Er sollte innerhalb einer Minute da sein. Sehen Sie auch im Spam-Ordner nach und lassen Sie diese Seite offen.",
 	"prove.label":         "Code",
 	"prove.hint":          "Die Ziffern aus der neuesten E‑Mail. Leerzeichen spielen keine Rolle",

@@ -71,6 +71,7 @@ var enSite = table{
 
 	"prove.title":         "What is the code that we sent you?",
 	"prove.sent":          "If this address belongs to an account, we sent a code to the private mail addresses that {company} has on file for it.",
+	"prove.masked":        "We sent a code to {masked}.",
 	"prove.wait":          "It should be there within a minute. Look in the spam folder too, and leave this page open.",
 	"prove.label":         "Code",
 	"prove.hint":          "The digits in the newest mail. Spaces do not matter",

@@ -96,12 +96,11 @@ func (v *visit) choose() {
 	}
 }
 
-// offering returns the directories that offer the action. One that does not say what it
-// offers offers everything.
+// offering returns the directories that offer the action.
 func offering(all []flow.DirectoryChoice, a protocol.Action) []flow.DirectoryChoice {
 	var list []flow.DirectoryChoice
 	for _, d := range all {
-		if len(d.Actions) == 0 || slices.Contains(d.Actions, a) {
+		if slices.Contains(d.Actions, a) {
 			list = append(list, d)
 		}
 	}

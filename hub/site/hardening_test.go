@@ -413,7 +413,7 @@ func TestValuesAreEscapedWhereverTheyStand(t *testing.T) {
 	const attack = `"><script>alert(1)</script><img src=x onerror=alert(1)>`
 	g.settings(func(e *store.Environment) { e.PublicName = "Acme" + attack })
 	g.walk.known[attack+"@acme.example"] = "Ada" + attack
-	g.walk.offer.Directories = append(g.walk.offer.Directories, flow.DirectoryChoice{ID: "22222222-2222-4222-8222-222222222222", Name: "Plant" + attack})
+	g.walk.offer.Directories = append(g.walk.offer.Directories, flow.DirectoryChoice{ID: "22222222-2222-4222-8222-222222222222", Name: "Plant" + attack, Actions: g.walk.offer.Actions})
 	g.walk.notMe[attack] = &flow.Objection{Account: attack, Action: protocol.ActionMFA, At: time.Now()}
 	p := g.person()
 	clean := func(where string) {

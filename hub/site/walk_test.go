@@ -47,10 +47,8 @@ func newWalk() *walk {
 func (w *walk) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.offer = flow.Offer{
-		Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office"}},
-		Actions:     []protocol.Action{protocol.ActionPassword, protocol.ActionUnlock, protocol.ActionMFA},
-	}
+	all := []protocol.Action{protocol.ActionPassword, protocol.ActionUnlock, protocol.ActionMFA}
+	w.offer = flow.Offer{Actions: all, Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office", Actions: all}}}
 	w.secret = protocol.NewSecret("Moos-Falke-47!Tuch")
 	w.known = map[string]string{"ada@acme.example": "Ada Lovelace"}
 	w.all, w.notMe, w.fail = map[string]*recovery{}, map[string]*flow.Objection{}, nil
@@ -255,3 +253,10 @@ func (w *walk) only() string {
 	}
 	return ""
 }
+
+// The product's machine offers what the site asks for.
+var (
+	_ Recoveries = (*flow.Recoveries)(nil)
+	_ Changes    = (*flow.Recoveries)(nil)
+	_ Notices    = (*flow.Recoveries)(nil)
+)
