@@ -36,6 +36,9 @@ func scanDomain(scan Scan) (d Domain, err error) {
 // another environment, or that was another's within a year, is ErrConflict. The caller
 // has brought the name into its canonical form.
 func (tx *Tx) AddDomain(ctx context.Context, env, name string) (Domain, error) {
+	if _, err := tx.Environment(ctx, env); err != nil {
+		return Domain{}, err
+	}
 	d, err := One(ctx, tx, scanDomain, "SELECT "+domainColumns+" FROM domains WHERE name = $1", name)
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -127,7 +127,8 @@ func (tx *Tx) Logo(ctx context.Context, env string) (logo []byte, mediaType stri
 }
 
 // DeleteEnvironment removes an environment with everything that belongs to it. Its
-// domains end, but stay bound to it for a year. Audit rows stay.
+// domains are removed as by RemoveDomain, so nobody else can take them for a year.
+// Audit rows stay.
 func (tx *Tx) DeleteEnvironment(ctx context.Context, env string) error {
 	_, err := tx.Exec(ctx, "UPDATE domains SET removed_at = $2, proven_at = 0 WHERE env = $1 AND removed_at = 0", env, Millis(tx.Now()))
 	if err != nil {

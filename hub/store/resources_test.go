@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,66 @@ func TestT25_RemovedDomainStaysBoundToItsEnvironmentForAYear(t *testing.T) {
 		if d, err := add(other); err != nil || d.Env != other {
 			t.Fatalf("after a year: %+v %v", d, err)
 		}
+	})
+}
+
+// T25: deleting an environment does not free its domains either.
+func TestT25_DomainsOfADeletedEnvironmentStayBound(t *testing.T) {
+	eachClocked(t, func(t *testing.T, s *store.Store, c *clock) {
+		mine, other := storetest.Seed(t, s).Env.ID, storetest.Seed(t, s).Env.ID
+		const name = "gone.example.com"
+		add := func(env string) error {
+			return s.Tx(t.Context(), func(tx *store.Tx) error { _, err := tx.AddDomain(t.Context(), env, name); return err })
+		}
+		if err := add(mine); err != nil {
+			t.Fatal(err)
+		}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error { return tx.DeleteEnvironment(ctx, mine) })
+		want(t, s, store.ErrNotFound, func(ctx context.Context, tx *store.Tx) error { _, err := tx.Domain(ctx, name); return err })
+		if err := add(other); !errors.Is(err, store.ErrConflict) {
+			t.Fatalf("at once: %v", err)
+		}
+		if err := add(mine); !errors.Is(err, store.ErrNotFound) {
+			t.Fatalf("for an environment that is no more: %v", err)
+		}
+		c.pass(366 * 24 * time.Hour)
+		if err := add(other); err != nil {
+			t.Fatalf("after a year: %v", err)
+		}
+	})
+}
+
+func TestUpkeepRemovesWhatHasEnded(t *testing.T) {
+	eachClocked(t, func(t *testing.T, s *store.Store, c *clock) {
+		f := storetest.Seed(t, s)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.CreateTicket(ctx, f.Env.ID, f.Directory.ID, "old", time.Minute)
+			return errors.Join(err, tx.CreateConsoleLink(ctx, f.Org.ID, "old"))
+		})
+		c.pass(30 * 24 * time.Hour)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.CreateTicket(ctx, f.Env.ID, f.Directory.ID, "new", time.Minute)
+			return errors.Join(err, tx.CreateConsoleLink(ctx, f.Org.ID, "new"))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, table := range []string{"tickets", "console_links"} {
+			eventually(t, table+" are not removed, or too many", func() bool {
+				var all []string
+				do(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+					all, err = store.All(ctx, tx, store.Text, "SELECT hash FROM "+table)
+					return err
+				})
+				return reflect.DeepEqual(all, []string{"new"})
+			})
+		}
+		cancel()
+		wg.Wait()
 	})
 }
 

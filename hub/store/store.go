@@ -131,7 +131,8 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.db.write(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
 }
 
-// Read runs fn on one unchanging view of the store. It never waits for writers.
+// Read runs fn on one unchanging view of the store. It never waits for writers. fn must
+// not begin another transaction: there are only a few readers, and each may need one more.
 func (s *Store) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.db.read(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
 }

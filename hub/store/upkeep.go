@@ -1,0 +1,27 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// upkeepEvery is how often what has ended is removed. Any node may do it.
+const upkeepEvery = time.Hour
+
+// Run removes tickets, console links and sessions that have ended, each hour until ctx
+// ends. What other packages keep they remove themselves.
+func (s *Store) Run(ctx context.Context) error {
+	for {
+		err := s.Tx(ctx, func(tx *Tx) error {
+			_, err := tx.PurgeTickets(ctx)
+			return errors.Join(err, tx.PurgeConsole(ctx))
+		})
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "upkeep of the store failed", "error", err)
+		}
+		if wait(ctx, upkeepEvery) != nil {
+			return nil
+		}
+	}
+}
