@@ -85,6 +85,23 @@ func NewConsoleLink(ctx context.Context, cfg Config) (protocol.Secret, error) {
 	return protocol.NewSecret(cfg.PublicURL + consoleLinkPath + link), err
 }
 
+// RotateMasterKey seals everything in the store anew under the key in file, while nodes
+// run; called again after an interruption it goes on. Afterwards the old key opens
+// nothing, and every node must be given the new one before it is started again. Until
+// all are, calls between an old and a new node are refused and agents redial.
+func RotateMasterKey(ctx context.Context, cfg Config, file string) error {
+	key, err := store.LoadMasterKey(file)
+	if err != nil {
+		return err
+	}
+	s, _, err := openStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Rotate(ctx, key)
+}
+
 // openStore opens the store that cfg names, with its master key.
 func openStore(ctx context.Context, cfg Config) (*store.Store, []byte, error) {
 	key, err := masterKey(cfg)
