@@ -39,6 +39,7 @@ type testAgent struct {
 	away      bool           // no tunnel
 	loseReply bool           // the tunnel breaks after the modify
 	unsigned  bool           // somebody else answers
+	legacy    bool           // it speaks the public protocol, which signs nothing
 	begun     func(*protocol.Begun)
 	hold      chan struct{} // calls wait for it
 }
@@ -209,6 +210,9 @@ func (a *testAgent) answer(row journal.Row) protocol.Outcome {
 	out.Sign(a.key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.legacy {
+		out.Signature, out.Unsealed = nil, true
+	}
 	if a.unsigned {
 		_, other, _ := ed25519.GenerateKey(rand.Reader)
 		out.Sign(other)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
@@ -116,7 +117,7 @@ func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery)
 // combination whose first method is not shut for this address, so that a stronger
 // method stays open. If all are, it says until when.
 func (r *Recoveries) publicMethods(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (methods []string, locked time.Time, err error) {
-	s, err := settingsOf(d)
+	s, err := directory.Settings(d)
 	if err != nil {
 		return nil, locked, err
 	}

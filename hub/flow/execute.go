@@ -94,23 +94,30 @@ func (r *Recoveries) settle(ctx context.Context, rec *store.Recovery, out *proto
 	return r.conclude(ctx, rec, out)
 }
 
-// authentic checks context and signature (T28). Of a legacy directory the hub itself
-// wrote the outcome: that protocol signs nothing.
+// authentic checks context and signature (T28). What a legacy agent began the hub itself
+// answers for, on the node that holds its socket: that protocol signs nothing.
 func (r *Recoveries) authentic(ctx context.Context, rec *store.Recovery, out *protocol.Outcome) error {
 	if out.Context.String() != rec.Context || !slices.Contains([]protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown}, out.State) {
 		return errUnsigned
 	}
-	return r.Store.Read(ctx, func(tx *store.Tx) error {
-		d, err := tx.Directory(ctx, rec.Env, rec.Directory)
-		if err != nil || legacy(d) {
-			return err
-		}
-		a, err := tx.Agent(ctx, rec.Env, rec.Agent)
-		if err == nil && !out.Verify(a.SignKey) {
-			err = errUnsigned
-		}
-		return err
-	})
+	if unsealed(rec) != out.Unsealed {
+		return errUnsigned
+	}
+	if out.Unsealed {
+		return nil
+	}
+	a, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Agent, error) { return tx.Agent(ctx, rec.Env, rec.Agent) })
+	if err == nil && !out.Verify(a.SignKey) {
+		err = errUnsigned
+	}
+	return err
+}
+
+// unsealed reports whether a recovery was begun by an agent of the public protocol,
+// whose secrets the hub sees (T24).
+func unsealed(rec *store.Recovery) bool {
+	_, is := protocol.LegacyDirectory(rec.Agent)
+	return is
 }
 
 // settleError commits what a refusal on the way to the agent says. The agent answers
@@ -216,7 +223,7 @@ func changesCredentials(tasks []protocol.Task) bool {
 // finished is what the log says of an outcome: enough to check the agent's signature.
 func finished(rec *store.Recovery, out *protocol.Outcome) map[string]any {
 	d := map[string]any{"state": out.State, "operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory,
-		"replayed": out.Replayed, "signature": out.Signature, "sealed_sha256": sealedHash(out)}
+		"replayed": out.Replayed, "unsealed": out.Unsealed, "signature": out.Signature, "sealed_sha256": sealedHash(out)}
 	if out.Error != nil {
 		d["code"] = out.Error.Code
 	}

@@ -471,6 +471,10 @@ func TestLimitsCountWhatWasPerformed(t *testing.T) {
 		if v := press("ada", ""); v.Step != flow.StepDone {
 			t.Errorf("a day later: %+v", v)
 		}
+		s.settings(func(d *store.DirectorySettings) { d.RateLimit.Count = 0 })
+		if v := press("bob", ""); v.Problem != flow.ProblemLimit {
+			t.Errorf("a limit of none: %+v", v)
+		}
 	})
 }
 
@@ -493,5 +497,58 @@ func TestT27_P15_ResultsAreKeptTenMinutesSealedAndForOneSession(t *testing.T) {
 			t.Errorf("after ten minutes: %+v", v)
 		}
 		s.wait("the result is deleted", func() bool { return len(b.row().Result) == 0 })
+	})
+}
+
+// T24: what cannot be sealed goes out only where somebody allowed it, and says so.
+func TestT24_LegacyDirectories(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.tx(func(ctx context.Context, tx *store.Tx) error {
+			d, err := tx.CreateDirectory(ctx, store.Directory{Env: s.env, Kind: "custom", Name: "old"})
+			if err != nil {
+				return err
+			}
+			s.dir, s.fixture.Directory = d.ID, d
+			return errors.Join(tx.SetLegacyToken(ctx, s.env, d.ID, "hash"),
+				tx.SetTraits(ctx, s.env, d.ID, protocol.Traits{CanGetTemporaryPassword: true, CanUnlock: true}))
+		})
+		native := s.agent
+		s.agent = newAgent(t, s.clock.now)
+		s.agent.id, s.agent.directory = protocol.LegacyAgent(s.dir), s.dir
+		s.agent.legacy = true
+		s.tunnels.agents = append(s.tunnels.agents, s.agent)
+		s.person("old")
+		b := s.start("old@example.com")
+		err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword)
+		if !errors.Is(err, flow.ErrNotAdmitted) {
+			t.Errorf("a secret without allow_unsealed: %v", err)
+		}
+		s.settings(func(d *store.DirectorySettings) { d.AllowUnsealed = true })
+		if err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(b.submit(b.code()), b.press()); err != nil {
+			t.Fatal(err)
+		}
+		if v := b.view(); v.Step != flow.StepDone || !v.Clear || v.Sealed == nil {
+			t.Errorf("result %+v", v)
+		}
+		if d := detail(t, b.events()[audit.OperationFinished][0]); d["unsealed"] != true {
+			t.Errorf("the log says %v", d)
+		}
+		// A native agent cannot say of itself that it need not sign.
+		s.agent, s.dir, s.fixture.Directory = native, native.directory, store.Directory{ID: native.directory}
+		native.legacy = true
+		s.person("ada")
+		b = s.start("ada@example.com")
+		if err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(b.submit(b.code()), b.press()); err != nil {
+			t.Fatal(err)
+		}
+		if v := b.view(); v.Step != flow.StepPerforming {
+			t.Errorf("believed: %+v", v)
+		}
 	})
 }

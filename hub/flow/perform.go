@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
@@ -171,15 +172,19 @@ func (r *Recoveries) recheck(ctx context.Context, tx *store.Tx, rec *store.Recov
 // limit refuses for now when the account has had its operations. The row stays ready
 // and says until when.
 func (r *Recoveries) limit(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (bool, error) {
-	l := d.Settings.RateLimit
-	if l.Count == 0 {
-		return false, nil
-	}
-	n, first, err := tx.OperationUses(ctx, rec.Env, rec.Directory, rec.Account, r.Now().Add(-l.Window))
-	if err != nil || n < l.Count {
+	s, err := directory.Settings(d)
+	if err != nil || s.Limit == nil {
 		return false, err
 	}
-	rec.Problem, rec.RetryAt = string(ProblemLimit), first.Add(l.Window)
+	window := time.Duration(s.Limit.Window)
+	n, first, err := tx.OperationUses(ctx, rec.Env, rec.Directory, rec.Account, r.Now().Add(-window))
+	if err != nil || n < s.Limit.Count {
+		return false, err
+	}
+	if n == 0 { // a limit of none
+		first = r.Now()
+	}
+	rec.Problem, rec.RetryAt = string(ProblemLimit), first.Add(window)
 	return true, nil
 }
 

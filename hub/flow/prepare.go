@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
@@ -146,7 +147,7 @@ func (r *Recoveries) account(ctx context.Context, tx *store.Tx, rec *store.Recov
 
 // decide applies the directory's policy to the account as it is now.
 func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory, a store.Account) (policy.Decision, error) {
-	s, err := settingsOf(d)
+	s, err := directory.Settings(d)
 	if err != nil {
 		return policy.Decision{}, err
 	}
@@ -204,7 +205,7 @@ func (r *Recoveries) checkBegun(ctx context.Context, rec *store.Recovery, c *per
 		return errors.New("the agent began another account than the one asked for")
 	case until.Before(r.Now()) || until.After(r.Now().Add(proveLife+clockSkew)):
 		return fmt.Errorf("the agent's recovery ends at %s; the clocks of hub and agent differ", until.UTC().Format(time.RFC3339))
-	case legacy(c.directory):
+	case legacy(c.directory) && b.Agent == protocol.LegacyAgent(rec.Directory): // the hub itself answered for it
 		return nil
 	}
 	a, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Agent, error) { return tx.Agent(ctx, rec.Env, b.Agent) })

@@ -2,47 +2,13 @@ package flow
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
-
-// settingsOf reads what an administrator decided for a directory, with the defaults of
-// package policy where nothing was.
-func settingsOf(d store.Directory) (policy.Settings, error) {
-	s, p := policy.Default(), d.Settings.Policies
-	for name, text := range map[string]json.RawMessage{
-		policy.AuthenticatePolicy: p.Authenticate, "mfa_policy": p.MFA, "password_policy": p.Password,
-		"temporary_access_pass_policy": p.AccessPass, "unlock_policy": p.Unlock,
-	} {
-		if len(text) == 0 {
-			continue
-		}
-		var rules policy.Rules
-		if err := json.Unmarshal(text, &rules); err != nil {
-			return policy.Settings{}, fmt.Errorf("flow: %s of directory %s: %w", name, d.ID, err)
-		}
-		s.Policies[name] = rules
-	}
-	if len(d.Settings.Methods) > 0 {
-		s.Methods = policy.Methods{}
-		if err := json.Unmarshal(d.Settings.Methods, &s.Methods); err != nil {
-			return policy.Settings{}, fmt.Errorf("flow: methods of directory %s: %w", d.ID, err)
-		}
-	}
-	if l := d.Settings.RateLimit; l.Count > 0 {
-		s.Limit = &policy.RateLimit{Count: l.Count, Window: policy.Duration(l.Window)}
-	}
-	s.AccessPassMinutes, s.AccessPassReusable = d.Settings.AccessPassMinutes, d.Settings.AccessPassReusable
-	if err := s.Check(); err != nil {
-		return policy.Settings{}, fmt.Errorf("flow: settings of directory %s: %w", d.ID, err)
-	}
-	return s, nil
-}
 
 // legacy reports whether a directory is served by the public agent protocol, which
 // cannot seal.
@@ -51,7 +17,7 @@ func legacy(d store.Directory) bool { return d.NativeSince.IsZero() && d.HasLega
 // offered lists what a directory offers to somebody. Settings that cannot be read offer
 // nothing.
 func (r *Recoveries) offered(ctx context.Context, d store.Directory) []protocol.Action {
-	s, err := settingsOf(d)
+	s, err := directory.Settings(d)
 	if err != nil {
 		r.Log.ErrorContext(ctx, "settings of a directory cannot be read", "directory", d.ID, "error", err)
 		return nil

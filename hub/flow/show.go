@@ -125,10 +125,6 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 			return err
 		}
 	}
-	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	v.Clear = v.Secret && legacy(d)
-	return err
+	v.Clear = v.Secret && unsealed(rec)
+	return nil
 }
