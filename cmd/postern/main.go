@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
@@ -13,6 +14,7 @@ import (
 var version = "dev"
 
 func main() {
+	caddy.CustomBinaryName, caddy.CustomVersion = "postern", version
 	for _, c := range commands() {
 		caddycmd.RegisterCommand(c)
 	}

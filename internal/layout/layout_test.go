@@ -1,7 +1,6 @@
 package layout
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -158,7 +157,7 @@ func TestSizes(t *testing.T) {
 		t.Logf("%d functions, lines p50 %d, p90 %d, p99 %d, max %d", n, lines[n/2], lines[n*9/10], lines[n*99/100], lines[n-1])
 	}
 	for pkg, n := range perPackage {
-		t.Log(fmt.Sprintf("%5d %s", n, pkg))
+		t.Logf("%5d %s", n, pkg)
 	}
 }
 
