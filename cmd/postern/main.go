@@ -3,18 +3,33 @@
 package main
 
 import (
+	"os"
+
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/postern-id/postern/caddymodule"
+	"github.com/postern-id/postern/cmd/postern/admin"
 )
 
 // version is set by the linker.
 var version = "dev"
 
+// description is what "postern --help" begins with.
+const description = `Postern lets employees who have lost a password or an authenticator back in, without a
+help desk. This program is the edge: Caddy with Postern's hub in it, and the commands of
+administrators.
+
+  postern demo                  everything on this machine, to look at
+  postern init                  the organisation and its owner's key
+  postern run --config FILE     the edge; Caddyfile.example shows a configuration
+
+All of Caddy's commands are there: https://caddyserver.com/docs/command-line`
+
 func main() {
-	caddy.CustomBinaryName, caddy.CustomVersion = "postern", version
+	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
+	os.Args = append(os.Args[:1], admin.CommandFirst(os.Args[1:])...)
 	for _, c := range commands() {
 		caddycmd.RegisterCommand(c)
 	}

@@ -1,0 +1,257 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// Environment variables.
+const (
+	serverVariable = "POSTERN_SERVER"
+	keyVariable    = "POSTERN_KEY"
+)
+
+// flags are those of every command that speaks to a hub.
+type flags struct {
+	server, keyFile, configFile, env string
+	json                             bool
+}
+
+// on adds the flags to c and what is below it.
+func (f *flags) on(c *cobra.Command) {
+	p := c.PersistentFlags()
+	p.StringVar(&f.server, "server", "", "address of the hub, such as https://id.example.com")
+	p.StringVar(&f.keyFile, "key-file", "", `file with the API key, "-" for standard input`)
+	p.StringVar(&f.configFile, "client-config", "", "configuration file (default: postern/client.json in the user's configuration folder)")
+	p.StringVarP(&f.env, "env", "e", "", "id of the environment; may be left out where there is only one")
+	p.BoolVar(&f.json, "json", false, "print JSON, as the API answers it")
+}
+
+// client speaks to one hub.
+type client struct {
+	server string
+	key    protocol.Secret
+	http   *http.Client
+}
+
+// saved is the configuration file.
+type saved struct {
+	Server string `json:"server"`
+	Key    string `json:"key"`
+}
+
+// requestTimeout bounds one request: a domain check asks name servers that may be slow.
+const requestTimeout = 60 * time.Second
+
+// client finds server and key.
+func (f *flags) client(c *cobra.Command) (*client, error) {
+	var file saved
+	server, key := f.server, os.Getenv(keyVariable)
+	if server == "" {
+		server = os.Getenv(serverVariable)
+	}
+	if f.keyFile != "" {
+		b, err := readKey(c.InOrStdin(), f.keyFile)
+		if err != nil {
+			return nil, err
+		}
+		key = b
+	}
+	if server == "" || key == "" {
+		var err error
+		if file, err = f.readConfig(); err != nil {
+			return nil, err
+		}
+	}
+	server, key = first(server, file.Server), first(key, file.Key)
+	if server == "" || key == "" {
+		return nil, fmt.Errorf("no server or no key: give --server and --key-file, set %s and %s, or run \"postern init --save\"", serverVariable, keyVariable)
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, fmt.Errorf("server %q: want an address such as https://id.example.com", server)
+	}
+	return &client{strings.TrimSuffix(server, "/"), protocol.NewSecret(key), &http.Client{
+		Timeout:       requestTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a key goes to nobody else
+	}}, nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// maxKeyFile bounds what is read of a file that should hold one line.
+const maxKeyFile = 4096
+
+// readKey reads a key from a file, or from standard input.
+func readKey(in io.Reader, name string) (string, error) {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxKeyFile))
+	key := strings.TrimSpace(string(b))
+	if err == nil && (key == "" || strings.ContainsAny(key, " \t\r\n")) {
+		err = fmt.Errorf("%s: want one line with the API key", name)
+	}
+	return key, err
+}
+
+// configPath returns where the configuration file is.
+func (f *flags) configPath() (string, error) {
+	if f.configFile != "" {
+		return f.configFile, nil
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "postern", "client.json"), err
+}
+
+// readConfig reads the configuration file; none is an empty one. A file that others
+// may read is refused: it holds a key.
+func (f *flags) readConfig() (saved, error) {
+	var s saved
+	path, err := f.configPath()
+	if err != nil {
+		return s, nil // no home, no file
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) && f.configFile == "" {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return s, fmt.Errorf("%s holds a key and others may read it: chmod 600 %s", path, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// writeConfig writes the configuration file with mode 0600.
+func (f *flags) writeConfig(s saved) (string, error) {
+	path, err := f.configPath()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	b, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		return "", err
+	}
+	tmp := path + ".new"
+	_ = os.Remove(tmp) // or the mode of an old one would stay
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return "", err
+	}
+	return path, os.Rename(tmp, path)
+}
+
+// maxAnswer bounds an answer of the API: a page of a thousand accounts has about 1 MiB.
+const maxAnswer = 16 << 20
+
+// do sends a request and decodes the answer into out, unless that is nil. A refusal is
+// an error with the lines that the API gave.
+func (cl *client) do(ctx context.Context, method, path string, body, out any) error {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, cl.server+path, in)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+cl.key.Reveal())
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := cl.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("the hub does not answer: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode >= 300 {
+		return refusal(resp.StatusCode, b)
+	}
+	if out == nil || len(b) == 0 {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}
+
+// refusal returns what the API said of a request that it did not carry out.
+func refusal(status int, body []byte) error {
+	var r struct {
+		Errors []string `json:"errors"`
+	}
+	if json.Unmarshal(body, &r) != nil || len(r.Errors) == 0 {
+		return fmt.Errorf("the hub answered %d %s; is this the address of its console?", status, http.StatusText(status))
+	}
+	return errors.New(strings.Join(r.Errors, "\n"))
+}
+
+// environment returns the id of the environment that is meant: the one named, or the
+// only one.
+func (cl *client) environment(ctx context.Context, named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	var list struct {
+		Envs []struct{ ID, Name string }
+	}
+	if err := cl.do(ctx, "GET", "/api/envs", nil, &list); err != nil {
+		return "", err
+	}
+	if len(list.Envs) == 1 {
+		return list.Envs[0].ID, nil
+	}
+	lines := []string{"there are several environments; name one with --env:"}
+	for _, e := range list.Envs {
+		lines = append(lines, "  "+e.ID+"  "+e.Name)
+	}
+	if len(list.Envs) == 0 {
+		lines = []string{"the key is for no environment"}
+	}
+	return "", errors.New(strings.Join(lines, "\n"))
+}

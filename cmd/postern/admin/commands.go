@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+// Commands are the rows that are registered with Caddy's commands.
+func Commands() []caddycmd.Command {
+	return []caddycmd.Command{
+		{Name: "init", Short: "Makes the organisation, its first environment and the owner's key", Long: initHelp, CobraFunc: initCommand},
+		{Name: "env", Short: "Lists environments and registers their recovery domains", Long: remoteHelp, CobraFunc: envCommand},
+		{Name: "directory", Short: "Makes, lists and synchronises directories, and makes tickets for agents", Long: remoteHelp, CobraFunc: directoryCommand},
+		{Name: "self-service", Short: "Makes presigned links to the recovery site", Long: remoteHelp, CobraFunc: selfServiceCommand},
+	}
+}
+
+const remoteHelp = `
+This command speaks to a hub's REST API. Where and with which key is taken from the
+first of
+
+  --server, --key-file
+  POSTERN_SERVER, POSTERN_KEY
+  the configuration file (mode 0600; "postern init --save" writes it)
+
+A key is never an argument: arguments are seen by everybody on the machine.`
+
+// leaf returns a command that runs and prints.
+func leaf(use, short, example string, args cobra.PositionalArgs, run func(c *cobra.Command, args []string) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: args, RunE: run, SilenceUsage: true}
+}
+
+// group makes c a command that only has others below it.
+func group(c *cobra.Command, below ...*cobra.Command) {
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.Args = cobra.NoArgs
+	c.AddCommand(below...)
+}
+
+// CommandFirst puts -e and --env behind the command when they stand before it, where
+// published examples have them and Caddy's own flags know nothing of them.
+func CommandFirst(args []string) []string {
+	switch {
+	case len(args) > 1 && (args[0] == "-e" || args[0] == "--env"):
+		return append(append([]string(nil), args[2:]...), args[:2]...)
+	case len(args) > 0 && strings.HasPrefix(args[0], "--env="):
+		return append(append([]string(nil), args[1:]...), args[0])
+	}
+	return args
+}

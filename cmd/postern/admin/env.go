@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+// domainOut is what the API says of a recovery domain.
+type domainOut struct {
+	Name     string
+	Proven   bool
+	Problem  string
+	CNAME    string
+	TXTName  string `json:"txt_name"`
+	TXTValue string `json:"txt_value"`
+	URL      string
+}
+
+func envCommand(c *cobra.Command) {
+	f := new(flags)
+	f.on(c)
+	domain := &cobra.Command{Use: "domain", Short: "Registers and checks recovery domains"}
+	group(domain,
+		leaf("add NAME", "Registers a recovery domain and says what proves it",
+			"  postern env domain add recover.example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				return f.domain(c, "POST", "", map[string]string{"name": args[0]})
+			}),
+		leaf("check NAME", "Asks the DNS now whether a domain is proven",
+			"  postern env domain check recover.example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				return f.domain(c, "POST", "/"+url.PathEscape(args[0])+"/check", nil)
+			}),
+		leaf("list", "Lists the recovery domains of an environment",
+			"  postern env domain list --json", cobra.NoArgs, func(c *cobra.Command, _ []string) error { return f.domains(c) }),
+	)
+	list := leaf("list", "Lists the environments that the key is for", "  postern env list", cobra.NoArgs,
+		func(c *cobra.Command, _ []string) error { return f.envs(c) })
+	group(c, list, domain)
+}
+
+func (f *flags) envs(c *cobra.Command) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), "GET", "/api/envs", nil, &answer); err != nil {
+		return err
+	}
+	return f.show(c, answer, func(w io.Writer) error {
+		var list struct {
+			Envs []struct {
+				ID, Name  string
+				Microsite struct{ Domains []domainOut }
+			}
+		}
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return err
+		}
+		rows := [][]string{{"ID", "NAME", "DOMAINS"}}
+		for _, e := range list.Envs {
+			names := ""
+			for _, d := range e.Microsite.Domains {
+				names += d.Name + " "
+			}
+			rows = append(rows, []string{e.ID, e.Name, names})
+		}
+		return table(w, rows)
+	})
+}
+
+// domain sends one request about a domain, and prints what the API says of it.
+func (f *flags) domain(c *cobra.Command, method, path string, body any) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	env, err := cl.environment(c.Context(), f.env)
+	if err != nil {
+		return err
+	}
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), method, "/api/envs/"+url.PathEscape(env)+"/domains"+path, body, &answer); err != nil {
+		return err
+	}
+	return f.show(c, answer, func(w io.Writer) error {
+		var d domainOut
+		if err := json.Unmarshal(answer, &d); err != nil {
+			return err
+		}
+		return d.print(w)
+	})
+}
+
+// print says what a domain still needs.
+func (d domainOut) print(w io.Writer) error {
+	if d.Proven {
+		_, err := fmt.Fprintf(w, "%s is proven. Employees open %s\n", d.Name, d.URL)
+		return err
+	}
+	text := d.Name + " is not proven yet: " + d.Problem + "\n\nEnter one of these into the DNS, then run: postern env domain check " + d.Name + "\n"
+	if d.CNAME != "" {
+		text += fmt.Sprintf("\n  %s.  CNAME  %s.\n", d.Name, d.CNAME)
+	}
+	text += fmt.Sprintf("\n  %s.  TXT  \"%s\"\n", d.TXTName, d.TXTValue)
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func (f *flags) domains(c *cobra.Command) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	env, err := cl.environment(c.Context(), f.env)
+	if err != nil {
+		return err
+	}
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), "GET", "/api/envs/"+url.PathEscape(env)+"/domains", nil, &answer); err != nil {
+		return err
+	}
+	return f.show(c, answer, func(w io.Writer) error {
+		var list struct{ Domains []domainOut }
+		if err := json.Unmarshal(answer, &list); err != nil {
+			return err
+		}
+		rows := [][]string{{"DOMAIN", "PROVEN", "LAST CHECK"}}
+		for _, d := range list.Domains {
+			rows = append(rows, []string{d.Name, yes(d.Proven), d.Problem})
+		}
+		return table(w, rows)
+	})
+}
