@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,6 +31,10 @@ All of Caddy's commands are there: https://caddyserver.com/docs/command-line`
 func main() {
 	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
 	os.Args = append(os.Args[:1], admin.CommandFirst(os.Args[1:])...)
+	if err := admin.Refused(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
 	for _, c := range commands() {
 		caddycmd.RegisterCommand(c)
 	}

@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"hub/api":             {"hub/brand", "protocol", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
 
 	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},
-	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "installer"},
+	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "installer", "cmd/postern/..."},
 	"internal":    {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/..."},
 	"packaging":   {},
 }

@@ -290,6 +290,19 @@ func check(t *testing.T, c *cobra.Command, path string) {
 	}
 }
 
+func TestCommandsThatReplaceTheProgramAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"upgrade"}, {"add-package", "x"}} {
+		if Refused(args) == nil {
+			t.Errorf("%q is not refused", args)
+		}
+	}
+	for _, args := range [][]string{nil, {"run"}, {"env", "upgrade"}} {
+		if err := Refused(args); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
 func TestInstalledKeysAreOwnersOfEveryEnvironment(t *testing.T) {
 	st := start(t)
 	s := storetest.Open(t, store.Config{Dir: st.dir + "/data", MasterKey: masterKey(t, st.dir), Log: slog.New(slog.DiscardHandler)})

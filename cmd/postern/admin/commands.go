@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,4 +52,15 @@ func CommandFirst(args []string) []string {
 		return append(append([]string(nil), args[1:]...), args[0])
 	}
 	return args
+}
+
+// replacing are commands of Caddy that put a build of its makers in this program's place.
+var replacing = []string{"upgrade", "add-package", "remove-package"}
+
+// Refused returns an error for commands that would leave a Caddy without Postern here.
+func Refused(args []string) error {
+	if len(args) > 0 && slices.Contains(replacing, args[0]) {
+		return fmt.Errorf("%s would put a Caddy without Postern in this program's place; install the new package of Postern instead", args[0])
+	}
+	return nil
 }
