@@ -56,6 +56,7 @@ func poll(t *testing.T, what string, ok func() bool) {
 type rest struct {
 	t         *testing.T
 	base, key string
+	client    *http.Client
 }
 
 // try sends one request and returns status and body.
@@ -76,7 +77,7 @@ func (c rest) try(method, path string, in any) (int, []byte, error) {
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

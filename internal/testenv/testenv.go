@@ -114,6 +114,9 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
+// ShortDir is Dir for servers that outlive one test. The caller removes it.
+func ShortDir() (string, error) { return shortDir() }
+
 func shortDir() (string, error) {
 	base := "/dev/shm"
 	if _, err := os.Stat(base); err != nil {
