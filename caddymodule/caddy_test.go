@@ -67,7 +67,12 @@ func start(t *testing.T, caddyfile string) *running {
 // load gives Caddy another configuration, as a reload does.
 func (c *running) load(t *testing.T, caddyfile string) error {
 	t.Helper()
-	text := strings.ReplaceAll("{\n"+globals+caddyfile, "DIR", c.dir)
+	return loadText(t, strings.ReplaceAll("{\n"+globals+caddyfile, "DIR", c.dir))
+}
+
+// loadText gives Caddy a configuration.
+func loadText(t *testing.T, text string) error {
+	t.Helper()
 	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		t.Fatal(err)
