@@ -57,15 +57,13 @@ func (r *Recoveries) Perform(ctx context.Context, env, id, session string, recip
 		return r.plain(ctx, err)
 	}
 	err = r.Agents.Execute(ctx, toAgent(&rec), rec.ID)
-	if protocol.CodeOf(err) != protocol.CodeUnavailable {
-		if err != nil {
-			r.Log.WarnContext(ctx, "operation is settled later", "recovery", rec.ID, "error", err)
-		}
+	if err == nil {
 		return nil
 	}
-	r.Log.WarnContext(ctx, "no tunnel of the agent", "recovery", rec.ID, "agent", rec.Agent, "error", err)
-	err = r.release(ctx, &rec)
-	if errors.Is(err, store.ErrConflict) { // somebody did send it
+	// Whatever the way there says: a row that nobody has claimed is taken back, and an
+	// executor that comes late finds another state.
+	r.Log.WarnContext(ctx, "operation did not reach the agent", "recovery", rec.ID, "agent", rec.Agent, "error", err)
+	if err = r.release(ctx, &rec); errors.Is(err, store.ErrConflict) { // somebody did send it
 		return nil
 	}
 	return r.plain(ctx, err)

@@ -11,14 +11,15 @@ import (
 
 // Times and sizes of the dispatcher.
 const (
-	lookAtOnce  = 100              // rows of one look
-	workers     = 32               // recoveries that one node works on at once; each waits for an agent or a mail server
-	leaseLife   = 60 * time.Second // of the node that works on a row; longer than all that it waits for
-	workLife    = 45 * time.Second // so that a commit still falls into the lease
-	purgeEvery  = 10 * time.Minute
-	purgeAtOnce = 500
-	keepEnded   = 30 * 24 * time.Hour // rows of accounts, for administrators; they hold no address
-	keepDecoys  = 24 * time.Hour
+	lookAtOnce   = 100              // rows of one look
+	workers      = 32               // recoveries that one node works on at once; each waits for an agent or a mail server
+	leaseLife    = 60 * time.Second // of the node that works on a row; longer than all that it waits for
+	giveBackLife = 2 * time.Second
+	workLife     = 45 * time.Second // so that a commit still falls into the lease
+	purgeEvery   = 10 * time.Minute
+	purgeAtOnce  = 500
+	keepEnded    = 30 * 24 * time.Hour // rows of accounts, for administrators; they hold no address
+	keepDecoys   = 24 * time.Hour
 )
 
 // Run does what happens behind the answers until ctx ends: codes, lost answers,
@@ -82,13 +83,38 @@ func (r *Recoveries) due(ctx context.Context) []store.RecoveryRef {
 func (r *Recoveries) advance(ctx context.Context, ref store.RecoveryRef) {
 	rec, err := r.lease(ctx, ref)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, workLife)
-		defer cancel()
-		err = r.step(ctx, &rec)
+		err = r.work(ctx, &rec)
 	}
 	if err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) && ctx.Err() == nil {
 		r.Log.WarnContext(ctx, "recovery is tried again later", "recovery", ref.ID, "error", err)
 	}
+}
+
+// work does one step within the lease. A node that stops gives the row back, so that
+// nobody waits for the lease to end.
+func (r *Recoveries) work(ctx context.Context, rec *store.Recovery) error {
+	work, cancel := context.WithTimeout(ctx, workLife)
+	defer cancel()
+	until := rec.DueAt
+	err := r.step(work, rec)
+	if ctx.Err() == nil || err == nil {
+		return err
+	}
+	return errors.Join(err, r.giveBack(context.WithoutCancel(ctx), store.RecoveryRef{Env: rec.Env, ID: rec.ID}, until))
+}
+
+// giveBack makes a row due whose lease is still the one until then.
+func (r *Recoveries) giveBack(ctx context.Context, ref store.RecoveryRef, until time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, giveBackLife)
+	defer cancel()
+	return r.Store.Tx(ctx, func(tx *store.Tx) error {
+		rec, err := tx.Recovery(ctx, ref.Env, ref.ID)
+		if err != nil || store.Millis(rec.DueAt) != store.Millis(until) {
+			return err
+		}
+		rec.DueAt = r.Now()
+		return tx.SaveRecovery(ctx, &rec)
+	})
 }
 
 // lease returns the row with a due time in the future, so that no other node takes it.
