@@ -15,19 +15,20 @@ import (
 //go:embed static
 var static embed.FS
 
-// Files are scripts and stylesheets, served below /static/ and a name for their exact
-// content, so that browsers keep them for as long as they are the same.
+// Files are scripts and stylesheets, served below a root such as "/static/" and a name
+// for their exact content, so that browsers keep them for as long as they are the same.
 type Files struct {
+	root    string
 	hash    string
 	version string
 	byName  map[string][]byte
 }
 
-// NewFiles gathers the stylesheet of this package and every file in the directory
-// "static" of more. It panics when two have one name, which a start of the program
+// NewFiles gathers, to be served below root, the stylesheet of this package and every
+// file in the directory "static" of more. It panics when two have one name, which a start of the program
 // finds.
-func NewFiles(more fs.FS) *Files {
-	f := &Files{byName: map[string][]byte{}}
+func NewFiles(root string, more fs.FS) *Files {
+	f := &Files{root: root, byName: map[string][]byte{}}
 	all := sha256.New()
 	for _, from := range []fs.FS{static, more} {
 		names, err := fs.Glob(from, "static/*")
@@ -57,16 +58,16 @@ const versionLen = 16
 func (f *Files) Hash() string { return f.hash }
 
 // Path returns the address of a file.
-func (f *Files) Path(name string) string { return "/static/" + f.version + "/" + name }
+func (f *Files) Path(name string) string { return f.root + f.version + "/" + name }
 
 // forever is a year, which caches take for "never changes".
 const forever = "public, max-age=31536000, immutable"
 
-// ServeHTTP serves /static/{version}/{name} and /static/{name}. Another version than
+// ServeHTTP serves {version}/{name} and {name} below the root. Another version than
 // ours, which a page of another node may ask for during an upgrade, gets our file but
 // must not keep it.
 func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rest := strings.TrimPrefix(r.URL.Path, "/static/")
+	rest := strings.TrimPrefix(r.URL.Path, f.root)
 	version, name, ok := strings.Cut(rest, "/")
 	if !ok {
 		version, name = "", rest

@@ -88,8 +88,8 @@ func TestTimesAreElementsAndEverythingElseIsEscaped(t *testing.T) {
 }
 
 func TestFilesAreKeptByTheirContentOnly(t *testing.T) {
-	f := NewFiles(fstest.MapFS{"static/a.js": {Data: []byte("1")}})
-	g := NewFiles(fstest.MapFS{"static/a.js": {Data: []byte("2")}})
+	f := NewFiles("/static/", fstest.MapFS{"static/a.js": {Data: []byte("1")}})
+	g := NewFiles("/static/", fstest.MapFS{"static/a.js": {Data: []byte("2")}})
 	if f.Hash() == g.Hash() || f.Path("a.js") == g.Path("a.js") {
 		t.Error("other content has the same name")
 	}

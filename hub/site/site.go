@@ -94,7 +94,7 @@ var static embed.FS
 
 // New makes a site.
 func New(cfg Config) *Site {
-	s := &Site{cfg: cfg, files: page.NewFiles(static), looks: newLooks(cfg.Store)}
+	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), looks: newLooks(cfg.Store)}
 	s.mux = s.routes()
 	return s
 }

@@ -1,0 +1,144 @@
+// Package console is where administrators see whether recovery works: directories,
+// agents, synchronisation and what happened last, and what needs one of them to decide.
+// It reads what other packages know and hands decisions to them; it never touches an
+// account.
+package console
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"net/http"
+	"path"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/tunnel"
+)
+
+// Agents knows the agents and carries out decisions about them.
+type Agents interface {
+	Status(ctx context.Context, env string) ([]tunnel.AgentStatus, error)
+	Confirm(ctx context.Context, env, agent, fingerprint string, by audit.Principal) error
+	Resolve(ctx context.Context, env, agent string, by audit.Principal) error
+}
+
+// Directories synchronises directories.
+type Directories interface {
+	SyncNow(ctx context.Context, env, directory string) error
+	Confirm(ctx context.Context, env, directory string, by audit.Principal) error
+}
+
+// Config is what the console is made of; every member is needed.
+type Config struct {
+	Store       *store.Store
+	Agents      Agents
+	Directories Directories
+	Origin      func() string // of public_url; a reload of the configuration may change it
+	Log         *slog.Logger
+}
+
+// Console is an http.Handler for /console and everything below it.
+type Console struct {
+	cfg   Config
+	files *page.Files
+	mux   *http.ServeMux
+}
+
+//go:embed static
+var static embed.FS
+
+// New makes a console.
+func New(cfg Config) *Console {
+	c := &Console{cfg: cfg, files: page.NewFiles(root+"/static/", static)}
+	c.mux = routes()
+	return c
+}
+
+// Addresses. LinkPath is followed by the secret of a one-time link.
+const (
+	root     = "/console"
+	LinkPath = root + "/link/"
+)
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	page.Headers(w.Header())
+	v, ok := c.visit(w, r)
+	if !ok {
+		return
+	}
+	if path.Clean(r.URL.Path) != r.URL.Path { // one canonical form of every address
+		v.fail(errNoPage)
+		return
+	}
+	c.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+}
+
+// A handler serves one visit.
+type handler func(v *visit)
+
+// A route is one address: who serves reading it and who serves sending to it. Only open
+// ones are served to people who are not signed in.
+type route struct {
+	pattern   string
+	open      bool
+	get, post handler
+}
+
+func routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range []route{
+		{root, false, (*visit).status, nil},
+		{LinkPath + "{secret}", true, (*visit).link, (*visit).redeem},
+		{root + "/sign-out", false, nil, (*visit).signOut},
+		{root + "/sync", false, nil, (*visit).sync},
+		{root + "/sync/confirm", false, nil, (*visit).confirmSync},
+		{root + "/agents/confirm", false, nil, (*visit).confirmAgent},
+		{root + "/agents/resolve", false, nil, (*visit).resolveAgent},
+		{root + "/static/", true, (*visit).file, nil},
+		{"/", true, (*visit).missing, (*visit).missing},
+	} {
+		mux.HandleFunc(r.pattern, r.serve)
+	}
+	return mux
+}
+
+func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
+	v := r.Context().Value(visitKey{}).(*visit)
+	v.r = r // with the path's values
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	var next handler
+	switch {
+	case reading:
+		next = rt.get
+	case r.Method == http.MethodPost:
+		next = rt.post
+	}
+	if next == nil {
+		v.w.Header().Set("Allow", rt.allowed())
+		v.fail(errMethod)
+		return
+	}
+	if !reading {
+		if err := v.host.Check(v.w, v.r); err != nil {
+			v.fail(err)
+			return
+		}
+	}
+	if !rt.open && !v.signedIn() {
+		return
+	}
+	next(v)
+}
+
+func (rt route) allowed() string {
+	switch {
+	case rt.post == nil:
+		return "GET, HEAD"
+	case rt.get == nil:
+		return "POST"
+	}
+	return "GET, HEAD, POST"
+}

@@ -1,0 +1,161 @@
+package console
+
+import (
+	"bytes"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/locale"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/tunnel"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// screens holds one template set for each page, by the name of its file.
+var screens = parseScreens()
+
+func parseScreens() map[string]*template.Template {
+	layout := template.Must(template.ParseFS(templates, "templates/layout.html"))
+	set := map[string]*template.Template{}
+	for _, name := range []string{"status", "link", "message"} {
+		set[name] = template.Must(template.Must(layout.Clone()).ParseFS(templates, "templates/"+name+".html"))
+	}
+	return set
+}
+
+// A screen is what a template shows.
+type screen struct {
+	page.Words
+	Title    string
+	Form     string
+	Texts    []string
+	Incident string
+	SignedIn bool
+	Status   *status
+	Restart  string
+
+	visit *visit
+}
+
+func (v *visit) screen() *screen { return &screen{Words: v.words, visit: v} }
+
+// show writes a page. Nothing reaches the browser when a template fails.
+func (v *visit) show(status int, name string, s *screen) {
+	s.Form = v.host.FormToken(v.w, v.r)
+	var b bytes.Buffer
+	if err := screens[name].ExecuteTemplate(&b, "layout", s); err != nil {
+		v.console.cfg.Log.Error("a page failed", "page", name, "error", err)
+		http.Error(v.w, "this page failed", http.StatusInternalServerError)
+		return
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", s.Language.Code())
+	h.Set("Content-Length", fmt.Sprint(b.Len()))
+	v.w.WriteHeader(status)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(b.Bytes()) // a browser that has left needs no answer
+	}
+}
+
+// message shows a page that only says something.
+func (v *visit) message(status int, title string, texts ...string) {
+	s := v.screen()
+	s.Title = s.T(title)
+	for _, t := range texts {
+		s.Texts = append(s.Texts, s.T(t))
+	}
+	v.show(status, "message", s)
+}
+
+// Errors of the console's own.
+var (
+	errNoPage = errors.New("console: no such page")
+	errMethod = errors.New("console: method not allowed")
+)
+
+// failures maps errors to answers.
+var failures = []struct {
+	is     error
+	status int
+	words  string
+}{
+	{errNoPage, http.StatusNotFound, "error.notfound"},
+	{errMethod, http.StatusMethodNotAllowed, "error.method"},
+	{page.ErrForm, http.StatusForbidden, "error.form"},
+	{page.ErrForeign, http.StatusForbidden, "error.form"},
+	{page.ErrBody, http.StatusRequestEntityTooLarge, "error.form"},
+	{tunnel.ErrFingerprint, http.StatusConflict, "console.error.fingerprint"},
+	{store.ErrUnavailable, http.StatusServiceUnavailable, "error.unavailable"},
+}
+
+// fail is the only place where an error becomes something that a person sees.
+func (v *visit) fail(err error) {
+	status, words := http.StatusInternalServerError, "error"
+	for _, f := range failures {
+		if errors.Is(err, f.is) {
+			status, words = f.status, f.words
+			break
+		}
+	}
+	s := v.screen()
+	if status >= http.StatusInternalServerError {
+		s.Incident = rand.Text()[:8]
+		v.console.cfg.Log.Error("a page could not be served", "incident", s.Incident, "path", v.r.URL.Path, "error", err)
+	}
+	s.Title, s.Texts, s.Restart = s.T(words+".title"), []string{s.T(words + ".text")}, root
+	v.show(status, "message", s)
+}
+
+// File returns the address of a static file.
+func (s *screen) File(name string) string { return s.visit.console.files.Path(name) }
+
+// Path returns the address of a form, in the language of this page.
+func (s *screen) Path(name string) string {
+	p := root
+	if name != "" {
+		p += "/" + name
+	}
+	if s.visit.lang != "" {
+		p += "?lang=" + s.visit.lang
+	}
+	return p
+}
+
+// Here returns the address of the page itself.
+func (s *screen) Here() string { return s.visit.r.URL.Path }
+
+// Languages returns the languages that this page can also be read in.
+func (s *screen) Languages() []*locale.Language {
+	var others []*locale.Language
+	for _, l := range locale.Languages() {
+		if l != s.Language {
+			others = append(others, l)
+		}
+	}
+	return others
+}
+
+// Ago says how long something is past.
+func (s *screen) Ago(t time.Time) template.HTML {
+	return s.H("console.ago", "ago", s.visit.console.cfg.Store.Now().Sub(t))
+}
+
+// Skew says how far a clock is off.
+func (s *screen) Skew(d time.Duration) string {
+	if d < 0 {
+		return s.T("console.clock.slow", "skew", -d)
+	}
+	return s.T("console.clock.fast", "skew", d)
+}
+
+// Rate returns how many accounts a second a pass lists.
+func (s *screen) Rate(d directory) int { return int(d.Sync.Rate()) }

@@ -1,0 +1,246 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/protocol"
+)
+
+// recentLimit is how many of the last recoveries a page shows.
+const recentLimit = 25
+
+// A status is the whole page: what there is, what needs somebody, what happened.
+type status struct {
+	Organisation string
+	Environments []environment
+	Needs        []need
+	Busy         bool // something is under way, so the page loads again by itself
+}
+
+type environment struct {
+	ID, Name    string
+	Domains     []store.Domain
+	Directories []directory
+	Recent      []recent
+	Outcomes    []outcome
+}
+
+// A directory with its agents. Health is one word: the worst that is true.
+type directory struct {
+	store.Directory
+	Health  string // key: ok, off, wait, bad
+	Why     string // key of a sentence
+	Agents  []tunnel.AgentStatus
+	Running bool
+	Percent int // of the running pass; 0 if unknown
+}
+
+// A need is something that somebody should do, and where.
+type need struct {
+	Key, Directory, Anchor string
+}
+
+type recent struct {
+	At                time.Time
+	Action, Directory string
+	Outcome           string // key
+}
+
+type outcome struct {
+	Key   string
+	Count int
+}
+
+// status serves the page.
+func (v *visit) status() {
+	ctx, cancel := v.context()
+	defer cancel()
+	st, err := v.read(ctx)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen()
+	s.Title, s.Status, s.SignedIn = s.T("console.title"), st, true
+	v.show(http.StatusOK, "status", s)
+}
+
+func (v *visit) read(ctx context.Context) (*status, error) {
+	st := &status{}
+	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		st.Environments = nil
+		org, err := tx.Organisation(ctx, v.org)
+		if err != nil {
+			return err
+		}
+		st.Organisation = org.Name
+		envs, err := tx.Environments(ctx, v.org)
+		for _, e := range envs {
+			if err == nil {
+				err = st.add(ctx, tx, e)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range st.Environments {
+		agents, err := v.console.cfg.Agents.Status(ctx, st.Environments[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		st.judge(&st.Environments[i], agents, v.console.cfg.Store.Now())
+	}
+	return st, nil
+}
+
+// add reads one environment.
+func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) error {
+	env := environment{ID: e.ID, Name: e.Name}
+	var err error
+	if env.Domains, err = tx.Domains(ctx, e.ID); err != nil {
+		return err
+	}
+	rows, err := tx.Directories(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	names := map[string]string{}
+	for _, d := range rows {
+		env.Directories = append(env.Directories, directory{Directory: d})
+		names[d.ID] = nameOf(d)
+	}
+	last, err := tx.RecentRecoveries(ctx, e.ID, recentLimit)
+	if err != nil {
+		return err
+	}
+	for _, r := range last {
+		env.Recent = append(env.Recent, recent{r.CreatedAt, cmp.Or(r.Action, "none"), names[r.Directory], outcomeOf(r)})
+	}
+	env.Outcomes = count(env.Recent)
+	st.Environments = append(st.Environments, env)
+	return nil
+}
+
+func nameOf(d store.Directory) string {
+	if d.Name != "" {
+		return d.Name
+	}
+	return d.ID
+}
+
+// outcomes translates the states of a recovery into what became of it.
+var outcomes = map[string]string{"done": "done", "failed": "failed", "unknown": "unknown", "refused": "refused"}
+
+func outcomeOf(r store.Recovery) string {
+	if o, ok := outcomes[r.State]; ok {
+		return o
+	}
+	switch {
+	case r.State != "ended":
+		return "open"
+	case r.Ending == "acknowledged":
+		return "done"
+	case r.Problem != "":
+		return "refused"
+	}
+	return "left"
+}
+
+// count sums outcomes up, in the order in which pages name them.
+func count(list []recent) []outcome {
+	var sums []outcome
+	for _, key := range []string{"done", "failed", "unknown", "refused", "left", "open"} {
+		n := 0
+		for _, r := range list {
+			if r.Outcome == key {
+				n++
+			}
+		}
+		if n > 0 {
+			sums = append(sums, outcome{key, n})
+		}
+	}
+	return sums
+}
+
+// judge gives each directory its agents, finds how it stands, and what somebody must do.
+func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Time) {
+	for _, d := range e.Domains {
+		if d.Proven.IsZero() {
+			st.Needs = append(st.Needs, need{"console.need.domain", d.Name, "domains-" + e.ID})
+		}
+	}
+	for i := range e.Directories {
+		d := &e.Directories[i]
+		for _, a := range agents {
+			if a.Directory == d.ID && a.State != protocol.AgentRevoked {
+				d.Agents = append(d.Agents, a)
+			}
+		}
+		d.Running = d.Sync.Running(now)
+		if d.Running && d.Sync.Expected > 0 {
+			d.Percent = min(100, 100*d.Sync.Listed/d.Sync.Expected)
+		}
+		st.Busy = st.Busy || d.Running
+		d.Health, d.Why = d.stand()
+		st.needs(d)
+	}
+}
+
+// stand finds the worst that is true of a directory.
+func (d *directory) stand() (health, why string) {
+	connected := slices.ContainsFunc(d.Agents, func(a tunnel.AgentStatus) bool { return working(a) })
+	switch {
+	case len(d.Agents) == 0:
+		return "off", "console.why.none"
+	case !connected:
+		return "bad", "console.why.away"
+	case d.Sync.NeedsReconnect:
+		return "bad", "console.why.credential"
+	case d.Sync.Pending.Reason != "" && !d.Sync.Pending.Confirmed:
+		return "wait", "console.why.question"
+	case d.Sync.Error != "":
+		return "wait", "console.why.sync"
+	case d.Sync.Completed.IsZero():
+		return "wait", "console.why.first"
+	}
+	return "ok", "console.why.ok"
+}
+
+// working reports whether an agent is given calls now.
+func working(a tunnel.AgentStatus) bool {
+	return a.State == protocol.AgentActive &&
+		slices.ContainsFunc(a.Tunnels, func(t tunnel.TunnelStatus) bool { return t.State == protocol.AgentActive })
+}
+
+// needs lists what somebody must decide or mend, worst first.
+func (st *status) needs(d *directory) {
+	add := func(key string) { st.Needs = append(st.Needs, need{key, nameOf(d.Directory), d.ID}) }
+	for _, a := range d.Agents {
+		switch {
+		case !a.ConflictSince.IsZero():
+			add("console.need.conflict")
+		case a.State == protocol.AgentPending:
+			add("console.need.pending")
+		case slices.ContainsFunc(a.Tunnels, func(t tunnel.TunnelStatus) bool { return t.SkewWarn }):
+			add("console.need.clock")
+		}
+	}
+	if d.Health == "bad" || d.Health == "off" {
+		add(d.Why)
+	}
+	if p := d.Sync.Pending; p.Reason != "" && !p.Confirmed {
+		add("console.need." + p.Reason)
+	}
+	if d.Sync.Error != "" && d.Sync.Pending.Reason == "" && d.Health != "bad" {
+		add("console.need.sync")
+	}
+}

@@ -1,0 +1,146 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/locale"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+)
+
+type visitKey struct{}
+
+// A visit is one request.
+type visit struct {
+	console *Console
+	w       http.ResponseWriter
+	r       *http.Request
+	host    page.Host
+	words   page.Words
+	lang    string // asked for in the address, "" if not
+	org     string // of the administrator who is signed in
+}
+
+// lookupTime bounds what a page waits for.
+const lookupTime = 15 * time.Second
+
+func (c *Console) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
+	host, ok := page.ParseOrigin(c.cfg.Origin())
+	if !ok { // plain HTTP is for loopback names only
+		http.Error(w, "the console is served over https only; see public_url", http.StatusMisdirectedRequest)
+		return nil, false
+	}
+	v := &visit{console: c, w: w, r: r, host: host}
+	if l := r.URL.Query()["lang"]; len(l) == 1 && locale.Known(l[0]) {
+		v.lang = l[0]
+	}
+	v.words = page.Words{Language: locale.Choose(nil, v.lang, r.Header.Get("Accept-Language")), Always: []any{"site", host.Name()}}
+	return v, true
+}
+
+func (v *visit) context() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.r.Context(), lookupTime)
+}
+
+// sessionCookie holds the secret of a session; the store knows its hash.
+const sessionCookie = "console"
+
+// signedIn reports whether an administrator sent the request, or answers it.
+func (v *visit) signedIn() bool {
+	secret := v.host.Cookie(v.r, sessionCookie)
+	if secret == "" {
+		v.ask()
+		return false
+	}
+	ctx, cancel := v.context()
+	defer cancel()
+	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		v.org, err = tx.ConsoleSession(ctx, store.HashToken(secret))
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		v.host.DropCookie(v.w, sessionCookie)
+		v.ask()
+	case err != nil:
+		v.fail(err)
+	}
+	return err == nil
+}
+
+// ask tells how to get a link.
+func (v *visit) ask() {
+	v.message(http.StatusForbidden, "console.signin.title", "console.signin.text", "console.signin.how")
+}
+
+// link shows the button that signs in. Reading it uses nothing up, so that programs
+// which look behind links do no harm.
+func (v *visit) link() {
+	s := v.screen()
+	s.Title = s.T("console.link.title")
+	v.show(http.StatusOK, "link", s)
+}
+
+// redeem uses the link up and opens a session.
+func (v *visit) redeem() {
+	session := store.NewToken()
+	ctx, cancel := v.context()
+	defer cancel()
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		org, err := tx.RedeemConsoleLink(ctx, store.HashToken(v.r.PathValue("secret")), store.HashToken(session))
+		if err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.ConsoleSignin, Actor: v.actor()})
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		v.message(http.StatusForbidden, "console.link.gone", "console.signin.how")
+	case err != nil:
+		v.fail(err)
+	default:
+		v.host.SetCookie(v.w, sessionCookie, session, 0, http.SameSiteStrictMode)
+		v.see(root)
+	}
+}
+
+func (v *visit) signOut() {
+	ctx, cancel := v.context()
+	defer cancel()
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		return tx.EndConsoleSession(ctx, store.HashToken(v.host.Cookie(v.r, sessionCookie)))
+	})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.host.DropCookie(v.w, sessionCookie)
+	v.message(http.StatusOK, "console.out.title", "console.out.text")
+}
+
+// actor is who acts, in the audit log: the one-time link is given to whoever runs the
+// hub, so that is all that is known.
+func (v *visit) actor() audit.Principal { return audit.Principal{Role: "owner", System: "console"} }
+
+// see sends the browser to one of our pages, with GET.
+func (v *visit) see(p string) {
+	if v.lang != "" {
+		p += "?lang=" + v.lang
+	}
+	v.w.Header().Set("Location", p)
+	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+func (v *visit) file() {
+	if !v.console.files.Has(v.r.URL.Path) {
+		v.missing()
+		return
+	}
+	v.console.files.ServeHTTP(v.w, v.r)
+}
+
+func (v *visit) missing() { v.fail(errNoPage) }
