@@ -120,18 +120,17 @@ func (s *screen) File(name string) string { return s.visit.console.files.Path(na
 
 // Path returns the address of a form, in the language of this page.
 func (s *screen) Path(name string) string {
-	p := root
-	if name != "" {
-		p += "/" + name
+	if name == "" {
+		return s.visit.address(root)
 	}
-	if s.visit.lang != "" {
-		p += "?lang=" + s.visit.lang
-	}
-	return p
+	return s.visit.address(root + "/" + name)
 }
 
 // Here returns the address of the page itself.
 func (s *screen) Here() string { return s.visit.r.URL.Path }
+
+// Again is where the form of this page is sent to.
+func (s *screen) Again() string { return s.visit.address(s.Here()) }
 
 // Languages returns the languages that this page can also be read in.
 func (s *screen) Languages() []*locale.Language {
@@ -158,4 +157,4 @@ func (s *screen) Skew(d time.Duration) string {
 }
 
 // Rate returns how many accounts a second a pass lists.
-func (s *screen) Rate(d directory) int { return int(d.Sync.Rate()) }
+func (s *screen) Rate(d served) int { return int(d.Sync.Rate()) }

@@ -26,13 +26,13 @@ type status struct {
 type environment struct {
 	ID, Name    string
 	Domains     []store.Domain
-	Directories []directory
+	Directories []served
 	Recent      []recent
 	Outcomes    []outcome
 }
 
-// A directory with its agents. Health is one word: the worst that is true.
-type directory struct {
+// A served directory is one with its agents. Health is one word: the worst that is true.
+type served struct {
 	store.Directory
 	Health  string // key: ok, off, wait, bad
 	Why     string // key of a sentence
@@ -114,7 +114,7 @@ func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) er
 	}
 	names := map[string]string{}
 	for _, d := range rows {
-		env.Directories = append(env.Directories, directory{Directory: d})
+		env.Directories = append(env.Directories, served{Directory: d})
 		names[d.ID] = nameOf(d)
 	}
 	last, err := tx.RecentRecoveries(ctx, e.ID, recentLimit)
@@ -196,7 +196,7 @@ func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Ti
 }
 
 // stand finds the worst that is true of a directory.
-func (d *directory) stand() (health, why string) {
+func (d *served) stand() (health, why string) {
 	connected := slices.ContainsFunc(d.Agents, func(a tunnel.AgentStatus) bool { return working(a) })
 	switch {
 	case len(d.Agents) == 0:
@@ -222,7 +222,7 @@ func working(a tunnel.AgentStatus) bool {
 }
 
 // needs lists what somebody must decide or mend, worst first.
-func (st *status) needs(d *directory) {
+func (st *status) needs(d *served) {
 	add := func(key string) { st.Needs = append(st.Needs, need{key, nameOf(d.Directory), d.ID}) }
 	for _, a := range d.Agents {
 		switch {

@@ -128,11 +128,16 @@ func (v *visit) actor() audit.Principal { return audit.Principal{Role: "owner", 
 
 // see sends the browser to one of our pages, with GET.
 func (v *visit) see(p string) {
+	v.w.Header().Set("Location", v.address(p))
+	v.w.WriteHeader(http.StatusSeeOther)
+}
+
+// address keeps the chosen language.
+func (v *visit) address(p string) string {
 	if v.lang != "" {
 		p += "?lang=" + v.lang
 	}
-	v.w.Header().Set("Location", p)
-	v.w.WriteHeader(http.StatusSeeOther)
+	return p
 }
 
 func (v *visit) file() {
