@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/api"
+	"github.com/postern-id/postern/hub/console"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/domain"
@@ -175,7 +176,20 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 		Store: h.store, Domains: h.domains, Sync: syncer{h.directories}, Tunnels: h.tunnels, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
+	pages := console.New(console.Config{
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Origin: h.publicOrigin, Log: h.log,
+	})
+	mux.Handle("/console", pages)
+	mux.Handle("/console/", pages)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/console", http.StatusSeeOther) })
 	return mux
+}
+
+// publicOrigin returns scheme and host of public_url.
+func (h *Hub) publicOrigin() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.public.Scheme + "://" + h.public.Host
 }
 
 // execute is what a node does that holds an agent's tunnel: it asks the store.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/postern-id/postern/hub/api"
+	"github.com/postern-id/postern/hub/console"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -15,7 +16,7 @@ import (
 const masterKeyName = "master.key"
 
 // consoleLinkPath is where an administrator's link leads; its secret follows.
-const consoleLinkPath = "/console/link/"
+const consoleLinkPath = console.LinkPath
 
 // ErrInstalled is returned by Install for a store that has an organisation.
 var ErrInstalled = errors.New("hub: this store has an organisation already; nothing was changed")
