@@ -22,9 +22,9 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
                   (opens once; a new link comes with every start)
   REST API        {{.Hub}}/api     key: {{.APIKey}}
 
-  Employees       work address                      private address
+  Employees       work address                          private address
 {{- range .Accounts}}
-                  {{printf "%-33s %s" .Email .PersonalEmail}}
+                  {{printf "%-37s %s" .Email .PersonalEmail}}
 {{- end}}
 
 Three things to try:
