@@ -68,6 +68,17 @@ type Keyed interface {
 	UseBirthDateKey(key []byte)
 }
 
+// While wraps yield so that no page is given after ctx ended: a kind that has read
+// everything already would not notice.
+func While(ctx context.Context, yield func(Page) error) func(Page) error {
+	return func(p Page) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return yield(p)
+	}
+}
+
 // A Page is part of a pass. Full says that the pass lists everything.
 type Page struct {
 	Full     bool

@@ -58,7 +58,7 @@ func (d *Directory) List(ctx context.Context, since string, page int, yield func
 	now := time.Now()
 	old, ok := d.readMark(since, dom, now)
 	next := mark{DC: dom.dc, USN: dom.usn, Full: now.Unix(), Scope: d.scope(dom)}
-	p := &pass{d: d, c: c, dom: dom, size: min(max(page, 1), maxPage), full: !ok, yield: yield}
+	p := &pass{d: d, c: c, dom: dom, size: min(max(page, 1), maxPage), full: !ok, yield: directory.While(ctx, yield)}
 	if ok {
 		next.Full, p.after = old.Full, old.USN
 		err = p.changes(ctx)

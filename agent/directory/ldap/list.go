@@ -51,7 +51,7 @@ func (d *Directory) List(ctx context.Context, since string, page int, yield func
 	if page <= 0 {
 		page = defaultPage
 	}
-	p := &pass{directory: d, began: time.Now(), page: min(page, maxPage), yield: yield}
+	p := &pass{directory: d, began: time.Now(), page: min(page, maxPage), yield: directory.While(ctx, yield)}
 	d.mu.Lock()
 	p.key = d.birthDateKey
 	d.mu.Unlock()
