@@ -69,7 +69,11 @@ func TestP13_AReplayedMessageEndsTheTunnel(t *testing.T) {
 	} {
 		i, _ := p.dialThrough(t, n)
 		must(t, n.echo(t, in.to()))
-		must(t, i.wire.WriteMessage(pick(i.seen)))
+		i.mu.Lock()
+		replayed := slices.Clone(pick(i.seen))
+		i.change = func([]byte) [][]byte { return [][]byte{replayed} }
+		i.mu.Unlock()
+		wantCode(t, "a call answered by "+name, n.echo(t, in.to()), protocol.CodeInternal)
 		eventually(t, name+" replayed ends the tunnel", func() bool { return len(n.roster.all()) == 0 })
 	}
 }

@@ -95,6 +95,7 @@ func (t *Tunnels) serveLegacy(ctx context.Context, ws *websocket.Conn, d store.D
 	if t.claim(ctx, c) {
 		t.dropElsewhere(ctx, c)
 	}
+	t.tellConnected(c)
 	t.log.Warn("legacy agent connected: its secrets cannot be sealed; enrol a native agent", "directory", d.ID)
 	err := s.read(ctx)
 	t.detach(ctx, c)

@@ -242,7 +242,7 @@ func recoveryOf(t *testing.T, in *installation, n *node, operation string, recip
 // executeLegacy runs one operation as flow does, and returns its outcome.
 func executeLegacy(t *testing.T, in *installation, n *node, req protocol.PerformRequest) (out protocol.Outcome, err error) {
 	t.Helper()
-	n.cfg.Executor = func(ctx context.Context, _, _ string, send Send) (err error) {
+	n.cfg.Executor = func(ctx context.Context, _ To, _ string, send Send) (err error) {
 		out, err = send(ctx, req)
 		return err
 	}

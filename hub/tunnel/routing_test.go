@@ -300,7 +300,7 @@ type executions struct {
 }
 
 func (x *executions) executor(name string) Executor {
-	return func(ctx context.Context, env, recovery string, send Send) error {
+	return func(ctx context.Context, _ To, recovery string, send Send) error {
 		x.ran.Add(1)
 		x.node.Store(&name)
 		if x.err != nil {
