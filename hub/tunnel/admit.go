@@ -196,7 +196,8 @@ func (t *Tunnels) rival(ctx context.Context, c *conn) string {
 	if !t.claim(ctx, c) {
 		return "" // the coordinator is away: the sweep looks again
 	}
-	return t.rivalElsewhere(ctx, c)
+	first, _ := t.rivalElsewhere(ctx, c) // an error: the sweep looks again
+	return first
 }
 
 // lives reports whether a connection of this node is in use at this moment.
@@ -220,19 +221,21 @@ func (t *Tunnels) claim(ctx context.Context, c *conn) bool {
 	if err != nil {
 		return false
 	}
-	c.claimed.Store(&held)
+	if !c.claimed.CompareAndSwap(nil, &held) { // two found it unclaimed
+		_ = t.mesh.Unclaim(ctx, held) // else it ends with this node
+	}
 	return true
 }
 
 // rivalElsewhere asks the nodes that claimed an older connection with the same key.
-func (t *Tunnels) rivalElsewhere(ctx context.Context, c *conn) string {
+func (t *Tunnels) rivalElsewhere(ctx context.Context, c *conn) (string, error) {
 	own := c.claimed.Load()
 	if own == nil {
-		return ""
+		return "", nil
 	}
 	claims, err := t.mesh.Claims(ctx, claimSet(c.Directory))
 	if err != nil {
-		return ""
+		return "", err
 	}
 	slices.SortFunc(claims, func(a, b coord.Claim) int { return cmp.Compare(a.Fence, b.Fence) })
 	for _, held := range claims {
@@ -241,10 +244,10 @@ func (t *Tunnels) rivalElsewhere(ctx context.Context, c *conn) string {
 			continue
 		}
 		if other.Agent == c.Agent && other.Instance != c.Instance && t.livesAt(ctx, held.Node, c.Directory, other) {
-			return other.Instance
+			return other.Instance, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // conflict records that c is a second live process beside first, unless another node

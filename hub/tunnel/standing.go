@@ -17,23 +17,35 @@ const sweepEvery = 4 * time.Second
 // Nothing is refused for it here: deadlines are relative.
 const skewTolerated = 60 * time.Second
 
+// unsettled is how long rivals are looked for after something happened that may have
+// hidden them: the coordinator or a node was away, and each node comes back and makes
+// its connections known in its own time.
+const unsettled = 5 * sweepEvery
+
 // sweeps re-reads the standing of all agents until ctx ends.
 func (t *Tunnels) sweeps(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	nodes := len(t.mesh.Nodes())
+	var until time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			t.sweep(ctx)
-			if n := len(t.mesh.Nodes()); n != nodes {
-				nodes = n
-				t.announce(n)
-			}
 		case <-t.recheck:
-			t.sweep(ctx)
+			until = t.now().Add(unsettled)
+		}
+		late := t.sweep(ctx)
+		n := len(t.mesh.Nodes())
+		if n != nodes {
+			t.announce(n)
+		}
+		if late || n != nodes {
+			until = t.now().Add(unsettled)
+		}
+		nodes = n
+		if t.now().Before(until) {
 			t.recheckRivals(ctx)
 		}
 	}
@@ -50,28 +62,33 @@ func (t *Tunnels) restored() {
 
 // sweep ends connections whose agent changed its standing since they were admitted:
 // the revoked come back hourly, the others at once, to be told their new state. While
-// the store is away everything stays as it is, since every dispatch asks again.
-func (t *Tunnels) sweep(ctx context.Context) {
+// the store is away everything stays as it is, since every dispatch asks again. It
+// reports whether connections were made known that were admitted while the coordinator
+// was away.
+func (t *Tunnels) sweep(ctx context.Context) (late bool) {
 	all := t.roster.all()
 	if len(all) == 0 {
-		return
+		return false
 	}
 	read, cancel := context.WithTimeout(ctx, sweepEvery)
 	defer cancel()
 	states, err := store.Get(read, t.store, func(tx *store.Tx) (map[string]store.Standing, error) { return tx.AgentStates(read) })
 	if err != nil {
 		t.log.Warn("agents' standing cannot be read", "error", err)
-		return
+		return false
 	}
+	away := false // the coordinator: asked once, not once for each connection
 	for _, c := range all {
 		switch {
 		case c.attached() == nil: // its admission reads the same rows
 		case c.legacy():
 			t.sweepLegacy(ctx, c)
-		case t.obey(c, states[c.Agent]) && c.claimed.Load() == nil && c.state != protocol.AgentQuarantined:
-			t.claimLate(ctx, c)
+		case t.obey(c, states[c.Agent]) && !away && c.claimed.Load() == nil && c.state != protocol.AgentQuarantined:
+			away = !t.claimLate(ctx, c)
+			late = late || !away
 		}
 	}
+	return late
 }
 
 // obey ends the connection if the standing is not the one that it was admitted with,
@@ -96,36 +113,39 @@ func stateOf(c *conn, s store.Standing) string {
 	return s.State
 }
 
-// claimLate makes a connection known that was admitted while the coordinator was away,
-// and looks for rivals that could not be seen then.
-func (t *Tunnels) claimLate(ctx context.Context, c *conn) {
+// claimLate makes a connection known that was admitted while the coordinator was away.
+func (t *Tunnels) claimLate(ctx context.Context, c *conn) bool {
 	ctx, cancel := context.WithTimeout(ctx, unclaimLife)
 	defer cancel()
-	if t.claim(ctx, c) {
-		t.recheckRival(ctx, c)
-	}
+	return t.claim(ctx, c)
 }
 
+// recheckRivals looks for processes that could not be seen when a connection with the
+// same key was admitted.
 func (t *Tunnels) recheckRivals(ctx context.Context) {
 	for _, c := range t.roster.all() {
-		if !c.legacy() && c.attached() != nil && c.state != protocol.AgentQuarantined {
-			t.recheckRival(ctx, c)
+		if c.legacy() || c.attached() == nil || c.state == protocol.AgentQuarantined {
+			continue
+		}
+		if err := t.recheckRival(ctx, c); err != nil {
+			t.log.Debug("rivals cannot be looked for", "error", err)
+			return
 		}
 	}
 }
 
 // recheckRival quarantines a connection if an older process with its key lives on
 // another node.
-func (t *Tunnels) recheckRival(ctx context.Context, c *conn) {
-	first := t.rivalElsewhere(ctx, c)
-	if first == "" {
-		return
+func (t *Tunnels) recheckRival(ctx context.Context, c *conn) error {
+	first, err := t.rivalElsewhere(ctx, c)
+	if err != nil || first == "" {
+		return err
 	}
 	if _, err := t.conflict(ctx, c, first); err != nil {
-		t.log.Warn("a conflict cannot be recorded", "agent", c.Agent, "error", err)
-		return
+		return err
 	}
 	c.close(protocol.CloseComeBack, "your state has changed") // it learns that it is quarantined
+	return nil
 }
 
 // standing re-reads a connection's standing for a dispatch, and ends the connection if
