@@ -9,7 +9,7 @@ var deConsole = table{
 	"console.out.text":                     "Sie können diese Seite schließen.",
 	"console.signin.title":                 "Sie sind nicht angemeldet",
 	"console.signin.text":                  "Diese Seite ist für die Menschen, die den Wiederherstellungsdienst betreiben. Sie wird mit einem Link geöffnet, der einmal gilt.",
-	"console.signin.how":                   "Auf dem Rechner, auf dem der Hub läuft, geben „postern init“ und „postern demo“ einen solchen Link aus, und „postern console-link“ erzeugt einen neuen.",
+	"console.signin.how":                   "Auf dem Rechner, auf dem der Hub läuft, geben „postern init“ und „postern demo“ einen solchen Link aus, und „postern init --console-link“ erzeugt einen neuen.",
 	"console.link.title":                   "An der Konsole anmelden?",
 	"console.link.text":                    "Sie haben einen Link geöffnet, der eine Person einmal anmeldet.",
 	"console.link.button":                  "Anmelden",

@@ -9,7 +9,7 @@ var enConsole = table{
 	"console.out.text":                     "You can close this page.",
 	"console.signin.title":                 "You are not signed in",
 	"console.signin.text":                  "This page is for the people who run the recovery service. It is opened by a link that works once.",
-	"console.signin.how":                   "On the machine where the hub runs, “postern init” and “postern demo” print such a link, and “postern console-link” makes a new one.",
+	"console.signin.how":                   "On the machine where the hub runs, “postern init” and “postern demo” print such a link, and “postern init --console-link” makes a new one.",
 	"console.link.title":                   "Sign in to the console?",
 	"console.link.text":                    "You opened a link that signs in one administrator, once.",
 	"console.link.button":                  "Sign in",

@@ -26,8 +26,9 @@ const (
 	issuer    = "postern/presign"
 )
 
-// maxToken bounds a token before it is parsed: all lists full, it has about 4 KiB.
-const maxToken = 8 << 10
+// maxToken bounds a token before it is parsed: the site keeps it in a cookie, and
+// browsers drop one of more than 4,096 bytes with its name and attributes.
+const maxToken = 3800
 
 // skew is how far the clocks of two nodes may differ: a link may come from a node
 // whose clock is ahead (P28).

@@ -162,6 +162,7 @@ class Result {
 
   lost() {
     this.box.hidden = true;
+    one('#next').hidden = true; // how to sign in with what nobody can read
     const lost = one('#lost');
     lost.hidden = false;
     lost.focus();
