@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -86,7 +87,7 @@ func (r *Recoveries) openVerification(ctx context.Context, tx *store.Tx, rec *st
 	if err := tx.OpenCode(ctx, rec.Env, v.ID, randomChallenge()); err != nil {
 		return err
 	}
-	left, _, err := r.sends(ctx, tx, rec.Env, addressSubject(rec))
+	left, _, err := r.sends(ctx, tx, rec)
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (r *Recoveries) openVerification(ctx context.Context, tx *store.Tx, rec *st
 	return r.ask(ctx, tx, rec)
 }
 
-// ask counts a send of the address and makes the recovery due for a code.
+// ask counts a send of address and client and makes the recovery due for a code.
 func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
 	p, err := privateOf(rec)
 	if err != nil {
@@ -110,7 +111,11 @@ func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery)
 			return err
 		}
 	}
-	return tx.AddCodeSend(ctx, rec.Env, addressSubject(rec))
+	client, err := r.clientSubject(rec)
+	if err != nil {
+		return err
+	}
+	return errors.Join(tx.AddCodeSend(ctx, rec.Env, client), tx.AddCodeSend(ctx, rec.Env, addressSubject(rec)))
 }
 
 // publicMethods returns what an account without groups is asked for: the first
@@ -182,7 +187,7 @@ func (r *Recoveries) codeView(ctx context.Context, tx *store.Tx, rec *store.Reco
 	if err != nil {
 		return CodeView{}, err
 	}
-	left, at, err := r.sends(ctx, tx, rec.Env, addressSubject(rec))
+	left, at, err := r.sends(ctx, tx, rec)
 	if err != nil {
 		return CodeView{}, err
 	}

@@ -13,7 +13,8 @@ import (
 // Numbers of issued codes, per address or account and method.
 const (
 	codeTries      = 5
-	sendsPerHour   = 3
+	sendsPerHour   = 3                // to one address, asked for by one client
+	mailsPerHour   = 9                // to one address or account, whoever asks: nobody's mailbox is flooded
 	sendGap        = 30 * time.Second // mail needs a moment
 	failuresPerDay = 10
 	coolOff        = 24 * time.Hour
@@ -66,13 +67,34 @@ func (r *Recoveries) charge(ctx context.Context, tx *store.Tx, env, subject, met
 	return true, tx.SaveProofCounter(ctx, env, subject, method, purposeRecovery, fail(c, r.Now()))
 }
 
-// sends says how many codes may still be sent to a subject, and when the next one may.
-func (r *Recoveries) sends(ctx context.Context, tx *store.Tx, env, subject string) (left int, at time.Time, err error) {
+// sends says how many codes this client may still ask for, and from when on if none.
+// One client cannot use up what another one may ask for: that would be a weapon (T31).
+func (r *Recoveries) sends(ctx context.Context, tx *store.Tx, rec *store.Recovery) (left int, at time.Time, err error) {
+	client, err := r.clientSubject(rec)
+	if err != nil {
+		return 0, at, err
+	}
+	left, at, err = r.mails(ctx, tx, rec.Env, client, sendsPerHour)
+	if err != nil || left == 0 {
+		return left, at, err
+	}
+	all, at, err := r.mails(ctx, tx, rec.Env, addressSubject(rec), mailsPerHour)
+	return min(left, all), at, err
+}
+
+// mails says how many codes a subject may still get.
+func (r *Recoveries) mails(ctx context.Context, tx *store.Tx, env, subject string, limit int) (left int, at time.Time, err error) {
 	n, first, err := tx.CodeSends(ctx, env, subject, r.Now().Add(-time.Hour))
-	if err != nil || n < sendsPerHour {
-		return sendsPerHour - n, time.Time{}, err
+	if err != nil || n < limit {
+		return limit - n, time.Time{}, err
 	}
 	return 0, first.Add(time.Hour), nil
+}
+
+// clientSubject is an address as one client asks for it.
+func (r *Recoveries) clientSubject(rec *store.Recovery) (string, error) {
+	p, err := privateOf(rec)
+	return "client:" + keyedHash(r.Store.DeriveKeys(addressKeyPurpose)[0], rec.Env, bucketOf(p.Client.Address)+" "+p.Address), err
 }
 
 // randomChallenge is what no answer meets.

@@ -290,7 +290,7 @@ func (r *Recoveries) countSend(ctx context.Context, rec *store.Recovery, c *pers
 	c.private.Counted = true
 	rec.Private = []byte(store.JSON(c.private))
 	err = r.swap(ctx, rec, func(tx *store.Tx) error {
-		left, _, err := r.sends(ctx, tx, rec.Env, subject)
+		left, _, err := r.mails(ctx, tx, rec.Env, subject, mailsPerHour)
 		if ok = left > 0; err != nil || !ok {
 			return err
 		}

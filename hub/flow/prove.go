@@ -143,7 +143,8 @@ func (r *Recoveries) prove(ctx context.Context, a attempt, session string) error
 // forgive makes the counters of a person who is there begin anew.
 func (r *Recoveries) forgive(ctx context.Context, tx *store.Tx, rec *store.Recovery, a attempt) error {
 	address, account := addressSubject(rec), accountSubject(rec.Directory, rec.Account)
-	return errors.Join(
+	client, err := r.clientSubject(rec)
+	return errors.Join(err, tx.ForgetCodeSends(ctx, rec.Env, client),
 		tx.ForgetProofCounter(ctx, rec.Env, address, a.v.Shown, purposeRecovery), tx.ForgetProofCounter(ctx, rec.Env, account, a.method, purposeRecovery),
 		tx.ForgetCodeSends(ctx, rec.Env, address), tx.ForgetCodeSends(ctx, rec.Env, account))
 }
