@@ -140,4 +140,4 @@ func (v *environment) presign(request map[string]any) string {
 }
 
 // on is the journey of one person on the environment's site.
-func (v *environment) on(b *testenv.Browser) journey { return journey{v.t, b, v.site} }
+func (v *environment) on(b *testenv.Browser) *journey { return newJourney(v.t, b, v.site) }

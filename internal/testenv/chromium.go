@@ -34,8 +34,29 @@ type Browser struct {
 // and .test lead to this machine. Extra flags are those of Chromium without dashes.
 func Chromium(t testing.TB, flags ...string) *Browser {
 	t.Helper()
+	return chromium(t, Dir(t), flags)
+}
+
+// ChromiumTrusting is Chromium with an authority (PEM file) in the person's own store of
+// certificates, where Debian's Chromium looks for roots.
+func ChromiumTrusting(t testing.TB, caFile string, flags ...string) *Browser {
+	t.Helper()
+	certutil, home := Need(t, "certutil"), Dir(t)
+	db := filepath.Join(home, ".pki", "nssdb")
+	if err := os.MkdirAll(db, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-N", "--empty-password"}, {"-A", "-t", "C,,", "-n", "test", "-i", caFile}} {
+		if err := RunAs(t.Context(), "", home, certutil, append([]string{"-d", "sql:" + db}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return chromium(t, home, flags)
+}
+
+func chromium(t testing.TB, home string, flags []string) *Browser {
+	t.Helper()
 	bin := Need(t, "chromium")
-	home := Dir(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(bin), chromedp.NoSandbox, // root has no sandbox
 		chromedp.Env("HOME="+home), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1"))
@@ -54,6 +75,18 @@ func Chromium(t testing.TB, flags ...string) *Browser {
 	b.ctx, stop = context.WithTimeout(ctx, browserLife)
 	t.Cleanup(stop)
 	return b
+}
+
+// Tab opens one more tab of the same browser: its cookies and what it keeps are shared.
+func (b *Browser) Tab() *Browser {
+	b.t.Helper()
+	ctx, stop := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(stop)
+	tab := &Browser{b.t, ctx}
+	if err := chromedp.Listen(ctx, tab.hear); err != nil {
+		b.t.Fatal(err)
+	}
+	return tab
 }
 
 // hear fails the test when a page's script fails: such a page may still look right.
