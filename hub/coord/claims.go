@@ -32,30 +32,45 @@ type heldClaim struct {
 }
 
 // Claim makes known that this node holds something of a set. It lasts until Unclaim or
-// the node's end, also when the coordinator loses its memory meanwhile.
-func (m *Mesh) Claim(ctx context.Context, set string, detail []byte) (Claim, error) {
+// the node's end, also when the coordinator loses its memory meanwhile. It returns what
+// living nodes claimed before: of two that claim at the same moment, one sees the other.
+func (m *Mesh) Claim(ctx context.Context, set string, detail []byte) (own Claim, before []Claim, err error) {
 	fence, err := m.coord.Fence(ctx)
 	if err != nil {
-		return Claim{}, err
+		return Claim{}, nil, err
 	}
-	h := &heldClaim{Claim: Claim{Set: set, Node: m.ID(), Fence: fence, Detail: detail}}
-	if err := m.write(ctx, h); err != nil {
-		return Claim{}, err
+	h := &heldClaim{Claim: Claim{Set: set, Node: m.ID(), Fence: fence, Detail: detail}, written: m.now()}
+	sealed, err := m.sealClaim(h.Claim)
+	if err != nil {
+		return Claim{}, nil, err
 	}
+	all, err := m.coord.SetList(ctx, set, h.key(), sealed, claimLife)
+	if err != nil {
+		return Claim{}, nil, err
+	}
+	delete(all, h.key())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claims[set+"\x00"+h.key()] = h
-	return h.Claim, nil
+	return h.Claim, m.openClaimsLocked(set, all), nil
 }
 
-// write stores a claim.
+func (m *Mesh) sealClaim(c Claim) ([]byte, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return m.sealValue(c.Set, c.key(), text), nil
+}
+
+// write stores a claim again.
 func (m *Mesh) write(ctx context.Context, h *heldClaim) error {
-	text, err := json.Marshal(h.Claim)
+	sealed, err := m.sealClaim(h.Claim)
 	if err != nil {
 		return err
 	}
 	at := m.now()
-	if err := m.coord.Set(ctx, h.Set, h.key(), m.sealValue(h.Set, h.key(), text), claimLife); err != nil {
+	if err := m.coord.Set(ctx, h.Set, h.key(), sealed, claimLife); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -79,19 +94,25 @@ func (m *Mesh) Claims(ctx context.Context, set string) ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Claim
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.openClaimsLocked(set, sealed), nil
+}
+
+// openClaimsLocked opens the claims of living nodes, the newest first.
+func (m *Mesh) openClaimsLocked(set string, sealed map[string][]byte) (all []Claim) {
 	for key, s := range sealed {
 		var c Claim
 		text, err := m.openValue(set, key, s)
 		if err != nil || json.Unmarshal(text, &c) != nil || c.Set != set || c.key() != key {
 			continue // not written by a node of ours
 		}
-		if m.alive(c.Node) {
+		if _, lives := m.nodes[c.Node]; lives || c.Node == m.ID() {
 			all = append(all, c)
 		}
 	}
 	slices.SortFunc(all, func(a, b Claim) int { return cmp.Compare(b.Fence, a.Fence) })
-	return all, nil
+	return all
 }
 
 // forgetWritten notes that no claim of this node is with the coordinator.

@@ -55,6 +55,8 @@ type Bus interface {
 type Values interface {
 	// Set stores a value for life.
 	Set(ctx context.Context, set, key string, value []byte, life time.Duration) error
+	// SetList is Set and List in one step: of two callers, one sees the other's value.
+	SetList(ctx context.Context, set, key string, value []byte, life time.Duration) (map[string][]byte, error)
 	// Get returns a value of which the caller is the owner, or ErrNotFound.
 	Get(ctx context.Context, set, key string) ([]byte, error)
 	// Delete removes a value; an absent one is no error.

@@ -182,7 +182,7 @@ func TestT10_ForgedPresenceAndClaimsAreIgnored(t *testing.T) {
 		a, _ := startNode(t, c)
 		b, stopB := startNode(t, another())
 		meet(t, a, b)
-		claim, err := a.Claim(ctx, "agents/d1", []byte("x"))
+		claim, _, err := a.Claim(ctx, "agents/d1", []byte("x"))
 		must(t, err)
 		nodes, err := c.List(ctx, nodesSet)
 		must(t, err)

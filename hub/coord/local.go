@@ -97,12 +97,24 @@ func (c *Local) unsubscribe(channel string, s *localSub) {
 func (c *Local) Set(_ context.Context, set, key string, value []byte, life time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.setLocked(set, key, value, life)
+	return nil
+}
+
+// SetList implements Values.
+func (c *Local) SetList(_ context.Context, set, key string, value []byte, life time.Duration) (map[string][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setLocked(set, key, value, life)
+	return c.listLocked(set), nil
+}
+
+func (c *Local) setLocked(set, key string, value []byte, life time.Duration) {
 	c.sweepLocked()
 	if c.values[set] == nil {
 		c.values[set] = map[string]localValue{}
 	}
 	c.values[set][key] = localValue{append([]byte(nil), value...), c.now().Add(life)}
-	return nil
 }
 
 // Get implements Values.
@@ -131,13 +143,17 @@ func (c *Local) Delete(_ context.Context, set, key string) error {
 func (c *Local) List(_ context.Context, set string) (map[string][]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.listLocked(set), nil
+}
+
+func (c *Local) listLocked(set string) map[string][]byte {
 	now, all := c.now(), map[string][]byte{}
 	for k, v := range c.values[set] {
 		if v.until.After(now) {
 			all[k] = append([]byte(nil), v.value...)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Acquire implements Leases.

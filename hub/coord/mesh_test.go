@@ -203,13 +203,16 @@ func TestTheNewestClaimIsFirst(t *testing.T) {
 		a, _ := startNode(t, c)
 		b, stopB := startNode(t, another())
 		meet(t, a, b)
-		first, err := a.Claim(ctx, "agents/d1", []byte("one"))
+		first, _, err := a.Claim(ctx, "agents/d1", []byte("one"))
 		must(t, err)
-		second, err := b.Claim(ctx, "agents/d1", []byte("two"))
+		second, before, err := b.Claim(ctx, "agents/d1", []byte("two"))
 		must(t, err)
-		third, err := a.Claim(ctx, "agents/d1", []byte("three"))
+		if len(before) != 1 || before[0].Fence != first.Fence {
+			t.Errorf("before it: %v", before)
+		}
+		third, _, err := a.Claim(ctx, "agents/d1", []byte("three"))
 		must(t, err)
-		_, err = a.Claim(ctx, "agents/d2", []byte("elsewhere"))
+		_, _, err = a.Claim(ctx, "agents/d2", []byte("elsewhere"))
 		must(t, err)
 		for _, m := range []*Mesh{a, b} {
 			wantClaims(t, m, third, second, first)
@@ -247,9 +250,9 @@ func TestP26_LosingRedisLosesNothing(t *testing.T) {
 	a, _ := startNode(t, openRedis(t, server.URL(), ""), func(m *Mesh) { m.OnRestored(func() { restored <- struct{}{} }) })
 	b, _ := startNode(t, openRedis(t, server.URL(), ""))
 	meet(t, a, b)
-	claim, err := a.Claim(ctx, "agents/d1", []byte("x"))
+	claim, _, err := a.Claim(ctx, "agents/d1", []byte("x"))
 	must(t, err)
-	gone, err := a.Claim(ctx, "agents/d1", []byte("gone"))
+	gone, _, err := a.Claim(ctx, "agents/d1", []byte("gone"))
 	must(t, err)
 	server.Stop()
 	if _, err := b.Call(ctx, a.ID(), "echo", nil); !errors.Is(err, ErrUnavailable) {
@@ -272,4 +275,30 @@ func TestP26_LosingRedisLosesNothing(t *testing.T) {
 	<-restored
 	eventually(t, "the nodes know each other again", func() bool { return len(b.Nodes()) == 2 })
 	wantClaims(t, b, claim)
+}
+
+func TestOfTwoClaimsAtOnceOneSeesTheOther(t *testing.T) {
+	eachCoord(t, func(t *testing.T, c Coord, another func() Coord) {
+		a, _ := startNode(t, c)
+		b, _ := startNode(t, another())
+		meet(t, a, b)
+		for round := range 50 {
+			set := fmt.Sprint("agents/", round)
+			var seen atomic.Int64
+			var wg sync.WaitGroup
+			for _, m := range []*Mesh{a, b} {
+				wg.Go(func() {
+					_, before, err := m.Claim(t.Context(), set, nil)
+					if err != nil {
+						t.Error(err)
+					}
+					seen.Add(int64(len(before)))
+				})
+			}
+			wg.Wait()
+			if n := seen.Load(); n != 1 {
+				t.Fatalf("round %d: %d saw the other", round, n)
+			}
+		}
+	})
 }

@@ -51,14 +51,6 @@ func (m *Mesh) Nodes() []Node {
 	return all
 }
 
-// alive reports whether a node was there at the last look.
-func (m *Mesh) alive(id string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.nodes[id]
-	return ok || id == m.ID()
-}
-
 // look asks beats for an early look at the nodes.
 func (m *Mesh) look() {
 	select {

@@ -160,7 +160,12 @@ func (r *Redis) valueKeys(set string) []string {
 
 // Set implements Values.
 func (r *Redis) Set(ctx context.Context, set, key string, value []byte, life time.Duration) error {
-	return outage(setScript.Run(ctx, r.client, r.valueKeys(set), key, value, life.Milliseconds()).Err())
+	return outage(setScript.Run(ctx, r.client, r.valueKeys(set), key, value, life.Milliseconds(), 0).Err())
+}
+
+// SetList implements Values.
+func (r *Redis) SetList(ctx context.Context, set, key string, value []byte, life time.Duration) (map[string][]byte, error) {
+	return pairs(setScript.Run(ctx, r.client, r.valueKeys(set), key, value, life.Milliseconds(), 1).StringSlice())
 }
 
 // Get implements Values.
@@ -179,7 +184,11 @@ func (r *Redis) Delete(ctx context.Context, set, key string) error {
 
 // List implements Values.
 func (r *Redis) List(ctx context.Context, set string) (map[string][]byte, error) {
-	flat, err := listScript.Run(ctx, r.client, r.valueKeys(set)).StringSlice()
+	return pairs(listScript.Run(ctx, r.client, r.valueKeys(set)).StringSlice())
+}
+
+// pairs reads the reply of HGETALL.
+func pairs(flat []string, err error) (map[string][]byte, error) {
 	if err != nil {
 		return nil, outage(err)
 	}

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -193,11 +192,26 @@ func (t *Tunnels) rival(ctx context.Context, c *conn) string {
 			return o.Instance
 		}
 	}
-	if !t.claim(ctx, c) {
+	before, ok := t.claim(ctx, c)
+	if !ok {
 		return "" // the coordinator is away: the sweep looks again
 	}
-	first, _ := t.rivalElsewhere(ctx, c) // an error: the sweep looks again
-	return first
+	return t.firstOf(ctx, c, before)
+}
+
+// firstOf returns the instance among earlier claims of other nodes that shows the same
+// key and lives; "" if there is none.
+func (t *Tunnels) firstOf(ctx context.Context, c *conn, before []coord.Claim) string {
+	for _, held := range slices.Backward(before) { // the oldest first
+		var other claim
+		if held.Node == t.mesh.ID() || json.Unmarshal(held.Detail, &other) != nil {
+			continue
+		}
+		if other.Agent == c.Agent && other.Instance != c.Instance && t.livesAt(ctx, held.Node, c.Directory, other) {
+			return other.Instance
+		}
+	}
+	return ""
 }
 
 // lives reports whether a connection of this node is in use at this moment.
@@ -212,19 +226,20 @@ func (t *Tunnels) lives(ctx context.Context, c *conn) bool {
 	}
 }
 
-// claim makes the connection known to other nodes, if it is not yet.
-func (t *Tunnels) claim(ctx context.Context, c *conn) bool {
+// claim makes the connection known to other nodes, if it is not yet, and returns what
+// was claimed of its directory before.
+func (t *Tunnels) claim(ctx context.Context, c *conn) (before []coord.Claim, ok bool) {
 	if c.claimed.Load() != nil {
-		return true
+		return nil, true
 	}
-	held, err := t.mesh.Claim(ctx, claimSet(c.Directory), c.claim())
+	held, before, err := t.mesh.Claim(ctx, claimSet(c.Directory), c.claim())
 	if err != nil {
-		return false
+		return nil, false
 	}
 	if !c.claimed.CompareAndSwap(nil, &held) { // two found it unclaimed
 		_ = t.mesh.Unclaim(ctx, held) // else it ends with this node
 	}
-	return true
+	return before, true
 }
 
 // rivalElsewhere asks the nodes that claimed an older connection with the same key.
@@ -237,17 +252,8 @@ func (t *Tunnels) rivalElsewhere(ctx context.Context, c *conn) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	slices.SortFunc(claims, func(a, b coord.Claim) int { return cmp.Compare(a.Fence, b.Fence) })
-	for _, held := range claims {
-		var other claim
-		if held.Fence >= own.Fence || held.Node == own.Node || json.Unmarshal(held.Detail, &other) != nil {
-			continue
-		}
-		if other.Agent == c.Agent && other.Instance != c.Instance && t.livesAt(ctx, held.Node, c.Directory, other) {
-			return other.Instance, nil
-		}
-	}
-	return "", nil
+	older := slices.DeleteFunc(claims, func(held coord.Claim) bool { return held.Fence >= own.Fence })
+	return t.firstOf(ctx, c, older), nil
 }
 
 // conflict records that c is a second live process beside first, unless another node

@@ -92,7 +92,7 @@ func (t *Tunnels) serveLegacy(ctx context.Context, ws *websocket.Conn, d store.D
 	t.roster.add(c)
 	t.attach(ctx, c, &legacyAgent{t: t, socket: s, env: d.Env, directory: d.ID})
 	t.tellConnected(c)
-	if t.claim(ctx, c) {
+	if _, ok := t.claim(ctx, c); ok {
 		t.dropElsewhere(ctx, c)
 	}
 	t.tellConnected(c)
@@ -118,7 +118,10 @@ func (t *Tunnels) legacyStanding(ctx context.Context, c *conn) error {
 // sweepLegacy ends a legacy connection whose token has ended, and makes known one that
 // came while the coordinator was away.
 func (t *Tunnels) sweepLegacy(ctx context.Context, c *conn) {
-	if t.legacyStanding(ctx, c) == nil && c.claimed.Load() == nil && t.claim(ctx, c) {
+	if t.legacyStanding(ctx, c) != nil || c.claimed.Load() != nil {
+		return
+	}
+	if _, ok := t.claim(ctx, c); ok {
 		t.dropElsewhere(ctx, c)
 	}
 }

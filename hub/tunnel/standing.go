@@ -117,7 +117,8 @@ func stateOf(c *conn, s store.Standing) string {
 func (t *Tunnels) claimLate(ctx context.Context, c *conn) bool {
 	ctx, cancel := context.WithTimeout(ctx, unclaimLife)
 	defer cancel()
-	return t.claim(ctx, c)
+	_, ok := t.claim(ctx, c)
+	return ok
 }
 
 // recheckRivals looks for processes that could not be seen when a connection with the
