@@ -60,7 +60,7 @@ func (v *visit) showStep(status int, view flow.View) {
 	case flow.StepPerforming:
 		v.showPerforming(status, s)
 	case flow.StepDone:
-		if s.View.Secret && len(s.View.Sealed) == 0 && !s.View.Clear { // kept for some minutes only
+		if s.View.Secret && len(s.View.Sealed) == 0 { // kept for some minutes only
 			s.View.Ended = flow.EndExpired
 			v.showEnded(status, s)
 			return
