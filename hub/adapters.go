@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/flow"
@@ -64,14 +63,6 @@ func (h *Hub) syncFailed(ctx context.Context, tx *store.Tx, f directory.Failure)
 
 func routeOf(s SMTP) notify.Route {
 	return notify.Route{Host: s.Host, From: s.From, User: s.User, Password: s.Password, TLS: s.TLS}
-}
-
-// syncer lets the API ask for a sync. Who asked stands in the API's own audit record.
-type syncer struct{ *directory.Directories }
-
-// Confirm implements api.Syncer.
-func (s syncer) Confirm(ctx context.Context, env, dir string) error {
-	return s.Directories.Confirm(ctx, env, dir, audit.Principal{})
 }
 
 // clientOf is the client's address, which the edge has put in the connection's place.

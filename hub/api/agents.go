@@ -20,7 +20,8 @@ type agentOut struct {
 	GuardHash   string     `json:"guard_hash,omitempty"`
 	EnrolledAt  time.Time  `json:"enrolled_at"`
 	SeenAt      *time.Time `json:"seen_at,omitempty"`
-	Nodes       []string   `json:"nodes"` // that hold a tunnel of it now
+	Conflict    *time.Time `json:"conflict_since,omitempty"` // two live processes use its key; release decides
+	Nodes       []string   `json:"nodes"`                    // that hold a tunnel of it now
 }
 
 func listAgents(ctx context.Context, c *call, tx *store.Tx) (any, error) {
@@ -29,7 +30,7 @@ func listAgents(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	for _, a := range all {
 		out = append(out, agentOut{
 			ID: a.ID, Name: a.Name, State: a.State, Version: a.Version, GuardHash: a.GuardHash,
-			Fingerprint: protocol.Fingerprint(a.NoiseKey, a.SignKey), EnrolledAt: a.Enrolled, SeenAt: at(a.Seen),
+			Fingerprint: protocol.Fingerprint(a.NoiseKey, a.SignKey), EnrolledAt: a.Enrolled, SeenAt: at(a.Seen), Conflict: at(a.ConflictSince),
 		})
 	}
 	return out, err
@@ -85,16 +86,25 @@ func createTicket(ctx context.Context, c *call, tx *store.Tx, req *createTicketR
 	return createTicketResponse{t.Encode().Reveal(), row.Expires}, nil
 }
 
+// confirmAgentRequest carries the fingerprint that was compared with the one that the
+// agent's machine shows.
+type confirmAgentRequest struct {
+	Fingerprint string `json:"fingerprint"`
+}
+
 // confirmAgent lets a further agent of a directory work, once its fingerprint has been
-// compared.
-func confirmAgent(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+// compared (T19).
+func confirmAgent(ctx context.Context, c *call, tx *store.Tx, req *confirmAgentRequest) (any, error) {
+	if req.Fingerprint != protocol.Fingerprint(c.agent.NoiseKey, c.agent.SignKey) {
+		return nil, bad("fingerprint: not that of this agent; compare it with what postern-agent shows on its machine")
+	}
 	return nil, tx.SetAgentState(ctx, c.env.ID, c.agent.ID, protocol.AgentActive, protocol.AgentPending)
 }
 
-// releaseAgent lets an agent work again whose key two processes had used.
+// releaseAgent ends the conflict of an agent whose key two processes used: one of them
+// has been stopped.
 func releaseAgent(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"directory": c.directory.ID, "agent": c.agent.ID, "released": true}
-	return nil, tx.SetAgentState(ctx, c.env.ID, c.agent.ID, protocol.AgentActive, protocol.AgentQuarantined)
+	return nil, tx.CloseConflict(ctx, c.env.ID, c.agent.ID)
 }
 
 // revokeAgent ends an agent for good. Its tunnels end within seconds.

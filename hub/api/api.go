@@ -17,9 +17,6 @@ import (
 type Syncer interface {
 	// SyncNow asks for a pass and does not wait for it.
 	SyncNow(ctx context.Context, env, directory string) error
-	// Confirm answers the question that stopped a directory's synchronisation: the
-	// next pass may do what was held back.
-	Confirm(ctx context.Context, env, directory string) error
 }
 
 // Tunnels knows which agents are connected to any node.

@@ -39,9 +39,6 @@ func (a *asked) note(what string) error {
 func (a *asked) SyncNow(_ context.Context, env, directory string) error {
 	return a.note("sync " + env + " " + directory)
 }
-func (a *asked) Confirm(_ context.Context, env, directory string) error {
-	return a.note("confirm " + env + " " + directory)
-}
 func (a *asked) Connected(context.Context, string, string, string) ([]string, error) {
 	return []string{"node1"}, nil
 }
@@ -129,7 +126,7 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 	})
 	p.agent, p.pending, p.quarantined = st.enrol(t, f, 1), st.enrol(t, f, 2), st.enrol(t, f, 3)
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
-		return tx.SetAgentState(ctx, f.Env.ID, p.quarantined.ID, protocol.AgentQuarantined, protocol.AgentPending)
+		return tx.OpenConflict(ctx, f.Env.ID, p.quarantined.ID, "the first instance")
 	})
 	return p
 }
@@ -224,6 +221,8 @@ func (p place) body(pattern string) string {
 		return `{"env":"` + p.Env.ID + `","kind":"agent"}`
 	case "POST /api/envs/{env}/recovery_microsite/presign":
 		return `{"email":"alice@example.com","ttl":"1h"}`
+	case "POST /api/directories/{directory}/agents/{agent}/confirm":
+		return `{"fingerprint":"` + protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey) + `"}`
 	case "POST /api/apikeys":
 		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
 	}

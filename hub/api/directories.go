@@ -310,19 +310,16 @@ func syncDirectory(ctx context.Context, c *call, _ any) (any, error) {
 	return nil, c.api.Sync.SyncNow(ctx, c.env.ID, c.directory.ID)
 }
 
-// confirmable refuses a confirmation that nobody asked for: it would be for whatever
-// is asked next.
-func confirmable(_ context.Context, c *call, _ *store.Tx) (any, error) {
-	if p := c.directory.Sync.Pending; p.Reason == "" || p.Confirmed {
-		return nil, bad("the synchronisation of this directory asks nothing")
+// confirmSync answers the question that stopped a directory's synchronisation; the pass
+// that follows does what was held back. A confirmation that nobody asked for is refused:
+// it would be for whatever is asked next.
+func confirmSync(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	p, err := tx.ConfirmSync(ctx, c.env.ID, c.directory.ID)
+	if err != nil {
+		return nil, as(err, store.ErrNoQuestion, bad("the synchronisation of this directory asks nothing"))
 	}
-	p := c.directory.Sync.Pending
 	c.detail = map[string]any{"directory": c.directory.ID, "reason": p.Reason, "missing": p.Missing, "of": p.Of}
 	return nil, nil
-}
-
-func confirmSync(ctx context.Context, c *call, _ any) (any, error) {
-	return nil, c.api.Sync.Confirm(ctx, c.env.ID, c.directory.ID)
 }
 
 // agentToken is the wire type RegenerateDirectoryAgentTokenResponse.

@@ -335,7 +335,7 @@ func TestT19_ATicketIsForOneHourAndOneDirectory(t *testing.T) {
 	}
 }
 
-func TestAgentsAreConfirmedReleasedAndRevoked(t *testing.T) {
+func TestT19_AgentsAreConfirmedByFingerprintReleasedAndRevoked(t *testing.T) {
 	st := lite(t)
 	path := "/api/directories/" + st.mine.Directory.ID + "/agents"
 	state := func(a store.Agent) string {
@@ -346,14 +346,20 @@ func TestAgentsAreConfirmedReleasedAndRevoked(t *testing.T) {
 		}
 		return got.State
 	}
+	pending := `{"fingerprint":"` + protocol.Fingerprint(st.mine.pending.NoiseKey, st.mine.pending.SignKey) + `"}`
+	if got := st.want(t, 200, "GET", path, ""); strings.Count(got.body, `"conflict_since"`) != 1 {
+		t.Errorf("one agent is in conflict: %s", got.body)
+	}
 	st.want(t, 409, "POST", path+"/"+st.mine.pending.ID+"/release", "")
-	st.want(t, 409, "POST", path+"/"+st.mine.quarantined.ID+"/confirm", "")
-	st.want(t, 204, "POST", path+"/"+st.mine.pending.ID+"/confirm", "")
+	st.want(t, 400, "POST", path+"/"+st.mine.pending.ID+"/confirm", "")
+	st.want(t, 400, "POST", path+"/"+st.mine.quarantined.ID+"/confirm", pending)
+	st.want(t, 204, "POST", path+"/"+st.mine.pending.ID+"/confirm", pending)
+	st.want(t, 409, "POST", path+"/"+st.mine.pending.ID+"/confirm", pending)
 	st.want(t, 204, "POST", path+"/"+st.mine.quarantined.ID+"/release", "")
 	st.want(t, 204, "DELETE", path+"/"+st.mine.agent.ID, "")
-	st.want(t, 409, "POST", path+"/"+st.mine.agent.ID+"/confirm", "")
-	if state(st.mine.pending) != protocol.AgentActive || state(st.mine.quarantined) != protocol.AgentActive || state(st.mine.agent) != protocol.AgentRevoked {
-		t.Errorf("states %s, %s, %s", state(st.mine.pending), state(st.mine.quarantined), state(st.mine.agent))
+	st.want(t, 409, "DELETE", path+"/"+st.mine.agent.ID, "")
+	if state(st.mine.pending) != protocol.AgentActive || state(st.mine.agent) != protocol.AgentRevoked {
+		t.Errorf("states %s, %s", state(st.mine.pending), state(st.mine.agent))
 	}
 	got := st.want(t, 200, "GET", path, "")
 	want := protocol.Fingerprint(st.mine.agent.NoiseKey, st.mine.agent.SignKey)

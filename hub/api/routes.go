@@ -94,13 +94,13 @@ func routes() []row {
 		{"PATCH /api/directories/{directory}", RoleAdmin, writing, policySize, audit.DirectoryUpdated, noContent, with(updateDirectory), false},
 		{"DELETE /api/directories/{directory}", RoleAdmin, writing, none, audit.DirectoryDeleted, noContent, plain(deleteDirectory), false},
 		{"POST /api/directories/{directory}/sync", RoleUser, writing, none, "", noContent, plain(nothing).then(syncDirectory), false},
-		{"POST /api/directories/{directory}/sync/confirm", RoleAdmin, writing, none, audit.AgentSyncConfirmed, noContent, plain(confirmable).then(confirmSync), false}, // ours
+		{"POST /api/directories/{directory}/sync/confirm", RoleAdmin, writing, none, audit.AgentSyncConfirmed, noContent, plain(confirmSync).then(syncDirectory), false}, // ours
 		{"GET /api/directories/{directory}/regenerate-directory-agent-token", RoleAdmin, writing, none, audit.AgentTokenCreated, ok, plain(regenerateToken), true},
 
 		{"GET /api/directories/{directory}/agents", RoleLimited, reading, none, "", ok, plain(listAgents).then(connectedAgents), false},                     // ours
 		{"POST /api/directories/{directory}/agent-tickets", RoleAdmin, writing, small, audit.AgentTicketCreated, created, with(createTicket), false},        // ours
-		{"POST /api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, writing, none, audit.AgentConfirmed, noContent, plain(confirmAgent), false}, // ours
-		{"POST /api/directories/{directory}/agents/{agent}/release", RoleAdmin, writing, none, audit.AgentConfirmed, noContent, plain(releaseAgent), false}, // ours
+		{"POST /api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, writing, small, audit.AgentConfirmed, noContent, with(confirmAgent), false}, // ours
+		{"POST /api/directories/{directory}/agents/{agent}/release", RoleAdmin, writing, none, audit.AgentResolved, noContent, plain(releaseAgent), false},  // ours
 		{"DELETE /api/directories/{directory}/agents/{agent}", RoleAdmin, writing, none, audit.AgentRevoked, noContent, plain(revokeAgent), false},          // ours
 
 		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
