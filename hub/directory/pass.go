@@ -13,7 +13,7 @@ import (
 // Bounds of a pass.
 const (
 	pageSize    = 1000           // accounts that a page shall have: some 300 KB
-	batchSize   = 500            // accounts written in one transaction, about 30 ms: look-ups by others go on between
+	batchSize   = 1000           // accounts written in one transaction, about 30 ms: look-ups by others go on between
 	maxAccounts = 5_000_000      // of one directory; more is an agent that does not stop
 	maxEmpty    = 1000           // pages without accounts in a pass
 	fullEvery   = 24 * time.Hour // a pass over changes alone may miss what its kind cannot see
@@ -280,7 +280,7 @@ func (p *pass) finish(ctx context.Context, state string) error {
 // gone returns the accounts that the pass did not see, if it saw everything, or those
 // that the agent said were deleted.
 func (p *pass) gone(ctx context.Context) (ids []string, err error) {
-	if !p.full && len(p.deleted) == 0 {
+	if !p.full && len(p.deleted) == 0 || p.full && !p.anyMissing() {
 		return nil, nil
 	}
 	err = p.r.d.store.Read(ctx, func(tx *store.Tx) error {
@@ -292,6 +292,17 @@ func (p *pass) gone(ctx context.Context) (ids []string, err error) {
 		})
 	})
 	return ids, err
+}
+
+// anyMissing reports whether the pass did not see an account that the store had when it
+// began: mostly it saw all, and the store need not be read again.
+func (p *pass) anyMissing() bool {
+	for _, k := range p.accounts {
+		if !k.seen && !k.swept {
+			return true
+		}
+	}
+	return false
 }
 
 // The shrink guard: more than one in ten, and at least five, waits for confirmation.

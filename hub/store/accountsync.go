@@ -107,7 +107,7 @@ func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generat
 	for chunk := range slices.Chunk(batch, bulkRows) {
 		rows := make([][]any, len(chunk))
 		for i, a := range chunk {
-			id := NewID()
+			id := newOrderedID(tx.Now())
 			made[id] = true
 			rows[i] = []any{id, env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, generation, now}
 		}
@@ -176,15 +176,33 @@ func values(rows [][]any) (source string, args []any) {
 	return b.String(), args
 }
 
-// jsonRows is SQLite's source of rows: one parameter, a JSON array of arrays. A call of
-// SQLite for each row, or long VALUES, cost several times as much. WHERE keeps an ON
-// CONFLICT that follows from being read as part of a join.
+// jsonRows is SQLite's source of rows: a JSON array of arrays as one parameter, and one
+// for each column that is the same in all rows. A call of SQLite for each row, or long
+// VALUES, cost several times as much. LIMIT keeps SQLite from writing a row's text anew
+// for each of its columns, WHERE an ON CONFLICT that follows from being read as part of a
+// join.
 func jsonRows(rows [][]any) (source string, args []any) {
+	args = make([]any, 1, 1+len(rows[0]))
+	varying := make([][]any, len(rows))
 	columns := make([]string, len(rows[0]))
 	for j := range columns {
-		columns[j] = fmt.Sprintf("json_extract(value, '$[%d]')", j)
+		if same(rows, j) {
+			args = append(args, rows[0][j])
+			columns[j] = "$" + strconv.Itoa(len(args))
+			continue
+		}
+		columns[j] = fmt.Sprintf("json_extract(v, '$[%d]')", len(varying[0]))
+		for i, row := range rows {
+			varying[i] = append(varying[i], row[j])
+		}
 	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM json_each($1) WHERE TRUE", []any{JSON(rows)}
+	args[0] = JSON(varying)
+	return "SELECT " + strings.Join(columns, ", ") + " FROM (SELECT value AS v FROM json_each($1) LIMIT -1) WHERE TRUE", args
+}
+
+// same reports whether a column of strings and numbers has one value.
+func same(rows [][]any, column int) bool {
+	return !slices.ContainsFunc(rows, func(row []any) bool { return row[column] != rows[0][column] })
 }
 
 // PutGroups writes groups of a directory that are new or have another name or kind.

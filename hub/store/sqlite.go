@@ -25,8 +25,9 @@ const FileName = "postern.db"
 var sqlitePragmas = []string{"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
 
 // writerCache is the writer's page cache: indexes are written all over, and 100,000
-// accounts have some 40 MB of them. Negative: in KiB.
-const writerCache = "PRAGMA cache_size(-65536)"
+// accounts have some 40 MB of them. Negative: in KiB. What a statement might have to undo
+// stays in memory, too: it would be written to a file and read by nobody.
+const writerCache = "PRAGMA cache_size(-65536); PRAGMA temp_store(MEMORY)"
 
 // sqliteDB has one writer, which commits for several callers at once, and readers.
 type sqliteDB struct {
@@ -188,18 +189,28 @@ func (d *sqliteDB) join(ctx context.Context, fn func(querier) error) (*group, er
 			d.undo(fresh)
 		}
 	}()
-	err := d.writer.run("SAVEPOINT work")
-	if err == nil {
-		err = fn(d.writer.txn())
-	}
+	err := d.work(fresh, fn)
 	returned = true
-	if err == nil {
-		err = d.writer.run("RELEASE work")
-	}
 	if err != nil && d.undo(fresh) {
 		return nil, err
 	}
 	return g, err
+}
+
+// work runs fn, in a savepoint if others' work is in the group. A savepoint makes SQLite
+// copy every page before its first change, so the first caller has none: its work is all
+// there is to undo.
+func (d *sqliteDB) work(first bool, fn func(querier) error) error {
+	if first {
+		return fn(d.writer.txn())
+	}
+	if err := d.writer.run("SAVEPOINT work"); err != nil {
+		return err
+	}
+	if err := fn(d.writer.txn()); err != nil {
+		return err
+	}
+	return d.writer.run("RELEASE work")
 }
 
 // undo takes back the work of one caller. It reports whether the group is over.

@@ -1,0 +1,82 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol"
+)
+
+func TestABatchIsStoredWhateverItsAccountsHaveInCommon(t *testing.T) {
+	for name, batch := range map[string][]protocol.Account{
+		"one account":      {{ID: "1", Name: "Kim", Identifiers: []string{"kim"}, Groups: []protocol.Group{{ID: "g"}}}},
+		"all but the id":   {{ID: "1", Name: "Kim", Identifiers: []string{"kim"}}, {ID: "2", Name: "Kim", Identifiers: []string{"kim"}}},
+		"nothing":          {{ID: "1", Name: "Kim", Identifiers: []string{"kim"}}, {ID: "2", Name: "Lee", BirthDate: "hash", Disabled: true, Identifiers: []string{"lee", "l"}}},
+		"no identifiers":   {{ID: "1", Name: "Kim"}, {ID: "2", Name: "Lee"}},
+		"words of JSON":    {{ID: "null", Name: "null", Identifiers: []string{"null"}}, {ID: "17", Name: "[1,\"a\"]", Identifiers: []string{"{}"}}, {ID: "true", Name: "0x1"}},
+		"numbers as texts": {{ID: "007", Name: "1e3", Identifiers: []string{"12"}}, {ID: "7", Name: "1e3", Identifiers: []string{"012"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, s *store.Store) {
+				f := storetest.Seed(t, s)
+				for range 2 { // new, then rewritten
+					f.Accounts(t, s, batch...)
+				}
+				for _, want := range batch {
+					do(t, s, func(ctx context.Context, tx *store.Tx) error { return isStored(ctx, t, tx, f, want) })
+				}
+			})
+		})
+	}
+}
+
+// isStored compares an account with what the store has of it.
+func isStored(ctx context.Context, t *testing.T, tx *store.Tx, f storetest.Fixture, want protocol.Account) error {
+	got, err := tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, want.ID)
+	if err != nil {
+		return fmt.Errorf("%q: %w", want.ID, err)
+	}
+	if got.Name != want.Name || got.BirthDate != want.BirthDate || got.Disabled != want.Disabled || !slices.Equal(got.Identifiers, want.Identifiers) {
+		t.Errorf("stored %+v\nwant %+v", got, want)
+	}
+	for _, text := range want.Identifiers {
+		found, err := tx.FindAccounts(ctx, f.Env.ID, text)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(found, func(a store.Account) bool { return a.ID == got.ID }) {
+			t.Errorf("%q does not find %q", text, want.ID)
+		}
+	}
+	return nil
+}
+
+func TestIDsOfAccountsAreUniqueAndBearTheirVersion(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		var batch []protocol.Account
+		for i := range 600 { // more than one statement takes
+			batch = append(batch, protocol.Account{ID: strconv.Itoa(i), Name: "Kim"})
+		}
+		f.Accounts(t, s, batch...)
+		seen := map[string]bool{}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			all, err := tx.Accounts(ctx, f.Env.ID, store.AccountFilter{Count: len(batch)})
+			for _, a := range all {
+				seen[a.ID] = true
+				if len(a.ID) != 36 || a.ID[14] != '7' || a.ID[19] < '8' || a.ID[19] > 'b' {
+					t.Errorf("%q is no UUID of version 7 (RFC 9562 §5.7)", a.ID)
+				}
+			}
+			return err
+		})
+		if len(seen) != len(batch) {
+			t.Errorf("%d ids for %d accounts", len(seen), len(batch))
+		}
+	})
+}
