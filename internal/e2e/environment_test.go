@@ -139,5 +139,13 @@ func (v *environment) presign(request map[string]any) string {
 	return made.URL
 }
 
+// visit returns a visitor of the recovery domain.
+func (v *environment) visit() *visitor {
+	v.t.Helper()
+	p := newVisitor(v.t, v.site, v.edge.port)
+	p.client.Transport = v.edge.client().Transport
+	return p
+}
+
 // on is the journey of one person on the environment's site.
 func (v *environment) on(b *testenv.Browser) *journey { return newJourney(v.t, b, v.site) }

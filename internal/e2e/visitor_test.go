@@ -29,7 +29,10 @@ type visitor struct {
 	address string // that the client seems to come from
 	key     *ecdh.PrivateKey
 
+	extra http.Header // sent besides, over what a browser sends; a Host replaces the site's
+
 	status int
+	header http.Header
 	path   string // where the last answer came from, after redirects
 	page   string
 }
@@ -62,6 +65,13 @@ func (v *visitor) do(method, path string, form url.Values) int {
 		v.t.Fatal(err)
 	}
 	req.Header.Set("X-Forwarded-For", v.address)
+	for name, values := range v.extra {
+		if name == "Host" {
+			req.Host = values[0]
+			continue
+		}
+		req.Header[name] = values
+	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -76,8 +86,19 @@ func (v *visitor) do(method, path string, form url.Values) int {
 		v.status, v.page = 0, err.Error()
 		return 0
 	}
-	v.status, v.page, v.path = resp.StatusCode, string(b), resp.Request.URL.Path
+	v.status, v.header, v.page, v.path = resp.StatusCode, resp.Header, string(b), resp.Request.URL.Path
 	return v.status
+}
+
+// alone sends one request and follows nothing.
+func (v *visitor) alone(method, path string, form url.Values) int {
+	v.t.Helper()
+	one := *v.client
+	one.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	back := v.client
+	v.client = &one
+	defer func() { v.client = back }()
+	return v.do(method, path, form)
 }
 
 // get loads an address, for instance the recovery's own: "".
@@ -97,11 +118,16 @@ func (v *visitor) recovery() string {
 // post sends a form of the recovery with the token of the page.
 func (v *visitor) post(what string, fields ...string) int {
 	v.t.Helper()
+	return v.do("POST", v.recovery()+"/"+what, v.form(fields...))
+}
+
+// form is a form with the token of the page.
+func (v *visitor) form(fields ...string) url.Values {
 	form := url.Values{"form": {v.attribute(`name="form" value="([^"]*)"`)}}
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
 	}
-	return v.do("POST", v.recovery()+"/"+what, form)
+	return form
 }
 
 // attribute returns what the pattern finds on the page.
@@ -153,14 +179,20 @@ func (v *visitor) ready() bool { return strings.Contains(v.page, `id="perform"`)
 
 func (v *visitor) done() bool { return strings.Contains(v.page, `/acknowledge"`) }
 
-// press presses the button and returns the status.
-func (v *visitor) press() int {
+// recipient is the visitor's key as the form of the button carries it.
+func (v *visitor) recipient() string {
 	v.t.Helper()
 	recipient, err := seal.Encode(v.key.PublicKey())
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	return v.post("perform", "recipient", base64.RawURLEncoding.EncodeToString(recipient))
+	return base64.RawURLEncoding.EncodeToString(recipient)
+}
+
+// press presses the button and returns the status.
+func (v *visitor) press() int {
+	v.t.Helper()
+	return v.post("perform", "recipient", v.recipient())
 }
 
 // finish waits until the result is there, and opens it. Nobody presses again.

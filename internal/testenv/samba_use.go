@@ -3,6 +3,7 @@ package testenv
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -119,4 +120,36 @@ func quotedUTF16(password string) string {
 		b.WriteByte(byte(u >> 8))
 	}
 	return b.String()
+}
+
+// Values reads attributes of an entry as the domain's administrator, in this order.
+func (s *Samba) Values(t testing.TB, dn string, attributes ...string) (values []string) {
+	t.Helper()
+	e := s.entry(t, dn, attributes)
+	for _, a := range attributes {
+		values = append(values, strings.Join(e.GetAttributeValues(a), " "))
+	}
+	return values
+}
+
+// ID is an entry's objectGUID in its canonical form.
+func (s *Samba) ID(t testing.TB, dn string) string {
+	t.Helper()
+	b := s.entry(t, dn, []string{"objectGUID"}).GetRawAttributeValue("objectGUID")
+	if len(b) != 16 {
+		t.Fatalf("objectGUID of %s: % x", dn, b)
+	}
+	// The first three parts are stored little-endian (MS-DTYP 2.3.4.2).
+	return fmt.Sprintf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%x-%x", b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8:10], b[10:])
+}
+
+func (s *Samba) entry(t testing.TB, dn string, attributes []string) *ldap.Entry {
+	t.Helper()
+	c := s.Admin(t)
+	defer func() { _ = c.Close() }()
+	r, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", attributes, nil))
+	if err != nil || len(r.Entries) != 1 {
+		t.Fatalf("%s: %v", dn, err)
+	}
+	return r.Entries[0]
 }
