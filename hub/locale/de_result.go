@@ -33,7 +33,6 @@ var deResult = table{
 	"done.unclipped":                   "Die Zwischenablage wurde geleert.",
 	"done.spell":                       "Buchstabieren",
 	"done.spell.hint":                  "Zeichen für Zeichen",
-	"done.open":                        "Link öffnen",
 	"done.timer":                       "Es wird nach zwei Minuten wieder verborgen. Sie können es erneut anzeigen.",
 	"done.timed":                       "Es wurde nach zwei Minuten verborgen. Sie können es erneut anzeigen.",
 	"done.left":                        "Es wurde verborgen, weil Sie diese Seite verlassen haben. Sie können es erneut anzeigen.",

@@ -33,7 +33,6 @@ var enResult = table{
 	"done.unclipped":                   "The clipboard was cleared.",
 	"done.spell":                       "Spell it out",
 	"done.spell.hint":                  "Character by character",
-	"done.open":                        "Open the link",
 	"done.timer":                       "It is hidden again after two minutes. You can show it again.",
 	"done.timed":                       "It was hidden after two minutes. You can show it again.",
 	"done.left":                        "It was hidden because you left this page. You can show it again.",

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/locale"
+	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -337,6 +340,25 @@ func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 				if !s.Has(key) {
 					t.Errorf("%s: no text for %s", lang, key)
 				}
+			}
+		}
+	}
+}
+
+func TestEveryActionHasWordsOnEveryPage(t *testing.T) {
+	for _, row := range protocol.Actions {
+		for _, l := range locale.Languages() {
+			w := page.Words{Language: l}
+			for _, form := range []string{
+				"action.%s", "action.%s.hint", "ready.%s.title", "ready.%s.text", "ready.%s.button", "performing.title.%s", "done.title.%s",
+				"notme.what.%s", "console.action.%s", "mail.notice.subject.%s", "mail.notice.what.%s",
+			} {
+				if key := fmt.Sprintf(form, row.Action); !w.Has(key) {
+					t.Errorf("%s lacks %s", l.Code(), key)
+				}
+			}
+			if key := "done.label." + string(row.Action); slices.ContainsFunc(row.Operations, protocol.Operation.Secret) && !w.Has(key) {
+				t.Errorf("%s lacks %s", l.Code(), key)
 			}
 		}
 	}
