@@ -32,6 +32,11 @@ func (p *pipeWire) ReadMessage() ([]byte, error) {
 	case b := <-p.in:
 		return b, nil
 	case <-p.done:
+		select {
+		case b := <-p.in: // what was sent before the end arrives before it
+			return b, nil
+		default:
+		}
 		return nil, p.closed.Load()
 	}
 }
@@ -303,3 +308,50 @@ type eventHandler chan string
 
 func (eventHandler) ServeCall(context.Context, Method, []byte) (any, error) { return nil, nil }
 func (h eventHandler) ServeEvent(name string, body []byte)                  { h <- name + " " + string(body) }
+
+// lateWire returns from a write only after the link has ended, as a writer does that
+// the scheduler forgot.
+type lateWire struct {
+	Wire
+	armed *atomic.Bool
+	ended chan struct{}
+}
+
+func (w lateWire) WriteMessage(b []byte) error {
+	err := w.Wire.WriteMessage(b)
+	if w.armed.Load() {
+		<-w.ended
+	}
+	return err
+}
+
+func TestACallThatLeftIsNeverCalledUnsent(t *testing.T) {
+	aw, hw := newPipe()
+	hubKeys := keys(t)
+	served := make(chan struct{})
+	go func() {
+		l, _, err := Dial(t.Context(), aw, keys(t), hubKeys.Public, "h", Hello{}, serveFunc(func(context.Context, Method, []byte) (any, error) {
+			close(served)
+			_ = aw.Close(CloseNormal, "died in the middle")
+			return nil, nil
+		}))
+		if err == nil {
+			_ = l.Run(context.Background())
+		}
+	}()
+	late := lateWire{hw, &atomic.Bool{}, make(chan struct{})}
+	hub, _, err := Accept(t.Context(), late, hubKeys, "h", func(context.Context, []byte, Hello) (Welcome, error) { return Welcome{}, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.armed.Store(true)
+	go func() {
+		_ = hub.Run(context.Background())
+		close(late.ended)
+	}()
+	err = hub.Call(t.Context(), MethodPerform, PriorityRecovery, Empty{}, nil)
+	<-served
+	if CodeOf(err) != CodeInternal {
+		t.Errorf("the agent served it, and the caller was told: %v", err)
+	}
+}

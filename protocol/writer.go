@@ -36,8 +36,8 @@ func newWriter(flush func([]byte) error) *writer {
 	return w
 }
 
-// add queues one body, cut into frames, and sends if nobody is sending. It returns
-// the error of the writer, nil for everybody but the one who met it.
+// add queues one body, cut into frames, and sends if nobody is sending. An error means
+// that the body was not sent; nil promises nothing to those whom another sends for.
 func (w *writer) add(f frame, bulk bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -52,10 +52,17 @@ func (w *writer) add(f frame, bulk bool) error {
 		return nil
 	}
 	w.active = true
-	err := w.drainLocked()
+	own := sent{len(w.urgent), len(w.bulk)} // nothing else waited
+	err := w.drainLocked(&own)
 	w.active = false
+	if own.urgent <= 0 && own.bulk <= 0 {
+		return nil // it left before others failed
+	}
 	return err
 }
+
+// sent counts bytes of both queues.
+type sent struct{ urgent, bulk int }
 
 func (w *writer) queue(f frame, bulk bool) {
 	q := &w.urgent
@@ -71,20 +78,24 @@ func (w *writer) queue(f frame, bulk bool) {
 	*q = appendFrame(*q, f)
 }
 
-// drainLocked sends until nothing waits. The caller is the active writer and holds mu,
-// which is free while a message is sent.
-func (w *writer) drainLocked() error {
+// drainLocked sends until nothing waits, and takes what has left off own. The caller is
+// the active writer and holds mu, which is free while a message is sent.
+func (w *writer) drainLocked(own *sent) error {
 	bp := buffers.Get().(*[]byte)
 	defer buffers.Put(bp)
 	for len(w.urgent)+len(w.bulk) > 0 && w.err == nil {
 		if w.calls > 1 && len(w.urgent)+len(w.bulk) < 8192 {
 			w.yieldLocked()
 		}
+		urgent, bulk := len(w.urgent), len(w.bulk)
 		*bp = w.takeLocked((*bp)[:0])
+		urgent, bulk = urgent-len(w.urgent), bulk-len(w.bulk)
 		w.mu.Unlock()
 		err := w.flush(*bp)
 		w.mu.Lock()
-		if err != nil && w.err == nil {
+		if err == nil {
+			own.urgent, own.bulk = own.urgent-urgent, own.bulk-bulk
+		} else if w.err == nil {
 			w.err = err
 		}
 		w.room.Broadcast()
