@@ -66,7 +66,7 @@ var deResult = table{
 	"next.mfa.code":     "Melden Sie sich mit Ihrem Passwort an und geben Sie den Überbrückungscode dort ein, wo nach Ihrem Authentifikator gefragt wird. Richten Sie dann gleich einen neuen ein.",
 
 	"help.title":                   "Es hat nicht geklappt",
-	"help.password.1":              "Achten Sie auf große und kleine Buchstaben und auf 0 und O, 1 und l: „Buchstabieren“ zeigt den Unterschied.",
+	"help.password.1":              "Achten Sie auf große und kleine Buchstaben. „Buchstabieren“ unterscheidet Zeichen, die ähnlich aussehen.",
 	"help.password.2":              "In einer großen Firma kann es einige Minuten dauern, bis jeder Server das neue Passwort kennt. Warten Sie fünf Minuten und versuchen Sie es noch einmal.",
 	"help.password.3":              "Verbinden Sie außerhalb des Büros zuerst das VPN.",
 	"help.unlock.1":                "Es kann einige Minuten dauern, bis jeder Server weiß, dass das Konto entsperrt ist. Warten Sie fünf Minuten und versuchen Sie es noch einmal.",

@@ -66,7 +66,7 @@ var enResult = table{
 	"next.mfa.code":     "Sign in with your password and type the bypass code where your authenticator is asked for. Then set up a new authenticator at once.",
 
 	"help.title":                   "It did not work",
-	"help.password.1":              "Look at capital and small letters, and at 0 and O, 1 and l: “Spell it out” tells them apart.",
+	"help.password.1":              "Look at capital and small letters. “Spell it out” tells characters apart that look alike.",
 	"help.password.2":              "In a large company it can take some minutes until every server knows the new password. Wait five minutes and try again.",
 	"help.password.3":              "Outside the office, connect to the VPN first.",
 	"help.unlock.1":                "It can take some minutes until every server knows that the account is unlocked. Wait five minutes and try again.",

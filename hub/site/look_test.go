@@ -233,4 +233,7 @@ func picture(b *testenv.Browser, dir, name string) {
 		}
 	}
 	b.Dark(false)
+	b.Viewport(360, 740)
+	b.Eval("document.dir = 'rtl'")
+	b.Screenshot(filepath.Join(dir, name+"-phone-rtl.png"))
 }

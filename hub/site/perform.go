@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/protocol"
 )
 
 // perform takes the press of the button. The operation goes on when the browser leaves;
@@ -103,7 +104,7 @@ type platform struct {
 func (v *visit) showDone(status int, s *screen) {
 	action := string(s.View.Action)
 	s.Title, s.Step = s.T("done.title."+action), steps
-	s.MustChange = s.View.MustChange
+	s.MustChange = s.View.MustChange && s.View.Action == protocol.ActionPassword
 	switch action {
 	case "password":
 		s.Keep, s.Platforms = !s.View.MustChange, v.platforms(s)

@@ -195,6 +195,9 @@ func TestEmployeeUnlocksAnAccountWithoutScripts(t *testing.T) {
 	p := g.person().get("/").sees(200, "What is your work email address?", "Acme &amp; Sons", "Step 1 of 4")
 	p.ready(protocol.ActionUnlock).sees(200, "Unlock your account now?", "Step 4 of 4")
 	p.send("/perform", nil).sees(200, "Your account is unlocked", "Sign in with your password as usual")
+	if strings.Contains(p.body, "When you sign in for the first time") {
+		t.Error("an unlocked account keeps its password, the page says otherwise")
+	}
 	p.send("/acknowledge", nil).sees(200, "You are done")
 	if got := p.header.Get("Clear-Site-Data"); got != `"cache", "storage"` {
 		t.Errorf("Clear-Site-Data %q at the end", got)
