@@ -1,9 +1,11 @@
 package ad
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/ldapconn"
@@ -30,6 +32,10 @@ type Config struct {
 	// BirthDateAttribute holds the birth date as YYYY-MM-DD or as a generalised time.
 	// It leaves the agent only as a keyed hash; empty for none.
 	BirthDateAttribute string `toml:"birth_date_attribute"`
+
+	// SettleAfter is how old a change must be before its absence says that it was not
+	// made; 0: the life of an operation.
+	SettleAfter time.Duration `toml:"-"`
 }
 
 // A Directory is one domain.
@@ -59,6 +65,7 @@ func Open(cfg Config) (*Directory, error) {
 		return nil, err
 	}
 	cfg.BaseDNs = outermost(cfg.BaseDNs)
+	cfg.SettleAfter = cmp.Or(cfg.SettleAfter, protocol.MaxOperationLife)
 	pool, err := ldapconn.Open(cfg.Config)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 			}
 			d, err := Open(Config{Config: ldapconn.Config{
 				URLs: []string{"ldaps://" + at.Addr}, CAFile: at.CAFile, BindDN: testenv.SambaService, Password: protocol.NewSecret(password),
-			}})
+			}, SettleAfter: 1})
 			if err != nil {
 				t.Fatal(err)
 			}

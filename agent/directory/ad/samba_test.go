@@ -28,7 +28,7 @@ func open(t *testing.T, change ...func(*Config)) (*testenv.Samba, *Directory) {
 	}
 	cfg := Config{Config: ldapconn.Config{
 		URLs: []string{s.URL()}, CAFile: s.CAFile, BindDN: testenv.SambaService, BindPasswordFile: file,
-	}}
+	}, SettleAfter: 1}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -262,6 +262,27 @@ func TestUnlockAlone(t *testing.T) {
 	}
 	if state, err := d.Settle(t.Context(), c); err != nil || state != protocol.Done {
 		t.Errorf("Settle after = %s, %v", state, err)
+	}
+}
+
+// A controller may still be at a modify whose connection is gone, so that it is not
+// there yet says nothing for a while.
+func TestP13_AChangeThatMayStillComeIsNotCalledUnchanged(t *testing.T) {
+	_, d := open(t, func(cfg *Config) { cfg.SettleAfter = 0 })
+	if d.cfg.SettleAfter < protocol.MaxOperationLife {
+		t.Errorf("the standard is %s", d.cfg.SettleAfter)
+	}
+	s, _ := open(t)
+	id, _, _ := person(t, s, "slow", nil)
+	c := change(t, d, id, reset, "Fresh-start-2031")
+	if state, err := d.Settle(t.Context(), c); protocol.CodeOf(err) != protocol.CodeUnavailable {
+		t.Fatalf("Settle at once = %s, %v", state, err)
+	}
+	if _, err := d.Perform(t.Context(), c); err != nil { // it comes late
+		t.Fatal(err)
+	}
+	if state, err := d.Settle(t.Context(), c); err != nil || state != protocol.Done {
+		t.Errorf("Settle = %s, %v", state, err)
 	}
 }
 

@@ -99,10 +99,21 @@ func (d *Directory) Settle(ctx context.Context, change directory.Change) (protoc
 		return "", err
 	}
 	state := settle(plan, before, after)
-	if state == protocol.Done && plan.Reset && !change.Password.Empty() {
+	switch {
+	case state == protocol.Unchanged && d.tooSoon(before, after):
+		return "", protocol.Err(protocol.CodeUnavailable, "the controller may still be at the change; it is asked again later")
+	case state == protocol.Done && plan.Reset && !change.Password.Empty():
 		return d.confirm(ctx, before.Server, change)
 	}
 	return state, nil
+}
+
+// tooSoon reports whether a change that is not there may still come: a controller goes
+// on with a modify whose connection is gone, and a password filter can hold it up for
+// longer than anybody waits. Called unchanged too early, it would come on top of the
+// next try. Both times are of the controller's clock.
+func (d *Directory) tooSoon(before, after stamp) bool {
+	return after.Now-before.Now < int64(d.cfg.SettleAfter/time.Second) // clocks in directories count seconds
 }
 
 // settle compares stamps. Done needs a write that only our modify explains: the
