@@ -205,6 +205,22 @@ func TestCrashedOperationIsSettledWithoutBeingAsked(t *testing.T) {
 	}
 }
 
+func TestP13_WhatCannotBeWrittenDownIsNotCalledNothing(t *testing.T) {
+	r, frame := crashAt(t, killAfter, nil)
+	if err := r.journal.Close(); err != nil { // a broken disk: nothing can be written any more
+		t.Fatal(err)
+	}
+	_, err := ask[protocol.Outcome](t, r.service, protocol.MethodPerform, frame)
+	wantCode(t, err, protocol.CodeInternal) // the hub takes every other code for "nothing was done"
+	if err := r.events.close(); err != nil {
+		t.Error(err)
+	}
+	r.start(t) // after the disk was mended
+	if out := r.performed(t, frame); out.State != protocol.Done || r.company.writes(t) != 1 {
+		t.Errorf("after a restart: %+v", out)
+	}
+}
+
 func TestCrashedOperationThatCannotBeSettledInTimeIsUnknown(t *testing.T) {
 	r, frame := crashAt(t, killAfter, nil)
 	r.company.setDown(protocol.Err(protocol.CodeUnavailable, "no route"))

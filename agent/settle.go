@@ -106,8 +106,8 @@ func (s *service) settled(ctx context.Context, row journal.Row) (journal.Row, er
 		end.State = protocol.Unknown
 		end.Error = protocol.Err(protocol.CodeInternal, "the agent was interrupted, and the directory could not be asked in time what became of the operation")
 	}
-	if err := s.journal.Settle(end); err != nil {
-		return row, journalError(err)
+	if err := s.journal.Settle(end); err != nil { // not journalError: that would say that nothing has happened
+		return row, protocol.Err(protocol.CodeInternal, "the agent cannot write down what became of the operation: "+journalError(err).Message)
 	}
 	s.log.Warn("operation settled", "account", withoutAddresses(c.ID), "context", end.Context.String(), "state", end.State)
 	row.Settlement = &end
