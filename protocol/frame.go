@@ -13,6 +13,7 @@ const (
 	maxChunk   = 32 << 10      // bytes of body in one frame, so that a bulk reply delays a recovery by one message at most
 	MaxBody    = 8 << 20       // bytes of one body over all its frames: a page of accounts is far below
 	maxOpen    = 2 * MaxBody   // bytes of all unfinished bodies of one link
+	maxParts   = 4096          // unfinished bodies of one link: a table entry costs more than a part of one byte
 )
 
 // A frameKind says what a frame is. Unknown kinds are ignored, so that a later
@@ -97,6 +98,9 @@ func (a *assembler) add(f frame) (body []byte, done bool, err error) {
 	}
 	if len(begun)+len(f.body) > MaxBody || a.bytes+len(f.body) > maxOpen {
 		return nil, false, fmt.Errorf("%w: body above %d bytes", errFrame, MaxBody)
+	}
+	if !open && len(a.open) >= maxParts {
+		return nil, false, fmt.Errorf("%w: more than %d unfinished bodies", errFrame, maxParts)
 	}
 	if a.open == nil {
 		a.open = map[assemblyKey][]byte{}

@@ -51,6 +51,13 @@ func TestAssemblerBoundsWhatIsOpen(t *testing.T) {
 	if !errors.Is(err, errFrame) {
 		t.Errorf("many open bodies: %v", err)
 	}
+	a, err = assembler{}, nil
+	for id := uint64(0); err == nil && id <= maxParts; id++ {
+		_, _, err = a.add(frame{kindReply, flagMore, id, []byte("x")})
+	}
+	if !errors.Is(err, errFrame) || len(a.open) != maxParts {
+		t.Errorf("P12: %d open bodies of one byte: %v", len(a.open), err)
+	}
 }
 
 func TestUrgentFramesOvertakeBulk(t *testing.T) {
