@@ -33,13 +33,14 @@ type testAgent struct {
 	contacts  map[string]protocol.Contacts
 	findings  map[string]*protocol.Error
 	calls     []protocol.Method
-	modified  []string       // accounts, in order
-	outcome   protocol.State // of the next modifies; "" done
-	code      string         // of agent_code
-	away      bool           // no tunnel
-	loseReply bool           // the tunnel breaks after the modify
-	unsigned  bool           // somebody else answers
-	legacy    bool           // it speaks the public protocol, which signs nothing
+	modified  []string        // accounts, in order
+	outcome   protocol.State  // of the next modifies; "" done
+	code      string          // of agent_code
+	away      bool            // no tunnel
+	loseReply bool            // the tunnel breaks after the modify
+	unsigned  bool            // somebody else answers
+	legacy    bool            // it speaks the public protocol, which signs nothing
+	lost      protocol.Method // the tunnel breaks at it
 	begun     func(*protocol.Begun)
 	hold      chan struct{} // calls wait for it
 }
@@ -85,8 +86,11 @@ func (a *testAgent) changes() []string {
 func (a *testAgent) enter(ctx context.Context, m protocol.Method) error {
 	a.mu.Lock()
 	a.calls = append(a.calls, m)
-	away, hold := a.away, a.hold
+	away, hold, lost := a.away, a.hold, a.lost == m
 	a.mu.Unlock()
+	if lost {
+		return protocol.Err(protocol.CodeInternal, "the tunnel broke")
+	}
 	if away {
 		return protocol.Err(protocol.CodeUnavailable, "no tunnel")
 	}

@@ -108,6 +108,44 @@ func TestT30_NothingTellsAddressesApartBeforeTheFirstProof(t *testing.T) {
 	})
 }
 
+// A code that the agent judges tells addresses apart by nothing either, while the agent
+// is away and when it is lost in the middle.
+func TestT30_AnAgentThatIsAwayTellsNothing(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("known")
+		s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["agent_code"]]}`) })
+		var all []*browser
+		for _, address := range []string{"known@example.com", "nobody@example.com"} {
+			b := s.start(address)
+			b.choose(protocol.ActionPassword)
+			b.settled("proving")
+			all = append(all, b)
+		}
+		if s.agent.count(protocol.MethodSendCode) != 1 {
+			t.Fatal("the agent sent no code: the test compares nothing")
+		}
+		for _, c := range []struct {
+			what string
+			set  func(*testAgent)
+			want error
+		}{
+			{"away", func(a *testAgent) { a.away = true }, flow.ErrUnavailable},
+			{"lost in the middle", func(a *testAgent) { a.away, a.lost = false, protocol.MethodCheckCode }, flow.ErrWrongCode},
+			{"back", func(a *testAgent) { a.lost = 0 }, flow.ErrWrongCode},
+		} {
+			s.agent.set(c.set)
+			for i, b := range all {
+				if err := b.submit("11111111"); !errors.Is(err, c.want) {
+					t.Errorf("%s, address %d: %v, want %v", c.what, i, err, c.want)
+				}
+			}
+		}
+		if err := all[0].submit("24682468"); err != nil {
+			t.Errorf("the right code: %v", err)
+		}
+	})
+}
+
 func TestP09_RowsOfKnownAndUnknownAddressesAreAlike(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("known")

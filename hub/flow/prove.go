@@ -27,6 +27,9 @@ func (r *Recoveries) SubmitCode(ctx context.Context, env, id, session, code stri
 	if err != nil {
 		return err
 	}
+	if len(a.v.Proven) == 0 && policy.Method(a.v.Shown) == policy.AgentCode && !r.Agents.Reachable(ctx, env, a.rec.Directory) {
+		return ErrUnavailable // for every address: nobody could judge an answer now
+	}
 	right, err := r.judge(ctx, a, code)
 	if err != nil {
 		return err
@@ -72,7 +75,8 @@ func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attem
 	return a, r.plain(ctx, err)
 }
 
-// judge asks the verifier. A decoy's challenge is judged like any other.
+// judge asks the verifier. A decoy's challenge is judged like any other, and nobody can
+// fail to judge it: so before the first proof an answer that could not be judged is wrong.
 func (r *Recoveries) judge(ctx context.Context, a attempt, code string) (bool, error) {
 	v := r.verifiers[policy.Method(a.method)]
 	if v == nil {
@@ -89,7 +93,9 @@ func (r *Recoveries) judge(ctx context.Context, a attempt, code string) (bool, e
 		return right && a.judged, nil
 	case protocol.CodeUnavailable, protocol.CodeInternal:
 		r.Log.WarnContext(ctx, "answer cannot be judged", "recovery", a.rec.ID, "method", a.method, "error", err)
-		return false, ErrUnavailable
+		if len(a.v.Proven) > 0 {
+			return false, ErrUnavailable
+		}
 	}
 	return false, nil // the agent's own limits, or a code that is too old
 }
