@@ -50,8 +50,15 @@ func (o organisation) Allowed(ctx context.Context, q flow.VetoRequest) (bool, st
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
 		Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context,
 	})
+	if err == nil && v.Silent() {
+		err = errSilent
+	}
 	return err == nil && v.Allows(o.now()), v.Message(), err
 }
+
+// errSilent says that a webhook did not answer as agreed: nothing is done, and the
+// person may press again.
+var errSilent = errors.New("hub: a recover webhook gave no answer")
 
 // DirectoryFailed implements flow.Alarms.
 func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f flow.Failure) error {

@@ -154,6 +154,11 @@ func TestTheOrganisationIsAskedAndHearsOfFailures(t *testing.T) {
 		t.Errorf("a no: %v, %q, %v", ok, says, err)
 	}
 	o.body(t)
+	o.answer = `{"deny_user_message"`
+	if ok, says, err := o.org.Allowed(t.Context(), q); ok || says != webhook.FailedMessage || !errors.Is(err, errSilent) {
+		t.Errorf("P19, no answer: %v, %q, %v", ok, says, err)
+	}
+	o.body(t)
 	f := flow.Failure{Directory: o.fixture.Directory, Account: "acc-1", Action: protocol.ActionPassword, Recovery: "r1", Err: protocol.Err(protocol.CodeUnavailable, "gone")}
 	if err := o.store.Tx(t.Context(), func(tx *store.Tx) error { return o.org.DirectoryFailed(t.Context(), tx, q.Env, f) }); err != nil {
 		t.Fatal(err)

@@ -55,6 +55,7 @@ type recoverPayload struct {
 // A Verdict is the answer to a Question. The zero value denies.
 type Verdict struct {
 	allowed bool
+	silent  bool
 	at      time.Time
 	message string
 }
@@ -64,6 +65,10 @@ func (v Verdict) Allows(now time.Time) bool {
 	age := now.Sub(v.at)
 	return v.allowed && age <= Fresh && age >= -Fresh
 }
+
+// Silent reports whether the operation is denied because a receiver did not answer as
+// agreed, and none said no: the same question may be put again later.
+func (v Verdict) Silent() bool { return v.silent }
 
 // Message is what the person is told when the answer is no.
 func (v Verdict) Message() string { return v.message }
@@ -100,7 +105,8 @@ func (h *Hooks) Ask(ctx context.Context, env string, q Question) (Verdict, error
 	return h.askAll(ctx, env, hooks, body)
 }
 
-// askAll asks at the same time and returns the first no in the order of creation.
+// askAll asks at the same time and returns the first no in the order of creation. A
+// receiver that says no weighs more than one that is silent.
 func (h *Hooks) askAll(ctx context.Context, env string, hooks []store.Webhook, body []byte) (Verdict, error) {
 	secret, err := h.store.WebhookSecret(ctx, env)
 	if err != nil {
@@ -113,15 +119,20 @@ func (h *Hooks) askAll(ctx context.Context, env string, hooks []store.Webhook, b
 		wg.Go(func() { answers[i] = h.ask(ctx, w, post{w.URL, w.Authorization, store.NewID(), secret, body}) })
 	}
 	wg.Wait() // every one ends with ctx
+	silent := false
 	for _, no := range answers {
-		if no != "" {
+		if no != "" && no != FailedMessage {
 			return Verdict{message: no}, nil
 		}
+		silent = silent || no != ""
+	}
+	if silent {
+		return Verdict{message: FailedMessage, silent: true}, nil
 	}
 	return Verdict{allowed: true, at: at}, nil
 }
 
-// ask returns "" for yes, or what the person is told.
+// ask returns "" for yes, or what the person is told: FailedMessage where nobody said no.
 func (h *Hooks) ask(ctx context.Context, w store.Webhook, p post) string {
 	a, err := h.sender.send(ctx, p, h.now())
 	if err != nil || a.status != http.StatusOK {

@@ -231,7 +231,7 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 		r.answers(c.answer)
 		start := time.Now()
 		v, err := h.Ask(t.Context(), b.env, question)
-		if err != nil || v.Allows(b.clock()) != c.yes || v.Message() != c.says {
+		if err != nil || v.Allows(b.clock()) != c.yes || v.Message() != c.says || v.Silent() != (c.says == FailedMessage) {
 			t.Errorf("%s: allowed %v, says %q, %v", name, v.Allows(b.clock()), v.Message(), err)
 		}
 		if d := time.Since(start); d > 20*h.answer {
@@ -248,7 +248,17 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 	if v, err := h.Ask(t.Context(), b.env, question); err != nil || v.Allows(b.clock()) || v.Message() != "no" {
 		t.Errorf("one of two says no: %+v, %v", v, err)
 	}
-	if n := len(r.requests()) - before; n != 1 {
+	second.answers(status(500))
+	r.answers(status(200))
+	if v, err := h.Ask(t.Context(), b.env, question); err != nil || v.Allows(b.clock()) || !v.Silent() {
+		t.Errorf("one yes, one silent: %+v, %v", v, err)
+	}
+	r.answers(status(500))
+	second.answers(jsonBody(`{"deny_user_message":"no"}`))
+	if v, err := h.Ask(t.Context(), b.env, question); err != nil || v.Silent() || v.Message() != "no" {
+		t.Errorf("one silent, one no: %+v, %v", v, err)
+	}
+	if n := len(r.requests()) - before; n != 3 {
 		t.Errorf("the question was put %d times; it is never repeated", n)
 	}
 }
