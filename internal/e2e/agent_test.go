@@ -25,6 +25,7 @@ type agentConfig struct {
 type agent struct {
 	t     *testing.T
 	dir   string
+	began time.Time // the last start
 	child *testenv.Child
 }
 
@@ -33,11 +34,10 @@ type agent struct {
 func (v *environment) startAgent(c agentConfig) *agent {
 	v.t.Helper()
 	a := &agent{t: v.t, dir: testenv.Dir(v.t)}
-	since := time.Now()
 	a.write(c)
 	a.enrol(v.ticket())
 	a.start()
-	v.waitSynced(since)
+	v.waitSynced(a.began)
 	return a
 }
 
@@ -76,6 +76,7 @@ func (a *agent) enrol(ticket string) {
 // start runs the process, after a stop too.
 func (a *agent) start() {
 	a.t.Helper()
+	a.began = time.Now()
 	a.child = testenv.Start(a.t, testenv.Command{
 		Path: programs.agent, Args: []string{"run", "--config", a.config(), "--log-level", "debug", "--log-format", "json"}, Dir: a.dir, Log: "agent.log",
 	})

@@ -25,6 +25,12 @@ func (j *journey) start(email, action string) {
 	j.t.Helper()
 	j.b.Open(j.site + "/")
 	j.b.Type("#email", email)
+	j.goOn(action)
+}
+
+// goOn sends the first page as it is, and chooses what is needed.
+func (j *journey) goOn(action string) {
+	j.t.Helper()
 	j.b.Click("main button")
 	j.b.WaitText("What do you need?")
 	j.b.Click(fmt.Sprintf("label:has([value=%s])", action))
@@ -35,6 +41,7 @@ func (j *journey) start(email, action string) {
 // enter types the code, whatever comes of it.
 func (j *journey) enter(code string) {
 	j.t.Helper()
+	j.b.Eval(`document.querySelector('#code').value = ''`)
 	j.b.Type("#code", code)
 	j.b.Click("main form button")
 	j.b.Wait(`document.body && !document.querySelector('#code')`)
