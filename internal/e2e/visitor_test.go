@@ -35,6 +35,7 @@ type visitor struct {
 	header http.Header
 	path   string // where the last answer came from, after redirects
 	page   string
+	token  string // token of the last form, which a page before this one may have shown
 }
 
 // newVisitor returns a visitor of a site that is served on a port of this machine.
@@ -87,6 +88,9 @@ func (v *visitor) do(method, path string, form url.Values) int {
 		return 0
 	}
 	v.status, v.header, v.page, v.path = resp.StatusCode, resp.Header, string(b), resp.Request.URL.Path
+	if token := v.attribute(`name="form" value="([^"]*)"`); token != "" {
+		v.token = token
+	}
 	return v.status
 }
 
@@ -115,7 +119,7 @@ func (v *visitor) recovery() string {
 	return regexp.MustCompile(`^/r/[^/]+`).FindString(v.path)
 }
 
-// post sends a form of the recovery with the token of the page.
+// post sends a form of the recovery.
 func (v *visitor) post(what string, fields ...string) int {
 	v.t.Helper()
 	return v.do("POST", v.recovery()+"/"+what, v.form(fields...))
@@ -123,7 +127,7 @@ func (v *visitor) post(what string, fields ...string) int {
 
 // form is a form with the token of the page.
 func (v *visitor) form(fields ...string) url.Values {
-	form := url.Values{"form": {v.attribute(`name="form" value="([^"]*)"`)}}
+	form := url.Values{"form": {v.token}}
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
 	}
