@@ -55,6 +55,9 @@ func (p *publicAgent) open(n *node) (*websocket.Conn, *http.Response, error) {
 // connect opens a socket and serves it until it ends.
 func (p *publicAgent) connect(n *node) (ws *websocket.Conn, ended chan error) {
 	p.t.Helper()
+	n.roster.mu.Lock()
+	before := n.roster.next
+	n.roster.mu.Unlock()
 	ws, _, err := p.open(n)
 	if err != nil {
 		p.t.Fatal(err)
@@ -64,7 +67,7 @@ func (p *publicAgent) connect(n *node) (ws *websocket.Conn, ended chan error) {
 	p.t.Cleanup(func() { _ = ws.Close() })
 	eventually(p.t, "the hub is ready for the socket", func() bool {
 		for _, c := range n.roster.all() {
-			if c.legacy() && c.attached() != nil && c.claimed.Load() != nil {
+			if c.legacy() && c.seq > before && c.attached() != nil && c.claimed.Load() != nil {
 				return true
 			}
 		}
