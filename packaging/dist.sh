@@ -1,0 +1,27 @@
+#!/bin/bash
+# dist.sh writes dist/: a tarball and a deb of postern for each architecture, and their
+# checksums. VERSION is the version, NFPM the program that packs; ARCHS defaults to amd64
+# and arm64. The same commit gives the same bytes.
+set -euo pipefail
+ROOT=$(cd "$(dirname "$0")/.." && pwd); cd "$ROOT"
+: "${VERSION:?}" "${NFPM:?}"
+MTIME=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 2026-01-01T00:00:00Z)
+VERSION=${VERSION#v}
+case $VERSION in [0-9]*.[0-9]*) ;; *) VERSION=0.0.0~$VERSION ;; esac # a commit, from before the first tag
+export ROOT VERSION MTIME
+mkdir -p dist; rm -f dist/postern[-_]*
+for ARCH in ${ARCHS:-amd64 arm64}; do
+  STAGE=$(mktemp -d); export ARCH STAGE
+  trap 'rm -rf "$STAGE"' EXIT
+  CGO_ENABLED=0 GOOS=linux GOARCH=$ARCH go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o "$STAGE/postern" ./cmd/postern
+  config=$(sed -e "s#\${ARCH}#$ARCH#g" -e "s#\${VERSION}#$VERSION#g" -e "s#\${MTIME}#$MTIME#g" -e "s#\${STAGE}#$STAGE#g" -e "s#\${ROOT}#$ROOT#g" packaging/nfpm.yaml)
+  printf '%s\n' "$config" > "$STAGE/nfpm.yaml"
+  "$NFPM" package -f "$STAGE/nfpm.yaml" -p deb -t "dist/postern_${VERSION}_$ARCH.deb" > /dev/null
+  name=postern-$VERSION-linux-$ARCH
+  mkdir "$STAGE/$name"
+  cp "$STAGE/postern" packaging/postern.service Caddyfile.example README.md CHANGELOG.md LICENSE "$STAGE/$name/"
+  tar -C "$STAGE" --sort=name --mtime="$MTIME" --owner=0 --group=0 --numeric-owner -cf - "$name" | gzip -n9 > "dist/$name.tar.gz"
+  rm -rf "$STAGE"
+done
+(cd dist && sha256sum postern[-_]* > postern-checksums.txt)
+ls -l dist
