@@ -26,11 +26,11 @@ const (
 	listLife = 120 * time.Second // one page of a sync
 )
 
-// errNotHere says that a node holds no such agent; noAgent is what callers are told
+// errNotHere says that a node holds no such agent; errNoAgent is what callers are told
 // when none does.
 var (
 	errNotHere = errors.New("tunnel: not connected to this node")
-	noAgent    = fmt.Errorf("%w: %w", errNotHere, protocol.Err(protocol.CodeUnavailable, "no agent of the directory is connected"))
+	errNoAgent = fmt.Errorf("%w: %w", errNotHere, protocol.Err(protocol.CodeUnavailable, "no agent of the directory is connected"))
 )
 
 // Call asks an agent, wherever in the installation it is connected, and decodes its
@@ -61,9 +61,9 @@ func lifeOf(m protocol.Method) time.Duration {
 }
 
 // callHere asks an agent that is connected to this node, and another one as long as
-// nothing can have happened. Without any it returns noAgent.
+// nothing can have happened. Without any it returns errNoAgent.
 func (t *Tunnels) callHere(ctx context.Context, to To, m protocol.Method, p protocol.Priority, req, resp any) error {
-	err := error(noAgent)
+	err := error(errNoAgent)
 	for _, c := range t.candidates(to) {
 		err = t.give(ctx, c, func(other peer) error { return other.Call(ctx, m, p, req, resp) })
 		if protocol.CodeOf(err) != protocol.CodeUnavailable {
@@ -126,7 +126,7 @@ func (t *Tunnels) ask(ctx context.Context, to To, name string, body []byte) ([]b
 	if err != nil {
 		return nil, protocol.Err(protocol.CodeUnavailable, "the agent is not connected to this node, and other nodes cannot be asked now")
 	}
-	err = noAgent
+	err = errNoAgent
 	for _, node := range nodes {
 		var answer []byte
 		if answer, err = t.askNode(ctx, node, name, body); protocol.CodeOf(err) != protocol.CodeUnavailable {
@@ -194,14 +194,14 @@ func (t *Tunnels) Execute(ctx context.Context, agent, env, recovery string) erro
 const executeLife = protocol.MaxOperationLife + 30*time.Second
 
 // executeHere runs the executor with an agent that is connected to this node, or
-// returns noAgent.
+// returns errNoAgent.
 func (t *Tunnels) executeHere(ctx context.Context, to To, recovery string) error {
 	all := t.candidates(to)
 	if len(all) == 0 {
-		return noAgent
+		return errNoAgent
 	}
 	if _, ok := t.begin(); !ok {
-		return noAgent
+		return errNoAgent
 	}
 	defer t.work.Done()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), executeLife)

@@ -59,7 +59,7 @@ func decodeAnswer(b []byte) ([]byte, error) {
 	case answerOK:
 		return b[1:], nil
 	case answerNone:
-		return nil, noAgent
+		return nil, errNoAgent
 	}
 	var e protocol.Error
 	if err := json.Unmarshal(b[1:], &e); err != nil || e.Code == "" {

@@ -649,7 +649,7 @@ func FuzzLegacyReply(f *testing.F) {
 func FuzzRemote(f *testing.F) {
 	packed, _ := packCall(remoteCall{To{"e", "d", "a"}, protocol.MethodGet, protocol.PriorityLookup}, []byte(`{"x":1}`))
 	f.Add(packed)
-	f.Add(encodeAnswer(nil, noAgent))
+	f.Add(encodeAnswer(nil, errNoAgent))
 	f.Add(encodeAnswer([]byte("{}"), nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, body, ok := unpackCall(b); ok {

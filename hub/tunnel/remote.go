@@ -83,7 +83,7 @@ func (t *Tunnels) agentDirectory(ctx context.Context, env, agent string) (To, er
 	a, err := store.Get(ctx, t.store, func(tx *store.Tx) (store.Agent, error) { return tx.Agent(ctx, env, agent) })
 	switch {
 	case isNotFound(err):
-		return To{}, noAgent
+		return To{}, errNoAgent
 	case err != nil:
 		return To{}, protocol.Err(protocol.CodeUnavailable, "the store does not answer")
 	}
