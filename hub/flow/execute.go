@@ -107,7 +107,7 @@ func (r *Recoveries) authentic(ctx context.Context, rec *store.Recovery, out *pr
 		return nil
 	}
 	a, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Agent, error) { return tx.Agent(ctx, rec.Env, rec.Agent) })
-	if err == nil && !out.Verify(a.SignKey) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !out.Verify(a.SignKey) { // deleted with its directory, or another's
 		err = errUnsigned
 	}
 	return err

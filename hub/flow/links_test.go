@@ -284,6 +284,42 @@ func TestEndedRowsAreForgotten(t *testing.T) {
 	}
 }
 
+func TestCountersOfAddressesAreForgottenAfterAYearUnlessShut(t *testing.T) {
+	s := newStackSQLite(t)
+	s.person("ada")
+	counted := func(subject string) int {
+		c, err := store.Get(t.Context(), s.store, func(tx *store.Tx) (store.ProofCounter, error) {
+			return tx.ProofCounter(t.Context(), s.env, subject, "mail_code", "recovery")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Total
+	}
+	typed, err := s.guess("ada@example.com", 1)
+	if !errors.Is(err, flow.ErrWrongCode) {
+		t.Fatal(err)
+	}
+	shut := store.ProofCounter{Total: 100, WindowAt: s.clock.now(), CoolUntil: s.clock.now().AddDate(1000, 0, 0)}
+	s.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.SaveProofCounter(ctx, s.env, "address:shut", "mail_code", "recovery", shut)
+	})
+	address := "address:" + typed.row().Address
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{360 * 24 * time.Hour, 1}, {7 * 24 * time.Hour, 0}} {
+		s.clock.advance(c.after)
+		s.Upkeep(t.Context())
+		if n := counted(address); n != c.want {
+			t.Errorf("%s later: %d failures of the address, want %d", c.after, n, c.want)
+		}
+	}
+	if counted("account:"+s.dir+"/ada") != 1 || counted("address:shut") != 100 {
+		t.Error("a counter of an account, or one that shuts, was forgotten")
+	}
+}
+
 // P25: a node that dies behind an answer leaves its work to another one.
 func TestP25_AnotherNodeGoesOn(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {

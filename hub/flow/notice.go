@@ -62,7 +62,9 @@ func (r *Recoveries) alarm(ctx context.Context, tx *store.Tx, rec *store.Recover
 		return nil
 	}
 	d, derr := tx.Directory(ctx, rec.Env, rec.Directory)
-	if derr != nil {
+	if errors.Is(derr, store.ErrNotFound) { // deleted meanwhile: what came of the operation is still to be written down
+		return nil
+	} else if derr != nil {
 		return derr
 	}
 	return r.Alarms.DirectoryFailed(ctx, tx, rec.Env, Failure{Recovery: rec.ID, Directory: d, Account: rec.Account, Person: rec.Person,

@@ -226,6 +226,23 @@ func TestFourOutcomes(t *testing.T) {
 	})
 }
 
+// A directory that is deleted while its agent is at work takes no outcome out of the log.
+func TestAnOutcomeOutlivesItsDirectory(t *testing.T) {
+	s := newStackSQLite(t)
+	s.person("ada")
+	b := s.ready("ada@example.com", protocol.ActionPassword)
+	s.agent.set(func(a *testAgent) { a.outcome, a.loseReply = protocol.Failed, true })
+	if err := b.press(); err != nil {
+		t.Fatal(err)
+	}
+	s.tx(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteDirectory(ctx, s.env, s.dir) })
+	s.clock.advance(25 * time.Hour) // the agent's key is gone with it, so nobody can tell
+	b.settled("unknown")
+	if n := len(b.events()[audit.OperationFinished]); n != 1 {
+		t.Errorf("%d outcomes in the log", n)
+	}
+}
+
 func TestUnchangedMayBeTriedAgainAtTheSameAgentThreeTimes(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")

@@ -197,12 +197,16 @@ func (r *Recoveries) purge(ctx context.Context) {
 	}
 	err := r.Store.Tx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.PurgeCodeSends(ctx, now.Add(-time.Hour)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
-			tx.PurgeLinks(ctx, now), tx.PurgeObjections(ctx, now))
+			tx.PurgeLinks(ctx, now), tx.PurgeObjections(ctx, now), tx.PurgeProofCounters(ctx, now.Add(-keepCounters), now))
 	})
 	if err != nil {
 		r.Log.WarnContext(ctx, "old counters cannot be deleted", "error", err)
 	}
 }
+
+// keepCounters is how long an address's failures are remembered: the hard stop is for
+// months of guessing, and holds until somebody ends it.
+const keepCounters = 365 * 24 * time.Hour
 
 // keepUses is longer than the longest window of an operation limit.
 const keepUses = 32 * 24 * time.Hour

@@ -45,6 +45,15 @@ func (tx *Tx) ForgetProofCounter(ctx context.Context, env, subject, method, purp
 	return err
 }
 
+// PurgeProofCounters deletes the counters of addresses whose last failure was before the
+// time given and that shut nothing by now: whoever types many addresses fills no table.
+// Those of accounts stay.
+func (tx *Tx) PurgeProofCounters(ctx context.Context, before, now time.Time) error {
+	_, err := tx.Exec(ctx, `DELETE FROM proof_counters WHERE subject LIKE 'address:%' AND window_at < $1 AND cool_until < $2`,
+		Millis(before.Add(-24*time.Hour)), Millis(now))
+	return err
+}
+
 // OperationUses returns how many operations of an account count since then, and when
 // the first of them was.
 func (tx *Tx) OperationUses(ctx context.Context, env, directory, account string, since time.Time) (n int, first time.Time, err error) {

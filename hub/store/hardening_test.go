@@ -26,7 +26,7 @@ var withoutEnvironment = map[string]string{
 	"AllDomains": "for a node's memory", "AllDirectories": "for the scheduler", "AgentStates": "for a node's memory",
 	"AddRecovery": "its row names the environment", "AddVerification": "its row names the environment", "AddObjection": "its row names the environment",
 	"DueRecoveries": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
-	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep",
+	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep", "PurgeProofCounters": "upkeep",
 	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep",
 
 	"CreateEnvironment": "makes one", "CreateDirectory": "its row names the environment",
