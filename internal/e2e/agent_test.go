@@ -88,8 +88,8 @@ func (a *agent) kill() { a.child.Kill() }
 
 // An event is one line of the agent's own event log.
 type event struct {
-	Method, Account, Operation, Code, Message, State string
-	Replayed                                         bool
+	Method, Account, Operation, Origin, Code, Message, State string
+	Replayed                                                 bool
 }
 
 // events are the lines for one method, oldest first.

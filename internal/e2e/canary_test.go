@@ -268,6 +268,9 @@ func TestP06_P15_T35_NoSecretStandsAnywhere(t *testing.T) {
 	link := v.presign(map[string]any{"email": kai.mail, "ttl": "10m", "operations": []string{"password"}})
 	b := testenv.ChromiumTrusting(t, e.caFile())
 	b.Open(link)
+	if at := b.Eval("location.href"); at != v.site+"/" {
+		t.Errorf("after the first hit the browser is at %s", at)
+	}
 	j := v.on(b)
 	j.goOn("password")
 	code := v.code(kai.private, 0)

@@ -57,6 +57,7 @@ type rest struct {
 	t         *testing.T
 	base, key string
 	client    *http.Client
+	header    http.Header // sent besides; a Host replaces the hub's
 }
 
 // try sends one request and returns status and body.
@@ -73,6 +74,10 @@ func (c rest) try(method, path string, in any) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	for name, values := range c.header {
+		req.Header[name] = values
+	}
+	req.Host = c.header.Get("Host") // "": that of the address
 	req.Header.Set("Authorization", "Bearer "+c.key)
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
