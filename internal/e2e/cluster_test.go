@@ -117,6 +117,7 @@ func (e *edge) status(path, host string) int {
 // An agentRow is an agent as the REST API shows it.
 type agentRow struct {
 	ID, Name, State, Fingerprint string
+	Conflict                     string `json:"conflict_since"`
 	Nodes                        []string
 }
 
