@@ -132,22 +132,45 @@ func (l *Link) readMessage() ([]byte, error) {
 // All open calls fail then. It owns the goroutines that serve calls and returns after
 // they have ended.
 func (l *Link) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	defer cancel()
+	calls := served{parent: ctx}
+	defer calls.end()
 	stop := context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") })
 	defer stop()
 	for {
 		msg, err := l.readMessage()
 		if err == nil {
-			err = l.receive(ctx, &calls, msg)
+			err = l.receive(&calls, msg)
 		}
 		if err != nil {
 			l.end(err)
 			return err
 		}
 	}
+}
+
+// served are the calls that one Run serves. Their context is made with the first of
+// them: the hub's end of an idle tunnel serves none, and there are many of those.
+type served struct {
+	sync.WaitGroup
+	parent context.Context
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// context returns the context of all calls, which ends with Run.
+func (s *served) context() context.Context {
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancel(s.parent)
+	}
+	return s.ctx
+}
+
+// end cancels the calls and waits for them.
+func (s *served) end() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.Wait()
 }
 
 // end fails everything that waits.
@@ -165,7 +188,7 @@ func (l *Link) end(err error) {
 	}
 }
 
-func (l *Link) receive(ctx context.Context, calls *sync.WaitGroup, msg []byte) error {
+func (l *Link) receive(calls *served, msg []byte) error {
 	for len(msg) > 0 {
 		f, rest, err := nextFrame(msg)
 		if err != nil {
@@ -177,7 +200,7 @@ func (l *Link) receive(ctx context.Context, calls *sync.WaitGroup, msg []byte) e
 			return err
 		}
 		if done {
-			if err := l.dispatch(ctx, calls, f, body); err != nil {
+			if err := l.dispatch(calls, f, body); err != nil {
 				return err
 			}
 		}
@@ -186,10 +209,10 @@ func (l *Link) receive(ctx context.Context, calls *sync.WaitGroup, msg []byte) e
 }
 
 // dispatch handles one whole frame. body lies in the reader's buffer: whoever keeps it copies.
-func (l *Link) dispatch(ctx context.Context, calls *sync.WaitGroup, f frame, body []byte) error {
+func (l *Link) dispatch(calls *served, f frame, body []byte) error {
 	switch f.kind {
 	case kindCall:
-		return l.startCall(ctx, calls, f, body)
+		return l.startCall(calls, f, body)
 	case kindReply:
 		l.settle(f.id, answer{body: append([]byte(nil), body...)})
 	case kindError:
@@ -236,12 +259,13 @@ func (l *Link) settle(id uint64, a answer) {
 // callHeader is method(1) and deadline in milliseconds(4).
 const callHeader = 1 + 4
 
-func (l *Link) startCall(ctx context.Context, calls *sync.WaitGroup, f frame, body []byte) error {
+func (l *Link) startCall(calls *served, f frame, body []byte) error {
 	if len(body) < callHeader {
 		return fmt.Errorf("%w: call of %d bytes", errFrame, len(body))
 	}
 	m, ms := Method(body[0]), binary.BigEndian.Uint32(body[1:])
 	body = append([]byte(nil), body[callHeader:]...)
+	ctx := calls.context()
 	var cancel context.CancelFunc
 	if ms > 0 {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)

@@ -24,6 +24,12 @@ type Claim struct {
 
 func (c Claim) key() string { return c.Node + "/" + strconv.FormatInt(c.Fence, 10) }
 
+// claimKey names a claim of this node.
+type claimKey struct {
+	set   string
+	fence int64
+}
+
 // heldClaim is a claim of this node and when it was last written, zero if it must be
 // written again.
 type heldClaim struct {
@@ -51,7 +57,7 @@ func (m *Mesh) Claim(ctx context.Context, set string, detail []byte) (own Claim,
 	delete(all, h.key())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.claims[set+"\x00"+h.key()] = h
+	m.claims[claimKey{set, fence}] = h
 	return h.Claim, m.openClaimsLocked(set, all), nil
 }
 
@@ -83,7 +89,7 @@ func (m *Mesh) write(ctx context.Context, h *heldClaim) error {
 // node ends, and whoever follows it finds nothing.
 func (m *Mesh) Unclaim(ctx context.Context, c Claim) error {
 	m.mu.Lock()
-	delete(m.claims, c.Set+"\x00"+c.key())
+	delete(m.claims, claimKey{c.Set, c.Fence})
 	m.mu.Unlock()
 	return m.coord.Delete(ctx, c.Set, c.key())
 }
@@ -154,7 +160,7 @@ func (m *Mesh) renew(ctx context.Context, h *heldClaim) error {
 	held := func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.claims[h.Set+"\x00"+h.key()] == h
+		return m.claims[claimKey{h.Set, h.Fence}] == h
 	}
 	if !held() {
 		return nil

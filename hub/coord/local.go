@@ -3,6 +3,7 @@ package coord
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,7 +19,7 @@ const sweepEvery = 1024
 type Local struct {
 	mu     sync.Mutex
 	subs   map[string]map[*localSub]struct{}
-	values map[string]map[string]localValue // set → key
+	values map[string][]localValue // by set; sets are small and many, so a slice costs less than a map
 	leases map[string]localLease
 	takes  map[string]time.Time // when the bucket is full again
 	fence  int64
@@ -28,6 +29,7 @@ type Local struct {
 }
 
 type localValue struct {
+	key   string
 	value []byte
 	until time.Time
 }
@@ -43,7 +45,7 @@ type localSub struct{ queue chan []byte }
 func NewLocal() *Local {
 	return &Local{
 		subs:   map[string]map[*localSub]struct{}{},
-		values: map[string]map[string]localValue{},
+		values: map[string][]localValue{},
 		leases: map[string]localLease{},
 		takes:  map[string]time.Time{},
 		now:    time.Now,
@@ -111,31 +113,35 @@ func (c *Local) SetList(_ context.Context, set, key string, value []byte, life t
 
 func (c *Local) setLocked(set, key string, value []byte, life time.Duration) {
 	c.sweepLocked()
-	if c.values[set] == nil {
-		c.values[set] = map[string]localValue{}
+	v := localValue{key, append([]byte(nil), value...), c.now().Add(life)}
+	if i := c.findLocked(set, key); i >= 0 {
+		c.values[set][i] = v
+		return
 	}
-	c.values[set][key] = localValue{append([]byte(nil), value...), c.now().Add(life)}
+	c.values[set] = append(c.values[set], v)
+}
+
+// findLocked returns the place of a value in its set, or -1.
+func (c *Local) findLocked(set, key string) int {
+	return slices.IndexFunc(c.values[set], func(v localValue) bool { return v.key == key })
 }
 
 // Get implements Values.
 func (c *Local) Get(_ context.Context, set, key string) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v, ok := c.values[set][key]
-	if !ok || !v.until.After(c.now()) {
+	i := c.findLocked(set, key)
+	if i < 0 || !c.values[set][i].until.After(c.now()) {
 		return nil, ErrNotFound
 	}
-	return append([]byte(nil), v.value...), nil
+	return append([]byte(nil), c.values[set][i].value...), nil
 }
 
 // Delete implements Values.
 func (c *Local) Delete(_ context.Context, set, key string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.values[set], key)
-	if len(c.values[set]) == 0 {
-		delete(c.values, set)
-	}
+	c.keepLocked(set, func(v localValue) bool { return v.key != key })
 	return nil
 }
 
@@ -148,12 +154,22 @@ func (c *Local) List(_ context.Context, set string) (map[string][]byte, error) {
 
 func (c *Local) listLocked(set string) map[string][]byte {
 	now, all := c.now(), map[string][]byte{}
-	for k, v := range c.values[set] {
+	for _, v := range c.values[set] {
 		if v.until.After(now) {
-			all[k] = append([]byte(nil), v.value...)
+			all[v.key] = append([]byte(nil), v.value...)
 		}
 	}
 	return all
+}
+
+// keepLocked removes the values of a set that are not to be kept.
+func (c *Local) keepLocked(set string, keep func(localValue) bool) {
+	left := slices.DeleteFunc(c.values[set], func(v localValue) bool { return !keep(v) })
+	if len(left) == 0 {
+		delete(c.values, set)
+		return
+	}
+	c.values[set] = left
 }
 
 // Acquire implements Leases.
@@ -230,15 +246,8 @@ func (c *Local) sweepLocked() {
 		return
 	}
 	now := c.now()
-	for set, values := range c.values {
-		for k, v := range values {
-			if !v.until.After(now) {
-				delete(values, k)
-			}
-		}
-		if len(values) == 0 {
-			delete(c.values, set)
-		}
+	for set := range c.values {
+		c.keepLocked(set, func(v localValue) bool { return v.until.After(now) })
 	}
 	for name, l := range c.leases {
 		if !l.until.After(now) {

@@ -41,6 +41,7 @@ type Mesh struct {
 	coord    Coord
 	master   []byte
 	self     nodeID
+	id       string // self as text
 	name     string
 	log      *slog.Logger
 	now      func() time.Time
@@ -63,7 +64,7 @@ type Mesh struct {
 	lastID  uint64
 	nodes   map[string]Node
 	nodesAt time.Time // of the last successful look
-	claims  map[string]*heldClaim
+	claims  map[claimKey]*heldClaim
 }
 
 // A MeshConfig is what a Mesh is made of.
@@ -88,17 +89,18 @@ func NewMesh(cfg MeshConfig) (*Mesh, error) {
 		coord: cfg.Coord, master: cfg.MasterKey, name: cfg.Name, log: cfg.Log, now: time.Now,
 		values: values, started: time.Now(),
 		handlers: map[string]Handler{}, slots: make(chan struct{}, openCalls), nudge: make(chan struct{}, 1),
-		peers: map[nodeID]*peer{}, calls: map[uint64]*call{}, nodes: map[string]Node{}, claims: map[string]*heldClaim{},
+		peers: map[nodeID]*peer{}, calls: map[uint64]*call{}, nodes: map[string]Node{}, claims: map[claimKey]*heldClaim{},
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	_, _ = rand.Read(m.self[:]) // never fails
+	m.id = m.self.String()
 	return m, nil
 }
 
 // ID is this node's id.
-func (m *Mesh) ID() string { return m.self.String() }
+func (m *Mesh) ID() string { return m.id }
 
 // Handle serves calls of a name. It must not be called after Run.
 func (m *Mesh) Handle(name string, h Handler) {
