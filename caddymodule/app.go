@@ -249,6 +249,9 @@ func app(ctx caddy.Context) (*App, error) {
 // hub returns the running hub, opened if need be: handlers and certificate storage
 // may be asked before Caddy has started the app.
 func (a *App) hub() (Hub, error) {
+	if h := a.inst.opened(); h != nil {
+		return h, nil // no request waits for a file, or fails for one
+	}
 	cfg, err := a.load()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -245,6 +247,25 @@ func TestAFailedReloadRestoresTheFormerSettings(t *testing.T) {
 	}
 	if code, _, _ := get(t, c.client(t, "s"), "http://id.localhost/"); code != 200 || h.closed.Load() {
 		t.Error("the hub did not survive a failed reload")
+	}
+}
+
+func TestARunningHubServesWithoutTheFilesOfItsSettings(t *testing.T) {
+	h := useRecorder(t)
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	smtp := "smtp 127.0.0.1:25 {\n\t\t\tfrom a@example.com\n\t\t\tpassword_file " + file + "\n\t\t}\n\t\tpublic_url"
+	c := start(t, strings.Replace(plainHTTP, "public_url", smtp, 1))
+	if h.last().SMTP.Password.Reveal() != "x" {
+		t.Fatal("the password was not read")
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, _ := get(t, c.client(t, "s"), "http://id.localhost/"); code != 200 {
+		t.Errorf("answered with %d", code)
 	}
 }
 

@@ -81,6 +81,13 @@ func (in *installation) release() error {
 	return err
 }
 
+// opened returns the hub if it is open.
+func (in *installation) opened() Hub {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.hub
+}
+
 // open returns the hub, opened with cfg if it is not open yet.
 func (in *installation) open(cfg hub.Config, log *slog.Logger) (Hub, error) {
 	in.mu.Lock()
