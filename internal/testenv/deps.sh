@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 declare -A needs=( [slapd]=slapd [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
-  [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools )
+  [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools [systemd-analyze]=systemd )
 missing=()
 for program in "${!needs[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null && continue
