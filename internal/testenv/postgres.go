@@ -67,7 +67,7 @@ func newPostgres(t testing.TB) *Postgres {
 }
 
 func (p *Postgres) init() (err error) {
-	if p.dir, err = shortDir(); err != nil {
+	if p.dir, err = ShortDir(); err != nil {
 		return err
 	}
 	if err = give(p.dir, postgresUser); err != nil {

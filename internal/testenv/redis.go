@@ -65,7 +65,7 @@ func SharedRedis(t testing.TB, options ...string) *Redis {
 func newRedis(t testing.TB, options []string) *Redis {
 	t.Helper()
 	path := Need(t, "redis-server")
-	dir, err := shortDir()
+	dir, err := ShortDir()
 	if err != nil {
 		t.Fatal(err)
 	}

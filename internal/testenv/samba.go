@@ -110,7 +110,7 @@ func (s *Samba) init() error {
 	if s.claim, s.Addr, err = claimLoopback(); err != nil {
 		return err
 	}
-	if s.Dir, err = shortDir(); err != nil {
+	if s.Dir, err = ShortDir(); err != nil {
 		return err
 	}
 	if err := s.unpack(ctx, archive); err != nil {

@@ -68,7 +68,7 @@ func provisionLock(ctx context.Context) (net.Listener, error) {
 // provision makes a domain in a directory in memory (fsync dominates: 6 s there,
 // 20 s on disk) and moves the finished tarball into place.
 func (s *Samba) provision(ctx context.Context, archive string) error {
-	dir, err := shortDir()
+	dir, err := ShortDir()
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func newSlapd(t testing.TB, o SlapdOptions) *Slapd {
 }
 
 func (s *Slapd) init() (err error) {
-	if s.Dir, err = shortDir(); err != nil {
+	if s.Dir, err = ShortDir(); err != nil {
 		return err
 	}
 	for _, d := range []string{"db", "log", "tls"} {

@@ -102,7 +102,7 @@ func portIsFree(port int) bool {
 // in memory where the system has /dev/shm. It is removed when the test ends.
 func Dir(t testing.TB) string {
 	t.Helper()
-	dir, err := shortDir()
+	dir, err := ShortDir()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,9 +115,7 @@ func Dir(t testing.TB) string {
 }
 
 // ShortDir is Dir for servers that outlive one test. The caller removes it.
-func ShortDir() (string, error) { return shortDir() }
-
-func shortDir() (string, error) {
+func ShortDir() (string, error) {
 	base := "/dev/shm"
 	if _, err := os.Stat(base); err != nil {
 		base = os.TempDir()
