@@ -231,8 +231,7 @@ func (e *edge) client() *http.Client {
 // caFile is the certificate of the edge's own authority, which Caddy makes at its start.
 func (e *edge) caFile() string { return e.file("caddy/pki/authorities/local/root.crt") }
 
-// stop ends the process politely, kill as a crash would, start starts it again.
-func (e *edge) stop() { e.child.Stop() }
+// kill ends the process as a crash would, start starts it again.
 func (e *edge) kill() { e.child.Kill() }
 func (e *edge) start(t *testing.T) {
 	t.Helper()

@@ -79,14 +79,6 @@ func (v *environment) waitSynced(since time.Time) {
 	})
 }
 
-// sync asks for a pass and waits for its end.
-func (v *environment) sync() {
-	v.t.Helper()
-	since := time.Now()
-	v.do(http.MethodPost, "/api/directories/"+v.directory+"/sync", struct{}{}, nil)
-	v.waitSynced(since)
-}
-
 // mails are the environment's mails to an address, the newest first.
 func (v *environment) mails(address string) (list []mailbox.Message) {
 	for _, m := range v.edge.mail.Messages() {
