@@ -43,7 +43,7 @@ fuzz: ## every fuzz test for FUZZTIME (default 20s) each
 full: lint test fuzz bench dist ## all of it, and the race detector
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
-bench: build ## ratios against raw peers, measured in one run
+bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench
 
 dist: ## dist/: a tarball and a deb of postern, checksums

@@ -158,22 +158,27 @@ func (tx *Tx) bulk(ctx context.Context, b bulk) error {
 	return nil
 }
 
-// values is PostgreSQL's source of rows: ($1, $2), ($3, $4) …
-func values(rows [][]any) (source string, args []any) {
-	var b strings.Builder
-	b.WriteString("VALUES ")
-	for i, row := range rows {
-		if i > 0 {
-			b.WriteString(", ")
+// arrays is PostgreSQL's source of rows: one array for each column. The planner looks at
+// a handful of parameters, not at thousands.
+func arrays(rows [][]any) (source string, args []any) {
+	columns := make([]string, len(rows[0]))
+	for j, v := range rows[0] {
+		if _, number := v.(int64); number {
+			args, columns[j] = append(args, column[int64](rows, j)), fmt.Sprintf("$%d::bigint[]", j+1)
+		} else {
+			args, columns[j] = append(args, column[string](rows, j)), fmt.Sprintf("$%d::text[]", j+1)
 		}
-		for j := range row {
-			b.WriteString([]string{"($", ", $"}[min(j, 1)])
-			b.WriteString(strconv.Itoa(len(args) + j + 1))
-		}
-		b.WriteByte(')')
-		args = append(args, row...)
 	}
-	return b.String(), args
+	return "SELECT * FROM unnest(" + strings.Join(columns, ", ") + ")", args
+}
+
+// column returns the values of one column, all of one type.
+func column[T any](rows [][]any, j int) []T {
+	values := make([]T, len(rows))
+	for i, row := range rows {
+		values[i], _ = row[j].(T)
+	}
+	return values
 }
 
 // jsonRows is SQLite's source of rows: a JSON array of arrays as one parameter, and one

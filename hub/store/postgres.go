@@ -50,7 +50,7 @@ func openPostgres(ctx context.Context, url string) (database, error) {
 func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
 func (p *postgres) close() error                   { return p.db.Close() }
 
-func (p *postgres) source(rows [][]any) (string, []any) { return values(rows) }
+func (p *postgres) source(rows [][]any) (string, []any) { return arrays(rows) }
 
 func (p *postgres) migrate(ctx context.Context, log *slog.Logger) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120)) // ask each second: another node may be at it

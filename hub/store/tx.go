@@ -47,11 +47,26 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 // U+FFFD, so that no input from outside can make a statement fail.
 func clean(args []any) []any {
 	for i, v := range args {
-		if s, ok := v.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		switch v := v.(type) {
+		case string:
+			if unstorable(v) {
+				args[i] = storable(v)
+			}
+		case []string:
+			for j, text := range v {
+				if unstorable(text) {
+					v[j] = storable(text)
+				}
+			}
 		}
 	}
 	return args
+}
+
+func unstorable(s string) bool { return strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) }
+
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // Swap runs a compare-and-set: a statement that changes one row, or none when the row

@@ -15,14 +15,15 @@ import (
 // postgresUser runs the server: PostgreSQL refuses to run as root.
 const postgresUser = "postgres"
 
-// A Postgres is a real server with its data in memory and no password.
+// A Postgres is a real server without a password, its data in memory unless it is durable.
 type Postgres struct {
-	dir    string
-	port   int
-	bin    map[string]string
-	mu     sync.Mutex
-	child  *Child // nil while stopped
-	number int    // of databases made
+	durable bool // commits wait for the disk
+	dir     string
+	port    int
+	bin     map[string]string
+	mu      sync.Mutex
+	child   *Child // nil while stopped
+	number  int    // of databases made
 }
 
 var sharedPostgres struct {
@@ -39,7 +40,7 @@ func SharedPostgres(t testing.TB) *Postgres {
 	if sharedPostgres.server != nil {
 		return sharedPostgres.server
 	}
-	p := newPostgres(t)
+	p := newPostgres(t, &Postgres{})
 	AtEnd(t, p.remove)
 	sharedPostgres.server = p
 	return p
@@ -48,14 +49,23 @@ func SharedPostgres(t testing.TB) *Postgres {
 // StartPostgres starts a server of the test's own, to be stopped and started by it.
 func StartPostgres(t testing.TB) *Postgres {
 	t.Helper()
-	p := newPostgres(t)
+	p := newPostgres(t, &Postgres{})
 	t.Cleanup(p.remove)
 	return p
 }
 
-func newPostgres(t testing.TB) *Postgres {
+// StartDurablePostgres starts a server in an empty folder of the caller's, whose commits
+// wait for the disk as they do in production: slower, for measurements.
+func StartDurablePostgres(t testing.TB, dir string) *Postgres {
 	t.Helper()
-	p := &Postgres{bin: map[string]string{}}
+	p := newPostgres(t, &Postgres{dir: dir, durable: true})
+	t.Cleanup(p.remove)
+	return p
+}
+
+func newPostgres(t testing.TB, p *Postgres) *Postgres {
+	t.Helper()
+	p.bin = map[string]string{}
 	for _, name := range []string{"initdb", "postgres", "createdb", "pg_isready"} {
 		p.bin[name] = Need(t, name)
 	}
@@ -67,8 +77,10 @@ func newPostgres(t testing.TB) *Postgres {
 }
 
 func (p *Postgres) init() (err error) {
-	if p.dir, err = ShortDir(); err != nil {
-		return err
+	if p.dir == "" {
+		if p.dir, err = ShortDir(); err != nil {
+			return err
+		}
 	}
 	if err = give(p.dir, postgresUser); err != nil {
 		return err

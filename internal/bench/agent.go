@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+// build compiles a program as the Makefile ships it, and returns its path.
+func build(s *stage, pkg string) string {
+	path := filepath.Join(s.disk(), filepath.Base(pkg))
+	cmd := exec.CommandContext(s.ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.Fatalf("go build %s: %v: %s", pkg, err, out)
+	}
+	return path
+}
+
+const agentPackage = "github.com/postern-id/postern/cmd/postern-agent"
+
+// A program is an agent that can be started: the product's own, or one of this
+// program's with another directory in it.
+type program struct {
+	path string
+	args []string // before the agent's own
+}
+
+// enrol enrols the agent of a directory whose table the file has, and starts it as a
+// child. It returns when the hub can call it.
+func (h *hub) enrol(s *stage, p program, kind, table string) (*testenv.Child, protocol.Ticket) {
+	ticket := h.register(s, kind)
+	dir := s.disk()
+	text := fmt.Sprintf("state_dir = %q\n[hub]\nca_file = %q\n[guard]\nno_notice = \"allow\"\nper_account_per_hour = 1000000\nper_hour = 1000000\nper_day = 1000000\n[directory]\n%s",
+		filepath.Join(dir, "state"), h.caFile, table)
+	if h.caFile == "" {
+		text = string(bytes.Replace([]byte(text), []byte("ca_file = \"\"\n"), nil, 1))
+	}
+	file := filepath.Join(dir, "agent.toml")
+	s.need(os.WriteFile(file, []byte(text), 0o600))
+	enrol := exec.CommandContext(s.ctx, p.path, append(p.args, "enroll", "--config", file)...)
+	enrol.Stdin = bytes.NewReader([]byte(ticket.Encode().Reveal()))
+	if out, err := enrol.CombinedOutput(); err != nil {
+		s.Fatalf("enrol: %v: %s", err, out)
+	}
+	child := testenv.Start(s, testenv.Command{Path: p.path, Args: append(p.args, "run", "--config", file), Dir: dir,
+		Ready: func(ctx context.Context) error { return h.connected(ctx, ticket.Directory) }})
+	return child, ticket
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Sizes of the experiment: one agent for each of 10,000 directories, and a few before,
+// so that what the first ones cost is not theirs.
+const (
+	idleTunnels = 10_000
+	idleWarm    = 100
+	pingRound   = 35 * time.Second // the hub pings whoever was silent for 20 s, all within 30 s
+)
+
+// measureIdle counts the memory of a hub's process that holds 10,000 tunnels of agents
+// that have nothing to do, without TLS, after a garbage collection; beside it websockets
+// held in the way of gorilla's examples, which have said nothing.
+func measureIdle(s *stage, rounds int) []row {
+	keys, agents, seeded := seedIdle(s)
+	var raw, ours, opened, fresh, pinged series
+	for round := range rounds {
+		raw = append(raw, s.idleRound(idleSetup{Raw: true}, agents, nil).each)
+		got := s.idleRound(idleSetup{Dir: seeded, Keys: keys}, agents, func(s *stage, m *meter) {
+			if round == rounds-1 {
+				s.wait(pingRound)
+				pinged = append(pinged, m.each(s, true))
+			}
+		})
+		ours, opened, fresh = append(ours, got.each), append(opened, got.took), append(fresh, got.uncollected)
+	}
+	limit := valueAtMost(10)
+	return []row{
+		{name: "idle: hub memory of a tunnel, plain", unit: "KB", anchor: "gorilla's example", base: raw, ours: ours, goal: limit},
+		{name: "idle: the same before a collection", unit: "KB", ours: fresh},
+		{name: "idle: the same after pings (once)", unit: "KB", ours: pinged, goal: limit},
+		{name: fmt.Sprintf("idle: %d agents come back within", idleTunnels), unit: "s", ours: opened},
+	}
+}
+
+// seedIdle makes a store in which the agents are enrolled, to be copied for each round.
+func seedIdle(s *stage) (hubKeys protocol.Keys, agents []protocol.Keys, dir string) {
+	dir = s.disk()
+	s.act(func(s *stage) {
+		h := startHub(s, store.Config{Dir: dir}, false)
+		hubKeys = h.keys
+		for _, e := range h.enrolKeys(s, idleWarm+idleTunnels) {
+			agents = append(agents, e.keys)
+		}
+	})
+	return hubKeys, agents, dir
+}
+
+// What a round found out.
+type idleResult struct {
+	each, uncollected float64 // KB of each tunnel
+	took              float64 // seconds until all were open
+}
+
+// idleRound starts a hub, opens a few tunnels, measures, opens the others and measures
+// again. more, if not nil, is called while they are open.
+func (s *stage) idleRound(setup idleSetup, agents []protocol.Keys, more func(*stage, *meter)) (r idleResult) {
+	s.act(func(s *stage) {
+		setup.Port = testenv.FreePort(s)
+		if setup.Dir != "" {
+			setup.Dir = copyStore(s, setup.Dir)
+		}
+		startSelf(s, "hub", setup)
+		url := fmt.Sprintf("http://127.0.0.1:%d", setup.Port)
+		open := agentsSetup{URL: url, HubKey: setup.Keys.Public, Raw: setup.Raw, Keys: agents[:idleWarm]}
+		startSelf(s, "agents", open)
+		m := &meter{url: url}
+		m.base = m.resident(s, true)
+		open.Keys = agents[idleWarm:]
+		began := time.Now()
+		startSelf(s, "agents", open)
+		r.took = time.Since(began).Seconds()
+		r.uncollected, r.each = m.each(s, false), m.each(s, true)
+		if more != nil {
+			more(s, m)
+		}
+	})
+	return r
+}
+
+func copyStore(s *stage, from string) string {
+	to := s.disk()
+	text, err := os.ReadFile(filepath.Join(from, store.FileName))
+	s.need(err)
+	s.need(os.WriteFile(filepath.Join(to, store.FileName), text, 0o600))
+	return to
+}
+
+// A meter asks the hub's process how much memory it has.
+type meter struct {
+	url  string
+	base float64
+}
+
+// each is what one of the tunnels costs, in KB.
+func (m *meter) each(s *stage, collected bool) float64 {
+	return (m.resident(s, collected) - m.base) / idleTunnels / 1024
+}
+
+func (m *meter) resident(s *stage, collect bool) float64 {
+	url := m.url + meterPath
+	if collect {
+		url += "?collect"
+	}
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, url, nil)
+	s.need(err)
+	resp, err := http.DefaultClient.Do(req)
+	s.need(err)
+	defer func() { _ = resp.Body.Close() }()
+	var got reading
+	s.need(json.NewDecoder(resp.Body).Decode(&got))
+	return got.Resident
+}
+
+// meterPath is where the hub's process tells.
+const meterPath = "/meter"
+
+type reading struct {
+	Resident   float64
+	Goroutines int
+}
+
+// An idleSetup says what a hub's process holds. Raw ones are websockets, read within
+// their handlers; others need the folder of a seeded store.
+type idleSetup struct {
+	Port int
+	Dir  string
+	Keys protocol.Keys
+	Raw  bool
+}
+
+func hubChild(ctx context.Context, args []string) error {
+	var setup idleSetup
+	ready, err := load(args, &setup)
+	if err != nil {
+		return err
+	}
+	s := &stage{ctx: ctx, out: os.Stderr}
+	s.scene(func(s *stage) { // its cleanups end what the hub started
+		mux := http.NewServeMux()
+		mux.HandleFunc(meterPath, tell)
+		if setup.Raw {
+			mux.HandleFunc(protocol.Path, echo)
+		} else {
+			mux.HandleFunc(protocol.Path, openHub(s, store.Config{Dir: setup.Dir}, setup.Keys).tunnels.ServeAgent)
+		}
+		srv := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", setup.Port), Handler: mux, ReadHeaderTimeout: time.Minute}
+		if err := serveUntil(ctx, srv, "", ready); ctx.Err() == nil {
+			s.need(err)
+		}
+	})
+	if s.failed != "" {
+		return errors.New(s.failed)
+	}
+	return nil
+}
+
+// tell answers with the memory of this process.
+func tell(w http.ResponseWriter, r *http.Request) {
+	if r.URL.RawQuery != "" {
+		debug.FreeOSMemory()
+	}
+	resident, err := residentOf(os.Getpid())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(reading{resident, runtime.NumGoroutine()}) // the meter notices
+}
