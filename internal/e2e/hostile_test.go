@@ -1,124 +1,206 @@
 package e2e
 
 import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"net/http"
-	"strings"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/gorilla/websocket"
+
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/seal"
 )
 
-// evil is the host that an attacker would like to see in our addresses.
-const evil = "evil.example"
+// A hostileHub speaks the agents' protocol and asks what it likes.
+type hostileHub struct {
+	t      *testing.T
+	keys   protocol.Keys
+	server *httptest.Server
+	links  chan *protocol.Link
+}
 
-// hostile are headers that claim another host, scheme or client.
-func hostile() http.Header {
-	h := http.Header{"Forwarded": {"for=203.0.113.9;host=" + evil + ";proto=https"}}
-	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Host", "X-Original-Host", "X-Http-Host-Override", "X-Forwarded-Prefix"} {
-		h.Set(name, evil)
+// socket is a websocket as protocol.Wire.
+type socket struct{ *websocket.Conn }
+
+func (s socket) ReadMessage() ([]byte, error) {
+	_, b, err := s.Conn.ReadMessage()
+	return b, err
+}
+
+func (s socket) WriteMessage(b []byte) error { return s.Conn.WriteMessage(websocket.BinaryMessage, b) }
+
+func (s socket) Close(code int, reason string) error {
+	_ = s.Conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(time.Second))
+	return s.Conn.Close()
+}
+
+// deaf serves nothing that an agent asks.
+type deaf struct{}
+
+func (deaf) ServeCall(context.Context, protocol.Method, []byte) (any, error) {
+	return nil, errors.New("no")
+}
+func (deaf) ServeEvent(string, []byte) {}
+
+// hostileName is the hub's name in the agents' tickets.
+const hostileName = "hub.example"
+
+func startHostileHub(t *testing.T) *hostileHub {
+	t.Helper()
+	keys, err := protocol.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
 	}
-	h.Set("X-Forwarded-Proto", "https")
-	h.Set("X-Forwarded-Port", "6666")
-	h.Set("X-Original-Url", "https://"+evil+"/")
-	h.Set("X-Rewrite-Url", "https://"+evil+"/")
+	h := &hostileHub{t: t, keys: keys, links: make(chan *protocol.Link, 8)}
+	h.server = httptest.NewServer(http.HandlerFunc(h.serve))
+	t.Cleanup(func() {
+		h.server.CloseClientConnections()
+		h.server.Close()
+	})
 	return h
 }
 
-// pages are addresses of the recovery site that anybody may load, and forms that anybody
-// may send.
-var pages = []struct{ method, path string }{
-	{"GET", "/"}, {"GET", "/?email=x@corp.example&op=password"}, {"GET", "/?id_token=x.y.z"}, {"GET", "/?lang=de"}, {"GET", "/start"}, {"POST", "/start"},
-	{"GET", "/r/AAAAAAAAAAAAAAAAAAAAAA"}, {"GET", "/r/AAAAAAAAAAAAAAAAAAAAAA/state"}, {"GET", "/r/AAAAAAAAAAAAAAAAAAAAAA/choose"},
-	{"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/choose"}, {"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/code"}, {"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/resend"},
-	{"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/perform"}, {"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/acknowledge"}, {"POST", "/r/AAAAAAAAAAAAAAAAAAAAAA/cancel"},
-	{"GET", "/not-me?token=x"}, {"POST", "/not-me"}, {"GET", "/theme.css"}, {"GET", "/logo"}, {"GET", "/robots.txt"}, {"GET", "/static/site.js"}, {"GET", "/nowhere"},
-	{"GET", "//" + "nowhere"}, {"GET", "/./r"}, {"DELETE", "/"},
+func (h *hostileHub) serve(w http.ResponseWriter, r *http.Request) {
+	up := websocket.Upgrader{Subprotocols: []string{protocol.Subprotocol}}
+	ws, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	enrols := false
+	admit := func(_ context.Context, _ []byte, hello protocol.Hello) (protocol.Welcome, error) {
+		enrols = hello.Ticket != ""
+		if len(hello.Nodes) > 0 {
+			return protocol.Welcome{}, &protocol.CloseError{Code: protocol.CloseReplaced}
+		}
+		return protocol.Welcome{Agent: "agent-1", Directory: "directory-1", Node: "n", Nodes: 1, State: protocol.AgentActive, Time: time.Now()}, nil
+	}
+	link, _, err := protocol.Accept(r.Context(), socket{ws}, h.keys, hostileName, admit, deaf{})
+	if err != nil {
+		return
+	}
+	if !enrols {
+		h.links <- link
+	}
+	_ = link.Run(context.Background())
 }
 
-func TestP05_HostileHeadersChangeNoAnswerOfTheSite(t *testing.T) {
-	t.Parallel()
-	e := startEdge(t, edgeConfig{Global: trusting}) // the worse case: this machine is a trusted proxy
-	v := e.environment(t, "hosts", "ldap")
-	for _, p := range pages {
-		plain, attacked := v.visit(), v.visit()
-		attacked.address = plain.address
-		attacked.extra = hostile()
-		plain.alone(p.method, p.path, nil)
-		attacked.alone(p.method, p.path, nil)
-		if a, b := plain.seenAs(), attacked.seenAs(); incident(a) != incident(b) {
-			t.Errorf("%s %s: hostile headers change the answer: %s", p.method, p.path, difference(a, b))
-		}
-		if strings.Contains(attacked.seenAs(), evil) {
-			t.Errorf("%s %s reflects the host", p.method, p.path)
-		}
-		for _, host := range []string{evil, v.host + "." + evil, evil + ":80", "x@" + v.host, "localhost." + evil, "127.0.0.1"} {
-			other := v.visit()
-			other.extra = http.Header{"Host": {host}}
-			status := other.alone(p.method, p.path, nil)
-			if status != http.StatusNotFound && status != http.StatusMisdirectedRequest && status != http.StatusBadRequest || strings.Contains(other.seenAs(), evil) {
-				t.Errorf("%s %s as %s: %d: %s", p.method, p.path, host, status, other.seenAs())
+// agent runs an agent process that this hub has enrolled, and returns its tunnel.
+func (h *hostileHub) agent(conf agentConfig) (*agent, *protocol.Link) {
+	h.t.Helper()
+	a := &agent{t: h.t, dir: testenv.Dir(h.t)}
+	a.write(conf)
+	a.enrol(protocol.Ticket{Hub: h.server.URL, HubName: hostileName, HubKey: h.keys.Public, Directory: "directory-1", Secret: "s",
+		Expires: time.Now().Add(time.Hour)}.Encode().Reveal())
+	a.start()
+	return a, h.next()
+}
+
+func (h *hostileHub) next() *protocol.Link {
+	h.t.Helper()
+	select {
+	case l := <-h.links:
+		return l
+	case <-time.After(within):
+		h.t.Fatal("the agent does not come")
+		return nil
+	}
+}
+
+// begin begins a reset of somebody and returns its frame.
+func (h *hostileHub) begin(l *protocol.Link, dn string) protocol.PerformRequest {
+	h.t.Helper()
+	q := protocol.BeginRequest{Recovery: make([]byte, protocol.RandomPart), Account: testenv.SlapdID(dn), Operation: "get_temporary_password", Origin: "recover.example.com"}
+	_, _ = rand.Read(q.Recovery)
+	var b protocol.Begun
+	if err := l.Call(h.t.Context(), protocol.MethodBegin, protocol.PriorityRecovery, q, &b); err != nil || b.Finding != nil {
+		h.t.Fatalf("begin: %v, finding %v", err, b.Finding)
+	}
+	m := protocol.Members{Recovery: protocol.RecoveryID(q.Recovery, b.Recovery), Directory: "directory-1", Account: b.Account,
+		Operation: q.Operation, Recipient: recipient(h.t), NotAfter: b.NotAfter}
+	return protocol.PerformRequest{ID: "first", TTL: 60, Sent: time.Now().Unix(), Members: m, Context: m.Context()}
+}
+
+func recipient(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := seal.Encode(key.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestP13_T14_AHostileHubReplaysAndWritesNothingMore(t *testing.T) {
+	o, h := openOffice(t), startHostileHub(t)
+	a, l := h.agent(o.agent())
+	_, stranger := h.agent(o.agent()) // a second agent of the same directory
+	who, untouched := o.colleague(0), o.colleague(1)
+	q := h.begin(l, who.dn)
+	var first protocol.Outcome
+	if err := l.Call(t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &first); err != nil || first.State != protocol.Done {
+		t.Fatalf("perform: %v %+v", err, first)
+	}
+	pending := h.begin(l, untouched.dn) // begun, and never performed at its own agent
+	var fresh atomic.Int64
+	var calls sync.WaitGroup
+	slots := make(chan struct{}, 50)
+	replay := func(l *protocol.Link, q protocol.PerformRequest) {
+		slots <- struct{}{}
+		calls.Go(func() {
+			defer func() { <-slots }()
+			var out protocol.Outcome
+			err := l.Call(t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &out)
+			if err == nil && !out.Replayed && out.State == protocol.Done {
+				fresh.Add(1)
 			}
+		})
+	}
+	for i := range 200 { // a thousand in package agent; here each asks a real server
+		again := q
+		switch i % 5 {
+		case 1: // the same context under a new operation id
+			again.ID, again.Sent = fmt.Sprint("again-", i), time.Now().Unix()
+		case 2: // another key for the secret, so another context of the same recovery
+			again.ID, again.Members.Recipient = fmt.Sprint("key-", i), recipient(t)
+			again.Context = again.Members.Context()
+		case 3: // at an agent that did not begin it
+			replay(stranger, again)
+			again = pending
+			replay(stranger, again)
+			continue
+		case 4: // longer than it lives
+			again.ID, again.Members.NotAfter = fmt.Sprint("late-", i), again.Members.NotAfter+int64(i)
+			again.Context = again.Members.Context()
 		}
+		replay(l, again)
 	}
-}
-
-// incident takes the number of an incident out, which is random.
-func incident(s string) string {
-	head, _, _ := strings.Cut(s, "incident")
-	return head
-}
-
-func TestP05_HostileHeadersChangeNoAddressInMailsLinksAndTickets(t *testing.T) {
-	t.Parallel()
-	s := corp(t)
-	vera := hire(t, s, "verena", "")
-	e := startEdge(t, edgeConfig{Global: trusting})
-	v := e.environment(t, "mails", "ldap")
-	a := v.startAgent(slapdAgent(s))
-	p := v.visit()
-	p.extra = hostile()
-	p.begin(vera.mail, "password")
-	p.prove(v.code(vera.private, 0))
-	p.press()
-	p.finish()
-	v.notMe(vera.mail)
-	for _, m := range v.edge.mail.Messages() {
-		if strings.Contains(string(m.Raw), evil) || strings.Contains(m.Text, evil) {
-			t.Errorf("a mail says %s:\n%s", evil, m.Text)
-		}
+	calls.Wait()
+	a.kill() // and the journal knows it after a crash
+	a.start()
+	l = h.next()
+	for i := range 20 {
+		again := q
+		again.ID, again.Sent = fmt.Sprint("restarted-", i), time.Now().Unix()
+		replay(l, again)
 	}
-	if text := v.mails(vera.mail)[0].Text; !strings.Contains(text, v.site+"/not-me?token=") {
-		t.Errorf("the notice does not lead to %s: %s", v.site, text)
+	calls.Wait()
+	if n := fresh.Load(); n > 0 {
+		t.Errorf("%d replays were carried out", n)
 	}
-	for _, b := range a.events("begin") {
-		if b.Origin != v.site {
-			t.Errorf("the agent was told of the origin %q", b.Origin)
-		}
+	if n := o.changes(who); n != 1 {
+		t.Errorf("%d modifies in the directory's own log, want 1", n)
 	}
-	attacked := v.rest
-	attacked.header = hostile()
-	var link struct{ URL string }
-	attacked.do(http.MethodPost, "/api/envs/"+v.id+"/recovery_microsite/presign", map[string]any{"email": vera.mail, "ttl": "5m"}, &link)
-	if !strings.HasPrefix(link.URL, v.site+"/?id_token=") {
-		t.Errorf("a presigned link leads to %s", link.URL)
-	}
-	var made struct{ Ticket string }
-	attacked.do(http.MethodPost, "/api/directories/"+v.directory+"/agent-tickets", struct{}{}, &made)
-	ticket, err := protocol.ParseTicket(made.Ticket)
-	if err != nil || ticket.Hub != e.url || ticket.HubName != "localhost" {
-		t.Errorf("a ticket leads to %s, %s (%v)", ticket.Hub, ticket.HubName, err)
-	}
-	for _, path := range []string{"/api/envs", "/api/envs/" + v.id, "/api/envs/" + v.id + "/domains", "/api/directories", "/api/directories/" + v.directory,
-		"/api/directories/" + v.directory + "/agents", "/api/accounts?env=" + v.id, "/api/apikeys", "/api/nowhere", "/", "/console/", "/healthz", "/readyz", "/api/agent", "/api/diragent"} {
-		status, body, err := attacked.try(http.MethodGet, path, nil)
-		if err != nil || strings.Contains(string(body), evil) {
-			t.Errorf("%s: %d %s (%v)", path, status, body, err)
-		}
-		other := v.rest
-		other.header = http.Header{"Host": {evil}}
-		status, body, err = other.try(http.MethodGet, path, nil)
-		if err != nil || strings.Contains(string(body), evil) || status < 400 && path != "/healthz" && path != "/readyz" {
-			t.Errorf("%s as %s: %d %s (%v)", path, evil, status, body, err)
-		}
-	}
+	o.unchanged(untouched)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestP25_AnEmployeeSwitchesNodesWithEveryRequest(t *testing.T) {
@@ -25,6 +27,13 @@ func TestP25_AnEmployeeSwitchesNodesWithEveryRequest(t *testing.T) {
 		t.Errorf("a second press: %d %s", v.status, v.text())
 	}
 	o.wasReset(who, secret)
+
+	other := o.colleague(1) // and the same in a real browser, at the nodes without the agent
+	c.at(c.nodes[1:]...)
+	j := c.on(testenv.Chromium(t))
+	j.start(other.email, "password")
+	j.prove(c.code(other.personal, 0))
+	o.wasReset(other, j.reset())
 }
 
 // pressed presses until the agent can be asked again, as the page invites to.
