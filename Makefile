@@ -2,7 +2,7 @@
 SHELL       := /bin/bash
 export CGO_ENABLED := 0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS     := -s -w -X main.version=$(VERSION)
+LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.number=$(VERSION)
 GOBUILD     := go build -trimpath -ldflags '$(LDFLAGS)'
 TOOLS       := .cache/tools
 # DEPS=no leaves the machine's packages alone; tests then skip what is missing.

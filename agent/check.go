@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -61,7 +62,7 @@ func (c *check) warn(what, problem, fix string) {
 }
 
 func (c *check) fail(what string, err error, fix string) {
-	c.findings = append(c.findings, Finding{What: what, Problem: withoutAddresses(err.Error()), Fix: fix})
+	c.findings = append(c.findings, Finding{What: what, Problem: withoutAddresses(strings.TrimPrefix(err.Error(), "agent: ")), Fix: fix})
 }
 
 // hub connects. Beside a running agent it stops before it says who it is, because a
@@ -115,7 +116,7 @@ func (c *check) welcome(ctx context.Context, w *wire, id *Identity, address stri
 		c.warn("clock", fmt.Sprintf("differs from the hub's by %v; %v are tolerated", skew.Round(time.Second), maxSkew), "set the clock of this machine or of the hub")
 	}
 	if welcome.State != protocol.AgentActive {
-		c.warn("hub", "this agent is "+welcome.State, "an administrator compares the fingerprint above with the one in the hub's list of agents and decides there")
+		c.warn("hub", "this agent is "+welcome.State, "an administrator compares the fingerprint above with the one on the hub's status page and decides there")
 	}
 }
 

@@ -87,6 +87,9 @@ func redeem(ctx context.Context, cfg Config, version string, ticket protocol.Tic
 	hello := helloOf(cfg, version, g.Hash(), time.Now())
 	hello.Ticket, hello.SignKey = ticket.Secret, id.keys.signPublic()
 	link, welcome, err := protocol.Dial(ctx, w, id.keys.noise, id.HubKey, id.HubName, hello, refusing{})
+	if refused := (*protocol.Error)(nil); errors.As(err, &refused) {
+		return protocol.Welcome{}, fmt.Errorf("the hub refuses: %s", refused.Message)
+	}
 	if err != nil {
 		return protocol.Welcome{}, err
 	}

@@ -119,7 +119,7 @@ func (t *tunnel) greet() {
 	case protocol.AgentActive:
 		t.log.Info("tunnel open", "nodes", t.welcome.Nodes, "skew", skew.Round(time.Millisecond).String())
 	case protocol.AgentPending:
-		t.log.Warn("waiting to be confirmed: an administrator compares this fingerprint with the one in the hub's list of agents",
+		t.log.Warn("waiting to be confirmed: an administrator compares this fingerprint with the one on the hub's status page",
 			"fingerprint", t.svc.id.Fingerprint())
 	case protocol.AgentQuarantined:
 		t.log.Warn("quarantined: another process uses this agent's keys; stop it, or enrol this one anew, and tell an administrator, who decides in the hub",

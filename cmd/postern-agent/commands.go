@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -43,7 +44,7 @@ func enroll(ctx context.Context, args []string, s std) error {
 	}
 	fmt.Fprintf(s.out, "Enrolled as agent %s of directory %s at %s.\nFingerprint: %s\n\n", e.Agent, e.Directory, e.Hub, e.Fingerprint)
 	if e.State == protocol.AgentPending {
-		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: in the hub's list of agents, compare the\nfingerprint and confirm it. Start the agent now; it begins to work when it is confirmed.")
+		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: compare the fingerprint with the one on the\nhub's status page and confirm it there. Start the agent now; it begins to work when it is confirmed.")
 	} else {
 		fmt.Fprintln(s.out, "The agent is active. Next: postern-agent check, then postern-agent run.")
 	}
@@ -161,8 +162,11 @@ func printVersion(_ context.Context, args []string, s std) error {
 	return err
 }
 
-// version is that of the build.
+// version is what the linker set, else that of the build.
 func version() string {
+	if number != "" {
+		return number
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -186,5 +190,8 @@ func (f *flags) load(args []string, s std) (agent.Config, *slog.Logger, error) {
 		return agent.Config{}, nil, err
 	}
 	cfg, err := agent.LoadConfig(f.config)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; name the file with --config, or begin with: postern-agent config sample > %s", err, f.config)
+	}
 	return cfg, log, err
 }

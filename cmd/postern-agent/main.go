@@ -19,6 +19,9 @@ const (
 	exitUsage  = 2
 )
 
+// number is the version, set by the linker.
+var number string
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], std{os.Stdin, os.Stdout, os.Stderr})

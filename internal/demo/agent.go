@@ -20,7 +20,7 @@ func (r *run) addDirectory(ctx context.Context) error {
 	var made struct {
 		ID string `json:"id"`
 	}
-	if err := r.call(ctx, http.MethodPost, "/api/directories", map[string]string{"env": r.desc.Env, "kind": "custom"}, &made); err != nil {
+	if err := r.call(ctx, http.MethodPost, "/api/directories", map[string]string{"env": r.desc.Env, "kind": "demo", "name": company}, &made); err != nil {
 		return err
 	}
 	r.desc.Directory = made.ID
@@ -37,7 +37,7 @@ state_dir = "state"
 [directory]
 kind = "demo"
 # Any LDAP client may prove here that a password works:
-#   LDAPTLS_CACERT=ca.pem ldapwhoami -H ldaps://127.0.0.1:PORT -D DN -W
+#   LDAPTLS_CACERT=ca.pem ldapwhoami -x -H ldaps://127.0.0.1:PORT -D DN -W
 listen = "127.0.0.1:%d"
 ca_file = "ca.pem"
 `
@@ -51,6 +51,7 @@ func (r *run) startAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.ldapPort = port
 	if err := os.WriteFile(r.agentConfig(), fmt.Appendf(nil, agentFile, port), 0o600); err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ import (
 // siteHost is the demo's recovery domain. Browsers resolve *.localhost themselves.
 const siteHost = "recovery.localhost"
 
+// company is the organisation's and the directory's name.
+const company = "Lindenhof"
+
 // mailboxHost shows the mails.
 const mailboxHost = "mailbox.localhost"
 
@@ -54,6 +57,7 @@ type Employee struct {
 	Email         string `json:"email"`
 	Name          string `json:"name"`
 	PersonalEmail string `json:"personal_email"`
+	Note          string `json:"note,omitempty"` // what is special about the account
 }
 
 // employees are those who have an address for a code; demo.Accounts has more.
@@ -61,7 +65,7 @@ func employees() []Employee {
 	var all []Employee
 	for _, a := range demo.Accounts() {
 		if a.PersonalEmail != "" {
-			all = append(all, Employee{a.Email, a.Name, a.PersonalEmail})
+			all = append(all, Employee{a.Email, a.Name, a.PersonalEmail, a.Note})
 		}
 	}
 	return all
@@ -101,6 +105,7 @@ type run struct {
 	page       *page
 	caddy      bool
 	agentEnded chan error
+	ldapPort   int // of the demo directory, on loopback
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -200,7 +205,7 @@ func (r *run) install(ctx context.Context) error {
 	r.desc = Description{
 		Site: r.address(siteHost), Mailbox: r.address(mailboxHost), Hub: r.hubURL(), Accounts: employees(),
 	}
-	in, err := hub.Install(ctx, cfg, "Lindenhof", "Demo")
+	in, err := hub.Install(ctx, cfg, company, "Demo")
 	if errors.Is(err, hub.ErrInstalled) {
 		return r.resume(ctx, cfg)
 	}

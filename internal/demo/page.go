@@ -40,7 +40,7 @@ func (p *page) serve(ctx context.Context) {
 var listTemplate = template.Must(template.New("list").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="3"><title>Mailbox</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#1c2321;background:#f7f8f6}
-article{background:#fff;border:1px solid #ccd3cf;border-radius:8px;padding:1rem;margin:1rem 0}pre{white-space:pre-wrap;font:inherit;margin:.5rem 0 0}h2{font-size:1.1rem;margin:0}
+article{background:#fff;border:1px solid #ccd3cf;border-radius:8px;padding:1rem;margin:1rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit;margin:.5rem 0 0}h2{font-size:1.1rem;margin:0}
 .to{color:#56615c;margin:0}@media(prefers-color-scheme:dark){body{background:#161b19;color:#e6ebe8}article{background:#1f2623;border-color:#3a4540}.to{color:#a7b3ad}}</style></head>
 <body><main><h1>Mailbox of the demo</h1><p>Every mail that the demo sends ends here, newest first. The page looks for new ones every three seconds.</p>
 {{range .}}<article><h2>{{.Subject}}</h2><p class="to">to {{range $i, $a := .To}}{{if $i}}, {{end}}{{$a}}{{end}}, {{.At.Format "15:04:05"}}</p><pre>{{.Text}}</pre></article>{{else}}<p><em>No mail yet. Start a recovery, and its code comes here.</em></p>{{end}}

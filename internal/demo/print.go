@@ -2,6 +2,8 @@ package demo
 
 import (
 	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"text/template"
 )
 
@@ -10,28 +12,40 @@ func (r *run) print() error {
 	if r.JSON {
 		return json.NewEncoder(r.Out).Encode(r.desc)
 	}
-	return peopleTemplate.Execute(r.Out, r.desc)
+	return peopleTemplate.Execute(r.Out, people{
+		r.desc, fmt.Sprintf("ldaps://127.0.0.1:%d", r.ldapPort), filepath.Join(r.agentDir(), "ca.pem"), r.temporary,
+	})
+}
+
+// people is what the text for people says.
+type people struct {
+	Description
+	LDAP, CA  string // the directory, and the file with its certificate
+	Temporary bool   // the data goes with the demo
 }
 
 var peopleTemplate = template.Must(template.New("people").Parse(`
 Postern is running. The people of Lindenhof, a small company, have lost some passwords.
 
   Recovery site   {{.Site}}
-  Mailbox         {{.Mailbox}}     (codes arrive here)
+  Mailbox         {{.Mailbox}}     (codes arrive here, whoever they are for)
   Status page     {{.Console}}
-                  (opens once; a new link comes with every start)
-  REST API        {{.Hub}}/api     key: {{.APIKey}}
+                  (the link works once; a new one comes with every start)
+  REST API        curl -H "Authorization: Bearer {{.APIKey}}" {{.Hub}}/api/directories
+  Directory       {{.LDAP}}     (LDAP, inside the agent)
 
-  Employees       work address                          private address
+  Employees, by their work addresses
 {{- range .Accounts}}
-                  {{printf "%-37s %s" .Email .PersonalEmail}}
+                  {{if .Note}}{{printf "%-37s %s" .Email .Note}}{{else}}{{.Email}}{{end}}
 {{- end}}
 
 Three things to try:
-  1. Open the recovery site as one of them, choose "reset my password", take the code from the mailbox,
-     and look at the temporary password. Press reload in the middle. Press the button twice.
+  1. Open the recovery site as Anna Berg, choose "A new password", take the code from the mailbox, press
+     the button, and look at the temporary password. Press reload in the middle. Any LDAP client proves it:
+     LDAPTLS_CACERT={{.CA}} ldapwhoami -x -H {{.LDAP}} \
+       -D uid=anna.berg,ou=people,dc=lindenhof,dc=example -W
   2. Type an address that does not exist. Nothing on the way to the code tells you so.
   3. Open the status page while somebody recovers.
 
-Ctrl-C ends everything.
+Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
 `))

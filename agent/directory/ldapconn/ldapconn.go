@@ -79,7 +79,7 @@ func Open(cfg Config) (*Pool, error) {
 		p.log = slog.Default()
 	}
 	if len(cfg.URLs) == 0 {
-		return nil, configuration("urls names no server")
+		return nil, configuration("urls names no server; want urls = [\"ldaps://dc1.example.com\"]")
 	}
 	for _, u := range cfg.URLs {
 		s, err := cfg.server(u)

@@ -212,7 +212,7 @@ func (cl *client) do(ctx context.Context, method, path string, body, out any) er
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return refusal(resp.StatusCode, b)
+		return refusal(path, resp.StatusCode, b)
 	}
 	if out == nil || len(b) == 0 {
 		return nil
@@ -221,12 +221,15 @@ func (cl *client) do(ctx context.Context, method, path string, body, out any) er
 }
 
 // refusal returns what the API said of a request that it did not carry out.
-func refusal(status int, body []byte) error {
+func refusal(path string, status int, body []byte) error {
 	var r struct {
 		Errors []string `json:"errors"`
 	}
 	if json.Unmarshal(body, &r) != nil || len(r.Errors) == 0 {
 		return fmt.Errorf("the hub answered %d %s; is this the address of its console?", status, http.StatusText(status))
+	}
+	if status == http.StatusNotFound {
+		return fmt.Errorf("%s: the hub has no such thing, or the key may not see it; \"postern env list\", \"postern env domain list\" and \"postern directory list\" show what there is", path)
 	}
 	return errors.New(strings.Join(r.Errors, "\n"))
 }

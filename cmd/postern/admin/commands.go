@@ -33,7 +33,13 @@ A key is never an argument: arguments are seen by everybody on the machine.`
 
 // leaf returns a command that runs and prints.
 func leaf(use, short, example string, args cobra.PositionalArgs, run func(c *cobra.Command, args []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Example: example, Args: args, RunE: run, SilenceUsage: true}
+	checked := func(c *cobra.Command, given []string) error {
+		if err := args(c, given); err != nil {
+			return fmt.Errorf("want: %s", c.UseLine()) // what was given may be a secret
+		}
+		return nil
+	}
+	return &cobra.Command{Use: use, Short: short, Example: example, Args: checked, RunE: run, SilenceUsage: true}
 }
 
 // group makes c a command that only has others below it.

@@ -18,6 +18,7 @@ type directoryOut struct {
 	ID, Env, Kind, Name string
 	Count               int
 	SyncRunning         bool      `json:"sync_running"`
+	Started             time.Time `json:"last_sync_started_at"`
 	Completed           time.Time `json:"last_sync_completed_at"`
 	Error               string    `json:"last_sync_error"`
 	Sync                struct {
@@ -183,7 +184,7 @@ func (cl *client) waitForSync(c *cobra.Command, path string, before directoryOut
 		switch {
 		case now.Completed.After(before.Completed):
 			return now, nil
-		case now.Sync.Question != nil, now.Error != "" && !now.SyncRunning && now.Error != before.Error:
+		case now.Sync.Question != nil, now.Error != "" && !now.SyncRunning && (now.Error != before.Error || now.Started.After(before.Started)):
 			return now, errors.New(now.state())
 		}
 		select {

@@ -26,12 +26,12 @@ func envCommand(c *cobra.Command) {
 	domain := &cobra.Command{Use: "domain", Short: "Registers and checks recovery domains"}
 	group(domain,
 		leaf("add NAME", "Registers a recovery domain and says what proves it",
-			"  postern env domain add recover.example.com", cobra.ExactArgs(1),
+			"  postern env domain add recovery.example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
 				return f.domain(c, "POST", "", map[string]string{"name": args[0]})
 			}),
 		leaf("check NAME", "Asks the DNS now whether a domain is proven",
-			"  postern env domain check recover.example.com", cobra.ExactArgs(1),
+			"  postern env domain check recovery.example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
 				return f.domain(c, "POST", "/"+url.PathEscape(args[0])+"/check", nil)
 			}),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -53,12 +54,20 @@ func initCommand(c *cobra.Command) {
 	c.RunE = func(c *cobra.Command, _ []string) error { return s.run(c) }
 }
 
-func (s *setup) run(c *cobra.Command) error {
-	text, err := os.ReadFile(s.caddyfile)
+// edgeConfig reads the edge's Caddyfile for a command that works on the store itself. Of
+// what the hub logs, people are shown warnings.
+func edgeConfig(c *cobra.Command, caddyfile string) (hub.Config, error) {
+	text, err := os.ReadFile(caddyfile)
 	if err != nil {
-		return fmt.Errorf("%w; name the edge's Caddyfile with --config", err)
+		return hub.Config{}, fmt.Errorf("%w; name the edge's Caddyfile with --config", err)
 	}
-	cfg, err := caddymodule.ReadConfig(text, s.caddyfile)
+	cfg, err := caddymodule.ReadConfig(text, caddyfile)
+	cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return cfg, err
+}
+
+func (s *setup) run(c *cobra.Command) error {
+	cfg, err := edgeConfig(c, s.caddyfile)
 	if err != nil {
 		return err
 	}
@@ -119,8 +128,8 @@ API key       %s
               (role owner; shown this once)
 
 Next:
-  postern run --config %s
-  postern env domain add recover.example.com
-  postern directory create --kind ad
+  postern run --config %s            or: systemctl enable --now postern
+  postern env domain add recovery.example.com
+  postern directory create
 
 `

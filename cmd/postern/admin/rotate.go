@@ -3,11 +3,9 @@ package admin
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/postern-id/postern/caddymodule"
 	"github.com/postern-id/postern/hub"
 )
 
@@ -15,9 +13,9 @@ const rotateHelp = `
 Seals every secret in the store anew under another master key, while the nodes run. The
 Caddyfile still names the old key. Called again after an interruption it goes on. When it
 has ended, name the new key in the Caddyfile of every node and restart them one by one;
-until then calls between an old and a new node are refused and agents redial.
+until then calls between an old and a new node are refused and agents redial.`
 
-  openssl rand -out /etc/postern/master-2.key 32
+const rotateExample = `  openssl rand -out /etc/postern/master-2.key 32
   postern rotate-key --new-key-file /etc/postern/master-2.key`
 
 // rotateCommand registers the flags of "rotate-key".
@@ -25,16 +23,12 @@ func rotateCommand(c *cobra.Command) {
 	var caddyfile, newKey string
 	c.Flags().StringVar(&caddyfile, "config", defaultCaddyfile, "Caddyfile of the edge, which names the old key")
 	c.Flags().StringVar(&newKey, "new-key-file", "", "file with the new key: 32 bytes, raw or in hex")
-	c.Args = cobra.NoArgs
+	c.Example, c.Args = rotateExample, cobra.NoArgs
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if newKey == "" {
 			return errors.New("--new-key-file is missing: the file with the new master key")
 		}
-		text, err := os.ReadFile(caddyfile)
-		if err != nil {
-			return fmt.Errorf("%w; name the edge's Caddyfile with --config", err)
-		}
-		cfg, err := caddymodule.ReadConfig(text, caddyfile)
+		cfg, err := edgeConfig(c, caddyfile)
 		if err != nil {
 			return err
 		}
