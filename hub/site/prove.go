@@ -60,6 +60,9 @@ func (v *visit) code() {
 	}
 }
 
+// codeLength is how many digits a code has.
+const codeLength = 8
+
 // wrongCode shows the page again, or where the recovery has moved on, that.
 func (v *visit) wrongCode(typed, why string, tries bool) {
 	view, err := v.view()
@@ -72,7 +75,10 @@ func (v *visit) wrongCode(typed, why string, tries bool) {
 		v.toRecovery()
 		return
 	}
-	s.Typed, s.Tries = typed[:min(len(typed), maxCode)], tries && view.Code.TriesLeft > 0
+	s.Tries = tries && view.Code.TriesLeft > 0
+	if len(digits(typed)) != codeLength { // a whole code that was wrong would only stand in the way of the next
+		s.Typed = typed[:min(len(typed), maxCode)]
+	}
 	s.wrong("code", s.T(why))
 	v.showProve(http.StatusUnprocessableEntity, s)
 }

@@ -224,6 +224,7 @@ func TestTypedTextStaysAndErrorsStandTwice(t *testing.T) {
 	p.started("ada@acme.example").send("/choose", url.Values{}).sees(422, "Choose what you need", `href="#op"`)
 	p.send("/choose", url.Values{"op": {"unlock"}}).send("/code", url.Values{"code": {"1 2 3"}})
 	p.sees(422, `value="1 2 3"`, "You have 4 tries left.", `href="#code"`, `autocomplete="one-time-code"`)
+	p.send("/code", url.Values{"code": {"8765 4321"}}).sees(422, `value=""`, "You have 3 tries left.")
 	p.send("/code", url.Values{"code": {""}}).sees(422, "Type the code from the mail")
 	if strings.Contains(p.body, "tries left") {
 		t.Error("an empty code counts as a try")

@@ -57,7 +57,7 @@ type Employee struct {
 	Email         string `json:"email"`
 	Name          string `json:"name"`
 	PersonalEmail string `json:"personal_email"`
-	Note          string `json:"note,omitempty"` // what is special about the account
+	Note          string `json:"-"` // what is special about the account, for people
 }
 
 // employees are those who have an address for a code; demo.Accounts has more.
