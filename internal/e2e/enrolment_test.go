@@ -82,8 +82,7 @@ func TestT19_P11_AgentsThatAreStrangersClonesOrRevokedGetNothing(t *testing.T) {
 	poll(t, "the second agent is connected", func() bool { return len(c.row(two, pending.ID).Nodes) > 0 })
 	c.at(two)
 	v := ready(0)
-	v.press()
-	o.wasReset(o.colleague(0), v.finish())
+	o.wasReset(o.colleague(0), v.pressed())
 	if n := second.served(); n != 0 {
 		t.Errorf("the pending agent was asked %d times", n)
 	}
@@ -101,8 +100,7 @@ func TestT19_P11_AgentsThatAreStrangersClonesOrRevokedGetNothing(t *testing.T) {
 		return v.post("choose", "op", "password") == http.StatusOK
 	})
 	v.prove(c.code(o.colleague(1).personal, 0))
-	v.press()
-	o.wasReset(o.colleague(1), v.finish())
+	o.wasReset(o.colleague(1), v.pressed())
 
 	// A second process with the same key is quarantined, on whatever node (P11, T29).
 	c.front.lead(one)
@@ -119,8 +117,7 @@ func TestT19_P11_AgentsThatAreStrangersClonesOrRevokedGetNothing(t *testing.T) {
 	for i, n := range []*edge{one, two} {
 		c.at(n)
 		v := ready(2 + i)
-		v.press()
-		o.wasReset(o.colleague(2+i), v.finish())
+		o.wasReset(o.colleague(2+i), v.pressed())
 	}
 	if n := clone.served(); n != known {
 		t.Errorf("the clone was asked %d times", n-known)

@@ -137,6 +137,7 @@ func TestP10_TriesCountWhateverBecomesOfNodesAndRedis(t *testing.T) {
 	c.connected()
 	who := o.colleague(0)
 	for round := range 2 { // five tries each, ten in a day
+		c.connected()
 		v := c.visit()
 		v.begin(who.email, "password")
 		code := c.code(who.personal, round)

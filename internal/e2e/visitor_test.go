@@ -165,7 +165,9 @@ func (v *visitor) begin(email, action string) {
 	v.want(http.StatusOK, "the first page")
 	v.post("start", "email", email)
 	v.want(http.StatusOK, "the address")
-	v.post("choose", "op", action)
+	poll(v.t, "an agent is known to the node", func() bool { // the page invites to load it again
+		return v.post("choose", "op", action) != http.StatusServiceUnavailable
+	})
 	v.want(http.StatusOK, "the choice")
 }
 
