@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +51,13 @@ func runs(t *testing.T, cfg agent.Config) (stop func()) {
 	return stop
 }
 
+// holds reports whether the node has so many connections, all of them ready for calls: an
+// agent reads its Welcome a moment before.
 func (n *node) holds(count int) func() bool {
-	return func() bool { return len(n.roster.all()) == count }
+	return func() bool {
+		all := n.roster.all()
+		return len(all) == count && !slices.ContainsFunc(all, func(c *conn) bool { return c.attached() == nil })
+	}
 }
 
 func TestTheAgentThatWeShipTakesTunnelsToTwoNodesAndOutlivesOne(t *testing.T) {
