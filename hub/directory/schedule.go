@@ -17,7 +17,7 @@ const (
 	syncEvery  = time.Hour
 	syncJitter = 10 * time.Minute // spreads the directories of a node over the hour
 	retryAfter = 5 * time.Minute  // after a failure
-	firstRetry = time.Minute      // while nothing was ever listed
+	firstRetry = lookEvery        // while nothing was ever listed: somebody is setting it up and waits
 	purgeEvery = time.Hour
 	atOnce     = 4 // directories that a node synchronises at the same time
 )
@@ -39,7 +39,8 @@ func (d *Directories) Run(ctx context.Context) error {
 					defer func() { <-slots }()
 					d.refresh(ctx, to)
 				})
-			default: // the next look finds it
+			default:
+				d.remember(to) // the next look finds it
 			}
 		}
 		select {
@@ -56,9 +57,19 @@ func (d *Directories) Run(ctx context.Context) error {
 // Wake says that an agent of a directory has connected: if its last synchronisation
 // failed or there was none, Run begins one now.
 func (d *Directories) Wake(env, id string) {
+	d.remember(To{Env: env, Directory: id})
+	d.look()
+}
+
+// remember keeps that a directory's agent has connected until a look takes it up.
+func (d *Directories) remember(to To) {
 	d.mu.Lock()
-	d.waiting[To{Env: env, Directory: id}] = true
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	d.waiting[to] = true
+}
+
+// look makes Run look now.
+func (d *Directories) look() {
 	select {
 	case d.wake <- struct{}{}:
 	default:
@@ -70,10 +81,7 @@ func (d *Directories) SyncNow(_ context.Context, env, id string) error {
 	d.mu.Lock()
 	d.asked[To{Env: env, Directory: id}] = true
 	d.mu.Unlock()
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	d.look()
 	return nil
 }
 

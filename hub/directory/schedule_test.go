@@ -27,8 +27,8 @@ func TestDirectoryIsDue(t *testing.T) {
 		{"failed lately", store.SyncState{Started: ago(2 * time.Minute), Completed: ago(2 * time.Hour), Error: "x"}, false, false},
 		{"failed lately, the agent comes", store.SyncState{Started: ago(2 * time.Minute), Completed: ago(2 * time.Hour), Error: "x"}, true, true},
 		{"failed a while ago", store.SyncState{Started: ago(6 * time.Minute), Completed: ago(2 * time.Hour), Error: "x"}, false, true},
-		{"failed from the start", store.SyncState{Started: ago(61 * time.Second), Error: "x"}, false, true},
-		{"failed from the start, lately", store.SyncState{Started: ago(30 * time.Second), Error: "x"}, false, false},
+		{"failed from the start", store.SyncState{Started: ago(16 * time.Second), Error: "x"}, false, true},
+		{"failed from the start, lately", store.SyncState{Started: ago(10 * time.Second), Error: "x"}, false, false},
 		{"the node died", store.SyncState{Started: ago(2 * time.Minute), Completed: ago(time.Hour), Beat: ago(time.Minute)}, false, true},
 		{"the node died, the agent comes", store.SyncState{Started: ago(40 * time.Second), Completed: ago(time.Hour), Beat: ago(35 * time.Second)}, true, true},
 	} {
