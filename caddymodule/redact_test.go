@@ -127,7 +127,7 @@ func FuzzRedact(f *testing.F) {
 	f.Add("/x?a=b&%61uth=", "&c=d")
 	f.Fuzz(func(t *testing.T, before, after string) {
 		if strings.ContainsAny(before+after, "#\x00") || !strings.Contains(before, "?") {
-			t.Skip()
+			return // no target with a query that a client could send
 		}
 		target := before + "&auth=" + canary + "&" + after
 		if got := redact(target); strings.Contains(got, canary) {
