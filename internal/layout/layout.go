@@ -14,6 +14,9 @@ var mayImport = map[string][]string{
 	"protocol":      {},
 	"protocol/seal": {"protocol"},
 
+	"protocol/evidence":              {"protocol"},
+	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
+
 	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard"},
 	"agent/settings":                {"protocol"},
 	"agent/journal":                 {"protocol"},
@@ -68,7 +71,8 @@ var owner = map[string][]string{
 	"github.com/jackc/pgx":            {"hub/store"},
 	"modernc.org/sqlite":              {"hub/store"},
 	"github.com/pressly/goose":        {"hub/store"},
-	"github.com/golang-jwt/jwt":       {"hub/token"},
+	"github.com/golang-jwt/jwt":       {"hub/token", "protocol/evidence/..."},
+	"github.com/fxamacker/cbor":       {"protocol/evidence/..."},
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
@@ -76,13 +80,14 @@ var owner = map[string][]string{
 
 // pure packages decide; they never talk to the outside.
 var pure = map[string][]string{
-	"protocol":      {"net", "net/http", "os", "database/sql"},
-	"protocol/seal": {"net", "net/http", "os", "log/slog", "database/sql"},
-	"hub/policy":    {"net", "net/http", "os", "log/slog", "database/sql", "context"},
-	"hub/flow":      {"net/http", "html/template", "os", "database/sql"},
-	"hub/verify":    {"protocol", "hub/policy", "hub/verify/..."},
-	"hub/locale":    {"net/http", "database/sql"},
-	"agent":         {"os/exec", "database/sql"},
+	"protocol":          {"net", "net/http", "os", "database/sql"},
+	"protocol/seal":     {"net", "net/http", "os", "log/slog", "database/sql"},
+	"hub/policy":        {"net", "net/http", "os", "log/slog", "database/sql", "context"},
+	"protocol/evidence": {"net", "net/http", "os", "log/slog", "database/sql", "context"},
+	"hub/flow":          {"net/http", "html/template", "os", "database/sql"},
+	"hub/verify":        {"protocol", "hub/policy", "hub/verify/..."},
+	"hub/locale":        {"net/http", "database/sql"},
+	"agent":             {"os/exec", "database/sql"},
 }
 
 // noInit lists the only packages that may have an init function.

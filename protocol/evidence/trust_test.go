@@ -1,0 +1,78 @@
+package evidence
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+func TestATrustListShipsEmptyAndTakesOnlyAuthorities(t *testing.T) {
+	var l *TrustList
+	if n := len(l.Anchors()); n != 0 {
+		t.Errorf("%d anchors in no list", n)
+	}
+	for name, file := range map[string]string{
+		"empty":  "",
+		"text":   "trust everybody",
+		"key":    "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+		"broken": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+	} {
+		l := new(TrustList)
+		if err := l.AddPEM(name, []byte(file)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(l.Anchors()) != 0 {
+			t.Errorf("%s was added", name)
+		}
+	}
+}
+
+func TestEveryMemberOfAKeyIsInItsHash(t *testing.T) {
+	base := Credential{ID: []byte("id"), PublicKey: []byte("key"), RPID: "recover.example.com"}
+	seen := map[[32]byte]string{base.Hash(): "base"}
+	for name, c := range map[string]Credential{
+		"id":     {ID: []byte("ie"), PublicKey: base.PublicKey, RPID: base.RPID},
+		"key":    {ID: base.ID, PublicKey: []byte("kez"), RPID: base.RPID},
+		"rp":     {ID: base.ID, PublicKey: base.PublicKey, RPID: "recover.example.org"},
+		"border": {ID: []byte("idk"), PublicKey: []byte("ey"), RPID: base.RPID},
+	} {
+		if other, dup := seen[c.Hash()]; dup {
+			t.Errorf("%s has the hash of %s", name, other)
+		}
+		seen[c.Hash()] = name
+	}
+}
+
+// The layouts are those of OpenID4VP B.2.6: the bytes before the hash are fixed.
+func TestT02_TranscriptsBindEveryInput(t *testing.T) {
+	c := protocol.Context{1, 2, 3}
+	base := Presentation{Transport: TransportRedirect, Origin: "https://recover.example.com", Path: "/wallet/a", Thumbprint: make([]byte, 32)}
+	dc := base
+	dc.Transport = TransportDCAPI
+	seen := map[string]string{}
+	put := func(name string, p Presentation, c protocol.Context) {
+		t.Helper()
+		b, err := p.transcript(c)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if other, dup := seen[string(b)]; dup {
+			t.Errorf("%s has the transcript of %s", name, other)
+		}
+		seen[string(b)] = name
+	}
+	for kind, p := range map[string]Presentation{"redirect": base, "dc_api": dc} {
+		put(kind, p, c)
+		put(kind+" nonce", p, protocol.Context{1, 2, 4})
+		q := p
+		q.Origin = "https://recover.example.org"
+		put(kind+" origin", q, c)
+		q = p
+		q.Thumbprint = append([]byte{1}, make([]byte, 31)...)
+		put(kind+" thumbprint", q, c)
+	}
+	q := base
+	q.Path = "/wallet/b"
+	put("path", q, c)
+}
