@@ -77,6 +77,24 @@ func nextFrame(msg []byte) (f frame, rest []byte, err error) {
 // frameSize returns the size of the first frame of a queue that appendFrame wrote.
 func frameSize(queue []byte) int { return headerSize + int(binary.BigEndian.Uint32(queue)) }
 
+// onlySigns reports whether msg holds whole frames that say nothing but that the peer
+// lives, as an idle link's do, or that a link has begun.
+func onlySigns(msg []byte) bool {
+	for len(msg) > 0 {
+		f, rest, err := nextFrame(msg)
+		if err != nil {
+			return false
+		}
+		switch f.kind {
+		case kindHello, kindWelcome, kindPing, kindPong:
+			msg = rest
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // An assembler joins the frames of bodies that were cut. It is owned by one reader.
 type assembler struct {
 	open  map[assemblyKey][]byte

@@ -23,6 +23,10 @@ type Wire interface {
 	Close(code int, reason string) error
 }
 
+// A Waiter is a Wire that can wait until a message comes, without the deep stack of
+// reading one. Link.Start then needs less memory for an idle link.
+type Waiter interface{ Wait() }
+
 // Close codes that tell an agent when to come back. Only a local command is final.
 const (
 	CloseNormal         = 1000
@@ -75,7 +79,7 @@ type Link struct {
 	heard   atomic.Int64 // Unix nanoseconds of the last frame
 	nextID  atomic.Uint64
 
-	// owned by Run
+	// owned by the reader
 	asm assembler
 
 	mu      sync.Mutex
@@ -102,11 +106,14 @@ var sealed = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }
 func (l *Link) encryptAndSend(msg []byte) error {
 	bp := sealed.Get().(*[]byte)
 	defer sealed.Put(bp)
-	out, err := l.ch.send.Encrypt((*bp)[:0], nil, msg)
+	out, err := l.ch.send.encrypt((*bp)[:0], msg)
 	if err != nil {
 		return err
 	}
 	*bp = out
+	if onlySigns(msg) {
+		l.ch.send.rest()
+	}
 	if err := l.wire.WriteMessage(out); err != nil {
 		_ = l.wire.Close(CloseProtocol, "write failed") // wakes the reader, which ends the link
 		return err
@@ -120,57 +127,15 @@ func (l *Link) readMessage() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg, err := l.ch.recv.Decrypt(in[:0], nil, in)
+	msg, err := l.ch.recv.decrypt(in[:0], in)
 	if err != nil {
 		return nil, fmt.Errorf("protocol: a message that the peer did not send: %w", err)
 	}
+	if onlySigns(msg) {
+		l.ch.recv.rest()
+	}
 	l.heard.Store(time.Now().UnixNano())
 	return msg, nil
-}
-
-// Run reads until the link ends and returns why: a *CloseError when the peer closed.
-// All open calls fail then. It owns the goroutines that serve calls and returns after
-// they have ended.
-func (l *Link) Run(ctx context.Context) error {
-	calls := served{parent: ctx}
-	defer calls.end()
-	stop := context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") })
-	defer stop()
-	for {
-		msg, err := l.readMessage()
-		if err == nil {
-			err = l.receive(&calls, msg)
-		}
-		if err != nil {
-			l.end(err)
-			return err
-		}
-	}
-}
-
-// served are the calls that one Run serves. Their context is made with the first of
-// them: the hub's end of an idle tunnel serves none, and there are many of those.
-type served struct {
-	sync.WaitGroup
-	parent context.Context
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-// context returns the context of all calls, which ends with Run.
-func (s *served) context() context.Context {
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancel(s.parent)
-	}
-	return s.ctx
-}
-
-// end cancels the calls and waits for them.
-func (s *served) end() {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.Wait()
 }
 
 // end fails everything that waits.
@@ -186,26 +151,6 @@ func (l *Link) end(err error) {
 		c <- answer{err: &Error{CodeInternal, "the tunnel broke before the answer came"}}
 		delete(l.pending, id)
 	}
-}
-
-func (l *Link) receive(calls *served, msg []byte) error {
-	for len(msg) > 0 {
-		f, rest, err := nextFrame(msg)
-		if err != nil {
-			return err
-		}
-		msg = rest
-		body, done, err := l.asm.add(f)
-		if err != nil {
-			return err
-		}
-		if done {
-			if err := l.dispatch(calls, f, body); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // dispatch handles one whole frame. body lies in the reader's buffer: whoever keeps it copies.

@@ -107,8 +107,9 @@ func connect(t testing.TB, serve serveFunc, tap func([]byte)) (hub *Link) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wg.Go(func() { _ = hub.Run(context.Background()) })
-	t.Cleanup(func() { hub.Close(CloseNormal, ""); wg.Wait() })
+	ended := make(chan struct{})
+	hub.Start(context.Background(), func(error) { close(ended) })
+	t.Cleanup(func() { hub.Close(CloseNormal, ""); wg.Wait(); <-ended })
 	return hub
 }
 

@@ -35,7 +35,56 @@ func GenerateKeys() (Keys, error) {
 func prologue(hubName string) []byte { return []byte(Subprotocol + "\x00" + hubName) }
 
 // A channel encrypts messages in order. Each direction is owned by one goroutine at a time.
-type channel struct{ send, recv *noise.CipherState }
+type channel struct{ send, recv half }
+
+// A half is one direction after the handshake: Noise's CipherState (its specification,
+// §5.1) which need not hold its cipher.
+type half struct {
+	key    [32]byte
+	nonce  uint64       // of the next message
+	cipher noise.Cipher // nil while the half rests: it is as large as all the rest of a link, and made in a microsecond
+}
+
+// newHalf takes the state over, which is of no use afterwards.
+func newHalf(s *noise.CipherState) half {
+	return half{key: s.UnsafeKey(), nonce: s.Nonce(), cipher: s.Cipher()}
+}
+
+// encrypt appends the next message to out.
+func (h *half) encrypt(out, plain []byte) ([]byte, error) {
+	if err := h.wake(); err != nil {
+		return nil, err
+	}
+	out = h.cipher.Encrypt(out, h.nonce, nil, plain)
+	h.nonce++
+	return out, nil
+}
+
+// decrypt appends what the next message says to out.
+func (h *half) decrypt(out, sealed []byte) ([]byte, error) {
+	if err := h.wake(); err != nil {
+		return nil, err
+	}
+	out, err := h.cipher.Decrypt(out, h.nonce, nil, sealed)
+	if err != nil {
+		return nil, err
+	}
+	h.nonce++
+	return out, nil
+}
+
+func (h *half) wake() error {
+	if h.nonce > noise.MaxNonce {
+		return noise.ErrMaxNonce
+	}
+	if h.cipher == nil {
+		h.cipher = suite.Cipher(h.key)
+	}
+	return nil
+}
+
+// rest drops what the next message can do without.
+func (h *half) rest() { h.cipher = nil }
 
 // errHandshake is wrapped by every failure of a handshake.
 var errHandshake = errors.New("protocol: handshake failed")
@@ -67,7 +116,7 @@ func initiate(w Wire, own Keys, hubKey []byte, hubName string) (channel, error) 
 	if err != nil || send == nil {
 		return channel{}, fmt.Errorf("%w: the hub does not hold the pinned key, or has another name: %w", errHandshake, err)
 	}
-	return channel{send, recv}, nil
+	return channel{newHalf(send), newHalf(recv)}, nil
 }
 
 // respond runs the hub's side over w and returns the agent's static key.
@@ -90,7 +139,7 @@ func respond(w Wire, own Keys, hubName string) (channel, []byte, error) {
 	if err != nil || send == nil {
 		return channel{}, nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
-	return channel{send, recv}, append([]byte(nil), hs.PeerStatic()...), w.WriteMessage(out)
+	return channel{newHalf(send), newHalf(recv)}, append([]byte(nil), hs.PeerStatic()...), w.WriteMessage(out)
 }
 
 func handshake(own Keys, hubName string, hubKey []byte) (*noise.HandshakeState, error) {

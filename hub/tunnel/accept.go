@@ -32,11 +32,7 @@ func (t *Tunnels) ServeAgent(w http.ResponseWriter, r *http.Request) {
 		unavailable(w)
 		return
 	}
-	up := websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
-		Subprotocols: []string{protocol.Subprotocol}, CheckOrigin: func(*http.Request) bool { return true }, // knock refused every Origin
-	}
-	ws, err := up.Upgrade(w, r, nil)
+	ws, err := upgrade(w, r)
 	if err != nil { // it has answered
 		done()
 		t.work.Done()
@@ -104,15 +100,15 @@ func (refuseCalls) ServeCall(context.Context, protocol.Method, []byte) (any, err
 // ServeEvent implements protocol.Handler.
 func (refuseCalls) ServeEvent(string, []byte) {}
 
-// admitSocket runs the handshake and, when the agent is admitted, starts a fresh
-// goroutine that reads: the handshake's grown stack does not stay with an idle tunnel.
-func (t *Tunnels) admitSocket(ctx context.Context, ws *websocket.Conn, address string) {
-	ws.SetReadLimit(maxFrame)
-	_ = ws.SetReadDeadline(time.Now().Add(handshakeLife)) // a socket that cannot take it fails at the read
+// admitSocket runs the handshake and, when the agent is admitted, starts the one
+// goroutine of an idle tunnel, which reads.
+func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
+	w.ws.SetReadLimit(maxFrame)
+	_ = w.ws.SetReadDeadline(time.Now().Add(handshakeLife)) // a socket that cannot take it fails at the read
 	a := &admission{t: t, address: address}
 	shake, cancel := context.WithTimeout(ctx, handshakeLife)
 	defer cancel()
-	link, hello, err := protocol.Accept(shake, &wire{ws: ws}, t.cfg.Keys, t.cfg.HubName, a.admit, refuseCalls{})
+	link, hello, err := protocol.Accept(shake, w, t.cfg.Keys, t.cfg.HubName, a.admit, refuseCalls{})
 	if err != nil {
 		a.abandon()
 		if !refusedAsCrowded(err) {
@@ -121,11 +117,11 @@ func (t *Tunnels) admitSocket(ctx context.Context, ws *websocket.Conn, address s
 		t.log.Info("agent not admitted", "address", address, "agent", hello.Agent, "error", err)
 		return
 	}
-	_ = ws.SetReadDeadline(time.Time{}) // the wheel finds silent ones
+	_ = w.ws.SetReadDeadline(time.Time{}) // the wheel finds silent ones
 	c := a.conn
 	t.attach(ctx, c, link)
 	t.work.Add(1) // under the count of this goroutine
-	go t.read(ctx, c, link)
+	link.Start(ctx, func(err error) { t.closed(ctx, c, err) })
 	if hello.Ticket == "" { // an enrolment ends at once
 		t.tellConnected(c)
 	}
@@ -138,10 +134,9 @@ func (t *Tunnels) tellConnected(c *conn) {
 	}
 }
 
-// read is the one goroutine of an idle tunnel.
-func (t *Tunnels) read(ctx context.Context, c *conn, link *protocol.Link) {
+// closed is the end of a tunnel.
+func (t *Tunnels) closed(ctx context.Context, c *conn, err error) {
 	defer t.work.Done()
-	err := link.Run(ctx)
 	t.detach(ctx, c)
 	t.log.Info("tunnel closed", "agent", c.Agent, "directory", c.Directory, "error", err)
 }

@@ -1,8 +1,11 @@
 package tunnel
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -14,8 +17,8 @@ import (
 // Sizes and times of a websocket.
 const (
 	// readBuffer is kept for every idle connection; messages are read into a pooled
-	// buffer past it.
-	readBuffer = 256
+	// buffer past it. It is the least that gorilla takes from a hijacker.
+	readBuffer = 257
 	// writeBuffer is pooled.
 	writeBuffer = 4 << 10
 	// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
@@ -35,16 +38,60 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return
 // A wire is a websocket as protocol.Link wants it.
 type wire struct {
 	ws  *websocket.Conn
-	buf *[]byte // of the last message; owned by the reader
+	in  *bufio.Reader // what ws reads from
+	buf *[]byte       // of the last message; owned by the reader
 	end sync.Once
 }
 
-// ReadMessage implements protocol.Wire.
-func (w *wire) ReadMessage() ([]byte, error) {
+// upgrade makes a websocket of a request that speaks the tunnel's subprotocol. After an
+// error it has answered.
+func upgrade(w http.ResponseWriter, r *http.Request) (*wire, error) {
+	up := websocket.Upgrader{
+		WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers, // it reads through the hijacker's buffer
+		Subprotocols: []string{protocol.Subprotocol}, CheckOrigin: func(*http.Request) bool { return true }, // knock refused every Origin
+	}
+	h := &hijacker{ResponseWriter: w}
+	ws, err := up.Upgrade(h, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &wire{ws: ws, in: h.in}, nil
+}
+
+// A hijacker gives its taker a small buffer instead of the server's, and keeps hold of
+// it: only so can an idle connection be waited for without gorilla's stack.
+type hijacker struct {
+	http.ResponseWriter
+	in *bufio.Reader
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, both, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil || both.Reader.Buffered() > 0 { // gorilla refuses who speaks before the upgrade
+		return conn, both, err
+	}
+	h.in = bufio.NewReaderSize(conn, readBuffer)
+	return conn, bufio.NewReadWriter(h.in, both.Writer), nil
+}
+
+// Wait implements protocol.Waiter. What ended the connection is met by ReadMessage.
+func (w *wire) Wait() {
+	w.release()
+	_, _ = w.in.Peek(1)
+}
+
+// release gives the last message's buffer back.
+func (w *wire) release() {
 	if w.buf != nil {
 		readBuffers.Put(w.buf)
 		w.buf = nil
 	}
+}
+
+// ReadMessage implements protocol.Wire.
+func (w *wire) ReadMessage() ([]byte, error) {
+	w.release()
 	kind, r, err := w.ws.NextReader()
 	if err != nil {
 		return nil, closeError(err)

@@ -1,0 +1,120 @@
+package protocol
+
+import (
+	"context"
+	"sync"
+)
+
+// A reader takes messages off the wire, on one goroutine at a time.
+type reader struct {
+	link  *Link
+	calls served
+	stop  func() bool // the end of ctx no longer closes the wire
+}
+
+func (l *Link) newReader(ctx context.Context) *reader {
+	return &reader{
+		link: l, calls: served{parent: ctx},
+		stop: context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") }),
+	}
+}
+
+// Run reads until the link ends and returns why: a *CloseError when the peer closed.
+// All open calls fail then. It owns the goroutines that serve calls and returns after
+// they have ended.
+func (l *Link) Run(ctx context.Context) error {
+	r := l.newReader(ctx)
+	for {
+		if _, err := r.next(); err != nil {
+			return r.end(err)
+		}
+	}
+}
+
+// Start is Run on a goroutine of its own, which calls ended when Run would return. A
+// fresh one takes its place whenever nothing but signs of life came: a stack that grew
+// with a message does not stay with a link that is idle, and there are many of those.
+func (l *Link) Start(ctx context.Context, ended func(error)) {
+	go l.newReader(ctx).loop(ended)
+}
+
+func (r *reader) loop(ended func(error)) {
+	w, waits := r.link.wire.(Waiter)
+	for {
+		if waits {
+			w.Wait()
+		}
+		idle, err := r.next()
+		if err != nil {
+			ended(r.end(err))
+			return
+		}
+		if idle {
+			go r.loop(ended)
+			return
+		}
+	}
+}
+
+// next handles one message. It reports whether that was a sign of life and no more.
+func (r *reader) next() (idle bool, err error) {
+	msg, err := r.link.readMessage()
+	if err != nil {
+		return false, err
+	}
+	idle = onlySigns(msg)
+	return idle, r.link.receive(&r.calls, msg)
+}
+
+// end ends the link and waits for its calls.
+func (r *reader) end(err error) error {
+	r.stop()
+	r.link.end(err)
+	r.calls.end()
+	return err
+}
+
+// served are the calls that one reader serves. Their context is made with the first of
+// them: the hub's end of an idle tunnel serves none, and there are many of those.
+type served struct {
+	sync.WaitGroup
+	parent context.Context
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// context returns the context of all calls, which ends with the reader.
+func (s *served) context() context.Context {
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancel(s.parent)
+	}
+	return s.ctx
+}
+
+// end cancels the calls and waits for them.
+func (s *served) end() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.Wait()
+}
+
+func (l *Link) receive(calls *served, msg []byte) error {
+	for len(msg) > 0 {
+		f, rest, err := nextFrame(msg)
+		if err != nil {
+			return err
+		}
+		msg = rest
+		body, done, err := l.asm.add(f)
+		if err != nil {
+			return err
+		}
+		if done {
+			if err := l.dispatch(calls, f, body); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
