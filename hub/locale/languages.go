@@ -37,17 +37,29 @@ func Languages() []*Language { return slices.Clone(languages) }
 // time to read.
 const maxWish = 256
 
-// Choose returns the best language for the wishes, the most important first: BCP 47 tags
-// or values of Accept-Language, empty and malformed ones are passed over. offered are
-// the tags that an environment offers, its preferred one first; unknown ones are passed
-// over, and none means all. Without a wish that fits, the first one offered is chosen.
-func Choose(offered []string, wishes ...string) *Language {
-	list := Offered(offered)
-	tags := make([]language.Tag, len(list))
-	for i, l := range list {
+// A Choice finds the best of the languages that an environment offers. It is made once,
+// since that takes longer than a page; many goroutines may use it.
+type Choice struct {
+	list    []*Language
+	matcher language.Matcher
+}
+
+// NewChoice offers the languages of the BCP 47 tags, the preferred one first; unknown
+// ones are passed over, and none means all.
+func NewChoice(offered []string) *Choice {
+	c := &Choice{list: Offered(offered)}
+	tags := make([]language.Tag, len(c.list))
+	for i, l := range c.list {
 		tags[i] = l.tag
 	}
-	matcher := language.NewMatcher(tags)
+	c.matcher = language.NewMatcher(tags)
+	return c
+}
+
+// For returns the best language for the wishes, the most important first: BCP 47 tags or
+// values of Accept-Language, empty and malformed ones are passed over. Without a wish
+// that fits, the first one offered is chosen.
+func (c *Choice) For(wishes ...string) *Language {
 	for _, w := range wishes {
 		if w == "" || len(w) > maxWish {
 			continue
@@ -56,12 +68,15 @@ func Choose(offered []string, wishes ...string) *Language {
 		if err != nil {
 			continue
 		}
-		if _, i, confidence := matcher.Match(wanted...); confidence > language.Low {
-			return list[i]
+		if _, i, confidence := c.matcher.Match(wanted...); confidence > language.Low {
+			return c.list[i]
 		}
 	}
-	return list[0]
+	return c.list[0]
 }
+
+// Choose is NewChoice and For at once.
+func Choose(offered []string, wishes ...string) *Language { return NewChoice(offered).For(wishes...) }
 
 // Offered returns the languages that the tags name, in their order, or all if they name
 // none.

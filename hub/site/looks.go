@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/brand"
+	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -23,56 +24,72 @@ type look struct {
 	Logo        string // hash of the logo, "" if there is none
 	image       []byte
 	imageType   string
+	speech      *locale.Choice // among Languages
+	first       *firstPages
 }
 
-// looks remembers environments for a few seconds, so that a page costs no transaction
-// for them, and for longer to be able to say "we cannot go on" under the right name when
-// the store is away.
-type looks struct {
-	store Reader
+// A memory keeps something of each environment for a few seconds, so that a page costs
+// no transaction for it, and for longer, to be able to say "we cannot go on" under the
+// right name when the store is away.
+type memory[T any] struct {
+	read  func(ctx context.Context, env string) (T, error)
+	takes time.Duration // that reading may take
 	mu    sync.Mutex
-	byEnv map[string]remembered
+	byEnv map[string]remembered[T]
 }
 
-type remembered struct {
-	look look
-	at   time.Time
+type remembered[T any] struct {
+	value T
+	at    time.Time
 }
 
 // fresh is how long a change of an environment may take to show.
 const fresh = 3 * time.Second
 
-// maxLooks bounds the memory; an installation with more reads the rest each time.
-const maxLooks = 1000
+// maxRemembered bounds a memory; an installation with more environments reads the rest
+// each time.
+const maxRemembered = 1000
 
-func newLooks(s Reader) *looks { return &looks{store: s, byEnv: map[string]remembered{}} }
+func newMemory[T any](takes time.Duration, read func(ctx context.Context, env string) (T, error)) *memory[T] {
+	return &memory[T]{read: read, takes: takes, byEnv: map[string]remembered[T]{}}
+}
 
-// of returns the look of an environment. With an error it returns the last one known,
-// if any.
-func (l *looks) of(ctx context.Context, env string) (look, error) {
-	l.mu.Lock()
-	known, ok := l.byEnv[env]
-	l.mu.Unlock()
+// of returns what is known of an environment. With an error it returns the last that was
+// known, if any.
+func (m *memory[T]) of(ctx context.Context, env string) (T, error) {
+	m.mu.Lock()
+	known, ok := m.byEnv[env]
+	m.mu.Unlock()
 	if ok && time.Since(known.at) < fresh {
-		return known.look, nil
+		return known.value, nil
 	}
-	now, err := l.read(ctx, env)
+	ctx, cancel := context.WithTimeout(ctx, m.takes)
+	defer cancel()
+	now, err := m.read(ctx, env)
 	if err != nil {
-		return known.look, err
+		return known.value, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ok || len(l.byEnv) < maxLooks {
-		l.byEnv[env] = remembered{now, time.Now()}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ok || len(m.byEnv) < maxRemembered {
+		m.byEnv[env] = remembered[T]{now, time.Now()}
 	}
 	return now, nil
 }
 
-func (l *looks) read(ctx context.Context, env string) (look, error) {
+// forget makes the next question be asked anew.
+func (m *memory[T]) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.byEnv)
+}
+
+// readLook reads how an environment appears.
+func (s *Site) readLook(ctx context.Context, env string) (*look, error) {
 	var e store.Environment
 	var image []byte
 	var imageType string
-	err := l.store.Read(ctx, func(tx *store.Tx) (err error) {
+	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		if e, err = tx.Environment(ctx, env); err != nil || e.Microsite.LogoType == "" {
 			return err
 		}
@@ -83,13 +100,16 @@ func (l *looks) read(ctx context.Context, env string) (look, error) {
 		return err
 	})
 	if err != nil {
-		return look{}, fmt.Errorf("site: environment: %w", err)
+		return nil, fmt.Errorf("site: environment: %w", err)
 	}
 	return newLook(e, image, imageType), nil
 }
 
-func newLook(e store.Environment, image []byte, imageType string) look {
-	l := look{Name: e.PublicName, Languages: e.Microsite.Languages, RequireLink: e.Microsite.RequirePresigned}
+func newLook(e store.Environment, image []byte, imageType string) *look {
+	l := &look{
+		Name: e.PublicName, Languages: e.Microsite.Languages, RequireLink: e.Microsite.RequirePresigned,
+		speech: locale.NewChoice(e.Microsite.Languages), first: newFirstPages(),
+	}
 	if l.Name == "" {
 		l.Name = e.Name
 	}
@@ -106,7 +126,11 @@ func newLook(e store.Environment, image []byte, imageType string) look {
 }
 
 // nameless is the look of an environment of which nothing is known, not even its name.
-func nameless(host string) look { return newLook(store.Environment{Name: host}, nil, "") }
+func (s *Site) nameless(host string) *look {
+	l := *s.plain
+	l.Name, l.first = host, newFirstPages()
+	return &l
+}
 
 // logoTypes are the images that browsers show in every environment.
 var logoTypes = []string{"image/png", "image/jpeg", "image/webp", "image/svg+xml"}

@@ -96,19 +96,37 @@ func (v *visit) keptHints() url.Values {
 // show writes a page. Nothing reaches the browser when a template fails.
 func (v *visit) show(status int, name string, s *screen) {
 	s.Form = v.host.FormToken(v.w, v.r)
+	if b := v.render(name, s); b != nil {
+		v.write(status, s.Language, b)
+	}
+}
+
+// render returns a page, or answers that it failed and returns nil.
+func (v *visit) render(name string, s *screen) []byte {
 	var b bytes.Buffer
 	if err := screens[name].ExecuteTemplate(&b, "layout", s); err != nil {
 		v.site.cfg.Log.Error("a page failed", "page", name, "error", err)
 		http.Error(v.w, "this page failed", http.StatusInternalServerError)
-		return
+		return nil
+	}
+	return b.Bytes()
+}
+
+// write sends the parts of a page.
+func (v *visit) write(status int, l *locale.Language, parts ...[]byte) {
+	size := 0
+	for _, p := range parts {
+		size += len(p)
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", s.Language.Code())
-	h.Set("Content-Length", fmt.Sprint(b.Len()))
+	h.Set("Content-Language", l.Code())
+	h.Set("Content-Length", fmt.Sprint(size))
 	v.w.WriteHeader(status)
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(b.Bytes()) // a browser that has left needs no answer
+	for _, p := range parts {
+		if v.r.Method != http.MethodHead {
+			_, _ = v.w.Write(p) // a browser that has left needs no answer
+		}
 	}
 }
 

@@ -85,7 +85,9 @@ type Site struct {
 	cfg   Config
 	mux   *http.ServeMux
 	files *page.Files
-	looks *looks
+	looks *memory[*look]
+	down  *memory[bool]  // whether no directory can be reached
+	plain *look          // of an environment without settings
 	work  sync.WaitGroup // operations that outlive the request that asked for them
 }
 
@@ -94,7 +96,8 @@ var static embed.FS
 
 // New makes a site.
 func New(cfg Config) *Site {
-	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), looks: newLooks(cfg.Store)}
+	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), plain: newLook(store.Environment{}, nil, "")}
+	s.looks, s.down = newMemory(lookupTime, s.readLook), newMemory(outageTime, s.readOutage)
 	s.mux = s.routes()
 	return s
 }

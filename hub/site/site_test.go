@@ -79,7 +79,7 @@ func (g *rig) settings(change func(*store.Environment)) {
 	if err := g.store.Tx(g.t.Context(), func(tx *store.Tx) error { return tx.UpdateEnvironment(g.t.Context(), g.env) }); err != nil {
 		g.t.Fatal(err)
 	}
-	g.site.looks.byEnv = map[string]remembered{}
+	g.site.looks.forget()
 }
 
 // A person uses the site without scripts, as a browser that keeps cookies.
@@ -338,7 +338,7 @@ func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 	g := newRig(t)
 	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemInternal} {
 		for _, lang := range []string{"en", "de"} {
-			v := &visit{site: g.site, r: httptest.NewRequest(http.MethodGet, "/?lang="+lang, nil), lang: lang, look: nameless("x")}
+			v := &visit{site: g.site, r: httptest.NewRequest(http.MethodGet, "/?lang="+lang, nil), lang: lang, look: g.site.nameless("x")}
 			s := v.screen(flow.View{})
 			for _, key := range []string{"problem." + string(problem), "problem." + string(problem) + ".next"} {
 				if !s.Has(key) {
@@ -420,7 +420,7 @@ func TestEnvironmentShowsItsOwnLook(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	g.site.looks.byEnv = map[string]remembered{}
+	g.site.looks.forget()
 	logo := regexp.MustCompile(`/logo\?v=[0-9a-f]+`).FindString(p.get("/").body)
 	p.get(logo)
 	if p.body != svg || p.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(p.header.Get("Content-Security-Policy"), "sandbox") {

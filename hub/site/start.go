@@ -44,6 +44,10 @@ func (v *visit) start() {
 		hints = flow.Intent{Flow: link.Flow, Email: shownEmail(*link)}
 	}
 	v.flow = hints.Flow
+	if hints.Email == "" && len(hiddenFields(hints)) == 0 && len(v.switchQuery()) == 0 {
+		v.first()
+		return
+	}
 	v.askAddress(http.StatusOK, hints, hints.Email, nil)
 }
 
@@ -52,22 +56,29 @@ func (v *visit) toStart() { v.see("/", nil) }
 
 // askAddress shows the first page. typed is kept as it was.
 func (v *visit) askAddress(status int, hints flow.Intent, typed string, wrong *fieldError) {
+	v.show(status, "start", v.addressScreen(hints, typed, wrong))
+}
+
+func (v *visit) addressScreen(hints flow.Intent, typed string, wrong *fieldError) *screen {
 	s := v.screen(flow.View{})
 	s.Title, s.Step, s.Typed, s.Hints = s.T("start.title"), 1, typed, hiddenFields(hints)
 	s.Outage = v.outage()
 	if wrong != nil {
 		s.wrong(wrong.Field, s.T(wrong.Text))
 	}
-	v.show(status, "start", s)
+	return s
 }
 
 // outage reports whether no directory of the environment can be reached. When that
 // cannot be found out, the first page does not fail for it.
 func (v *visit) outage() bool {
-	ctx, cancel := context.WithTimeout(v.r.Context(), outageTime)
-	defer cancel()
-	offer, err := v.site.cfg.Notices.Offered(ctx, v.req.Env)
-	return err == nil && offer.Unavailable
+	down, err := v.site.down.of(v.r.Context(), v.req.Env)
+	return err == nil && down
+}
+
+func (s *Site) readOutage(ctx context.Context, env string) (bool, error) {
+	offer, err := s.cfg.Notices.Offered(ctx, env)
+	return offer.Unavailable, err
 }
 
 // outageTime bounds the look at the directories before the first page.

@@ -21,7 +21,7 @@ type visit struct {
 	r    *http.Request
 	req  Request
 	host page.Host
-	look look
+	look *look
 	lang string // asked for in the address, "" if not
 	flow string // recover or enroll; changes words only
 }
@@ -35,18 +35,17 @@ func (s *Site) visit(w http.ResponseWriter, r *http.Request) (*visit, bool) {
 		http.Error(w, "this name is not served here", http.StatusMisdirectedRequest)
 		return nil, false
 	}
-	v := &visit{site: s, w: w, r: r, req: req, host: host, look: nameless(host.Name())}
+	v := &visit{site: s, w: w, r: r, req: req, host: host}
 	if l := r.URL.Query()["lang"]; len(l) == 1 && locale.Known(l[0]) {
 		v.lang = l[0]
 	}
 	if isStatic(r.URL.Path) {
+		v.look = s.nameless(host.Name())
 		return v, true // files are the same everywhere and outlive the store
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), lookupTime)
-	defer cancel()
-	known, err := s.looks.of(ctx, req.Env)
-	if known.Name != "" {
-		v.look = known
+	var err error
+	if v.look, err = s.looks.of(r.Context(), req.Env); v.look == nil {
+		v.look = s.nameless(host.Name())
 	}
 	if err != nil {
 		v.fail(err)
@@ -60,7 +59,7 @@ func isStatic(p string) bool { return strings.HasPrefix(p, "/static/") }
 // language chooses what the reader reads: what the address asks for, what the recovery
 // was begun in, what the browser prefers.
 func (v *visit) language(recovery string) *locale.Language {
-	return locale.Choose(v.look.Languages, v.lang, recovery, v.r.Header.Get("Accept-Language"))
+	return v.look.speech.For(v.lang, recovery, v.r.Header.Get("Accept-Language"))
 }
 
 // address returns a path of this site that keeps the chosen language.

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -32,24 +32,29 @@ type program struct {
 	args []string // before the agent's own
 }
 
-// enrol enrols the agent of a directory whose table the file has, and starts it as a
+// enrol enrols the agent of a new directory, whose table the file has, and starts it as a
 // child. It returns when the hub can call it.
 func (h *hub) enrol(s *stage, p program, kind, table string) (*testenv.Child, protocol.Ticket) {
 	ticket := h.register(s, kind)
+	child := p.enrol(s, string(ticket.Encode().Reveal()), h.caFile, table, func(ctx context.Context) error { return h.connected(ctx, ticket.Directory) })
+	return child, ticket
+}
+
+// enrol enrols an agent with a ticket and starts it as a child until the hub says that it
+// is ready.
+func (p program) enrol(s *stage, ticket, caFile, table string, ready func(context.Context) error) *testenv.Child {
 	dir := s.disk()
 	text := fmt.Sprintf("state_dir = %q\n[hub]\nca_file = %q\n[guard]\nno_notice = \"allow\"\nper_account_per_hour = 1000000\nper_hour = 1000000\nper_day = 1000000\n[directory]\n%s",
-		filepath.Join(dir, "state"), h.caFile, table)
-	if h.caFile == "" {
-		text = string(bytes.Replace([]byte(text), []byte("ca_file = \"\"\n"), nil, 1))
+		filepath.Join(dir, "state"), caFile, table)
+	if caFile == "" {
+		text = strings.Replace(text, "ca_file = \"\"\n", "", 1)
 	}
 	file := filepath.Join(dir, "agent.toml")
 	s.need(os.WriteFile(file, []byte(text), 0o600))
 	enrol := exec.CommandContext(s.ctx, p.path, append(p.args, "enroll", "--config", file)...)
-	enrol.Stdin = bytes.NewReader([]byte(ticket.Encode().Reveal()))
+	enrol.Stdin = strings.NewReader(ticket)
 	if out, err := enrol.CombinedOutput(); err != nil {
 		s.Fatalf("enrol: %v: %s", err, out)
 	}
-	child := testenv.Start(s, testenv.Command{Path: p.path, Args: append(p.args, "run", "--config", file), Dir: dir,
-		Ready: func(ctx context.Context) error { return h.connected(ctx, ticket.Directory) }})
-	return child, ticket
+	return testenv.Start(s, testenv.Command{Path: p.path, Args: append(p.args, "run", "--config", file), Dir: dir, Ready: ready})
 }

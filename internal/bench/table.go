@@ -24,6 +24,14 @@ func (s series) median() float64 {
 	}
 }
 
+// percentile returns the value that so many of a hundred do not exceed.
+func (s series) percentile(of int) float64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(s))[(len(s)-1)*of/100]
+}
+
 // per divides round by round: what else the machine did meanwhile met both.
 func (s series) per(anchor series) series {
 	ratios := make(series, min(len(s), len(anchor)))

@@ -17,6 +17,21 @@ func TestAMedianIsTheMiddle(t *testing.T) {
 	}
 }
 
+func TestAPercentileIsNotExceededBySoManyOfAHundred(t *testing.T) {
+	hundred := make(series, 101)
+	for i := range hundred {
+		hundred[i] = float64(100 - i)
+	}
+	for of, want := range map[int]float64{0: 0, 50: 50, 99: 99, 100: 100} {
+		if got := hundred.percentile(of); got != want {
+			t.Errorf("%d of a hundred: %v, want %v", of, got, want)
+		}
+	}
+	if got := (series{7}).percentile(99); got != 7 || (series{}).percentile(99) != 0 {
+		t.Error("one value:", got)
+	}
+}
+
 func TestARatioIsTheMedianOfTheRoundsRatios(t *testing.T) {
 	r := row{name: "x", unit: "ms", anchor: "raw", base: series{1, 10, 2}, ours: series{3, 20, 8}, goal: atMost(3)}
 	if got := strings.Join(r.cells(), "|"); got != "x|raw 2.00 ms|8.00 ms|3.00×|≤ 3×|yes" {

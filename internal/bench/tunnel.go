@@ -81,9 +81,9 @@ func (l *lane) round(s *stage, callers int) {
 		name string
 		ask  func(context.Context) error
 	}{{"raw", l.raw}, {"tunnel", l.tunnel}, {"lookup", l.lookup}} {
-		rate, wait := drive(s, callers, p.ask)
+		rate, waits := drive(s, callers, p.ask)
 		if callers == 1 {
-			rate = wait
+			rate = waits.median()
 		}
 		c := cell{p.name, callers}
 		l.got[c] = append(l.got[c], rate)
@@ -91,7 +91,7 @@ func (l *lane) round(s *stage, callers int) {
 }
 
 // rows compares with the raw echo on the same lane for one caller, and with the plain
-// one for several (reference/performance.md, A).
+// one for several.
 func (l *lane) rows(plain *lane) (rows []row) {
 	goals := map[cell]goal{}
 	if l != plain {
@@ -110,9 +110,9 @@ func (l *lane) rows(plain *lane) (rows []row) {
 	return rows
 }
 
-// drive asks with so many callers for a window. It returns answers per second and the
-// median wait in microseconds.
-func drive(s *stage, callers int, ask func(context.Context) error) (rate, wait float64) {
+// drive asks with so many callers for a window. It returns answers per second and how
+// long each was waited for, in microseconds.
+func drive(s *stage, callers int, ask func(context.Context) error) (rate float64, joined series) {
 	s.need(ask(s.ctx)) // warm
 	var failed atomic.Pointer[error]
 	waits := make([]series, callers)
@@ -136,11 +136,10 @@ func drive(s *stage, callers int, ask func(context.Context) error) (rate, wait f
 	if err := failed.Load(); err != nil {
 		s.Fatal(*err)
 	}
-	var joined series
 	for _, w := range waits {
 		joined = append(joined, w...)
 	}
-	return float64(len(joined)) / took.Seconds(), joined.median()
+	return float64(len(joined)) / took.Seconds(), joined
 }
 
 // dialEcho starts the raw echo in a process of its own and returns how to ask it:
