@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Guard guard.Rules `toml:"guard"`
 	// SMTP is the agent's own mail route, for codes that the hub never sees.
 	SMTP SMTPConfig `toml:"smtp"`
+	// Evidence is what this agent believes, and what it asks for itself.
+	Evidence proof.Settings `toml:"evidence"`
 
 	// File is the whole file, from which the directory kind reads its table.
 	File settings.File `toml:"-"`
@@ -91,6 +94,7 @@ func ParseConfig(f settings.File) (Config, error) {
 	for _, p := range []*string{&cfg.StateDir, &cfg.Hub.CAFile, &cfg.Hub.ProxyPasswordFile, &cfg.SMTP.CAFile, &cfg.SMTP.PasswordFile} {
 		*p = f.Path(*p)
 	}
+	cfg.Evidence.Locate(f.Path)
 	if err := cfg.check(); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", f.Name, err)
 	}
@@ -108,7 +112,7 @@ func (c Config) check() error {
 		return errors.New("directory.kind is missing: name the kind of directory in a table [directory]")
 	}
 	_, err := guard.New(c.Guard, nil, nil)
-	return errors.Join(err, c.Hub.check(), c.SMTP.check())
+	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.Evidence.Check(c.SMTP.on()))
 }
 
 func (h HubConfig) check() error {

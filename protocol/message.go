@@ -3,6 +3,7 @@ package protocol
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"time"
 )
 
@@ -39,16 +40,18 @@ type Empty struct{}
 
 // Hello is the agent's first frame.
 type Hello struct {
-	Agent        string    `json:"agent,omitempty"`    // id from enrolment; empty while enrolling
-	Ticket       string    `json:"ticket,omitempty"`   // the ticket's secret, only while enrolling
-	SignKey      []byte    `json:"sign_key,omitempty"` // Ed25519 public key, only while enrolling
-	Name         string    `json:"name,omitempty"`     // host name, for people
-	Instance     string    `json:"instance"`           // random, new with each process
-	Nodes        []string  `json:"nodes,omitempty"`    // to which this process has a tunnel: such a node refuses with CloseReplaced and keeps the older one
-	Version      string    `json:"version"`
-	Capabilities []string  `json:"capabilities,omitempty"`
-	GuardHash    string    `json:"guard_hash,omitempty"`
-	Time         time.Time `json:"time"`
+	Agent        string   `json:"agent,omitempty"`    // id from enrolment; empty while enrolling
+	Ticket       string   `json:"ticket,omitempty"`   // the ticket's secret, only while enrolling
+	SignKey      []byte   `json:"sign_key,omitempty"` // Ed25519 public key, only while enrolling
+	Name         string   `json:"name,omitempty"`     // host name, for people
+	Instance     string   `json:"instance"`           // random, new with each process
+	Nodes        []string `json:"nodes,omitempty"`    // to which this process has a tunnel: such a node refuses with CloseReplaced and keeps the older one
+	Version      string   `json:"version"`
+	Capabilities []string `json:"capabilities,omitempty"`
+	GuardHash    string   `json:"guard_hash,omitempty"`
+	// Groups says of each group in the agent's file whether a hub alone can reset its members (T5).
+	Groups []GroupTrust `json:"groups,omitempty"`
+	Time   time.Time    `json:"time"`
 }
 
 // Welcome is the hub's answer to Hello.
@@ -198,6 +201,7 @@ type Begun struct {
 	Account  string `json:"account"`   // canonical immutable id
 	NotAfter int64  `json:"not_after"` // Unix seconds
 	Finding  *Error `json:"finding,omitempty"`
+	Terms    *Terms `json:"terms,omitempty"` // what this agent asks for besides the hub's policy; nil: nothing
 }
 
 // RecoveryRef names a recovery that the agent began, by its joined id.
@@ -274,6 +278,12 @@ const (
 	Unknown   State = "unknown"
 )
 
+// Accepted is the answer to a PerformRequest whose evidence the agent checked and
+// whose operation it holds until Outcome.Until, as its own file says (T23). It is no
+// outcome: from then on, and before not_after, a PerformRequest with the same context
+// carries the operation out, without evidence. MethodDrop before ends it for good.
+const Accepted State = "accepted"
+
 // An Outcome is the agent's signed answer to PerformRequest.
 type Outcome struct {
 	Context    Context `json:"context"`
@@ -282,6 +292,7 @@ type Outcome struct {
 	Sealed     []byte  `json:"sealed,omitempty"`      // the secret for the recipient, when the operation has one
 	MustChange bool    `json:"must_change,omitempty"` // the directory will ask for a new password at the next sign-in
 	Replayed   bool    `json:"replayed,omitempty"`    // answered from the journal; nothing was done now
+	Until      int64   `json:"until,omitempty"`       // Accepted: Unix seconds by the agent's clock
 	Unsealed   bool    `json:"unsealed,omitempty"`    // of a legacy agent: not signed, and the hub saw the secret before it sealed it
 	Signature  []byte  `json:"signature"`             // Ed25519 over SignedBytes
 }
@@ -289,14 +300,18 @@ type Outcome struct {
 // outcomeLabel begins the signed bytes of every outcome.
 const outcomeLabel = "postern/outcome/v1"
 
-// SignedBytes returns what the agent signs: the label, the context, the state and
-// the hash of the sealed secret.
+// SignedBytes returns what the agent signs: the label, the context, the state, the
+// hash of the sealed secret and, of Accepted alone, until when it is held.
 func (o *Outcome) SignedBytes() []byte {
 	sealed := sha256.Sum256(o.Sealed)
 	b := append([]byte(outcomeLabel), o.Context[:]...)
 	b = append(b, byte(len(o.State)))
 	b = append(b, o.State...)
-	return append(b, sealed[:]...)
+	b = append(b, sealed[:]...)
+	if o.State == Accepted {
+		b = binary.BigEndian.AppendUint64(b, uint64(o.Until))
+	}
+	return b
 }
 
 // Sign sets the signature.

@@ -68,6 +68,21 @@ type Keyed interface {
 	UseBirthDateKey(key []byte)
 }
 
+// A Personal directory can say of one person what documents say too, for the agent
+// alone: a birth date never leaves it in clear.
+type Personal interface {
+	// Person reads who an account belongs to, live. Members that the directory does not
+	// have are empty. CodeAccountNotFound if id names none.
+	Person(ctx context.Context, id string) (Person, error)
+}
+
+// A Person is who an account belongs to, in the directory's own words.
+type Person struct {
+	Name          string // as a whole
+	Family, Given string
+	BirthDate     string // YYYY-MM-DD
+}
+
 // While wraps yield so that no page is given after ctx ended: a kind that has read
 // everything already would not notice.
 func While(ctx context.Context, yield func(Page) error) func(Page) error {

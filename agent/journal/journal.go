@@ -59,10 +59,22 @@ type Execution struct {
 	At       int64            `json:"at"` // Unix seconds
 }
 
-// A Proof is what stays of one piece of evidence: its kind and a hash, never its bytes (T35).
+// A Proof is what stays of one piece of evidence: its kind, who issued it and a hash,
+// never its bytes (T35).
 type Proof struct {
-	Type string `json:"type"`
-	Hash []byte `json:"hash,omitempty"` // SHA-256
+	Type   string `json:"type"`
+	Issuer string `json:"issuer,omitempty"` // of a document, or the approver
+	Hash   []byte `json:"hash,omitempty"`   // SHA-256
+}
+
+// An Acceptance says that the evidence of a recovery was checked, and that its
+// operation is held (T23).
+type Acceptance struct {
+	Recovery string           `json:"recovery"`
+	Context  protocol.Context `json:"context"`
+	Evidence []Proof          `json:"evidence,omitempty"`
+	Until    int64            `json:"until"` // Unix seconds: not before
+	At       int64            `json:"at"`
 }
 
 // A Settlement is how an execution ended.
@@ -85,6 +97,7 @@ type Row struct {
 type entry struct {
 	Recovery
 	dropped    bool
+	accepted   *Acceptance
 	executions []*execution
 	code       codes
 }
@@ -204,6 +217,34 @@ func (x *execution) unchanged() bool {
 	return x.settlement != nil && x.settlement.State == protocol.Unchanged
 }
 
+// Accept writes that evidence was checked and its operation is held. A recovery is
+// accepted once, for one context.
+func (j *Journal) Accept(a Acceptance) error {
+	a.At = j.now().Unix()
+	return j.write(record{Accepted: &a}, func() error {
+		e := j.byID[a.Recovery]
+		switch {
+		case e == nil || e.dropped:
+			return ErrNotBegun
+		case e.accepted != nil || e.spent():
+			return ErrExecuted
+		}
+		return nil
+	})
+}
+
+// Accepted returns what was accepted for a recovery, or nil.
+func (j *Journal) Accepted(id string) *Acceptance {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.byID[id]
+	if e == nil || e.dropped || e.accepted == nil {
+		return nil
+	}
+	a := *e.accepted
+	return &a
+}
+
 // Execute writes that the operation of a recovery is about to be carried out. It
 // refuses a recovery that has had one, unless that one provably changed nothing.
 // After nil the caller must carry out the operation at most once, and Settle it.
@@ -214,7 +255,7 @@ func (j *Journal) Execute(x Execution) error {
 		switch other := j.byContext[x.Context]; {
 		case e == nil || e.dropped:
 			return ErrNotBegun
-		case e.spent() || other != nil && other != e:
+		case e.spent() || other != nil && other != e, e.accepted != nil && e.accepted.Context != x.Context:
 			return ErrExecuted
 		}
 		return nil
@@ -261,6 +302,8 @@ func (j *Journal) apply(r record) error {
 			e.executions = append(e.executions, &execution{Execution: *r.Executing})
 			j.byContext[r.Executing.Context] = e
 		})
+	case r.Accepted != nil:
+		return j.with(r.Accepted.Recovery, func(e *entry) { e.accepted = r.Accepted })
 	case r.Settled != nil:
 		return j.applySettled(*r.Settled)
 	case r.CodeSent != nil:

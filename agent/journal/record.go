@@ -23,6 +23,7 @@ const (
 type record struct {
 	Begun     *Recovery   `json:"begun,omitempty"`
 	Dropped   string      `json:"dropped,omitempty"`
+	Accepted  *Acceptance `json:"accepted,omitempty"`
 	Executing *Execution  `json:"executing,omitempty"`
 	Settled   *Settlement `json:"settled,omitempty"`
 	CodeSent  *Code       `json:"code_sent,omitempty"`

@@ -120,6 +120,9 @@ func (e *entry) records() []record {
 		c.Recovery = e.ID
 		rs = append(rs, record{Codes: &c})
 	}
+	if e.accepted != nil {
+		rs = append(rs, record{Accepted: e.accepted})
+	}
 	for _, x := range e.executions {
 		rs = append(rs, record{Executing: &x.Execution})
 		if x.settlement != nil {

@@ -17,7 +17,9 @@ var mayImport = map[string][]string{
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
 
-	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard"},
+	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known"},
+	"agent/proof":                   {"protocol/...", "agent/settings"},
+	"agent/known":                   {"protocol"},
 	"agent/settings":                {"protocol"},
 	"agent/journal":                 {"protocol"},
 	"agent/guard":                   {"protocol", "agent/directory"},

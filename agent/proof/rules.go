@@ -1,0 +1,144 @@
+package proof
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// Terms are what one account is asked for.
+type Terms struct {
+	Strict    bool       // the hub's word is not enough
+	Methods   [][]string // accepted combinations; empty unless Strict
+	Confirm   bool       // the agent's code must be among them, and approvers are told
+	Delay     time.Duration
+	Approvals int    // persons that "approval" needs
+	NoNotice  string // "" as the guard says
+}
+
+// anyOne are the combinations where the file names none.
+var anyOne = [][]string{{MethodAgentCode}, {MethodPasskey}, {MethodDigitalCredential}, {MethodIdentityProvider}, {MethodApproval}}
+
+// TermsFor returns the terms of the first rule that fits an account, by names and ids
+// of its groups. sensitive accounts are strict whatever the rules say.
+func (s Settings) TermsFor(groups []string, sensitive bool) Terms {
+	var t Terms
+	for _, r := range s.Groups {
+		if r.fits(groups) {
+			t = r.terms()
+			break
+		}
+	}
+	if sensitive && !t.Strict {
+		t.Strict, t.Methods = true, anyOne
+	}
+	return t
+}
+
+// Strictest returns terms that are no weaker than those of any rule: who approves for
+// others falls under the strictest rule that the file has (T17).
+func (s Settings) Strictest(own Terms) Terms {
+	for _, r := range s.Groups {
+		t := r.terms()
+		if t.Strict && (!own.Strict || t.Approvals > own.Approvals || t.Approvals == own.Approvals && fewest(t.Methods) > fewest(own.Methods)) {
+			own.Strict, own.Methods, own.Approvals = true, t.Methods, t.Approvals
+		}
+	}
+	for _, r := range s.Groups {
+		t := r.terms()
+		own.Delay = max(own.Delay, t.Delay)
+		own.Confirm = own.Confirm || t.Confirm
+	}
+	if own.Confirm {
+		own.Methods = with(own.Methods, MethodAgentCode)
+	}
+	return own
+}
+
+// fewest is the size of the smallest combination.
+func fewest(combinations [][]string) int {
+	n := 0
+	for i, c := range combinations {
+		if i == 0 || len(c) < n {
+			n = len(c)
+		}
+	}
+	return n
+}
+
+// fits compares names without regard to case, as directories do.
+func (r Rule) fits(groups []string) bool {
+	want := strings.TrimSpace(r.Group)
+	return want == Everybody || slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(strings.TrimSpace(g), want) })
+}
+
+func (r Rule) terms() Terms {
+	t := Terms{Strict: r.RequireAgentVerifiable, Confirm: r.Confirm == ConfirmAgent, Delay: r.Delay.Duration, Approvals: max(1, r.Approvals), NoNotice: r.NoNotice}
+	if t.Strict {
+		if t.Methods = r.Methods; len(t.Methods) == 0 {
+			t.Methods = anyOne
+		}
+	}
+	if t.Confirm {
+		t.Methods, t.Strict = with(t.Methods, MethodAgentCode), true
+	}
+	return t
+}
+
+// with adds a method to every combination; to no combination at all it is the only one.
+func with(combinations [][]string, method string) [][]string {
+	if len(combinations) == 0 {
+		return [][]string{{method}}
+	}
+	all := make([][]string, 0, len(combinations))
+	for _, c := range combinations {
+		c = slices.Clone(c)
+		if !slices.Contains(c, method) {
+			c = append(c, method)
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// Proven returns whether a set of methods satisfies the terms.
+func (t Terms) Proven(proven []string) bool {
+	return !t.Strict || slices.ContainsFunc(t.Methods, func(c []string) bool {
+		return !slices.ContainsFunc(c, func(m string) bool { return !slices.Contains(proven, m) })
+	})
+}
+
+// For is the wire form of the terms, nil when nothing is asked.
+func (t Terms) For() *protocol.Terms {
+	if !t.Strict && t.Delay == 0 {
+		return nil
+	}
+	w := &protocol.Terms{Methods: t.Methods, Confirm: t.Confirm, Delay: int64(t.Delay / time.Second)}
+	if slices.ContainsFunc(t.Methods, func(c []string) bool { return slices.Contains(c, MethodApproval) }) {
+		w.Approvals = t.Approvals
+	}
+	return w
+}
+
+// GroupTrust says of each group, in the order of the file and then of the guard's
+// sensitive groups, whether a hub alone can reset its members (T5).
+func (s Settings) GroupTrust(sensitive []string) []protocol.GroupTrust {
+	var all []protocol.GroupTrust
+	add := func(name string, t Terms) {
+		if !slices.ContainsFunc(all, func(g protocol.GroupTrust) bool { return strings.EqualFold(g.Group, name) }) {
+			all = append(all, protocol.GroupTrust{Group: name, HubCanReset: !t.Strict, Confirm: t.Confirm, Delay: int64(t.Delay / time.Second)})
+		}
+	}
+	for _, r := range s.Groups {
+		if r.Group != Everybody {
+			add(r.Group, s.TermsFor([]string{r.Group}, slices.ContainsFunc(sensitive, func(n string) bool { return strings.EqualFold(n, r.Group) })))
+		}
+	}
+	for _, name := range sensitive {
+		add(name, s.TermsFor([]string{name}, true))
+	}
+	add(Everybody, s.TermsFor(nil, false))
+	return all
+}
