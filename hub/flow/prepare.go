@@ -197,7 +197,8 @@ func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject
 	id, err := joined(rec)
 	in, errIntent := intentOf(rec)
 	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
-		Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
+		Action: protocol.Action(rec.Action), Operation: rec.Tasks, Account: rec.Account, Person: rec.Person, Name: c.account.Name,
+		Strength: policy.Strength(rec.Strength), Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
 	if c.private.Contacts != nil {
 		s.Contacts = *c.private.Contacts
 	}
@@ -206,38 +207,34 @@ func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject
 
 // combination returns the first accepted combination that goes on from what is proven,
 // whose methods can all be used for this person and are not shut. nil if there is none.
-func (r *Recoveries) combination(ctx context.Context, rec *store.Recovery, c *personCase) (methods []string, err error) {
+func (r *Recoveries) combination(ctx context.Context, rec *store.Recovery, c *personCase) ([]string, error) {
 	s, err := r.subject(rec, c)
 	if err != nil {
 		return nil, err
 	}
-	err = r.Store.Read(ctx, func(tx *store.Tx) error {
-		for _, list := range c.decision.Accept {
-			all := names(list)
-			if len(c.v.Proven) > 0 && !slices.Equal(all, c.v.Methods) {
-				continue
-			}
-			ok, err := r.usable(ctx, tx, rec, s, all[len(c.v.Proven):])
-			if err != nil {
-				return err
-			}
-			if ok {
-				methods = all
-				return nil
-			}
+	for _, list := range c.decision.Accept {
+		all := names(list)
+		if len(c.v.Proven) > 0 && !slices.Equal(all, c.v.Methods) {
+			continue
 		}
-		return nil
-	})
-	return methods, err
+		ok, err := r.usable(ctx, rec, s, all[len(c.v.Proven):])
+		if err != nil || ok {
+			return all, err
+		}
+	}
+	return nil, nil
 }
 
-func (r *Recoveries) usable(ctx context.Context, tx *store.Tx, rec *store.Recovery, s verify.Subject, methods []string) (bool, error) {
+// usable asks the verifiers outside of a transaction: they may read the store themselves.
+func (r *Recoveries) usable(ctx context.Context, rec *store.Recovery, s verify.Subject, methods []string) (bool, error) {
 	for _, m := range methods {
 		v := r.verifiers[policy.Method(m)]
-		if v == nil || !v.Usable(s) {
+		if v == nil || !v.Usable(ctx, s) {
 			return false, nil
 		}
-		until, err := r.cooling(ctx, tx, rec.Env, accountSubject(rec.Directory, rec.Account), m)
+		until, err := store.Get(ctx, r.Store, func(tx *store.Tx) (time.Time, error) {
+			return r.cooling(ctx, tx, rec.Env, accountSubject(rec.Directory, rec.Account), m)
+		})
 		if err != nil || !until.IsZero() {
 			return false, err
 		}
@@ -259,7 +256,7 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 	}
 	sendCtx, cancel := context.WithTimeout(ctx, sendCode)
 	defer cancel()
-	challenge, err := r.verifiers[policy.Method(method)].Send(sendCtx, s)
+	challenge, err := r.verifiers[policy.Method(method)].Open(sendCtx, s)
 	if err != nil {
 		return r.again(ctx, rec, "code cannot be sent", err)
 	}

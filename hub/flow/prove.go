@@ -87,10 +87,10 @@ func (r *Recoveries) judge(ctx context.Context, a attempt, code string) (bool, e
 	if err != nil {
 		return false, err
 	}
-	right, err := v.Check(ctx, s, a.challenge, code)
+	verdict, err := v.Check(ctx, s, a.challenge, code)
 	switch protocol.CodeOf(err) {
 	case "":
-		return right && a.judged, nil
+		return verdict.Right && a.judged, nil
 	case protocol.CodeUnavailable, protocol.CodeInternal:
 		r.Log.WarnContext(ctx, "answer cannot be judged", "recovery", a.rec.ID, "method", a.method, "error", err)
 		if len(a.v.Proven) > 0 {

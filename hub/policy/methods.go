@@ -7,19 +7,8 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// A Method is a way of proving: the name of a verifier.
-type Method string
-
-// The methods that verifiers of this release offer.
-const (
-	MailCode  Method = "mail_code"  // a code made and sent by the hub
-	AgentCode Method = "agent_code" // a code made, sent and checked by the agent
-)
-
-// KnownMethods are the methods that a policy may name.
-var KnownMethods = []Method{MailCode, AgentCode}
-
-// A Combination is a list of methods that must all be proven.
+// A Combination is a set of methods that must all be proven, in the order in which a
+// person is asked for them.
 type Combination []Method
 
 // maxMethods bounds a combination and a list of them.
@@ -48,6 +37,44 @@ func (m Methods) For(a protocol.Action, groups []Group) []Combination {
 		}
 	}
 	return m.Default
+}
+
+// First lists the methods that anybody who asks for the action is offered before they
+// have proven anything: the first of every combination that any rule or the default
+// accepts. It says nothing about an account, whose own rule is known only after the
+// first proof.
+func (m Methods) First(a protocol.Action) []Method {
+	lists := [][]Combination{m.Default}
+	for _, r := range m.Rules {
+		if r.Action == "" || r.Action == a {
+			lists = append(lists, r.Accept)
+		}
+	}
+	var first []Method
+	for _, c := range slices.Concat(lists...) {
+		if lead := c.lead(); !slices.Contains(first, lead) {
+			first = append(first, lead)
+		}
+	}
+	return first
+}
+
+// lead returns the method with which the combination begins. People are not bothered for
+// somebody who has proven nothing yet, so where only people decide, a code by mail comes
+// before it.
+func (c Combination) lead() Method {
+	for _, m := range c {
+		if row, _ := MethodByName(m); row.First {
+			return m
+		}
+	}
+	return MailCode
+}
+
+// Without returns the members that are not among proven, in order. The combination is
+// proven when none is left.
+func (c Combination) Without(proven []Method) Combination {
+	return slices.DeleteFunc(slices.Clone(c), func(m Method) bool { return slices.Contains(proven, m) })
 }
 
 // Check reports the first thing about m that an administrator must mend. An empty list
@@ -81,7 +108,7 @@ func checkCombinations(list []Combination) error {
 			return fmt.Errorf("policy: a combination has 1 to %d methods", maxMethods)
 		}
 		for i, m := range c {
-			if !slices.Contains(KnownMethods, m) || slices.Contains(c[:i], m) {
+			if _, known := MethodByName(m); !known || slices.Contains(c[:i], m) {
 				return fmt.Errorf("policy: %.40q is not a method, or stands twice", m)
 			}
 		}

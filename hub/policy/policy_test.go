@@ -269,3 +269,58 @@ func FuzzRateLimit(f *testing.F) {
 		}
 	})
 }
+
+func TestT30_TheFirstQuestionIsTheSameForEverybody(t *testing.T) {
+	finance := &Group{Name: "Finance"}
+	m := Methods{
+		Default: []Combination{{MailCode, AgentCode}, {Passkey}},
+		Rules: []MethodRule{
+			{Group: finance, Accept: []Combination{{Passkey, AgentCode}, {DocumentReview, TOTP}}},
+			{Action: "mfa", Accept: []Combination{{DigitalCredential}}},
+			{Accept: []Combination{{Approval, Manual}}},
+		},
+	}
+	for action, want := range map[protocol.Action][]Method{
+		"password": {MailCode, Passkey, TOTP},                    // of the last rule: a code before people are bothered
+		"mfa":      {MailCode, Passkey, TOTP, DigitalCredential}, // rules of other operations are not offered
+	} {
+		if got := m.First(action); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", action, got, want)
+		}
+	}
+}
+
+func TestACombinationIsASet(t *testing.T) {
+	c := Combination{MailCode, Passkey, Approval}
+	for _, x := range []struct{ proven, left []Method }{
+		{nil, []Method{MailCode, Passkey, Approval}},
+		{[]Method{Passkey, AgentCode}, []Method{MailCode, Approval}},
+		{[]Method{Approval, Passkey, MailCode}, []Method{}},
+	} {
+		if got := c.Without(x.proven); !reflect.DeepEqual(got, Combination(x.left)) {
+			t.Errorf("without %v: %v, want %v", x.proven, got, x.left)
+		}
+	}
+	if len(c) != 3 || c[0] != MailCode {
+		t.Errorf("the combination itself changed: %v", c)
+	}
+}
+
+func TestEveryMethodHasOneRowAndEvidence(t *testing.T) {
+	seen := map[Method]bool{}
+	for _, row := range MethodTable {
+		if seen[row.Method] || len(row.Evidence) == 0 || row.Form == "" {
+			t.Errorf("%+v", row)
+		}
+		seen[row.Method] = true
+		if row.First && row.Slow() {
+			t.Errorf("%s bothers people for somebody who has proven nothing", row.Method)
+		}
+		if row.Sends && row.Form != FormCode {
+			t.Errorf("%s sends something that is not typed", row.Method)
+		}
+	}
+	if len(seen) != 11 {
+		t.Errorf("%d methods", len(seen))
+	}
+}

@@ -1,39 +1,70 @@
 // Package verify is the contract between the flow and the methods by which a person
 // proves something, one sub-package per method. A verifier never sees a browser: it
-// sends something to the subject and judges an answer. It counts nothing and decides
+// opens a challenge for the subject and judges an answer. It counts nothing and decides
 // nothing else.
 package verify
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
-// A Subject is the person who is to prove something, as one recovery knows them.
+// A Subject is the person who is to prove something, as one recovery knows them. Of a
+// decoy, for whom there is no account, Account, Person, Name and Contacts are empty and
+// Context is random, the same for one recovery.
 type Subject struct {
 	Env          string
 	Directory    string
 	Agent        string // that began the recovery
 	Recovery     string // joined id, see protocol.RecoveryID
 	Verification string // what a challenge is bound to
+	Action       protocol.Action
+	Operation    string // canonical tasks
+	Account      string // canonical immutable id; "" for a decoy
+	Person       string // row id of the account
+	Name         string
+	Groups       []policy.Group
+	Strength     policy.Strength  // how a proof that bears a name must match
+	Context      protocol.Context // what evidence is bound to; zero until the recipient is known
+	Recipient    []byte           // the browser's key; nil where the operation has no secret
+	Proven       []policy.Method
 	Traits       protocol.Traits
 	Contacts     protocol.Contacts // read live for this recovery
 	Enroll       bool              // the account is set up, not got back: changes words only
 	Language     string            // BCP 47
-	Origin       string            // recovery domain
+	Origin       string            // recovery domain: "https://host[:port]"
+	RPID         string            // its host: RP id and name of every ceremony
 	Until        time.Time         // when the challenge ends
 }
 
-// A Challenge is what Check compares an answer with. Text is kept in the store and
-// never holds the answer; Masked is where something was sent.
+// A Challenge is what Check compares an answer with.
 type Challenge struct {
-	Text   string
-	Masked []string
+	Text   string          // private state, kept in the store; never holds the answer
+	Masked []string        // where something was sent
+	Ask    json.RawMessage // what page and script are given; before the first proof it never depends on the account
+	Case   string          // names the row that other people decide about
+}
+
+// MaxAsk bounds Challenge.Ask, in bytes.
+const MaxAsk = 64 << 10
+
+// MaxAnswer bounds what is given to Check, in bytes.
+const MaxAnswer = 256 << 10
+
+// A Verdict is what a verifier says of an answer. Neither Right nor Pending is wrong.
+type Verdict struct {
+	Right    bool
+	Pending  bool                // the answer was taken, and other people decide; see Challenge.Case
+	Evidence []protocol.Evidence // for the agent; with Right at least one
+	Claims   *evidence.Claims    // of a proof that bears a name: the flow matches it with the account
+	Reason   string              // for the audit log, never for the person
 }
 
 // A Verifier is one method. Its methods may be called from many goroutines.
@@ -41,13 +72,25 @@ type Verifier interface {
 	// Method is the name by which policies ask for it.
 	Method() policy.Method
 	// Usable reports whether this subject can be asked at all.
-	Usable(s Subject) bool
-	// Send makes a challenge and sends it. An error means that the person has nothing
-	// to answer with; it may be tried again.
-	Send(ctx context.Context, s Subject) (Challenge, error)
-	// Check judges an answer, in constant time where the hub itself compares. An error
-	// says that it could not be judged.
-	Check(ctx context.Context, s Subject, challenge, answer string) (bool, error)
+	Usable(ctx context.Context, s Subject) bool
+	// Open makes a challenge, and sends it if that is how the method works. An error
+	// means that the person has nothing to answer with; it may be tried again. Methods
+	// that send nothing are opened for decoys too, and must give them a challenge that
+	// looks like any other.
+	Open(ctx context.Context, s Subject) (Challenge, error)
+	// Check judges an answer, at most MaxAnswer bytes: what was typed, or the script's
+	// JSON. The hub compares in constant time. An error says that it could not be
+	// judged. A decoy's answer is judged too, and never counts.
+	Check(ctx context.Context, s Subject, challenge, answer string) (Verdict, error)
+}
+
+// Attested is the verdict of a method that leaves nothing for the agent to check but
+// its name.
+func Attested(right bool, kind string) Verdict {
+	if !right {
+		return Verdict{}
+	}
+	return Verdict{Right: true, Evidence: []protocol.Evidence{{Type: kind}}}
 }
 
 // Digits is the length of a code that a person types.

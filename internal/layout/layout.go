@@ -11,8 +11,9 @@ const Module = "github.com/postern-id/postern"
 // "x/..." is x and everything below it, plain "x" only x itself. The longest match
 // of the importer wins; a tree that is missing here may use none. Tests are free.
 var mayImport = map[string][]string{
-	"protocol":      {},
-	"protocol/seal": {"protocol"},
+	"protocol":          {},
+	"protocol/seal":     {"protocol"},
+	"protocol/evidence": {"protocol"},
 
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
@@ -32,7 +33,7 @@ var mayImport = map[string][]string{
 	"agent/directory/directorytest": {"protocol", "agent/directory/...", "internal/testenv"},
 
 	"hub":                 {"protocol/...", "hub/..."},
-	"hub/policy":          {"protocol"},
+	"hub/policy":          {"protocol", "protocol/evidence"},
 	"hub/token":           {"protocol", "hub/policy", "hub/store"},
 	"hub/store":           {"protocol"},
 	"hub/store/storetest": {"hub/store", "protocol", "internal/testenv"},
@@ -44,7 +45,7 @@ var mayImport = map[string][]string{
 	"hub/locale":          {},
 	"hub/notify":          {"protocol", "hub/store", "hub/locale"},
 	"hub/webhook":         {"protocol", "hub/store"},
-	"hub/verify":          {"protocol", "hub/policy", "hub/verify/..."},
+	"hub/verify":          {"protocol/...", "hub/policy", "hub/store", "hub/verify/..."},
 	"hub/flow":            {"protocol/...", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},

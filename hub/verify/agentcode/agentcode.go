@@ -10,6 +10,7 @@ import (
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // An Agents asks the agent that began a recovery.
@@ -32,10 +33,12 @@ func (*Verifier) Method() policy.Method { return policy.AgentCode }
 
 // Usable reports whether the agent has a mail route and began this recovery. Whether
 // the account has an address, only the agent knows.
-func (*Verifier) Usable(s verify.Subject) bool { return s.Traits.CanSendCode && s.Agent != "" }
+func (*Verifier) Usable(_ context.Context, s verify.Subject) bool {
+	return s.Traits.CanSendCode && s.Agent != ""
+}
 
-// Send asks the agent to make and send a code.
-func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+// Open asks the agent to make and send a code.
+func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
 	var sent protocol.SentCode
 	req := protocol.SendCodeRequest{Recovery: s.Recovery, Language: s.Language}
 	if err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodSendCode, req, &sent); err != nil {
@@ -45,14 +48,14 @@ func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge
 }
 
 // Check asks the agent.
-func (v *Verifier) Check(ctx context.Context, s verify.Subject, challenge, answer string) (bool, error) {
+func (v *Verifier) Check(ctx context.Context, s verify.Subject, challenge, answer string) (verify.Verdict, error) {
 	recovery, sent := strings.CutPrefix(challenge, prefix)
 	code := verify.CleanCode(answer)
 	if !sent || recovery != s.Recovery || code == "" {
-		return false, nil
+		return verify.Verdict{}, nil
 	}
 	var checked protocol.CheckedCode
 	req := protocol.CheckCodeRequest{Recovery: s.Recovery, Code: code}
 	err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodCheckCode, req, &checked)
-	return err == nil && checked.OK, err
+	return verify.Attested(err == nil && checked.OK, evidence.TypeAgentCode), err
 }

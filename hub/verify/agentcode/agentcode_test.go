@@ -31,13 +31,13 @@ func TestTheAgentMakesAndChecksTheCode(t *testing.T) {
 	a := &agent{}
 	v := New(a)
 	s := verify.Subject{Agent: "a1", Recovery: "r1", Traits: protocol.Traits{CanSendCode: true}}
-	c, err := v.Send(t.Context(), s)
+	c, err := v.Open(t.Context(), s)
 	if err != nil || len(c.Masked) != 1 {
 		t.Fatal(c, err)
 	}
 	for answer, want := range map[string]bool{"1234 5678": true, "12345679": false} {
-		if ok, err := v.Check(t.Context(), s, c.Text, answer); err != nil || ok != want {
-			t.Errorf("%s: %v %v", answer, ok, err)
+		if got, err := v.Check(t.Context(), s, c.Text, answer); err != nil || got.Right != want {
+			t.Errorf("%s: %v %v", answer, got, err)
 		}
 	}
 }
@@ -47,22 +47,22 @@ func TestAnAgentThatSentNothingIsNotAsked(t *testing.T) {
 	v := New(a)
 	s := verify.Subject{Agent: "a1", Recovery: "r1"}
 	for _, challenge := range []string{"", "random", prefix + "another"} {
-		if ok, err := v.Check(t.Context(), s, challenge, "12345678"); ok || err != nil {
-			t.Errorf("%q: %v %v", challenge, ok, err)
+		if got, err := v.Check(t.Context(), s, challenge, "12345678"); got.Right || err != nil {
+			t.Errorf("%q: %v %v", challenge, got, err)
 		}
 	}
-	if ok, _ := v.Check(t.Context(), s, prefix+"r1", "not a code"); ok || len(a.asked) > 0 {
+	if got, _ := v.Check(t.Context(), s, prefix+"r1", "not a code"); got.Right || len(a.asked) > 0 {
 		t.Errorf("asked %v", a.asked)
 	}
-	if v.Usable(s) {
+	if v.Usable(t.Context(), s) {
 		t.Error("usable without a mail route of the agent")
 	}
 }
 
 func TestAnAgentThatIsAwayJudgesNothing(t *testing.T) {
 	a := &agent{err: protocol.Err(protocol.CodeUnavailable, "gone")}
-	ok, err := New(a).Check(t.Context(), verify.Subject{Recovery: "r1"}, prefix+"r1", "12345678")
-	if ok || !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
-		t.Errorf("%v %v", ok, err)
+	got, err := New(a).Check(t.Context(), verify.Subject{Recovery: "r1"}, prefix+"r1", "12345678")
+	if got.Right || !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("%v %v", got, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // A Message is a mail that carries a code.
@@ -54,13 +55,13 @@ func New(sender Sender, keys func() [][]byte) *Verifier {
 func (*Verifier) Method() policy.Method { return policy.MailCode }
 
 // Usable reports whether there is an address to send to.
-func (*Verifier) Usable(s verify.Subject) bool { return len(s.Contacts.Mail) > 0 }
+func (*Verifier) Usable(_ context.Context, s verify.Subject) bool { return len(s.Contacts.Mail) > 0 }
 
 // maxRecipients bounds the addresses of one message.
 const maxRecipients = 5
 
-// Send makes a code and sends it to every private address of the account.
-func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+// Open makes a code and sends it to every private address of the account.
+func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
 	to := s.Contacts.Mail[:min(len(s.Contacts.Mail), maxRecipients)]
 	if len(to) == 0 {
 		return verify.Challenge{}, errors.New("mailcode: the account has no other address")
@@ -82,14 +83,14 @@ func (v *Verifier) Send(ctx context.Context, s verify.Subject) (verify.Challenge
 }
 
 // Check compares the keyed hashes in constant time.
-func (v *Verifier) Check(_ context.Context, s verify.Subject, challenge, answer string) (bool, error) {
+func (v *Verifier) Check(_ context.Context, s verify.Subject, challenge, answer string) (verify.Verdict, error) {
 	code, right := verify.CleanCode(answer), false
 	for _, key := range v.keys() {
 		if hmac.Equal([]byte(hash(key, s.Verification, code)), []byte(challenge)) {
 			right = true
 		}
 	}
-	return right && code != "", nil
+	return verify.Attested(right && code != "", evidence.TypeMailCode), nil
 }
 
 // newCode returns uniformly distributed digits.

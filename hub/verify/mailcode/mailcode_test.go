@@ -37,7 +37,7 @@ func TestACodeIsRightOnceMadeAndNowhereElse(t *testing.T) {
 	var o outbox
 	v := New(&o, keys(1))
 	s := verify.Subject{Verification: "v1", Contacts: protocol.Contacts{Mail: []string{"karla@gmail.com", "k@x.org"}}}
-	c, err := v.Send(t.Context(), s)
+	c, err := v.Open(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,11 +67,11 @@ func TestACodeIsRightOnceMadeAndNowhereElse(t *testing.T) {
 
 func check(t *testing.T, v *Verifier, s verify.Subject, challenge, answer string) bool {
 	t.Helper()
-	ok, err := v.Check(t.Context(), s, challenge, answer)
+	got, err := v.Check(t.Context(), s, challenge, answer)
 	if err != nil {
 		t.Error(err)
 	}
-	return ok
+	return got.Right
 }
 
 func flip(code string) string { return string('0'+(code[0]-'0'+1)%10) + code[1:] }
@@ -80,10 +80,10 @@ func TestNoAddressNoCode(t *testing.T) {
 	var o outbox
 	v := New(&o, keys(1))
 	s := verify.Subject{Contacts: protocol.Contacts{Primary: []string{"a@b.c"}}}
-	if v.Usable(s) {
+	if v.Usable(t.Context(), s) {
 		t.Error("usable with nothing but the address that is being recovered")
 	}
-	if _, err := v.Send(t.Context(), s); err == nil || len(o.mail) > 0 {
+	if _, err := v.Open(t.Context(), s); err == nil || len(o.mail) > 0 {
 		t.Errorf("sent to %d, error %v", len(o.mail), err)
 	}
 }
@@ -91,7 +91,7 @@ func TestNoAddressNoCode(t *testing.T) {
 func TestAMailThatWasNotTakenIsAnErrorWithoutTheCode(t *testing.T) {
 	o := outbox{err: errors.New("421 try later")}
 	v := New(&o, keys(1))
-	_, err := v.Send(t.Context(), verify.Subject{Contacts: protocol.Contacts{Mail: []string{"a@b.c"}}})
+	_, err := v.Open(t.Context(), verify.Subject{Contacts: protocol.Contacts{Mail: []string{"a@b.c"}}})
 	if !errors.Is(err, o.err) || strings.Contains(err.Error(), o.mail[0].Code.Reveal()) {
 		t.Errorf("error %v", err)
 	}
