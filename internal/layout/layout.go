@@ -11,9 +11,8 @@ const Module = "github.com/postern-id/postern"
 // "x/..." is x and everything below it, plain "x" only x itself. The longest match
 // of the importer wins; a tree that is missing here may use none. Tests are free.
 var mayImport = map[string][]string{
-	"protocol":          {},
-	"protocol/seal":     {"protocol"},
-	"protocol/evidence": {"protocol"},
+	"protocol":      {},
+	"protocol/seal": {"protocol"},
 
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
