@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -39,6 +39,7 @@ var withoutEnvironment = map[string]string{
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
+	"AddFactor":       "its row names the environment", "PurgeFactors": "upkeep",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -196,6 +197,50 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"LiftRecoveryBlock": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.LiftRecoveryBlock(ctx, env, o.directory, "1")
+	},
+
+	"Factors": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Factors(ctx, env, o.directory, "1")
+		return len(all), err
+	},
+	"Factor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Factor(ctx, env, o.factor)
+		return 1, err
+	},
+	"ConfirmFactor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ConfirmFactor(ctx, store.Factor{Env: env, ID: o.factor, Label: "mine", ActiveAt: time.Now()})
+	},
+	"TryFactor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.TryFactor(ctx, env, o.factor, 5)
+	},
+	"RenameFactor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RenameFactor(ctx, env, o.factor, "mine")
+	},
+	"RemoveFactor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveFactor(ctx, env, o.factor)
+	},
+	"FactorUsed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.FactorUsed(ctx, env, o.factor)
+	},
+	"UseStep": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UseStep(ctx, env, o.factor, 9)
+	},
+	"AddSavedCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddSavedCode(ctx, env, o.factor, "mine")
+	},
+	"SavedCodes": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.SavedCodes(ctx, env, o.factor)
+		return len(all), err
+	},
+	"UsedCodes": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.UsedCodes(ctx, env, o.verification)
+		return len(all), err
+	},
+	"UseSavedCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UseSavedCode(ctx, env, o.savedCode, "mine")
+	},
+	"ReplaceSavedCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ReplaceSavedCode(ctx, env, o.usedCode, o.verification, "mine")
 	},
 
 	"AddDomain": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
@@ -391,6 +436,19 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
 	})
+	o.factor = store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		err := tx.AddFactor(ctx, &store.Factor{Env: o.env, ID: o.factor, Directory: o.directory, Account: "1", Kind: "totp", Secret: []byte("theirs")})
+		if err = errors.Join(err, tx.AddSavedCode(ctx, o.env, o.factor, "a"), tx.AddSavedCode(ctx, o.env, o.factor, "b")); err != nil {
+			return err
+		}
+		codes, err := tx.SavedCodes(ctx, o.env, o.factor)
+		if err != nil {
+			return err
+		}
+		o.savedCode, o.usedCode = codes[0].ID, codes[1].ID
+		return tx.UseSavedCode(ctx, o.env, o.usedCode, o.verification)
+	})
 	agent, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.Agent, error) {
 		hash := store.NewID()
 		if _, err := tx.CreateTicket(t.Context(), o.env, o.directory, hash, time.Minute); err != nil {
@@ -470,6 +528,10 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(objection, err)
 		block, err := tx.RecoveryBlock(ctx, o.env, o.directory, "1")
 		add(block, err)
+		factors, err := tx.Factors(ctx, o.env, o.directory, "1")
+		add(factors, err)
+		codes, err := tx.SavedCodes(ctx, o.env, o.factor)
+		add(codes, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -497,7 +559,8 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
-			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock"} {
+			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)

@@ -41,6 +41,7 @@ var sealedColumns = []sealedColumn{
 	{"audit_persons", "secret", "env", "person"},
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
+	{"factors", "secret", "env", "id"},
 	{"hub_keys", "private", "''", "name"},
 	{"mails", "body", "env", "id"},
 	{"presign_keys", "secret", "env", "env"},

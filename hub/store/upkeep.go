@@ -9,13 +9,17 @@ import (
 // upkeepEvery is how often what has ended is removed. Any node may do it.
 const upkeepEvery = time.Hour
 
-// Run removes tickets, console links and sessions that have ended, each hour until ctx
+// confirmLife is how long a factor may wait for its confirmation: longer than the
+// verification in which it was begun.
+const confirmLife = 24 * time.Hour
+
+// Run removes tickets, console links, sessions and unconfirmed factors that have ended, each hour until ctx
 // ends. What other packages keep they remove themselves.
 func (s *Store) Run(ctx context.Context) error {
 	for {
 		err := s.Tx(ctx, func(tx *Tx) error {
 			_, err := tx.PurgeTickets(ctx)
-			return errors.Join(err, tx.PurgeConsole(ctx))
+			return errors.Join(err, tx.PurgeConsole(ctx), tx.PurgeFactors(ctx, s.now().Add(-confirmLife)))
 		})
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "upkeep of the store failed", "error", err)
