@@ -66,7 +66,7 @@ func (tx *Tx) AccountByID(ctx context.Context, id string) (Account, error) {
 // ErrNotFound.
 func (tx *Tx) AccountOf(ctx context.Context, env, directory, immutableID string) (Account, error) {
 	return One(ctx, tx, scanAccount, "SELECT "+accountColumns+` FROM accounts a
-		WHERE a.env = $1 AND a.directory = $2 AND a.immutable_id = $3 AND a.swept_at = 0`, env, directory, immutableID)
+		WHERE a.env = $1 AND a.directory = $2 AND a.key = $3 AND a.swept_at = 0`, env, directory, accountKey(directory, immutableID))
 }
 
 // An AccountFilter narrows a list of accounts.

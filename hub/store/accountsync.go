@@ -109,7 +109,7 @@ func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generat
 		for i, a := range chunk {
 			id := newOrderedID(tx.Now())
 			made[id] = true
-			rows[i] = []any{id, env, directory, a.ID, a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, generation, now}
+			rows[i] = []any{id, env, directory, a.ID, accountKey(directory, a.ID), a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, generation, now}
 		}
 		source, args := tx.s.db.source(rows)
 		_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
@@ -125,17 +125,17 @@ func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generat
 	}
 	rows := make([]writtenRow, len(batch))
 	for i, a := range batch {
-		rows[i] = written[a.ID]
+		rows[i] = written[accountKey(directory, a.ID)]
 	}
 	return rows, nil
 }
 
 // upsertAccounts is what stands before and after the rows.
 var upsertAccounts = [2]string{`INSERT INTO accounts
-	(id, env, directory, immutable_id, name, identifiers, birth_date, disabled, digest, generation, created_at) `,
-	` ON CONFLICT (directory, immutable_id) DO UPDATE SET name = excluded.name, identifiers = excluded.identifiers,
+	(id, env, directory, immutable_id, key, name, identifiers, birth_date, disabled, digest, generation, created_at) `,
+	` ON CONFLICT (key) DO UPDATE SET name = excluded.name, identifiers = excluded.identifiers,
 	birth_date = excluded.birth_date, disabled = excluded.disabled, digest = excluded.digest, generation = excluded.generation,
-	swept_at = 0 RETURNING num, id, immutable_id`}
+	swept_at = 0 RETURNING num, id, key`}
 
 // bulk is one statement for many rows. Between before and after stands what gives the
 // rows in the database's fastest form.
@@ -232,14 +232,12 @@ func (tx *Tx) AllGroups(ctx context.Context, env, directory string) ([]protocol.
 // bound to them is kept until PurgeAccounts, in case they come back.
 func (tx *Tx) SweepAccounts(ctx context.Context, env, directory string, immutableIDs []string) error {
 	now := Millis(tx.Now())
-	for _, id := range immutableIDs {
-		_, err := tx.Exec(ctx, "UPDATE accounts SET swept_at = $4 WHERE env = $1 AND directory = $2 AND immutable_id = $3 AND swept_at = 0",
-			env, directory, id, now)
-		if err != nil {
-			return err
-		}
+	rows := make([][]any, len(immutableIDs))
+	for i, id := range immutableIDs {
+		rows[i] = []any{accountKey(directory, id), env, directory, now}
 	}
-	return nil
+	return tx.bulk(ctx, bulk{"WITH gone (key, env, directory, at) AS (", `) UPDATE accounts SET swept_at = gone.at FROM gone
+		WHERE accounts.key = gone.key AND accounts.env = gone.env AND accounts.directory = gone.directory AND accounts.swept_at = 0`, rows})
 }
 
 // sweptKept is how long a swept account's bound data is kept (DESIGN: 30 days).
@@ -248,8 +246,20 @@ const sweptKept = 30 * 24 * time.Hour
 // PurgeAccounts removes accounts that were swept 30 days ago, a bounded number at once.
 // It returns how many.
 func (tx *Tx) PurgeAccounts(ctx context.Context) (int64, error) {
-	return tx.Exec(ctx, `DELETE FROM accounts WHERE num IN
-		(SELECT num FROM accounts WHERE swept_at > 0 AND swept_at < $1 ORDER BY swept_at LIMIT 1000)`, Millis(tx.Now().Add(-sweptKept)))
+	return tx.removeAccounts(ctx, `num IN (SELECT num FROM accounts WHERE swept_at > 0 AND swept_at < $1 ORDER BY swept_at, num LIMIT 1000)`,
+		Millis(tx.Now().Add(-sweptKept)))
+}
+
+// removeAccounts removes accounts and what belongs to each, which the database does not
+// follow by itself. It returns how many.
+func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (int64, error) {
+	for _, table := range []string{"account_identifiers", "account_groups"} {
+		_, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE account IN (SELECT num FROM accounts WHERE "+where+")", args...)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return tx.Exec(ctx, "DELETE FROM accounts WHERE "+where, args...)
 }
 
 // CountAccounts counts the accounts of a directory, swept ones excluded.

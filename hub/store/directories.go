@@ -168,7 +168,11 @@ func (tx *Tx) SetTraits(ctx context.Context, env, id string, t protocol.Traits) 
 
 // DeleteDirectory removes a directory with its accounts, agents and tickets.
 func (tx *Tx) DeleteDirectory(ctx context.Context, env, id string) error {
-	return tx.Must(ctx, "DELETE FROM directories WHERE env = $1 AND id = $2", env, id)
+	if err := tx.Must(ctx, "DELETE FROM directories WHERE env = $1 AND id = $2", env, id); err != nil {
+		return err
+	}
+	_, err := tx.removeAccounts(ctx, "env = $1 AND directory = $2", env, id)
+	return err
 }
 
 func birthDateCell(env, id string) Cell {

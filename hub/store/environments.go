@@ -134,5 +134,9 @@ func (tx *Tx) DeleteEnvironment(ctx context.Context, env string) error {
 	if err != nil {
 		return err
 	}
-	return tx.Must(ctx, "DELETE FROM environments WHERE id = $1", env)
+	if err := tx.Must(ctx, "DELETE FROM environments WHERE id = $1", env); err != nil {
+		return err
+	}
+	_, err = tx.removeAccounts(ctx, "env = $1", env)
+	return err
 }

@@ -1,10 +1,45 @@
 package store
 
 import (
+	"database/sql"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"testing"
+	"testing/fstest"
 	"time"
+
+	"github.com/pressly/goose/v3"
 )
+
+// FirstSchema makes a database as the first migration alone left it, and returns it for
+// rows to be written. Open brings it up to date.
+func FirstSchema(t *testing.T, c Config) *sql.DB {
+	t.Helper()
+	const name = "0001_base.sql"
+	text, err := fs.ReadFile(migrations, "migrations/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files fs.FS = fstest.MapFS{name: {Data: text}}
+	driver, address, dialect := "pgx", c.URL, goose.DialectPostgres
+	if c.URL == "" {
+		driver, address, dialect, files = "sqlite", filepath.Join(c.Dir, FileName), goose.DialectSQLite3, sqliteFiles{files}
+	}
+	db, err := sql.Open(driver, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	p, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
 
 // FastKeys makes the nodes look more often whether the master key was changed.
 func FastKeys(c Config) Config {

@@ -57,7 +57,7 @@ func (p *postgres) migrate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return migrateDatabase(ctx, goose.DialectPostgres, p.db, log, goose.WithSessionLocker(locker))
+	return migrateDatabase(ctx, goose.DialectPostgres, p.db, log, goose.WithSessionLocker(locker), goose.WithGoMigrations(accountKeysMigration(arrays)))
 }
 
 func (p *postgres) read(ctx context.Context, fn func(querier) error) error {

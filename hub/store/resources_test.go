@@ -380,6 +380,9 @@ func TestSweptAccountIsHiddenKeptThirtyDaysAndComesBack(t *testing.T) {
 		})
 		c.pass(31 * 24 * time.Hour)
 		purge(1)
+		if rows := accountRows(t, s); rows != [3]int{} {
+			t.Errorf("a purged account left %v rows", rows)
+		}
 		f.Accounts(t, s, ada)
 		do(t, s, func(ctx context.Context, tx *store.Tx) error {
 			fresh, err := tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, "1")

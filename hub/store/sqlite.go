@@ -101,7 +101,7 @@ func (d *sqliteDB) connect() error {
 }
 
 func (d *sqliteDB) migrate(ctx context.Context, log *slog.Logger) error {
-	return migrateDatabase(ctx, goose.DialectSQLite3, d.db, log)
+	return migrateDatabase(ctx, goose.DialectSQLite3, d.db, log, goose.WithGoMigrations(accountKeysMigration(jsonRows)))
 }
 
 func (d *sqliteDB) ping(ctx context.Context) error {

@@ -100,10 +100,14 @@ func (p *Postgres) init() (err error) {
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }
 
 func (p *Postgres) start() error {
+	fsync := "off"
+	if p.durable {
+		fsync = "on"
+	}
 	child, err := StartChild(Command{
 		Path: p.bin["postgres"],
 		Args: []string{"-D", p.data(), "-p", strconv.Itoa(p.port), "-k", p.dir,
-			"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200",
+			"-c", "listen_addresses=127.0.0.1", "-c", "fsync=" + fsync, "-c", "max_connections=200",
 			"-c", "dynamic_shared_memory_type=mmap"}, // in the data folder: a killed server leaves nothing in /dev/shm
 		Dir: p.dir, User: postgresUser, Stop: syscall.SIGINT, // fast shutdown: open sessions are ended
 		Ready: func(ctx context.Context) error {
