@@ -123,6 +123,9 @@ func (s *service) firstFinding(ctx context.Context, f directory.Facts, tasks []p
 			return asError(err), nil
 		}
 	}
+	if onlyOwn(tasks) { // the directory is not touched
+		return nil, nil
+	}
 	err := asError(s.dir.DryRun(ctx, f.ID, tasks))
 	switch protocol.CodeOf(errorOrNil(err)) {
 	case "":
@@ -148,6 +151,16 @@ func askedForPassword(tasks []protocol.Task) bool {
 		}
 	}
 	return false
+}
+
+// onlyOwn reports whether the tasks change nothing in the directory.
+func onlyOwn(tasks []protocol.Task) bool {
+	for _, t := range tasks {
+		if !t.Operation.Own() {
+			return false
+		}
+	}
+	return true
 }
 
 // drop ends a recovery that was cancelled.

@@ -92,6 +92,7 @@ type Traits struct {
 	CanAuthenticate           bool   `json:"can_authenticate,omitempty"`
 	CanMustChange             bool   `json:"can_must_change,omitempty"` // ours: must_change takes effect
 	CanSendCode               bool   `json:"can_send_code,omitempty"`   // ours: the agent has its own mail route
+	CanEnrollKey              bool   `json:"can_enroll_key,omitempty"`  // ours: the agent keeps passkeys of its own
 }
 
 // Can reports whether the traits advertise the operation.
@@ -111,6 +112,10 @@ func (t Traits) Can(o Operation) bool {
 		return t.CanUnlock
 	case GetTemporaryAccessPass:
 		return t.CanGetTemporaryAccessPass
+	case RecoveryOptions:
+		return true
+	case EnrollKey:
+		return t.CanEnrollKey
 	}
 	return false
 }
@@ -253,6 +258,9 @@ type PerformRequest struct {
 	Members  Members    `json:"members"`
 	Context  Context    `json:"context"` // as the hub computed it; a difference is refused
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// Credential is the passkey of an EnrollKey, JSON of evidence.Credential; its hash is
+	// the operation's parameter key. Nil for every other operation.
+	Credential []byte `json:"credential,omitempty"`
 }
 
 // Evidence is one proof in the bundle. Raw never reaches a journal or log.

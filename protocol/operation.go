@@ -24,6 +24,15 @@ const (
 	Verify                 Operation = "verify"
 )
 
+// Operations of our own, which change nothing in a directory. RecoveryOptions is what
+// evidence is for that opens "my recovery options": an agent begins it, and never
+// performs it (T1). EnrollKey adds a passkey to the agent's keyring; its parameter key
+// is the hash of the credential in hex (T3).
+const (
+	RecoveryOptions Operation = "recovery_options"
+	EnrollKey       Operation = "enroll_key"
+)
+
 // An Action is what an employee asks for, in the spelling of the microsite's
 // parameter "op". One action may be served by several operations.
 type Action string
@@ -34,6 +43,13 @@ const (
 	ActionMFA        Action = "mfa"
 	ActionUnlock     Action = "unlock"
 	ActionAccessPass Action = "temporary-access-pass"
+)
+
+// Actions by which people look after what they recover with. The first page does not
+// offer them; they have an entrance of their own.
+const (
+	ActionOptions   Action = "options"
+	ActionEnrollKey Action = "enroll-key"
 )
 
 // ActionRow holds every spelling of one action, so that no other table repeats
@@ -54,13 +70,26 @@ var Actions = []ActionRow{
 	{ActionAccessPass, []Operation{GetTemporaryAccessPass}, "temporary_access_pass_policy", "temporary-access-pass", "user_temporary_access_pass"},
 }
 
-// ActionByName returns the row of an action, and whether there is one.
-func ActionByName(a Action) (ActionRow, bool) {
-	i := slices.IndexFunc(Actions, func(r ActionRow) bool { return r.Action == a })
+// ActionByName returns the row of an action that the first page offers, and whether
+// there is one.
+func ActionByName(a Action) (ActionRow, bool) { return rowOf(Actions, a) }
+
+// ownActions have no policy, no webhook and no spelling of the public protocol.
+var ownActions = []ActionRow{
+	{Action: ActionOptions, Operations: []Operation{RecoveryOptions}, RecoveryKind: "recovery-options"},
+	{Action: ActionEnrollKey, Operations: []Operation{EnrollKey}, RecoveryKind: "enroll-key"},
+}
+
+// OwnAction returns the row of an action by which people look after what they recover
+// with, and whether there is one.
+func OwnAction(a Action) (ActionRow, bool) { return rowOf(ownActions, a) }
+
+func rowOf(rows []ActionRow, a Action) (ActionRow, bool) {
+	i := slices.IndexFunc(rows, func(r ActionRow) bool { return r.Action == a })
 	if i < 0 {
 		return ActionRow{}, false
 	}
-	return Actions[i], true
+	return rows[i], true
 }
 
 // operationRow says what is true of an operation wherever it is named.
@@ -68,20 +97,27 @@ type operationRow struct {
 	trait  string   // member of Traits that advertises it
 	secret bool     // its result is a secret, so a recipient is needed
 	params []string // parameters that it takes
+	own    bool     // it changes nothing in a directory
 }
 
 var operations = map[Operation]operationRow{
-	GetTemporaryPassword:   {"can_get_temporary_password", true, []string{"must_change"}},
-	GetPasswordLink:        {"can_get_password_link", true, nil},
-	GetMFALink:             {"can_get_mfa_link", true, nil},
-	RemoveAllMFA:           {"can_remove_all_mfa", false, nil},
-	GetMFABypassCode:       {"can_get_mfa_bypass_code", true, nil},
-	Unlock:                 {"can_unlock", false, nil},
-	GetTemporaryAccessPass: {"can_get_temporary_access_pass", true, []string{"lifetime_minutes", "reusable"}},
+	GetTemporaryPassword:   {trait: "can_get_temporary_password", secret: true, params: []string{"must_change"}},
+	GetPasswordLink:        {trait: "can_get_password_link", secret: true},
+	GetMFALink:             {trait: "can_get_mfa_link", secret: true},
+	RemoveAllMFA:           {trait: "can_remove_all_mfa"},
+	GetMFABypassCode:       {trait: "can_get_mfa_bypass_code", secret: true},
+	Unlock:                 {trait: "can_unlock"},
+	GetTemporaryAccessPass: {trait: "can_get_temporary_access_pass", secret: true, params: []string{"lifetime_minutes", "reusable"}},
+	RecoveryOptions:        {trait: "can_begin", own: true},
+	EnrollKey:              {trait: "can_enroll_key", params: []string{"key"}, own: true},
 }
 
 // Trait returns the trait that advertises the operation, or "" for an unknown one.
 func (o Operation) Trait() string { return operations[o].trait }
+
+// Own reports whether the operation is one of ours that changes nothing in a directory,
+// so that no directory has to be able to do it.
+func (o Operation) Own() bool { return operations[o].own }
 
 // Secret reports whether the result of the operation is a secret that must be
 // sealed to a recipient.

@@ -130,6 +130,29 @@ func TestEveryActionHasOperationsAndSpellings(t *testing.T) {
 	}
 }
 
+func TestT01_OwnOperationsAreApartFromThoseOfTheDirectory(t *testing.T) {
+	for _, a := range []Action{ActionOptions, ActionEnrollKey} {
+		row, ok := OwnAction(a)
+		if _, offered := ActionByName(a); !ok || offered || len(row.Operations) != 1 || !row.Operations[0].Own() || row.Operations[0].Secret() {
+			t.Errorf("%s: %+v", a, row)
+		}
+	}
+	for _, a := range Actions {
+		for _, o := range a.Operations {
+			if o.Own() {
+				t.Errorf("%s is of the directory", o)
+			}
+		}
+	}
+	text := CanonicalTasks([]Task{{EnrollKey, map[string]string{"key": "00ff"}}})
+	if tasks, err := ParseTasks(text); err != nil || text != "enroll_key?key=00ff" || tasks[0].Params["key"] != "00ff" {
+		t.Errorf("%q: %v %v", text, tasks, err)
+	}
+	if !(Traits{}).Can(RecoveryOptions) || (Traits{}).Can(EnrollKey) || !(Traits{CanEnrollKey: true}).Can(EnrollKey) {
+		t.Error("traits")
+	}
+}
+
 func TestSpreadReadsOnlyWhatItWrote(t *testing.T) {
 	for reason, want := range map[string]time.Duration{
 		SpreadReason(20 * time.Second): 20 * time.Second,

@@ -43,6 +43,7 @@ type Request struct {
 	Traits   protocol.Traits
 	Groups   []Group  // of the account, nested ones included
 	Wish     Strength // of a presigned link; "" none
+	Key      string   // enroll-key: hash of the credential, in hex
 }
 
 // A Decision says whether the account may have the action, by which proofs, and what
@@ -59,6 +60,9 @@ type Decision struct {
 // Decide is the whole policy. A directory that cannot do the action gives a decision
 // without tasks.
 func Decide(r Request) Decision {
+	if row, own := protocol.OwnAction(r.Action); own {
+		return r.own(row)
+	}
 	row, ok := protocol.ActionByName(r.Action)
 	if !ok {
 		return Decision{Strength: Disabled}

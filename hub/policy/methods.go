@@ -84,7 +84,7 @@ func (m Methods) Check() error {
 		return fmt.Errorf("policy: %d rules for methods; at most %d", len(m.Rules), maxRules)
 	}
 	for _, r := range m.Rules {
-		if _, ok := protocol.ActionByName(r.Action); r.Action != "" && !ok {
+		if r.Action != "" && !known(r.Action) {
 			return fmt.Errorf("policy: %.40q is not an operation", r.Action)
 		}
 		if r.Group != nil {
@@ -97,6 +97,13 @@ func (m Methods) Check() error {
 		}
 	}
 	return checkCombinations(m.Default)
+}
+
+// known reports whether rules may name the action.
+func known(a protocol.Action) bool {
+	_, offered := protocol.ActionByName(a)
+	_, own := protocol.OwnAction(a)
+	return offered || own
 }
 
 func checkCombinations(list []Combination) error {

@@ -21,6 +21,7 @@ type Factor struct {
 	MadeAt     time.Time
 	ActiveAt   time.Time // from when on it counts; zero: not confirmed
 	UsedAt     time.Time // zero: never
+	AgentAt    time.Time // from when on it counts at the directory's agent; zero: never (T3)
 }
 
 // Counts reports whether the factor may be used at now.
@@ -48,17 +49,17 @@ func credentialColumn(credential string) sql.NullString {
 	return sql.NullString{String: credential, Valid: credential != ""}
 }
 
-const factorColumns = "env, id, directory, account, kind, label, secret, COALESCE(credential, ''), enrolled_by, tries, last_step, made_at, active_at, used_at"
+const factorColumns = "env, id, directory, account, kind, label, secret, COALESCE(credential, ''), enrolled_by, tries, last_step, made_at, active_at, used_at, agent_at"
 
 func (tx *Tx) scanFactor(scan Scan) (Factor, error) {
 	var f Factor
 	var secret, enrolled string
-	var tries, made, active, used int64
-	err := scan(&f.Env, &f.ID, &f.Directory, &f.Account, &f.Kind, &f.Label, &secret, &f.Credential, &enrolled, &tries, &f.LastStep, &made, &active, &used)
+	var tries, made, active, used, agent int64
+	err := scan(&f.Env, &f.ID, &f.Directory, &f.Account, &f.Kind, &f.Label, &secret, &f.Credential, &enrolled, &tries, &f.LastStep, &made, &active, &used, &agent)
 	if err != nil {
 		return f, err
 	}
-	f.Tries, f.MadeAt, f.ActiveAt, f.UsedAt = int(tries), Time(made), Time(active), Time(used)
+	f.Tries, f.MadeAt, f.ActiveAt, f.UsedAt, f.AgentAt = int(tries), Time(made), Time(active), Time(used), Time(agent)
 	if f.Secret, err = tx.Unseal(factorCell(f.Env, f.ID), secret); err != nil {
 		return f, err
 	}
@@ -110,6 +111,11 @@ func (tx *Tx) RemoveFactor(ctx context.Context, env, id string) error {
 // FactorUsed writes down that a factor was used now.
 func (tx *Tx) FactorUsed(ctx context.Context, env, id string) error {
 	return tx.Must(ctx, `UPDATE factors SET used_at = $3 WHERE env = $1 AND id = $2`, env, id, Millis(tx.Now()))
+}
+
+// FactorAtAgent writes down that the directory's agent took the key, to count from then on.
+func (tx *Tx) FactorAtAgent(ctx context.Context, env, id string, from time.Time) error {
+	return tx.Must(ctx, `UPDATE factors SET agent_at = $3 WHERE env = $1 AND id = $2`, env, id, Millis(from))
 }
 
 // UseStep takes one step of a totp: neither it nor an earlier one counts again. Of many

@@ -122,7 +122,7 @@ func (a *legacyAgent) describe(ctx context.Context, p protocol.Priority, _ proto
 
 // ownTraits drops what only our own protocol can do.
 func ownTraits(t protocol.Traits) protocol.Traits {
-	t.CanMustChange, t.CanSendCode = false, false
+	t.CanMustChange, t.CanSendCode, t.CanEnrollKey = false, false, false
 	t.Name = cut(t.Name)
 	return t
 }
@@ -296,6 +296,9 @@ func (a *legacyAgent) finding(ctx context.Context, p protocol.Priority, account 
 		return refused(err)
 	}
 	for i, task := range tasks {
+		if task.Operation.Own() { // begun for its evidence alone
+			continue
+		}
 		err := a.run(ctx, p, account, task, true, nil)
 		if i > 0 && protocol.CodeOf(err) == protocol.CodeUnsupportedAccountState {
 			continue // nothing to unlock beside a reset

@@ -14,6 +14,7 @@ CREATE TABLE factors (
 	enrolled_by TEXT NOT NULL DEFAULT '[]', -- methods that were proven when it was made
 	tries       BIGINT NOT NULL DEFAULT 0,  -- of its confirmation
 	last_step   BIGINT NOT NULL DEFAULT 0,  -- of a totp: no step up to it counts again
+	agent_at    BIGINT NOT NULL DEFAULT 0,  -- from when on it counts at the directory's agent; 0: never
 	made_at     BIGINT NOT NULL,
 	active_at   BIGINT NOT NULL DEFAULT 0,  -- from when on it counts; 0: not yet confirmed
 	used_at     BIGINT NOT NULL DEFAULT 0,

@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"slices"
+
+	"github.com/postern-id/postern/protocol"
+)
+
+// OffersOwn reports whether people of a directory can look after what they recover
+// with: somebody can recover something, and somebody can prove something for it.
+func OffersOwn(s Settings, t protocol.Traits, a protocol.Action) bool {
+	row, own := protocol.OwnAction(a)
+	_, can := operation(row, t)
+	return own && can && accepts(s.Methods, a) && len(Offered(s, t)) > 0
+}
+
+// own decides an action by which people look after what they recover with. It has no
+// policy of its own: an account that may recover nothing needs nothing to recover with,
+// and a name must match as strictly as for the strictest of what the account may have,
+// because what is enrolled here opens all of it (T17).
+func (r Request) own(row protocol.ActionRow) Decision {
+	d := Decision{Strength: r.strictest(), Accept: r.Settings.Methods.For(r.Action, r.Groups)}
+	op, can := operation(row, r.Traits)
+	if can {
+		d.Tasks = []protocol.Task{{Operation: op}}
+		if op == protocol.EnrollKey {
+			d.Tasks[0].Params = map[string]string{"key": r.Key}
+		}
+	}
+	d.Permitted = can && d.Strength.Permits() && len(d.Accept) > 0
+	if len(d.Accept) == 0 {
+		d.Accept = r.Settings.Methods.Default
+	}
+	return d
+}
+
+// strictest returns the strictest policy among those that permit the account anything.
+func (r Request) strictest() Strength {
+	strictest := Disabled
+	for _, row := range protocol.Actions {
+		s := r.Settings.Policies[row.Policy].For(r.Groups)
+		if s.Permits() && strictest != Photo && (s == Photo || ranks[s] > ranks[strictest]) {
+			strictest = s
+		}
+	}
+	return strictest
+}
+
+// Enough reports whether a factor that was enrolled on these proofs counts for an
+// action: it opens nothing that those proofs would not have opened (T17). Where an
+// administrator wrote a rule for the enrolment itself, that rule is what they must meet.
+func (m Methods) Enough(a protocol.Action, groups []Group, enrolledBy []Method) bool {
+	for _, r := range m.Rules {
+		if r.Action == protocol.ActionOptions && (r.Group == nil || memberOf(groups, *r.Group)) {
+			return meets(r.Accept, enrolledBy)
+		}
+	}
+	return meets(m.For(a, groups), enrolledBy)
+}
+
+// meets reports whether the proofs hold every member of one of the combinations.
+func meets(accept []Combination, proven []Method) bool {
+	return slices.ContainsFunc(accept, func(c Combination) bool { return len(c) > 0 && len(c.Without(proven)) == 0 })
+}

@@ -1,0 +1,61 @@
+package policy
+
+import "slices"
+
+// ResetOptions are the three switches of older products: reset by mail, reset by text
+// message, and whether a code of an authenticator app is asked for besides. They are a
+// way to write Methods, not a second truth.
+type ResetOptions struct {
+	RequireCode bool `json:"require_code"`
+	ByMail      bool `json:"by_mail"`
+	BySMS       bool `json:"by_sms"`
+}
+
+// Combinations returns what the switches accept. Both ways off accept the code of the
+// app alone, where it is asked for, and otherwise nothing.
+func (o ResetOptions) Combinations() []Combination {
+	list := []Combination{}
+	for _, way := range []struct {
+		on     bool
+		method Method
+	}{{o.ByMail, MailCode}, {o.BySMS, SMSCode}} {
+		switch {
+		case way.on && o.RequireCode:
+			list = append(list, Combination{way.method, TOTP})
+		case way.on:
+			list = append(list, Combination{way.method})
+		}
+	}
+	if len(list) == 0 && o.RequireCode {
+		list = append(list, Combination{TOTP})
+	}
+	return list
+}
+
+// ResetOptionsOf returns the switches that stand for the combinations, and whether any
+// do.
+func ResetOptionsOf(list []Combination) (ResetOptions, bool) {
+	for i := range 8 {
+		o := ResetOptions{RequireCode: i&1 != 0, ByMail: i&2 != 0, BySMS: i&4 != 0}
+		if slices.EqualFunc(o.Combinations(), list, func(a, b Combination) bool { return slices.Equal(a, b) }) {
+			return o, true
+		}
+	}
+	return ResetOptions{}, false
+}
+
+// SetReset writes the switches of everybody (group nil) or of one group into m:
+// the group's rule for any action, if it has one, or else a new last one.
+func (m *Methods) SetReset(group *Group, o ResetOptions) {
+	if group == nil {
+		m.Default = o.Combinations()
+		return
+	}
+	for i, r := range m.Rules {
+		if r.Action == "" && r.Group != nil && *r.Group == *group {
+			m.Rules[i].Accept = o.Combinations()
+			return
+		}
+	}
+	m.Rules = append(m.Rules, MethodRule{Group: group, Accept: o.Combinations()})
+}
