@@ -73,7 +73,8 @@ func embedded(what string, raw cbor.RawMessage) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s is not in tag 24", ErrFormat, what)
 	}
 	var b []byte
-	return b, decode(strictCBOR, what, t.Content, &b)
+	err := decode(strictCBOR, what, t.Content, &b)
+	return b, err
 }
 
 // tagged wraps encoded CBOR in tag 24.
