@@ -145,8 +145,8 @@ func (m sign1) chain(what string) ([][]byte, error) {
 	return many, err
 }
 
-// A coseKey is the part of a COSE_Key that signatures need (RFC 9053 7).
-type coseKey struct {
+// A deviceKey is the part of a COSE_Key that signatures need (RFC 9053 7).
+type deviceKey struct {
 	Kty   int64           `cbor:"1,keyasint"`
 	Curve int64           `cbor:"-1,keyasint"`
 	X     []byte          `cbor:"-2,keyasint"`
@@ -155,7 +155,7 @@ type coseKey struct {
 
 // public returns the key as Go knows it, its point validated. Compressed points are
 // refused.
-func (k coseKey) public() (crypto.PublicKey, error) {
+func (k deviceKey) public() (crypto.PublicKey, error) {
 	switch k.Kty {
 	case 1:
 		if k.Curve != 6 || len(k.X) != ed25519.PublicKeySize {

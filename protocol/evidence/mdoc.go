@@ -94,7 +94,7 @@ type securityObject struct {
 	Digest    string                       `cbor:"digestAlgorithm"`
 	Digests   map[string]map[uint64][]byte `cbor:"valueDigests"`
 	DeviceKey struct {
-		Key coseKey `cbor:"deviceKey"`
+		Key deviceKey `cbor:"deviceKey"`
 	} `cbor:"deviceKeyInfo"`
 	DocType  string `cbor:"docType"`
 	Validity struct {

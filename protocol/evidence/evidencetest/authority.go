@@ -1,7 +1,3 @@
-// Package evidencetest makes documents and presents them: an issuing authority, its
-// signers, and a wallet with an ISO 18013-5 document and an SD-JWT credential. Tests
-// and the demo use it; nothing that it makes is trusted anywhere unless somebody
-// imports its certificate. It knows no hub and no agent.
 package evidencetest
 
 import (
