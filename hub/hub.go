@@ -173,11 +173,11 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
 	mux.HandleFunc("/api/diragent", h.tunnels.ServeLegacy)
 	rest := api.New(api.Config{
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Origin: h.publicOrigin, Log: h.log,
 	})
 	mux.Handle("/console", pages)
 	mux.Handle("/console/", pages)

@@ -27,10 +27,11 @@ type Tunnels interface {
 
 // Config is what the API works with. Every member is needed.
 type Config struct {
-	Store   *store.Store
-	Domains *domain.Domains
-	Sync    Syncer
-	Tunnels Tunnels
+	Store      *store.Store
+	Domains    *domain.Domains
+	Sync       Syncer
+	Tunnels    Tunnels
+	Recoveries Recoveries
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.
 	Ticket protocol.Ticket

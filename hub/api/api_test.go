@@ -15,8 +15,11 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -74,7 +77,7 @@ func start(t *testing.T, s *store.Store) *stack {
 		t.Fatal(err)
 	}
 	st.api = New(Config{
-		Store: s, Domains: domains, Sync: st, Tunnels: st, Log: log,
+		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Log: log,
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
 	})
@@ -88,6 +91,11 @@ func start(t *testing.T, s *store.Store) *stack {
 		t.Fatal(err)
 	}
 	return st
+}
+
+// recoveries are the product's own, which send nothing here.
+func recoveries(s *store.Store) *flow.Recoveries {
+	return flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}})
 }
 
 // beside makes another environment in the organisation of f.

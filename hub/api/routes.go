@@ -105,6 +105,9 @@ func routes() []row {
 
 		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
 		{"GET /api/accounts/{account}", RoleLimitedPlus, reading, none, "", ok, plain(getAccount), false},
+		{"GET /api/accounts/{account}/recovery", RoleLimitedPlus, reading, none, "", ok, plain(getShutOut), false},                             // ours
+		{"DELETE /api/accounts/{account}/recovery/stop", RoleAdmin, writing, none, audit.RecoveryReopened, noContent, plain(reopen), false},    // ours
+		{"DELETE /api/accounts/{account}/recovery/block", RoleAdmin, writing, none, audit.RecoveryUnblocked, noContent, plain(unblock), false}, // ours
 
 		{"POST /api/envs/{env}/recovery_microsite/presign", RoleUser, presigns, small, audit.RecoveryLinkCreated, ok, with(presign).first(signingKey), false},
 		{"POST /api/env/{env}/recovery/presign", RoleUser, presigns, none, audit.RecoveryLinkCreated, ok, plain(presignQuery).first(signingKey), false},

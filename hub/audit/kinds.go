@@ -16,6 +16,8 @@ const (
 	RecoveryExpired   Kind = "recovery_expired"
 	RecoveryNotMe     Kind = "recovery_not_me" // the owner says that it was somebody else
 	RecoveryNotified  Kind = "recovery_notified"
+	RecoveryReopened  Kind = "recovery_reopened"  // an administrator forgot the failed proofs of an account
+	RecoveryUnblocked Kind = "recovery_unblocked" // an administrator ended what the owner's objection blocked
 
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
@@ -86,7 +88,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified, RecoveryLinkCreated,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 

@@ -35,6 +35,7 @@ type Config struct {
 	Store       *store.Store
 	Agents      Agents
 	Directories Directories
+	Recoveries  Recoveries
 	Origin      func() string // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger
 }
@@ -97,6 +98,9 @@ func routes() *http.ServeMux {
 		{root + "/sync/confirm", false, nil, (*visit).confirmSync},
 		{root + "/agents/confirm", false, nil, (*visit).confirmAgent},
 		{root + "/agents/resolve", false, nil, (*visit).resolveAgent},
+		{accountsPath, false, nil, (*visit).accounts},
+		{accountsPath + "/reopen", false, nil, (*visit).reopen},
+		{accountsPath + "/unblock", false, nil, (*visit).unblock},
 		{root + "/static/", true, (*visit).file, nil},
 		{"/", true, (*visit).missing, (*visit).missing},
 	} {

@@ -19,11 +19,14 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -79,7 +82,7 @@ func newRig(t *testing.T) *rig {
 	}
 	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
-	c := New(Config{Store: s, Agents: g.agents, Directories: g.sync, Origin: func() string { return g.url }, Log: log})
+	c := New(Config{Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(c)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
@@ -262,7 +265,7 @@ func TestP24_SessionIsStrictAndEverythingNeedsIt(t *testing.T) {
 	}
 	stranger.get(link) // a form token without a session
 	token := hidden.FindStringSubmatch(stranger.body)[2]
-	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/sign-out"} {
+	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock", "/console/sign-out"} {
 		values := url.Values{"form": {token}, "env": {g.Env.ID}, "directory": {g.Directory.ID}}
 		stranger.do(http.MethodPost, path, values).sees(403, "You are not signed in")
 		stranger.get(path).sees(405)
@@ -381,7 +384,7 @@ func TestT25_OtherOrganisationsAreOutOfReach(t *testing.T) {
 	if a.get("/console"); strings.Contains(a.body, "foreign") || strings.Contains(a.body, other.ID) {
 		t.Error("another organisation is shown")
 	}
-	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve"} {
+	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock"} {
 		a.do(http.MethodPost, path, url.Values{"form": {token}, "env": {other.ID}, "directory": {foreign.ID}}).sees(404)
 		a.do(http.MethodPost, path, url.Values{"form": {token}, "env": {""}}).sees(404)
 	}
@@ -422,7 +425,7 @@ func TestRecentRecoveriesAreCountedByOutcome(t *testing.T) {
 // No page shows a word that is missing in one of the languages, at any state.
 func TestEveryWordOfThePagesIsThere(t *testing.T) {
 	keys := regexp.MustCompile(`"((?:console|common|error)\.[a-z_.]+)"`)
-	for _, name := range []string{"layout", "status", "link", "message"} {
+	for _, name := range []string{"layout", "status", "accounts", "link", "message"} {
 		b, err := os.ReadFile("templates/" + name + ".html")
 		if err != nil {
 			t.Fatal(err)

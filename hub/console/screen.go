@@ -25,7 +25,7 @@ var screens = parseScreens()
 func parseScreens() map[string]*template.Template {
 	layout := template.Must(template.ParseFS(templates, "templates/layout.html"))
 	set := map[string]*template.Template{}
-	for _, name := range []string{"status", "link", "message"} {
+	for _, name := range []string{"status", "accounts", "link", "message"} {
 		set[name] = template.Must(template.Must(layout.Clone()).ParseFS(templates, "templates/"+name+".html"))
 	}
 	return set
@@ -40,6 +40,7 @@ type screen struct {
 	Incident string
 	SignedIn bool
 	Status   *status
+	Found    *found
 	Restart  string
 
 	visit *visit
@@ -89,6 +90,7 @@ var failures = []struct {
 	words  string
 }{
 	{errNoPage, http.StatusNotFound, "error.notfound"},
+	{store.ErrNotFound, http.StatusNotFound, "error.notfound"},
 	{errMethod, http.StatusMethodNotAllowed, "error.method"},
 	{page.ErrForm, http.StatusForbidden, "error.form"},
 	{page.ErrForeign, http.StatusForbidden, "error.form"},
@@ -126,8 +128,14 @@ func (s *screen) Path(name string) string {
 	return s.visit.address(root + "/" + name)
 }
 
-// Here returns the address of the page itself.
-func (s *screen) Here() string { return s.visit.r.URL.Path }
+// Here returns the address of the page itself, or for one that answers a form, where it
+// came from.
+func (s *screen) Here() string {
+	if s.Found != nil {
+		return root
+	}
+	return s.visit.r.URL.Path
+}
 
 // Again is where the form of this page is sent to.
 func (s *screen) Again() string { return s.visit.address(s.Here()) }

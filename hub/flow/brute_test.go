@@ -100,12 +100,54 @@ func TestP10_TheHardStopEndsOnlyByHand(t *testing.T) {
 	if v := b.view(); v.Code.LockedTill.Before(s.clock.now()) {
 		t.Errorf("open again after 100 failures: %+v", v.Code)
 	}
-	rec := b.row()
 	s.tx(func(ctx context.Context, tx *store.Tx) error {
-		return errors.Join(tx.ForgetProofCounter(ctx, s.env, "address:"+rec.Address, "mail_code", "recovery"),
-			tx.ForgetProofCounter(ctx, s.env, "account:"+s.dir+"/ada", "mail_code", "recovery"))
+		a, err := tx.AccountOf(ctx, s.env, s.dir, "ada")
+		if err != nil {
+			return err
+		}
+		if _, stopped, err := s.Closed(ctx, tx, a); !stopped || err != nil {
+			t.Errorf("stopped %v, %v", stopped, err)
+		}
+		return s.Reopen(ctx, tx, a)
 	})
 	s.ready("ada@example.com", protocol.ActionPassword)
+}
+
+func TestP10_ReopeningAnAccountOpensEveryAddressOfItAndNoOther(t *testing.T) {
+	s := newStackSQLite(t)
+	s.person("ada", func(a *protocol.Account) { a.Identifiers = append(a.Identifiers, "Lovelace@Example.com") })
+	s.person("ben")
+	for _, address := range []string{"lovelace@example.com", "ben@example.com"} {
+		if _, err := s.guess(address, 10); !errors.Is(err, flow.ErrWrongCode) {
+			t.Fatal(err)
+		}
+	}
+	closed := func(id string) (until time.Time, stopped bool) {
+		s.tx(func(ctx context.Context, tx *store.Tx) error {
+			a, err := tx.AccountOf(ctx, s.env, s.dir, id)
+			if err == nil {
+				until, stopped, err = s.Closed(ctx, tx, a)
+			}
+			return err
+		})
+		return until, stopped
+	}
+	for _, id := range []string{"ada", "ben"} {
+		if until, stopped := closed(id); stopped || !until.After(s.clock.now()) {
+			t.Errorf("%s after ten failures: closed until %v, stopped %v", id, until, stopped)
+		}
+	}
+	s.tx(func(ctx context.Context, tx *store.Tx) error {
+		a, err := tx.AccountOf(ctx, s.env, s.dir, "ada")
+		return errors.Join(err, s.Reopen(ctx, tx, a))
+	})
+	if until, _ := closed("ada"); !until.IsZero() {
+		t.Error("closed after it was opened, until", until)
+	}
+	if until, _ := closed("ben"); until.IsZero() {
+		t.Error("another account was opened as well")
+	}
+	s.ready("lovelace@example.com", protocol.ActionPassword)
 }
 
 // Guessing under one address of an account counts under all, and says so under none.

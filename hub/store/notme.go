@@ -65,7 +65,7 @@ func (tx *Tx) RecoveryBlock(ctx context.Context, env, directory, account string)
 	return Time(until), err
 }
 
-// LiftRecoveryBlock ends a block early: an approver may.
+// LiftRecoveryBlock ends a block early: an administrator may.
 func (tx *Tx) LiftRecoveryBlock(ctx context.Context, env, directory, account string) error {
 	_, err := tx.Exec(ctx, `DELETE FROM recovery_blocks WHERE env = $1 AND directory = $2 AND account = $3`, env, directory, account)
 	return err

@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// shutOut is what the API says of an account that may be shut out.
+type shutOut struct {
+	Stopped bool
+	Closed  time.Time `json:"closed_until"`
+	Blocked time.Time `json:"blocked_until"`
+}
+
+func accountCommand(c *cobra.Command) {
+	f := new(flags)
+	f.on(c)
+	group(c,
+		leaf("recovery ACCOUNT", "Shows what keeps an account from being recovered",
+			"  postern account recovery ada@example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error { return f.shutOut(c, args[0]) }),
+		leaf("reopen ACCOUNT", "Forgets the wrong codes of an account, after its owner was asked",
+			"  postern account reopen ada@example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error { return f.open(c, args[0], "stop") }),
+		leaf("unblock ACCOUNT", `Ends the block that an owner asked for with "this was not me"`,
+			"  postern account unblock ada@example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error { return f.open(c, args[0], "block") }),
+	)
+}
+
+func recoveryPath(account string) string {
+	return "/api/accounts/" + url.PathEscape(account) + "/recovery"
+}
+
+func (f *flags) shutOut(c *cobra.Command, account string) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), "GET", recoveryPath(account), nil, &answer); err != nil {
+		return err
+	}
+	return f.show(c, answer, func(w io.Writer) error {
+		var s shutOut
+		if err := json.Unmarshal(answer, &s); err != nil {
+			return err
+		}
+		return s.print(w, account)
+	})
+}
+
+// print says what shuts an account out, and which command ends it.
+func (s shutOut) print(w io.Writer, account string) error {
+	text := ""
+	if s.Stopped {
+		text += "too many wrong codes: shut until you run: postern account reopen " + account + "\n"
+	} else if !s.Closed.IsZero() {
+		text += fmt.Sprintf("ten wrong codes in a day: shut until %s, or until you run: postern account reopen %s\n", s.Closed.Local().Format(time.DateTime), account)
+	}
+	if !s.Blocked.IsZero() {
+		text += fmt.Sprintf("the owner said \"this was not me\": blocked until %s, or until you run: postern account unblock %s\n", s.Blocked.Local().Format(time.DateTime), account)
+	}
+	if text == "" {
+		text = "nothing keeps the account from being recovered\n"
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+func (f *flags) open(c *cobra.Command, account, what string) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	return cl.do(c.Context(), "DELETE", recoveryPath(account)+"/"+what, nil, nil)
+}
