@@ -74,8 +74,12 @@ func (h *recorder) tunnel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.sockets = append(h.sockets, c)
-	h.mu.Unlock()
+	if h.closed.Load() { // the client may have its answer before this line
+		goodbye(c)
+		return
+	}
 	go func() {
 		for {
 			kind, b, err := c.ReadMessage()
@@ -108,11 +112,16 @@ func (h *recorder) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, c := range h.sockets {
-		_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "come back"), time.Now().Add(time.Second))
-		_ = c.Close()
+		goodbye(c)
 	}
 	h.closed.Store(true)
 	return nil
+}
+
+// goodbye closes a tunnel with a word.
+func goodbye(c *websocket.Conn) {
+	_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4000, "come back"), time.Now().Add(time.Second))
+	_ = c.Close()
 }
 
 func (h *recorder) CertificateAllowed(_ context.Context, name string) error {

@@ -69,10 +69,17 @@ func (v *environment) ticket() string {
 func (v *environment) waitSynced(since time.Time) {
 	v.t.Helper()
 	var d struct {
+		Started   *time.Time `json:"last_sync_started_at"`
 		Completed *time.Time `json:"last_sync_completed_at"`
+		Running   bool       `json:"sync_running"`
 		Count     int
 		Error     string `json:"last_sync_error"`
 	}
+	v.t.Cleanup(func() {
+		if v.t.Failed() {
+			v.t.Logf("directory %s when it was last looked at: %+v, started %v", v.directory, d, d.Started)
+		}
+	})
 	poll(v.t, "a finished synchronisation", func() bool {
 		v.do(http.MethodGet, "/api/directories/"+v.directory, nil, &d)
 		return d.Completed != nil && !d.Completed.Before(since.Truncate(time.Second)) && d.Count > 0 && d.Error == ""
