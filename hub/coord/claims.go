@@ -3,9 +3,9 @@ package coord
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,10 +16,10 @@ const claimLife = time.Hour
 // A Claim says that a node holds something, such as an agent's tunnel. Of two claims
 // the one with the greater Fence is newer.
 type Claim struct {
-	Set    string `json:"set"`
-	Node   string `json:"node"`
-	Fence  int64  `json:"fence"`
-	Detail []byte `json:"detail"`
+	Set    string
+	Node   string
+	Fence  int64
+	Detail []byte
 }
 
 func (c Claim) key() string { return c.Node + "/" + strconv.FormatInt(c.Fence, 10) }
@@ -30,10 +30,13 @@ type claimKey struct {
 	fence int64
 }
 
-// heldClaim is a claim of this node and when it was last written, zero if it must be
-// written again.
+// key is where the coordinator has a claim of this node.
+func (m *Mesh) key(k claimKey) string { return Claim{Node: m.ID(), Fence: k.fence}.key() }
+
+// heldClaim is a claim of this node as the coordinator has it, so that a node with many
+// keeps each once, and when it was last written, zero if it must be written again.
 type heldClaim struct {
-	Claim
+	sealed  []byte
 	written time.Time
 }
 
@@ -45,53 +48,42 @@ func (m *Mesh) Claim(ctx context.Context, set string, detail []byte) (own Claim,
 	if err != nil {
 		return Claim{}, nil, err
 	}
-	h := &heldClaim{Claim: Claim{Set: set, Node: m.ID(), Fence: fence, Detail: detail}, written: m.now()}
-	sealed, err := m.sealClaim(h.Claim)
+	own = Claim{Set: set, Node: m.ID(), Fence: fence, Detail: detail}
+	key := own.key()
+	h := heldClaim{sealed: m.sealValue(set, key, detail), written: m.now()}
+	all, err := m.coord.SetList(ctx, set, key, h.sealed, claimLife)
 	if err != nil {
 		return Claim{}, nil, err
 	}
-	all, err := m.coord.SetList(ctx, set, h.key(), sealed, claimLife)
-	if err != nil {
-		return Claim{}, nil, err
-	}
-	delete(all, h.key())
+	delete(all, key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.claims[claimKey{set, fence}] = h
-	return h.Claim, m.openClaimsLocked(set, all), nil
-}
-
-func (m *Mesh) sealClaim(c Claim) ([]byte, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	return m.sealValue(c.Set, c.key(), text), nil
+	return own, m.openClaimsLocked(set, all), nil
 }
 
 // write stores a claim again.
-func (m *Mesh) write(ctx context.Context, h *heldClaim) error {
-	sealed, err := m.sealClaim(h.Claim)
-	if err != nil {
-		return err
-	}
+func (m *Mesh) write(ctx context.Context, k claimKey, h heldClaim) error {
 	at := m.now()
-	if err := m.coord.Set(ctx, h.Set, h.key(), sealed, claimLife); err != nil {
+	if err := m.coord.Set(ctx, k.set, m.key(k), h.sealed, claimLife); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	h.written = at
+	if _, held := m.claims[k]; held {
+		m.claims[k] = heldClaim{h.sealed, at}
+	}
 	return nil
 }
 
-// Unclaim takes a claim back. If the coordinator is away, the claim stays until this
-// node ends, and whoever follows it finds nothing.
-func (m *Mesh) Unclaim(ctx context.Context, c Claim) error {
+// Unclaim takes a claim of this node back. If the coordinator is away, the claim stays
+// until this node ends, and whoever follows it finds nothing.
+func (m *Mesh) Unclaim(ctx context.Context, set string, fence int64) error {
+	k := claimKey{set, fence}
 	m.mu.Lock()
-	delete(m.claims, claimKey{c.Set, c.Fence})
+	delete(m.claims, k)
 	m.mu.Unlock()
-	return m.coord.Delete(ctx, c.Set, c.key())
+	return m.coord.Delete(ctx, set, m.key(k))
 }
 
 // Claims returns what living nodes claim of a set, the newest first.
@@ -108,9 +100,13 @@ func (m *Mesh) Claims(ctx context.Context, set string) ([]Claim, error) {
 // openClaimsLocked opens the claims of living nodes, the newest first.
 func (m *Mesh) openClaimsLocked(set string, sealed map[string][]byte) (all []Claim) {
 	for key, s := range sealed {
-		var c Claim
-		text, err := m.openValue(set, key, s)
-		if err != nil || json.Unmarshal(text, &c) != nil || c.Set != set || c.key() != key {
+		node, number, _ := strings.Cut(key, "/")
+		fence, err := strconv.ParseInt(number, 10, 64)
+		c := Claim{Set: set, Node: node, Fence: fence}
+		if err != nil || c.key() != key {
+			continue
+		}
+		if c.Detail, err = m.openValue(set, key, s); err != nil {
 			continue // not written by a node of ours
 		}
 		if _, lives := m.nodes[c.Node]; lives || c.Node == m.ID() {
@@ -125,26 +121,17 @@ func (m *Mesh) openClaimsLocked(set string, sealed map[string][]byte) (all []Cla
 func (m *Mesh) forgetWritten() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, h := range m.claims {
-		h.written = time.Time{}
+	for k, h := range m.claims {
+		m.claims[k] = heldClaim{sealed: h.sealed}
 	}
 }
 
 // renewClaims writes claims that the coordinator lost, or will lose soon.
 func (m *Mesh) renewClaims(ctx context.Context) {
-	var due []*heldClaim
-	lost := false
-	m.mu.Lock()
-	for _, h := range m.claims {
-		if m.now().Sub(h.written) > claimLife/2 {
-			due = append(due, h)
-			lost = lost || h.written.IsZero()
-		}
-	}
-	m.mu.Unlock()
-	for _, h := range due {
+	due, lost := m.dueClaims()
+	for k, h := range due {
 		call, cancel := context.WithTimeout(ctx, commandTimeout)
-		err := m.renew(call, h)
+		err := m.renew(call, k, h)
 		cancel()
 		if err != nil {
 			return // at the next beat
@@ -155,21 +142,37 @@ func (m *Mesh) renewClaims(ctx context.Context) {
 	}
 }
 
+// dueClaims are the claims to be written now. It reports whether some of them were lost.
+func (m *Mesh) dueClaims() (due map[claimKey]heldClaim, lost bool) {
+	due = map[claimKey]heldClaim{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	for k, h := range m.claims {
+		if now.Sub(h.written) > claimLife/2 {
+			due[k] = h
+			lost = lost || h.written.IsZero()
+		}
+	}
+	return due, lost
+}
+
 // renew writes a claim again, unless it was taken back meanwhile.
-func (m *Mesh) renew(ctx context.Context, h *heldClaim) error {
+func (m *Mesh) renew(ctx context.Context, k claimKey, h heldClaim) error {
 	held := func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		return m.claims[claimKey{h.Set, h.Fence}] == h
+		_, held := m.claims[k]
+		return held
 	}
 	if !held() {
 		return nil
 	}
-	if err := m.write(ctx, h); err != nil {
+	if err := m.write(ctx, k, h); err != nil {
 		return err
 	}
 	if !held() {
-		return m.coord.Delete(ctx, h.Set, h.key())
+		return m.coord.Delete(ctx, k.set, m.key(k))
 	}
 	return nil
 }

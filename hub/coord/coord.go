@@ -53,7 +53,7 @@ type Bus interface {
 
 // Values holds values with a lifetime, grouped in sets.
 type Values interface {
-	// Set stores a value for life.
+	// Set stores a value for life. The slice may be kept, so it must not change.
 	Set(ctx context.Context, set, key string, value []byte, life time.Duration) error
 	// SetList is Set and List in one step: of two callers, one sees the other's value.
 	SetList(ctx context.Context, set, key string, value []byte, life time.Duration) (map[string][]byte, error)

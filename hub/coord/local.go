@@ -113,7 +113,7 @@ func (c *Local) SetList(_ context.Context, set, key string, value []byte, life t
 
 func (c *Local) setLocked(set, key string, value []byte, life time.Duration) {
 	c.sweepLocked()
-	v := localValue{key, append([]byte(nil), value...), c.now().Add(life)}
+	v := localValue{key, value, c.now().Add(life)}
 	if i := c.findLocked(set, key); i >= 0 {
 		c.values[set][i] = v
 		return

@@ -64,7 +64,7 @@ type Mesh struct {
 	lastID  uint64
 	nodes   map[string]Node
 	nodesAt time.Time // of the last successful look
-	claims  map[claimKey]*heldClaim
+	claims  map[claimKey]heldClaim
 }
 
 // A MeshConfig is what a Mesh is made of.
@@ -89,7 +89,7 @@ func NewMesh(cfg MeshConfig) (*Mesh, error) {
 		coord: cfg.Coord, master: cfg.MasterKey, name: cfg.Name, log: cfg.Log, now: time.Now,
 		values: values, started: time.Now(),
 		handlers: map[string]Handler{}, slots: make(chan struct{}, openCalls), nudge: make(chan struct{}, 1),
-		peers: map[nodeID]*peer{}, calls: map[uint64]*call{}, nodes: map[string]Node{}, claims: map[claimKey]*heldClaim{},
+		peers: map[nodeID]*peer{}, calls: map[uint64]*call{}, nodes: map[string]Node{}, claims: map[claimKey]heldClaim{},
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)

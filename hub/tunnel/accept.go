@@ -173,13 +173,13 @@ func (t *Tunnels) detach(ctx context.Context, c *conn) {
 
 // unclaim takes a connection's claim back, so that other nodes do not ask here.
 func (t *Tunnels) unclaim(ctx context.Context, c *conn) {
-	held := c.claimed.Swap(nil)
-	if held == nil {
+	fence := c.claimed.Swap(0)
+	if fence == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unclaimLife)
 	defer cancel()
-	if err := t.mesh.Unclaim(ctx, *held); err != nil {
+	if err := t.mesh.Unclaim(ctx, claimSet(c.Directory), fence); err != nil {
 		t.log.Debug("claim left behind", "directory", c.Directory, "error", err) // whoever follows it finds nothing
 	}
 }

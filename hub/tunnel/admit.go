@@ -229,15 +229,15 @@ func (t *Tunnels) lives(ctx context.Context, c *conn) bool {
 // claim makes the connection known to other nodes, if it is not yet, and returns what
 // was claimed of its directory before.
 func (t *Tunnels) claim(ctx context.Context, c *conn) (before []coord.Claim, ok bool) {
-	if c.claimed.Load() != nil {
+	if c.claimed.Load() != 0 {
 		return nil, true
 	}
 	held, before, err := t.mesh.Claim(ctx, claimSet(c.Directory), c.claim())
 	if err != nil {
 		return nil, false
 	}
-	if !c.claimed.CompareAndSwap(nil, &held) { // two found it unclaimed
-		_ = t.mesh.Unclaim(ctx, held) // else it ends with this node
+	if !c.claimed.CompareAndSwap(0, held.Fence) { // two found it unclaimed
+		_ = t.mesh.Unclaim(ctx, held.Set, held.Fence) // else it ends with this node
 	}
 	return before, true
 }
@@ -245,14 +245,14 @@ func (t *Tunnels) claim(ctx context.Context, c *conn) (before []coord.Claim, ok 
 // rivalElsewhere asks the nodes that claimed an older connection with the same key.
 func (t *Tunnels) rivalElsewhere(ctx context.Context, c *conn) (string, error) {
 	own := c.claimed.Load()
-	if own == nil {
+	if own == 0 {
 		return "", nil
 	}
 	claims, err := t.mesh.Claims(ctx, claimSet(c.Directory))
 	if err != nil {
 		return "", err
 	}
-	older := slices.DeleteFunc(claims, func(held coord.Claim) bool { return held.Fence >= own.Fence })
+	older := slices.DeleteFunc(claims, func(held coord.Claim) bool { return held.Fence >= own })
 	return t.firstOf(ctx, c, older), nil
 }
 

@@ -118,7 +118,7 @@ func (t *Tunnels) legacyStanding(ctx context.Context, c *conn) error {
 // sweepLegacy ends a legacy connection whose token has ended, and makes known one that
 // came while the coordinator was away.
 func (t *Tunnels) sweepLegacy(ctx context.Context, c *conn) {
-	if t.legacyStanding(ctx, c) != nil || c.claimed.Load() != nil {
+	if t.legacyStanding(ctx, c) != nil || c.claimed.Load() != 0 {
 		return
 	}
 	if _, ok := t.claim(ctx, c); ok {
@@ -142,8 +142,8 @@ func (t *Tunnels) dropLegacy(ctx context.Context, directory string) {
 
 // dropElsewhere ends older connections of the same token on other nodes.
 func (t *Tunnels) dropElsewhere(ctx context.Context, c *conn) {
-	if held := c.claimed.Load(); held != nil {
-		t.askDrop(ctx, remoteDrop{c.Directory, held.Fence})
+	if fence := c.claimed.Load(); fence != 0 {
+		t.askDrop(ctx, remoteDrop{c.Directory, fence})
 	}
 }
 
@@ -174,8 +174,7 @@ func (t *Tunnels) serveDrop(_ context.Context, _ string, b []byte) []byte {
 
 func (t *Tunnels) drop(d remoteDrop) {
 	older := t.roster.of(d.Directory, func(c *conn) bool {
-		held := c.claimed.Load()
-		return c.legacy() && (d.Fence == 0 || held == nil || held.Fence < d.Fence)
+		return c.legacy() && (d.Fence == 0 || c.claimed.Load() < d.Fence)
 	})
 	for _, c := range older {
 		c.close(websocket.ClosePolicyViolation, "replaced")

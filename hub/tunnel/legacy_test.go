@@ -67,7 +67,7 @@ func (p *publicAgent) connect(n *node) (ws *websocket.Conn, ended chan error) {
 	p.t.Cleanup(func() { _ = ws.Close() })
 	eventually(p.t, "the hub is ready for the socket", func() bool {
 		for _, c := range n.roster.all() {
-			if c.legacy() && c.seq > before && c.attached() != nil && c.claimed.Load() != nil {
+			if c.legacy() && c.seq > before && c.attached() != nil && c.claimed.Load() != 0 {
 				return true
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -37,8 +36,8 @@ type conn struct {
 	peer  peer          // nil if it failed; read after ready
 
 	busy    atomic.Int32 // calls under way
-	claimed atomic.Pointer[coord.Claim]
-	slot    int // of the wheel
+	claimed atomic.Int64 // fence of its claim; 0 while it is not known to other nodes
+	slot    int          // of the wheel
 }
 
 // identity is who is at the other end.

@@ -83,7 +83,7 @@ func (t *Tunnels) sweep(ctx context.Context) (late bool) {
 		case c.attached() == nil: // its admission reads the same rows
 		case c.legacy():
 			t.sweepLegacy(ctx, c)
-		case t.obey(c, states[c.Agent]) && !away && c.claimed.Load() == nil && c.state != protocol.AgentQuarantined:
+		case t.obey(c, states[c.Agent]) && !away && c.claimed.Load() == 0 && c.state != protocol.AgentQuarantined:
 			away = !t.claimLate(ctx, c)
 			late = late || !away
 		}
