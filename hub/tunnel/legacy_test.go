@@ -186,7 +186,7 @@ func TestALegacyDirectoryIsReadThroughTheSameCalls(t *testing.T) {
 	if first.Done || !first.Full || len(first.Accounts) != 1 || first.Accounts[0].ID != "e1" || first.Accounts[0].Name != "Ada <b>" {
 		t.Errorf("first page %+v", first)
 	}
-	if b := first.Accounts[0].BirthDate; b != protocol.BirthDateHash([]byte("0123456789abcdef"), "1990-01-02") {
+	if b := first.Accounts[0].BirthDate; b != protocol.BirthDateHash([]byte("0123456789abcdef"), "e1", "1990-01-02") {
 		t.Errorf("birth date %q", b)
 	}
 	if !second.Done || len(second.Accounts) != 1 || second.Accounts[0].ID != "e2" || second.Accounts[0].Identifiers == nil || second.State != "2026-10-01T08:00:00Z" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/match"
 )
 
 // A legacyRequestBody is a request of the public agent protocol. Exactly one member is set.
@@ -166,7 +167,7 @@ func (a legacyAccount) account(birthDateKey []byte) (protocol.Account, bool) {
 	if a.ImmutableID == "" || len(a.ImmutableID) > maxLegacyID {
 		return protocol.Account{}, false
 	}
-	out := protocol.Account{ID: a.ImmutableID, Identifiers: []string{}, Name: cut(a.Name), UpdatedAt: a.UpdatedAt.Time, BirthDate: hashedBirthDate(a.BirthDate, birthDateKey)}
+	out := protocol.Account{ID: a.ImmutableID, Identifiers: []string{}, Name: cut(a.Name), UpdatedAt: a.UpdatedAt.Time, BirthDate: hashedBirthDate(a, birthDateKey)}
 	for _, id := range a.IDs {
 		if id != "" && len(id) <= maxLegacyID {
 			out.Identifiers = append(out.Identifiers, id)
@@ -189,11 +190,14 @@ func cut(s string) string {
 	return s
 }
 
-// hashedBirthDate keeps a birth date only as the keyed hash: legacy agents send it in
-// clear. What is neither a date nor can be hashed is dropped.
-func hashedBirthDate(text string, key []byte) string {
-	if _, err := time.Parse(time.DateOnly, text); err != nil || len(key) == 0 {
+// hashedBirthDate keeps a birth date only as a hash: legacy agents may send it in clear.
+// What is neither a hash nor a date that can be hashed is dropped.
+func hashedBirthDate(a legacyAccount, key []byte) string {
+	switch _, err := time.Parse(time.DateOnly, a.BirthDate); {
+	case err != nil && match.ValidBirthDate(a.BirthDate):
+		return a.BirthDate
+	case err != nil, len(key) == 0:
 		return ""
 	}
-	return protocol.BirthDateHash(key, text)
+	return protocol.BirthDateHash(key, a.ImmutableID, a.BirthDate)
 }

@@ -11,9 +11,9 @@ const Module = "github.com/postern-id/postern"
 // "x/..." is x and everything below it, plain "x" only x itself. The longest match
 // of the importer wins; a tree that is missing here may use none. Tests are free.
 var mayImport = map[string][]string{
-	"protocol":      {},
-	"protocol/seal": {"protocol"},
-
+	"protocol":                       {},
+	"protocol/seal":                  {"protocol"},
+	"protocol/match":                 {"protocol"},
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
 
@@ -78,11 +78,13 @@ var owner = map[string][]string{
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
+	"golang.org/x/text":               {"protocol/match"},
 }
 
 // pure packages decide; they never talk to the outside.
 var pure = map[string][]string{
 	"protocol":          {"net", "net/http", "os", "database/sql"},
+	"protocol/match":    {"net", "net/http", "os", "log/slog", "database/sql", "context"},
 	"protocol/seal":     {"net", "net/http", "os", "log/slog", "database/sql"},
 	"hub/policy":        {"net", "net/http", "os", "log/slog", "database/sql", "context"},
 	"protocol/evidence": {"net", "net/http", "os", "log/slog", "database/sql", "context"},

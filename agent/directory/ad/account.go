@@ -55,7 +55,7 @@ func (d *Directory) account(e *ldap.Entry) (protocol.Account, error) {
 		ID:          id,
 		Identifiers: identifiers(e),
 		Name:        firstOf(e.GetAttributeValue("displayName"), e.GetAttributeValue("cn")),
-		BirthDate:   d.birthDate(e),
+		BirthDate:   d.birthDate(id, e),
 		Disabled:    disabled(e, time.Now()),
 		UpdatedAt:   changed,
 	}, nil
@@ -117,7 +117,7 @@ func bits(e *ldap.Entry, attribute string) uint32 {
 }
 
 // birthDate returns the keyed hash, or "" without a key or a date.
-func (d *Directory) birthDate(e *ldap.Entry) string {
+func (d *Directory) birthDate(id string, e *ldap.Entry) string {
 	key := d.key.Load()
 	if key == nil || d.cfg.BirthDateAttribute == "" {
 		return ""
@@ -126,7 +126,7 @@ func (d *Directory) birthDate(e *ldap.Entry) string {
 	if !ok {
 		return ""
 	}
-	return protocol.BirthDateHash(*key, date)
+	return protocol.BirthDateHash(*key, id, date)
 }
 
 // parseDate reads YYYY-MM-DD, YYYYMMDD or a generalised time.

@@ -447,19 +447,21 @@ func TestGroupsByPrefix(t *testing.T) {
 
 func TestBirthDatesLeaveAsKeyedHashOnly(t *testing.T) {
 	_, d := open(t, func(c *Config) { c.BirthDateAttribute = "employeeNumber" })
+	id := ""
 	get := func() string {
 		t.Helper()
 		found, err := d.Get(t.Context(), protocol.Ref{Identifier: "anna.berg"})
 		if err != nil || len(found) != 1 {
 			t.Fatal(found, err)
 		}
+		id = found[0].ID
 		return found[0].BirthDate
 	}
 	if got := get(); got != "" {
 		t.Errorf("without a key: %q", got)
 	}
 	d.UseBirthDateKey([]byte("key"))
-	if got := get(); got != protocol.BirthDateHash([]byte("key"), "1984-02-29") {
+	if got := get(); got != protocol.BirthDateHash([]byte("key"), id, "1984-02-29") {
 		t.Errorf("with a key: %q", got)
 	}
 }

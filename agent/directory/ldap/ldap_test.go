@@ -240,7 +240,8 @@ func TestBirthDatesLeaveOnlyAsKeyedHash(t *testing.T) {
 	}
 	key := []byte("a key of this directory")
 	d.UseBirthDateKey(key)
-	if a, j := dates(); a != protocol.BirthDateHash(key, "1985-03-09") || j != protocol.BirthDateHash(key, "1970-01-31") {
+	if a, j := dates(); a != protocol.BirthDateHash(key, testenv.SlapdID(testenv.SlapdDN("anna")), "1985-03-09") ||
+		j != protocol.BirthDateHash(key, testenv.SlapdID(testenv.SlapdDN("jürgen")), "1970-01-31") {
 		t.Errorf("with a key: %q, %q", a, j)
 	}
 }

@@ -82,7 +82,7 @@ func (cfg Config) account(s source, birthDateKey []byte, now time.Time) (protoco
 	}
 	a.UpdatedAt, _ = changeTime(first(s, cfg.ChangeAttribute))
 	if date, ok := birthDate(first(s, cfg.BirthDateAttribute)); ok && len(birthDateKey) > 0 {
-		a.BirthDate = protocol.BirthDateHash(birthDateKey, date)
+		a.BirthDate = protocol.BirthDateHash(birthDateKey, id, date)
 	}
 	return a, true
 }
