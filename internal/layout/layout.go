@@ -78,7 +78,7 @@ var owner = map[string][]string{
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
-	"golang.org/x/text":               {"protocol/match", "hub/locale", "hub/flow"},
+	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow"},
 }
 
 // pure packages decide; they never talk to the outside.
