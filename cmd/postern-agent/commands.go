@@ -44,7 +44,7 @@ func enroll(ctx context.Context, args []string, s std) error {
 	}
 	fmt.Fprintf(s.out, "Enrolled as agent %s of directory %s at %s.\nFingerprint: %s\n\n", e.Agent, e.Directory, e.Hub, e.Fingerprint)
 	if e.State == protocol.AgentPending {
-		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: compare the fingerprint with the one on the\nhub's status page and confirm it there. Start the agent now; it begins to work when it is confirmed.")
+		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: compare the fingerprint with the one on the\nhub's status page (or of \"postern directory agents list\") and confirm it there. Start the agent now; it begins to\nwork when it is confirmed.")
 	} else {
 		fmt.Fprintln(s.out, "The agent is active. Next: postern-agent check, then postern-agent run.")
 	}

@@ -23,6 +23,19 @@ func (q *question) Error() string {
 	return fmt.Sprintf("%d of %d accounts would disappear, more than one in ten. Nothing was removed. Look whether the agent still sees all of the directory (base DN, filter, rights); then confirm, or correct it and synchronise again.", q.Missing, q.Of)
 }
 
+// unconfirmed says that the only agent that could be asked waits for an administrator.
+type unconfirmed struct{ directory, agent string }
+
+// Error is what the administrator reads.
+func (u *unconfirmed) Error() string {
+	return fmt.Sprintf("An agent of this directory waits to be confirmed. Compare the fingerprint that \"postern directory agents list %[1]s\" shows with the one that postern-agent shows on its own machine; if they are equal, confirm it: postern directory agents confirm %[1]s %[2]s --fingerprint …", u.directory, u.agent)
+}
+
+// Unwrap makes it an unavailable agent for everybody else.
+func (u *unconfirmed) Unwrap() error {
+	return protocol.Err(protocol.CodeUnavailable, "no agent of this directory is active")
+}
+
 // advice says what to do, by code. What the agent said follows it.
 var advice = map[protocol.Code]string{
 	protocol.CodeServiceAuthentication: "The agent cannot sign in to its directory. Check the account and the password in the agent's configuration; postern-agent check tries them.",
@@ -37,8 +50,11 @@ var advice = map[protocol.Code]string{
 // explain turns the error of a pass into what is recorded.
 func explain(err error) (store.SyncFailure, protocol.Code) {
 	var q *question
+	var u *unconfirmed
 	var e *protocol.Error
 	switch {
+	case errors.As(err, &u):
+		return store.SyncFailure{Error: u.Error()}, protocol.CodeUnavailable
 	case errors.As(err, &q):
 		return store.SyncFailure{Error: q.Error(), Pending: q.Pending}, protocol.CodeConfiguration
 	case errors.As(err, &e):

@@ -166,13 +166,20 @@ func (r *syncRun) agents(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var ids []string
+	var waits *unconfirmed
 	for _, a := range all {
-		if a.State == protocol.AgentActive {
+		switch a.State {
+		case protocol.AgentActive:
 			ids = append(ids, a.ID)
+		case protocol.AgentPending:
+			waits = &unconfirmed{r.to.Directory, a.ID}
 		}
 	}
 	if len(all) == 0 {
 		ids = []string{""}
+	}
+	if len(ids) == 0 && waits != nil {
+		return nil, waits
 	}
 	if len(ids) == 0 {
 		return nil, protocol.Err(protocol.CodeUnavailable, "no agent of this directory is active")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -292,6 +293,27 @@ func TestDirectoryWithoutAnActiveAgentSaysSo(t *testing.T) {
 			t.Fatalf("%v, asked %v", err, c.asked)
 		}
 		contains(t, b.state(t).Sync.Error, "no agent of this directory is active")
+	})
+}
+
+func TestADirectoryWhoseOnlyAgentWaitsSaysHowToConfirmIt(t *testing.T) {
+	each(t, 5, func(t *testing.T, b *bench, c *company) {
+		agents := b.enrol(t, 2)
+		err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(tx.SetAgentState(t.Context(), b.Env.ID, agents[0], protocol.AgentRevoked, protocol.AgentActive),
+				tx.SetAgentState(t.Context(), b.Env.ID, agents[1], protocol.AgentPending, protocol.AgentActive))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.sync(t); protocol.CodeOf(err) != protocol.CodeUnavailable || len(c.asked) != 0 {
+			t.Fatalf("%v, asked %v", err, c.asked)
+		}
+		why := b.state(t).Sync.Error
+		contains(t, why, "waits to be confirmed", "postern directory agents confirm "+b.Directory.ID+" "+agents[1])
+		if strings.Contains(why, "Start postern-agent") {
+			t.Error(why)
+		}
 	})
 }
 

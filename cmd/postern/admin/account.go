@@ -26,10 +26,14 @@ func accountCommand(c *cobra.Command) {
 			func(c *cobra.Command, args []string) error { return f.shutOut(c, args[0]) }),
 		leaf("reopen ACCOUNT", "Forgets the wrong codes of an account, after its owner was asked",
 			"  postern account reopen ada@example.com", cobra.ExactArgs(1),
-			func(c *cobra.Command, args []string) error { return f.open(c, args[0], "stop") }),
+			func(c *cobra.Command, args []string) error {
+				return f.decide(c, "DELETE", recoveryPath(args[0])+"/stop", nil)
+			}),
 		leaf("unblock ACCOUNT", `Ends the block that an owner asked for with "this was not me"`,
 			"  postern account unblock ada@example.com", cobra.ExactArgs(1),
-			func(c *cobra.Command, args []string) error { return f.open(c, args[0], "block") }),
+			func(c *cobra.Command, args []string) error {
+				return f.decide(c, "DELETE", recoveryPath(args[0])+"/block", nil)
+			}),
 	)
 }
 
@@ -71,12 +75,4 @@ func (s shutOut) print(w io.Writer, account string) error {
 	}
 	_, err := io.WriteString(w, text)
 	return err
-}
-
-func (f *flags) open(c *cobra.Command, account, what string) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	return cl.do(c.Context(), "DELETE", recoveryPath(account)+"/"+what, nil, nil)
 }
