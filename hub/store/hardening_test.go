@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, trust, wallet string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -40,6 +40,8 @@ var withoutEnvironment = map[string]string{
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
 	"AddFactor":       "its row names the environment", "PurgeFactors": "upkeep",
+	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
+	"PurgeWalletExchanges": "upkeep",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -105,6 +107,44 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 0, err
 	},
 	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment
+
+	"TrustSources": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.TrustSources(ctx, env)
+		return len(all), err
+	},
+	"TrustSource": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.TrustSource(ctx, env, o.trust)
+		return 1, err
+	},
+	"RemoveTrustSource": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveTrustSource(ctx, env, o.trust)
+	},
+	"WalletSigner": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.WalletSigner(ctx, env, o.wallet)
+		return 1, err
+	},
+	"WalletExchange": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.WalletExchange(ctx, env, o.wallet)
+		return 1, err
+	},
+	"FetchWalletRequest": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.FetchWalletRequest(ctx, env, o.wallet)
+		return 1, err
+	},
+	"AnswerWallet": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if _, err := tx.FetchWalletRequest(ctx, env, o.wallet); err != nil && !errors.Is(err, store.ErrConflict) {
+			return 0, err
+		}
+		return 1, tx.AnswerWallet(ctx, env, o.wallet, []byte("mine"))
+	},
+	"RedeemWallet": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if _, err := tx.FetchWalletRequest(ctx, env, o.wallet); err == nil {
+			if err := tx.AnswerWallet(ctx, env, o.wallet, []byte("mine")); err != nil {
+				return 0, err
+			}
+		}
+		return 1, tx.RedeemWallet(ctx, env, o.wallet)
+	},
 
 	"Recovery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.Recovery(ctx, env, o.recovery)
@@ -451,6 +491,14 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		}
 		o.savedCode, o.usedCode = codes[0].ID, codes[1].ID
 		return tx.UseSavedCode(ctx, o.env, o.usedCode, o.verification)
+	})
+	o.wallet = store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		source := store.TrustSource{Env: o.env, Kind: store.TrustPEM, Name: "theirs", Body: []byte("b")}
+		err := tx.AddTrustSource(ctx, &source)
+		o.trust = source.ID
+		return errors.Join(err, tx.SetWalletSigner(ctx, store.WalletSigner{Env: o.env, Host: o.wallet, Private: []byte("k")}),
+			tx.OpenWalletExchange(ctx, store.WalletExchange{Env: o.env, ID: o.wallet, Request: o.wallet, Verification: o.verification, Private: []byte("p"), ExpiresAt: time.Now().Add(time.Hour)}))
 	})
 	agent, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.Agent, error) {
 		hash := store.NewID()

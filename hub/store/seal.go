@@ -47,6 +47,9 @@ var sealedColumns = []sealedColumn{
 	{"presign_keys", "secret", "env", "env"},
 	{"recoveries", "private", "env", "id"},
 	{"recoveries", "result", "env", "id"},
+	{"wallet_exchanges", "answer", "env", "id"},
+	{"wallet_exchanges", "private", "env", "id"},
+	{"wallet_signers", "private", "env", "host"},
 	{"webhook_secrets", "secret", "env", "env"},
 	{"webhooks", "authorization_header", "env", "id"},
 }
