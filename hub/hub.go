@@ -162,7 +162,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		},
 	})
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Store: h.store, Log: h.log,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Store: h.store, Log: h.log,
 	})
 	return nil
 }

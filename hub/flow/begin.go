@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -20,7 +22,7 @@ func (r *Recoveries) begin(ctx context.Context, rec *store.Recovery, c *personCa
 		return err
 	}
 	tasks := protocol.CanonicalTasks(c.decision.Tasks)
-	req := protocol.BeginRequest{Recovery: hubPart, Account: c.account.ImmutableID, Operation: tasks, Origin: rec.Origin}
+	req := protocol.BeginRequest{Recovery: hubPart, Account: c.account.ImmutableID, Operation: tasks, Long: slow(c.decision), Origin: rec.Origin}
 	var b protocol.Begun
 	if err := r.askAgent(ctx, To{Env: rec.Env, Directory: rec.Directory}, protocol.MethodBegin, req, &b); err != nil {
 		return err
@@ -39,16 +41,26 @@ func (r *Recoveries) begin(ctx context.Context, rec *store.Recovery, c *personCa
 	})
 }
 
+// slow reports whether other people may have to decide.
+func slow(d policy.Decision) bool {
+	return slices.ContainsFunc(d.Accept, func(c policy.Combination) bool {
+		return slices.ContainsFunc(c, func(m policy.Method) bool {
+			row, _ := policy.MethodByName(m)
+			return row.Slow()
+		})
+	})
+}
+
 // checkBegun refuses an answer that does not fit the question: the context would bind
 // evidence to something else than what was asked (T22).
 func (r *Recoveries) checkBegun(ctx context.Context, rec *store.Recovery, c *personCase, b protocol.Begun) error {
-	until := time.Unix(b.NotAfter, 0)
+	until := unixTime(b.NotAfter)
 	switch {
 	case len(b.Recovery) != protocol.RandomPart:
 		return fmt.Errorf("the agent's random part has %d bytes", len(b.Recovery))
 	case b.Account != c.account.ImmutableID:
 		return errors.New("the agent began another account than the one asked for")
-	case until.Before(r.Now()) || until.After(r.Now().Add(proveLife+clockSkew)):
+	case until.Before(r.Now()) || until.After(r.Now().Add(longestLife+clockSkew)):
 		return fmt.Errorf("the agent's recovery ends at %s; the clocks of hub and agent differ", until.UTC().Format(time.RFC3339))
 	case legacy(c.directory) && b.Agent == protocol.LegacyAgent(rec.Directory): // the hub itself answered for it
 		return nil
@@ -106,6 +118,8 @@ func joined(rec *store.Recovery) (string, error) {
 	}
 	return protocol.RecoveryID(hub, agent), nil
 }
+
+func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0) }
 
 func toAgent(rec *store.Recovery) To {
 	return To{Env: rec.Env, Directory: rec.Directory, Agent: rec.Agent}

@@ -2,9 +2,7 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"time"
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
@@ -71,126 +69,62 @@ func (r *Recoveries) pick(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	return dirs[i], nil
 }
 
-// openVerification begins the second machine with what every account of the directory
-// is asked for, and a challenge that no answer meets. A code is asked for unless the
-// address has had too many.
+// openVerification begins the second machine with what everybody who asks for this is
+// offered, and a challenge that no answer meets. One method is asked for at once.
 func (r *Recoveries) openVerification(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) error {
-	methods, locked, err := r.publicMethods(ctx, tx, rec, d)
+	offered, err := r.offeredFirst(ctx, tx, rec, d)
 	if err != nil {
 		return err
 	}
-	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: verificationOpen,
-		Methods: methods, Shown: methods[0], ExpiresAt: rec.ExpiresAt}
+	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: verificationOpen, Offered: offered, ExpiresAt: rec.ExpiresAt}
+	if m := only(offered); m != "" {
+		v.Shown = m
+	}
 	if err := tx.AddVerification(ctx, &v); err != nil {
 		return err
 	}
-	if err := tx.OpenCode(ctx, rec.Env, v.ID, randomChallenge()); err != nil {
-		return err
-	}
-	left, _, err := r.sends(ctx, tx, rec)
-	if err != nil {
-		return err
-	}
-	if left == 0 || !locked.IsZero() { // nothing is sent: the page says until when
-		rec.DueAt = rec.ExpiresAt
-		return move(rec, stateProving)
-	}
-	return r.ask(ctx, tx, rec)
+	return r.ask(ctx, tx, rec, &v)
 }
 
-// ask counts a send of address and client and makes the recovery due for a code.
-func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
-	p, err := privateOf(rec)
-	if err != nil {
-		return err
-	}
-	p.Counted = false
-	rec.Private, rec.DueAt, rec.Attempts = []byte(store.JSON(p)), r.Now(), 0
-	if rec.State != statePreparing {
-		if err := move(rec, statePreparing); err != nil {
-			return err
-		}
-	}
-	client, err := r.clientSubject(rec)
-	if err != nil {
-		return err
-	}
-	return errors.Join(tx.AddCodeSend(ctx, rec.Env, client), tx.AddCodeSend(ctx, rec.Env, addressSubject(rec)))
-}
-
-// publicMethods returns what an account without groups is asked for: the first
-// combination whose first method is not shut for this address, so that a stronger
-// method stays open. If all are, it says until when.
-func (r *Recoveries) publicMethods(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (methods []string, locked time.Time, err error) {
+// offeredFirst returns the methods that anybody may begin with, without those that are
+// shut for this address: a stronger one stays open. If all are shut, the first is asked
+// for, whose page says until when.
+func (r *Recoveries) offeredFirst(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) ([]string, error) {
 	s, err := directory.Settings(d)
 	if err != nil {
-		return nil, locked, err
+		return nil, err
 	}
-	decision := policy.Decide(policy.Request{Action: protocol.Action(rec.Action), Settings: s, Traits: d.Traits})
-	for _, c := range decision.Accept {
-		until, err := r.cooling(ctx, tx, rec.Env, addressSubject(rec), string(c[0]))
-		if err != nil {
-			return nil, locked, err
+	var known, open []string
+	for _, m := range s.Methods.First(protocol.Action(rec.Action)) {
+		if r.verifiers[m] == nil || m == policy.AgentCode && !d.Traits.CanSendCode {
+			continue
 		}
+		until, err := r.cooling(ctx, tx, rec.Env, addressSubject(rec), string(m))
+		if err != nil {
+			return nil, err
+		}
+		known = append(known, string(m))
 		if until.IsZero() {
-			return names(c), time.Time{}, nil
+			open = append(open, string(m))
 		}
-		locked = later(locked, until)
 	}
-	if len(decision.Accept) == 0 { // only groups have methods: what others see must not say so
-		return []string{string(policy.MailCode)}, locked, nil
+	switch {
+	case len(open) > 0:
+		return open, nil
+	case len(known) > 0:
+		return known[:1], nil
 	}
-	return names(decision.Accept[0]), locked, nil
+	return []string{string(policy.MailCode)}, nil
 }
 
-func names(c policy.Combination) []string {
-	list := make([]string, len(c))
-	for i, m := range c {
-		list[i] = string(m)
+// only returns the method of a list of one that can be asked for without anything from
+// the browser, "" otherwise.
+func only(offered []string) string {
+	if len(offered) != 1 {
+		return ""
 	}
-	return list
-}
-
-// Resend asks for another code, which makes the former one void at once.
-func (r *Recoveries) Resend(ctx context.Context, env, id, session string) error {
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
-		if steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
-			return ErrStep
-		}
-		v, err := tx.VerificationOf(ctx, env, id)
-		if err != nil {
-			return err
-		}
-		c, err := r.codeView(ctx, tx, rec, v)
-		switch {
-		case err != nil:
-			return err
-		case c.SendsLeft == 0 || !c.LockedTill.IsZero():
-			return ErrTooMany
-		case c.ResendAt.After(r.Now()):
-			return ErrTooSoon
-		}
-		if err := tx.OpenCode(ctx, env, v.ID, randomChallenge()); err != nil {
-			return err
-		}
-		return r.ask(ctx, tx, rec)
-	})
-	if err == nil {
-		r.poke(&rec)
+	if row, _ := policy.MethodByName(policy.Method(offered[0])); row.Bound {
+		return ""
 	}
-	return err
-}
-
-// codeView is the state of code entry. It depends on the address alone.
-func (r *Recoveries) codeView(ctx context.Context, tx *store.Tx, rec *store.Recovery, v store.Verification) (CodeView, error) {
-	code, err := tx.Code(ctx, rec.Env, v.ID)
-	if err != nil {
-		return CodeView{}, err
-	}
-	left, at, err := r.sends(ctx, tx, rec)
-	if err != nil {
-		return CodeView{}, err
-	}
-	locked, err := r.cooling(ctx, tx, rec.Env, addressSubject(rec), v.Shown)
-	return CodeView{TriesLeft: max(codeTries-code.Tries, 0), SendsLeft: left, ResendAt: later(at, code.SentAt.Add(sendGap)), LockedTill: locked}, err
+	return offered[0]
 }

@@ -57,7 +57,11 @@ func (r *Recoveries) dispatch(ctx context.Context, to To, recovery string) (rec 
 			return err
 		}
 		rec.Operation, rec.DueAt = store.NewID(), now.Add(sentLife)
-		if q, err = r.request(&rec, v); err != nil {
+		proofs, err := tx.Evidence(ctx, rec.Env, v.ID)
+		if err != nil {
+			return err
+		}
+		if q, err = r.request(&rec, proofs); err != nil {
 			return err
 		}
 		return errors.Join(move(&rec, stateSent), tx.SaveRecovery(ctx, &rec))
@@ -67,7 +71,7 @@ func (r *Recoveries) dispatch(ctx context.Context, to To, recovery string) (rec 
 
 // request is the frame. Its life is that of the frame alone; the evidence ends with the
 // agent's not_after.
-func (r *Recoveries) request(rec *store.Recovery, v store.Verification) (protocol.PerformRequest, error) {
+func (r *Recoveries) request(rec *store.Recovery, proofs []store.Evidence) (protocol.PerformRequest, error) {
 	m, err := members(rec)
 	if err != nil {
 		return protocol.PerformRequest{}, err
@@ -76,8 +80,8 @@ func (r *Recoveries) request(rec *store.Recovery, v store.Verification) (protoco
 	if q.Context.String() != rec.Context {
 		return q, fmt.Errorf("flow: members of recovery %s changed after it was pressed", rec.ID)
 	}
-	for _, method := range v.Proven {
-		q.Evidence = append(q.Evidence, protocol.Evidence{Type: method})
+	for _, e := range proofs {
+		q.Evidence = append(q.Evidence, protocol.Evidence{Type: e.Type, Raw: e.Raw})
 	}
 	return q, nil
 }
@@ -172,6 +176,9 @@ func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.
 	}
 	if err == nil && out.State != protocol.Done && out.Error != nil {
 		err = r.alarm(ctx, tx, rec, out.Error)
+	}
+	if err == nil && rec.State != stateReady { // it will not be sent again
+		err = tx.DropEvidence(ctx, rec.Env, rec.ID)
 	}
 	if err != nil {
 		return err

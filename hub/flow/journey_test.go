@@ -101,7 +101,8 @@ func TestAnotherSessionOrEnvironmentSeesNothing(t *testing.T) {
 		} {
 			_, err := s.View(ctx, c.env, c.id, c.session)
 			for what, err := range map[string]error{
-				"view": err, "choose": s.Choose(ctx, c.env, c.id, c.session, "", "unlock"), "code": s.SubmitCode(ctx, c.env, c.id, c.session, "1"),
+				"view": err, "choose": s.Choose(ctx, c.env, c.id, c.session, "", "unlock"), "code": s.Answer(ctx, c.env, c.id, c.session, "1"),
+				"method": s.ChooseMethod(ctx, c.env, c.id, c.session, "mail_code", b.recipient),
 				"resend": s.Resend(ctx, c.env, c.id, c.session), "perform": s.Perform(ctx, c.env, c.id, c.session, b.recipient),
 				"acknowledge": s.Acknowledge(ctx, c.env, c.id, c.session), "cancel": s.Cancel(ctx, c.env, c.id, c.session),
 			} {

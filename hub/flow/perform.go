@@ -3,14 +3,12 @@ package flow
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
-	"github.com/postern-id/postern/protocol/seal"
 )
 
 // A VetoRequest asks the organisation's own check just before an operation.
@@ -106,19 +104,18 @@ func (r *Recoveries) press(ctx context.Context, env, id, session string, recipie
 	})
 }
 
-// context binds what was proven to the browser's key. A result that is no secret has no
-// recipient, whatever the browser sent.
+// context binds what was proven to the browser's key, the same as before if evidence is
+// bound to it already. A result that is no secret has no recipient, whatever the browser
+// sent.
 func (r *Recoveries) context(rec *store.Recovery, recipient []byte) (protocol.Context, error) {
 	tasks, err := protocol.ParseTasks(rec.Tasks)
 	if err != nil {
 		return protocol.Context{}, err
 	}
-	rec.Recipient = nil
-	if hasSecret(tasks) {
-		if _, err := seal.ParseRecipient(recipient); err != nil {
-			return protocol.Context{}, ErrRecipient
-		}
-		rec.Recipient = slices.Clone(recipient)
+	if !hasSecret(tasks) {
+		rec.Recipient = nil
+	} else if err := setRecipient(rec, recipient); err != nil {
+		return protocol.Context{}, err
 	}
 	m, err := members(rec)
 	return m.Context(), err
@@ -156,11 +153,11 @@ func (r *Recoveries) recheck(ctx context.Context, tx *store.Tx, rec *store.Recov
 	case v.State != verificationProven || a.Disabled || a.ID != rec.Person:
 		return d, ProblemNotAllowed, nil
 	}
-	decision, err := r.decide(ctx, tx, rec, d, a)
+	decision, _, err := r.decide(ctx, tx, rec, d, a)
 	if err != nil {
 		return d, "", err
 	}
-	same := protocol.CanonicalTasks(decision.Tasks) == rec.Tasks && string(decision.Strength) == rec.Strength
+	same := protocol.CanonicalTasks(decision.Tasks) == rec.Tasks && string(decision.Strength) == rec.Strength && accepted(decision, v.Proven)
 	if !decision.Permitted || !same || legacy(d) && hasSecret(decision.Tasks) && !d.Settings.AllowUnsealed {
 		return d, ProblemNotAllowed, nil
 	}

@@ -2,16 +2,12 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -28,6 +24,7 @@ const (
 type personCase struct {
 	directory store.Directory
 	account   store.Account // of a decoy: none
+	groups    []policy.Group
 	decision  policy.Decision
 	v         store.Verification
 	private   private
@@ -35,32 +32,44 @@ type personCase struct {
 }
 
 // prepare does what happens behind a choice: it finds the account, has the agent begin,
-// reads addresses and sends a code. For a decoy it does nothing, and nobody sees that.
+// reads addresses and opens the challenge of the method that was chosen. For a decoy it
+// opens one that no answer meets, and nobody sees that.
 func (r *Recoveries) prepare(ctx context.Context, rec *store.Recovery) error {
 	c, err := r.lookUp(ctx, rec)
 	if err != nil {
 		return err
 	}
 	if c.account.ID == "" || len(c.decision.Tasks) == 0 {
-		return r.nothingSent(ctx, rec)
+		return r.openDecoy(ctx, rec, &c)
 	}
 	if rec.AgentPart == "" {
 		if err := r.begin(ctx, rec, &c); err != nil {
-			return r.again(ctx, rec, "agent does not begin a recovery", err)
+			return r.again(ctx, rec, &c, "agent does not begin a recovery", err)
 		}
 	}
-	if err := r.readContacts(ctx, rec, &c); err != nil {
-		return r.again(ctx, rec, "agent does not give addresses", err)
+	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
+	if row.Sends || c.private.Contacts == nil {
+		if err := r.readContacts(ctx, rec, &c); err != nil {
+			return r.again(ctx, rec, &c, "agent does not give addresses", err)
+		}
 	}
-	methods, err := r.combination(ctx, rec, &c)
+	if row.Method == "" {
+		rec.Private = []byte(store.JSON(c.private))
+		return r.nothingSent(ctx, rec)
+	}
+	s, err := r.subject(rec, &c)
 	if err != nil {
 		return err
 	}
-	if methods == nil {
-		r.Log.WarnContext(ctx, "no method can be used for an account", "recovery", rec.ID, "directory", rec.Directory)
-		return r.nothingSent(ctx, rec)
+	ok, err := r.usable(ctx, rec, s, policy.Combination{row.Method})
+	if err != nil {
+		return err
 	}
-	return r.challenge(ctx, rec, &c, methods)
+	if !ok {
+		r.Log.WarnContext(ctx, "a method cannot be used for an account", "recovery", rec.ID, "directory", rec.Directory, "method", row.Method)
+		return r.openDecoy(ctx, rec, &c)
+	}
+	return r.challenge(ctx, rec, &c, row, s)
 }
 
 // nothingSent leaves the challenge that no answer meets.
@@ -72,9 +81,13 @@ func (r *Recoveries) nothingSent(ctx context.Context, rec *store.Recovery) error
 }
 
 // again tries the same work a little later, and gives up after a few attempts. A
-// refusal that will not change is not tried again.
-func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, what string, err error) error {
+// refusal that will not change is not tried again, nor is anything whose wait would show.
+func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, c *personCase, what string, err error) error {
 	r.Log.WarnContext(ctx, what, "recovery", rec.ID, "directory", rec.Directory, "agent", rec.Agent, "error", err)
+	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
+	if asksAlike := row.Method != "" && !row.Sends && len(c.v.Proven) == 0; asksAlike { // a page that waits longer would tell that there is somebody
+		return r.openDecoy(ctx, rec, c)
+	}
 	if rec.Attempts++; rec.Attempts >= maxAttempts || !mayPass(err) {
 		if err := r.Store.Tx(ctx, func(tx *store.Tx) error { return r.alarm(ctx, tx, rec, err) }); err != nil {
 			return err
@@ -109,7 +122,7 @@ func (r *Recoveries) lookUp(ctx context.Context, rec *store.Recovery) (c personC
 		if c.account, err = r.account(ctx, tx, rec, c.private.Address); err != nil || c.account.ID == "" {
 			return err
 		}
-		if c.decision, err = r.decide(ctx, tx, rec, c.directory, c.account); err != nil {
+		if c.decision, c.groups, err = r.decide(ctx, tx, rec, c.directory, c.account); err != nil {
 			return err
 		}
 		until, err := tx.RecoveryBlock(ctx, rec.Env, rec.Directory, c.account.ImmutableID)
@@ -144,25 +157,25 @@ func (r *Recoveries) account(ctx context.Context, tx *store.Tx, rec *store.Recov
 }
 
 // decide applies the directory's policy to the account as it is now.
-func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory, a store.Account) (policy.Decision, error) {
+func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory, a store.Account) (policy.Decision, []policy.Group, error) {
 	s, err := directory.Settings(d)
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.Decision{}, nil, err
 	}
 	in, err := intentOf(rec)
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.Decision{}, nil, err
 	}
 	list, err := tx.AccountGroups(ctx, rec.Env, a.ID)
 	if err != nil {
-		return policy.Decision{}, err
+		return policy.Decision{}, nil, err
 	}
 	groups := make([]policy.Group, len(list))
 	for i, g := range list {
 		groups[i] = policy.Group{ID: g.ID, Name: g.Name}
 	}
 	action := protocol.Action(rec.Action)
-	return policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action]}), nil
+	return policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action]}), groups, nil
 }
 
 // readContacts reads the addresses live, and leaves out what is being recovered: a code
@@ -190,93 +203,6 @@ func (r *Recoveries) readContacts(ctx context.Context, rec *store.Recovery, c *p
 	return nil
 }
 
-// enrollFlow is the flow of people who set an account up (microsite parameter "flow").
-const enrollFlow = "enroll"
-
-func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject, error) {
-	id, err := joined(rec)
-	in, errIntent := intentOf(rec)
-	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Agent: rec.Agent, Recovery: id, Verification: c.v.ID,
-		Action: protocol.Action(rec.Action), Operation: rec.Tasks, Account: rec.Account, Person: rec.Person, Name: c.account.Name,
-		Strength: policy.Strength(rec.Strength), Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
-	if c.private.Contacts != nil {
-		s.Contacts = *c.private.Contacts
-	}
-	return s, errors.Join(err, errIntent)
-}
-
-// combination returns the first accepted combination that goes on from what is proven,
-// whose methods can all be used for this person and are not shut. nil if there is none.
-func (r *Recoveries) combination(ctx context.Context, rec *store.Recovery, c *personCase) ([]string, error) {
-	s, err := r.subject(rec, c)
-	if err != nil {
-		return nil, err
-	}
-	for _, list := range c.decision.Accept {
-		all := names(list)
-		if len(c.v.Proven) > 0 && !slices.Equal(all, c.v.Methods) {
-			continue
-		}
-		ok, err := r.usable(ctx, rec, s, all[len(c.v.Proven):])
-		if err != nil || ok {
-			return all, err
-		}
-	}
-	return nil, nil
-}
-
-// usable asks the verifiers outside of a transaction: they may read the store themselves.
-func (r *Recoveries) usable(ctx context.Context, rec *store.Recovery, s verify.Subject, methods []string) (bool, error) {
-	for _, m := range methods {
-		v := r.verifiers[policy.Method(m)]
-		if v == nil || !v.Usable(ctx, s) {
-			return false, nil
-		}
-		until, err := store.Get(ctx, r.Store, func(tx *store.Tx) (time.Time, error) {
-			return r.cooling(ctx, tx, rec.Env, accountSubject(rec.Directory, rec.Account), m)
-		})
-		if err != nil || !until.IsZero() {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// challenge sends something for the next method and opens its challenge.
-func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *personCase, methods []string) error {
-	method := methods[len(c.v.Proven)]
-	if ok, err := r.countSend(ctx, rec, c); err != nil {
-		return err
-	} else if !ok { // asked for under several addresses of the account
-		return r.nothingSent(ctx, rec)
-	}
-	s, err := r.subject(rec, c)
-	if err != nil {
-		return err
-	}
-	sendCtx, cancel := context.WithTimeout(ctx, sendCode)
-	defer cancel()
-	challenge, err := r.verifiers[policy.Method(method)].Open(sendCtx, s)
-	if err != nil {
-		return r.again(ctx, rec, "code cannot be sent", err)
-	}
-	c.private.Masked = challenge.Masked
-	rec.Private, rec.DueAt = []byte(store.JSON(c.private)), rec.ExpiresAt
-	if err := move(rec, stateProving); err != nil {
-		return err
-	}
-	return r.swap(ctx, rec, func(tx *store.Tx) error {
-		v := c.v
-		v.Methods = methods
-		if err := errors.Join(tx.SaveVerification(ctx, &v), tx.SetChallenge(ctx, rec.Env, v.ID, challenge.Text)); err != nil {
-			return err
-		}
-		e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": method})
-		e.Personal = map[string]string{"masked": strings.Join(challenge.Masked, ", ")}
-		return audit.Append(ctx, tx, e)
-	})
-}
-
 // countSend counts a code of the account before it is sent, once for each that is
 // asked for.
 func (r *Recoveries) countSend(ctx context.Context, rec *store.Recovery, c *personCase) (ok bool, err error) {
@@ -294,9 +220,4 @@ func (r *Recoveries) countSend(ctx context.Context, rec *store.Recovery, c *pers
 		return tx.AddCodeSend(ctx, rec.Env, subject)
 	})
 	return ok, err
-}
-
-// event is an audit event of a recovery.
-func (r *Recoveries) event(rec *store.Recovery, p private, kind audit.Kind, detail any) audit.Event {
-	return audit.Event{Env: rec.Env, Kind: kind, Account: rec.Person, Trace: rec.ID, RemoteAddr: p.Client.Address, UserAgent: p.Client.UserAgent, Detail: detail}
 }

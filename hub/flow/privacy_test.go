@@ -48,7 +48,7 @@ func (s *stack) crowd() map[string]string {
 // times as hours from now.
 func (s *stack) seen(v flow.View, err error) string {
 	v.ID = ""
-	for _, at := range []*time.Time{&v.ExpiresAt, &v.Code.ResendAt, &v.Code.LockedTill} {
+	for _, at := range []*time.Time{&v.ExpiresAt, &v.Code.ResendAt, &v.Code.LockedTill, &v.Ask.Since} {
 		if !at.IsZero() {
 			*at = time.Time{}.Add(at.Sub(s.clock.now()).Round(time.Hour))
 		}

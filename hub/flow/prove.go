@@ -8,21 +8,37 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
 )
+
+// A Matcher compares what a document says of its holder with an account.
+type Matcher interface {
+	// Match reports whether the claims are the account's, beyond doubt. It never says
+	// which part was not.
+	Match(ctx context.Context, q MatchRequest) (bool, error)
+}
+
+// A MatchRequest is one comparison.
+type MatchRequest struct {
+	Env      string
+	Account  store.Account
+	Strength policy.Strength
+	Claims   evidence.Claims
+}
 
 // An attempt is one answer, already counted as wrong.
 type attempt struct {
 	rec       store.Recovery
 	v         store.Verification
-	method    string
 	challenge string
-	judged    bool // whether a right answer counts: the account's own counter was open
+	judged    bool // whether a right answer counts: somebody can be right, and the account's own counter was open
 }
 
-// SubmitCode judges an answer to the open challenge. ErrWrongCode and ErrTooMany are
-// the same for every address; ErrUnavailable says that the answer could not be judged.
-func (r *Recoveries) SubmitCode(ctx context.Context, env, id, session, code string) error {
+// Answer judges an answer to the open challenge. ErrWrongCode and ErrTooMany are the same
+// for every address; ErrUnavailable says that the answer could not be judged.
+func (r *Recoveries) Answer(ctx context.Context, env, id, session, answer string) error {
 	a, err := r.take(ctx, env, id, session)
 	if err != nil {
 		return err
@@ -30,14 +46,20 @@ func (r *Recoveries) SubmitCode(ctx context.Context, env, id, session, code stri
 	if len(a.v.Proven) == 0 && policy.Method(a.v.Shown) == policy.AgentCode && !r.Agents.Reachable(ctx, env, a.rec.Directory) {
 		return ErrUnavailable // for every address: nobody could judge an answer now
 	}
-	right, err := r.judge(ctx, a, code)
+	c, err := r.lookUp(ctx, &a.rec)
 	if err != nil {
-		return err
+		return r.plain(ctx, err)
 	}
-	if !right {
-		return r.wrong(ctx, a)
+	verdict, err := r.judge(ctx, a, &c, answer)
+	switch {
+	case err != nil:
+		return r.plain(ctx, err)
+	case verdict.Pending:
+		return r.await(ctx, a, session)
+	case !verdict.Right:
+		return r.wrong(ctx, a, verdict.Reason)
 	}
-	return r.prove(ctx, a, session)
+	return r.prove(ctx, a, &c, session, verdict)
 }
 
 // take counts the try before anybody judges it: for the challenge, for the address, and
@@ -48,13 +70,12 @@ func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attem
 		if a.rec, err = owned(ctx, tx, env, id, session); err != nil {
 			return err
 		}
-		if steps[a.rec.State] != StepProve || !a.rec.ExpiresAt.After(r.Now()) {
-			return ErrStep
-		}
-		if a.v, err = tx.VerificationOf(ctx, env, id); err != nil {
+		if a.v, err = r.asked(ctx, tx, &a.rec); err != nil {
 			return err
 		}
-		a.method = a.v.Methods[len(a.v.Proven)]
+		if a.v.Shown == "" || slices.Contains(a.v.Waiting, a.v.Shown) {
+			return ErrStep
+		}
 		code, err := tx.TryCode(ctx, env, a.v.ID, codeTries)
 		if errors.Is(err, store.ErrConflict) {
 			return ErrTooMany
@@ -69,7 +90,8 @@ func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attem
 		if err != nil || a.rec.Account == "" {
 			return err
 		}
-		a.judged, err = r.charge(ctx, tx, env, accountSubject(a.rec.Directory, a.rec.Account), a.method)
+		isOpen, err = r.charge(ctx, tx, env, accountSubject(a.rec.Directory, a.rec.Account), a.v.Shown)
+		a.judged = isOpen && code.Genuine
 		return err
 	})
 	return a, r.plain(ctx, err)
@@ -77,36 +99,63 @@ func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attem
 
 // judge asks the verifier. A decoy's challenge is judged like any other, and nobody can
 // fail to judge it: so before the first proof an answer that could not be judged is wrong.
-func (r *Recoveries) judge(ctx context.Context, a attempt, code string) (bool, error) {
-	v := r.verifiers[policy.Method(a.method)]
-	if v == nil {
-		return false, nil
+func (r *Recoveries) judge(ctx context.Context, a attempt, c *personCase, answer string) (verify.Verdict, error) {
+	v := r.verifiers[policy.Method(a.v.Shown)]
+	if v == nil || len(answer) > verify.MaxAnswer {
+		return verify.Verdict{}, nil
 	}
-	c := personCase{v: a.v}
-	s, err := r.subject(&a.rec, &c)
+	who := r.decoy
+	if a.judged && c.account.ID != "" {
+		who = r.subject
+	}
+	s, err := who(&a.rec, c)
 	if err != nil {
-		return false, err
+		return verify.Verdict{}, err
 	}
-	verdict, err := v.Check(ctx, s, a.challenge, code)
+	verdict, err := v.Check(ctx, s, a.challenge, answer)
+	if err == nil && a.judged && c.account.ID != "" {
+		err = r.match(ctx, &a.rec, c, a.v.Shown, &verdict)
+	} else {
+		verdict.Right, verdict.Pending = false, false
+	}
 	switch protocol.CodeOf(err) {
 	case "":
-		return verdict.Right && a.judged, nil
+		return verdict, nil
 	case protocol.CodeUnavailable, protocol.CodeInternal:
-		r.Log.WarnContext(ctx, "answer cannot be judged", "recovery", a.rec.ID, "method", a.method, "error", err)
+		r.Log.WarnContext(ctx, "answer cannot be judged", "recovery", a.rec.ID, "method", a.v.Shown, "error", err)
 		if len(a.v.Proven) > 0 {
-			return false, ErrUnavailable
+			return verify.Verdict{}, ErrUnavailable
 		}
 	}
-	return false, nil // the agent's own limits, or a code that is too old
+	return verify.Verdict{}, nil // the agent's own limits, or a code that is too old
 }
 
-func (r *Recoveries) wrong(ctx context.Context, a attempt) error {
+// match holds a proof that bears a name against the account. One that should bear a name
+// and does not is wrong.
+func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *personCase, method string, v *verify.Verdict) error {
+	row, _ := policy.MethodByName(policy.Method(method))
+	if !v.Right || v.Claims == nil && !row.Names {
+		return nil
+	}
+	v.Right = false
+	if v.Claims == nil || r.Matcher == nil {
+		v.Reason = "no name to compare"
+		return nil
+	}
+	ok, err := r.Matcher.Match(ctx, MatchRequest{Env: rec.Env, Account: c.account, Strength: policy.Strength(rec.Strength), Claims: *v.Claims})
+	if v.Right = ok && err == nil; !v.Right {
+		v.Reason = "the document is not the account's"
+	}
+	return err
+}
+
+func (r *Recoveries) wrong(ctx context.Context, a attempt, reason string) error {
 	p, err := privateOf(&a.rec)
 	if err != nil {
 		return err
 	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, r.event(&a.rec, p, audit.RecoveryCodeWrong, map[string]any{"method": a.method}))
+		return audit.Append(ctx, tx, r.event(&a.rec, p, audit.RecoveryCodeWrong, wrongDetail(a.v.Shown, reason)))
 	})
 	if err != nil {
 		return r.plain(ctx, err)
@@ -114,31 +163,42 @@ func (r *Recoveries) wrong(ctx context.Context, a attempt) error {
 	return ErrWrongCode
 }
 
-// prove writes that a method is proven, gives back what was counted, and leads on: to
+func wrongDetail(method, reason string) map[string]any {
+	d := map[string]any{"method": method}
+	if reason != "" {
+		d["reason"] = reason
+	}
+	return d
+}
+
+// await writes that other people now decide about an answer, which was not a wrong one.
+func (r *Recoveries) await(ctx context.Context, a attempt, session string) error {
+	_, err := r.change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
+		if steps[rec.State] != StepProve || len(a.v.Proven) == 0 {
+			return ErrStep
+		}
+		v := a.v
+		v.Waiting = append(slices.Clone(v.Waiting), v.Shown)
+		return errors.Join(tx.SaveVerification(ctx, &v), r.forgive(ctx, tx, rec, v.Shown))
+	})
+	return err
+}
+
+// prove writes that the method is proven, gives back what was counted, and leads on: to
 // the next method, or to the button, or to why there is none.
-func (r *Recoveries) prove(ctx context.Context, a attempt, session string) error {
+func (r *Recoveries) prove(ctx context.Context, a attempt, c *personCase, session string, verdict verify.Verdict) error {
+	n, err := r.ahead(ctx, &a.rec, c, a.v.Shown, verdict)
+	if err != nil {
+		return r.plain(ctx, err)
+	}
 	rec, err := r.change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
 		if steps[rec.State] != StepProve || rec.Account != a.rec.Account {
 			return ErrStep
 		}
-		v := a.v
-		v.Proven = append(slices.Clone(v.Proven), a.method)
-		all := len(v.Proven) == len(v.Methods)
-		if all {
-			v.State = verificationProven
-		}
-		p, err := privateOf(rec)
-		if err != nil {
+		if err := r.forgive(ctx, tx, rec, a.v.Shown); err != nil {
 			return err
 		}
-		if err := errors.Join(tx.SaveVerification(ctx, &v), r.forgive(ctx, tx, rec, a),
-			audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryVerified, map[string]any{"method": a.method, "all": all}))); err != nil {
-			return err
-		}
-		if !all {
-			return errors.Join(tx.OpenCode(ctx, rec.Env, v.ID, randomChallenge()), r.ask(ctx, tx, rec))
-		}
-		return errors.Join(tx.CloseCode(ctx, rec.Env, v.ID), r.verified(ctx, tx, rec, p))
+		return r.lead(ctx, tx, rec, a.v, n)
 	})
 	if err == nil {
 		r.poke(&rec)
@@ -147,11 +207,11 @@ func (r *Recoveries) prove(ctx context.Context, a attempt, session string) error
 }
 
 // forgive makes the counters of a person who is there begin anew.
-func (r *Recoveries) forgive(ctx context.Context, tx *store.Tx, rec *store.Recovery, a attempt) error {
+func (r *Recoveries) forgive(ctx context.Context, tx *store.Tx, rec *store.Recovery, method string) error {
 	address, account := addressSubject(rec), accountSubject(rec.Directory, rec.Account)
 	client, err := r.clientSubject(rec)
 	return errors.Join(err, tx.ForgetCodeSends(ctx, rec.Env, client),
-		tx.ForgetProofCounter(ctx, rec.Env, address, a.v.Shown, purposeRecovery), tx.ForgetProofCounter(ctx, rec.Env, account, a.method, purposeRecovery),
+		tx.ForgetProofCounter(ctx, rec.Env, address, method, purposeRecovery), tx.ForgetProofCounter(ctx, rec.Env, account, method, purposeRecovery),
 		tx.ForgetCodeSends(ctx, rec.Env, address), tx.ForgetCodeSends(ctx, rec.Env, account))
 }
 

@@ -54,6 +54,7 @@ type Config struct {
 	Agents    Agents
 	Links     *token.Links
 	Verifiers []verify.Verifier
+	Matcher   Matcher // nil: a proof that bears a name never counts
 	Buckets   Buckets
 	Veto      Veto     // nil: nobody is asked
 	Notifier  Notifier // nil: no notices are sent
@@ -79,6 +80,7 @@ const (
 	startEvery    = 10 * time.Second // another one
 	chooseLife    = 30 * time.Minute // from the address to the choice
 	proveLife     = 15 * time.Minute // from the choice on, as long as the agent's not_after
+	longestLife   = 24 * time.Hour   // the same, where other people decide
 	defaultLook   = time.Second
 	wakeQueue     = 256 // beyond it the next look at the store finds them
 )

@@ -3,8 +3,10 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -29,10 +31,11 @@ func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, e
 	if v.Step == StepChoose && !r.anyReachable(ctx, env, v.Directories) {
 		v.Problem = ProblemUnavailable
 	}
-	if v.Step == StepProve && !v.Proven && !r.anyReachable(ctx, env, v.Directories) {
+	asks := v.Step == StepProve || v.Step == StepMethod
+	if asks && !v.Proven && !r.anyReachable(ctx, env, v.Directories) {
 		v.Problem = ProblemUnavailable
 	}
-	if v.Step == StepProve {
+	if asks {
 		v.Directories = nil
 	}
 	return v, nil
@@ -70,20 +73,60 @@ func (r *Recoveries) showChoice(ctx context.Context, tx *store.Tx, rec *store.Re
 	return nil
 }
 
-// showProof shows code entry. After the first of several methods the person is proven.
+// showProof shows what is asked for, or what may be. After the first of several methods
+// the person is known.
 func (r *Recoveries) showProof(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
 	ver, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
 	if err != nil {
 		return err
 	}
 	v.Directories = []DirectoryChoice{{ID: rec.Directory}}
-	if v.Code, err = r.codeView(ctx, tx, rec, ver); err != nil {
+	v.Methods = methodChoices(ver)
+	if ver.Shown == "" {
+		v.Step = StepMethod
+	} else if err := r.showAsk(ctx, tx, rec, ver, v); err != nil {
 		return err
 	}
 	if len(ver.Proven) > 0 {
 		return r.showPerson(ctx, tx, rec, v)
 	}
 	return nil
+}
+
+func methodChoices(ver store.Verification) []MethodChoice {
+	var list []MethodChoice
+	for _, name := range ver.Offered {
+		if row, known := policy.MethodByName(policy.Method(name)); known {
+			list = append(list, MethodChoice{Method: row.Method, Form: row.Form, Bound: row.Bound, Asked: name == ver.Shown})
+		}
+	}
+	return list
+}
+
+// showAfter is the least time until a page has its request: the time that is needed to
+// make one for somebody must not tell them from nobody.
+const showAfter = time.Second
+
+// showAsk shows the challenge of the method that is asked for.
+func (r *Recoveries) showAsk(ctx context.Context, tx *store.Tx, rec *store.Recovery, ver store.Verification, v *View) (err error) {
+	code, err := tx.Code(ctx, rec.Env, ver.ID)
+	if err != nil {
+		return err
+	}
+	row, _ := policy.MethodByName(policy.Method(ver.Shown))
+	v.Ask = Ask{Method: row.Method, Form: row.Form, Waiting: slices.Contains(ver.Waiting, ver.Shown), Since: code.SentAt}
+	switch {
+	case row.Form == policy.FormCode:
+		v.Ask.Open = true // at once: whether something was sent must not show
+	case rec.State == stateProving && !r.Now().Before(code.SentAt.Add(showAfter)):
+		v.Ask.Open = code.Ask != "" || code.Case != ""
+		v.Ask.Failed, v.Ask.Case = !v.Ask.Open, code.Case
+		if code.Ask != "" {
+			v.Ask.Request = []byte(code.Ask)
+		}
+	}
+	v.Code, err = r.codeView(ctx, tx, rec, ver)
+	return err
 }
 
 func (r *Recoveries) showPerson(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {

@@ -260,7 +260,7 @@ func (b *browser) choose(a protocol.Action) {
 }
 
 func (b *browser) submit(code string) error {
-	return b.SubmitCode(b.t.Context(), b.env, b.id, b.session, code)
+	return b.Answer(b.t.Context(), b.env, b.id, b.session, code)
 }
 
 func (b *browser) press() error {

@@ -1,9 +1,11 @@
 package flow
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -14,7 +16,8 @@ type Step string
 // The steps of a recovery, in their usual order.
 const (
 	StepChoose     Step = "choose"     // which directory, which operation
-	StepProve      Step = "prove"      // type the code
+	StepMethod     Step = "method"     // how to prove who one is
+	StepProve      Step = "prove"      // answer View.Ask
 	StepReady      Step = "ready"      // proven: press the button
 	StepRefused    Step = "refused"    // proven, but it cannot be done; View.Problem says why
 	StepPerforming Step = "performing" // the agent is at work
@@ -62,7 +65,9 @@ type View struct {
 	Actions     []protocol.Action // StepChoose: of the whole environment
 	Action      protocol.Action   // once chosen
 
-	Code CodeView // StepProve
+	Methods []MethodChoice // StepMethod, and StepProve where there are others: what is offered
+	Ask     Ask            // StepProve
+	Code    CodeView       // StepProve
 
 	Proven     bool
 	Account    string // the account's name
@@ -113,6 +118,27 @@ type DirectoryChoice struct {
 	Actions  []protocol.Action // what this directory offers
 }
 
+// A MethodChoice is one way to prove who one is. Before the first proof everybody who
+// asks for the same is offered the same.
+type MethodChoice struct {
+	Method policy.Method
+	Form   policy.Form
+	Bound  bool // it needs the browser's key: the page's script makes one and posts it with the choice
+	Asked  bool // it is asked for now
+}
+
+// An Ask is what a page asks for, in the form of its method.
+type Ask struct {
+	Method  policy.Method
+	Form    policy.Form
+	Open    bool            // false: it is being prepared, or, if Failed, cannot be
+	Failed  bool            // another way must be chosen
+	Request json.RawMessage // for the page's script; never depends on an account before the first proof
+	Case    string          // what other people look at
+	Waiting bool            // they decide now
+	Since   time.Time       // when it was asked for
+}
+
 // A CodeView is the state of code entry, the same for known and unknown addresses.
 type CodeView struct {
 	TriesLeft  int
@@ -133,9 +159,11 @@ const (
 	ProblemNotLocked   Problem = "not_locked"    // unlock of an account that is not locked
 	ProblemNothing     Problem = "nothing_to_do" // no authenticator to clear
 	ProblemPolicy      Problem = "password_policy"
-	ProblemVetoed      Problem = "vetoed"  // the organisation's own check said no
-	ProblemLimit       Problem = "limit"   // operation limit of the directory
-	ProblemBlocked     Problem = "blocked" // the owner said "this was not me"
+	ProblemVetoed      Problem = "vetoed"    // the organisation's own check said no
+	ProblemLimit       Problem = "limit"     // operation limit of the directory
+	ProblemNoMethod    Problem = "no_method" // the person has no other way to prove what is asked for
+	ProblemDeclined    Problem = "declined"  // people looked, and said no
+	ProblemBlocked     Problem = "blocked"   // the owner said "this was not me"
 	ProblemInternal    Problem = "internal"
 )
 

@@ -43,6 +43,7 @@ type MethodRow struct {
 	First    bool     // may be asked for before anything is proven
 	Sends    bool     // asking for it sends something to the person, which is counted
 	Bound    bool     // its challenge is the evidence context, so the browser's key comes first
+	Names    bool     // it bears a name, which must match the account's
 	Hub      bool     // only the hub checks it: it falls with the hub (T5)
 	Evidence []string // types of evidence that it gives
 }
@@ -50,17 +51,17 @@ type MethodRow struct {
 // MethodTable is the vocabulary of methods. Everything that differs between methods
 // and is not inside their verifiers stands here.
 var MethodTable = []MethodRow{
-	{MailCode, FormCode, true, true, false, true, []string{evidence.TypeMailCode}},
-	{SMSCode, FormCode, true, true, false, true, []string{evidence.TypeSMSCode}},
-	{AgentCode, FormCode, true, true, false, false, []string{evidence.TypeAgentCode}},
-	{TOTP, FormCode, true, false, false, true, []string{evidence.TypeTOTP}},
-	{SavedCode, FormCode, true, false, false, true, []string{evidence.TypeSavedCode}},
-	{Passkey, FormScript, true, false, true, false, []string{evidence.TypePasskey}},
-	{DigitalCredential, FormScript, true, false, true, false, []string{evidence.TypeMDoc, evidence.TypeSDJWT}},
-	{IdentityProvider, FormAway, true, false, true, false, []string{evidence.TypeIDToken}},
-	{Approval, FormWait, false, false, true, false, []string{evidence.TypeApproval}},
-	{DocumentReview, FormCapture, false, false, false, true, []string{evidence.TypeReview}},
-	{Manual, FormWait, false, false, false, true, []string{evidence.TypeManual}},
+	{MailCode, FormCode, true, true, false, false, true, []string{evidence.TypeMailCode}},
+	{SMSCode, FormCode, true, true, false, false, true, []string{evidence.TypeSMSCode}},
+	{AgentCode, FormCode, true, true, false, false, false, []string{evidence.TypeAgentCode}},
+	{TOTP, FormCode, true, false, false, false, true, []string{evidence.TypeTOTP}},
+	{SavedCode, FormCode, true, false, false, false, true, []string{evidence.TypeSavedCode}},
+	{Passkey, FormScript, true, false, true, false, false, []string{evidence.TypePasskey}},
+	{DigitalCredential, FormScript, true, false, true, true, false, []string{evidence.TypeMDoc, evidence.TypeSDJWT}},
+	{IdentityProvider, FormAway, true, false, true, true, false, []string{evidence.TypeIDToken}},
+	{Approval, FormWait, false, false, true, false, false, []string{evidence.TypeApproval}},
+	{DocumentReview, FormCapture, false, false, false, false, true, []string{evidence.TypeReview}},
+	{Manual, FormWait, false, false, false, false, true, []string{evidence.TypeManual}},
 }
 
 // MethodByName returns the row of a method.

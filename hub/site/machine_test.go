@@ -71,7 +71,7 @@ func newMachine(t *testing.T) *machine {
 		Store: m.store, Agents: m, Links: m.links, Buckets: pass{}, Notifier: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), LookEvery: 20 * time.Millisecond,
 		Verifiers: []verify.Verifier{mailcode.New(m, func() [][]byte { return m.store.DeriveKeys(mailcode.KeyPurpose) })},
 	})
-	m.site.cfg.Recoveries, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.links
+	m.site.cfg.Recoveries, m.site.cfg.Proofs, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.flow, m.links
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.flow.Run(ctx) }()

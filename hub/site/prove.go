@@ -49,7 +49,7 @@ func (v *visit) code() {
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), performTime)
 	defer cancel()
-	err := v.site.cfg.Recoveries.SubmitCode(ctx, v.req.Env, id, session, code)
+	err := v.site.cfg.Proofs.Answer(ctx, v.req.Env, id, session, code)
 	switch {
 	case errors.Is(err, flow.ErrWrongCode), errors.Is(err, flow.ErrTooMany):
 		v.wrongCode(typed, "prove.error.wrong", true)
@@ -101,7 +101,7 @@ func (v *visit) resend() {
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), performTime)
 	defer cancel()
-	err := v.site.cfg.Recoveries.Resend(ctx, v.req.Env, id, session)
+	err := v.site.cfg.Proofs.Resend(ctx, v.req.Env, id, session)
 	switch {
 	case errors.Is(err, flow.ErrTooSoon), errors.Is(err, flow.ErrTooMany):
 		v.notYet()

@@ -41,7 +41,12 @@ type Recoveries interface {
 	Start(ctx context.Context, s flow.Start) (id, session string, err error)
 	View(ctx context.Context, env, id, session string) (flow.View, error)
 	Choose(ctx context.Context, env, id, session, directory string, action protocol.Action) error
-	SubmitCode(ctx context.Context, env, id, session, code string) error
+}
+
+// Proofs takes what people prove themselves with.
+type Proofs interface {
+	ChooseMethod(ctx context.Context, env, id, session, method string, recipient []byte) error
+	Answer(ctx context.Context, env, id, session, answer string) error
 	Resend(ctx context.Context, env, id, session string) error
 }
 
@@ -72,6 +77,7 @@ type Reader interface {
 // Config is what the site is made of; every member is needed.
 type Config struct {
 	Recoveries Recoveries
+	Proofs     Proofs
 	Changes    Changes
 	Notices    Notices
 	Links      Links

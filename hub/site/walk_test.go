@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -24,6 +26,7 @@ type walk struct {
 	known    map[string]string // address → name
 	all      map[string]*recovery
 	performs int
+	methods  []flow.MethodChoice // offered after the choice; nil: a code by mail at once
 	notMe    map[string]*flow.Objection
 	admit    func(flow.Start) error
 }
@@ -125,10 +128,15 @@ func (w *walk) Choose(_ context.Context, env, id, session, _ string, a protocol.
 	}
 	defer free()
 	r.Action, r.Step, r.Secret = a, flow.StepProve, a == protocol.ActionPassword
+	r.Ask = flow.Ask{Method: policy.MailCode, Form: policy.FormCode, Open: true, Since: time.Now()}
+	r.Methods = []flow.MethodChoice{{Method: policy.MailCode, Form: policy.FormCode, Asked: true}}
+	if len(w.methods) > 0 {
+		r.Step, r.Ask, r.Methods = flow.StepMethod, flow.Ask{}, slices.Clone(w.methods)
+	}
 	return nil
 }
 
-func (w *walk) SubmitCode(_ context.Context, env, id, session, code string) error {
+func (w *walk) Answer(_ context.Context, env, id, session, code string) error {
 	r, free, err := w.of(env, id, session, flow.StepProve)
 	if err != nil {
 		return err
@@ -145,6 +153,25 @@ func (w *walk) SubmitCode(_ context.Context, env, id, session, code string) erro
 		return flow.ErrWrongCode
 	}
 	r.Step, r.Proven = flow.StepReady, true
+	return nil
+}
+
+func (w *walk) ChooseMethod(_ context.Context, env, id, session, method string, recipient []byte) error {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return err
+	}
+	defer free()
+	for i := range r.Methods {
+		m := &r.Methods[i]
+		if m.Asked = string(m.Method) == method; !m.Asked {
+			continue
+		}
+		if _, err := seal.ParseRecipient(recipient); m.Bound && err != nil {
+			return flow.ErrRecipient
+		}
+		r.Step, r.Ask = flow.StepProve, flow.Ask{Method: m.Method, Form: m.Form, Open: true, Since: time.Now()}
+	}
 	return nil
 }
 
@@ -257,6 +284,7 @@ func (w *walk) only() string {
 // The product's machine offers what the site asks for.
 var (
 	_ Recoveries = (*flow.Recoveries)(nil)
+	_ Proofs     = (*flow.Recoveries)(nil)
 	_ Changes    = (*flow.Recoveries)(nil)
 	_ Notices    = (*flow.Recoveries)(nil)
 )

@@ -176,7 +176,26 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 0, tx.OpenCode(ctx, env, o.verification, "mine") // makes one of its own
 	},
 	"SetChallenge": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 1, tx.SetChallenge(ctx, env, o.verification, "mine")
+		return 1, tx.SetChallenge(ctx, env, o.verification, store.Code{Challenge: "mine"})
+	},
+	"Verification": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Verification(ctx, env, o.verification)
+		return 1, err
+	},
+	"AddEvidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.AddEvidence(ctx, env, o.verification, store.Evidence{Type: "mine"}) // adds one of its own
+	},
+	"Evidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Evidence(ctx, env, o.verification)
+		for _, e := range all {
+			if e.Type == "theirs" {
+				return 1, err
+			}
+		}
+		return 0, err
+	},
+	"DropEvidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.DropEvidence(ctx, env, o.recovery)
 	},
 	"TryCode": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.TryCode(ctx, env, o.verification, 5)
@@ -474,7 +493,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		r.Directory, r.Account = o.directory, "1"
 		return errors.Join(add, tx.SaveRecovery(ctx, &r),
 			tx.AddVerification(ctx, &store.Verification{Env: o.env, ID: o.verification, Recovery: o.recovery, State: "open"}),
-			tx.OpenCode(ctx, o.env, o.verification, "theirs"), tx.AddCodeSend(ctx, o.env, "s"), tx.UseLink(ctx, o.env, "jti", o.recovery, time.Now()),
+			tx.OpenCode(ctx, o.env, o.verification, "theirs"), tx.AddEvidence(ctx, o.env, o.verification, store.Evidence{Type: "theirs", Raw: []byte("proof")}), tx.AddCodeSend(ctx, o.env, "s"), tx.UseLink(ctx, o.env, "jti", o.recovery, time.Now()),
 			tx.SaveProofCounter(ctx, o.env, "s", "m", "p", store.ProofCounter{Failures: 3}), tx.AddOperationUse(ctx, o.env, o.directory, "1", o.recovery),
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))

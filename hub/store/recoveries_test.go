@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,7 +140,7 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 		if err != nil || len(of) != 1 || of[0].ID != later.ID {
 			t.Fatalf("of the account %v %v", of, err)
 		}
-		v := store.Verification{Env: env, ID: store.NewID(), Recovery: due.ID, State: "open", Methods: []string{"mail_code"}}
+		v := store.Verification{Env: env, ID: store.NewID(), Recovery: due.ID, State: "open", Offered: []string{"mail_code"}}
 		due.DueAt, due.State = time.Time{}, "ended"
 		tx(t, s, func(tx *store.Tx) error {
 			return errors.Join(tx.SaveRecovery(ctx, &due), tx.AddVerification(ctx, &v), tx.OpenCode(ctx, env, v.ID, "c"))
@@ -159,17 +161,54 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 func TestVerificationsAreSwapped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx, env := t.Context(), environment(t, s)
-		v := store.Verification{Env: env, ID: store.NewID(), Recovery: "r", State: "open", Methods: []string{"mail_code", "agent_code"}, Shown: "mail_code", ExpiresAt: time.Now()}
+		v := store.Verification{Env: env, ID: store.NewID(), Recovery: "r", State: "open", Offered: []string{"mail_code", "agent_code"}, Shown: "mail_code", ExpiresAt: time.Now()}
 		tx(t, s, func(tx *store.Tx) error { return tx.AddVerification(ctx, &v) })
 		old := v
-		v.Proven, v.State = []string{"mail_code"}, "proven"
+		v.Proven, v.State, v.Waiting, v.Declined, v.Shown = []string{"mail_code"}, "proven", []string{"approval"}, []string{"manual"}, ""
 		tx(t, s, func(tx *store.Tx) error { return tx.SaveVerification(ctx, &v) })
 		if err := s.Tx(ctx, func(tx *store.Tx) error { return tx.SaveVerification(ctx, &old) }); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("old version: %v", err)
 		}
 		got, err := store.Get(ctx, s, func(tx *store.Tx) (store.Verification, error) { return tx.VerificationOf(ctx, env, "r") })
-		if err != nil || got.State != "proven" || !slices.Equal(got.Proven, v.Proven) || !slices.Equal(got.Methods, v.Methods) || got.Version != 2 || got.Shown != "mail_code" {
+		if err != nil || got.State != "proven" || !slices.Equal(got.Proven, v.Proven) || !slices.Equal(got.Offered, v.Offered) || got.Version != 2 || got.Shown != "" ||
+			!slices.Equal(got.Waiting, v.Waiting) || !slices.Equal(got.Declined, v.Declined) {
 			t.Errorf("got %+v %v", got, err)
+		}
+	})
+}
+
+func TestEvidenceIsKeptInOrderSealedUntilItIsDropped(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, env := t.Context(), environment(t, s)
+		v := store.Verification{Env: env, ID: store.NewID(), Recovery: "r", State: "open"}
+		given := []store.Evidence{{Type: "passkey", Raw: []byte("canary-assertion")}, {Type: "mail_code"}, {Type: "passkey", Raw: []byte("canary-assertion")}}
+		tx(t, s, func(tx *store.Tx) error {
+			err := tx.AddVerification(ctx, &v)
+			for _, e := range given {
+				err = errors.Join(err, tx.AddEvidence(ctx, env, v.ID, e))
+			}
+			return err
+		})
+		read := func() []store.Evidence {
+			got, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Evidence, error) { return tx.Evidence(ctx, env, v.ID) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		if got := read(); !reflect.DeepEqual(got, given) {
+			t.Errorf("got %+v", got)
+		}
+		var kept string
+		tx(t, s, func(tx *store.Tx) error {
+			return tx.Row(ctx, []any{&kept}, `SELECT raw FROM evidence WHERE env = $1 AND verification = $2 AND seq = 1`, env, v.ID)
+		})
+		if kept == "" || strings.Contains(kept, "canary") {
+			t.Errorf("kept as %q", kept)
+		}
+		tx(t, s, func(tx *store.Tx) error { return tx.DropEvidence(ctx, env, "r") })
+		if got := read(); len(got) != 0 {
+			t.Errorf("after the end: %+v", got)
 		}
 	})
 }
@@ -194,7 +233,9 @@ func TestP10_TriesOfACodeAreCountedOnceEach(t *testing.T) {
 		if tried.Load() != 5 {
 			t.Errorf("%d tries of 5", tried.Load())
 		}
-		tx(t, s, func(tx *store.Tx) error { return tx.SetChallenge(ctx, env, "v", "second") })
+		tx(t, s, func(tx *store.Tx) error {
+			return tx.SetChallenge(ctx, env, "v", store.Code{Challenge: "second", Genuine: true, Ask: `{"a":1}`, Case: "c"})
+		})
 		c, err := store.Get(ctx, s, func(tx *store.Tx) (store.Code, error) { return tx.Code(ctx, env, "v") })
 		if err != nil || c.Tries != 5 || c.Challenge != "second" {
 			t.Errorf("a made code shows in the tries: %+v %v", c, err)

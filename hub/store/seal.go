@@ -42,6 +42,7 @@ var sealedColumns = []sealedColumn{
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
 	{"factors", "secret", "env", "id"},
+	{"evidence", "raw", "env", "verification || '/' || seq"},
 	{"hub_keys", "private", "''", "name"},
 	{"mails", "body", "env", "id"},
 	{"presign_keys", "secret", "env", "env"},

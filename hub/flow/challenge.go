@@ -1,0 +1,182 @@
+package flow
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+)
+
+// enrollFlow is the flow of people who set an account up (microsite parameter "flow").
+const enrollFlow = "enroll"
+
+// decoyPurpose is the purpose for which the store derives the key of decoys' contexts.
+const decoyPurpose = "postern/flow/decoy/v1"
+
+// subject is the person of a recovery that an agent began.
+func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject, error) {
+	s, err := r.anybody(rec, c)
+	if err != nil {
+		return s, err
+	}
+	if s.Recovery, err = joined(rec); err != nil {
+		return s, err
+	}
+	s.Agent, s.Operation, s.Account, s.Person, s.Name, s.Groups = rec.Agent, rec.Tasks, rec.Account, rec.Person, c.account.Name, c.groups
+	s.Strength, s.Recipient = policy.Strength(rec.Strength), rec.Recipient
+	for _, m := range c.v.Proven {
+		s.Proven = append(s.Proven, policy.Method(m))
+	}
+	if c.private.Contacts != nil {
+		s.Contacts = *c.private.Contacts
+	}
+	tasks, err := protocol.ParseTasks(rec.Tasks)
+	if err != nil {
+		return s, err
+	}
+	if !hasSecret(tasks) || len(rec.Recipient) > 0 {
+		m, err := members(rec)
+		s.Context = m.Context()
+		return s, err
+	}
+	return s, nil
+}
+
+// decoy is nobody, who must look like somebody: its context is random, and the same
+// whenever the recovery is asked.
+func (r *Recoveries) decoy(rec *store.Recovery, c *personCase) (verify.Subject, error) {
+	s, err := r.anybody(rec, c)
+	if err != nil {
+		return s, err
+	}
+	tasks, err := publicTasks(rec, c.directory)
+	if err != nil {
+		return s, err
+	}
+	hub, err := base64.RawURLEncoding.DecodeString(rec.ID)
+	mac := hmac.New(sha256.New, r.Store.DeriveKeys(decoyPurpose)[0])
+	mac.Write([]byte(rec.Env + "\x00" + rec.ID))
+	s.Context = protocol.Context(mac.Sum(nil))
+	other := sha256.Sum256(s.Context[:]) // so that the id does not show the context
+	s.Recovery, s.Operation = protocol.RecoveryID(hub, other[:protocol.RandomPart]), protocol.CanonicalTasks(tasks)
+	return s, err
+}
+
+// anybody is what is true of every subject.
+func (r *Recoveries) anybody(rec *store.Recovery, c *personCase) (verify.Subject, error) {
+	in, err := intentOf(rec)
+	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Verification: c.v.ID, Action: protocol.Action(rec.Action),
+		Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
+	if u, err := url.Parse(rec.Origin); err == nil {
+		s.RPID = u.Hostname()
+	}
+	return s, err
+}
+
+// usable reports whether all methods can be asked of this person and are not shut. It
+// asks the verifiers outside of a transaction: they may read the store themselves.
+func (r *Recoveries) usable(ctx context.Context, rec *store.Recovery, s verify.Subject, methods policy.Combination) (bool, error) {
+	for _, m := range methods {
+		v := r.verifiers[m]
+		if v == nil || !v.Usable(ctx, s) {
+			return false, nil
+		}
+		until, err := store.Get(ctx, r.Store, func(tx *store.Tx) (time.Time, error) {
+			return r.cooling(ctx, tx, rec.Env, accountSubject(rec.Directory, rec.Account), string(m))
+		})
+		if err != nil || !until.IsZero() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// challenge opens the challenge of a method, and sends what it sends.
+func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *personCase, row policy.MethodRow, s verify.Subject) error {
+	if row.Sends {
+		if ok, err := r.countSend(ctx, rec, c); err != nil {
+			return err
+		} else if !ok { // asked for under several addresses of the account
+			return r.nothingSent(ctx, rec)
+		}
+	}
+	openCtx, cancel := context.WithTimeout(ctx, sendCode)
+	defer cancel()
+	challenge, err := r.verifiers[row.Method].Open(openCtx, s)
+	if err != nil {
+		return r.again(ctx, rec, c, "a challenge cannot be opened", err)
+	}
+	c.private.Masked = challenge.Masked
+	rec.Private, rec.DueAt = []byte(store.JSON(c.private)), rec.ExpiresAt
+	if err := move(rec, stateProving); err != nil {
+		return err
+	}
+	return r.swap(ctx, rec, func(tx *store.Tx) error {
+		if err := r.opened(ctx, tx, c.v, challenge, true); err != nil || !row.Sends {
+			return err
+		}
+		e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
+		e.Personal = map[string]string{"masked": strings.Join(challenge.Masked, ", ")}
+		return audit.Append(ctx, tx, e)
+	})
+}
+
+// openDecoy gives somebody who cannot be right a challenge like any other. What sends
+// nothing is opened with a random context, after as long as an agent takes to answer.
+func (r *Recoveries) openDecoy(ctx context.Context, rec *store.Recovery, c *personCase) error {
+	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
+	v := r.verifiers[row.Method]
+	if row.Sends || v == nil {
+		return r.nothingSent(ctx, rec)
+	}
+	to := To{Env: rec.Env, Directory: rec.Directory}
+	_ = r.askAgent(ctx, to, protocol.MethodDescribe, protocol.Empty{}, &protocol.Description{}) // only its time counts
+	s, err := r.decoy(rec, c)
+	if err != nil {
+		return err
+	}
+	challenge, err := v.Open(ctx, s)
+	if err != nil {
+		r.Log.WarnContext(ctx, "a challenge cannot be opened", "recovery", rec.ID, "method", row.Method, "error", err)
+		return r.nothingSent(ctx, rec)
+	}
+	rec.DueAt = rec.ExpiresAt
+	if err := move(rec, stateProving); err != nil {
+		return err
+	}
+	return r.swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, false) })
+}
+
+var errAsk = errors.New("flow: a challenge is larger than a page takes")
+
+// opened keeps a challenge. v is as the work behind the answer began: a person who has
+// chosen another way meanwhile has another version.
+func (r *Recoveries) opened(ctx context.Context, tx *store.Tx, v store.Verification, c verify.Challenge, genuine bool) error {
+	if len(c.Ask) > verify.MaxAsk {
+		return errAsk
+	}
+	row, _ := policy.MethodByName(policy.Method(v.Shown))
+	if row.Form == policy.FormWait && genuine && !slices.Contains(v.Waiting, v.Shown) {
+		v.Waiting = append(slices.Clone(v.Waiting), v.Shown)
+		if err := tx.SaveVerification(ctx, &v); err != nil {
+			return err
+		}
+	}
+	return tx.SetChallenge(ctx, v.Env, v.ID, store.Code{Challenge: c.Text, Genuine: genuine, Ask: string(c.Ask), Case: c.Case})
+}
+
+// event is an audit event of a recovery.
+func (r *Recoveries) event(rec *store.Recovery, p private, kind audit.Kind, detail any) audit.Event {
+	return audit.Event{Env: rec.Env, Kind: kind, Account: rec.Person, Trace: rec.ID, RemoteAddr: p.Client.Address, UserAgent: p.Client.UserAgent, Detail: detail}
+}

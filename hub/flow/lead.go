@@ -1,0 +1,214 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A lead is where one more decision about a method leads. It is worked out before the
+// transaction that writes it, because verifiers read the store.
+type lead struct {
+	method   string
+	verdict  verify.Verdict // Right: the method is proven; otherwise people said no
+	proven   bool           // an accepted combination is proven
+	offered  []string       // otherwise: what may be asked for next
+	declined []string
+}
+
+// ahead works out where a verdict leads: the set of what is proven decides, not the
+// order in which it was.
+func (r *Recoveries) ahead(ctx context.Context, rec *store.Recovery, c *personCase, method string, verdict verify.Verdict) (lead, error) {
+	n := lead{method: method, verdict: verdict, declined: c.v.Declined}
+	before := c.v.Proven
+	if verdict.Right {
+		c.v.Proven = append(slices.Clone(c.v.Proven), method)
+		n.proven = accepted(c.decision, c.v.Proven)
+	} else {
+		n.declined = append(slices.Clone(n.declined), method)
+	}
+	var err error
+	if !n.proven {
+		n.offered, err = r.offeredNext(ctx, rec, c, n.declined)
+	}
+	c.v.Proven = before
+	return n, err
+}
+
+// accepted reports whether the set of proven methods holds an accepted combination.
+func accepted(d policy.Decision, proven []string) bool {
+	return slices.ContainsFunc(d.Accept, func(c policy.Combination) bool { return len(c.Without(methodsOf(proven))) == 0 })
+}
+
+func methodsOf(names []string) []policy.Method {
+	list := make([]policy.Method, len(names))
+	for i, n := range names {
+		list[i] = policy.Method(n)
+	}
+	return list
+}
+
+// offeredNext lists, after the first proof, the next method of each accepted combination
+// that this person can still prove.
+func (r *Recoveries) offeredNext(ctx context.Context, rec *store.Recovery, c *personCase, declined []string) ([]string, error) {
+	s, err := r.subject(rec, c)
+	if err != nil {
+		return nil, err
+	}
+	var next []string
+	for _, all := range c.decision.Accept {
+		rest := all.Without(methodsOf(c.v.Proven))
+		if len(rest) == 0 || slices.Contains(next, string(rest[0])) || len(rest.Without(methodsOf(declined))) < len(rest) {
+			continue
+		}
+		ok, err := r.usable(ctx, rec, s, rest)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			next = append(next, string(rest[0]))
+		}
+	}
+	return next, nil
+}
+
+// lead writes a verdict down, with its evidence, and goes where it leads.
+func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery, v store.Verification, n lead) error {
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	v.Waiting = slices.DeleteFunc(slices.Clone(v.Waiting), func(m string) bool { return m == n.method })
+	v.Declined = n.declined
+	event := r.event(rec, p, audit.RecoveryCodeWrong, wrongDetail(n.method, n.verdict.Reason))
+	if n.verdict.Right {
+		v.Proven = append(slices.Clone(v.Proven), n.method)
+		event = r.event(rec, p, audit.RecoveryVerified, map[string]any{"method": n.method, "all": n.proven})
+		if err := keepEvidence(ctx, tx, v, n.verdict); err != nil {
+			return err
+		}
+	}
+	if err := audit.Append(ctx, tx, event); err != nil {
+		return err
+	}
+	switch {
+	case n.proven:
+		v.State, v.Shown, v.Offered = verificationProven, "", nil
+		return errors.Join(tx.SaveVerification(ctx, &v), tx.CloseCode(ctx, rec.Env, v.ID), r.verified(ctx, tx, rec, p))
+	case len(n.offered) == 0:
+		return errors.Join(tx.SaveVerification(ctx, &v), r.refuse(ctx, tx, rec, p, exhausted(v)))
+	}
+	return r.askNext(ctx, tx, rec, v, n)
+}
+
+// exhausted says why nothing is left to prove.
+func exhausted(v store.Verification) Problem {
+	if len(v.Declined) > 0 {
+		return ProblemDeclined
+	}
+	return ProblemNoMethod
+}
+
+// askNext asks for what is left. A person who is at another method than the one decided
+// about stays there, if it is still of use.
+func (r *Recoveries) askNext(ctx context.Context, tx *store.Tx, rec *store.Recovery, v store.Verification, n lead) error {
+	v.Offered = n.offered
+	if v.Shown != n.method && slices.Contains(v.Offered, v.Shown) {
+		return tx.SaveVerification(ctx, &v)
+	}
+	v.Shown = only(v.Offered)
+	if row, _ := policy.MethodByName(policy.Method(n.offered[0])); v.Shown == "" && len(n.offered) == 1 && (len(rec.Recipient) > 0 || row.Bound && !r.secret(rec)) {
+		v.Shown = n.offered[0] // the browser's key is here already, or none is needed
+	}
+	return errors.Join(r.ask(ctx, tx, rec, &v), tx.SaveVerification(ctx, &v))
+}
+
+// keepEvidence keeps what the agent will check itself.
+func keepEvidence(ctx context.Context, tx *store.Tx, v store.Verification, verdict verify.Verdict) error {
+	if len(verdict.Evidence) == 0 {
+		return errors.New("flow: a method was proven without evidence")
+	}
+	for _, e := range verdict.Evidence {
+		if err := tx.AddEvidence(ctx, v.Env, v.ID, store.Evidence{Type: e.Type, Raw: e.Raw}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleTries is how often a decision is written when something else changes the
+// recovery at the same moment.
+const settleTries = 5
+
+// Settle takes what other people decided about a method: right or not. ErrStep says that
+// nobody waits for it any more.
+func (r *Recoveries) Settle(ctx context.Context, env, verification, method string, verdict verify.Verdict) error {
+	var err error
+	for range settleTries {
+		if err = r.decided(ctx, env, verification, method, verdict); !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	return r.plain(ctx, err)
+}
+
+func (r *Recoveries) decided(ctx context.Context, env, verification, method string, verdict verify.Verdict) error {
+	v, rec, err := r.waiting(ctx, env, verification, method)
+	if err != nil {
+		return err
+	}
+	c, err := r.lookUp(ctx, &rec)
+	if err != nil {
+		return err
+	}
+	if c.account.ID == "" || c.v.Version != v.Version {
+		return store.ErrConflict
+	}
+	if err := r.match(ctx, &rec, &c, method, &verdict); err != nil {
+		return err
+	}
+	n, err := r.ahead(ctx, &rec, &c, method, verdict)
+	if err != nil {
+		return err
+	}
+	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
+		try := rec
+		if err := r.lead(ctx, tx, &try, v, n); err != nil {
+			return err
+		}
+		return tx.SaveRecovery(ctx, &try)
+	})
+	if err == nil {
+		r.poke(&store.Recovery{Env: rec.Env, ID: rec.ID})
+	}
+	return err
+}
+
+// waiting returns what a decision is about, if somebody waits for it.
+func (r *Recoveries) waiting(ctx context.Context, env, verification, method string) (v store.Verification, rec store.Recovery, err error) {
+	err = r.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if v, err = tx.Verification(ctx, env, verification); err != nil {
+			return err
+		}
+		if rec, err = tx.Recovery(ctx, env, v.Recovery); err != nil {
+			return err
+		}
+		if v.State != verificationOpen || !slices.Contains(v.Waiting, method) || steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
+			return ErrStep
+		}
+		return nil
+	})
+	return v, rec, err
+}
+
+// secret reports whether the operation that an agent began has a secret result.
+func (*Recoveries) secret(rec *store.Recovery) bool {
+	tasks, err := protocol.ParseTasks(rec.Tasks)
+	return err != nil || hasSecret(tasks)
+}
