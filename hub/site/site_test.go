@@ -60,7 +60,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	g.site = New(Config{
-		Recoveries: g.walk, Changes: g.walk, Notices: g.walk, Links: g.links, Store: g.store,
+		Recoveries: g.walk, Proofs: g.walk, Changes: g.walk, Notices: g.walk, Links: g.links, Store: g.store,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	g.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
