@@ -21,6 +21,10 @@ const (
 
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
+	FactorAdded   Kind = "recovery_factor_added" // under my recovery options, by its owner
+	FactorRemoved Kind = "recovery_factor_removed"
+	FactorUsed    Kind = "recovery_factor_used" // a saved code, which is void now
+
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
@@ -89,6 +93,7 @@ const (
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
+	FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 

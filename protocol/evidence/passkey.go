@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -135,13 +136,13 @@ func textOf(raw json.RawMessage) string {
 }
 
 // RPID returns the RP id of an origin: its host exactly, without the port. It is "" for
-// what is not an https origin; http is one at localhost alone, which browsers call secure.
+// what is not an https origin; http is one at localhost and below alone, which browsers call secure.
 func RPID(origin string) string {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
 		return ""
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost") {
+	if u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && !strings.HasSuffix(u.Hostname(), ".localhost")) {
 		return ""
 	}
 	return u.Hostname()
