@@ -87,7 +87,7 @@ func TestT16_AnAddressThatChangedIsStillToldForAWeekAndIsNewWhenItComesBack(t *t
 	}
 }
 
-func TestT16_WithoutKnownAtStartTheFirstLookIsNewToo(t *testing.T) {
+func TestT16_TheFirstLookIsNewTooWhereTheFileSaysSo(t *testing.T) {
 	clock := &at{time.Now()}
 	s := open(t, t.TempDir(), clock.now)
 	v := Value{KindName, "Kim Ha"}

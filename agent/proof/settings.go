@@ -26,9 +26,9 @@ type Settings struct {
 	VCTs     []string `toml:"vcts" json:"vcts"`
 	// Providers are outside identity providers, each with its pinned keys.
 	Providers []Provider `toml:"provider" json:"provider"`
-	// KnownAtStart says that what stands in the directory when the agent first looks
-	// counts at once. Otherwise it counts after 72 hours, as every new value does (T16).
-	KnownAtStart bool `toml:"known_at_start" json:"known_at_start"`
+	// WaitAtStart says that what stands in the directory when the agent first looks
+	// counts after 72 hours, as every later value does (T16), instead of at once.
+	WaitAtStart bool `toml:"wait_at_start" json:"wait_at_start"`
 	// VetoURL is asked, with the context, right before an operation of a strict
 	// account (T23); VetoCAFile holds further certificates, VetoTokenFile a bearer token.
 	VetoURL       string `toml:"veto_url" json:"veto_url"`
