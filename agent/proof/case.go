@@ -73,12 +73,6 @@ var (
 	errNoNumber = errors.New("the document has no number")
 )
 
-// A Checker checks evidence against the anchors of the agent's file.
-type Checker struct {
-	anchors evidence.Anchors
-	matches func(evidence.Claims, directory.Person) bool
-}
-
 // Check looks at every piece, and says whether the terms are met. Pieces that do not
 // hold count for nothing; the error says what is missing, in words for administrators.
 func (c *Checker) Check(k Case) (Verdict, error) {
@@ -165,8 +159,9 @@ func (c *Checker) piece(k Case, e protocol.Evidence, before []Piece) (Piece, err
 		return p, passkey(k, e.Raw, a)
 	case evidence.TypeApproval:
 		return approval(p, k, e.Raw, a, before)
-	case evidence.TypeMDoc, evidence.TypeSDJWT, evidence.TypeIDToken:
-		return c.document(p, k, e.Raw, a)
+	}
+	if kind, known := documents[e.Type]; known {
+		return c.document(p, kind, k, e.Raw, a)
 	}
 	return p, errKind
 }
@@ -205,47 +200,4 @@ func approval(p Piece, k Case, raw []byte, a evidence.Anchors, before []Piece) (
 	}
 	p.Method, p.Issuer, p.person = MethodApproval, id, who.Person
 	return p, nil
-}
-
-// document checks a document or a sign-in at a provider, and that it is this person's.
-func (c *Checker) document(p Piece, k Case, raw []byte, a evidence.Anchors) (Piece, error) {
-	claims, number, err := read(&p, k, raw, a)
-	if err != nil {
-		return p, err
-	}
-	p.Issuer = claims.Issuer
-	owner := ""
-	if number != "" {
-		owner = k.Owner(claims.Issuer, number)
-	}
-	switch {
-	case owner != "" && owner != k.Account:
-		return p, errOther
-	case k.Person.BirthDate == "" || k.Person.Name == "" && k.Person.Family == "":
-		return p, errNoPerson
-	case claims.BirthDate != k.Person.BirthDate || !c.matches(claims, k.Person):
-		return p, errMismatch
-	case number == "":
-		return p, errNoNumber
-	}
-	p.Number, p.tied = number, owner == k.Account
-	return p, nil
-}
-
-// read verifies a piece that bears claims. number is what tells this document, or this
-// account at a provider, from every other one of its issuer.
-func read(p *Piece, k Case, raw []byte, a evidence.Anchors) (claims evidence.Claims, number string, err error) {
-	switch p.Type {
-	case evidence.TypeMDoc:
-		p.Method = MethodDigitalCredential
-		claims, err = evidence.CheckMDoc(raw, k.Context, a, k.Now)
-	case evidence.TypeSDJWT:
-		p.Method = MethodDigitalCredential
-		claims, err = evidence.CheckSDJWT(raw, k.Context, a, k.Now)
-	default:
-		p.Method = MethodIdentityProvider
-		claims, err = evidence.CheckIDToken(raw, k.Context, a, k.Now)
-		return claims, claims.Subject, err
-	}
-	return claims, claims.Document, err
 }

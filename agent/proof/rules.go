@@ -31,8 +31,8 @@ func (s Settings) TermsFor(groups []string, sensitive bool) Terms {
 			break
 		}
 	}
-	if sensitive && !t.Strict {
-		t.Strict, t.Methods = true, anyOne
+	if sensitive {
+		t = t.Verifiable()
 	}
 	return t
 }
@@ -55,6 +55,19 @@ func (s Settings) Strictest(own Terms) Terms {
 		own.Methods = with(own.Methods, MethodAgentCode)
 	}
 	return own
+}
+
+// Verifiable returns terms that ask for evidence which the agent checks itself.
+func (t Terms) Verifiable() Terms {
+	if !t.Strict {
+		t.Strict, t.Methods, t.Approvals = true, anyOne, max(1, t.Approvals)
+	}
+	return t
+}
+
+// Strict reports whether any rule asks for evidence that the agent checks itself.
+func (s Settings) Strict() bool {
+	return slices.ContainsFunc(s.Groups, func(r Rule) bool { return r.terms().Strict })
 }
 
 // fewest is the size of the smallest combination.

@@ -18,7 +18,7 @@ var mayImport = map[string][]string{
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
 
 	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known"},
-	"agent/proof":                   {"protocol/...", "agent/settings"},
+	"agent/proof":                   {"protocol/...", "agent/settings", "agent/directory"},
 	"agent/known":                   {"protocol"},
 	"agent/settings":                {"protocol"},
 	"agent/journal":                 {"protocol"},

@@ -1,0 +1,70 @@
+package proof
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// maxAnchors bounds a file with certificates or keys: the largest lists of the world
+// have about a megabyte.
+const maxAnchors = 8 << 20
+
+// A Checker checks evidence against the anchors of the agent's file.
+type Checker struct {
+	anchors evidence.Anchors
+}
+
+// Open reads the files that the settings name. The checker keeps nothing open.
+func Open(s Settings) (*Checker, error) {
+	c := &Checker{evidence.Anchors{Origins: s.Origins, VCTs: s.VCTs, DocTypes: s.DocTypes, Trust: &evidence.TrustList{}}}
+	for _, path := range s.Trust {
+		text, err := readFile(path)
+		if err == nil {
+			err = c.anchors.Trust.AddPEM(path, text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("evidence.trust: %w", err)
+		}
+	}
+	for _, p := range s.Providers {
+		text, err := readFile(p.KeysFile)
+		if err != nil {
+			return nil, fmt.Errorf("evidence.provider: %w", err)
+		}
+		keys, err := evidence.ParseJWKS(text)
+		if err != nil {
+			return nil, fmt.Errorf("evidence.provider: %s: %w", p.KeysFile, err)
+		}
+		c.anchors.Providers = append(c.anchors.Providers, evidence.Provider{Issuer: p.Issuer, ClientID: p.ClientID, Keys: keys})
+	}
+	return c, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxAnchors+1))
+	if err == nil && len(text) > maxAnchors {
+		err = fmt.Errorf("%s: larger than %d bytes", path, maxAnchors)
+	}
+	return text, err
+}
+
+// matches reports whether a document names the person.
+func matches(c evidence.Claims, p directory.Person) bool {
+	return strings.EqualFold(c.Given, p.Given) && strings.EqualFold(c.Family, p.Family) && p.Given != "" && p.Family != ""
+}
+
+// Documents reports whether the file names issuers of documents.
+func (c *Checker) Documents() bool { return len(c.anchors.Trust.Anchors()) > 0 }
+
+// Providers reports whether the file names outside identity providers.
+func (c *Checker) Providers() bool { return len(c.anchors.Providers) > 0 }

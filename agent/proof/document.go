@@ -1,0 +1,45 @@
+package proof
+
+import (
+	"time"
+
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// A kind is how one type of evidence that bears a person's name is read. number tells
+// the document, or the account at a provider, from every other one of its issuer.
+type kind struct {
+	method string
+	check  func(raw []byte, c protocol.Context, a evidence.Anchors, now time.Time) (evidence.Claims, error)
+	number func(evidence.Claims) string
+}
+
+var documents = map[string]kind{
+}
+
+func numberOf(c evidence.Claims) string { return c.Document }
+
+// document checks a document or a sign-in at a provider, and that it is this person's.
+func (c *Checker) document(p Piece, of kind, k Case, raw []byte, a evidence.Anchors) (Piece, error) {
+	p.Method = of.method
+	claims, err := of.check(raw, k.Context, a, k.Now)
+	if err != nil {
+		return p, err
+	}
+	p.Issuer, p.Number = claims.Issuer, of.number(claims)
+	if p.Number == "" {
+		return p, errNoNumber
+	}
+	owner := k.Owner(p.Issuer, p.Number)
+	switch {
+	case owner != "" && owner != k.Account:
+		return p, errOther
+	case k.Person.BirthDate == "" || k.Person.Name == "" && k.Person.Family == "":
+		return p, errNoPerson
+	case claims.BirthDate != k.Person.BirthDate || !matches(claims, k.Person):
+		return p, errMismatch
+	}
+	p.tied = owner == k.Account
+	return p, nil
+}
