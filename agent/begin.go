@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -35,11 +35,16 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	if err := wellFormed("the directory's immutable id", facts.ID, maxID); err != nil {
 		return nil, err
 	}
-	notice, err := s.canBeTold(ctx, facts.ID)
+	k, err := s.claimant(ctx, facts, tasks)
 	if err != nil {
 		return nil, err
 	}
-	finding, err := s.firstFinding(ctx, facts, tasks, notice)
+	notice, err := s.canBeTold(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	terms := s.possible(k)
+	finding, err := s.firstFinding(ctx, k, terms, tasks, notice)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +52,7 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	_, _ = rand.Read(own) // never fails
 	r := journal.Recovery{
 		ID: protocol.RecoveryID(q.Recovery, own), Account: facts.ID, Operation: q.Operation, Origin: q.Origin,
-		NotAfter: s.now().Add(lifeOf(q)).Unix(), Notice: notice, Begun: s.now().Unix(),
+		NotAfter: s.now().Add(lifeOf(q, terms)).Unix(), Notice: notice, Begun: s.now().Unix(),
 	}
 	e.Account, e.Recovery = r.Account, r.ID
 	if finding != nil {
@@ -56,11 +61,12 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	if err := s.journal.Begin(r); err != nil {
 		return nil, journalError(err)
 	}
-	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding}, nil
+	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Terms: terms.For()}, nil
 }
 
-func lifeOf(q protocol.BeginRequest) time.Duration {
-	if q.Long {
+// lifeOf is longer where people are asked, or where the agent holds the operation.
+func lifeOf(q protocol.BeginRequest, t proof.Terms) time.Duration {
+	if q.Long || t.Delay > 0 || t.Asks(proof.MethodApproval) {
 		return longRecovery
 	}
 	return shortRecovery
@@ -88,6 +94,9 @@ func parseTasks(text string) ([]protocol.Task, error) {
 	}
 	secrets := 0
 	for _, t := range tasks {
+		if t.Operation.Own() && len(tasks) > 1 {
+			return nil, protocol.Err(protocol.CodeUnsupported, string(t.Operation)+" stands alone")
+		}
 		if t.Operation.Secret() {
 			secrets++
 		}
@@ -100,23 +109,34 @@ func parseTasks(text string) ([]protocol.Task, error) {
 
 // canBeTold reports whether the account has an address, other than those that are
 // being recovered, to which a notice can go (T34). It reads it only where the file asks.
-func (s *service) canBeTold(ctx context.Context, id string) (bool, error) {
-	if !s.guard.NeedsNotice() {
+func (s *service) canBeTold(ctx context.Context, k claimant) (bool, error) {
+	if !s.guard.NeedsNotice(k.terms.NoNotice) {
 		return false, nil
 	}
-	c, err := s.dir.Contacts(ctx, id)
-	if err != nil {
-		return false, asError(err)
+	if !k.terms.Strict {
+		var err error
+		if k.contacts, err = s.dir.Contacts(ctx, k.facts.ID); err != nil {
+			return false, asError(err)
+		}
 	}
-	return len(c.Mail) > 0, nil
+	manager := k.terms.NoNotice == proof.NoticeManager && len(plainMail([]string{k.contacts.Manager})) > 0
+	return len(k.contacts.Mail) > 0 || manager, nil
 }
 
 // firstFinding is what guard and dry run would refuse; an error when the directory
 // cannot be asked.
-func (s *service) firstFinding(ctx context.Context, f directory.Facts, tasks []protocol.Task, notice bool) (*protocol.Error, error) {
-	c := guard.Case{Account: f.ID, Facts: f, Tasks: tasks, Notice: notice, Strict: s.mail != nil} // a code can still come
+func (s *service) firstFinding(ctx context.Context, k claimant, t proof.Terms, tasks []protocol.Task, notice bool) (*protocol.Error, error) {
+	f := k.facts
+	c := guard.Case{Account: f.ID, Facts: f, Tasks: tasks, Notice: notice, NoNotice: t.NoNotice, Strict: true} // evidence can still come
 	if why := s.guard.Judge(c); why != nil {
 		return why, nil
+	}
+	if t.Strict && len(t.Methods) == 0 {
+		return protocol.Err(protocol.CodePermissionDenied, "the account needs evidence that the agent checks itself, and has nothing now with which it could be proven: "+
+			"addresses, names and passkeys count 72 hours after they were set; see the tables [evidence] and [smtp] of the agent's file"), nil
+	}
+	if own(tasks) {
+		return nil, nil
 	}
 	if askedForPassword(tasks) {
 		if _, err := newPassword(f.Policy); err != nil {

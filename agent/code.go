@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/big"
-	"net/mail"
 	"time"
 
 	"github.com/postern-id/postern/agent/journal"
@@ -59,11 +58,38 @@ func (s *service) sendCode(ctx context.Context, q protocol.SendCodeRequest, e *e
 	if err := s.mayTypeCodes(r.ID, true); err != nil {
 		return nil, err
 	}
-	to, err := s.mailboxes(ctx, r.Account)
+	k, err := s.addressee(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return s.sendTo(ctx, r, to, q.Language)
+	return s.sendTo(ctx, r, k, q.Language)
+}
+
+// addressee is whose code it is, with the addresses that it goes to: other than those
+// that are being recovered and, of a strict account, none that is new (T16).
+func (s *service) addressee(ctx context.Context, r journal.Recovery) (claimant, error) {
+	facts, err := s.dir.Facts(ctx, r.Account)
+	if err != nil {
+		return claimant{}, asError(err)
+	}
+	tasks, err := parseTasks(r.Operation)
+	if err != nil {
+		return claimant{}, err
+	}
+	k, err := s.claimant(ctx, facts, tasks)
+	if err != nil {
+		return k, err
+	}
+	if !k.terms.Strict {
+		if k.contacts, err = s.dir.Contacts(ctx, r.Account); err != nil {
+			return k, asError(err)
+		}
+		k.mailboxes = plainMail(k.contacts.Mail)
+	}
+	if len(k.mailboxes) == 0 {
+		return k, protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no other mail address that counts")
+	}
+	return k, nil
 }
 
 // mayTypeCodes refuses when the limits of the account are used up.
@@ -80,25 +106,7 @@ func (s *service) mayTypeCodes(recovery string, sending bool) error {
 	return nil
 }
 
-// mailboxes are the addresses of an account other than those that are being recovered.
-func (s *service) mailboxes(ctx context.Context, account string) ([]string, error) {
-	c, err := s.dir.Contacts(ctx, account)
-	if err != nil {
-		return nil, asError(err)
-	}
-	var to []string
-	for _, text := range c.Mail {
-		if a, err := mail.ParseAddress(text); err == nil && len(to) < codeMailboxes {
-			to = append(to, a.Address)
-		}
-	}
-	if len(to) == 0 {
-		return nil, protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no other mail address")
-	}
-	return to, nil
-}
-
-func (s *service) sendTo(ctx context.Context, r journal.Recovery, to []string, language string) (any, error) {
+func (s *service) sendTo(ctx context.Context, r journal.Recovery, k claimant, language string) (any, error) {
 	code, err := newCode()
 	if err != nil {
 		return nil, err
@@ -112,12 +120,16 @@ func (s *service) sendTo(ctx context.Context, r journal.Recovery, to []string, l
 	if err != nil {
 		return nil, journalError(err)
 	}
-	if err := s.mail.sendCode(ctx, to, code, r.Origin, language, expires); err != nil {
+	text := codeText{code: code, origin: r.Origin, language: language, expires: expires}
+	if k.terms.Confirm { // T1: the owner reads from the agent itself what it is for
+		text.account, text.operation = accountName(k), r.Operation
+	}
+	if err := s.mail.sendCode(ctx, k.mailboxes, text); err != nil {
 		s.log.Error("code cannot be sent", "error", withoutAddresses(err.Error()))
 		return nil, protocol.Err(protocol.CodeUnavailable, "the agent's mail server did not take the code; look at the agent's log")
 	}
-	masked := make([]string, len(to))
-	for i, a := range to {
+	masked := make([]string, len(k.mailboxes))
+	for i, a := range k.mailboxes {
 		masked[i] = maskMail(a)
 	}
 	return protocol.SentCode{Masked: masked}, nil
@@ -150,23 +162,45 @@ func (s *service) checkCode(ctx context.Context, q protocol.CheckCodeRequest, e 
 	if err := s.mayTypeCodes(r.ID, false); err != nil {
 		return nil, err
 	}
-	return s.tryCode(r, q.Code)
+	c, err := s.tryCode(r, q.Code)
+	if err == nil && c.OK {
+		s.tellApprovers(ctx, r)
+	}
+	return c, err
+}
+
+// tellApprovers tells those who may be asked to approve what the owner has just
+// confirmed to the agent (T1, T7). Nobody is told before: whoever types an address
+// could else write to all of them.
+func (s *service) tellApprovers(ctx context.Context, r journal.Recovery) {
+	facts, err := s.dir.Facts(ctx, r.Account)
+	if err != nil {
+		return
+	}
+	tasks, err := parseTasks(r.Operation)
+	if err != nil {
+		return
+	}
+	k, err := s.claimant(ctx, facts, tasks)
+	if err == nil && k.terms.Confirm && len(k.approvers) > 0 {
+		s.announce(ctx, noteAsked, r, k, s.now())
+	}
 }
 
 // tryCode counts one try at the current code. The caller holds the account.
-func (s *service) tryCode(r journal.Recovery, typed string) (any, error) {
+func (s *service) tryCode(r journal.Recovery, typed string) (protocol.CheckedCode, error) {
 	st, err := s.journal.CodeState(r.ID)
 	switch {
 	case err != nil:
-		return nil, journalError(err)
+		return protocol.CheckedCode{}, journalError(err)
 	case st.Code == nil || st.Tries >= codeTries:
 		return protocol.CheckedCode{}, nil
 	case s.now().Unix() > st.Code.Expires:
-		return nil, protocol.Err(protocol.CodeExpired, "the code is too old; ask for a new one")
+		return protocol.CheckedCode{}, protocol.Err(protocol.CodeExpired, "the code is too old; ask for a new one")
 	}
 	right := hmac.Equal(s.mail.codeMAC(r.ID, typed), st.Code.MAC)
 	if err := s.journal.CodeTried(journal.Try{Recovery: r.ID, OK: right}); err != nil {
-		return nil, journalError(err)
+		return protocol.CheckedCode{}, journalError(err)
 	}
 	if right {
 		return protocol.CheckedCode{OK: true, Tries: codeTries - st.Tries}, nil

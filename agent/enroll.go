@@ -84,7 +84,7 @@ func redeem(ctx context.Context, cfg Config, version string, ticket protocol.Tic
 	if err != nil {
 		return protocol.Welcome{}, err
 	}
-	hello := helloOf(cfg, version, g.Hash(), time.Now())
+	hello := helloOf(cfg, version, rulesHash(g.Hash(), cfg.Evidence), time.Now())
 	hello.Ticket, hello.SignKey = ticket.Secret, id.keys.signPublic()
 	link, welcome, err := protocol.Dial(ctx, w, id.keys.noise, id.HubKey, id.HubName, hello, refusing{})
 	if refused := (*protocol.Error)(nil); errors.As(err, &refused) {

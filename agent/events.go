@@ -32,8 +32,10 @@ type event struct {
 	Origin    string         `json:"origin,omitempty"` // the recovery domain
 	State     protocol.State `json:"state,omitempty"`
 	Replayed  bool           `json:"replayed,omitempty"`
-	Count     int            `json:"count,omitempty"` // of what was listed
-	Code      protocol.Code  `json:"code,omitempty"`  // of a refusal or failure
+	Proven    []string       `json:"proven,omitempty"`  // methods whose evidence this agent checked
+	Refused   []string       `json:"refused,omitempty"` // why other evidence does not hold
+	Count     int            `json:"count,omitempty"`   // of what was listed
+	Code      protocol.Code  `json:"code,omitempty"`    // of a refusal or failure
 	Message   string         `json:"message,omitempty"`
 	Node      string         `json:"node,omitempty"`
 	Millis    int64          `json:"ms"`

@@ -1,16 +1,11 @@
 package agent
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
-	"mime/quotedprintable"
 	"net"
 	"net/mail"
 	"net/smtp"
@@ -72,22 +67,25 @@ func rootsWith(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// sendCode sends one message to all addresses.
-func (m *mailer) sendCode(ctx context.Context, to []string, code protocol.Secret, origin, language string, expires time.Time) error {
-	c, err := m.connect(ctx)
-	if err != nil {
-		return err
+// A codeText is the message with a code. account and operation are named where the
+// file says confirm = "agent".
+type codeText struct {
+	code                                 protocol.Secret
+	origin, language, account, operation string
+	expires                              time.Time
+}
+
+// sendCode sends one message to all addresses, with the code in the body alone:
+// subjects show on locked screens.
+func (m *mailer) sendCode(ctx context.Context, to []string, t codeText) error {
+	language := languageOf(t.language)
+	words := codeWords[language]
+	until := t.expires.UTC().Format("15:04 UTC")
+	body := fmt.Sprintf(words.body, t.origin, t.code.Reveal(), until)
+	if t.operation != "" {
+		body = fmt.Sprintf(words.confirm, t.origin, t.code.Reveal(), until, t.account, inWords(t.operation, language))
 	}
-	defer c.Close()
-	from, err := mail.ParseAddress(m.cfg.From)
-	if err != nil {
-		return err
-	}
-	text, err := codeMessage(from, to, code, origin, language, expires)
-	if err != nil {
-		return err
-	}
-	return deliver(c, from.Address, to, text)
+	return m.send(ctx, to, words.subject, body)
 }
 
 // probe signs in at the mail server and sends nothing.
@@ -179,41 +177,21 @@ func deliver(c *smtp.Client, from string, to []string, text []byte) error {
 }
 
 // codeWords are the sentences of the message, by language.
-var codeWords = map[string]struct{ subject, body string }{
+var codeWords = map[string]struct{ subject, body, confirm string }{
 	"en": {
 		"Your recovery code",
 		"Somebody is recovering an account at %s.\n\nIf it is you, type this code there:\n\n    %s\n\n" +
 			"It works until %s. Give it to nobody, not even to the help desk.\nIf it is not you, do nothing and tell your IT department.\n",
+		"Somebody at %[1]s asks for the account %[4]s: %[5]s.\n\nIf it is you, and you want exactly this, type this code there:\n\n    %[2]s\n\n" +
+			"It works until %[3]s. Type it nowhere else, and give it to nobody, not even to the help desk.\nIf it is not you, do nothing and tell your IT department.\n",
 	},
 	"de": {
 		"Ihr Wiederherstellungscode",
 		"Jemand stellt bei %s ein Konto wieder her.\n\nWenn Sie es sind, geben Sie dort diesen Code ein:\n\n    %s\n\n" +
 			"Er gilt bis %s. Geben Sie ihn niemandem, auch nicht dem Helpdesk.\nWenn Sie es nicht sind, tun Sie nichts und sagen Sie Ihrer IT-Abteilung Bescheid.\n",
+		"Jemand bittet bei %[1]s für das Konto %[4]s: %[5]s.\n\nWenn Sie es sind und genau das wollen, geben Sie dort diesen Code ein:\n\n    %[2]s\n\n" +
+			"Er gilt bis %[3]s. Geben Sie ihn nirgendwo sonst ein und niemandem, auch nicht dem Helpdesk.\nWenn Sie es nicht sind, tun Sie nichts und sagen Sie Ihrer IT-Abteilung Bescheid.\n",
 	},
-}
-
-// codeMessage writes the mail (RFC 5322), with the code in the body alone: subjects
-// show on locked screens.
-func codeMessage(from *mail.Address, to []string, code protocol.Secret, origin, language string, expires time.Time) ([]byte, error) {
-	base, _, _ := strings.Cut(strings.ToLower(language), "-")
-	words, ok := codeWords[base]
-	if !ok {
-		words = codeWords["en"]
-	}
-	var b bytes.Buffer
-	for _, h := range [][2]string{
-		{"From", from.String()}, {"To", headerList(to)}, {"Subject", mime.QEncoding.Encode("utf-8", words.subject)},
-		{"Date", time.Now().Format(time.RFC1123Z)}, {"Message-ID", "<" + rand.Text() + "@" + domainOf(from.Address) + ">"},
-		{"Auto-Submitted", "auto-generated"}, {"MIME-Version", "1.0"},
-		{"Content-Type", "text/plain; charset=utf-8"}, {"Content-Transfer-Encoding", "quoted-printable"},
-	} {
-		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
-	}
-	b.WriteString("\r\n")
-	q := quotedprintable.NewWriter(&b)
-	_, err := io.WriteString(q, strings.ReplaceAll(
-		fmt.Sprintf(words.body, origin, code.Reveal(), expires.UTC().Format("15:04 UTC")), "\n", "\r\n"))
-	return b.Bytes(), errors.Join(err, q.Close())
 }
 
 // headerList writes addresses so that none of them can begin another header.

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -38,7 +39,7 @@ func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *eve
 		return nil, err
 	}
 	defer release()
-	out, err := s.once(ctx, j)
+	out, err := s.once(ctx, j, e)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +147,7 @@ func givesSecret(tasks []protocol.Task) bool {
 
 // once answers a context that had its operation from the journal, and carries out
 // any other. The caller holds the account.
-func (s *service) once(ctx context.Context, j job) (*protocol.Outcome, error) {
+func (s *service) once(ctx context.Context, j job, e *event) (*protocol.Outcome, error) {
 	if row, found := s.journal.Row(j.context); found {
 		row, err := s.settled(ctx, row)
 		if err != nil {
@@ -160,42 +161,67 @@ func (s *service) once(ctx context.Context, j job) (*protocol.Outcome, error) {
 	if s.now().After(time.Unix(j.recovery.NotAfter, 0)) {
 		return nil, protocol.Err(protocol.CodeExpired, "the recovery was not finished in time; begin a new one")
 	}
-	return s.carryOut(ctx, j)
+	return s.carryOut(ctx, j, e)
 }
 
-// carryOut looks at the account as it is now, and does what the guard lets it do.
-func (s *service) carryOut(ctx context.Context, j job) (*protocol.Outcome, error) {
+// carryOut looks at the account as it is now, checks the evidence, and does what the
+// file lets it do.
+func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outcome, error) {
 	facts, err := s.dir.Facts(ctx, j.recovery.Account)
 	if err != nil {
 		return s.refusal(j, asError(err)), nil
 	}
-	if why := s.guard.Judge(s.caseOf(j, facts)); why != nil {
+	k, err := s.claimant(ctx, facts, j.tasks)
+	if err != nil {
+		return s.refusal(j, asError(err)), nil
+	}
+	v, why := s.decide(j, k, e)
+	if why != nil {
+		return s.refusal(j, why), nil
+	}
+	if out, err := s.held(ctx, j, k, v); out != nil || err != nil {
+		return out, err
+	}
+	if why := s.vetoed(ctx, j, k); why != nil {
 		return s.refusal(j, why), nil
 	}
 	slot, why := s.guard.Reserve(j.recovery.Account)
 	if why != nil {
 		return s.refusal(j, why), nil
 	}
-	out, err := s.change(ctx, j, facts)
+	out, err := s.change(ctx, j, k, v)
 	if out != nil && (out.State == protocol.Unchanged || out.State == protocol.Failed) || protocol.CodeOf(err) == protocol.CodeNotBegun {
 		slot.Release()
 	}
 	return out, err
 }
 
-// caseOf puts together what the guard decides on. Evidence in the request counts for
-// nothing here: strict is what this agent itself checked.
-func (s *service) caseOf(j job, f directory.Facts) guard.Case {
-	code, err := s.journal.CodeState(j.recovery.ID)
-	return guard.Case{
-		Account: j.recovery.Account, Facts: f, Tasks: j.tasks, Notice: j.recovery.Notice,
-		Strict: err == nil && code.Proven,
+// decide asks the evidence and the guard. What a hub says of evidence counts for
+// nothing: strict is what this agent itself checked, now or when it accepted.
+func (s *service) decide(j job, k claimant, e *event) (proof.Verdict, *protocol.Error) {
+	if j.tasks[0].Operation == protocol.RecoveryOptions {
+		return proof.Verdict{}, protocol.Err(protocol.CodeUnsupported, "what opens the recovery options is begun, and never performed")
 	}
+	var v proof.Verdict
+	a := s.journal.Accepted(j.recovery.ID)
+	switch {
+	case a != nil && a.Context != j.context:
+		return v, protocol.Err(protocol.CodePermissionDenied, "the recovery was accepted for another recipient")
+	case a == nil:
+		var why *protocol.Error
+		v, why = s.prove(j, k)
+		if e.Proven, e.Refused = v.Proven, v.Refused; why != nil {
+			return v, why
+		}
+	}
+	return v, s.guard.Judge(guard.Case{
+		Account: j.recovery.Account, Facts: k.facts, Tasks: j.tasks, Notice: j.recovery.Notice, NoNotice: k.terms.NoNotice, Strict: k.terms.Strict,
+	})
 }
 
 // change seals, writes the journal, and changes the directory once.
-func (s *service) change(ctx context.Context, j job, f directory.Facts) (*protocol.Outcome, error) {
-	c, x, err := s.prepare(ctx, j, f)
+func (s *service) change(ctx context.Context, j job, k claimant, v proof.Verdict) (*protocol.Outcome, error) {
+	c, x, err := s.prepare(ctx, j, k.facts, v)
 	if err != nil {
 		return s.refusal(j, asError(err)), nil
 	}
@@ -211,7 +237,7 @@ func (s *service) change(ctx context.Context, j job, f directory.Facts) (*protoc
 	s.log.Info("operation starts", "account", withoutAddresses(c.ID), "operation", j.recovery.Operation, "context", j.context.String())
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedLife)
 	defer cancel()
-	res, err := s.dir.Perform(detached, c)
+	res, err := s.apply(detached, j, c, v)
 	end, err := s.conclude(ctx, j, c, x, res, err)
 	if err != nil {
 		return nil, err
@@ -220,13 +246,41 @@ func (s *service) change(ctx context.Context, j job, f directory.Facts) (*protoc
 		s.log.Error("journal cannot be written; the operation is settled again after a restart", "context", j.context.String(), "error", err)
 	}
 	s.log.Info("operation ended", "account", withoutAddresses(c.ID), "context", j.context.String(), "state", end.State)
+	if end.State == protocol.Done {
+		s.afterwards(ctx, j, k, v)
+	}
 	return s.answer(journal.Row{Recovery: j.recovery, Execution: x, Settlement: &end}), nil
 }
 
+// apply asks the directory for the change, or makes the one that is the agent's own.
+func (s *service) apply(ctx context.Context, j job, c directory.Change, v proof.Verdict) (directory.Result, error) {
+	if enrols(j.tasks) {
+		return directory.Result{}, s.enrolKey(j, v)
+	}
+	return s.dir.Perform(ctx, c)
+}
+
+// afterwards is what follows an operation of a strict account that was carried out.
+func (s *service) afterwards(ctx context.Context, j job, k claimant, v proof.Verdict) {
+	s.remember(j, v)
+	n := noteDone
+	if enrols(j.tasks) {
+		n = noteEnrolled
+	}
+	s.announce(ctx, n, j.recovery, k, s.now())
+}
+
 // prepare makes the password and what the journal must know before the change.
-func (s *service) prepare(ctx context.Context, j job, f directory.Facts) (directory.Change, journal.Execution, error) {
+func (s *service) prepare(ctx context.Context, j job, f directory.Facts, v proof.Verdict) (directory.Change, journal.Execution, error) {
 	c := directory.Change{ID: f.ID, Tasks: j.tasks}
-	x := journal.Execution{Context: j.context, Recovery: j.recovery.ID, Request: j.request.ID, Evidence: proofs(j.request.Evidence)}
+	x := journal.Execution{Context: j.context, Recovery: j.recovery.ID, Request: j.request.ID, Evidence: proofsOf(v)}
+	if len(x.Evidence) == 0 {
+		x.Evidence = proofs(j.request.Evidence)
+	}
+	x.At = s.now().Unix()
+	if enrols(j.tasks) {
+		return c, x, s.checkKey(j)
+	}
 	var err error
 	if askedForPassword(j.tasks) {
 		if c.Password, err = newPassword(f.Policy); err != nil {
@@ -239,7 +293,7 @@ func (s *service) prepare(ctx context.Context, j job, f directory.Facts) (direct
 	if c.Stamp, err = s.dir.Stamp(ctx, c.ID, c.Tasks); err != nil {
 		return c, x, err
 	}
-	x.Stamp, x.At = c.Stamp, s.now().Unix()
+	x.Stamp = c.Stamp
 	return c, x, nil
 }
 

@@ -20,7 +20,7 @@ func (s *service) prove(j job, k claimant) (proof.Verdict, *protocol.Error) {
 	code, err := s.journal.CodeState(j.recovery.ID)
 	v, missing := s.checker.Check(proof.Case{
 		Context: j.context, Account: j.recovery.Account, Terms: k.terms, Evidence: j.request.Evidence,
-		AgentCode: err == nil && code.Proven, Person: k.person, Keys: k.keys, Approvers: k.approvers, Owner: s.known.Owner,
+		AgentCode: err == nil && code.Proven, Person: k.person, Keys: k.keys, Approvers: k.approvers, Owner: func(issuer, number string) string { return s.known.Owner(s.known.Document(issuer, number)) },
 		Begun: time.Unix(j.recovery.Begun, 0), Now: s.now(),
 	})
 	if missing != nil {
@@ -40,12 +40,26 @@ func proofsOf(v proof.Verdict) []journal.Proof {
 
 func cut(text string, n int) string { return text[:min(len(text), n)] }
 
-// remember ties the documents of a recovery that was carried out to its account (T15).
-func (s *service) remember(account string, v proof.Verdict) {
+// newDocuments are the keyed hashes of documents that are not tied to the account yet.
+func (s *service) newDocuments(v proof.Verdict) []string {
+	var all []string
 	for _, p := range v.New {
-		switch err := s.known.Tie(account, p.Issuer, p.Number); {
+		all = append(all, s.known.Document(p.Issuer, p.Number))
+	}
+	return all
+}
+
+// remember ties the documents of a recovery that was carried out to its account (T15),
+// never those of one that was only accepted.
+func (s *service) remember(j job, v proof.Verdict) {
+	documents := s.newDocuments(v)
+	if a := s.journal.Accepted(j.recovery.ID); a != nil {
+		documents = a.Documents
+	}
+	for _, d := range documents {
+		switch err := s.known.Tie(j.recovery.Account, d); {
 		case errors.Is(err, known.ErrTied):
-			s.log.Warn("a document proved two accounts", "account", withoutAddresses(account), "type", p.Type)
+			s.log.Warn("a document proved two accounts", "account", withoutAddresses(j.recovery.Account))
 		case err != nil:
 			s.log.Error("a document cannot be remembered", "error", err)
 		}

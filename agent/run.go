@@ -11,6 +11,8 @@ import (
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/known"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
 )
 
@@ -66,7 +68,8 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 	defer cut()
 	wg.Go(func() { m.run(ctx, links) })
 	wg.Go(func() { s.maintain(ctx, fail) })
-	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.guard.Hash())
+	wg.Go(func() { s.watch(ctx) })
+	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.rulesHash())
 	<-ctx.Done()
 	s.passes.cancel()
 	s.stop()
@@ -105,17 +108,22 @@ func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 // newService opens journal and event log in the state folder. The caller closes the
 // service, and the directory after it.
 func newService(ctx context.Context, cfg Config, id *Identity, state string, dir directory.Directory, log *slog.Logger, now func() time.Time) (*service, error) {
-	mail, err := newMailer(cfg.SMTP, id.keys)
-	if err != nil {
+	s := &service{
+		id: id, dir: dir, evidence: cfg.Evidence, state: state, passes: newPasses(ctx), slots: newSlots(), log: log, now: now,
+		patience: settleLife, ending: make(chan struct{}),
+	}
+	var err error
+	if s.mail, err = newMailer(cfg.SMTP, id.keys); err != nil {
+		return nil, err
+	}
+	if err := s.openEvidence(); err != nil {
 		return nil, err
 	}
 	j, err := journal.Open(state, now)
 	if err != nil {
 		return nil, err
 	}
-	s := &service{
-		id: id, dir: dir, journal: j, mail: mail, passes: newPasses(ctx), slots: newSlots(), log: log, now: now, patience: settleLife,
-	}
+	s.journal = j
 	if s.guard, err = guard.New(cfg.Guard, performedOf(j, now()), now); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
@@ -123,6 +131,18 @@ func newService(ctx context.Context, cfg Config, id *Identity, state string, dir
 		return nil, errors.Join(fmt.Errorf("event log: %w", err), j.Close())
 	}
 	return s, nil
+}
+
+// openEvidence reads what the agent believes and remembers.
+func (s *service) openEvidence() (err error) {
+	if s.checker, err = proof.Open(s.evidence); err != nil {
+		return err
+	}
+	if s.veto, err = newVeto(s.evidence); err != nil {
+		return err
+	}
+	s.known, err = known.Open(s.state, s.id.keys.sign.Seed(), s.now)
+	return err
 }
 
 // performedOf is the last day of the journal in the guard's words.
@@ -139,5 +159,7 @@ func (s *service) close() error {
 	s.passes.cancel()
 	s.stop()
 	s.passes.wg.Wait()
-	return errors.Join(s.journal.Close(), s.events.close())
+	close(s.ending)
+	s.notices.Wait()
+	return errors.Join(s.known.Save(), s.journal.Close(), s.events.close())
 }

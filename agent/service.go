@@ -16,6 +16,8 @@ import (
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/known"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -30,23 +32,30 @@ const (
 
 // service answers the hub's calls for one directory, over all tunnels.
 type service struct {
-	id      *Identity
-	dir     directory.Directory
-	journal *journal.Journal
-	guard   *guard.Guard
-	mail    *mailer // nil: the agent sends no mail
-	events  *eventLog
-	passes  *passes
-	slots   slots
-	locks   accountLocks
-	flights flights
-	reads   contactReads
-	log     *slog.Logger
-	now     func() time.Time
+	id       *Identity
+	dir      directory.Directory
+	journal  *journal.Journal
+	guard    *guard.Guard
+	mail     *mailer // nil: the agent sends no mail
+	veto     *veto   // nil: nobody is asked
+	known    *known.Store
+	checker  *proof.Checker
+	evidence proof.Settings
+	state    string // folder
+	events   *eventLog
+	passes   *passes
+	slots    slots
+	locks    accountLocks
+	flights  flights
+	reads    contactReads
+	log      *slog.Logger
+	now      func() time.Time
 
 	patience time.Duration // for a directory that lost an answer, while somebody waits
 
 	running sync.WaitGroup // calls
+	notices sync.WaitGroup // mails to people, in the background
+	ending  chan struct{}  // closed when no notice is tried again
 	mu      sync.Mutex
 	closing bool
 }

@@ -67,7 +67,7 @@ func (s *service) done(j job, end journal.Settlement, x journal.Execution, res d
 // byStamp settles by the account's change stamp. An error means: ask again later.
 func (s *service) byStamp(ctx context.Context, row journal.Row, c directory.Change) (journal.Settlement, error) {
 	end := journal.Settlement{Context: row.Execution.Context}
-	state, err := s.dir.Settle(ctx, c)
+	state, err := s.became(ctx, c)
 	if err != nil {
 		return end, err
 	}
@@ -85,6 +85,17 @@ func (s *service) byStamp(ctx context.Context, row journal.Row, c directory.Chan
 		end.Error = protocol.Err(protocol.CodeInternal, "the directory's answer was lost, and somebody else may have changed the account since")
 	}
 	return end, nil
+}
+
+// became says what became of a change.
+func (s *service) became(ctx context.Context, c directory.Change) (protocol.State, error) {
+	if !enrols(c.Tasks) {
+		return s.dir.Settle(ctx, c)
+	}
+	if hash, err := hashOf(c.Tasks); err == nil && s.known.HasKey(c.ID, hash) {
+		return protocol.Done, nil
+	}
+	return protocol.Unchanged, nil
 }
 
 // settled returns the row with its settlement, which it finds out if need be. The
@@ -149,6 +160,10 @@ func (s *service) outcome(ctx context.Context, q protocol.OutcomeRequest, e *eve
 	switch {
 	case !found && flying:
 		return nil, protocol.Err(protocol.CodeInternal, "the operation is under way; ask again")
+	case !found && s.journal.AcceptedContext(q.Context) != nil:
+		out := s.waiting(*s.journal.AcceptedContext(q.Context))
+		e.State = out.State
+		return out, nil
 	case !found:
 		return nil, protocol.Err(protocol.CodeNotBegun, "this agent's journal has no operation of that context")
 	}

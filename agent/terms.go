@@ -81,7 +81,9 @@ func (s *service) look(ctx context.Context, k *claimant) error {
 		}
 	}
 	s.known.Note(k.facts.ID, valuesOf(k.contacts, k.person), !s.evidence.WaitAtStart)
-	counts := func(kind, text string) bool { return text != "" && s.known.Counts(k.facts.ID, known.Value{Kind: kind, Text: text}) }
+	counts := func(kind, text string) bool {
+		return text != "" && s.known.Counts(k.facts.ID, known.Value{Kind: kind, Text: text})
+	}
 	for _, a := range plainMail(k.contacts.Mail) {
 		if counts(known.KindMail, a) {
 			k.mailboxes = append(k.mailboxes, a)

@@ -73,12 +73,13 @@ func helloOf(cfg Config, version, guardHash string, now time.Time) protocol.Hell
 	}
 	return protocol.Hello{
 		Name: name, Instance: rand.Text(), Version: version, Capabilities: capabilities, GuardHash: guardHash, Time: now,
+		Groups: cfg.Evidence.GroupTrust(cfg.Guard.SensitiveGroups),
 	}
 }
 
 // hello is what every tunnel of this process says.
 func (m *tunnels) hello() protocol.Hello {
-	h := helloOf(m.cfg, m.version, m.svc.guard.Hash(), m.svc.now())
+	h := helloOf(m.cfg, m.version, m.svc.rulesHash(), m.svc.now())
 	h.Agent, h.Instance, h.Nodes = m.svc.id.Agent, m.instance, m.connected()
 	return h
 }

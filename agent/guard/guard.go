@@ -131,15 +131,23 @@ func (g *Guard) Hash() string { return g.hash }
 func (g *Guard) Rules() Rules { return g.rules }
 
 // NeedsNotice reports whether an account without a deliverable address is refused.
-func (g *Guard) NeedsNotice() bool { return g.rules.NoNotice == noticeRefuse }
+// instead replaces guard.no_notice where it is not empty.
+func (g *Guard) NeedsNotice(instead string) bool {
+	if instead == "" {
+		instead = g.rules.NoNotice
+	}
+	return instead != noticeAllow
+}
 
 // A Case is what is asked, of whom, and what this agent itself knows to be proven.
 type Case struct {
 	Account string // id that was asked for
 	Facts   directory.Facts
 	Tasks   []protocol.Task
-	Notice  bool // the owner has an address that a notice reaches
-	Strict  bool // the agent itself checked evidence that the hub cannot make
+	Notice  bool // the owner, or who is told instead, has an address that a notice reaches
+	// NoNotice replaces guard.no_notice for this account where it is not empty (T34).
+	NoNotice string
+	Strict   bool // the agent itself checked evidence that the hub cannot make
 }
 
 // Judge returns why the case is refused, or nil. Limits are not looked at.
@@ -211,14 +219,14 @@ func (g *Guard) refused(c Case) string {
 func (g *Guard) sensitive(c Case) string {
 	if name := member(c.Facts.Groups, g.rules.SensitiveGroups); name != "" && !c.Strict {
 		return fmt.Sprintf("the account is a member of %q, one of guard.sensitive_groups in the agent's file: "+
-			"a code that the agent itself sent and checked is needed", name)
+			"evidence that the agent itself checked is needed", name)
 	}
 	return ""
 }
 
 func (g *Guard) unnoticed(c Case) string {
-	if g.NeedsNotice() && !c.Notice {
-		return "the account has no other mail address to which a notice could go, and guard.no_notice in the agent's file is \"refuse\""
+	if g.NeedsNotice(c.NoNotice) && !c.Notice {
+		return "the account has no other mail address to which a notice could go, and no_notice in the agent's file does not allow that"
 	}
 	return ""
 }

@@ -73,8 +73,10 @@ type Acceptance struct {
 	Recovery string           `json:"recovery"`
 	Context  protocol.Context `json:"context"`
 	Evidence []Proof          `json:"evidence,omitempty"`
-	Until    int64            `json:"until"` // Unix seconds: not before
-	At       int64            `json:"at"`
+	// Documents are keyed hashes of documents to be tied to the account afterwards.
+	Documents []string `json:"documents,omitempty"`
+	Until     int64    `json:"until"` // Unix seconds: not before
+	At        int64    `json:"at"`
 }
 
 // A Settlement is how an execution ended.
@@ -243,6 +245,19 @@ func (j *Journal) Accepted(id string) *Acceptance {
 	}
 	a := *e.accepted
 	return &a
+}
+
+// AcceptedContext returns what was accepted under a context, or nil.
+func (j *Journal) AcceptedContext(c protocol.Context) *Acceptance {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.byID {
+		if e.accepted != nil && e.accepted.Context == c && !e.dropped {
+			a := *e.accepted
+			return &a
+		}
+	}
+	return nil
 }
 
 // Execute writes that the operation of a recovery is about to be carried out. It

@@ -83,11 +83,14 @@ type tie struct {
 	At       int64  `json:"at"`
 }
 
+// Document is the keyed hash by which a document is known: of its issuer and number.
+func (s *Store) Document(issuer, number string) string { return s.keyed("document", issuer, number) }
+
 // Owner returns the account that a document is tied to, or "" (T15).
-func (s *Store) Owner(issuer, number string) string {
+func (s *Store) Owner(document string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ownerLocked(s.keyed("document", issuer, number))
+	return s.ownerLocked(document)
 }
 
 func (s *Store) ownerLocked(document string) string {
@@ -100,10 +103,9 @@ func (s *Store) ownerLocked(document string) string {
 }
 
 // Tie ties a document to an account. ErrTied if it proved another one.
-func (s *Store) Tie(account, issuer, number string) error {
+func (s *Store) Tie(account, document string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	document := s.keyed("document", issuer, number)
 	switch s.ownerLocked(document) {
 	case account:
 		return nil

@@ -104,17 +104,18 @@ func TestT16_TheFirstLookIsNewTooWhereTheFileSaysSo(t *testing.T) {
 func TestT15_ADocumentIsTiedToOneAccountAtATime(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, time.Now)
-	if err := errors.Join(s.Tie(kim, "iaca", "D-1"), s.Tie(kim, "iaca", "D-1")); err != nil {
+	licence := s.Document("iaca", "D-1")
+	if err := errors.Join(s.Tie(kim, licence), s.Tie(kim, licence)); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, time.Now)
-	if err := s.Tie(lee, "iaca", "D-1"); !errors.Is(err, ErrTied) {
+	if err := s.Tie(lee, licence); !errors.Is(err, ErrTied) {
 		t.Errorf("tied twice: %v", err)
 	}
-	if got := s.Owner("iaca", "D-1"); got != kim {
+	if got := s.Owner(s.Document("iaca", "D-1")); got != kim {
 		t.Errorf("owner = %q", got)
 	}
-	if got := s.Owner("iac", "aD-1"); got != "" {
+	if got := s.Owner(s.Document("iac", "aD-1")); got != "" {
 		t.Errorf("the words' borders do not count: %q", got)
 	}
 }
@@ -143,7 +144,7 @@ func TestT35_TheFileHoldsNoNameNumberOrAddress(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, time.Now)
 	s.Note(kim, []Value{{KindMail, "kim@home.example"}, {KindName, "Kim Hatano"}, {KindBirthDate, "1988-02-29"}}, true)
-	if err := errors.Join(s.Save(), s.Tie(kim, "CN=Utopia IACA", "D-123456")); err != nil {
+	if err := errors.Join(s.Save(), s.Tie(kim, s.Document("CN=Utopia IACA", "D-123456"))); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, fileName))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -61,6 +62,11 @@ func readFile(path string) ([]byte, error) {
 // matches reports whether a document names the person.
 func matches(c evidence.Claims, p directory.Person) bool {
 	return strings.EqualFold(c.Given, p.Given) && strings.EqualFold(c.Family, p.Family) && p.Given != "" && p.Family != ""
+}
+
+// Knows reports whether a relying party id is that of one of the recovery sites.
+func (c *Checker) Knows(rpID string) bool {
+	return rpID != "" && slices.ContainsFunc(c.anchors.Origins, func(o string) bool { return evidence.RPID(o) == rpID })
 }
 
 // Documents reports whether the file names issuers of documents.

@@ -16,6 +16,9 @@ type kind struct {
 }
 
 var documents = map[string]kind{
+	evidence.TypeMDoc:    {MethodDigitalCredential, evidence.CheckMDoc, numberOf},
+	evidence.TypeSDJWT:   {MethodDigitalCredential, evidence.CheckSDJWT, numberOf},
+	evidence.TypeIDToken: {MethodIdentityProvider, evidence.CheckIDToken, func(c evidence.Claims) string { return c.Subject }},
 }
 
 func numberOf(c evidence.Claims) string { return c.Document }

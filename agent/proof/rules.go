@@ -123,13 +123,18 @@ func (t Terms) Proven(proven []string) bool {
 	})
 }
 
+// Asks reports whether a combination has the method.
+func (t Terms) Asks(method string) bool {
+	return slices.ContainsFunc(t.Methods, func(c []string) bool { return slices.Contains(c, method) })
+}
+
 // For is the wire form of the terms, nil when nothing is asked.
 func (t Terms) For() *protocol.Terms {
 	if !t.Strict && t.Delay == 0 {
 		return nil
 	}
 	w := &protocol.Terms{Methods: t.Methods, Confirm: t.Confirm, Delay: int64(t.Delay / time.Second)}
-	if slices.ContainsFunc(t.Methods, func(c []string) bool { return slices.Contains(c, MethodApproval) }) {
+	if t.Asks(MethodApproval) {
 		w.Approvals = t.Approvals
 	}
 	return w
