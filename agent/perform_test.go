@@ -366,7 +366,7 @@ func TestSensitiveAccountNeedsACodeThatTheAgentChecked(t *testing.T) {
 	rules := guard.Rules{SensitiveGroups: []string{"finance"}}
 	r := newRig(t, rules)
 	_, b := r.beginOn(t, accountID(15), reset)
-	if b.Finding == nil || !strings.Contains(b.Finding.Message, "sensitive_groups") {
+	if b.Finding == nil || !strings.Contains(b.Finding.Message, "evidence that the agent checks itself") {
 		t.Errorf("without a mail route: finding = %v", b.Finding)
 	}
 }

@@ -5,10 +5,10 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/protocol/evidence"
+	"github.com/postern-id/postern/protocol/match"
 )
 
 // maxAnchors bounds a file with certificates or keys: the largest lists of the world
@@ -59,9 +59,14 @@ func readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// matches reports whether a document names the person.
+// matches reports whether a document names the person. What is merely similar does not:
+// nobody reviews at an agent.
 func matches(c evidence.Claims, p directory.Person) bool {
-	return strings.EqualFold(c.Given, p.Given) && strings.EqualFold(c.Family, p.Family) && p.Given != "" && p.Family != ""
+	of := match.Name{Given: p.Given, Family: p.Family}
+	if p.Given == "" || p.Family == "" {
+		of = match.Name{Full: p.Name}
+	}
+	return match.Names(match.Name{Given: c.Given, Family: c.Family}, of) == match.Match
 }
 
 // Knows reports whether a relying party id is that of one of the recovery sites.
