@@ -56,7 +56,7 @@ func (r *Recoveries) dispatch(ctx context.Context, to To, recovery string) (rec 
 		if err != nil {
 			return err
 		}
-		rec.Operation, rec.DueAt = store.NewID(), now.Add(sentLife)
+		rec.Operation, rec.DueAt = store.NewID(), now.Add(answerLife(&rec))
 		proofs, err := tx.Evidence(ctx, rec.Env, v.ID)
 		if err != nil {
 			return err
@@ -67,6 +67,16 @@ func (r *Recoveries) dispatch(ctx context.Context, to To, recovery string) (rec 
 		return errors.Join(move(&rec, stateSent), tx.SaveRecovery(ctx, &rec))
 	})
 	return rec, q, r.plain(ctx, err)
+}
+
+// answerLife is how long an answer is waited for before others ask for it. An agent that
+// is still at work lets them wait, and gives both the same outcome; an agent of the public
+// protocol would have to say that it does not know.
+func answerLife(rec *store.Recovery) time.Duration {
+	if unsealed(rec) {
+		return sentBlind
+	}
+	return sentLife
 }
 
 // request is the frame. Its life is that of the frame alone; the evidence ends with the

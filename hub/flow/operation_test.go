@@ -226,6 +226,58 @@ func TestFourOutcomes(t *testing.T) {
 	})
 }
 
+// The node that sent an operation may have died with the answer, or hang: others ask
+// within seconds, and nothing is sent again.
+func TestP05_AnOperationWhoseNodeIsGoneIsAskedForWithinSeconds(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("ada")
+		b := s.ready("ada@example.com", protocol.ActionPassword)
+		hung := make(chan struct{})
+		s.agent.set(func(a *testAgent) { a.hold = hung })
+		pressed := make(chan error)
+		go func() { pressed <- b.press() }()
+		s.wait("the frame is sent", func() bool { return s.agent.count(protocol.MethodPerform) == 1 })
+		s.agent.set(func(a *testAgent) { a.hold = nil })
+		s.clock.advance(6 * time.Second)
+		s.wait("somebody asks", func() bool { return s.agent.count(protocol.MethodOutcome) > 0 })
+		if step := b.view().Step; step != flow.StepPerforming {
+			t.Errorf("step %s while the agent has not begun", step)
+		}
+		close(hung)
+		if err := <-pressed; err != nil {
+			t.Fatal(err)
+		}
+		s.wait("the outcome is known", func() bool { s.clock.advance(time.Second); return b.row().State == "done" })
+		if n, changes := s.agent.count(protocol.MethodPerform), s.agent.changes(); n != 1 || len(changes) != 1 {
+			t.Errorf("%d dispatches, changes %v", n, changes)
+		}
+	})
+}
+
+func TestP05_AnAgentThatComesBackIsAskedWithinSeconds(t *testing.T) {
+	s := newStackSQLite(t)
+	s.person("ada")
+	b := s.ready("ada@example.com", protocol.ActionPassword)
+	s.agent.set(func(a *testAgent) { a.loseReply = true })
+	if err := b.press(); err != nil {
+		t.Fatal(err)
+	}
+	s.agent.set(func(a *testAgent) { a.away = true })
+	for range 8 { // minutes without an agent
+		asked := s.agent.count(protocol.MethodOutcome)
+		s.clock.advance(time.Minute)
+		s.wait("somebody asks in vain, and the row waits", func() bool {
+			return s.agent.count(protocol.MethodOutcome) > asked && b.row().DueAt.Before(s.clock.now().Add(50*time.Second))
+		})
+	}
+	s.agent.set(func(a *testAgent) { a.away = false })
+	s.clock.advance(6 * time.Second)
+	b.settled("done")
+	if n := s.agent.count(protocol.MethodPerform); n != 1 {
+		t.Errorf("%d dispatches", n)
+	}
+}
+
 // A directory that is deleted while its agent is at work takes no outcome out of the log.
 func TestAnOutcomeOutlivesItsDirectory(t *testing.T) {
 	s := newStackSQLite(t)

@@ -34,7 +34,8 @@ const (
 	vetoLife    = 15 * time.Second // of the organisation's answer
 	askingLife  = 45 * time.Second // then nobody is behind the press any more
 	clearedLife = 45 * time.Second
-	sentLife    = 35 * time.Second // then the agent is asked what came of it
+	sentLife    = 5 * time.Second  // then whoever looks asks the agent what came of it: the node that sent it may be gone
+	sentBlind   = 35 * time.Second // the same for an agent of the public protocol, which keeps no journal to ask
 	pressLife   = 60 * time.Second // from the press to the frame: the veto must be that fresh (T23)
 	retryAfter  = 5 * time.Second
 	maxMessage  = 1000 // bytes of the organisation's sentence

@@ -13,7 +13,8 @@ import (
 // Times of lost answers.
 const (
 	resolveFirst = 2 * time.Second
-	resolveMax   = time.Minute                                           // between two questions
+	resolveSoon  = 5 * time.Second                                       // between two questions while the person waits
+	resolveMax   = time.Minute                                           // and afterwards
 	resolveUntil = 24 * time.Hour                                        // then a person must look
 	frameGone    = pressLife + protocol.MaxOperationLife + 2*time.Minute // no frame of this press can still be on its way, whatever the clocks say
 )
@@ -36,9 +37,18 @@ func (r *Recoveries) resolve(ctx context.Context, rec *store.Recovery) error {
 	case code == protocol.CodeNotBegun && age > frameGone && age < resolveUntil:
 		return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
 	case age < resolveUntil:
-		return r.postpone(ctx, rec, r.Now().Add(min(max(age/4, resolveFirst), resolveMax)))
+		return r.postpone(ctx, rec, r.Now().Add(r.askAgain(rec, age)))
 	}
 	return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
+}
+
+// askAgain is how long nobody asks an agent that did not answer.
+func (r *Recoveries) askAgain(rec *store.Recovery, age time.Duration) time.Duration {
+	most := resolveMax
+	if rec.ExpiresAt.After(r.Now()) {
+		most = resolveSoon
+	}
+	return min(max(age/4, resolveFirst), most)
 }
 
 func sealedHash(out *protocol.Outcome) []byte {
