@@ -80,6 +80,7 @@ var owner = map[string][]string{
 	"github.com/boombuler/barcode":    {"hub/factor"},
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
+	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow"},
 }
