@@ -64,6 +64,21 @@ func (p *postgres) read(ctx context.Context, fn func(querier) error) error {
 	return p.run(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, fn)
 }
 
+// look passes over pooled connections that a restart of the server has broken, as begin
+// does.
+func (p *postgres) look(ctx context.Context, fn func(querier) error) (err error) {
+	for range brokenConns {
+		t := &postgresTxn{tx: p.db, deadline: time.Now().Add(postgresTx)}
+		err = fn(t)
+		t.end()
+		var dial *pgconn.ConnectError
+		if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil || errors.As(err, &dial) {
+			break
+		}
+	}
+	return err
+}
+
 // write repeats a transaction that collided with another one.
 func (p *postgres) write(ctx context.Context, fn func(querier) error) error {
 	for try := 1; ; try++ {
@@ -121,9 +136,15 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// statements are what a transaction and the whole pool have in common.
+type statements interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // postgresTxn bounds every statement by the transaction's deadline too.
 type postgresTxn struct {
-	tx       *sql.Tx
+	tx       statements
 	deadline time.Time
 	ends     []context.CancelFunc // of the statements whose rows may still be read
 }

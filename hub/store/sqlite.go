@@ -143,6 +143,17 @@ func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
 	}
 }
 
+// look needs no frame: a statement sees one state of the database.
+func (d *sqliteDB) look(ctx context.Context, fn func(querier) error) error {
+	select {
+	case c := <-d.readers:
+		defer func() { d.readers <- c }()
+		return fn(c.txn())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // write gives fn its turn in the open group, or in a new one, and waits until the group
 // is committed. Whoever has had its turn queues for another one: callers that came
 // meanwhile are before it and join the group, then it commits for all of them.

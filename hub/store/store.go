@@ -58,6 +58,7 @@ type Store struct {
 type database interface {
 	write(ctx context.Context, fn func(querier) error) error
 	read(ctx context.Context, fn func(querier) error) error
+	look(ctx context.Context, fn func(querier) error) error // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
 	close() error
@@ -143,6 +144,18 @@ func Get[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T, e
 	var v T
 	err := s.Read(ctx, func(tx *Tx) (err error) {
 		v, err = fn(tx)
+		return err
+	})
+	return v, err
+}
+
+// Look is Get for a function of a single query, which needs no transaction around it:
+// that would take longer than a look-up does. What was committed before Look began is
+// seen. A second query of fn fails; fn may run several times.
+func Look[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T, error) {
+	var v T
+	err := s.db.look(ctx, func(q querier) (err error) {
+		v, err = fn(&Tx{s: s, q: &single{q: q}})
 		return err
 	})
 	return v, err

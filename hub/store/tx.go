@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,24 @@ import (
 type querier interface {
 	exec(ctx context.Context, query string, args ...any) (sql.Result, error)
 	query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// single is a querier for one query.
+type single struct {
+	q    querier
+	used bool
+}
+
+var errSingle = errors.New("store: this needs a transaction")
+
+func (s *single) exec(context.Context, string, ...any) (sql.Result, error) { return nil, errSingle }
+
+func (s *single) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.used {
+		return nil, errSingle
+	}
+	s.used = true
+	return s.q.query(ctx, query, args...)
 }
 
 // A Tx is a transaction. It is valid only within the function that was given it, and

@@ -155,7 +155,9 @@ func (t *Tunnels) standing(ctx context.Context, c *conn) error {
 	if c.legacy() {
 		return t.legacyStanding(ctx, c)
 	}
-	s, err := store.Get(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
+	s, err := c.reread().get(ctx, func() (store.Standing, error) {
+		return store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
+	})
 	switch {
 	case err != nil && !isNotFound(err):
 		return protocol.Err(protocol.CodeUnavailable, "the store does not answer, so nothing is given to an agent")
