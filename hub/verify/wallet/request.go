@@ -1,0 +1,148 @@
+package wallet
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// Query ids: an answer names the credential by them (DCQL, OpenID4VP 6).
+const (
+	queryMDL = "mdl"
+	queryPID = "pid"
+)
+
+// forms lists which query id is of which form and which evidence.
+var forms = map[string]string{queryMDL: evidence.TypeMDoc, queryPID: evidence.TypeSDJWT}
+
+// Algorithms by which documents and devices may sign: COSE ES256 in its older and its
+// fully specified form, and JOSE ES256.
+var (
+	coseAlgs = []int{-7, -9}
+	joseAlgs = []string{"ES256"}
+)
+
+// An object is one JSON object on its way into a request.
+type object = map[string]any
+
+// private returns the key that the wallet encrypts to.
+func (p secret) private() (*ecdh.PrivateKey, error) { return ecdh.P256().NewPrivateKey(p.Key) }
+
+// coordinates returns x and y of the public key in base64url.
+func coordinates(key *ecdh.PrivateKey) (x, y string) {
+	b := key.PublicKey().Bytes()
+	return base64.RawURLEncoding.EncodeToString(b[1:33]), base64.RawURLEncoding.EncodeToString(b[33:])
+}
+
+// thumbprint is RFC 7638 of the public key, which every transcript binds.
+func thumbprint(key *ecdh.PrivateKey) []byte {
+	x, y := coordinates(key)
+	sum := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}`))
+	return sum[:]
+}
+
+// request returns the members of a request that the wallet answers over transport: by
+// posting to the answer's path, or through the browser.
+func (p secret) request(transport, answer string) (object, error) {
+	key, err := p.private()
+	if err != nil {
+		return nil, err
+	}
+	x, y := coordinates(key)
+	r := object{
+		"response_type": "vp_token", "response_mode": "dc_api.jwt", "nonce": p.Context.String(), "dcql_query": dcql(p.Photo),
+		"client_metadata": object{
+			"jwks": object{"keys": []object{{"kty": "EC", "crv": "P-256", "use": "enc", "alg": "ECDH-ES", "kid": keyID, "x": x, "y": y}}},
+			"encrypted_response_enc_values_supported": encodings,
+			"vp_formats_supported": object{
+				"mso_mdoc":  object{"issuerauth_alg_values": coseAlgs, "deviceauth_alg_values": coseAlgs},
+				"dc+sd-jwt": object{"sd-jwt_alg_values": joseAlgs, "kb-jwt_alg_values": joseAlgs},
+			},
+		},
+	}
+	if transport == evidence.TransportRedirect {
+		r["response_mode"], r["client_id"] = "direct_post.jwt", evidence.ClientID(p.Origin)
+		r["response_uri"], r["state"] = p.Origin+AnswerPath+answer, p.State
+	}
+	return r, nil
+}
+
+// dcql asks for a driving licence or a person identification, whichever the person
+// has.
+func dcql(photo bool) object {
+	docType, vct := evidence.DefaultDocTypes[0], evidence.DefaultVCTs
+	space, required, _, _ := evidence.DocTypeElements(docType)
+	if photo {
+		required = append(required, "portrait")
+	}
+	var licence []object
+	for _, e := range required {
+		licence = append(licence, object{"path": []string{space, e}, "intent_to_retain": false})
+	}
+	needed, wished := evidence.CredentialClaims()
+	var person []object
+	for _, c := range append(slices.Clone(needed), wished...) {
+		person = append(person, object{"id": c, "path": []string{c}})
+	}
+	return object{
+		"credentials": []object{
+			{"id": queryMDL, "format": "mso_mdoc", "meta": object{"doctype_value": docType}, "claims": licence},
+			{"id": queryPID, "format": "dc+sd-jwt", "meta": object{"vct_values": vct}, "claims": person,
+				"claim_sets": [][]string{append(slices.Clone(needed), wished...), needed}},
+		},
+		"credential_sets": []object{{"options": [][]string{{queryMDL}, {queryPID}}}},
+	}
+}
+
+// sign makes a signed request (RFC 9101, OpenID4VP 5) that is good from now until then.
+func (s signer) sign(r object, now, until time.Time) (string, error) {
+	claims := jwt.MapClaims{"iss": r["client_id"], "aud": "https://self-issued.me/v2", "iat": now.Unix(), "exp": until.Unix()}
+	maps.Copy(claims, r)
+	t := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+	t.Header["typ"] = "oauth-authz-req+jwt"
+	t.Header["x5c"] = s.chain
+	return t.SignedString(s.key)
+}
+
+// maxNonce bounds wallet_nonce, in bytes.
+const maxNonce = 512
+
+// Request returns the signed request that a wallet fetches by its unguessable id, once.
+// nonce is the wallet's own, or "". Errors are those of the store: ErrConflict when the
+// request does not exist, has ended or was fetched.
+func (v *Verifier) Request(ctx context.Context, env, id, nonce string) (string, error) {
+	if len(nonce) > maxNonce {
+		return "", fmt.Errorf("wallet: a wallet_nonce of %d bytes: %w", len(nonce), ErrAnswer)
+	}
+	e, err := store.Change(ctx, v.store, func(tx *store.Tx) (store.WalletExchange, error) { return tx.FetchWalletRequest(ctx, env, id) })
+	if err != nil {
+		return "", err
+	}
+	var p secret
+	if err := json.Unmarshal(e.Private, &p); err != nil {
+		return "", err
+	}
+	r, err := p.request(evidence.TransportRedirect, e.ID)
+	if err != nil {
+		return "", err
+	}
+	if nonce != "" {
+		r["wallet_nonce"] = nonce
+	}
+	by, err := v.signer(ctx, env, hostOf(p.Origin))
+	if err != nil {
+		return "", err
+	}
+	return by.sign(r, v.now(), p.Until)
+}
