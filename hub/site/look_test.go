@@ -63,7 +63,7 @@ func scenes() []scene {
 		{name: "choose-nothing", step: flow.StepChoose, rig: func(g *rig) { g.walk.offer.Actions = nil }},
 		{name: "prove", step: flow.StepProve, action: password},
 		{name: "prove-wrong", step: flow.StepProve, action: password, then: func(b *testenv.Browser) { wrong(b, "#code", "1234 5678") }},
-		{name: "prove-nosends", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.SendsLeft = 0 }},
+		{name: "prove-nosends", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) }},
 		{name: "prove-outage", step: flow.StepProve, action: password, rig: outage},
 		{name: "prove-second", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Proven, r.Masked = true, "a•••@mail.example" }},
 		{name: "locked", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.LockedTill = time.Now().Add(time.Hour) }},

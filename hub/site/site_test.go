@@ -264,8 +264,14 @@ func TestAnotherCodeSaysWhen(t *testing.T) {
 	p.send("/resend", nil).sees(429, "Another code cannot be sent yet", `href="#no-mail"`)
 	g.walk.edit(g.walk.only(), func(r *recovery) { r.Code.ResendAt = time.Now().Add(-time.Second) })
 	p.send("/resend", nil).sees(200, "another code is on its way")
-	g.walk.edit(g.walk.only(), func(r *recovery) { r.Code.SendsLeft = 0 })
-	p.get(p.at.Path).sees(200, "No further code can be sent")
+	p.sees(200, "ask for another one")
+	g.walk.edit(g.walk.only(), func(r *recovery) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) })
+	p.get(p.at.Path).sees(200, "as many codes as we send within an hour", `from <time datetime="`, "your help desk can check")
+	for _, other := range []string{"ask for another one", "Send another code", "You can ask for another code"} {
+		if strings.Contains(p.body, other) {
+			t.Errorf("no code is left to send, and the page says %q", other)
+		}
+	}
 }
 
 func TestSlowOperationShowsHonestWaiting(t *testing.T) {
