@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -13,7 +12,8 @@ import (
 // Bounds of a pass.
 const (
 	pageSize    = 1000           // accounts that a page shall have: some 300 KB
-	batchSize   = 1000           // accounts written in one transaction, about 30 ms: look-ups by others go on between
+	batchSize   = 2000           // accounts written in one transaction, about 40 ms: what others write comes between
+	queued      = 3              // pages that wait to be written
 	maxAccounts = 5_000_000      // of one directory; more is an agent that does not stop
 	maxEmpty    = 1000           // pages without accounts in a pass
 	fullEvery   = 24 * time.Hour // a pass over changes alone may miss what its kind cannot see
@@ -40,7 +40,8 @@ type pass struct {
 	to    To
 	dir   store.Directory
 	since string
-	begun bool // an agent gave a page
+	begun bool   // an agent gave a page
+	state string // what the agent gave with the last one
 
 	accounts map[key]known
 	groups   map[string]protocol.Group // by id, as stored
@@ -61,24 +62,38 @@ func (p *pass) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.load(ctx); err != nil {
+	if err := p.start(ctx); err != nil {
 		return err
 	}
 	if err := p.sameDirectory(desc.Fingerprint); err != nil {
 		return err
 	}
 	p.r.progress(-1, 0)
-	return p.pages(ctx, func(page protocol.ListPage) error { return p.take(ctx, page) })
+	if err := p.pages(ctx); err != nil {
+		return err
+	}
+	return p.finish(ctx)
 }
 
-// load reads what the store has, and decides where the pass starts: at the state of the
-// last finished one if that is known and may be continued, else at nothing.
+// start decides where the pass starts: at the state of the last finished one if that is
+// known and may be continued, else at nothing.
+func (p *pass) start(ctx context.Context) (err error) {
+	p.dir, err = store.Get(ctx, p.r.d.store, func(tx *store.Tx) (store.Directory, error) {
+		return tx.Directory(ctx, p.to.Env, p.to.Directory)
+	})
+	s := p.dir.Sync
+	recent := p.r.d.store.Now().Sub(s.FullCompleted) < fullEvery
+	if !p.r.full && s.Generation > 0 && s.State != "" && recent && s.Pending.Reason == "" && p.dir.Traits.CanUpdateAccountsList {
+		p.since = s.State
+	}
+	p.full = p.since == ""
+	return err
+}
+
+// load reads what the store has.
 func (p *pass) load(ctx context.Context) error {
-	p.accounts, p.groups = map[key]known{}, map[string]protocol.Group{}
-	err := p.r.d.store.Read(ctx, func(tx *store.Tx) (err error) {
-		if p.dir, err = tx.Directory(ctx, p.to.Env, p.to.Directory); err != nil {
-			return err
-		}
+	p.accounts, p.groups = make(map[key]known, p.dir.Sync.Count), map[string]protocol.Group{}
+	return p.r.d.store.Read(ctx, func(tx *store.Tx) (err error) {
 		groups, err := tx.AllGroups(ctx, p.to.Env, p.to.Directory)
 		if err != nil {
 			return err
@@ -93,13 +108,6 @@ func (p *pass) load(ctx context.Context) error {
 			}
 		})
 	})
-	s := p.dir.Sync
-	recent := p.r.d.store.Now().Sub(s.FullCompleted) < fullEvery
-	if !p.r.full && s.Generation > 0 && s.State != "" && recent && s.Pending.Reason == "" && p.dir.Traits.CanUpdateAccountsList {
-		p.since = s.State
-	}
-	p.full = p.since == ""
-	return err
 }
 
 // sameDirectory stops the pass of an agent that serves another directory than before.
@@ -108,60 +116,6 @@ func (p *pass) sameDirectory(fingerprint string) error {
 		return &question{store.Pending{Reason: store.PendingFingerprint, Asked: p.r.d.store.Now(), Fingerprint: fingerprint}}
 	}
 	p.dir.Sync.Fingerprint = fingerprint
-	return nil
-}
-
-// pages asks for page k+1 while yield writes page k. It returns after both have ended.
-func (p *pass) pages(ctx context.Context, yield func(protocol.ListPage) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	page, err := p.page(ctx, protocol.ListRequest{Since: p.since, Page: pageSize})
-	for err == nil {
-		p.begun = true
-		if page.Done {
-			return yield(page)
-		}
-		var next protocol.ListPage
-		var wg sync.WaitGroup
-		wg.Go(func() { next, err = p.page(ctx, protocol.ListRequest{Pass: page.Pass, Page: pageSize}) })
-		errYield := yield(page)
-		if errYield != nil {
-			cancel()
-		}
-		wg.Wait()
-		if errYield != nil {
-			return errYield
-		}
-		page = next
-	}
-	return err
-}
-
-func (p *pass) page(ctx context.Context, q protocol.ListRequest) (page protocol.ListPage, err error) {
-	err = p.r.d.call(ctx, p.to, protocol.MethodList, q, &page)
-	return page, err
-}
-
-// take writes what differs on a page, and finishes the pass after the last one.
-func (p *pass) take(ctx context.Context, page protocol.ListPage) error {
-	if page.Fingerprint != p.dir.Sync.Fingerprint {
-		return p.sameDirectory(page.Fingerprint)
-	}
-	p.full = p.full || page.Full
-	if err := p.bounded(page); err != nil {
-		return err
-	}
-	changed, groups := p.compare(page.Accounts)
-	for _, id := range page.Deleted {
-		p.deleted[keyOf(id)] = id
-	}
-	p.r.progress(len(page.Accounts), page.Total)
-	if err := p.write(ctx, changed, groups); err != nil {
-		return err
-	}
-	if page.Done {
-		return p.finish(ctx, page.State)
-	}
 	return nil
 }
 
@@ -177,7 +131,7 @@ func (p *pass) bounded(page protocol.ListPage) error {
 }
 
 // compare returns the accounts and groups of a page that have to be written.
-func (p *pass) compare(accounts []protocol.Account) (changed []store.AccountWrite, groups []protocol.Group) {
+func (p *pass) compare(accounts []protocol.Account) (b batch) {
 	for _, raw := range accounts {
 		a, ok := tidy(raw)
 		if !ok {
@@ -193,35 +147,16 @@ func (p *pass) compare(accounts []protocol.Account) (changed []store.AccountWrit
 		digest := store.AccountDigest(a)
 		p.accounts[k] = known{digest: digest, seen: true}
 		if !exists || was.swept || was.digest != digest {
-			changed = append(changed, store.AccountWrite{Account: a, Digest: digest})
+			b.changed = append(b.changed, store.AccountWrite{Account: a, Digest: digest})
 		}
 		for _, g := range a.Groups {
 			if p.groups[g.ID] != g {
 				p.groups[g.ID] = g
-				groups = append(groups, g)
+				b.groups = append(b.groups, g)
 			}
 		}
 	}
-	return changed, groups
-}
-
-// write writes in transactions that are short, each of them only while no other run has
-// taken over.
-func (p *pass) write(ctx context.Context, changed []store.AccountWrite, groups []protocol.Group) error {
-	for len(changed) > 0 || len(groups) > 0 {
-		now, someGroups := changed[:min(batchSize, len(changed))], latest(groups[:min(batchSize, len(groups))])
-		err := p.fenced(ctx, func(tx *store.Tx) error {
-			if err := tx.PutGroups(ctx, p.to.Env, p.to.Directory, someGroups); err != nil {
-				return err
-			}
-			return tx.PutAccounts(ctx, p.to.Env, p.to.Directory, p.dir.Sync.Generation+1, now)
-		})
-		if err != nil {
-			return err
-		}
-		changed, groups = changed[len(now):], groups[min(batchSize, len(groups)):]
-	}
-	return nil
+	return b
 }
 
 // latest leaves each group once, as it was seen last.
@@ -252,7 +187,7 @@ func (p *pass) fenced(ctx context.Context, fn func(*store.Tx) error) error {
 }
 
 // finish sweeps what disappeared and ends the pass; only this deletes.
-func (p *pass) finish(ctx context.Context, state string) error {
+func (p *pass) finish(ctx context.Context) error {
 	gone, err := p.gone(ctx)
 	if err != nil {
 		return err
@@ -261,19 +196,19 @@ func (p *pass) finish(ctx context.Context, state string) error {
 		return err
 	}
 	for len(gone) > 0 {
-		batch := gone[:min(batchSize, len(gone))]
-		err := p.fenced(ctx, func(tx *store.Tx) error { return tx.SweepAccounts(ctx, p.to.Env, p.to.Directory, batch) })
+		now := gone[:min(batchSize, len(gone))]
+		err := p.fenced(ctx, func(tx *store.Tx) error { return tx.SweepAccounts(ctx, p.to.Env, p.to.Directory, now) })
 		if err != nil {
 			return err
 		}
-		gone = gone[len(batch):]
+		gone = gone[len(now):]
 	}
 	if p.refused > 0 {
 		p.r.d.log.WarnContext(ctx, "accounts without a usable id were not taken over", "directory", p.to.Directory, "count", p.refused)
 	}
 	return p.r.d.store.Tx(ctx, func(tx *store.Tx) error {
 		return tx.FinishSync(ctx, p.to.Env, p.to.Directory, p.r.id, store.SyncResult{
-			Full: p.full, Generation: p.dir.Sync.Generation + 1, Fingerprint: p.dir.Sync.Fingerprint, State: state, Listed: p.r.count()})
+			Full: p.full, Generation: p.dir.Sync.Generation + 1, Fingerprint: p.dir.Sync.Fingerprint, State: p.state, Listed: p.r.count()})
 	})
 }
 
