@@ -53,34 +53,44 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 	if _, err := tx.Directory(ctx, env, directory); err != nil {
 		return err
 	}
-	rows, err := tx.putAccountRows(ctx, env, directory, generation, batch)
+	rows, err := tx.numbered(ctx, directory, batch)
 	if err != nil {
 		return err
 	}
-	var old, identifiers, memberships [][]any
+	now := Millis(tx.Now())
+	var fresh, changed, old, identifiers, memberships [][]any
 	for i, a := range batch {
-		if !rows[i].fresh {
-			old = append(old, []any{strconv.FormatInt(rows[i].num, 10)}) // text: PostgreSQL takes a parameter without a column for it
+		num, key := rows[i].num, rows[i].key
+		spelled, disabled := JSON(a.Identifiers), Flag(a.Disabled)
+		if rows[i].fresh {
+			fresh = append(fresh, []any{num, newOrderedID(tx.Now()), env, directory, a.ID, key, a.Name, spelled, a.BirthDate, disabled, a.Digest, generation, now})
+		} else {
+			changed = append(changed, []any{num, a.Name, spelled, a.BirthDate, disabled, a.Digest, generation})
+			old = append(old, []any{num})
 		}
 		for _, text := range distinct(a.Identifiers, NormalIdentifier) {
-			identifiers = append(identifiers, []any{text, rows[i].num})
+			identifiers = append(identifiers, []any{text, num})
 		}
 		for _, g := range distinct(a.Groups, func(g protocol.Group) string { return g.ID }) {
-			memberships = append(memberships, []any{rows[i].num, g})
+			memberships = append(memberships, []any{num, g})
 		}
 	}
-	for _, step := range []bulk{
-		{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT CAST(num AS BIGINT) FROM old)", old},
-		{"INSERT INTO account_identifiers (identifier, account) ", "", identifiers},
-		{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT CAST(num AS BIGINT) FROM old)", old},
-		{"INSERT INTO account_groups (account, grp) ", "", memberships},
-	} {
-		if err := tx.bulk(ctx, step); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.bulk(ctx, bulk{insertAccounts, "", fresh},
+		bulk{updateAccounts[0], updateAccounts[1], changed},
+		bulk{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT num FROM old)", old},
+		bulk{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT num FROM old)", old},
+		bulk{"INSERT INTO account_identifiers (identifier, account) ", "", identifiers},
+		bulk{"INSERT INTO account_groups (account, grp) ", "", memberships})
 }
+
+const insertAccounts = `INSERT INTO accounts
+	(num, id, env, directory, immutable_id, key, name, identifiers, birth_date, disabled, digest, generation, created_at) `
+
+// updateAccounts is what stands before and after the rows.
+var updateAccounts = [2]string{"WITH changed (num, name, identifiers, birth_date, disabled, digest, generation) AS (",
+	`) UPDATE accounts SET name = changed.name, identifiers = changed.identifiers, birth_date = changed.birth_date,
+	disabled = changed.disabled, digest = changed.digest, generation = changed.generation, swept_at = 0
+	FROM changed WHERE accounts.num = changed.num`}
 
 // distinct returns the keys of values, each once and none empty.
 func distinct[T any](values []T, key func(T) string) []string {
@@ -93,49 +103,48 @@ func distinct[T any](values []T, key func(T) string) []string {
 	return all
 }
 
-// writtenRow is a row of accounts that was written.
-type writtenRow struct {
+// numberedRow is where an account is written.
+type numberedRow struct {
+	key   string
 	num   int64
-	fresh bool // it was not there before
+	fresh bool // it is not there yet
 }
 
-// putAccountRows upserts the rows and returns them in the order of the batch.
-func (tx *Tx) putAccountRows(ctx context.Context, env, directory string, generation int64, batch []AccountWrite) ([]writtenRow, error) {
-	now := Millis(tx.Now())
-	written := make(map[string]writtenRow, len(batch))
-	made := make(map[string]bool, len(batch)) // ids for rows that are not there yet
-	for chunk := range slices.Chunk(batch, bulkRows) {
-		rows := make([][]any, len(chunk))
-		for i, a := range chunk {
-			id := newOrderedID(tx.Now())
-			made[id] = true
-			rows[i] = []any{id, env, directory, a.ID, accountKey(directory, a.ID), a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, generation, now}
-		}
-		source, args := tx.s.db.source(rows)
+// numbered finds the rows of accounts that are there, and gives numbers to the others.
+// That is cheaper than to have the database give them and say which ones.
+func (tx *Tx) numbered(ctx context.Context, directory string, batch []AccountWrite) ([]numberedRow, error) {
+	rows, keys := make([]numberedRow, len(batch)), make([][]any, len(batch))
+	for i, a := range batch {
+		rows[i].key = accountKey(directory, a.ID)
+		keys[i] = []any{rows[i].key}
+	}
+	there := map[string]int64{}
+	for chunk := range slices.Chunk(keys, bulkRows) {
+		source, args := tx.s.db.source(chunk)
 		_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
 			var num int64
-			var id, key string
-			err = scan(&num, &id, &key)
-			written[key] = writtenRow{num, made[id]}
+			var key string
+			err = scan(&num, &key)
+			there[key] = num
 			return none, err
-		}, upsertAccounts[0]+source+upsertAccounts[1], args...)
+		}, "WITH listed (key) AS ("+source+") SELECT accounts.num, accounts.key FROM listed JOIN accounts ON accounts.key = listed.key", args...)
 		if err != nil {
 			return nil, err
 		}
 	}
-	rows := make([]writtenRow, len(batch))
-	for i, a := range batch {
-		rows[i] = written[accountKey(directory, a.ID)]
+	next, err := tx.s.db.numbers(ctx, tx.q, len(batch)-len(there))
+	if err != nil {
+		return nil, mapError(err)
+	}
+	for i := range rows {
+		r := &rows[i]
+		var known bool
+		if r.num, known = there[r.key]; !known {
+			r.num, r.fresh, next = next[0], true, next[1:]
+		}
 	}
 	return rows, nil
 }
-
-// upsertAccounts is what stands before and after the rows.
-var upsertAccounts = [2]string{`INSERT INTO accounts
-	(id, env, directory, immutable_id, key, name, identifiers, birth_date, disabled, digest, generation, created_at) `,
-	` ON CONFLICT (key) DO UPDATE SET name = excluded.name, identifiers = excluded.identifiers,
-	birth_date = excluded.birth_date, disabled = excluded.disabled, digest = excluded.digest, generation = excluded.generation,
-	swept_at = 0 RETURNING num, id, key`}
 
 // bulk is one statement for many rows. Between before and after stands what gives the
 // rows in the database's fastest form.
@@ -144,15 +153,17 @@ type bulk struct {
 	rows          [][]any
 }
 
-// bulkRows is how many rows one statement takes: far below PostgreSQL's 65,535
-// parameters, and a text that is short enough to be parsed fast.
-const bulkRows = 500
+// bulkRows is how many rows one statement takes: a megabyte at most in ordinary
+// directories.
+const bulkRows = 2000
 
-func (tx *Tx) bulk(ctx context.Context, b bulk) error {
-	for chunk := range slices.Chunk(b.rows, bulkRows) {
-		source, args := tx.s.db.source(chunk)
-		if _, err := tx.Exec(ctx, b.before+source+b.after, args...); err != nil {
-			return err
+func (tx *Tx) bulk(ctx context.Context, all ...bulk) error {
+	for _, b := range all {
+		for chunk := range slices.Chunk(b.rows, bulkRows) {
+			source, args := tx.s.db.source(chunk)
+			if _, err := tx.Exec(ctx, b.before+source+b.after, args...); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

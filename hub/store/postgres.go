@@ -52,6 +52,10 @@ func (p *postgres) close() error                   { return p.db.Close() }
 
 func (p *postgres) source(rows [][]any) (string, []any) { return arrays(rows) }
 
+func (p *postgres) numbers(ctx context.Context, q querier, n int) ([]int64, error) {
+	return integers(ctx, q, "SELECT nextval(pg_get_serial_sequence('accounts', 'num')) FROM generate_series(1, $1::bigint)", n)
+}
+
 func (p *postgres) migrate(ctx context.Context, log *slog.Logger) error {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120)) // ask each second: another node may be at it
 	if err != nil {

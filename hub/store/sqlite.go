@@ -116,6 +116,19 @@ func (d *sqliteDB) ping(ctx context.Context) error {
 
 func (d *sqliteDB) source(rows [][]any) (string, []any) { return jsonRows(rows) }
 
+// numbers follow the last one: nobody else writes meanwhile.
+func (d *sqliteDB) numbers(ctx context.Context, q querier, n int) ([]int64, error) {
+	last, err := integers(ctx, q, "SELECT COALESCE(MAX(num), 0) FROM accounts")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = last[0] + 1 + int64(i)
+	}
+	return all, nil
+}
+
 // close waits for the transactions that are under way.
 func (d *sqliteDB) close() error {
 	if d.writer != nil {

@@ -62,7 +62,8 @@ type database interface {
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
 	close() error
-	source(rows [][]any) (source string, args []any) // of the rows of a bulk statement
+	source(rows [][]any) (source string, args []any)                // of the rows of a bulk statement
+	numbers(ctx context.Context, q querier, n int) ([]int64, error) // for new rows of accounts, growing
 }
 
 // Open opens the database, brings its schema up to date and checks the master key. The

@@ -160,6 +160,23 @@ func All[T any](ctx context.Context, tx *Tx, scan func(Scan) (T, error), query s
 	return all, mapError(rows.Err())
 }
 
+// integers reads rows of one whole number.
+func integers(ctx context.Context, q querier, query string, args ...any) (all []int64, err error) {
+	rows, err := q.query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, rows.Err()
+}
+
 // Text scans a row of one text column, for All and One.
 func Text(scan Scan) (string, error) {
 	var s string
