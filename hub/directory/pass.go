@@ -29,6 +29,7 @@ func keyOf(id string) key {
 
 // known is what the store has of an account.
 type known struct {
+	row    int64
 	digest string
 	swept  bool
 	seen   bool // in this pass
@@ -102,7 +103,7 @@ func (p *pass) load(ctx context.Context) error {
 			p.groups[g.ID] = g
 		}
 		return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
-			p.accounts[keyOf(k.ImmutableID)] = known{digest: k.Digest, swept: k.Swept}
+			p.accounts[keyOf(k.ImmutableID)] = known{row: k.Row, digest: k.Digest, swept: k.Swept}
 			if !k.Swept {
 				p.live++
 			}
@@ -139,15 +140,15 @@ func (p *pass) compare(accounts []protocol.Account) (b batch) {
 			continue
 		}
 		k := keyOf(a.ID)
-		was, exists := p.accounts[k]
+		was := p.accounts[k]
 		delete(p.deleted, k)
 		if was.seen {
 			continue // listed twice
 		}
 		digest := store.AccountDigest(a)
-		p.accounts[k] = known{digest: digest, seen: true}
-		if !exists || was.swept || was.digest != digest {
-			b.changed = append(b.changed, store.AccountWrite{Account: a, Digest: digest})
+		p.accounts[k] = known{row: was.row, digest: digest, seen: true}
+		if was.row == 0 || was.swept || was.digest != digest {
+			b.changed = append(b.changed, store.AccountWrite{Account: a, Digest: digest, Row: was.row})
 		}
 		for _, g := range a.Groups {
 			if p.groups[g.ID] != g {

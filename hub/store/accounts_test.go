@@ -19,6 +19,7 @@ func TestABatchIsStoredWhateverItsAccountsHaveInCommon(t *testing.T) {
 		"nothing":          {{ID: "1", Name: "Kim", Identifiers: []string{"kim"}}, {ID: "2", Name: "Lee", BirthDate: "hash", Disabled: true, Identifiers: []string{"lee", "l"}}},
 		"no identifiers":   {{ID: "1", Name: "Kim"}, {ID: "2", Name: "Lee"}},
 		"words of JSON":    {{ID: "null", Name: "null", Identifiers: []string{"null"}}, {ID: "17", Name: "[1,\"a\"]", Identifiers: []string{"{}"}}, {ID: "true", Name: "0x1"}},
+		"letters of JSON":  {{ID: "\"1\\", Name: "\"\\\t", Identifiers: []string{"a\"b\\c\td", "müller\u2028", "<&>", "\\u0041"}}, {ID: "2\"", Identifiers: []string{"\"", "😀"}, Groups: []protocol.Group{{ID: "g\""}}}},
 		"numbers as texts": {{ID: "007", Name: "1e3", Identifiers: []string{"12"}}, {ID: "7", Name: "1e3", Identifiers: []string{"012"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,6 +34,38 @@ func TestABatchIsStoredWhateverItsAccountsHaveInCommon(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pass that is mistaken about what is stored writes nothing.
+func TestAccountsAreWrittenOnlyOverWhatIsThere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f, other := storetest.Seed(t, s), storetest.Seed(t, s)
+		ada := protocol.Account{ID: "1", Name: "Ada", Identifiers: []string{"ada"}}
+		f.Accounts(t, s, ada)
+		other.Accounts(t, s, ada)
+		row := int64(0)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.KnownAccounts(ctx, other.Env.ID, other.Directory.ID, func(k store.KnownAccount) { row = k.Row })
+		})
+		before := accountRows(t, s)
+		for name, a := range map[string]store.AccountWrite{
+			"new, and there already":  {Account: ada},
+			"a row that is not there": {Account: ada, Row: 1 << 40},
+			"another directory's row": {Account: ada, Row: row},
+		} {
+			a.Name = "Eve"
+			fresh := store.AccountWrite{Account: protocol.Account{ID: "2", Identifiers: []string{"bob"}}}
+			want(t, s, store.ErrConflict, func(ctx context.Context, tx *store.Tx) error {
+				return tx.PutAccounts(ctx, f.Env.ID, f.Directory.ID, 2, []store.AccountWrite{fresh, a})
+			})
+			if after := accountRows(t, s); after != before {
+				t.Errorf("%s: %v rows became %v", name, before, after)
+			}
+		}
+		for _, side := range []storetest.Fixture{f, other} {
+			do(t, s, func(ctx context.Context, tx *store.Tx) error { return isStored(ctx, t, tx, side, ada) })
+		}
+	})
 }
 
 // isStored compares an account with what the store has of it.

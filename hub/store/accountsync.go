@@ -23,6 +23,7 @@ func AccountDigest(a protocol.Account) string {
 
 // A KnownAccount is what a pass compares with.
 type KnownAccount struct {
+	Row                 int64 // of its row; never 0
 	ImmutableID, Digest string
 	Swept               bool
 }
@@ -31,11 +32,11 @@ type KnownAccount struct {
 func (tx *Tx) KnownAccounts(ctx context.Context, env, directory string, yield func(KnownAccount)) error {
 	_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
 		var k KnownAccount
-		if err = scan(&k.ImmutableID, &k.Digest, &k.Swept); err == nil {
+		if err = scan(&k.Row, &k.ImmutableID, &k.Digest, &k.Swept); err == nil {
 			yield(k)
 		}
 		return none, err
-	}, "SELECT immutable_id, digest, CASE swept_at WHEN 0 THEN 0 ELSE 1 END FROM accounts WHERE env = $1 AND directory = $2", env, directory)
+	}, "SELECT num, immutable_id, digest, CASE swept_at WHEN 0 THEN 0 ELSE 1 END FROM accounts WHERE env = $1 AND directory = $2", env, directory)
 	return err
 }
 
@@ -44,53 +45,97 @@ func (tx *Tx) KnownAccounts(ctx context.Context, env, directory string, yield fu
 type AccountWrite struct {
 	protocol.Account
 	Digest string
+	Row    int64 // KnownAccount.Row; 0: it is new
 }
 
 // PutAccounts writes accounts that are new or differ from what is stored; a swept one
 // comes back. A row keeps its id. No immutable id may be there twice. The caller bounds
-// the batch, so that others wait for milliseconds only.
+// the batch, so that others wait for milliseconds only. ErrConflict: a new one is there
+// already, or the row of another one is gone.
 func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation int64, batch []AccountWrite) error {
 	if _, err := tx.Directory(ctx, env, directory); err != nil {
 		return err
 	}
-	rows, err := tx.numbered(ctx, directory, batch)
+	fresh := 0
+	for _, a := range batch {
+		if a.Row == 0 {
+			fresh++
+		}
+	}
+	numbers, err := tx.s.db.numbers(ctx, tx.q, fresh)
 	if err != nil {
-		return err
+		return mapError(err)
 	}
-	now := Millis(tx.Now())
-	var fresh, changed, old, identifiers, memberships [][]any
-	for i, a := range batch {
-		num, key := rows[i].num, rows[i].key
-		spelled, disabled := JSON(a.Identifiers), Flag(a.Disabled)
-		if rows[i].fresh {
-			fresh = append(fresh, []any{num, newOrderedID(tx.Now()), env, directory, a.ID, key, a.Name, spelled, a.BirthDate, disabled, a.Digest, generation, now})
-		} else {
-			changed = append(changed, []any{num, a.Name, spelled, a.BirthDate, disabled, a.Digest, generation})
-			old = append(old, []any{num})
+	rows := accountRows{env: env, directory: directory, generation: generation, now: tx.Now()}
+	for _, a := range batch {
+		if a.Row != 0 {
+			rows.change(a)
+			continue
 		}
-		for _, text := range distinct(a.Identifiers, NormalIdentifier) {
-			identifiers = append(identifiers, []any{text, num})
-		}
-		for _, g := range distinct(a.Groups, func(g protocol.Group) string { return g.ID }) {
-			memberships = append(memberships, []any{num, g})
+		rows.insert(a, numbers[0])
+		numbers = numbers[1:]
+	}
+	return rows.write(ctx, tx)
+}
+
+// accountRows are the rows of a batch, by statement.
+type accountRows struct {
+	env, directory string
+	generation     int64
+	now            time.Time
+
+	fresh, changed, old, identifiers, memberships [][]any
+}
+
+func (r *accountRows) insert(a AccountWrite, num int64) {
+	r.fresh = append(r.fresh, []any{num, newOrderedID(r.now), r.env, r.directory, a.ID, accountKey(r.directory, a.ID), a.Name,
+		JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, r.generation, Millis(r.now)})
+	r.belongings(a, num)
+}
+
+func (r *accountRows) change(a AccountWrite) {
+	r.changed = append(r.changed, []any{a.Row, accountKey(r.directory, a.ID), a.Name, JSON(a.Identifiers), a.BirthDate, Flag(a.Disabled), a.Digest, r.generation})
+	r.old = append(r.old, []any{a.Row})
+	r.belongings(a, a.Row)
+}
+
+// belongings are what other tables have of an account.
+func (r *accountRows) belongings(a AccountWrite, num int64) {
+	for _, text := range distinct(a.Identifiers, NormalIdentifier) {
+		r.identifiers = append(r.identifiers, []any{text, num})
+	}
+	for _, g := range distinct(a.Groups, func(g protocol.Group) string { return g.ID }) {
+		r.memberships = append(r.memberships, []any{g, num})
+	}
+}
+
+func (r *accountRows) write(ctx context.Context, tx *Tx) error {
+	n, err := tx.bulk(ctx, bulk{updateAccounts[0], updateAccounts[1], r.changed})
+	if err == nil && n != int64(len(r.changed)) {
+		err = ErrConflict
+	}
+	for _, b := range []bulk{
+		{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT num FROM old)", r.old},
+		{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT num FROM old)", r.old},
+		{insertAccounts, "", r.fresh},
+		{"INSERT INTO account_identifiers (identifier, account) ", "", r.identifiers},
+		{"INSERT INTO account_groups (grp, account) ", "", r.memberships},
+	} {
+		if err == nil {
+			_, err = tx.bulk(ctx, b)
 		}
 	}
-	return tx.bulk(ctx, bulk{insertAccounts, "", fresh},
-		bulk{updateAccounts[0], updateAccounts[1], changed},
-		bulk{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT num FROM old)", old},
-		bulk{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT num FROM old)", old},
-		bulk{"INSERT INTO account_identifiers (identifier, account) ", "", identifiers},
-		bulk{"INSERT INTO account_groups (account, grp) ", "", memberships})
+	return err
 }
 
 const insertAccounts = `INSERT INTO accounts
 	(num, id, env, directory, immutable_id, key, name, identifiers, birth_date, disabled, digest, generation, created_at) `
 
 // updateAccounts is what stands before and after the rows.
-var updateAccounts = [2]string{"WITH changed (num, name, identifiers, birth_date, disabled, digest, generation) AS (",
+var updateAccounts = [2]string{"WITH changed (num, key, name, identifiers, birth_date, disabled, digest, generation) AS (",
 	`) UPDATE accounts SET name = changed.name, identifiers = changed.identifiers, birth_date = changed.birth_date,
 	disabled = changed.disabled, digest = changed.digest, generation = changed.generation, swept_at = 0
-	FROM changed WHERE accounts.num = changed.num`}
+	FROM changed WHERE accounts.num = changed.num AND accounts.key = changed.key`}
 
 // distinct returns the keys of values, each once and none empty.
 func distinct[T any](values []T, key func(T) string) []string {
@@ -101,49 +146,6 @@ func distinct[T any](values []T, key func(T) string) []string {
 		}
 	}
 	return all
-}
-
-// numberedRow is where an account is written.
-type numberedRow struct {
-	key   string
-	num   int64
-	fresh bool // it is not there yet
-}
-
-// numbered finds the rows of accounts that are there, and gives numbers to the others.
-// That is cheaper than to have the database give them and say which ones.
-func (tx *Tx) numbered(ctx context.Context, directory string, batch []AccountWrite) ([]numberedRow, error) {
-	rows, keys := make([]numberedRow, len(batch)), make([][]any, len(batch))
-	for i, a := range batch {
-		rows[i].key = accountKey(directory, a.ID)
-		keys[i] = []any{rows[i].key}
-	}
-	there := map[string]int64{}
-	for chunk := range slices.Chunk(keys, bulkRows) {
-		source, args := tx.s.db.source(chunk)
-		_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
-			var num int64
-			var key string
-			err = scan(&num, &key)
-			there[key] = num
-			return none, err
-		}, "WITH listed (key) AS ("+source+") SELECT accounts.num, accounts.key FROM listed JOIN accounts ON accounts.key = listed.key", args...)
-		if err != nil {
-			return nil, err
-		}
-	}
-	next, err := tx.s.db.numbers(ctx, tx.q, len(batch)-len(there))
-	if err != nil {
-		return nil, mapError(err)
-	}
-	for i := range rows {
-		r := &rows[i]
-		var known bool
-		if r.num, known = there[r.key]; !known {
-			r.num, r.fresh, next = next[0], true, next[1:]
-		}
-	}
-	return rows, nil
 }
 
 // bulk is one statement for many rows. Between before and after stands what gives the
@@ -157,16 +159,17 @@ type bulk struct {
 // directories.
 const bulkRows = 2000
 
-func (tx *Tx) bulk(ctx context.Context, all ...bulk) error {
-	for _, b := range all {
-		for chunk := range slices.Chunk(b.rows, bulkRows) {
-			source, args := tx.s.db.source(chunk)
-			if _, err := tx.Exec(ctx, b.before+source+b.after, args...); err != nil {
-				return err
-			}
+// bulk returns how many rows it changed.
+func (tx *Tx) bulk(ctx context.Context, b bulk) (changed int64, err error) {
+	for chunk := range slices.Chunk(b.rows, bulkRows) {
+		source, args := tx.s.db.source(chunk)
+		n, err := tx.Exec(ctx, b.before+source+b.after, args...)
+		if err != nil {
+			return changed, err
 		}
+		changed += n
 	}
-	return nil
+	return changed, nil
 }
 
 // arrays is PostgreSQL's source of rows: one array for each column. The planner looks at
@@ -192,28 +195,86 @@ func column[T any](rows [][]any, j int) []T {
 	return values
 }
 
-// jsonRows is SQLite's source of rows: a JSON array of arrays as one parameter, and one
-// for each column that is the same in all rows. A call of SQLite for each row, or long
-// VALUES, cost several times as much. LIMIT keeps SQLite from writing a row's text anew
-// for each of its columns, WHERE an ON CONFLICT that follows from being read as part of a
-// join.
+// jsonRows is SQLite's source of rows: a JSON text as one parameter, and one for each
+// column that is the same in all rows. A call of SQLite for each row, or long VALUES,
+// cost several times as much. WHERE keeps an ON CONFLICT that follows from being read as
+// part of a join.
 func jsonRows(rows [][]any) (source string, args []any) {
-	args = make([]any, 1, 1+len(rows[0]))
-	varying := make([][]any, len(rows))
-	columns := make([]string, len(rows[0]))
+	first := rows[0]
+	_, text := first[0].(string)
+	if len(first) == 1 || len(first) == 2 && text {
+		return jsonPairs(rows)
+	}
+	args = make([]any, 1, 1+len(first))
+	columns := make([]string, len(first))
+	var varying []int
 	for j := range columns {
 		if same(rows, j) {
-			args = append(args, rows[0][j])
+			args = append(args, first[j])
 			columns[j] = "$" + strconv.Itoa(len(args))
 			continue
 		}
-		columns[j] = fmt.Sprintf("json_extract(v, '$[%d]')", len(varying[0]))
-		for i, row := range rows {
-			varying[i] = append(varying[i], row[j])
+		columns[j] = fmt.Sprintf("json_extract(v, '$[%d]')", len(varying))
+		varying = append(varying, j)
+	}
+	args[0] = jsonText(rows, "[]", func(b []byte, row []any) []byte {
+		b = append(b, '[')
+		for i, j := range varying {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(b, row[j])
+		}
+		return append(b, ']')
+	})
+	// LIMIT keeps SQLite from writing a row's text anew for each of its columns.
+	return "SELECT " + strings.Join(columns, ", ") + " FROM (SELECT value AS v FROM json_each($1) LIMIT -1) WHERE TRUE", args
+}
+
+// jsonPairs are rows of one column, or of two of which the first is a text: SQLite has
+// nothing to take apart then.
+func jsonPairs(rows [][]any) (source string, args []any) {
+	if len(rows[0]) == 1 {
+		return "SELECT value FROM json_each($1) WHERE TRUE", []any{jsonText(rows, "[]", func(b []byte, row []any) []byte { return appendJSON(b, row[0]) })}
+	}
+	return "SELECT key, value FROM json_each($1) WHERE TRUE", []any{jsonText(rows, "{}", func(b []byte, row []any) []byte {
+		return appendJSON(append(appendJSON(b, row[0]), ':'), row[1])
+	})}
+}
+
+// jsonText joins what add writes of each row within brackets.
+func jsonText(rows [][]any, brackets string, add func(b []byte, row []any) []byte) string {
+	b := append(make([]byte, 0, 256*len(rows)), brackets[0])
+	for i, row := range rows {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = add(b, row)
+	}
+	return string(append(b, brackets[1]))
+}
+
+// appendJSON writes a string or a number.
+func appendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case string:
+		if plain(v) {
+			return append(append(append(b, '"'), v...), '"')
 		}
 	}
-	args[0] = JSON(varying)
-	return "SELECT " + strings.Join(columns, ", ") + " FROM (SELECT value AS v FROM json_each($1) LIMIT -1) WHERE TRUE", args
+	return append(b, JSON(v)...)
+}
+
+// plain reports whether a text is written in JSON as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // same reports whether a column of strings and numbers has one value.
@@ -230,8 +291,9 @@ func (tx *Tx) PutGroups(ctx context.Context, env, directory string, groups []pro
 	for i, g := range groups {
 		rows[i] = []any{env, directory, g.ID, g.Name, g.Kind}
 	}
-	return tx.bulk(ctx, bulk{"INSERT INTO directory_groups (env, directory, immutable_id, name, kind) ",
+	_, err := tx.bulk(ctx, bulk{"INSERT INTO directory_groups (env, directory, immutable_id, name, kind) ",
 		" ON CONFLICT (directory, immutable_id) DO UPDATE SET name = excluded.name, kind = excluded.kind", rows})
+	return err
 }
 
 // AllGroups returns the groups of a directory, for a pass to compare with.
@@ -247,8 +309,9 @@ func (tx *Tx) SweepAccounts(ctx context.Context, env, directory string, immutabl
 	for i, id := range immutableIDs {
 		rows[i] = []any{accountKey(directory, id), env, directory, now}
 	}
-	return tx.bulk(ctx, bulk{"WITH gone (key, env, directory, at) AS (", `) UPDATE accounts SET swept_at = gone.at FROM gone
+	_, err := tx.bulk(ctx, bulk{"WITH gone (key, env, directory, at) AS (", `) UPDATE accounts SET swept_at = gone.at FROM gone
 		WHERE accounts.key = gone.key AND accounts.env = gone.env AND accounts.directory = gone.directory AND accounts.swept_at = 0`, rows})
+	return err
 }
 
 // sweptKept is how long a swept account's bound data is kept (DESIGN: 30 days).

@@ -436,7 +436,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, tx.PutGroups(ctx, env, o.directory, []protocol.Group{{ID: "g", Name: "mine"}})
 	},
 	"PutAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 1, tx.PutAccounts(ctx, env, o.directory, 1, []store.AccountWrite{{Account: protocol.Account{ID: "1", Name: "mine"}}})
+		return 1, tx.PutAccounts(ctx, env, o.directory, 1, []store.AccountWrite{{Account: protocol.Account{ID: "new", Name: "mine"}}})
 	},
 	"KnownAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (n int, err error) {
 		err = tx.KnownAccounts(ctx, env, o.directory, func(store.KnownAccount) { n++ })

@@ -39,11 +39,16 @@ func Seed(t testing.TB, s *store.Store) Fixture {
 // Accounts writes accounts into the fixture's directory, as a pass would.
 func (f Fixture) Accounts(t testing.TB, s *store.Store, accounts ...protocol.Account) {
 	t.Helper()
-	writes := make([]store.AccountWrite, len(accounts))
-	for i, a := range accounts {
-		writes[i] = store.AccountWrite{Account: a, Digest: store.AccountDigest(a)}
-	}
 	err := s.Tx(t.Context(), func(tx *store.Tx) error {
+		rows := map[string]int64{}
+		err := tx.KnownAccounts(t.Context(), f.Env.ID, f.Directory.ID, func(k store.KnownAccount) { rows[k.ImmutableID] = k.Row })
+		if err != nil {
+			return err
+		}
+		writes := make([]store.AccountWrite, len(accounts))
+		for i, a := range accounts {
+			writes[i] = store.AccountWrite{Account: a, Digest: store.AccountDigest(a), Row: rows[a.ID]}
+		}
 		return tx.PutAccounts(t.Context(), f.Env.ID, f.Directory.ID, 1, writes)
 	})
 	if err != nil {
