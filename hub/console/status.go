@@ -129,6 +129,10 @@ func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) er
 	return nil
 }
 
+// Unaddressed reports whether agents of the public protocol serve the directory: they
+// tell of no address but the account's own, so that no code reaches its owner.
+func (d served) Unaddressed() bool { return d.NativeSince.IsZero() && d.HasLegacyToken }
+
 func nameOf(d store.Directory) string {
 	if d.Name != "" {
 		return d.Name

@@ -63,6 +63,8 @@ var deConsole = table{
 	"console.agent.version":                "Version",
 	"console.agent.where":                  "Verbunden mit",
 	"console.agent.legacy":                 "Agent des öffentlichen Protokolls",
+	"console.legacy.title":                 "Hier kommt kein Code per Mail an",
+	"console.legacy.text":                  "Agenten des öffentlichen Protokolls (/api/diragent) nennen keine Adresse außer der des Kontos selbst, und ein Code geht nie an das Postfach, das gesperrt sein kann. Wer hier eine Wiederherstellung beginnt, wartet vergeblich auf einen Code. Melden Sie für dieses Verzeichnis postern-agent an oder verweisen Sie die Mitarbeiter an eine andere Stelle.",
 	"console.state.active":                 "aktiv",
 	"console.state.pending":                "wartet auf Bestätigung",
 	"console.state.quarantined":            "in Quarantäne",

@@ -63,6 +63,8 @@ var enConsole = table{
 	"console.agent.version":                "Version",
 	"console.agent.where":                  "Connected to",
 	"console.agent.legacy":                 "Agent of the public protocol",
+	"console.legacy.title":                 "No mailed code can be completed here",
+	"console.legacy.text":                  "Agents of the public protocol (/api/diragent) tell of no address but the account’s own, and a code never goes to the mailbox that may be locked. Whoever begins a recovery here waits for a code in vain. Enrol postern-agent for this directory, or point employees elsewhere.",
 	"console.state.active":                 "active",
 	"console.state.pending":                "waits for confirmation",
 	"console.state.quarantined":            "quarantined",

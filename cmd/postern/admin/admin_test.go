@@ -192,7 +192,7 @@ func TestADirectoryIsMadeShownSynchronisedAndGivenATicket(t *testing.T) {
 			t.Errorf("%q: %v; want %q", args, err, want)
 		}
 	}
-	if out := want(t, "directory", "create", "--kind", "custom"); !strings.Contains(out, "shown this once") {
+	if out := want(t, "directory", "create", "--kind", "custom"); !strings.Contains(out, "shown this once") || !strings.Contains(out, "no second address") {
 		t.Errorf("a custom directory: %s", out)
 	}
 }

@@ -94,7 +94,8 @@ func printCreated(w io.Writer, answer []byte) error {
 		return err
 	}
 	if made.Token != "" {
-		_, err := fmt.Fprintf(w, "directory %s\ntoken for the agent (shown this once): %s\n", made.ID, made.Token)
+		_, err := fmt.Fprintf(w, "directory %s\ntoken for the agent (shown this once): %s\n"+
+			"such an agent tells of no second address, so a mailed code cannot be completed here; see docs/directories.md\n", made.ID, made.Token)
 		return err
 	}
 	_, err := fmt.Fprintf(w, "directory %s\nnext, a ticket for its agent: postern directory ticket %s\n", made.ID, made.ID)
