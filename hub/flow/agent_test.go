@@ -33,7 +33,7 @@ type testAgent struct {
 	contacts  map[string]protocol.Contacts
 	findings  map[string]*protocol.Error
 	calls     []protocol.Method
-	modified  []string        // accounts, in order
+	modified  []string // accounts, in order
 	asked     []protocol.PerformRequest
 	outcome   protocol.State  // of the next modifies; "" done
 	code      string          // of agent_code

@@ -321,6 +321,9 @@ func TestRulesAreThoseOfTheDirectoryAndTheAccountsGroups(t *testing.T) {
 	s, _ := withFactors(t, storetest.SQLite(t))
 	s.person("ada", func(a *protocol.Account) { a.Groups = []protocol.Group{{ID: "g", Name: "Finance"}} })
 	s.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.PutGroups(ctx, s.env, s.dir, []protocol.Group{{ID: "g", Name: "Finance"}})
+	})
+	s.tx(func(ctx context.Context, tx *store.Tx) error {
 		m, groups, err := directory.Rules(ctx, tx, s.env, s.dir, "ada")
 		if len(m.Default) != 3 || len(groups) != 1 || groups[0].ID != "g" {
 			t.Errorf("%+v %+v", m, groups)

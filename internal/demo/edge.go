@@ -29,6 +29,7 @@ const caddyfile = `{
 	postern {
 		data_dir %[3]q
 		public_url http://localhost:%[4]d
+		recovery_option_wait 0s
 		smtp %[5]s {
 			from recovery@lindenhof.example
 			tls off
