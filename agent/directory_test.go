@@ -209,7 +209,7 @@ func (c *company) Get(_ context.Context, ref protocol.Ref) ([]protocol.Account, 
 func (c *company) Groups(_ context.Context, q protocol.GroupsRequest) ([]protocol.Group, error) {
 	var list []protocol.Group
 	for _, name := range []string{"backup operators", "finance", "staff"} {
-		if strings.HasPrefix(name, q.Prefix) && len(list) < q.Max {
+		if strings.HasPrefix(name, strings.ToLower(q.Prefix)) && len(list) < q.Max {
 			list = append(list, protocol.Group{ID: name, Name: name})
 		}
 	}

@@ -244,8 +244,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	failures := make(chan error, 8)
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
-				failures <- fmt.Errorf("hub: %s: %w", name, err)
+			if err := h.part(ctx, name, run); err != nil {
+				failures <- err
 			}
 		})
 	}
@@ -261,7 +261,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failures:
-		h.log.Error("a part of the hub ended", "error", err)
 		<-ctx.Done()
 	}
 	upper.Wait()
@@ -269,6 +268,23 @@ func (h *Hub) Run(ctx context.Context) error {
 	cancel()
 	mesh.Wait()
 	return err
+}
+
+// errEnded says that a part of the hub returned, without an error, before its time.
+var errEnded = errors.New("ended while the hub runs")
+
+// part runs a part of the hub until ctx ends. One that ends earlier, even without an
+// error, does its work no more: that is an error, and stands in the log at once.
+func (h *Hub) part(ctx context.Context, name string, run func(context.Context) error) error {
+	err := run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		err = errEnded
+	}
+	h.log.ErrorContext(ctx, "a part of the hub ended", "part", name, "error", err)
+	return fmt.Errorf("hub: %s: %w", name, err)
 }
 
 // Update puts changed settings into force without ending tunnels. Store, data folder
