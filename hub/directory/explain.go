@@ -72,10 +72,27 @@ func explain(err error) (store.SyncFailure, protocol.Code) {
 
 // line returns text from outside as one printable line of at most n bytes.
 func line(text string, n int) string {
+	if len(text) <= n && isLine(text) {
+		return text
+	}
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
 	if len(text) > n {
 		text = strings.ToValidUTF8(text[:n], "") // a rune may have been cut
 	}
 	return text
+}
+
+// isLine reports whether a text is printable ASCII with single spaces between words, as
+// most are.
+func isLine(text string) bool {
+	space := true // before the text
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || c == ' ' && space {
+			return false
+		}
+		space = c == ' '
+	}
+	return !space
 }

@@ -1,9 +1,6 @@
 package directory
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // IsDue and Tidy are tested as tables.
 var (
@@ -15,9 +12,4 @@ var (
 func Fast(d *Directories) *Directories {
 	d.retryWait = time.Millisecond
 	return d
-}
-
-// Refresh is a scheduled synchronisation.
-func Refresh(ctx context.Context, d *Directories, env, id string) error {
-	return d.sync(ctx, To{Env: env, Directory: id}, false)
 }

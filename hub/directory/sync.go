@@ -35,6 +35,13 @@ func (d *Directories) Sync(ctx context.Context, env, id string) error {
 	return d.sync(ctx, To{Env: env, Directory: id}, true)
 }
 
+// SyncChanges is Sync for what has changed since the last time, where the directory's
+// kind can tell and that was less than a day ago; else it lists everything. The schedule
+// does the same.
+func (d *Directories) SyncChanges(ctx context.Context, env, id string) error {
+	return d.sync(ctx, To{Env: env, Directory: id}, false)
+}
+
 // sync runs passes under the lease of the directory.
 func (d *Directories) sync(ctx context.Context, to To, full bool) error {
 	lease, err := d.leases.Acquire(ctx, "sync/"+to.Directory, leaseLife)

@@ -397,7 +397,7 @@ func TestChangesAloneAreListedWhereTheKindCan(t *testing.T) {
 		refresh := func(since string) {
 			t.Helper()
 			c.set(func() { c.asked = nil })
-			if err := directory.Refresh(t.Context(), b.Directories, b.Env.ID, b.Directory.ID); err != nil {
+			if err := b.SyncChanges(t.Context(), b.Env.ID, b.Directory.ID); err != nil {
 				t.Fatal(err)
 			}
 			if c.asked[0] != "/"+since {
@@ -436,7 +436,7 @@ func TestDeletionsOfAnIncrementalPassAreGuardedToo(t *testing.T) {
 			gone = append(gone, person(i).ID)
 		}
 		c.set(func() { c.changes["s1"] = changes{deleted: gone} })
-		if err := directory.Refresh(t.Context(), b.Directories, b.Env.ID, b.Directory.ID); err == nil || b.finds(t, "p0") != 1 {
+		if err := b.SyncChanges(t.Context(), b.Env.ID, b.Directory.ID); err == nil || b.finds(t, "p0") != 1 {
 			t.Fatal("six of twenty went without a question", err)
 		}
 	})

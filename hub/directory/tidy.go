@@ -3,6 +3,7 @@ package directory
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -25,7 +26,9 @@ func tidy(a protocol.Account) (protocol.Account, bool) {
 		return a, false
 	}
 	a.Name = line(a.Name, maxName)
-	a.Identifiers = slices.DeleteFunc(slices.Clone(a.Identifiers), func(s string) bool { return !usable(s, maxIdentifier) })
+	if unusable := func(s string) bool { return !usable(s, maxIdentifier) }; slices.ContainsFunc(a.Identifiers, unusable) {
+		a.Identifiers = slices.DeleteFunc(slices.Clone(a.Identifiers), unusable)
+	}
 	a.Identifiers = a.Identifiers[:min(len(a.Identifiers), maxIdentifiers)]
 	if !usable(a.BirthDate, maxID) {
 		a.BirthDate = ""
@@ -40,5 +43,5 @@ func tidy(a protocol.Account) (protocol.Account, bool) {
 
 // usable reports whether a value that is compared can be taken as it is.
 func usable(s string, n int) bool {
-	return s != "" && len(s) <= n && strings.ToValidUTF8(s, "") == s && strings.IndexByte(s, 0) < 0
+	return s != "" && len(s) <= n && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
 }

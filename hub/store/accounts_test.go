@@ -3,9 +3,11 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -34,6 +36,47 @@ func TestABatchIsStoredWhateverItsAccountsHaveInCommon(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A field that the digest forgets would never be written again after the first time.
+func TestTheDigestOfAnAccountIsOfEachOfItsFieldsButTheTime(t *testing.T) {
+	seen := map[string]string{}
+	check := func(what string, a protocol.Account) {
+		d := store.AccountDigest(a)
+		if other, twice := seen[d]; twice {
+			t.Errorf("%s has the digest of %s", what, other)
+		}
+		seen[d] = what
+	}
+	check("nothing", protocol.Account{})
+	fields := reflect.TypeFor[protocol.Account]()
+	for i := range fields.NumField() {
+		var a protocol.Account
+		switch f := reflect.ValueOf(&a).Elem().Field(i); f.Interface().(type) {
+		case string:
+			f.SetString("x")
+		case bool:
+			f.SetBool(true)
+		case []string:
+			f.Set(reflect.ValueOf([]string{"x"}))
+		case []protocol.Group:
+			f.Set(reflect.ValueOf([]protocol.Group{{ID: "x"}}))
+		case time.Time:
+			if a.UpdatedAt = time.Now(); store.AccountDigest(a) != store.AccountDigest(protocol.Account{}) {
+				t.Error("a sign-in changes the digest")
+			}
+			continue
+		default:
+			t.Fatalf("no value for the field %s", fields.Field(i).Name)
+		}
+		check(fields.Field(i).Name, a)
+	}
+	check("two identifiers", protocol.Account{Identifiers: []string{"x", "y"}})
+	check("one of both", protocol.Account{Identifiers: []string{"xy"}})
+	check("the other order", protocol.Account{Identifiers: []string{"y", "x"}})
+	check("a group's name", protocol.Account{Groups: []protocol.Group{{ID: "x", Name: "x"}}})
+	check("a group's kind", protocol.Account{Groups: []protocol.Group{{ID: "x", Kind: "x"}}})
+	check("a group instead of identifiers", protocol.Account{Groups: []protocol.Group{{ID: "x", Name: "y"}}})
 }
 
 // A pass that is mistaken about what is stored writes nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,9 +16,20 @@ import (
 
 // AccountDigest is a short hash of everything that a directory said of an account.
 // Equal digests mean that nothing has to be written.
-func AccountDigest(a protocol.Account) string {
-	a.UpdatedAt = time.Time{} // changes with each sign-in in some directories, and nothing is made of it
-	h := sha256.Sum256([]byte(JSON(a)))
+func AccountDigest(a protocol.Account) string { // without UpdatedAt: it changes with each sign-in in some directories, and nothing is made of it
+	b := make([]byte, 0, 512)
+	texts := func(all ...string) {
+		for _, s := range all {
+			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+		}
+	}
+	texts(a.ID, a.Name, a.BirthDate)
+	b = binary.AppendUvarint(b, uint64(len(a.Identifiers))<<1|uint64(Flag(a.Disabled)))
+	texts(a.Identifiers...)
+	for _, g := range a.Groups {
+		texts(g.ID, g.Name, g.Kind)
+	}
+	h := sha256.Sum256(b)
 	return base64.RawStdEncoding.EncodeToString(h[:16])
 }
 
@@ -172,18 +184,26 @@ func (tx *Tx) bulk(ctx context.Context, b bulk) (changed int64, err error) {
 	return changed, nil
 }
 
-// arrays is PostgreSQL's source of rows: one array for each column. The planner looks at
-// a handful of parameters, not at thousands.
+// arrays is PostgreSQL's source of rows: one array for each column, and one parameter
+// for each that is the same in all rows. The planner looks at a handful of parameters,
+// not at thousands.
 func arrays(rows [][]any) (source string, args []any) {
-	columns := make([]string, len(rows[0]))
+	args = make([]any, len(rows[0]))
+	var columns, varying, names []string
 	for j, v := range rows[0] {
-		if _, number := v.(int64); number {
-			args, columns[j] = append(args, column[int64](rows, j)), fmt.Sprintf("$%d::bigint[]", j+1)
-		} else {
-			args, columns[j] = append(args, column[string](rows, j)), fmt.Sprintf("$%d::text[]", j+1)
+		_, number := v.(int64)
+		kind := map[bool]string{false: "text", true: "bigint"}[number]
+		if j > 0 && same(rows, j) { // the first column gives the number of rows
+			args[j], columns = v, append(columns, fmt.Sprintf("$%d::%s", j+1, kind))
+			continue
 		}
+		if args[j] = any(column[string](rows, j)); number {
+			args[j] = column[int64](rows, j)
+		}
+		name := fmt.Sprint("c", j)
+		columns, names, varying = append(columns, name), append(names, name), append(varying, fmt.Sprintf("$%d::%s[]", j+1, kind))
 	}
-	return "SELECT * FROM unnest(" + strings.Join(columns, ", ") + ")", args
+	return "SELECT " + strings.Join(columns, ", ") + " FROM unnest(" + strings.Join(varying, ", ") + ") AS r (" + strings.Join(names, ", ") + ")", args
 }
 
 // column returns the values of one column, all of one type.
