@@ -89,6 +89,18 @@ const (
 	ExtensionInvoked          Kind = "extension_invoked"
 )
 
+// Kinds of captured documents, as the public reference spells the events of a request.
+const (
+	BiometricConsent   Kind = "biometric_consent"
+	ScanFinished       Kind = "scan_finished" // handed in for review
+	ScanAccepted       Kind = "scan_accepted"
+	ScanRejected       Kind = "scan_rejected"
+	ScanAppealed       Kind = "scan_appealed"
+	ScanAppealAccepted Kind = "scan_appeal_accepted"
+	ScanAppealRejected Kind = "scan_appeal_rejected"
+	ScanErased         Kind = "scan_erased" // ours: its key was destroyed
+)
+
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
@@ -105,4 +117,5 @@ var Kinds = []Kind{
 	OAuth2PushedAuthorization, OAuth2Authorize, OAuth2V2Authorize, OAuth2RequestCanceled, OAuth2Token,
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
 	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked,
+	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
 }

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, trust, wallet string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -39,7 +39,8 @@ var withoutEnvironment = map[string]string{
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
-	"AddFactor":       "its row names the environment", "PurgeFactors": "upkeep",
+	"AddReview":       "its row names the environment", "DueReviews": "upkeep",
+	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep",
 }
@@ -266,6 +267,60 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.Factor(ctx, env, o.factor)
 		return 1, err
 	},
+	"Review": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Review(ctx, env, o.review)
+		return 1, err
+	},
+	"ReviewOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ReviewOf(ctx, env, o.verification)
+		return 1, err
+	},
+	"WaitingReviews": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.WaitingReviews(ctx, env)
+		return len(all), err
+	},
+	"SaveReview": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveReview(ctx, &store.Review{Env: env, ID: o.review, Version: 2, State: store.ReviewWaiting})
+	},
+	"PutReviewImage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.PutReviewImage(ctx, env, o.review, "front", []byte("mine"))
+		if env == o.env && errors.Is(err, store.ErrConflict) { // it waits for people already
+			return 1, nil
+		}
+		return 1, err
+	},
+	"ReviewImage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ReviewImage(ctx, env, o.review, "front")
+		return 1, err
+	},
+	"ReviewImages": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.ReviewImages(ctx, env, o.review)
+		return len(all), err
+	},
+	"AddReviewVote": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddReviewVote(ctx, env, o.review, store.ReviewVote{Reviewer: "b", Round: 1, Verdict: "accept"})
+	},
+	"ReviewVotes": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.ReviewVotes(ctx, env, o.review)
+		return len(all), err
+	},
+	"EraseReview": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.EraseReview(ctx, env, o.review)
+		if env != o.env {
+			return 0, err
+		}
+		return 1, err
+	},
+	"ReviewSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		b, err := tx.ReviewSettings(ctx, env)
+		if err == nil && string(b) == "theirs" {
+			return 1, nil
+		}
+		return 0, err
+	},
+	"SetReviewSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SetReviewSettings(ctx, env, []byte("mine")) // of its own environment only
+	},
 	"ConfirmFactor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.ConfirmFactor(ctx, store.Factor{Env: env, ID: o.factor, Label: "mine", ActiveAt: time.Now()})
 	},
@@ -280,9 +335,6 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"FactorUsed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorUsed(ctx, env, o.factor)
-	},
-	"RemoveWaitingFactors": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 0, tx.RemoveWaitingFactors(ctx, env, o.directory, "1")
 	},
 	"FactorAtAgent": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorAtAgent(ctx, env, o.factor, time.Now())
@@ -501,6 +553,15 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
 	})
+	o.review = store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		r := store.Review{Env: o.env, ID: o.review, Verification: o.verification, Directory: o.directory, Person: o.account, State: store.ReviewOpen,
+			Round: 1, Reviewers: 1, EndsAt: tx.Now().Add(time.Hour)}
+		err := errors.Join(tx.AddReview(ctx, &r), tx.PutReviewImage(ctx, o.env, o.review, "front", []byte("theirs")), tx.SetReviewSettings(ctx, o.env, []byte("theirs")),
+			tx.AddReviewVote(ctx, o.env, o.review, store.ReviewVote{Reviewer: "a", Round: 1, Verdict: "accept"}))
+		r.State = store.ReviewWaiting
+		return errors.Join(err, tx.SaveReview(ctx, &r))
+	})
 	o.factor = store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		err := tx.AddFactor(ctx, &store.Factor{Env: o.env, ID: o.factor, Directory: o.directory, Account: "1", Kind: "totp", Secret: []byte("theirs")})
@@ -605,6 +666,14 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(factors, err)
 		codes, err := tx.SavedCodes(ctx, o.env, o.factor)
 		add(codes, err)
+		review, err := tx.Review(ctx, o.env, o.review)
+		add(review, err)
+		picture, err := tx.ReviewImage(ctx, o.env, o.review, "front")
+		add(picture, err)
+		votes, err := tx.ReviewVotes(ctx, o.env, o.review)
+		add(votes, err)
+		settings, err := tx.ReviewSettings(ctx, o.env)
+		add(settings, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -633,6 +702,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
+			"Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

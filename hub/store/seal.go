@@ -51,6 +51,8 @@ var sealedColumns = []sealedColumn{
 	{"wallet_exchanges", "answer", "env", "id"},
 	{"wallet_exchanges", "private", "env", "id"},
 	{"wallet_signers", "private", "env", "host"},
+	{"review_settings", "secret", "env", "env"},
+	{"reviews", "secret", "env", "id"},
 	{"webhook_secrets", "secret", "env", "env"},
 	{"webhooks", "authorization_header", "env", "id"},
 }

@@ -132,7 +132,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"deny_user_message":"no"}`))
 	f.Add([]byte(`{"deny_user_message":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		denied, message, err := readAnswer(answer{200, true, body})
+		denied, message, err := readAnswer(answer{status: 200, json: true, body: body})
 		if denied && message == "" || err != nil && denied || len([]rune(message)) > maxMessage+1 {
 			t.Errorf("%q: denied %v, message %q, %v", body, denied, message, err)
 		}

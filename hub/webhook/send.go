@@ -75,6 +75,7 @@ type answer struct {
 	status int
 	json   bool
 	body   []byte
+	signed string // by the receiver, where it signs
 }
 
 // send makes one request and reads at most maxAnswer bytes of the answer.
@@ -101,7 +102,7 @@ func (s *sender) send(ctx context.Context, p post, now time.Time) (answer, error
 	if err == nil && len(body) > maxAnswer {
 		err = fmt.Errorf("webhook: the answer is longer than %d bytes", maxAnswer)
 	}
-	return answer{res.StatusCode, strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "application/json"), body}, err
+	return answer{res.StatusCode, strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "application/json"), body, res.Header.Get(headerSigned)}, err
 }
 
 // hideURL drops the address, which may hold a token in its query.

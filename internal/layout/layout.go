@@ -46,10 +46,11 @@ var mayImport = map[string][]string{
 	"hub/webhook":         {"protocol", "hub/store"},
 	"hub/verify":          {"protocol/...", "hub/policy", "hub/store", "hub/verify/..."},
 	"hub/factor":          {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
-	"hub/flow":            {"protocol/...", "hub/factor", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
+	"hub/verify/review":   {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
+	"hub/flow":            {"protocol/...", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},
-	"hub/site":            {"hub/factor", "hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
+	"hub/site":            {"hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
 	"hub/console":         {"hub/brand", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
 	"hub/api":             {"hub/brand", "protocol", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
 

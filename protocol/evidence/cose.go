@@ -171,11 +171,7 @@ func (k deviceKey) public() (crypto.PublicKey, error) {
 		if err := decode(signedCBOR, "device key", k.Y, &y); err != nil {
 			return nil, err
 		}
-		key, err := point(c, k.X, y)
-		if err != nil {
-			return nil, err
-		}
-		return key, nil
+		return point(c, k.X, y)
 	}
 	return nil, fmt.Errorf("%w: device key of type %d", ErrRefused, k.Kty)
 }

@@ -89,11 +89,7 @@ func (k JWK) ec() (crypto.PublicKey, error) {
 	if errX != nil || errY != nil || c == nil || len(x) != size(c) || len(y) != size(c) {
 		return nil, fmt.Errorf("%w: EC key", ErrFormat)
 	}
-	key, err := point(c, x, y)
-	if err != nil {
-		return nil, err
-	}
-	return key, nil
+	return point(c, x, y)
 }
 
 func (k JWK) rsa() (crypto.PublicKey, error) {

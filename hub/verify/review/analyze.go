@@ -1,0 +1,157 @@
+package review
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/capture"
+)
+
+// An Analyst carries questions to the operator's program and brings signed answers.
+type Analyst interface {
+	Exchange(ctx context.Context, url, secret, id string, body []byte) ([]byte, error)
+}
+
+// A Finding is what the program says of one check. Pass alone never accepts unless the
+// settings say so; everything else is for people.
+type Finding struct {
+	Name   string         `json:"name"`
+	Result capture.Result `json:"result"`
+	Score  float64        `json:"score,omitempty"`
+	Model  string         `json:"model,omitempty"`
+	Reason string         `json:"reason,omitempty"`
+}
+
+// Checks are what the program is asked for.
+var Checks = []string{"one_face", "face_match", "liveness", "document"}
+
+// Bounds of the call.
+const (
+	analyzeTime  = 20 * time.Second
+	maxFindings  = 16
+	maxFindText  = 200
+	analyzeVer   = 1
+	analyzerRole = "analyzer"
+)
+
+// question is what is posted.
+type question struct {
+	Version int             `json:"version"`
+	Case    string          `json:"case"`
+	Prompt  string          `json:"prompt"`
+	Images  []questionImage `json:"images"`
+	Checks  []string        `json:"checks"`
+}
+
+type questionImage struct {
+	Kind string `json:"kind"`
+	Type string `json:"type"`
+	Data []byte `json:"data"`
+}
+
+// analyse asks the program, if there is one, and reports whether its answer is enough. A
+// program that is away, late or unsure leaves the case to people; one that finds a fault
+// asks for a second person.
+func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
+	if r.Analyst == nil {
+		return false
+	}
+	settings, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return settingsOf(ctx, tx, env) })
+	if err != nil || settings.Analyzer == nil {
+		return false
+	}
+	found, err := r.ask(ctx, env, id, *settings.Analyzer)
+	if err != nil {
+		r.Log.WarnContext(ctx, "the analyzer gave no answer", "case", id, "error", err)
+		return false
+	}
+	err = r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
+		enough = false
+		d, err := detailsOf(*c)
+		if err != nil || c.State != store.ReviewWaiting {
+			return err
+		}
+		d.Checks = found
+		c.Details = []byte(store.JSON(d))
+		failed := slices.ContainsFunc(found, func(f Finding) bool { return f.Result == capture.Fail })
+		if failed {
+			c.Reviewers = 2
+		}
+		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(found) {
+			return nil
+		}
+		enough = true
+		c.State, c.Outcome, c.DecidedAt, c.SettledAt = store.ReviewClosed, Accepted, tx.Now(), tx.Now()
+		return r.record(ctx, tx, c, audit.ScanAccepted, audit.Principal{System: analyzerRole}, nil)
+	})
+	if err != nil {
+		r.Log.WarnContext(ctx, "the analyzer's answer could not be kept", "case", id, "error", err)
+	}
+	return enough && err == nil
+}
+
+// passed reports whether every check that was asked for passed.
+func passed(found []Finding) bool {
+	return !slices.ContainsFunc(Checks, func(name string) bool {
+		return !slices.ContainsFunc(found, func(f Finding) bool { return f.Name == name && f.Result == capture.Pass })
+	}) && !slices.ContainsFunc(found, func(f Finding) bool { return f.Result != capture.Pass })
+}
+
+func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Finding, error) {
+	q := question{Version: analyzeVer, Case: id, Checks: Checks}
+	err := r.Store.Read(ctx, func(tx *store.Tx) error {
+		q.Images = nil
+		c, err := tx.Review(ctx, env, id)
+		if err != nil {
+			return err
+		}
+		d, err := detailsOf(c)
+		q.Prompt = d.Prompt
+		for _, kind := range Kinds {
+			body, imageErr := tx.ReviewImage(ctx, env, id, kind)
+			if imageErr == nil {
+				q.Images = append(q.Images, questionImage{kind, "image/jpeg", body})
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, analyzeTime)
+	defer cancel()
+	answer, err := r.Analyst.Exchange(ctx, a.URL, a.Secret, id, body)
+	if err != nil {
+		return nil, err
+	}
+	return findings(answer)
+}
+
+// findings reads an answer; what it says beyond the bounds is cut.
+func findings(answer []byte) ([]Finding, error) {
+	var v struct {
+		Checks []Finding `json:"checks"`
+	}
+	if err := json.Unmarshal(answer, &v); err != nil {
+		return nil, err
+	}
+	v.Checks = v.Checks[:min(len(v.Checks), maxFindings)]
+	for i := range v.Checks {
+		f := &v.Checks[i]
+		if f.Result != capture.Pass && f.Result != capture.Fail {
+			f.Result = capture.Unsure
+		}
+		f.Name, f.Model, f.Reason = cut(f.Name), cut(f.Model), cut(f.Reason)
+	}
+	return v.Checks, nil
+}
+
+func cut(s string) string { return s[:min(len(s), maxFindText)] }

@@ -1,0 +1,246 @@
+package review
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// A Verdict is what a reviewer decides.
+type Verdict string
+
+// The verdicts.
+const (
+	Accept   Verdict = "accept"
+	Unusable Verdict = "unusable" // nothing can be seen well enough
+	Fraud    Verdict = "fraud"    // it is somebody else, or not a document
+)
+
+// Checklist is what a reviewer must have looked at before they accept.
+var Checklist = []string{"document_kind", "not_expired", "name", "face_document", "face_live", "prompt", "no_screen"}
+
+// Outcomes of a case in the store, as the requests of the public interface spell them.
+const (
+	Accepted         = "accepted"
+	RejectedUnusable = "rejected_unusable"
+	RejectedFraud    = "rejected_fraud"
+	Expired          = "expired"
+)
+
+var outcomes = map[Verdict]string{Accept: Accepted, Unusable: RejectedUnusable, Fraud: RejectedFraud}
+
+// maxReason bounds what a reviewer writes, in bytes.
+const maxReason = 1000
+
+// A Waiting is a line of the list: nothing of the person.
+type Waiting struct {
+	Env, ID  string
+	Appeal   bool
+	Second   bool // one reviewer has agreed, another must
+	DueAt    time.Time
+	Late     bool
+	Mine     bool // this reviewer was given it
+	Excluded bool // this reviewer has decided about it before
+	Taken    bool // another reviewer looks at it now
+}
+
+// List returns what waits in an environment, for one reviewer.
+func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waiting, err error) {
+	err = r.Store.Read(ctx, func(tx *store.Tx) error {
+		list = nil
+		all, err := tx.WaitingReviews(ctx, env)
+		if err != nil {
+			return err
+		}
+		for _, c := range all {
+			votes, err := tx.ReviewVotes(ctx, env, c.ID)
+			if err != nil {
+				return err
+			}
+			held := c.Assigned != "" && c.AssignedUntil.After(tx.Now())
+			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, votes) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
+				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer)})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// agreed counts who accepted in the round that runs.
+func agreed(c store.Review, votes []store.ReviewVote) (n int) {
+	for _, v := range votes {
+		if v.Round == c.Round && v.Verdict == string(Accept) {
+			n++
+		}
+	}
+	return n
+}
+
+func voted(votes []store.ReviewVote, reviewer string) bool {
+	return slices.ContainsFunc(votes, func(v store.ReviewVote) bool { return v.Reviewer == reviewer })
+}
+
+// Take gives a reviewer a case by chance, so that nobody chooses whom to decide about.
+// A reviewer who has one keeps it. store.ErrNotFound says that nothing waits for them.
+func (r *Reviews) Take(ctx context.Context, env, reviewer string) (id string, err error) {
+	list, err := r.List(ctx, env, reviewer)
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(list, func(w Waiting) bool { return w.Mine }); i >= 0 {
+		return list[i].ID, nil
+	}
+	list = slices.DeleteFunc(list, func(w Waiting) bool { return w.Taken || w.Excluded })
+	if len(list) == 0 {
+		return "", store.ErrNotFound
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(len(list))))
+	if err != nil {
+		return "", err
+	}
+	id = list[n.Int64()].ID
+	return id, r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
+		if c.State != store.ReviewWaiting || c.Assigned != "" && c.Assigned != reviewer && c.AssignedUntil.After(tx.Now()) {
+			return store.ErrConflict
+		}
+		c.Assigned, c.AssignedUntil = reviewer, tx.Now().Add(assignTime)
+		return nil
+	})
+}
+
+// A Case is what a reviewer who was given it sees.
+type Case struct {
+	Details
+	ID        string
+	Appeal    bool
+	Reviewers int
+	Images    []string
+	DueAt     time.Time
+	Until     time.Time // it is given to somebody else then
+}
+
+// Case returns a case to the reviewer who was given it; ErrOther to everybody else.
+func (r *Reviews) Case(ctx context.Context, env, id, reviewer string) (v Case, err error) {
+	err = r.Store.Read(ctx, func(tx *store.Tx) error {
+		c, err := r.held(ctx, tx, env, id, reviewer)
+		if err != nil {
+			return err
+		}
+		v = Case{ID: c.ID, Appeal: c.Round > 1, Reviewers: c.Reviewers, DueAt: c.DueAt, Until: c.AssignedUntil}
+		if v.Details, err = detailsOf(c); err == nil {
+			v.Images, err = tx.ReviewImages(ctx, env, id)
+		}
+		return err
+	})
+	return v, err
+}
+
+// held returns a case that reviewer was given and has not decided about.
+func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer string) (store.Review, error) {
+	c, err := tx.Review(ctx, env, id)
+	if err != nil {
+		return c, err
+	}
+	votes, err := tx.ReviewVotes(ctx, env, id)
+	if err == nil && (reviewer == "" || c.State != store.ReviewWaiting || c.Assigned != reviewer || !c.AssignedUntil.After(tx.Now()) || voted(votes, reviewer)) {
+		err = ErrOther
+	}
+	return c, err
+}
+
+// Image returns a picture to the reviewer who was given its case, with a mark that says
+// who saw it and when.
+func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (body []byte, err error) {
+	err = r.Store.Read(ctx, func(tx *store.Tx) error {
+		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
+			return err
+		}
+		body, err = tx.ReviewImage(ctx, env, id, kind)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mark(body, fmt.Sprintf("%s %s %s", reviewer, id[:min(6, len(id))], r.Store.Now().UTC().Format("2006-01-02 15:04")))
+}
+
+// Decide records what a reviewer decided. Accepting asks for every check of the list, for
+// as many people as the case asks for, and after an appeal for other people than before.
+func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict Verdict, reason string, checks []string, by audit.Principal) error {
+	reason = strings.TrimSpace(reason)
+	if outcomes[verdict] == "" || len(reason) > maxReason || verdict != Accept && reason == "" || verdict == Accept && !all(checks) {
+		return ErrAnswer
+	}
+	err := r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
+		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
+			return err
+		}
+		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}
+		if err := tx.AddReviewVote(ctx, env, id, vote); err != nil {
+			return err
+		}
+		votes, err := tx.ReviewVotes(ctx, env, id)
+		if err != nil {
+			return err
+		}
+		c.Assigned, c.AssignedUntil = "", time.Time{}
+		kind := conclude(c, verdict, agreed(*c, votes), tx.Now())
+		return r.record(ctx, tx, c, kind, by, map[string]any{"verdict": verdict, "reviewer": reviewer, "reason": reason, "closed": c.State != store.ReviewWaiting})
+	})
+	if err == nil {
+		r.settle(ctx, env, id)
+	}
+	return err
+}
+
+// conclude moves a case by a verdict and returns what the audit log calls it.
+func conclude(c *store.Review, v Verdict, agreed int, now time.Time) audit.Kind {
+	appeal := c.Round > 1
+	switch {
+	case v == Accept:
+		if agreed >= c.Reviewers {
+			c.State, c.Outcome, c.DecidedAt = store.ReviewClosed, Accepted, now
+		}
+		return map[bool]audit.Kind{false: audit.ScanAccepted, true: audit.ScanAppealAccepted}[appeal]
+	case appeal:
+		c.State, c.Outcome, c.DecidedAt = store.ReviewClosed, outcomes[v], now
+		return audit.ScanAppealRejected
+	}
+	c.State, c.Outcome, c.DecidedAt = store.ReviewRejected, outcomes[v], now
+	return audit.ScanRejected
+}
+
+// all reports whether every check of the list was ticked.
+func all(checks []string) bool {
+	return !slices.ContainsFunc(Checklist, func(c string) bool { return !slices.Contains(checks, c) })
+}
+
+func known(checks []string) []string {
+	return slices.DeleteFunc(slices.Clone(checks), func(c string) bool { return !slices.Contains(Checklist, c) })
+}
+
+// settle tells the flow about a case that is closed. What fails is tried again by Run.
+func (r *Reviews) settle(ctx context.Context, env, id string) {
+	c, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Review, error) { return tx.Review(ctx, env, id) })
+	if err != nil || c.State != store.ReviewClosed || !c.SettledAt.IsZero() {
+		return
+	}
+	err = r.Flow.Settle(ctx, env, c.Verification, string(policy.DocumentReview), proof(c.Outcome == Accepted, c.Outcome))
+	if err != nil && !errors.Is(err, ErrState) {
+		r.Log.WarnContext(ctx, "a verification could not be told of a review", "case", id, "error", err)
+		return
+	}
+	err = r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error { c.SettledAt = tx.Now(); return nil })
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		r.Log.WarnContext(ctx, "a settled review could not be kept", "case", id, "error", err)
+	}
+}

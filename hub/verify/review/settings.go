@@ -1,0 +1,82 @@
+package review
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Settings are how an environment reviews.
+type Settings struct {
+	SecondFor []string  `json:"second_reviewer_groups,omitempty"` // ids or names of groups whose cases two people decide
+	Analyzer  *Analyzer `json:"analyzer,omitempty"`
+}
+
+// An Analyzer is a program of the operator that looks at cases.
+type Analyzer struct {
+	URL     string `json:"url"`
+	Secret  string `json:"secret"`            // of the signatures, both ways
+	Accepts bool   `json:"accepts,omitempty"` // all checks passed is enough; otherwise people decide whatever it says
+}
+
+// Bounds of settings.
+const (
+	maxGroups      = 100
+	minSecret      = 32 // bytes; it is the key of an HMAC
+	maxSettingText = 512
+)
+
+// Check reports the first thing that an administrator must mend.
+func (s Settings) Check() error {
+	if len(s.SecondFor) > maxGroups || slices.ContainsFunc(s.SecondFor, func(g string) bool { return g == "" || len(g) > maxSettingText }) {
+		return errors.New("review: at most 100 groups, each an id or a name")
+	}
+	if s.Analyzer == nil {
+		return nil
+	}
+	u, err := url.Parse(s.Analyzer.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || len(s.Analyzer.URL) > maxSettingText {
+		return errors.New("review: the analyzer's url must begin with https://")
+	}
+	if len(s.Analyzer.Secret) < minSecret || len(s.Analyzer.Secret) > maxSettingText {
+		return errors.New("review: the analyzer's secret must have at least 32 characters")
+	}
+	return nil
+}
+
+// second reports whether two people decide about a member of groups.
+func (s Settings) second(groups []policy.Group) bool {
+	return slices.ContainsFunc(groups, func(g policy.Group) bool {
+		return slices.Contains(s.SecondFor, g.ID) || slices.Contains(s.SecondFor, g.Name)
+	})
+}
+
+func settingsOf(ctx context.Context, tx *store.Tx, env string) (s Settings, err error) {
+	b, err := tx.ReviewSettings(ctx, env)
+	if err == nil && b != nil {
+		err = json.Unmarshal(b, &s)
+	}
+	return s, err
+}
+
+// Settings returns how an environment reviews, without the analyzer's secret.
+func (r *Reviews) Settings(ctx context.Context, env string) (Settings, error) {
+	s, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return settingsOf(ctx, tx, env) })
+	if s.Analyzer != nil {
+		s.Analyzer.Secret = ""
+	}
+	return s, err
+}
+
+// Configure sets how an environment reviews.
+func (r *Reviews) Configure(ctx context.Context, env string, s Settings) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	return r.Store.Tx(ctx, func(tx *store.Tx) error { return tx.SetReviewSettings(ctx, env, []byte(store.JSON(s))) })
+}
