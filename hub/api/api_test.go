@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,8 @@ type place struct {
 	agent, pending, quarantined store.Agent
 	account                     store.Account
 	apikey                      store.APIKey
+	trust, pem                  string
+	signer                      string // JSON
 }
 
 func start(t *testing.T, s *store.Store) *stack {
@@ -116,6 +119,7 @@ func (st *stack) beside(t *testing.T, f storetest.Fixture) storetest.Fixture {
 func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 	t.Helper()
 	p := place{Fixture: f, domain: "recover." + name + "-" + f.Env.ID[:8] + ".test"}
+	p.pem, p.signer = string(newAuthority(t).PEM()), signerOf(t, p.domain)
 	p.key = st.addKey(t, store.APIKey{Org: f.Org.ID, Role: RoleOwner, Envs: []string{f.Env.ID}})
 	f.Accounts(t, st.store, protocol.Account{ID: name + "-1", Identifiers: []string{"alice@" + name + ".test", name + "/alice c?d"}, Name: "Alice " + name})
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
@@ -129,6 +133,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 		if p.account, err = tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, name+"-1"); err != nil {
 			return err
 		}
+		source := store.TrustSource{Env: f.Env.ID, Kind: store.TrustPEM, Name: "theirs", Body: []byte(p.pem)}
+		if err := tx.AddTrustSource(ctx, &source); err != nil {
+			return err
+		}
+		p.trust = source.ID
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
@@ -231,6 +240,10 @@ func (p place) body(pattern string) string {
 		return `{"email":"alice@example.com","ttl":"1h"}`
 	case "POST /api/directories/{directory}/agents/{agent}/confirm":
 		return `{"fingerprint":"` + protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey) + `"}`
+	case "POST /api/envs/{env}/trust":
+		return `{"name":"mine","pem":` + strconv.Quote(p.pem) + `}`
+	case "POST /api/envs/{env}/domains/{domain}/wallet-certificate":
+		return `{"pem":` + strconv.Quote(p.signer) + `}`
 	case "POST /api/apikeys":
 		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
 	}
@@ -251,7 +264,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID).Replace(path)
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust).Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
 	}

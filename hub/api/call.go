@@ -30,6 +30,7 @@ type call struct {
 	agent     store.Agent       // of {agent}
 	account   store.Account     // of {account}
 	apikey    store.APIKey      // of {apikey}
+	trust     store.TrustSource // of {trust}
 	signing   fixedKey          // of presigned links
 	detail    map[string]any    // of the audit record, in place of request and response
 	personal  map[string]string // of the audit record
@@ -47,7 +48,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 		find func(context.Context, *store.Tx, string) error
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
-		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey},
+		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust},
 	} {
 		id := c.r.PathValue(step.name)
 		if id == "" {

@@ -9,7 +9,7 @@ import (
 )
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
-// {directory}, {domain}, {agent}, {account} and {apikey}.
+// {directory}, {domain}, {agent}, {account}, {apikey} and {trust}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it
@@ -87,6 +87,12 @@ func routes() []row {
 		{"GET /api/envs/{env}/domains/{domain}", RoleLimited, reading, none, "", ok, plain(getDomain), false},                                               // ours
 		{"DELETE /api/envs/{env}/domains/{domain}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeDomain).then(refreshDomains), false}, // ours
 		{"POST /api/envs/{env}/domains/{domain}/check", RoleUser, writing, none, "", ok, plain(getDomain).then(checkDomain), false},                         // ours
+
+		{"GET /api/envs/{env}/trust", RoleLimited, reading, none, "", ok, plain(listTrust), false},                                                              // ours
+		{"POST /api/envs/{env}/trust", RoleAdmin, writing, trustSize, audit.EnvUpdated, created, with(addTrust), false},                                         // ours
+		{"GET /api/envs/{env}/trust/{trust}", RoleLimited, reading, none, "", ok, plain(getTrust), false},                                                       // ours
+		{"DELETE /api/envs/{env}/trust/{trust}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeTrust), false},                              // ours
+		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
 
 		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
 		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},

@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"hub/page":            {"hub/locale"},
 	"hub/site":            {"hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
 	"hub/console":         {"hub/brand", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
-	"hub/api":             {"hub/brand", "protocol", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
+	"hub/api":             {"hub/brand", "protocol", "protocol/evidence", "hub/verify/wallet", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
 
 	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},
 	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "installer", "cmd/postern/..."},

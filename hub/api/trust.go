@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/wallet"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// Bounds of what is imported.
+const (
+	trustSize    = 6 << 20 // a list of 4 MiB in base64
+	maxTrustName = 200
+	maxTrustKind = 32
+)
+
+// addTrustRequest imports authorities: a PEM file, or a signed list with the
+// certificate of its provider.
+type addTrustRequest struct {
+	Name     string   `json:"name"`
+	PEM      string   `json:"pem,omitempty"`
+	VICAL    []byte   `json:"vical,omitempty"` // standard base64
+	Root     string   `json:"root,omitempty"`  // PEM of the list's provider
+	DocTypes []string `json:"doc_types,omitempty"`
+}
+
+// trustOut is one import with the authorities that it brought.
+type trustOut struct {
+	ID          string      `json:"id"`
+	Kind        string      `json:"kind"`
+	Name        string      `json:"name"`
+	AddedAt     time.Time   `json:"added_at"`
+	Authorities []authority `json:"authorities"`
+	Problem     string      `json:"problem,omitempty"` // why it brings none now
+}
+
+// authority is one certificate as people compare it.
+type authority struct {
+	Subject     string    `json:"subject"`
+	Fingerprint string    `json:"fingerprint"` // SHA-256
+	NotAfter    time.Time `json:"not_after"`
+	DocTypes    []string  `json:"doc_types"` // empty: all
+}
+
+func wireTrust(s store.TrustSource) trustOut {
+	out := trustOut{ID: s.ID, Kind: s.Kind, Name: s.Name, AddedAt: s.AddedAt, Authorities: []authority{}}
+	list := new(evidence.TrustList)
+	if _, err := wallet.AddSource(list, s, time.Now()); err != nil {
+		out.Problem = plainError(err)
+	}
+	for _, a := range list.Anchors() {
+		out.Authorities = append(out.Authorities, authority{a.Name(), a.Fingerprint(), a.Certificate.NotAfter, append([]string{}, a.DocTypes...)})
+	}
+	return out
+}
+
+// plainError is the text of an error without the name of its package.
+func plainError(err error) string {
+	_, text, ok := strings.Cut(err.Error(), ": ")
+	if !ok {
+		return err.Error()
+	}
+	return text
+}
+
+// listTrust lists whom an environment trusts to issue documents: nobody at first.
+func listTrust(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.TrustSources(ctx, c.env.ID)
+	out := make([]trustOut, 0, len(all))
+	for _, s := range all {
+		out = append(out, wireTrust(s))
+	}
+	return out, err
+}
+
+func getTrust(_ context.Context, c *call, _ *store.Tx) (any, error) { return wireTrust(c.trust), nil }
+
+// addTrust imports a source after it was read and, if it is a list, verified.
+func addTrust(ctx context.Context, c *call, tx *store.Tx, req *addTrustRequest) (any, error) {
+	s := store.TrustSource{Env: c.env.ID, Kind: store.TrustPEM, Name: strings.TrimSpace(req.Name), Body: []byte(req.PEM), DocTypes: req.DocTypes}
+	switch {
+	case s.Name == "" || len(s.Name) > maxTrustName:
+		return nil, bad("name: want 1 to 200 bytes, by which people know the list")
+	case len(req.DocTypes) > maxTrustKind:
+		return nil, bad("doc_types: too many")
+	case (req.PEM == "") == (len(req.VICAL) == 0):
+		return nil, bad("want either pem or vical")
+	case len(req.VICAL) > 0 && (req.Root == "" || len(req.DocTypes) > 0):
+		return nil, bad("a vical wants root, the PEM certificate of its provider, and says the kinds of document itself")
+	case len(req.VICAL) > 0:
+		s.Kind, s.Body, s.Root = store.TrustVICAL, req.VICAL, []byte(req.Root)
+	}
+	if _, err := wallet.AddSource(new(evidence.TrustList), s, time.Now()); err != nil {
+		return nil, bad(plainError(err))
+	}
+	if err := tx.AddTrustSource(ctx, &s); err != nil {
+		return nil, as(err, store.ErrConflict, bad("this environment imported as many lists as it may; remove one first"))
+	}
+	out := wireTrust(s)
+	c.detail = map[string]any{"request": map[string]any{"add_trust": out}}
+	return out, nil
+}
+
+// removeTrust ends the trust in what a source brought.
+func removeTrust(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"request": map[string]any{"remove_trust": wireTrust(c.trust)}}
+	return nil, tx.RemoveTrustSource(ctx, c.env.ID, c.trust.ID)
+}
+
+func (c *call) findTrust(ctx context.Context, tx *store.Tx, id string) (err error) {
+	c.trust, err = tx.TrustSource(ctx, c.env.ID, id)
+	return err
+}
+
+// walletCertificateRequest gives a domain a certificate by which wallets know it.
+type walletCertificateRequest struct {
+	PEM string `json:"pem"` // leaf, those above it, and the key (PKCS #8, P-256)
+}
+
+// setWalletCertificate replaces the certificate that signs requests to wallets, which
+// otherwise the hub makes itself.
+func setWalletCertificate(ctx context.Context, c *call, tx *store.Tx, req *walletCertificateRequest) (any, error) {
+	w, err := wallet.ParseSigner(c.env.ID, c.domain.Name, []byte(req.PEM), time.Now())
+	if err != nil {
+		return nil, bad("pem: " + plainError(err))
+	}
+	c.detail = map[string]any{"request": map[string]any{"wallet_certificate": c.domain.Name, "not_after": w.EndsAt}}
+	return nil, tx.SetWalletSigner(ctx, w)
+}
