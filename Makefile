@@ -10,7 +10,7 @@ DEPS        ?= yes
 TESTFLAGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test full lint fuzz bench dist deps clean
+.PHONY: help build demo test full interop lint fuzz bench dist deps clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,12 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 fuzz: ## every fuzz test for FUZZTIME (default 20s) each
 	@internal/testenv/fuzz.sh $${FUZZTIME:-20s}
 
-full: lint test fuzz bench dist ## all of it, and the race detector
+full: lint test interop fuzz bench dist ## all of it, and the race detector
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
+
+interop: ## our verifier against wallets from npm, downloaded for it (node 20)
+	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
+	POSTERN_INTEROP=yes go test -count=1 ./internal/interop
 
 bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench

@@ -1,0 +1,3 @@
+// Package interop holds our verifier against wallets that others wrote, from npm, in a
+// job for development only: make interop. It ships nothing.
+package interop
