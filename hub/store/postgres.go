@@ -49,6 +49,7 @@ func openPostgres(ctx context.Context, url string) (database, error) {
 
 func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
 func (p *postgres) close() error                   { return p.db.Close() }
+func (p *postgres) rests(context.Context)          {} // the server has the caches
 
 func (p *postgres) source(rows [][]any) (string, []any) { return arrays(rows) }
 

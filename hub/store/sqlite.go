@@ -35,7 +35,7 @@ type sqliteDB struct {
 	writer  *sqliteConn
 	turn    chan struct{} // holds a token while nobody writes; waiting callers are served in order
 	group   *group        // open transaction of the writer; guarded by turn
-	readers chan *sqliteConn
+	readers *sqlitePool
 }
 
 // group is one transaction of the writer that holds the work of several callers.
@@ -77,7 +77,7 @@ func openSQLite(dir string) (database, error) {
 func (d *sqliteDB) connect() error {
 	ctx := context.Background()
 	n := runtime.GOMAXPROCS(0) + 2
-	d.readers = make(chan *sqliteConn, n)
+	d.readers = newSQLitePool(n)
 	for range n {
 		c, err := d.db.Conn(ctx)
 		if err != nil {
@@ -86,7 +86,7 @@ func (d *sqliteDB) connect() error {
 		if _, err := c.ExecContext(ctx, "PRAGMA query_only(1)"); err != nil {
 			return err
 		}
-		d.readers <- newSQLiteConn(c)
+		d.readers.give(newSQLiteConn(c))
 	}
 	c, err := d.db.Conn(ctx)
 	if err != nil {
@@ -136,35 +136,32 @@ func (d *sqliteDB) close() error {
 		d.finish(d.commit())
 		d.writer.close()
 	}
-	for range cap(d.readers) {
-		select {
-		case c := <-d.readers:
+	for range cap(d.readers.tokens) {
+		if len(d.readers.tokens) > 0 {
+			c, _ := d.readers.take(context.Background())
 			c.close()
-		default:
 		}
 	}
 	return d.db.Close()
 }
 
 func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
-	select {
-	case c := <-d.readers:
-		defer func() { d.readers <- c }()
-		return c.snapshot(ctx, fn)
-	case <-ctx.Done():
-		return ctx.Err()
+	c, err := d.readers.take(ctx)
+	if err != nil {
+		return err
 	}
+	defer d.readers.give(c)
+	return c.snapshot(ctx, fn)
 }
 
 // look needs no frame: a statement sees one state of the database.
 func (d *sqliteDB) look(ctx context.Context, fn func(querier) error) error {
-	select {
-	case c := <-d.readers:
-		defer func() { d.readers <- c }()
-		return fn(c.txn())
-	case <-ctx.Done():
-		return ctx.Err()
+	c, err := d.readers.take(ctx)
+	if err != nil {
+		return err
 	}
+	defer d.readers.give(c)
+	return fn(c.txn())
 }
 
 // write gives fn its turn in the open group, or in a new one, and waits until the group
@@ -199,6 +196,7 @@ func (d *sqliteDB) write(ctx context.Context, fn func(querier) error) error {
 // holds fn's work, or whose work fn has seen; nil if there is none.
 func (d *sqliteDB) join(ctx context.Context, fn func(querier) error) (*group, error) {
 	defer func() { d.turn <- struct{}{} }()
+	d.writer.used = true
 	fresh := d.group == nil
 	if fresh {
 		if err := d.writer.run("BEGIN IMMEDIATE"); err != nil {

@@ -14,6 +14,9 @@ const maxStatements = 1000
 type sqliteConn struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+
+	used bool // since the last rest; guarded by the pool, or by the writer's turn
+	warm bool // its page cache holds something; likewise
 }
 
 func newSQLiteConn(c *sql.Conn) *sqliteConn {

@@ -51,7 +51,7 @@ type Store struct {
 
 	keyRefresh time.Duration // see the constant
 
-	stop context.CancelFunc // ends watchKeys
+	stop context.CancelFunc // ends what wg counts
 	wg   sync.WaitGroup
 }
 
@@ -62,6 +62,7 @@ type database interface {
 	look(ctx context.Context, fn func(querier) error) error // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
+	rests(ctx context.Context) // gives memory back that is not used, until ctx ends
 	close() error
 	source(rows [][]any) (source string, args []any)                // of the rows of a bulk statement
 	numbers(ctx context.Context, q querier, n int) ([]int64, error) // for new rows of accounts, growing
@@ -91,6 +92,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.stop = stop
 	active := s.activeKey().id
 	s.wg.Go(func() { s.watchKeys(run, active) })
+	s.wg.Go(func() { db.rests(run) })
 	return s, nil
 }
 
