@@ -75,6 +75,9 @@ func (p *pass) takeAll(ctx context.Context, pages <-chan protocol.ListPage, batc
 		return err
 	}
 	for page := range pages {
+		if err := p.meet(ctx, page); err != nil {
+			return err
+		}
 		b, err := p.take(page)
 		if err != nil {
 			return err

@@ -3,6 +3,8 @@ package directory
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -91,10 +93,11 @@ func (p *pass) start(ctx context.Context) (err error) {
 	return err
 }
 
-// load reads what the store has.
+// load reads what the store has. A pass over changes alone reads no more of accounts than
+// those that it meets.
 func (p *pass) load(ctx context.Context) error {
-	p.accounts, p.groups = make(map[key]known, p.dir.Sync.Count), map[string]protocol.Group{}
-	return p.r.d.store.Read(ctx, func(tx *store.Tx) (err error) {
+	p.accounts, p.groups = map[key]known{}, map[string]protocol.Group{}
+	return p.r.d.store.Read(ctx, func(tx *store.Tx) error {
 		groups, err := tx.AllGroups(ctx, p.to.Env, p.to.Directory)
 		if err != nil {
 			return err
@@ -102,12 +105,47 @@ func (p *pass) load(ctx context.Context) error {
 		for _, g := range groups {
 			p.groups[g.ID] = g
 		}
-		return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
-			p.accounts[keyOf(k.ImmutableID)] = known{row: k.Row, digest: k.Digest, swept: k.Swept}
-			if !k.Swept {
-				p.live++
-			}
-		})
+		if !p.full {
+			p.live, err = tx.CountAccounts(ctx, p.to.Env, p.to.Directory)
+			return err
+		}
+		return p.loadAccounts(ctx, tx)
+	})
+}
+
+// loadAccounts reads every account, except that what was seen stays as it was seen.
+func (p *pass) loadAccounts(ctx context.Context, tx *store.Tx) error {
+	p.live = 0
+	return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
+		p.know(k)
+		if !k.Swept {
+			p.live++
+		}
+	})
+}
+
+// know keeps what the store has of an account.
+func (p *pass) know(k store.KnownAccount) {
+	if id := keyOf(k.ImmutableID); !p.accounts[id].seen {
+		p.accounts[id] = known{row: k.Row, digest: k.Digest, swept: k.Swept}
+	}
+}
+
+// meet reads what the store has of a page's accounts, where not everything was loaded:
+// everything after all if the agent lists everything.
+func (p *pass) meet(ctx context.Context, page protocol.ListPage) error {
+	if p.full || len(page.Accounts) == 0 && !page.Full {
+		return nil
+	}
+	return p.r.d.store.Read(ctx, func(tx *store.Tx) error {
+		if page.Full {
+			return p.loadAccounts(ctx, tx)
+		}
+		ids := make([]string, len(page.Accounts))
+		for i, a := range page.Accounts {
+			ids[i] = a.ID
+		}
+		return tx.KnownAmong(ctx, p.to.Env, p.to.Directory, ids, p.know)
 	})
 }
 
@@ -220,9 +258,15 @@ func (p *pass) gone(ctx context.Context) (ids []string, err error) {
 		return nil, nil
 	}
 	err = p.r.d.store.Read(ctx, func(tx *store.Tx) error {
+		if !p.full {
+			return tx.KnownAmong(ctx, p.to.Env, p.to.Directory, slices.Collect(maps.Values(p.deleted)), func(k store.KnownAccount) {
+				if !k.Swept {
+					ids = append(ids, k.ImmutableID)
+				}
+			})
+		}
 		return tx.KnownAccounts(ctx, p.to.Env, p.to.Directory, func(k store.KnownAccount) {
-			_, deleted := p.deleted[keyOf(k.ImmutableID)]
-			if missing := p.full && !p.accounts[keyOf(k.ImmutableID)].seen; !k.Swept && (missing || !p.full && deleted) {
+			if !k.Swept && !p.accounts[keyOf(k.ImmutableID)].seen {
 				ids = append(ids, k.ImmutableID)
 			}
 		})

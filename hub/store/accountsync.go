@@ -42,13 +42,36 @@ type KnownAccount struct {
 
 // KnownAccounts yields every account of a directory, swept ones included.
 func (tx *Tx) KnownAccounts(ctx context.Context, env, directory string, yield func(KnownAccount)) error {
+	return tx.known(ctx, yield, "SELECT "+knownColumns+" FROM accounts WHERE env = $1 AND directory = $2", env, directory)
+}
+
+// KnownAmong is KnownAccounts for those with some immutable ids.
+func (tx *Tx) KnownAmong(ctx context.Context, env, directory string, immutableIDs []string, yield func(KnownAccount)) error {
+	for chunk := range slices.Chunk(immutableIDs, bulkRows) {
+		rows := make([][]any, len(chunk))
+		for i, id := range chunk {
+			rows[i] = []any{accountKey(directory, id)}
+		}
+		source, args := tx.s.db.source(rows)
+		query := fmt.Sprintf("WITH listed (key) AS (%s) SELECT %s FROM listed JOIN accounts ON accounts.key = listed.key WHERE env = $%d AND directory = $%d",
+			source, knownColumns, len(args)+1, len(args)+2)
+		if err := tx.known(ctx, yield, query, append(args, env, directory)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const knownColumns = "num, immutable_id, digest, CASE swept_at WHEN 0 THEN 0 ELSE 1 END"
+
+func (tx *Tx) known(ctx context.Context, yield func(KnownAccount), query string, args ...any) error {
 	_, err := All(ctx, tx, func(scan Scan) (none struct{}, err error) {
 		var k KnownAccount
 		if err = scan(&k.Row, &k.ImmutableID, &k.Digest, &k.Swept); err == nil {
 			yield(k)
 		}
 		return none, err
-	}, "SELECT num, immutable_id, digest, CASE swept_at WHEN 0 THEN 0 ELSE 1 END FROM accounts WHERE env = $1 AND directory = $2", env, directory)
+	}, query, args...)
 	return err
 }
 

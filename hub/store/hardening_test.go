@@ -497,6 +497,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		err = tx.KnownAccounts(ctx, env, o.directory, func(store.KnownAccount) { n++ })
 		return n, err
 	},
+	"KnownAmong": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (n int, err error) {
+		err = tx.KnownAmong(ctx, env, o.directory, []string{"1"}, func(store.KnownAccount) { n++ })
+		return n, err
+	},
 	"SweepAccounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.SweepAccounts(ctx, env, o.directory, []string{"1"})
 	},
@@ -698,7 +702,7 @@ func TestT25_EveryQueryIsTriedWithAnotherEnvironment(t *testing.T) {
 func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
-			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "CountAccounts", "APIKey", "APIKeys", "Environments",
+			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "KnownAmong", "CountAccounts", "APIKey", "APIKeys", "Environments",
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
