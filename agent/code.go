@@ -40,24 +40,33 @@ func (m *mailer) codeMAC(recovery, code string) []byte {
 	return h.Sum(nil)
 }
 
+// codesOf returns a recovery whose owner may be sent a code, or may type one, with its
+// account locked. Without an error the caller calls release.
+func (s *service) codesOf(ctx context.Context, id string, sending bool, e *event) (r journal.Recovery, release func(), err error) {
+	if r, err = s.open(id, 0, e); err != nil {
+		return r, nil, err
+	}
+	if s.mail == nil {
+		return r, nil, protocol.Err(protocol.CodeUnsupported, "the agent has no mail route; its file has no table [smtp]")
+	}
+	if release, err = s.locks.take(ctx, r.Account); err != nil {
+		return r, nil, err
+	}
+	if err = s.mayTypeCodes(r.ID, sending); err != nil {
+		release()
+		return r, nil, err
+	}
+	return r, release, nil
+}
+
 // sendCode makes a code for one recovery and sends it to the addresses that the
 // directory has now. A new code ends the one before.
 func (s *service) sendCode(ctx context.Context, q protocol.SendCodeRequest, e *event) (any, error) {
-	r, err := s.open(q.Recovery, 0, e)
-	if err != nil {
-		return nil, err
-	}
-	if s.mail == nil {
-		return nil, protocol.Err(protocol.CodeUnsupported, "the agent has no mail route; its file has no table [smtp]")
-	}
-	release, err := s.locks.take(ctx, r.Account)
+	r, release, err := s.codesOf(ctx, q.Recovery, true, e)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := s.mayTypeCodes(r.ID, true); err != nil {
-		return nil, err
-	}
 	k, err := s.addressee(ctx, r)
 	if err != nil {
 		return nil, err
@@ -147,21 +156,11 @@ func newCode() (protocol.Secret, error) {
 
 // checkCode compares what was typed. The try is on the disk before anybody hears of it.
 func (s *service) checkCode(ctx context.Context, q protocol.CheckCodeRequest, e *event) (any, error) {
-	r, err := s.open(q.Recovery, 0, e)
-	if err != nil {
-		return nil, err
-	}
-	if s.mail == nil {
-		return nil, protocol.Err(protocol.CodeUnsupported, "the agent has no mail route; its file has no table [smtp]")
-	}
-	release, err := s.locks.take(ctx, r.Account)
+	r, release, err := s.codesOf(ctx, q.Recovery, false, e)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := s.mayTypeCodes(r.ID, false); err != nil {
-		return nil, err
-	}
 	c, err := s.tryCode(r, q.Code)
 	if err == nil && c.OK {
 		s.tellApprovers(ctx, r)

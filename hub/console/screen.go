@@ -1,11 +1,9 @@
 package console
 
 import (
-	"bytes"
 	"crypto/rand"
 	"embed"
 	"errors"
-	"fmt"
 	"html/template"
 	"net/http"
 	"time"
@@ -20,16 +18,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = parseScreens()
-
-func parseScreens() map[string]*template.Template {
-	layout := template.Must(template.ParseFS(templates, "templates/layout.html"))
-	set := map[string]*template.Template{}
-	for _, name := range []string{"status", "accounts", "link", "message"} {
-		set[name] = template.Must(template.Must(layout.Clone()).ParseFS(templates, "templates/"+name+".html"))
-	}
-	return set
-}
+var screens = page.ParseScreens(templates, "status", "accounts", "link", "message")
 
 // A screen is what a template shows.
 type screen struct {
@@ -48,23 +37,16 @@ type screen struct {
 
 func (v *visit) screen() *screen { return &screen{Words: v.words, visit: v} }
 
-// show writes a page. Nothing reaches the browser when a template fails.
+// show writes a page.
 func (v *visit) show(status int, name string, s *screen) {
 	s.Form = v.host.FormToken(v.w, v.r)
-	var b bytes.Buffer
-	if err := screens[name].ExecuteTemplate(&b, "layout", s); err != nil {
+	b, err := screens.Render(name, s)
+	if err != nil {
 		v.console.cfg.Log.Error("a page failed", "page", name, "error", err)
 		http.Error(v.w, "this page failed", http.StatusInternalServerError)
 		return
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", s.Language.Code())
-	h.Set("Content-Length", fmt.Sprint(b.Len()))
-	v.w.WriteHeader(status)
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(b.Bytes()) // a browser that has left needs no answer
-	}
+	page.Write(v.w, v.r, status, s.Language, b)
 }
 
 // message shows a page that only says something.

@@ -157,3 +157,27 @@ func TestStylesheetHasReadableColours(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageThatFailsReachesNobodyAndAWrittenOneHasItsLength(t *testing.T) {
+	s := ParseScreens(fstest.MapFS{
+		"templates/layout.html": {Data: []byte(`{{define "layout"}}<p>{{template "main" .}}</p>{{end}}`)},
+		"templates/one.html":    {Data: []byte(`{{define "main"}}{{.Name}}{{end}}`)},
+	}, "one")
+	if _, err := s.Render("one", 7); err == nil {
+		t.Error("a template that failed is no error")
+	}
+	if _, err := s.Render("two", nil); err == nil {
+		t.Error("a page that is not there is no error")
+	}
+	b, err := s.Render("one", struct{ Name string }{"<Ada>"})
+	if err != nil || string(b) != "<p>&lt;Ada&gt;</p>" {
+		t.Fatalf("%s, %v", b, err)
+	}
+	for method, body := range map[string]string{http.MethodGet: string(b) + "2", http.MethodHead: ""} {
+		w := httptest.NewRecorder()
+		Write(w, httptest.NewRequest(method, "/", nil), http.StatusForbidden, locale.Choose(nil, "de"), b, []byte("2"))
+		if w.Code != 403 || w.Body.String() != body || w.Header().Get("Content-Length") != "19" || w.Header().Get("Content-Language") != "de" {
+			t.Errorf("%s: %d %q %v", method, w.Code, w.Body, w.Header())
+		}
+	}
+}

@@ -54,13 +54,13 @@ func (v *visit) first() {
 	l := v.language("")
 	p := firstPage{l.Code(), v.lang, v.host, v.outage()}
 	if w, ok := v.look.first.find(p); ok {
-		v.write(http.StatusOK, l, w.before, []byte(v.host.FormToken(v.w, v.r)), w.after)
+		page.Write(v.w, v.r, http.StatusOK, l, w.before, []byte(v.host.FormToken(v.w, v.r)), w.after)
 		return
 	}
 	s := v.addressScreen(flow.Intent{}, "", nil)
 	s.Form = v.host.FormToken(v.w, v.r)
 	if b := v.render("start", s); b != nil {
 		v.look.first.keep(p, b, s.Form)
-		v.write(http.StatusOK, l, b)
+		page.Write(v.w, v.r, http.StatusOK, l, b)
 	}
 }

@@ -1,10 +1,7 @@
 package site
 
 import (
-	"bytes"
 	"embed"
-	"fmt"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,17 +17,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = parseScreens()
-
-func parseScreens() map[string]*template.Template {
-	layout := template.Must(template.ParseFS(templates, "templates/layout.html"))
-	names := []string{"start", "choose", "prove", "locked", "ready", "performing", "done", "outcome", "ended", "objection", "message"}
-	set := make(map[string]*template.Template, len(names))
-	for _, name := range names {
-		set[name] = template.Must(template.Must(layout.Clone()).ParseFS(templates, "templates/"+name+".html"))
-	}
-	return set
-}
+var screens = page.ParseScreens(templates, "start", "choose", "prove", "locked", "ready", "performing", "done", "outcome", "ended", "objection", "message")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
 // choice, code, result.
@@ -93,41 +80,23 @@ func (v *visit) keptHints() url.Values {
 	return nil
 }
 
-// show writes a page. Nothing reaches the browser when a template fails.
+// show writes a page.
 func (v *visit) show(status int, name string, s *screen) {
 	s.Form = v.host.FormToken(v.w, v.r)
 	if b := v.render(name, s); b != nil {
-		v.write(status, s.Language, b)
+		page.Write(v.w, v.r, status, s.Language, b)
 	}
 }
 
 // render returns a page, or answers that it failed and returns nil.
 func (v *visit) render(name string, s *screen) []byte {
-	var b bytes.Buffer
-	if err := screens[name].ExecuteTemplate(&b, "layout", s); err != nil {
+	b, err := screens.Render(name, s)
+	if err != nil {
 		v.site.cfg.Log.Error("a page failed", "page", name, "error", err)
 		http.Error(v.w, "this page failed", http.StatusInternalServerError)
 		return nil
 	}
-	return b.Bytes()
-}
-
-// write sends the parts of a page.
-func (v *visit) write(status int, l *locale.Language, parts ...[]byte) {
-	size := 0
-	for _, p := range parts {
-		size += len(p)
-	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", l.Code())
-	h.Set("Content-Length", fmt.Sprint(size))
-	v.w.WriteHeader(status)
-	for _, p := range parts {
-		if v.r.Method != http.MethodHead {
-			_, _ = v.w.Write(p) // a browser that has left needs no answer
-		}
-	}
+	return b
 }
 
 // Error returns what is wrong with a field, "" if nothing is.

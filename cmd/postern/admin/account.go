@@ -42,15 +42,7 @@ func recoveryPath(account string) string {
 }
 
 func (f *flags) shutOut(c *cobra.Command, account string) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", recoveryPath(account), nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.ask(c, "GET", recoveryPath(account), nil, func(w io.Writer, answer []byte) error {
 		var s shutOut
 		if err := json.Unmarshal(answer, &s); err != nil {
 			return err

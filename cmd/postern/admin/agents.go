@@ -91,15 +91,7 @@ func (f *flags) decide(c *cobra.Command, method, path string, body any) error {
 }
 
 func (f *flags) listAgents(c *cobra.Command, directory string) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", agentsPath(directory), nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error { return printAgents(w, directory, answer) })
+	return f.ask(c, "GET", agentsPath(directory), nil, func(w io.Writer, answer []byte) error { return printAgents(w, directory, answer) })
 }
 
 // printAgents prints agents, and below them what somebody must decide.

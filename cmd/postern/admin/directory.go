@@ -103,19 +103,11 @@ func printCreated(w io.Writer, answer []byte) error {
 }
 
 func (f *flags) directories(c *cobra.Command) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
 	path := "/api/directories"
 	if f.env != "" {
 		path += "?env=" + url.QueryEscape(f.env)
 	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", path, nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.ask(c, "GET", path, nil, func(w io.Writer, answer []byte) error {
 		var list struct{ Directories []directoryOut }
 		if err := json.Unmarshal(answer, &list); err != nil {
 			return err
@@ -129,18 +121,10 @@ func (f *flags) directories(c *cobra.Command) error {
 }
 
 func (f *flags) getDirectory(c *cobra.Command, id string) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", "/api/directories/"+url.PathEscape(id), nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.ask(c, "GET", "/api/directories/"+url.PathEscape(id), nil, func(w io.Writer, answer []byte) error {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		return e.Encode(answer)
+		return e.Encode(json.RawMessage(answer))
 	})
 }
 

@@ -44,15 +44,7 @@ func envCommand(c *cobra.Command) {
 }
 
 func (f *flags) envs(c *cobra.Command) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", "/api/envs", nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.ask(c, "GET", "/api/envs", nil, func(w io.Writer, answer []byte) error {
 		var list struct {
 			Envs []struct {
 				ID, Name  string
@@ -76,19 +68,7 @@ func (f *flags) envs(c *cobra.Command) error {
 
 // domain sends one request about a domain, and prints what the API says of it.
 func (f *flags) domain(c *cobra.Command, method, path string, body any) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	env, err := cl.environment(c.Context(), f.env)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), method, "/api/envs/"+url.PathEscape(env)+"/domains"+path, body, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.askEnv(c, method, "/domains"+path, body, func(w io.Writer, answer []byte) error {
 		var d domainOut
 		if err := json.Unmarshal(answer, &d); err != nil {
 			return err
@@ -113,19 +93,7 @@ func (d domainOut) print(w io.Writer) error {
 }
 
 func (f *flags) domains(c *cobra.Command) error {
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	env, err := cl.environment(c.Context(), f.env)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "GET", "/api/envs/"+url.PathEscape(env)+"/domains", nil, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error {
+	return f.askEnv(c, "GET", "/domains", nil, func(w io.Writer, answer []byte) error {
 		var list struct{ Domains []domainOut }
 		if err := json.Unmarshal(answer, &list); err != nil {
 			return err

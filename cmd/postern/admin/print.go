@@ -4,11 +4,43 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 )
+
+// ask sends a request and prints the answer: as JSON where the flag says so, else by
+// lines.
+func (f *flags) ask(c *cobra.Command, method, path string, body any, lines func(w io.Writer, answer []byte) error) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	return f.send(c, cl, method, path, body, lines)
+}
+
+// askEnv is ask for a path below the environment that is meant.
+func (f *flags) askEnv(c *cobra.Command, method, path string, body any, lines func(w io.Writer, answer []byte) error) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	env, err := cl.environment(c.Context(), f.env)
+	if err != nil {
+		return err
+	}
+	return f.send(c, cl, method, "/api/envs/"+url.PathEscape(env)+path, body, lines)
+}
+
+func (f *flags) send(c *cobra.Command, cl *client, method, path string, body any, lines func(w io.Writer, answer []byte) error) error {
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), method, path, body, &answer); err != nil {
+		return err
+	}
+	return f.show(c, answer, func(w io.Writer) error { return lines(w, answer) })
+}
 
 // show prints an answer: as JSON where the flag says so, else by lines.
 func (f *flags) show(c *cobra.Command, answer json.RawMessage, lines func(io.Writer) error) error {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -75,19 +74,7 @@ func (f *flags) presign(c *cobra.Command, w wishes) error {
 	if err != nil {
 		return err
 	}
-	cl, err := f.client(c)
-	if err != nil {
-		return err
-	}
-	env, err := cl.environment(c.Context(), f.env)
-	if err != nil {
-		return err
-	}
-	var answer json.RawMessage
-	if err := cl.do(c.Context(), "POST", "/api/envs/"+url.PathEscape(env)+"/recovery_microsite/presign", body, &answer); err != nil {
-		return err
-	}
-	return f.show(c, answer, func(out io.Writer) error {
+	return f.askEnv(c, "POST", "/recovery_microsite/presign", body, func(out io.Writer, answer []byte) error {
 		var link struct{ URL string }
 		if err := json.Unmarshal(answer, &link); err != nil {
 			return err
