@@ -175,6 +175,7 @@ func (c *check) guard(ctx context.Context, dir directory.Directory, can protocol
 		c.warn("guard", "every account that the directory lists may be changed, but for those that are always refused",
 			"name the branches of employees in guard.base_dns")
 	}
+	c.groups(ctx, dir, g.Rules())
 	facts, why := c.sample(ctx, dir, g, first)
 	if why != nil {
 		c.fail("sample account", why, "name an account of an employee with --account")

@@ -82,8 +82,12 @@ func TestCheckNamesProblemAndFix(t *testing.T) {
 		"protected": {func(*Config, *company) {}, accountID(firstProtected), "sample account", "Domain Admins"},
 		"nobody":    {func(*Config, *company) {}, "nobody@corp.example", "sample account", "no such account"},
 		"no base":   {func(cfg *Config, _ *company) { cfg.Guard.BaseDNs = nil }, "", "guard", "every account"},
-		"no mail":   {func(cfg *Config, _ *company) { cfg.SMTP = SMTPConfig{Host: "127.0.0.1:1", From: "a@b.example"} }, "", "mail", "connection refused"},
-		"no route":  {func(*Config, *company) {}, "", "mail", "always refused"},
+		"no group": {func(cfg *Config, _ *company) {
+			cfg.Guard.RefusedGroups = []string{"Backup Operators", "Bakcup Operators"}
+		}, "",
+			"guard.refused_groups", `"Bakcup Operators"`},
+		"no mail":  {func(cfg *Config, _ *company) { cfg.SMTP = SMTPConfig{Host: "127.0.0.1:1", From: "a@b.example"} }, "", "mail", "connection refused"},
+		"no route": {func(*Config, *company) {}, "", "mail", "always refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, comp := h.enrolled(t, "http"), newCompany(t)
@@ -99,6 +103,17 @@ func TestCheckNamesProblemAndFix(t *testing.T) {
 				t.Errorf("finding = %+v, want %q", f, c.problem)
 			}
 		})
+	}
+}
+
+func TestCheckKnowsGroupsByNameAndIDInAnyCase(t *testing.T) {
+	h := newTestHub(t, 1, nil)
+	cfg := h.enrolled(t, "http")
+	cfg.Guard.RefusedGroups, cfg.Guard.SensitiveGroups = []string{"BACKUP operators", " staff "}, []string{"Finance"}
+	for _, f := range checked(t, cfg, newCompany(t), "") {
+		if strings.HasPrefix(f.What, "guard.") {
+			t.Errorf("finding = %+v", f)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func TestSampleConfigIsReadAndShowsEveryKey(t *testing.T) {
 		"state_dir", "name", "addresses", "ca_file", "proxy", "proxy_user", "proxy_password_file", "base_dns", "operations",
 		"refused_groups", "sensitive_groups", "per_account_per_hour", "per_hour", "per_day", "no_notice",
 		"host", "from", "tls", "user", "password_file", "kind",
-		"origins", "trust", "doc_types", "vcts", "wait_at_start", "veto_url", "veto_ca_file", "veto_token_file", "file", "root", "issuer", "client_id", "keys_file",
+		"origins", "trust", "doc_types", "vcts", "wait_at_start", "veto_url", "veto_ca_file", "veto_token_file", "file", "root", "issuer", "client_id", "keys_file", "acr", "amr",
 		"group", "require_agent_verifiable", "methods", "confirm", "delay", "approvals",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).MatchString(all) {

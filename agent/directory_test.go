@@ -33,6 +33,8 @@ type company struct {
 type person struct {
 	ID, Identifier, DN, Password string
 	Mail                         []string
+	Manager                      string
+	Who                          directory.Person
 	Groups                       []string
 	Privileged                   string
 	Self, Disabled, Locked       bool
@@ -59,6 +61,7 @@ func people() map[string]*person {
 	at(14).Groups = []string{"backup operators"}
 	at(15).Groups = []string{"finance"}
 	at(16).Mail = nil
+	at(15).Who = directory.Person{Name: "Kim Hatano", Given: "Kim", Family: "Hatano", BirthDate: "1988-02-29"}
 	return staff
 }
 
@@ -206,7 +209,7 @@ func (c *company) Get(_ context.Context, ref protocol.Ref) ([]protocol.Account, 
 func (c *company) Groups(_ context.Context, q protocol.GroupsRequest) ([]protocol.Group, error) {
 	var list []protocol.Group
 	for _, name := range []string{"backup operators", "finance", "staff"} {
-		if strings.HasPrefix(name, q.Prefix) && len(list) < q.Max {
+		if strings.HasPrefix(name, strings.ToLower(q.Prefix)) && len(list) < q.Max {
 			list = append(list, protocol.Group{ID: name, Name: name})
 		}
 	}
@@ -216,7 +219,13 @@ func (c *company) Groups(_ context.Context, q protocol.GroupsRequest) ([]protoco
 // Contacts implements directory.Reader.
 func (c *company) Contacts(_ context.Context, id string) (protocol.Contacts, error) {
 	p, err := c.find(id)
-	return protocol.Contacts{Mail: p.Mail, Primary: []string{p.Identifier}}, err
+	return protocol.Contacts{Mail: p.Mail, Primary: []string{p.Identifier}, Manager: p.Manager}, err
+}
+
+// Person implements directory.Personal.
+func (c *company) Person(_ context.Context, id string) (directory.Person, error) {
+	p, err := c.find(id)
+	return p.Who, err
 }
 
 // Facts implements directory.Writer.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -51,6 +52,10 @@ type App struct {
 	Resolvers []string `json:"resolvers,omitempty"`
 	// Private networks that webhooks may reach. Default: none.
 	AllowPrivateWebhooks []string `json:"allow_private_webhooks,omitempty"`
+	// How long something that a person adds to recover with does not count, so that its
+	// owner hears of it first. Default: 72h. Less is for demonstrations: whoever gets into
+	// a mailbox for a minute could enrol a key of their own and use it at once.
+	RecoveryOptionWait string `json:"recovery_option_wait,omitempty"`
 
 	config  hub.Config // from the fields above; without what is read at the start
 	host    string     // of public_url, lower case, without a port
@@ -133,12 +138,35 @@ func (a *App) Validate() error {
 	if err != nil {
 		return err
 	}
+	wait, err := optionWait(a.RecoveryOptionWait)
+	if err != nil {
+		return err
+	}
 	a.config = hub.Config{
-		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
+		FactorWait: wait,
+		DataDir:    a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,
 	}
 	return a.SMTP.validate(&a.config.SMTP)
+}
+
+// maxOptionWait bounds recovery_option_wait: longer locks people out of what they made.
+const maxOptionWait = 90 * 24 * time.Hour
+
+// optionWait reads recovery_option_wait as hub.Config.FactorWait has it.
+func optionWait(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := caddy.ParseDuration(text)
+	if err != nil || d < 0 || d > maxOptionWait {
+		return 0, fmt.Errorf("recovery_option_wait: %q: want 0s to 90d, such as 72h", text)
+	}
+	if d == 0 {
+		return -1, nil
+	}
+	return d, nil
 }
 
 // validate checks the route and copies it into c. A nil route is no route.

@@ -3,6 +3,7 @@ package hub
 import (
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/postern-id/postern/protocol"
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ type Config struct {
 	CNAMETarget     string         // recovery domains point at <environment>.<this>
 	SMTP            SMTP           // Host "": mails cannot be sent, which recoveries say
 	Resolvers       []string       // host:port of the name servers that prove domains; nil: the system's
+	FactorWait      time.Duration  // how long a new recovery option waits (T17); 0: 72 h, below 0: not at all (demonstrations)
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach
 	Log             *slog.Logger
 	Registry        prometheus.Registerer // nil: no metrics

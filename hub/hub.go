@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/site"
@@ -27,6 +28,9 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/agentcode"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/passkey"
+	"github.com/postern-id/postern/hub/verify/savedcode"
+	"github.com/postern-id/postern/hub/verify/totp"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
 )
@@ -48,6 +52,7 @@ type Hub struct {
 	tunnels *tunnel.Tunnels
 
 	directories *directory.Directories
+	factors     *factor.Factors
 	recoveries  *flow.Recoveries
 	notifier    *notify.Notifier
 	hooks       *webhook.Hooks
@@ -153,12 +158,16 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
 	links := &token.Links{Keys: h.store}
 	agents := recoveryAgents{h.tunnels}
+	h.factors = factor.New(factor.Config{
+		Store: h.store, Mail: confirmer{h.notifier}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
+	})
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
-		Veto: outside, Notifier: mail, Alarms: outside,
+		Veto: outside, Notifier: mail, Alarms: outside, Addresses: h.factors,
 		Verifiers: []verify.Verifier{
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),
+			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors),
 		},
 	})
 	h.site = site.New(site.Config{
@@ -235,8 +244,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	failures := make(chan error, 8)
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
-				failures <- fmt.Errorf("hub: %s: %w", name, err)
+			if err := h.part(ctx, name, run); err != nil {
+				failures <- err
 			}
 		})
 	}
@@ -252,7 +261,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-failures:
-		h.log.Error("a part of the hub ended", "error", err)
 		<-ctx.Done()
 	}
 	upper.Wait()
@@ -260,6 +268,23 @@ func (h *Hub) Run(ctx context.Context) error {
 	cancel()
 	mesh.Wait()
 	return err
+}
+
+// errEnded says that a part of the hub returned, without an error, before its time.
+var errEnded = errors.New("ended while the hub runs")
+
+// part runs a part of the hub until ctx ends. One that ends earlier, even without an
+// error, does its work no more: that is an error, and stands in the log at once.
+func (h *Hub) part(ctx context.Context, name string, run func(context.Context) error) error {
+	err := run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		err = errEnded
+	}
+	h.log.ErrorContext(ctx, "a part of the hub ended", "part", name, "error", err)
+	return fmt.Errorf("hub: %s: %w", name, err)
 }
 
 // Update puts changed settings into force without ending tunnels. Store, data folder

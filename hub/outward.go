@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/store"
@@ -33,6 +34,29 @@ func (m mailer) Queue(ctx context.Context, tx *store.Tx, n flow.Notice) error {
 	})
 	if errors.Is(err, notify.ErrNoAddress) || errors.Is(err, notify.ErrNoDomain) { // what was done stays done
 		return flow.ErrNoAddress
+	}
+	return err
+}
+
+// A confirmer sends the codes that confirm people's own addresses, and tells them of
+// changes.
+type confirmer struct{ *notify.Notifier }
+
+// SendCode implements factor.Sender.
+func (c confirmer) SendCode(ctx context.Context, m factor.Message) error {
+	return c.Notifier.SendCode(ctx, notify.Code{
+		Env: m.Env, To: []string{m.To}, Confirm: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until,
+	})
+}
+
+// QueueFactor implements factor.Notices.
+func (c confirmer) QueueFactor(ctx context.Context, tx *store.Tx, n factor.Notice) error {
+	err := c.Notifier.QueueFactor(ctx, tx, notify.Factor{
+		Env: n.Env, Account: n.Account, Contacts: n.Contacts, Change: string(n.Change), Kind: n.Kind, Name: n.Label, Counts: n.Counts,
+		At: n.At, Client: n.ClientAddress, Device: n.ClientDevice, Language: n.Language, Origin: n.Origin, Token: n.Token, Until: n.Until,
+	})
+	if errors.Is(err, notify.ErrNoAddress) || errors.Is(err, notify.ErrNoDomain) { // what was done stays done, and stands in the log
+		return nil
 	}
 	return err
 }
@@ -108,6 +132,8 @@ func text(err error) string {
 var (
 	_ mailcode.Sender = mailer{}
 	_ flow.Notifier   = mailer{}
+	_ factor.Sender   = confirmer{}
+	_ factor.Notices  = confirmer{}
 	_ flow.Veto       = organisation{}
 	_ flow.Alarms     = organisation{}
 )

@@ -49,6 +49,9 @@ type Provider struct {
 	Issuer   string `toml:"issuer" json:"issuer"`
 	ClientID string `toml:"client_id" json:"client_id"`
 	KeysFile string `toml:"keys_file" json:"keys_file"` // JWKS
+	// ACR are the accepted acr values, AMR the amr values that must all be there; empty: any.
+	ACR []string `toml:"acr" json:"acr"`
+	AMR []string `toml:"amr" json:"amr"`
 }
 
 // A Rule says what is asked of the members of one group.

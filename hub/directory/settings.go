@@ -1,7 +1,9 @@
 package directory
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,4 +67,29 @@ func Store(s policy.Settings, former store.DirectorySettings) (store.DirectorySe
 	}
 	out.AccessPassMinutes, out.AccessPassReusable = s.AccessPassMinutes, s.AccessPassReusable
 	return out, nil
+}
+
+// Rules reads how a directory accepts proofs, and the groups of an account; none where
+// the account is unknown.
+func Rules(ctx context.Context, tx *store.Tx, env, dir, account string) (policy.Methods, []policy.Group, error) {
+	d, err := tx.Directory(ctx, env, dir)
+	if err != nil {
+		return policy.Methods{}, nil, err
+	}
+	s, err := Settings(d)
+	if err != nil {
+		return policy.Methods{}, nil, err
+	}
+	a, err := tx.AccountOf(ctx, env, dir, account)
+	if errors.Is(err, store.ErrNotFound) {
+		return s.Methods, nil, nil
+	} else if err != nil {
+		return policy.Methods{}, nil, err
+	}
+	list, err := tx.AccountGroups(ctx, env, a.ID)
+	groups := make([]policy.Group, len(list))
+	for i, g := range list {
+		groups[i] = policy.Group{ID: g.ID, Name: g.Name}
+	}
+	return s.Methods, groups, err
 }

@@ -33,7 +33,8 @@ type testAgent struct {
 	contacts  map[string]protocol.Contacts
 	findings  map[string]*protocol.Error
 	calls     []protocol.Method
-	modified  []string        // accounts, in order
+	modified  []string // accounts, in order
+	asked     []protocol.PerformRequest
 	outcome   protocol.State  // of the next modifies; "" done
 	code      string          // of agent_code
 	away      bool            // no tunnel
@@ -166,6 +167,7 @@ func (a *testAgent) perform(ctx context.Context, q protocol.PerformRequest) (out
 	if err := a.enter(ctx, protocol.MethodPerform); err != nil {
 		return out, err
 	}
+	a.set(func(a *testAgent) { a.asked = append(a.asked, q) })
 	r, err := a.journal.Recovery(q.Members.Recovery)
 	if err != nil {
 		return out, asError(err)

@@ -81,7 +81,11 @@ func setRecipient(rec *store.Recovery, recipient []byte) error {
 // publicTasks is what the action means for an account without groups.
 func publicTasks(rec *store.Recovery, d store.Directory) ([]protocol.Task, error) {
 	s, err := directory.Settings(d)
-	return policy.Decide(policy.Request{Action: protocol.Action(rec.Action), Settings: s, Traits: d.Traits}).Tasks, err
+	if err != nil {
+		return nil, err
+	}
+	in, err := intentOf(rec)
+	return policy.Decide(policy.Request{Action: protocol.Action(rec.Action), Settings: s, Traits: d.Traits, Key: in.Key}).Tasks, err
 }
 
 // ask makes the recovery due for the challenge of the method that v shows, or, while

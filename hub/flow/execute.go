@@ -93,7 +93,8 @@ func (r *Recoveries) request(rec *store.Recovery, proofs []store.Evidence) (prot
 	for _, e := range proofs {
 		q.Evidence = append(q.Evidence, protocol.Evidence{Type: e.Type, Raw: e.Raw})
 	}
-	return q, nil
+	q.Credential, err = credential(rec)
+	return q, err
 }
 
 // errUnsigned says that an answer cannot be the agent's.
@@ -179,6 +180,8 @@ func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.
 	case protocol.Done:
 		if changesCredentials(tasks) {
 			err = r.void(ctx, tx, rec, "credentials changed")
+		} else {
+			err = r.keyEnrolled(ctx, tx, rec)
 		}
 		if err == nil {
 			err = r.tell(ctx, tx, rec, p)
@@ -234,7 +237,7 @@ func forget(p private) []byte { return []byte(store.JSON(private{Masked: p.Maske
 
 // changesCredentials reports whether other recoveries of the account are stale now (P8).
 func changesCredentials(tasks []protocol.Task) bool {
-	return slices.ContainsFunc(tasks, func(t protocol.Task) bool { return t.Operation != protocol.Unlock })
+	return slices.ContainsFunc(tasks, func(t protocol.Task) bool { return t.Operation != protocol.Unlock && !t.Operation.Own() })
 }
 
 // finished is what the log says of an outcome: enough to check the agent's signature.

@@ -82,6 +82,9 @@ func (r *Recoveries) object(ctx context.Context, tx *store.Tx, o store.Objection
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	if err := tx.RemoveWaitingFactors(ctx, o.Env, o.Directory, o.Account); err != nil { // what somebody else enrolled never counts (T17)
+		return err
+	}
 	all := &store.Recovery{Env: o.Env, Directory: o.Directory, Account: o.Account}
 	return errors.Join(r.void(ctx, tx, all, "the owner says that it was somebody else"), audit.Append(ctx, tx, e))
 }

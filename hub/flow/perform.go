@@ -74,6 +74,8 @@ func (r *Recoveries) press(ctx context.Context, env, id, session string, recipie
 	return r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		now := r.Now()
 		switch {
+		case protocol.Action(rec.Action) == protocol.ActionOptions: // nothing is ever performed on its evidence (T1)
+			return ErrStep
 		case rec.State != stateReady || !rec.ExpiresAt.After(now) || !time.Unix(rec.NotAfter, 0).After(now):
 			return ErrStep
 		case rec.RetryAt.After(now):
@@ -216,7 +218,7 @@ func (r *Recoveries) clear(ctx context.Context, rec *store.Recovery) (bool, erro
 }
 
 func (r *Recoveries) askVeto(ctx context.Context, rec *store.Recovery) (bool, string, error) {
-	if r.Veto == nil {
+	if _, own := protocol.OwnAction(protocol.Action(rec.Action)); r.Veto == nil || own { // the webhook has no word for those
 		return true, "", nil
 	}
 	var c protocol.Context

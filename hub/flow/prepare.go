@@ -175,7 +175,7 @@ func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recove
 		groups[i] = policy.Group{ID: g.ID, Name: g.Name}
 	}
 	action := protocol.Action(rec.Action)
-	return policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action]}), groups, nil
+	return policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key}), groups, nil
 }
 
 // readContacts reads the addresses live, and leaves out what is being recovered: a code
@@ -199,6 +199,9 @@ func (r *Recoveries) readContacts(ctx context.Context, rec *store.Recovery, c *p
 		n, err := NormalAddress(a)
 		return err != nil || own[n]
 	})
+	if err := r.addRecoveryAddresses(ctx, rec, &contacts); err != nil {
+		return err
+	}
 	c.private.Contacts = &contacts
 	return nil
 }

@@ -224,6 +224,9 @@ func (r *Recoveries) verified(ctx context.Context, tx *store.Tx, rec *store.Reco
 	if !until.IsZero() {
 		rec.Problem = string(ProblemBlocked)
 	}
+	if protocol.Action(rec.Action) == protocol.ActionOptions {
+		rec.ExpiresAt = r.Now().Add(optionsLife)
+	}
 	rec.DueAt, rec.Attempts = rec.ExpiresAt, 0
 	if rec.Problem == "" {
 		return move(rec, stateReady)

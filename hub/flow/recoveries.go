@@ -48,7 +48,7 @@ type Buckets interface {
 	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
 }
 
-// A Config is what Recoveries are made of. Veto, Notifier and Alarms may be nil.
+// A Config is what Recoveries are made of. Veto, Notifier, Alarms and Addresses may be nil.
 type Config struct {
 	Store     *store.Store
 	Agents    Agents
@@ -61,6 +61,7 @@ type Config struct {
 	Alarms    Alarms   // nil: failures are only logged
 	Log       *slog.Logger
 
+	Addresses        Addresses        // nil: people have no recovery addresses of their own
 	Now              func() time.Time // nil: time.Now
 	StartsPerAddress int              // starts that one client has at once; 0: 60. One more comes back every ten seconds
 	LookEvery        time.Duration    // how soon another node takes over what is due; 0: a second
@@ -113,6 +114,9 @@ type intent struct {
 	Actions     []protocol.Action                   `json:"actions,omitempty"`
 	Restricted  bool                                `json:"restricted,omitempty"` // by a link: nothing else is ever offered
 	Wishes      map[protocol.Action]policy.Strength `json:"wishes,omitempty"`
+	Key         string                              `json:"key,omitempty"`        // enroll-key: hash of the credential, in hex
+	Factor      string                              `json:"factor,omitempty"`     // enroll-key: whose credential it is
+	Credential  []byte                              `json:"credential,omitempty"` // enroll-key: JSON of evidence.Credential
 }
 
 // private is what a row keeps sealed, and only as long as it is needed.

@@ -41,7 +41,7 @@ func hasSecret(tasks []protocol.Task) bool {
 // leave nothing are passed over; restrictions are not.
 func (r *Recoveries) choices(ctx context.Context, dirs []store.Directory, in intent) []DirectoryChoice {
 	narrowed := r.narrow(ctx, dirs, in)
-	if len(narrowed) == 0 && !in.Restricted {
+	if len(narrowed) == 0 && !in.Restricted && ownAction(in) == "" {
 		return r.narrow(ctx, dirs, intent{})
 	}
 	return narrowed
@@ -53,7 +53,7 @@ func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in inte
 		if len(in.Directories) > 0 && !slices.Contains(in.Directories, d.ID) {
 			continue
 		}
-		actions := slices.DeleteFunc(r.offered(ctx, d), func(a protocol.Action) bool {
+		actions := slices.DeleteFunc(r.offeredIn(ctx, d, in), func(a protocol.Action) bool {
 			return len(in.Actions) > 0 && !slices.Contains(in.Actions, a)
 		})
 		if len(actions) > 0 {
@@ -70,6 +70,9 @@ func union(list []DirectoryChoice) []protocol.Action {
 		if slices.ContainsFunc(list, func(c DirectoryChoice) bool { return slices.Contains(c.Actions, row.Action) }) {
 			all = append(all, row.Action)
 		}
+	}
+	if len(list) > 0 && len(all) == 0 { // an entrance of its own offers one thing
+		return list[0].Actions
 	}
 	return all
 }

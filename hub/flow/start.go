@@ -85,6 +85,9 @@ func (r *Recoveries) admitLink(ctx context.Context, s Start, address string) (*t
 
 func (r *Recoveries) newRow(s Start, address string, link *token.Link) *store.Recovery {
 	in := intent{Flow: cut(s.Intent.Flow, maxFlow), Directories: head(s.Intent.Directories, maxHints), Actions: head(s.Intent.Actions, maxHints)}
+	if s.Intent.key != nil {
+		in.Key, in.Factor, in.Credential = s.Intent.key.hash, s.Intent.key.factor, s.Intent.key.credential
+	}
 	rec := &store.Recovery{Env: s.Env, ID: newRecoveryID(), State: stateChoosing, Language: cut(s.Language, maxLanguage), Origin: cut(s.Client.Origin, maxOrigin)}
 	if link != nil {
 		in = intent{Flow: link.Flow, Directories: link.Directories, Actions: link.Operations, Restricted: true, Wishes: link.Policy}

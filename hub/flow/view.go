@@ -39,10 +39,12 @@ type Start struct {
 
 // An Intent narrows what is offered: hints of the URL, or restrictions of a presigned link.
 type Intent struct {
-	Flow        string // recover, enroll; changes words only
+	Flow        string // recover, enroll: changes words only; FlowOptions: leads to my recovery options
 	Directories []string
 	Actions     []protocol.Action
 	Email       string // of a presigned link: only this address may start; "" any
+
+	key *enrolledKey // of Recoveries.EnrollKey
 }
 
 // A Client is the browser, as the edge saw it.

@@ -28,6 +28,32 @@ Sagen oder schicken Sie diesen Code niemandem, auch niemandem, der angibt, für 
 Falls Sie keinen Code angefordert haben, müssen Sie nichts tun: Ohne den Code geschieht nichts.
 `,
 
+	"mail.code.body.confirm": `Guten Tag,
+
+jemand, vermutlich Sie, möchte diese Adresse verwenden, um später wieder Zugang zu einem Konto bei {company} zu bekommen. Der Code, der sie bestätigt, lautet:
+
+    {code}
+
+Geben Sie ihn auf der Seite ein, auf der Sie ihn angefordert haben, auf {site}. Er gilt nur dort und nur bis {until}.
+
+Falls Sie ihn nicht angefordert haben, müssen Sie nichts tun: Ohne den Code wird diese Adresse nicht verwendet.
+`,
+
+	"mail.factor.subject.added":      "Neue Wiederherstellungsoption für Ihr Konto bei {company}",
+	"mail.factor.subject.removed":    "Eine Wiederherstellungsoption Ihres Kontos bei {company} wurde entfernt",
+	"mail.factor.subject.used":       "Ein gespeicherter Code für Ihr Konto bei {company} wurde verwendet",
+	"mail.factor.what.added":         "Für das Konto {account} wurde ein Weg zurück hinzugefügt: {kind}. Er gilt ab {counts}.",
+	"mail.factor.what.removed":       "Für das Konto {account} wurde ein Weg zurück entfernt: {kind}.",
+	"mail.factor.what.used":          "Für das Konto {account} wurde ein gespeicherter Code verwendet. Er gilt nicht mehr. Am Ende dieser Wiederherstellung wird ein neuer an seiner Stelle angeboten; neue Codes gibt es auch unter „Meine Wiederherstellungsoptionen“ auf {site}.",
+	"mail.factor.kind.passkey":       "ein Passkey",
+	"mail.factor.kind.totp":          "eine Authentifikator-App",
+	"mail.factor.kind.saved_code":    "ein Blatt mit gespeicherten Codes",
+	"mail.factor.kind.mail":          "eine E-Mail-Adresse",
+	"mail.factor.kind.phone":         "eine Telefonnummer",
+	"mail.factor.named":              "{kind} „{name}“",
+	"mail.notice.subject.enroll-key": "Ein Passkey für Ihr Konto bei {company} wurde bestätigt",
+	"mail.notice.what.enroll-key":    "Ein Passkey des Kontos {account} wurde beim Agenten des Unternehmens bestätigt. Dort gilt er in 72 Stunden.",
+
 	"mail.notice.subject.password":              "Ihr Passwort bei {company} wurde zurückgesetzt",
 	"mail.notice.subject.unlock":                "Ihr Konto bei {company} wurde entsperrt",
 	"mail.notice.subject.mfa":                   "Ihre Authentifikatoren bei {company} wurden entfernt",

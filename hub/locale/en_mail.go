@@ -31,6 +31,34 @@ Never read or send this code to anybody, not even to somebody who says that they
 If you did not ask for it, you need do nothing: without the code nothing happens.
 `,
 
+	"mail.code.body.confirm": `Hello,
+
+somebody, probably you, wants to use this address to get back into an account at {company} later on. The code that confirms it is:
+
+    {code}
+
+Type it on the page where you asked for it, on {site}. It works there, and nowhere else, until {until}.
+
+If you did not ask for it, you need do nothing: without the code this address is not used.
+`,
+
+	// The notice after something under "my recovery options" changed. {name} is what the
+	// owner called it, {kind} one of mail.factor.kind, {counts} from when on it counts.
+	"mail.factor.subject.added":      "New recovery option for your account at {company}",
+	"mail.factor.subject.removed":    "A recovery option of your account at {company} was removed",
+	"mail.factor.subject.used":       "A saved recovery code for your account at {company} was used",
+	"mail.factor.what.added":         "A way to get back into the account {account} was added: {kind}. It counts from {counts} on.",
+	"mail.factor.what.removed":       "A way to get back into the account {account} was removed: {kind}.",
+	"mail.factor.what.used":          "A saved code was used for the account {account}. It works no more. Another one in its place is offered at the end of that recovery; you can also make new codes under “My recovery options” on {site}.",
+	"mail.factor.kind.passkey":       "a passkey",
+	"mail.factor.kind.totp":          "an authenticator app",
+	"mail.factor.kind.saved_code":    "a sheet of saved codes",
+	"mail.factor.kind.mail":          "a recovery mail address",
+	"mail.factor.kind.phone":         "a recovery phone",
+	"mail.factor.named":              "{kind} “{name}”",
+	"mail.notice.subject.enroll-key": "A passkey for your account at {company} was confirmed",
+	"mail.notice.what.enroll-key":    "A passkey of the account {account} was confirmed at the company's own agent. It counts there 72 hours from now.",
+
 	// The notice to the owner of an account after something was done. {account} name of
 	// the account, {at} when, {device} Device of the browser, {address} its IP address,
 	// {site}, {company}, {link} of the page "this was not me", {until} how long it works.

@@ -69,6 +69,7 @@ type Code struct {
 	Env      string
 	To       []string // as the directory gives them
 	Enroll   bool     // the person sets an account up instead of getting it back
+	Confirm  bool     // the address is confirmed, to get an account back later
 	Language string   // BCP 47
 	Origin   string   // of the recovery site, "https://recover.example.com"
 	Code     protocol.Secret
@@ -106,7 +107,10 @@ func (n *Notifier) SendCode(ctx context.Context, c Code) error {
 
 func codeLetter(p place, to string, c Code) letter {
 	key := "mail.code.body.recover"
-	if c.Enroll {
+	switch {
+	case c.Confirm:
+		key = "mail.code.body.confirm"
+	case c.Enroll:
 		key = "mail.code.body.enroll"
 	}
 	args := []any{"company", p.company, "site", p.host, "code", c.Code.Reveal(), "until", c.Until.UTC()}

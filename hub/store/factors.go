@@ -125,6 +125,13 @@ func (tx *Tx) UseStep(ctx context.Context, env, id string, step int64) error {
 		env, id, step, Millis(tx.Now()))
 }
 
+// RemoveWaitingFactors deletes what does not count yet of an account.
+func (tx *Tx) RemoveWaitingFactors(ctx context.Context, env, directory, account string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM factors WHERE env = $1 AND directory = $2 AND account = $3 AND (active_at = 0 OR active_at > $4)`,
+		env, directory, account, Millis(tx.Now()))
+	return err
+}
+
 // PurgeFactors deletes what was begun before then and never confirmed.
 func (tx *Tx) PurgeFactors(ctx context.Context, before time.Time) error {
 	_, err := tx.Exec(ctx, `DELETE FROM factors WHERE active_at = 0 AND made_at < $1`, Millis(before))

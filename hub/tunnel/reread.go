@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"runtime"
 	"sync"
 
 	"github.com/postern-id/postern/hub/store"
@@ -36,13 +37,11 @@ func (c *conn) reread() *reread {
 }
 
 // get returns what a read finds that begins after the call. read is the caller's own,
-// and ends with ctx; another caller's may be used instead.
-func (r *reread) get(ctx context.Context, read func() (store.Standing, error)) (store.Standing, error) {
-	select {
-	case r.turn <- struct{}{}: // nobody reads, and so nobody waits
-		defer r.give()
+// and ends with ctx; another caller's may be used instead. A caller that is alone with
+// its agent does not look out for others.
+func (r *reread) get(ctx context.Context, alone bool, read func() (store.Standing, error)) (store.Standing, error) {
+	if alone {
 		return read()
-	default:
 	}
 	for {
 		s := r.join()
@@ -78,6 +77,7 @@ func (r *reread) join() *standingRead {
 // has the turn.
 func (r *reread) lead(ctx context.Context, s *standingRead, read func() (store.Standing, error)) {
 	defer r.give()
+	runtime.Gosched() // a read is short: others come to share it only if they are let
 	r.mu.Lock()
 	mine := r.next == s
 	if mine {

@@ -33,7 +33,7 @@ func TestT29_AReadThatBeganEarlierServesNobody(t *testing.T) {
 		r, s := (&conn{}).reread(), &source{hold: make(chan struct{})}
 		var early, late sync.WaitGroup
 		early.Go(func() {
-			if got, err := r.get(t.Context(), s.read); got.State != "\x00" || err != nil {
+			if got, err := r.get(t.Context(), false, s.read); got.State != "\x00" || err != nil {
 				t.Errorf("the first caller: %q, %v", got.State, err)
 			}
 		})
@@ -41,7 +41,7 @@ func TestT29_AReadThatBeganEarlierServesNobody(t *testing.T) {
 		s.version.Store(1)
 		for range 16 {
 			late.Go(func() {
-				if got, err := r.get(t.Context(), s.read); got.State != "\x01" || err != nil {
+				if got, err := r.get(t.Context(), false, s.read); got.State != "\x01" || err != nil {
 					t.Errorf("a caller after the change: %q, %v", got.State, err)
 				}
 			})
@@ -60,18 +60,18 @@ func TestACallerThatLeavesDisturbsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := (&conn{}).reread(), &source{hold: make(chan struct{})}
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = r.get(t.Context(), s.read) })
+		all.Go(func() { _, _ = r.get(t.Context(), false, s.read) })
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		all.Go(func() { // the first that waits, so it reads for both
 			failing := func() (store.Standing, error) { <-ctx.Done(); return store.Standing{}, ctx.Err() }
-			if _, err := r.get(ctx, failing); !errors.Is(err, context.Canceled) {
+			if _, err := r.get(ctx, false, failing); !errors.Is(err, context.Canceled) {
 				t.Errorf("who left: %v", err)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
-			if _, err := r.get(t.Context(), s.read); err != nil {
+			if _, err := r.get(t.Context(), false, s.read); err != nil {
 				t.Errorf("who stayed: %v", err)
 			}
 		})
@@ -91,7 +91,7 @@ func TestT29_ManyAtOnceSeeWhatWasThereBeforeThem(t *testing.T) {
 		all.Go(func() {
 			for range 2000 {
 				before := s.version.Add(1)
-				got, err := r.get(t.Context(), s.read)
+				got, err := r.get(t.Context(), false, s.read)
 				if seen := int64([]rune(got.State)[0]); err != nil || seen < before {
 					t.Errorf("saw %d of %d, %v", seen, before, err)
 					return

@@ -155,7 +155,7 @@ func (t *Tunnels) standing(ctx context.Context, c *conn) error {
 	if c.legacy() {
 		return t.legacyStanding(ctx, c)
 	}
-	s, err := c.reread().get(ctx, func() (store.Standing, error) {
+	s, err := c.reread().get(ctx, c.busy.Load() == 0, func() (store.Standing, error) {
 		return store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
 	})
 	switch {

@@ -15,20 +15,26 @@ import (
 )
 
 // caddyfile is the whole edge of the demo: console, API and agents at localhost, the
-// mailbox, and every other name as a recovery domain.
+// mailbox, and every other name as a recovery domain. The default logger stays where it
+// was, since Caddy says aloud that it was moved; the file has every line.
 const caddyfile = `{
 	admin off
 	persist_config off
 	auto_https off
 	default_bind 127.0.0.1
 	storage file_system %[1]q
-	log {
+	log default {
+		output stderr
+		level PANIC
+	}
+	log edge {
 		output file %[2]q
 		format json
 	}
 	postern {
 		data_dir %[3]q
 		public_url http://localhost:%[4]d
+		recovery_option_wait 0s
 		smtp %[5]s {
 			from recovery@lindenhof.example
 			tls off

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -10,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -120,6 +123,63 @@ func employee(t *testing.T, note string) demo.Account {
 	}
 	t.Fatalf("nobody whose note says %q", note)
 	return demo.Account{}
+}
+
+// What the text for people says of each sample address is what happens there.
+func TestTheDemoSaysTruthfullyWhomACodeReaches(t *testing.T) {
+	c := startDemo(t)
+	port, err := strconv.Atoi(c.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := func(email string) {
+		v := newVisitor(t, c.Site, port)
+		v.begin(email, "password")
+		if !strings.Contains(v.page, `id="code"`) {
+			t.Errorf("%s: %s", email, v.text())
+		}
+	}
+	begin(demo.SharedAddress)
+	for _, a := range demo.Accounts() {
+		begin(a.Email)
+	}
+	reached := 0
+	for _, a := range demo.Accounts() {
+		if a.PersonalEmail != "" && !strings.Contains(a.Note, ": no code comes") {
+			c.code(t, a.PersonalEmail, 0)
+			reached++
+		}
+	}
+	if n := len(c.mails(t, "@")); n != reached { // each of them has one, nobody else any
+		t.Errorf("%d mails, want %d", n, reached)
+	}
+}
+
+func TestTheDemoWritesItsTextAndNothingElse(t *testing.T) {
+	cmd := exec.Command(programs.postern, "demo", "--http-port", fmt.Sprint(testenv.FreePort(t)), "--data-dir", testenv.Dir(t))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Ctrl-C") {
+		text.WriteString(lines.Text() + "\n")
+	}
+	_ = cmd.Process.Signal(os.Interrupt)
+	if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
+		t.Errorf("%v, standard error: %s", err, stderr.String())
+	}
+	for _, a := range demo.Accounts() {
+		if a.PersonalEmail != "" && !strings.Contains(text.String(), a.Note) {
+			t.Errorf("nothing of %s (%s) in\n%s", a.Email, a.Note, text.String())
+		}
+	}
 }
 
 func TestAnEmployeeOfTheDemoGetsATemporaryPasswordThatWorksOnce(t *testing.T) {

@@ -47,10 +47,10 @@ var mayImport = map[string][]string{
 	"hub/verify":          {"protocol/...", "hub/policy", "hub/store", "hub/verify/..."},
 	"hub/factor":          {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
 	"hub/verify/review":   {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
-	"hub/flow":            {"protocol/...", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
+	"hub/flow":            {"protocol/...", "hub/factor", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},
-	"hub/site":            {"hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
+	"hub/site":            {"hub/factor", "hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy"},
 	"hub/console":         {"hub/brand", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
 	"hub/api":             {"hub/brand", "protocol", "protocol/evidence", "hub/verify/wallet", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
 

@@ -171,7 +171,11 @@ func (k deviceKey) public() (crypto.PublicKey, error) {
 		if err := decode(signedCBOR, "device key", k.Y, &y); err != nil {
 			return nil, err
 		}
-		return point(c, k.X, y)
+		key, err := point(c, k.X, y)
+		if err != nil {
+			return nil, err
+		}
+		return key, nil
 	}
 	return nil, fmt.Errorf("%w: device key of type %d", ErrRefused, k.Kty)
 }

@@ -124,7 +124,7 @@ func (p Provider) claims(m map[string]any) (Claims, error) {
 		}
 		*t.to = s
 	}
-	if _, err := time.Parse(time.DateOnly, c.BirthDate); err != nil {
+	if at, err := time.Parse(time.DateOnly, c.BirthDate); err != nil || at.Year() == 0 {
 		c.BirthDate = "" // "0000-05-01" and "1980" are allowed there, and prove no birth date
 	}
 	return c, nil

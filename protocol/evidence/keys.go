@@ -89,7 +89,11 @@ func (k JWK) ec() (crypto.PublicKey, error) {
 	if errX != nil || errY != nil || c == nil || len(x) != size(c) || len(y) != size(c) {
 		return nil, fmt.Errorf("%w: EC key", ErrFormat)
 	}
-	return point(c, x, y)
+	key, err := point(c, x, y)
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 func (k JWK) rsa() (crypto.PublicKey, error) {

@@ -76,3 +76,30 @@ func TestT02_TranscriptsBindEveryInput(t *testing.T) {
 	q.Path = "/wallet/b"
 	put("path", q, c)
 }
+
+// COSE and CBOR as such: nothing that a fuzzer makes may end in more than an error.
+func FuzzParseSign1(f *testing.F) {
+	f.Add([]byte{0xd2, 0x84, 0x43, 0xa1, 0x01, 0x26, 0xa1, 0x18, 0x21, 0x41, 0x00, 0xf6, 0x40})
+	f.Add([]byte{0x84, 0x43, 0xa1, 0x01, 0x26, 0xa1, 0x18, 0x21, 0x82, 0x41, 0x00, 0x41, 0x01, 0x41, 0x00, 0x40})
+	f.Add([]byte{0xd9, 0x03, 0xec, 0x6a, '2', '0', '3', '1', '-', '0', '1', '-', '0', '1'})
+	f.Add([]byte{0xa4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x41, 0x01, 0x22, 0x41, 0x01})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := parseSign1("fuzz", b); err == nil {
+			if chain, err := m.chain("fuzz"); err == nil && len(chain) == 0 {
+				t.Error("a chain of nothing")
+			}
+			if m.detached() && len(m.Payload) != 1 {
+				t.Error("detached with a payload")
+			}
+		}
+		if d, err := readDate("fuzz", b); err == nil && d.end().Before(d.at) {
+			t.Errorf("ends before it begins: %v", d)
+		}
+		var k deviceKey
+		if decode(signedCBOR, "fuzz", b, &k) == nil {
+			if key, err := k.public(); (err == nil) != (key != nil) {
+				t.Errorf("key %v with %v", key, err)
+			}
+		}
+	})
+}

@@ -31,6 +31,9 @@ const InitialPassword = "Lindenhof-before-1"
 // SharedAddress belongs to two accounts, so that it names nobody.
 const SharedAddress = "sales@" + mailDomain
 
+// sharing is the note of the two.
+const sharing = "a code comes; none comes for " + SharedAddress + ", which names two people"
+
 // An Account is somebody of the company, for people who try Postern out.
 type Account struct {
 	DN            string `json:"dn"`
@@ -60,12 +63,12 @@ var employees = []employee{
 	{uid: "sakura.tanaka", name: "田中 さくら", born: "1999-04-01", language: "ja", personal: true, group: "Engineering"},
 	{uid: "eleni.papadopoulou", name: "Ελένη Παπαδοπούλου", born: "1979-12-06", language: "el", personal: true, group: "Finance"},
 	{uid: "anika.sharma", name: "अनिका शर्मा", born: "1996-02-29", language: "hi", personal: true, group: "Sales"},
-	{uid: "siobhan.oneill", name: "Siobhán Ní Néill", born: "1983-10-31", language: "en", personal: true, group: "Sales", note: "locked by failed sign-ins", more: map[string]string{"pwdAccountLockedTime": "20260105081500Z"}},
-	{uid: "dora.dunn", name: "Dora Dunn", born: "1968-05-05", language: "en", personal: true, group: "Sales", note: "disabled", more: map[string]string{"pwdAccountLockedTime": "000001010000Z"}},
-	{uid: "tess.tran", name: "Tess Trần", born: "1990-09-09", language: "en", personal: true, group: "Sales", note: "shares " + SharedAddress, more: map[string]string{"mail": SharedAddress}},
-	{uid: "otis.tran", name: "Otis Trần", born: "1992-06-15", language: "en", personal: true, group: "Sales", note: "shares " + SharedAddress, more: map[string]string{"mail": SharedAddress}},
-	{uid: "boris.keller", name: "Boris Keller", born: "1975-01-01", language: "de", personal: true, group: administrators, note: "a protected administrator"},
-	{uid: "minjun.kim", name: "김민준", born: "1987-03-03", language: "ko", personal: true, group: "Help Desk", note: "an administrator through a nested group"},
+	{uid: "siobhan.oneill", name: "Siobhán Ní Néill", born: "1983-10-31", language: "en", personal: true, group: "Sales", note: "locked by failed sign-ins: choose the unlock", more: map[string]string{"pwdAccountLockedTime": "20260105081500Z"}},
+	{uid: "dora.dunn", name: "Dora Dunn", born: "1968-05-05", language: "en", personal: true, group: "Sales", note: "disabled: no code comes, as for an address that nobody has", more: map[string]string{"pwdAccountLockedTime": "000001010000Z"}},
+	{uid: "tess.tran", name: "Tess Trần", born: "1990-09-09", language: "en", personal: true, group: "Sales", note: sharing, more: map[string]string{"mail": SharedAddress}},
+	{uid: "otis.tran", name: "Otis Trần", born: "1992-06-15", language: "en", personal: true, group: "Sales", note: sharing, more: map[string]string{"mail": SharedAddress}},
+	{uid: "boris.keller", name: "Boris Keller", born: "1975-01-01", language: "de", personal: true, group: administrators, note: "a protected administrator: refused after the code"},
+	{uid: "minjun.kim", name: "김민준", born: "1987-03-03", language: "ko", personal: true, group: "Help Desk", note: "an administrator through a nested group: refused after the code"},
 	{uid: "cleo.carter", name: "Cleo Carter", born: "2001-12-24", language: "en", group: "Engineering", note: "has no address besides the company's"},
 }
 

@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/protocol"
+)
+
+// checkGroups bounds the groups that are read to find one by its id.
+const checkGroups = 1000
+
+// groups warns of groups that the file names and the directory does not know: a name
+// that is misspelt protects nobody, and nothing else would say so.
+func (c *check) groups(ctx context.Context, dir directory.Reader, r guard.Rules) {
+	for _, list := range []struct {
+		key   string
+		names []string
+	}{{"refused_groups", r.RefusedGroups}, {"sensitive_groups", r.SensitiveGroups}} {
+		for _, name := range list.names {
+			known, err := knowsGroup(ctx, dir, name)
+			switch {
+			case errors.Is(err, &protocol.Error{Code: protocol.CodeUnsupported}):
+				return
+			case err != nil:
+				c.fail("guard."+list.key, err, fixFor(err))
+				return
+			case !known:
+				c.warn("guard."+list.key, fmt.Sprintf("the directory has no group %q that this agent can see, so it protects nobody", name),
+					"look for a misspelling; give the group's name or id as the directory has it")
+			}
+		}
+	}
+}
+
+// knowsGroup reports whether a group has this name or id. Where there are more groups
+// than are read it takes an id for known.
+func knowsGroup(ctx context.Context, dir directory.Reader, name string) (bool, error) {
+	same := func(g protocol.Group) bool {
+		return strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(g.Name)) || strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(g.ID))
+	}
+	named, err := dir.Groups(ctx, protocol.GroupsRequest{Prefix: strings.TrimSpace(name), Max: checkGroups})
+	if err != nil || slices.ContainsFunc(named, same) {
+		return err == nil, err
+	}
+	all, err := dir.Groups(ctx, protocol.GroupsRequest{Max: checkGroups})
+	return slices.ContainsFunc(all, same) || len(all) >= checkGroups && looksLikeID(name), err
+}
+
+// looksLikeID reports whether a text has the form of a GUID, a SID or a distinguished
+// name, rather than that of a name.
+func looksLikeID(text string) bool {
+	return strings.ContainsAny(text, "=") || strings.HasPrefix(strings.ToUpper(text), "S-1-") || strings.Count(text, "-") == 4 && len(text) == len("00000000-0000-0000-0000-000000000000")
+}

@@ -1,0 +1,183 @@
+package flow
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/factor"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// Flows that lead to what people recover with. Their recoveries offer one action each.
+const (
+	FlowOptions   = "options"
+	flowEnrollKey = "enroll-key"
+)
+
+// optionsLife is how long my recovery options stay open after the proof: to fetch a
+// phone and to write codes down.
+const optionsLife = 30 * time.Minute
+
+// Addresses are what people added for themselves.
+type Addresses interface {
+	// Addresses returns those of an account that count now for an action.
+	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones []string, err error)
+}
+
+// enrolledKey is what a recovery with the action enroll-key is about.
+type enrolledKey struct {
+	hash, factor string
+	credential   []byte
+}
+
+// ownAction returns the one action that an entrance of its own offers, "" for the first page.
+func ownAction(in intent) protocol.Action {
+	switch {
+	case in.Restricted: // a presigned link says itself what it offers
+		return ""
+	case in.Flow == FlowOptions:
+		return protocol.ActionOptions
+	case in.Flow == flowEnrollKey && in.Key != "":
+		return protocol.ActionEnrollKey
+	}
+	return ""
+}
+
+// offeredIn lists what a directory offers to somebody who came by an entrance.
+func (r *Recoveries) offeredIn(ctx context.Context, d store.Directory, in intent) []protocol.Action {
+	own := ownAction(in)
+	if own == "" {
+		return r.offered(ctx, d)
+	}
+	s, err := directory.Settings(d)
+	if err != nil || !policy.OffersOwn(s, d.Traits, own) {
+		return nil
+	}
+	return []protocol.Action{own}
+}
+
+// addRecoveryAddresses adds to the directory's addresses those that the person added,
+// so that codes and notices go there too.
+func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recovery, c *protocol.Contacts) error {
+	if r.Addresses == nil {
+		return nil
+	}
+	return r.Store.Read(ctx, func(tx *store.Tx) error {
+		mails, phones, err := r.Addresses.Addresses(ctx, tx, rec.Env, rec.Directory, rec.Account, protocol.Action(rec.Action))
+		c.Mail, c.Phone = append(c.Mail, mails...), append(c.Phone, phones...)
+		return err
+	})
+}
+
+// Owner returns whom an open recovery of my recovery options has proven. ErrStep before
+// the proof, and for every other recovery: evidence for something else opens no options
+// (T1).
+func (r *Recoveries) Owner(ctx context.Context, env, id, session string) (factor.Owner, error) {
+	return r.person(ctx, env, id, session, func(rec store.Recovery) bool {
+		return protocol.Action(rec.Action) == protocol.ActionOptions && rec.State == stateReady && rec.ExpiresAt.After(r.Now())
+	})
+}
+
+// Finished returns whom a recovery proved that has been carried out, and still shows its
+// result.
+func (r *Recoveries) Finished(ctx context.Context, env, id, session string) (factor.Owner, error) {
+	return r.person(ctx, env, id, session, func(rec store.Recovery) bool { return rec.State == stateDone && rec.ResultUntil.After(r.Now()) })
+}
+
+func (r *Recoveries) person(ctx context.Context, env, id, session string, may func(rec store.Recovery) bool) (factor.Owner, error) {
+	o, err := store.Get(ctx, r.Store, func(tx *store.Tx) (factor.Owner, error) {
+		rec, err := owned(ctx, tx, env, id, session)
+		if err != nil {
+			return factor.Owner{}, err
+		}
+		if !may(rec) {
+			return factor.Owner{}, ErrStep
+		}
+		v, err := tx.VerificationOf(ctx, env, id)
+		if err != nil {
+			return factor.Owner{}, err
+		}
+		a, err := tx.AccountOf(ctx, env, rec.Directory, rec.Account)
+		if err != nil {
+			return factor.Owner{}, err
+		}
+		if v.State != verificationProven || a.Disabled || a.ID != rec.Person {
+			return factor.Owner{}, ErrStep
+		}
+		return ownerOf(&rec, v, a)
+	})
+	return o, r.plain(ctx, err)
+}
+
+func ownerOf(rec *store.Recovery, v store.Verification, a store.Account) (factor.Owner, error) {
+	p, err := privateOf(rec)
+	if err != nil {
+		return factor.Owner{}, err
+	}
+	o := factor.Owner{Env: rec.Env, Directory: rec.Directory, Account: rec.Account, Person: rec.Person, Name: a.Name, Recovery: rec.ID, Verification: v.ID,
+		Origin: rec.Origin, Language: rec.Language, Proven: v.Proven, Identifiers: a.Identifiers, ClientAddress: p.Client.Address, ClientDevice: p.Client.UserAgent}
+	if p.Contacts != nil {
+		o.Contacts = *p.Contacts
+	}
+	if u, err := url.Parse(rec.Origin); err == nil {
+		o.RPID = u.Hostname()
+	}
+	return o, nil
+}
+
+// EnrollKey begins the recovery whose evidence enrols a passkey at the directory's agent:
+// its operation bears the hash of the credential (T3). The session of my recovery options
+// says whose it is; the person proves again who they are, for this key alone.
+func (r *Recoveries) EnrollKey(ctx context.Context, env, id, session, factorID string, c evidence.Credential) (newID, newSession string, err error) {
+	if _, err := r.Owner(ctx, env, id, session); err != nil {
+		return "", "", err
+	}
+	rec, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return owned(ctx, tx, env, id, session) })
+	if err != nil {
+		return "", "", r.plain(ctx, err)
+	}
+	p, err := privateOf(&rec)
+	if err != nil {
+		return "", "", err
+	}
+	hash := c.Hash()
+	text, err := json.Marshal(c)
+	if err != nil {
+		return "", "", err
+	}
+	return r.Start(ctx, Start{Env: env, Address: p.Address, Language: rec.Language, Client: p.Client, Intent: Intent{
+		Flow: flowEnrollKey, Directories: []string{rec.Directory}, key: &enrolledKey{hex.EncodeToString(hash[:]), factorID, text}}})
+}
+
+// credential returns what an agent enrols, nil for every other operation.
+func credential(rec *store.Recovery) ([]byte, error) {
+	if protocol.Action(rec.Action) != protocol.ActionEnrollKey {
+		return nil, nil
+	}
+	in, err := intentOf(rec)
+	return in.Credential, err
+}
+
+// keyEnrolled writes down that the agent took a key. It counts there after a wait of the
+// agent's own, which is as long as ours.
+func (r *Recoveries) keyEnrolled(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
+	if protocol.Action(rec.Action) != protocol.ActionEnrollKey {
+		return nil
+	}
+	in, err := intentOf(rec)
+	if err != nil {
+		return err
+	}
+	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, r.Now().Add(factor.Wait)); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil // removed meanwhile
+}
