@@ -65,14 +65,17 @@ func formToken(cookie string) string {
 // Our Referrer-Policy makes browsers send "Origin: null" from our own forms (Fetch
 // standard, "append a request Origin header"), so that word says nothing; where a
 // browser too old for Sec-Fetch-Site sends it, the token alone decides.
-func (h Host) Check(w http.ResponseWriter, r *http.Request) error {
+func (h Host) Check(w http.ResponseWriter, r *http.Request) error { return h.CheckLarge(w, r, maxForm) }
+
+// CheckLarge is Check for a form of at most size bytes.
+func (h Host) CheckLarge(w http.ResponseWriter, r *http.Request, size int64) error {
 	if o := r.Header.Get("Origin"); o != "" && o != "null" && o != h.Origin {
 		return ErrForeign
 	}
 	if s := r.Header.Get("Sec-Fetch-Site"); s != "" && s != "same-origin" {
 		return ErrForeign
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	r.Body = http.MaxBytesReader(w, r.Body, size)
 	if err := r.ParseForm(); err != nil {
 		return ErrBody
 	}

@@ -3,7 +3,10 @@
 // language, the stylesheet. It knows no page, no recovery and no administrator.
 package page
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Policy is the content security policy of every page. Nothing is loaded from
 // elsewhere, nothing inline runs, no script makes another, nobody frames us.
@@ -14,6 +17,11 @@ const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 const permissions = "accelerometer=(), bluetooth=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), " +
 	"geolocation=(), gyroscope=(), hid=(), identity-credentials-get=(), microphone=(), midi=(), payment=(), " +
 	"publickey-credentials-create=(), publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()"
+
+// Allow lets this page use one of the browser's features that are switched off elsewhere.
+func Allow(h http.Header, feature string) {
+	h.Set("Permissions-Policy", strings.Replace(h.Get("Permissions-Policy"), feature+"=()", feature+"=(self)", 1))
+}
 
 // Headers sets what every answer has, pages, redirects, files and errors alike. Nothing
 // is kept by anybody unless the handler says otherwise afterwards.

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -66,6 +68,22 @@ func scenes() []scene {
 		{name: "prove-nosends", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) }},
 		{name: "prove-outage", step: flow.StepProve, action: password, rig: outage},
 		{name: "prove-second", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Proven, r.Masked = true, "a•••@mail.example" }},
+		{name: "method", step: flow.StepProve, action: password, edit: offer("")},
+		{name: "method-more", step: flow.StepProve, action: password, edit: func(r *recovery) { offer("")(r); r.Proven = true }},
+		{name: "method-wrong", step: flow.StepProve, action: password, edit: offer(""), then: func(b *testenv.Browser) { wrong(b, "", "") }},
+		{name: "ask-totp", step: flow.StepProve, action: password, edit: offer(policy.TOTP)},
+		{name: "ask-saved", step: flow.StepProve, action: password, edit: offer(policy.SavedCode)},
+		{name: "ask-passkey", step: flow.StepProve, action: password, edit: offer(policy.Passkey)},
+		{name: "ask-opening", step: flow.StepProve, action: password, edit: func(r *recovery) { offer(policy.Passkey)(r); r.Ask.Open = false }},
+		{name: "ask-failed", step: flow.StepProve, action: password, edit: func(r *recovery) { offer(policy.Passkey)(r); r.Ask.Open, r.Ask.Failed = false, true }},
+		{name: "ask-away", step: flow.StepProve, action: password, edit: func(r *recovery) {
+			offer(policy.IdentityProvider)(r)
+			r.Ask.Request = json.RawMessage(`{"url":"https://idp.example/authorize?x=1"}`)
+		}},
+		{name: "ask-approval", step: flow.StepProve, action: password, edit: func(r *recovery) {
+			offer(policy.Approval)(r)
+			r.Ask.Waiting, r.Ask.Request, r.Proven = true, json.RawMessage(`{"number":"42"}`), true
+		}},
 		{name: "locked", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.LockedTill = time.Now().Add(time.Hour) }},
 		{name: "ready", step: flow.StepReady, action: password},
 		{name: "ready-mfa", step: flow.StepReady, action: mfa},
@@ -101,6 +119,19 @@ func scenes() []scene {
 		{name: "no-page", open: "/nothing"},
 		{name: "store-away", open: "/not-me?token=tok", rig: func(g *rig) { objection(false)(g); g.walk.fail = flow.ErrUnavailable }},
 		{name: "malformed", open: "/?op=nothing"},
+	}
+}
+
+// offer offers every method and asks for one of them, or for none.
+func offer(asked policy.Method) func(*recovery) {
+	return func(r *recovery) {
+		r.Methods, r.Step, r.Ask = nil, flow.StepMethod, flow.Ask{}
+		for _, row := range policy.MethodTable {
+			r.Methods = append(r.Methods, flow.MethodChoice{Method: row.Method, Form: row.Form, Bound: row.Bound, Asked: row.Method == asked})
+			if row.Method == asked {
+				r.Step, r.Ask = flow.StepProve, flow.Ask{Method: row.Method, Form: row.Form, Open: true, Since: time.Now(), Request: json.RawMessage(`{"challenge":"x"}`)}
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/policy"
 )
 
 // proveScreen is the page that asks for the code.
@@ -17,19 +18,35 @@ type proveScreen struct {
 	Resent bool // another code was just sent
 	Soon   bool // another one cannot be sent yet
 	Tries  bool // say how many tries are left
+
+	Sends   bool // the code was sent, so another one can be
+	Letters bool // the code has letters
+}
+
+// Prove returns the text of the page for the kind of code that is asked for.
+func (s *screen) Prove(what string) string {
+	if key := "prove." + what + "." + string(s.View.Ask.Method); s.Has(key) {
+		return s.T(key)
+	}
+	return s.T("prove." + what)
 }
 
 // maxCode bounds what is taken for a code.
 const maxCode = 40
 
 func (v *visit) showProve(status int, s *screen) {
-	s.Step = 3
+	s.Step, s.Other = 3, len(s.View.Methods) > 1
 	if time.Until(s.View.Code.LockedTill) > 0 {
 		s.Title = s.T("prove.locked.title")
 		v.show(http.StatusTooManyRequests, "locked", s)
 		return
 	}
-	s.Title = s.T("prove.title")
+	if s.View.Ask.Form != policy.FormCode {
+		v.showAsk(status, s)
+		return
+	}
+	row, _ := policy.MethodByName(s.View.Ask.Method)
+	s.Title, s.Sends, s.Letters = s.Prove("title"), row.Sends, row.Method == policy.SavedCode
 	s.Soon = time.Until(s.View.Code.ResendAt) > 0
 	s.Resent = s.Resent || v.r.Method != http.MethodPost && v.r.URL.Query().Has("sent") && s.View.Code.SendsLeft > 0
 	v.show(status, "prove", s)
@@ -79,7 +96,7 @@ func (v *visit) wrongCode(typed, why string, tries bool) {
 	if len(digits(typed)) != codeLength { // a whole code that was wrong would only stand in the way of the next
 		s.Typed = typed[:min(len(typed), maxCode)]
 	}
-	s.wrong("code", s.T(why))
+	s.wrong("code", s.Prove(strings.TrimPrefix(why, "prove.")))
 	v.showProve(http.StatusUnprocessableEntity, s)
 }
 

@@ -37,7 +37,8 @@ func (v *visit) state() {
 	}
 	b, err := json.Marshal(struct {
 		Step flow.Step `json:"step"`
-	}{view.Step})
+		At   string    `json:"at"`
+	}{view.Step, at(view)})
 	if err != nil {
 		v.fail(err)
 		return
@@ -53,6 +54,8 @@ func (v *visit) showStep(status int, view flow.View) {
 	switch view.Step {
 	case flow.StepChoose:
 		v.showChoose(status, s)
+	case flow.StepMethod:
+		v.showMethod(status, s)
 	case flow.StepProve:
 		v.showProve(status, s)
 	case flow.StepReady:
@@ -97,7 +100,7 @@ func (v *visit) showReady(status int, s *screen) {
 const reload = 4
 
 func (v *visit) showPerforming(status int, s *screen) {
-	s.Title, s.Step, s.Refresh = s.T("performing.title."+string(s.View.Action)), 4, reload
+	s.Title, s.Step, s.Refresh, s.Mark = s.T("performing.title."+string(s.View.Action)), 4, reload, at(s.View)
 	if !s.View.Since.IsZero() {
 		s.Elapsed = int(time.Since(s.View.Since) / time.Second)
 	}

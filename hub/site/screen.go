@@ -17,7 +17,8 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "start", "choose", "prove", "locked", "ready", "performing", "done", "outcome", "ended", "objection", "message")
+var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "locked", "ready", "performing",
+	"done", "outcome", "ended", "objection", "message")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
 // choice, code, result.
@@ -44,6 +45,7 @@ type screen struct {
 	visit *visit
 	startScreen
 	chooseScreen
+	methodScreen
 	proveScreen
 	readyScreen
 	doneScreen

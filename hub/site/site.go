@@ -147,6 +147,9 @@ type route struct {
 	get, post handler
 }
 
+// largeForms are the addresses whose forms carry what a script made.
+var largeForms = []string{"/r/{id}/answer"}
+
 func (s *Site) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, r := range []route{
@@ -155,7 +158,9 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}", (*visit).recovery, nil},
 		{"/r/{id}/state", (*visit).state, nil},
 		{"/r/{id}/choose", (*visit).toRecovery, (*visit).choose},
+		{"/r/{id}/method", (*visit).otherWays, (*visit).chooseMethod},
 		{"/r/{id}/code", (*visit).toRecovery, (*visit).code},
+		{"/r/{id}/answer", (*visit).toRecovery, (*visit).answer},
 		{"/r/{id}/resend", (*visit).toRecovery, (*visit).resend},
 		{"/r/{id}/perform", (*visit).toRecovery, (*visit).perform},
 		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
@@ -179,7 +184,7 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 	case rt.get != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		rt.get(v)
 	case rt.post != nil && r.Method == http.MethodPost:
-		v.submitted(rt.post)
+		v.submitted(rt)
 	default:
 		v.w.Header().Set("Allow", rt.allowed())
 		v.fail(errMethod)

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -342,7 +344,7 @@ func TestEveryOutcomeSaysWhatToDoNow(t *testing.T) {
 
 func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 	g := newRig(t)
-	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemInternal} {
+	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemNoMethod, flow.ProblemDeclined, flow.ProblemInternal} {
 		for _, lang := range []string{"en", "de"} {
 			v := &visit{site: g.site, r: httptest.NewRequest(http.MethodGet, "/?lang="+lang, nil), lang: lang, look: g.site.nameless("x")}
 			s := v.screen(flow.View{})
@@ -353,6 +355,59 @@ func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestEveryMethodHasWordsInEveryLanguage(t *testing.T) {
+	for _, row := range policy.MethodTable {
+		for _, l := range locale.Languages() {
+			keys := []string{"method." + string(row.Method), "method." + string(row.Method) + ".hint"}
+			if row.Form != policy.FormCode {
+				keys = append(keys, "ask.title."+string(row.Method), "ask.text."+string(row.Method))
+			}
+			for _, key := range keys {
+				if !(page.Words{Language: l}).Has(key) {
+					t.Errorf("%s lacks %s", l.Code(), key)
+				}
+			}
+		}
+	}
+}
+
+func TestAPersonChoosesHowToProveAndMayChooseAgain(t *testing.T) {
+	g := newRig(t)
+	g.walk.methods = []flow.MethodChoice{
+		{Method: policy.MailCode, Form: policy.FormCode}, {Method: policy.TOTP, Form: policy.FormCode}, {Method: policy.Passkey, Form: policy.FormScript, Bound: true}}
+	p := g.person().started("ada@acme.example").send("/choose", url.Values{"op": {"password"}})
+	p.sees(200, "How would you like to prove that it is you?", "A code by mail", "authenticator app", `value="passkey" required data-bound`)
+	p.send("/method", nil).sees(422, "Choose one of these")
+	p.send("/method", url.Values{"method": {"passkey"}}).sees(422, "This way needs a browser with JavaScript")
+	p.send("/method", url.Values{"method": {"totp"}}).sees(200, "Which code does your authenticator app show?", "Prove it another way")
+	if strings.Contains(p.body, "Send another code") {
+		t.Error("a code that nobody sends can be sent again")
+	}
+	p.get(p.at.Path+"/method").sees(200, "How would you like to prove that it is you?")
+	p.send("/method", url.Values{"method": {"mail_code"}}).sees(200, "What is the code that we sent you?", "Send another code")
+	p.send("/code", url.Values{"code": {rightCode}}).sees(200, "Reset your password now?")
+	p.get(p.at.Path+"/method").sees(200, "Reset your password now?")
+}
+
+func TestAScriptIsGivenItsRequestAndItsAnswerIsBounded(t *testing.T) {
+	g := newRig(t)
+	p := g.person().asked("ada@acme.example", protocol.ActionPassword)
+	g.walk.edit(g.walk.only(), func(r *recovery) {
+		offer(policy.Passkey)(r)
+		r.Ask.Request = json.RawMessage(`{"challenge":"</script><script>alert(1)"}`)
+	})
+	p.get(p.at.Path).sees(200, "Use your passkey", `<script type="application/json" id="request">{"challenge":"\u003c/script`)
+	if got := p.header.Get("Permissions-Policy"); !strings.Contains(got, "publickey-credentials-get=(self)") || !strings.Contains(got, "camera=()") {
+		t.Errorf("features: %s", got)
+	}
+	p.send("/answer", url.Values{"answer": {`{"not":"right"}`}}).sees(422, "This did not prove that it is you")
+	p.send("/answer", url.Values{"answer": {strings.Repeat("x", maxAnswer+1)}}).sees(422, "This did not prove that it is you")
+	p.send("/answer", url.Values{"answer": {strings.Repeat("%", 4*maxAnswer)}}).sees(413)
+	g.walk.edit(g.walk.only(), func(r *recovery) { r.Ask.Open = false })
+	p.get(p.at.Path).sees(200, "One moment", `data-at="prove passkey false false"`)
+	p.get(p.at.Path+"/state").sees(200, `"at":"prove passkey false false"`)
 }
 
 func TestEveryActionHasWordsOnEveryPage(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
@@ -83,13 +84,21 @@ func (v *visit) see(p string, q url.Values) {
 }
 
 // submitted lets a form through that one of our own pages sent.
-func (v *visit) submitted(next handler) {
-	if err := v.host.Check(v.w, v.r); err != nil {
+func (v *visit) submitted(rt route) {
+	check := v.host.Check
+	if slices.Contains(largeForms, rt.pattern) {
+		check = func(w http.ResponseWriter, r *http.Request) error { return v.host.CheckLarge(w, r, maxAnswerForm) }
+	}
+	if err := check(v.w, v.r); err != nil {
 		v.fail(err)
 		return
 	}
-	next(v)
+	rt.post(v)
 }
+
+// maxAnswerForm bounds a form that carries an answer: percent-encoding makes it at most
+// three times as large.
+const maxAnswerForm = 3*maxAnswer + 4096
 
 // field returns the only value of a form's field; several values of one name are as
 // good as none.

@@ -125,7 +125,11 @@ export async function find(recovery) {
 export function keep(recovery, until) {
   return inTurn(async () => {
     const found = await find(recovery);
-    if (found) return found;
+    if (found) {
+      const known = record(recovery);
+      if (until > known.until) localStorage.setItem(prefix + recovery, JSON.stringify({ ...known, until }));
+      return found;
+    }
     const pair = await subtle.generateKey(curve, false, ['deriveBits']);
     const name = prefix + encode(crypto.getRandomValues(new Uint8Array(16)));
     await transact(name, 'readwrite', (s) => s.add(pair, 'pair'));

@@ -83,11 +83,11 @@ function waiting() {
       const answer = await fetch(box.dataset.state, { cache: 'no-store', credentials: 'same-origin' });
       if (!answer.ok) throw new Error(answer.status);
       offline.hidden = true;
-      if ((await answer.json()).step !== 'performing') return location.reload();
+      if ((await answer.json()).at !== box.dataset.at) return location.reload();
     } catch {
       offline.hidden = false;
     }
-    setTimeout(ask, elapsed < 15_000 ? 700 : 2500);
+    setTimeout(ask, elapsed < 15_000 ? 700 : elapsed < 120_000 ? 2500 : 10_000);
   };
   ask();
 }
@@ -104,12 +104,19 @@ function recipients() {
     one('#no-key').hidden = false;
     one('#no-key').focus();
   };
-  ready.catch(fail);
+  // Where only some choices need the key, the others do not wait for it.
+  const needed = () => form.dataset.recipient !== 'bound' || one('[data-bound]:checked', form);
+  ready.catch(() => needed() && fail());
   form.addEventListener('submit', (event) => {
-    if (form.elements.recipient.value) return;
+    if (form.elements.recipient.value || !needed()) return;
     event.preventDefault();
     ready.then(() => form.requestSubmit(), fail);
   });
+}
+
+// While people decide, the key is kept for as long as they may take.
+function keeping() {
+  for (const e of all('[data-keep]')) seal.keep(e.dataset.keep, Date.parse(e.dataset.expires)).catch(() => {});
 }
 
 // A recovery that is over needs its key no more.
@@ -274,6 +281,7 @@ function summary() {
 
 localTimes();
 recipients();
+keeping();
 forgetting();
 busyForms();
 countdowns();
