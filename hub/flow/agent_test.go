@@ -33,7 +33,8 @@ type testAgent struct {
 	contacts  map[string]protocol.Contacts
 	findings  map[string]*protocol.Error
 	calls     []protocol.Method
-	modified  []string // accounts, in order
+	evidence  []protocol.Evidence // of the last operation
+	modified  []string            // accounts, in order
 	asked     []protocol.PerformRequest
 	outcome   protocol.State  // of the next modifies; "" done
 	code      string          // of agent_code
@@ -81,6 +82,13 @@ func (a *testAgent) changes() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.modified)
+}
+
+// bundle returns the evidence of the last operation.
+func (a *testAgent) bundle() []protocol.Evidence {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.evidence)
 }
 
 // enter is what every call does first.
@@ -151,6 +159,9 @@ func (a *testAgent) begin(q protocol.BeginRequest, b *protocol.Begun) error {
 	own := make([]byte, protocol.RandomPart)
 	_, _ = rand.Read(own)
 	*b = protocol.Begun{Agent: a.id, Recovery: own, Account: q.Account, NotAfter: a.now().Add(15 * time.Minute).Unix()}
+	if q.Long {
+		b.NotAfter = a.now().Add(24 * time.Hour).Unix()
+	}
 	a.mu.Lock()
 	b.Finding = a.findings[q.Account]
 	if a.begun != nil {
@@ -168,6 +179,7 @@ func (a *testAgent) perform(ctx context.Context, q protocol.PerformRequest) (out
 		return out, err
 	}
 	a.set(func(a *testAgent) { a.asked = append(a.asked, q) })
+	a.set(func(a *testAgent) { a.evidence = q.Evidence })
 	r, err := a.journal.Recovery(q.Members.Recovery)
 	if err != nil {
 		return out, asError(err)

@@ -190,6 +190,7 @@ func (w *walk) jump(sc scene, press func()) {
 	w.edit(id, func(r *recovery) {
 		r.Action, r.Secret, r.Step = sc.action, sc.action == protocol.ActionPassword, sc.step
 		r.Proven = sc.step != flow.StepChoose && sc.step != flow.StepProve
+		r.Ask = flow.Ask{Method: policy.MailCode, Form: policy.FormCode, Open: true}
 		if sc.step == flow.StepDone {
 			r.Step = flow.StepReady
 		}
