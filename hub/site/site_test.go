@@ -289,7 +289,7 @@ func TestSlowOperationShowsHonestWaiting(t *testing.T) {
 		g.walk.edit(id, func(r *recovery) { r.Since = time.Now().Add(-c.since) })
 		p.get("/r/"+id).sees(200, c.want)
 	}
-	if got := p.get("/r/" + id + "/state").body; got != `{"step":"performing"}` {
+	if got := p.get("/r/" + id + "/state").body; got != `{"step":"performing","at":"performing"}` {
 		t.Error("state:", got)
 	}
 	close(g.walk.hold)
