@@ -31,6 +31,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/passkey"
 	"github.com/postern-id/postern/hub/verify/savedcode"
 	"github.com/postern-id/postern/hub/verify/totp"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
 )
@@ -161,17 +162,18 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.factors = factor.New(factor.Config{
 		Store: h.store, Mail: confirmer{h.notifier}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
 	})
+	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now})
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
 		Veto: outside, Notifier: mail, Alarms: outside, Addresses: h.factors,
 		Verifiers: []verify.Verifier{
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),
-			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors),
+			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets,
 		},
 	})
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Store: h.store, Log: h.log,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Store: h.store, Log: h.log,
 	})
 	return nil
 }

@@ -18,7 +18,7 @@ var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
 var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "locked", "ready", "performing",
-	"done", "outcome", "ended", "objection", "message")
+	"done", "outcome", "ended", "objection", "message", "walletreturn")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
 // choice, code, result.

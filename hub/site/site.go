@@ -81,6 +81,7 @@ type Config struct {
 	Changes    Changes
 	Notices    Notices
 	Links      Links
+	Wallets    Wallets
 	Store      Reader
 	Log        *slog.Logger
 }
@@ -166,6 +167,7 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
 		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},
 		{"/not-me", (*visit).objection, (*visit).object},
+		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/theme.css", (*visit).theme, nil},
 		{"/logo", (*visit).logo, nil},
 		{"/robots.txt", (*visit).robots, nil},
@@ -174,6 +176,7 @@ func (s *Site) routes() *http.ServeMux {
 	} {
 		mux.HandleFunc(r.pattern, r.serve)
 	}
+	s.walletRoutes(mux)
 	return mux
 }
 

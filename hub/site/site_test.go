@@ -25,6 +25,7 @@ import (
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -63,7 +64,8 @@ func newRig(t *testing.T) *rig {
 	}
 	g.site = New(Config{
 		Recoveries: g.walk, Proofs: g.walk, Changes: g.walk, Notices: g.walk, Links: g.links, Store: g.store,
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Wallets: wallet.New(wallet.Config{Store: g.store, Now: time.Now}),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	g.serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.site.ServeHTTP(w, r.WithContext(WithRequest(r.Context(), Request{Env: g.env.ID, Origin: g.url, Client: "192.0.2.7"})))
