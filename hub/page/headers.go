@@ -14,7 +14,7 @@ const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // permissions switches off what no page of ours uses.
-const permissions = "accelerometer=(), bluetooth=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), " +
+const permissions = "accelerometer=(), bluetooth=(), browsing-topics=(), camera=(), clipboard-read=(), digital-credentials-get=(), display-capture=(), " +
 	"geolocation=(), gyroscope=(), hid=(), identity-credentials-get=(), microphone=(), midi=(), payment=(), " +
 	"publickey-credentials-create=(), publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()"
 

@@ -42,7 +42,7 @@ var scripts = map[policy.Method]string{
 }
 
 // features are what those scripts use of a browser.
-var features = map[policy.Method]string{policy.Passkey: "publickey-credentials-get", policy.DocumentReview: "camera"}
+var features = map[policy.Method]string{policy.Passkey: "publickey-credentials-get", policy.DigitalCredential: "digital-credentials-get", policy.DocumentReview: "camera"}
 
 // maxAnswer bounds what a script answers, in bytes.
 const maxAnswer = 256 << 10

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/wallet"
 )
@@ -119,3 +120,7 @@ func (v *visit) walletReturn() {
 	s.Title = s.T("wallet.return.title")
 	v.show(http.StatusOK, "walletreturn", s)
 }
+
+// Wallet reports whether the page asks for a document in a wallet, which is the only
+// method that may also leave the browser for an app on the same device.
+func (s *screen) Wallet() bool { return s.View.Ask.Method == policy.DigitalCredential }
