@@ -39,6 +39,9 @@ type testAgent struct {
 	outcome   protocol.State  // of the next modifies; "" done
 	code      string          // of agent_code
 	away      bool            // no tunnel
+	terms     *protocol.Terms // what it asks for
+	holdFor   time.Duration   // how long it holds an operation
+	heldUntil time.Time
 	loseReply bool            // the tunnel breaks after the modify
 	unsigned  bool            // somebody else answers
 	legacy    bool            // it speaks the public protocol, which signs nothing
@@ -163,7 +166,7 @@ func (a *testAgent) begin(q protocol.BeginRequest, b *protocol.Begun) error {
 		b.NotAfter = a.now().Add(24 * time.Hour).Unix()
 	}
 	a.mu.Lock()
-	b.Finding = a.findings[q.Account]
+	b.Finding, b.Terms = a.findings[q.Account], a.terms
 	if a.begun != nil {
 		a.begun(b)
 	}
@@ -187,6 +190,9 @@ func (a *testAgent) perform(ctx context.Context, q protocol.PerformRequest) (out
 	own := protocol.Members{Recovery: r.ID, Directory: a.directory, Account: r.Account, Operation: r.Operation, Recipient: q.Members.Recipient, NotAfter: r.NotAfter}
 	if own.Context() != q.Context || q.TTL < 1 || q.TTL > 60 {
 		return out, protocol.Err(protocol.CodeBadRequest, "the context is not that of what was begun")
+	}
+	if out, held := a.held(q.Context); held {
+		return out, nil
 	}
 	x := journal.Execution{Context: q.Context, Recovery: r.ID, Request: q.ID, Stamp: "1"}
 	if len(q.Members.Recipient) > 0 {
@@ -218,6 +224,21 @@ func (a *testAgent) perform(ctx context.Context, q protocol.PerformRequest) (out
 	}
 	row, _ := a.journal.Row(q.Context)
 	return a.answer(row), nil
+}
+
+// held is the answer while the agent's own delay runs.
+func (a *testAgent) held(c protocol.Context) (protocol.Outcome, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.holdFor == 0 {
+		return protocol.Outcome{}, false
+	}
+	if a.heldUntil.IsZero() {
+		a.heldUntil = a.now().Add(a.holdFor)
+	}
+	out := protocol.Outcome{Context: c, State: protocol.Accepted, Until: a.heldUntil.Unix()}
+	out.Sign(a.key)
+	return out, a.now().Before(a.heldUntil)
 }
 
 func (a *testAgent) answer(row journal.Row) protocol.Outcome {

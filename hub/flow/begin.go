@@ -33,6 +33,11 @@ func (r *Recoveries) begin(ctx context.Context, rec *store.Recovery, c *personCa
 	rec.Account, rec.Person, rec.Tasks, rec.Strength = c.account.ImmutableID, c.account.ID, tasks, string(c.decision.Strength)
 	rec.Agent, rec.AgentPart, rec.NotAfter = b.Agent, base64.RawURLEncoding.EncodeToString(b.Recovery), b.NotAfter
 	rec.Problem = string(r.finding(c, b.Finding))
+	if b.Terms != nil {
+		c.private.Terms = b.Terms
+		rec.Private = []byte(store.JSON(c.private))
+		c.decision.Accept = policy.Both(c.decision.Accept, b.Terms.Methods)
+	}
 	return r.swap(ctx, rec, func(tx *store.Tx) error {
 		return audit.Append(ctx, tx, r.event(rec, c.private, audit.RecoveryBegun, map[string]any{
 			"agent": b.Agent, "operation": tasks, "policy": c.decision.Strength, "methods": c.decision.Accept, "link": rec.Link,

@@ -34,7 +34,7 @@ func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject
 		return s, err
 	}
 	s.Agent, s.Operation, s.Account, s.Person, s.Name, s.Groups = rec.Agent, rec.Tasks, rec.Account, rec.Person, c.account.Name, c.groups
-	s.Strength, s.Recipient = policy.Strength(rec.Strength), rec.Recipient
+	s.Strength, s.Recipient, s.Terms = policy.Strength(rec.Strength), rec.Recipient, c.private.Terms
 	for _, m := range c.v.Proven {
 		s.Proven = append(s.Proven, policy.Method(m))
 	}

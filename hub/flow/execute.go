@@ -109,10 +109,13 @@ func (r *Recoveries) settle(ctx context.Context, rec *store.Recovery, out *proto
 	return r.conclude(ctx, rec, out)
 }
 
+// outcomes are what an agent may answer.
+var outcomes = []protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown, protocol.Accepted}
+
 // authentic checks context and signature (T28). What a legacy agent began the hub itself
 // answers for, on the node that holds its socket: that protocol signs nothing.
 func (r *Recoveries) authentic(ctx context.Context, rec *store.Recovery, out *protocol.Outcome) error {
-	if out.Context.String() != rec.Context || !slices.Contains([]protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown}, out.State) {
+	if out.Context.String() != rec.Context || !slices.Contains(outcomes, out.State) {
 		return errUnsigned
 	}
 	if unsealed(rec) != out.Unsealed {
@@ -173,7 +176,7 @@ func (r *Recoveries) conclude(ctx context.Context, rec *store.Recovery, out *pro
 func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.Recovery, out *protocol.Outcome, tasks []protocol.Task, p private) error {
 	var err error
 	switch out.State {
-	case protocol.Failed, protocol.Unchanged:
+	case protocol.Failed, protocol.Unchanged, protocol.Accepted:
 		err = tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
 	case protocol.Unknown:
 		err = r.tell(ctx, tx, rec, p)
@@ -213,6 +216,11 @@ func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []pro
 		rec.Problem = string(problemOf(out.Error.Code, tasks))
 	}
 	switch out.State {
+	case protocol.Accepted: // the agent holds it; after that the person presses once more (T23)
+		rec.Problem, rec.RetryAt = string(ProblemHeld), unixTime(out.Until)
+		rec.ExpiresAt = later(rec.ExpiresAt, unixTime(rec.NotAfter))
+		rec.DueAt = rec.ExpiresAt
+		return move(rec, stateReady)
 	case protocol.Done:
 		rec.Problem, rec.Result, rec.MustChange = "", out.Sealed, out.MustChange
 		rec.ResultUntil, rec.DueAt, rec.Private = now.Add(resultLife), now.Add(resultLife), forget(p)

@@ -156,7 +156,8 @@ func (r *Recoveries) account(ctx context.Context, tx *store.Tx, rec *store.Recov
 	return store.Account{}, nil
 }
 
-// decide applies the directory's policy to the account as it is now.
+// decide applies the directory's policy to the account as it is now, and what the agent
+// asks for besides it.
 func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory, a store.Account) (policy.Decision, []policy.Group, error) {
 	s, err := directory.Settings(d)
 	if err != nil {
@@ -175,7 +176,12 @@ func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recove
 		groups[i] = policy.Group{ID: g.ID, Name: g.Name}
 	}
 	action := protocol.Action(rec.Action)
-	return policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key}), groups, nil
+	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key})
+	p, err := privateOf(rec)
+	if p.Terms != nil {
+		decision.Accept = policy.Both(decision.Accept, p.Terms.Methods)
+	}
+	return decision, groups, err
 }
 
 // readContacts reads the addresses live, and leaves out what is being recovered: a code

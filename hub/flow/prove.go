@@ -15,9 +15,9 @@ import (
 
 // A Matcher compares what a document says of its holder with an account.
 type Matcher interface {
-	// Match reports whether the claims are the account's, beyond doubt. It never says
-	// which part was not.
-	Match(ctx context.Context, q MatchRequest) (bool, error)
+	// Match reports whether the claims are the account's, beyond doubt, and else why not,
+	// for the log alone.
+	Match(ctx context.Context, q MatchRequest) (ok bool, reason string, err error)
 }
 
 // A MatchRequest is one comparison.
@@ -142,9 +142,9 @@ func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *personCa
 		v.Reason = "no name to compare"
 		return nil
 	}
-	ok, err := r.Matcher.Match(ctx, MatchRequest{Env: rec.Env, Account: c.account, Strength: policy.Strength(rec.Strength), Claims: *v.Claims})
+	ok, reason, err := r.Matcher.Match(ctx, MatchRequest{Env: rec.Env, Account: c.account, Strength: policy.Strength(rec.Strength), Claims: *v.Claims})
 	if v.Right = ok && err == nil; !v.Right {
-		v.Reason = "the document is not the account's"
+		v.Reason = reason
 	}
 	return err
 }

@@ -125,6 +125,7 @@ type private struct {
 	Client   Client             `json:"client"`
 	Contacts *protocol.Contacts `json:"contacts,omitempty"` // read live at begin
 	Masked   []string           `json:"masked,omitempty"`   // where the last code went
+	Terms    *protocol.Terms    `json:"terms,omitempty"`    // what the agent asks for besides the policy
 	Counted  bool               `json:"counted,omitempty"`  // the code that is asked for now counts for the account
 }
 

@@ -165,6 +165,7 @@ const (
 	ProblemLimit       Problem = "limit"     // operation limit of the directory
 	ProblemNoMethod    Problem = "no_method" // the person has no other way to prove what is asked for
 	ProblemDeclined    Problem = "declined"  // people looked, and said no
+	ProblemHeld        Problem = "held"      // the agent holds the operation until View.RetryAt
 	ProblemBlocked     Problem = "blocked"   // the owner said "this was not me"
 	ProblemInternal    Problem = "internal"
 )

@@ -319,7 +319,9 @@ func TestAProofThatBearsANameCountsOnlyWhenItMatches(t *testing.T) {
 
 type matches func(flow.MatchRequest) bool
 
-func (m matches) Match(_ context.Context, q flow.MatchRequest) (bool, error) { return m(q), nil }
+func (m matches) Match(_ context.Context, q flow.MatchRequest) (bool, string, error) {
+	return m(q), "name_differs", nil
+}
 
 // waits goes to where people decide.
 func (s *stack) waits() *browser {
@@ -460,4 +462,60 @@ func TestT22_WhatWasProvenIsHeldAgainstThePolicyOfNow(t *testing.T) {
 	if v := b.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNotAllowed || len(s.agent.changes()) > 0 {
 		t.Errorf("%s %q, changed %v", v.Step, v.Problem, s.agent.changes())
 	}
+}
+
+// What the agent of a directory asks for is asked for besides the hub's own policy, after
+// the first proof.
+func TestTheAgentsOwnTermsAreAskedForToo(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		keys := newSigned(t, policy.Passkey, "ada")
+		s := withWays(t, c, `{"default":[["mail_code"]]}`, keys)
+		s.agent.set(func(a *testAgent) {
+			a.terms = &protocol.Terms{Methods: [][]string{{"passkey", "agent_code"}, {"approval"}}}
+		})
+		s.person("ada")
+		b, code := s.asked("ada@example.com", protocol.ActionPassword)
+		if err := b.submit(code); err != nil {
+			t.Fatal(err)
+		}
+		if v := b.view(); v.Step != flow.StepMethod || !slices.Equal(methodsOf(v), []policy.Method{policy.Passkey}) {
+			t.Fatalf("after the code: %s %q %v", v.Step, v.Problem, methodsOf(v))
+		}
+		b.turn(policy.Passkey)
+		if err := b.submit(keys.sign(b)); err != nil {
+			t.Fatal(err)
+		}
+		b.settled("proving")
+		if v := b.view(); v.Ask.Method != policy.AgentCode {
+			t.Fatalf("after the passkey: %+v", v)
+		}
+		if err := b.submit("24682468"); err != nil || b.view().Step != flow.StepReady {
+			t.Errorf("after all: %v %s", err, b.view().Step)
+		}
+	})
+}
+
+func TestT23_WhatTheAgentHoldsIsPressedOnceMoreAfterIt(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		s := newStack(t, c, nil)
+		s.agent.set(func(a *testAgent) {
+			a.holdFor, a.begun = time.Hour, func(b *protocol.Begun) { b.NotAfter = s.clock.now().Add(24 * time.Hour).Unix() }
+		})
+		s.person("ada")
+		b := s.ready("ada@example.com", protocol.ActionPassword)
+		if err := b.press(); err != nil {
+			t.Fatal(err)
+		}
+		v := b.view()
+		if v.Step != flow.StepReady || v.Problem != flow.ProblemHeld || v.RetryAt.Sub(s.clock.now()) < 50*time.Minute || v.ExpiresAt.Before(v.RetryAt) {
+			t.Fatalf("held: %+v", v)
+		}
+		if err := b.press(); !errors.Is(err, flow.ErrTooSoon) {
+			t.Errorf("pressed while it is held: %v", err)
+		}
+		s.clock.advance(61 * time.Minute)
+		if err := b.press(); err != nil || b.view().Step != flow.StepDone || len(s.agent.changes()) != 1 {
+			t.Errorf("pressed after it: %v, %s, changed %v", err, b.view().Step, s.agent.changes())
+		}
+	})
 }

@@ -85,6 +85,8 @@ var deProof = table{
 
 	"problem.no_method":      "{company} verlangt mehr Nachweise, als Sie hier geben können: Eine Möglichkeit ist für Sie nicht eingerichtet, oder es wurde zu oft versucht. Es wurde nichts geändert.",
 	"problem.no_method.next": "Bitte wenden Sie sich an Ihren Helpdesk.",
+	"problem.held":           "Das System Ihrer Organisation hat alles geprüft und hält den Vorgang eine Weile zurück, wie seine Administration es festgelegt hat, damit Einspruch möglich ist. Es wurde noch nichts geändert.",
+	"problem.held.next":      "Kommen Sie danach in diesem Browser zurück und drücken Sie den Knopf.",
 	"problem.declined":       "Die gefragten Personen haben nicht bestätigt, dass Sie es sind. Es wurde nichts geändert.",
 	"problem.declined.next":  "Wenn Sie das für einen Irrtum halten, sprechen Sie bitte mit ihnen oder mit Ihrem Helpdesk.",
 }

@@ -85,6 +85,8 @@ var enProof = table{
 
 	"problem.no_method":      "{company} asks for more proof than you can give here: a way to prove it is not set up for you, or was tried too often. Nothing was changed.",
 	"problem.no_method.next": "Please ask your help desk.",
+	"problem.held":           "Your company’s own system has checked everything and holds this for a while, as its administrators decided, so that the owner can object. Nothing was changed yet.",
+	"problem.held.next":      "Come back in this browser after that time and press the button.",
 	"problem.declined":       "The people who were asked did not confirm that it is you. Nothing was changed.",
 	"problem.declined.next":  "If you think that this is a mistake, please speak to them or to your help desk.",
 }

@@ -71,6 +71,32 @@ func (c Combination) lead() Method {
 	return MailCode
 }
 
+// Both returns the combinations that satisfy the hub's policy and, where the agent of a
+// directory asks for more, the agent's own: each of one with each of the other.
+func Both(hub []Combination, agent [][]string) []Combination {
+	if len(agent) == 0 {
+		return hub
+	}
+	var both []Combination
+	for _, h := range hub {
+		for _, names := range agent {
+			all := slices.Clone(h)
+			for _, name := range names {
+				if m := Method(name); !slices.Contains(all, m) {
+					all = append(all, m)
+				}
+			}
+			if len(both) < maxBoth {
+				both = append(both, all)
+			}
+		}
+	}
+	return both
+}
+
+// maxBoth bounds what two lists of combinations give together.
+const maxBoth = maxMethods * maxMethods
+
 // Without returns the members that are not among proven, in order. The combination is
 // proven when none is left.
 func (c Combination) Without(proven []Method) Combination {

@@ -324,3 +324,17 @@ func TestEveryMethodHasOneRowAndEvidence(t *testing.T) {
 		t.Errorf("%d methods", len(seen))
 	}
 }
+
+func TestWhatTheAgentAsksForIsAskedForToo(t *testing.T) {
+	hub := []Combination{{MailCode}, {Passkey, TOTP}}
+	if got := Both(hub, nil); !reflect.DeepEqual(got, hub) {
+		t.Errorf("an agent that asks for nothing: %v", got)
+	}
+	want := []Combination{{MailCode, Passkey, AgentCode}, {MailCode, Approval}, {Passkey, TOTP, AgentCode}, {Passkey, TOTP, Approval}}
+	if got := Both(hub, [][]string{{"passkey", "agent_code"}, {"approval"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if !reflect.DeepEqual(hub, []Combination{{MailCode}, {Passkey, TOTP}}) {
+		t.Errorf("the policy itself changed: %v", hub)
+	}
+}

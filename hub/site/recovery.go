@@ -93,6 +93,7 @@ func (v *visit) showReady(status int, s *screen) {
 			s.Reason = s.T("problem." + string(p))
 		}
 	}
+	v.keepSession(s.View)
 	v.show(status, "ready", s)
 }
 

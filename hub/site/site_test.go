@@ -346,7 +346,7 @@ func TestEveryOutcomeSaysWhatToDoNow(t *testing.T) {
 
 func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 	g := newRig(t)
-	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemNoMethod, flow.ProblemDeclined, flow.ProblemInternal} {
+	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemNoMethod, flow.ProblemDeclined, flow.ProblemHeld, flow.ProblemInternal} {
 		for _, lang := range []string{"en", "de"} {
 			v := &visit{site: g.site, r: httptest.NewRequest(http.MethodGet, "/?lang="+lang, nil), lang: lang, look: g.site.nameless("x")}
 			s := v.screen(flow.View{})

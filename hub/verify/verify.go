@@ -35,6 +35,7 @@ type Subject struct {
 	Context      protocol.Context // what evidence is bound to; zero until the recipient is known
 	Recipient    []byte           // the browser's key; nil where the operation has no secret
 	Proven       []policy.Method
+	Terms        *protocol.Terms // what the agent asks for besides the policy; nil: nothing
 	Traits       protocol.Traits
 	Contacts     protocol.Contacts // read live for this recovery
 	Enroll       bool              // the account is set up, not got back: changes words only
