@@ -173,7 +173,8 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		},
 	})
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Store: h.store, Log: h.log,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets,
+		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
 }

@@ -47,10 +47,11 @@ type directoryOut struct {
 	CanUnlock                 bool `json:"can_unlock"`
 	CanUpdateAccountsList     bool `json:"can_update_accounts_list"`
 
-	Methods       policy.Methods `json:"methods"`        // ours
-	Native        bool           `json:"native"`         // ours: an agent is enrolled, so there is no agent token
-	AllowUnsealed bool           `json:"allow_unsealed"` // ours
-	Sync          syncOut        `json:"sync"`           // ours
+	Methods       policy.Methods     `json:"methods"`        // ours
+	ResetOptions  []policy.ResetRule `json:"reset_options"`  // ours: methods as three switches, where they can be read so
+	Native        bool               `json:"native"`         // ours: an agent is enrolled, so there is no agent token
+	AllowUnsealed bool               `json:"allow_unsealed"` // ours
+	Sync          syncOut            `json:"sync"`           // ours
 }
 
 // syncOut is the progress of a directory's synchronisation.
@@ -85,7 +86,7 @@ func wireDirectory(d store.Directory, now time.Time) (directoryOut, error) {
 		CanGetMFABypassCode: t.CanGetMFABypassCode, CanGetMFALink: t.CanGetMFALink, CanGetPasswordLink: t.CanGetPasswordLink,
 		CanGetTemporaryAccessPass: t.CanGetTemporaryAccessPass, CanGetTemporaryPassword: t.CanGetTemporaryPassword,
 		CanRemoveAllMFA: t.CanRemoveAllMFA, CanUnlock: t.CanUnlock, CanUpdateAccountsList: t.CanUpdateAccountsList,
-		Methods: s.Methods, Native: !d.NativeSince.IsZero(), AllowUnsealed: d.Settings.AllowUnsealed,
+		Methods: s.Methods, ResetOptions: s.Methods.ResetRules(), Native: !d.NativeSince.IsZero(), AllowUnsealed: d.Settings.AllowUnsealed,
 		Sync: syncOut{Listed: d.Sync.Listed, Expected: d.Sync.Expected},
 	}
 	if out.SyncRunning {
@@ -228,6 +229,7 @@ type updateDirectoryRequest struct {
 	RateLimit          optional[policy.RateLimit] `json:"recovery_operation_rate_limit,omitzero"` // null: none
 	Name               *string                    `json:"name,omitempty"`                         // ours
 	Methods            *policy.Methods            `json:"methods,omitempty"`                      // ours
+	ResetOptions       []policy.ResetRule         `json:"reset_options,omitempty"`                // ours: written into methods
 	AllowUnsealed      *bool                      `json:"allow_unsealed,omitempty"`               // ours
 }
 
@@ -254,6 +256,9 @@ func (u *updateDirectoryRequest) apply(s *policy.Settings) {
 	set(&s.AccessPassMinutes, u.AccessPassMinutes)
 	set(&s.AccessPassReusable, u.AccessPassReusable)
 	set(&s.Methods, u.Methods)
+	for _, r := range u.ResetOptions {
+		s.Methods.SetReset(r.Group, r.ResetOptions)
+	}
 	if u.RateLimit.Given {
 		s.Limit = &u.RateLimit.Value
 	}

@@ -259,6 +259,14 @@ func TestADirectoryIsBornWithItsMethodWrittenOut(t *testing.T) {
 	if strings.Contains(got.body, "rate_limit") || got.member(t, "birth_date_hmac_secret_exists") != true || bytes.Contains(st.leaves(t), []byte("c2l4")) {
 		t.Errorf("after the last change: %s", got.body)
 	}
+	st.want(t, 204, "PATCH", path, `{"reset_options":[{"require_code":true,"by_mail":true,"by_sms":false},{"group":{"directory_immutable_identifier":"","name":"Sales"},"by_sms":true}]}`)
+	got = st.want(t, 200, "GET", path, "")
+	for _, want := range []string{`"methods":{"rules":[{"group":{"directory_immutable_identifier":"","name":"Sales"},"accept":[["sms_code"]]}],"default":[["mail_code","totp"]]}`,
+		`"reset_options":[{"require_code":true,"by_mail":true,"by_sms":false},{"group":{"directory_immutable_identifier":"","name":"Sales"},"require_code":false,"by_mail":false,"by_sms":true}]`} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("%s lacks %s", got.body, want)
+		}
+	}
 	st.want(t, 204, "POST", path+"/sync", "")
 	if want := "sync " + st.mine.Env.ID + " " + id; !slices.Contains(st.calls, want) {
 		t.Errorf("asked %q; want %q", st.calls, want)

@@ -157,6 +157,31 @@ func (r *Recoveries) EnrollKey(ctx context.Context, env, id, session, factorID s
 		Flow: flowEnrollKey, Directories: []string{rec.Directory}, key: &enrolledKey{hex.EncodeToString(hash[:]), factorID, text}}})
 }
 
+// CanEnrollKey reports whether the agent of the directory keeps passkeys of its own.
+func (r *Recoveries) CanEnrollKey(ctx context.Context, env, id, session string) (bool, error) {
+	o, err := r.Owner(ctx, env, id, session)
+	if err != nil {
+		return false, err
+	}
+	d, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Directory, error) { return tx.Directory(ctx, env, o.Directory) })
+	if err != nil {
+		return false, r.plain(ctx, err)
+	}
+	s, err := directory.Settings(d)
+	return err == nil && policy.OffersOwn(s, d.Traits, protocol.ActionEnrollKey), err
+}
+
+// usedSavedCode reports whether a saved code was used in a recovery and has none in its
+// place yet.
+func usedSavedCode(ctx context.Context, tx *store.Tx, rec *store.Recovery) (bool, error) {
+	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err != nil {
+		return false, err
+	}
+	used, err := tx.UsedCodes(ctx, rec.Env, v.ID)
+	return len(used) > 0, err
+}
+
 // credential returns what an agent enrols, nil for every other operation.
 func credential(rec *store.Recovery) ([]byte, error) {
 	if protocol.Action(rec.Action) != protocol.ActionEnrollKey {

@@ -169,5 +169,8 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 		}
 	}
 	v.Clear = v.Secret && unsealed(rec)
-	return nil
+	if v.Step == StepDone {
+		v.CodeUsed, err = usedSavedCode(ctx, tx, rec)
+	}
+	return err
 }

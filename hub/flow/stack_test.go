@@ -365,20 +365,15 @@ type mailbox struct {
 	mu   sync.Mutex
 	mail []mailcode.Message
 	err  error
-	hold chan struct{} // not nil: the server has the mail, and answers when this is closed
 }
 
 func (m *mailbox) SendCode(_ context.Context, msg mailcode.Message) error {
 	m.mu.Lock()
-	err, hold := m.err, m.hold
-	if err == nil {
+	defer m.mu.Unlock()
+	if m.err == nil {
 		m.mail = append(m.mail, msg)
 	}
-	m.mu.Unlock()
-	if hold != nil {
-		<-hold
-	}
-	return err
+	return m.err
 }
 
 func (m *mailbox) count() int {

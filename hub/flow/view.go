@@ -80,6 +80,7 @@ type View struct {
 	Context    protocol.Context // StepDone with Sealed: what opens it
 	Sealed     []byte           // StepDone, until acknowledged, for the session that asked only
 	MustChange bool             // StepDone
+	CodeUsed   bool             // StepDone: a saved code was used, and another one may be had in its place
 	RetryAt    time.Time        // StepReady after an unchanged outcome
 
 	Since time.Time // StepPerforming: when the button was pressed

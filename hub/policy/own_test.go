@@ -108,6 +108,9 @@ func TestResetOptionsAreThreeSwitchesOverMethods(t *testing.T) {
 	m.SetReset(nil, ResetOptions{ByMail: true})
 	m.SetReset(&sales, ResetOptions{BySMS: true})
 	m.SetReset(&sales, ResetOptions{BySMS: true, RequireCode: true})
+	if got := m.ResetRules(); len(got) != 2 || got[0].Group != nil || !got[0].ByMail || *got[1].Group != sales || !got[1].RequireCode {
+		t.Errorf("read as %+v", got)
+	}
 	if len(m.Rules) != 1 || !reflect.DeepEqual(m.For("password", []Group{sales}), []Combination{{SMSCode, TOTP}}) || !reflect.DeepEqual(m.For("mfa", nil), []Combination{{MailCode}}) {
 		t.Errorf("%+v", m)
 	}

@@ -44,6 +44,26 @@ func ResetOptionsOf(list []Combination) (ResetOptions, bool) {
 	return ResetOptions{}, false
 }
 
+// A ResetRule is the switches of everybody (no group) or of one group.
+type ResetRule struct {
+	Group *Group `json:"group,omitempty"`
+	ResetOptions
+}
+
+// ResetRules reads the switches out of m, as far as it can be read so: everybody's first.
+func (m Methods) ResetRules() []ResetRule {
+	list := []ResetRule{}
+	if o, ok := ResetOptionsOf(m.Default); ok {
+		list = append(list, ResetRule{nil, o})
+	}
+	for _, r := range m.Rules {
+		if o, ok := ResetOptionsOf(r.Accept); ok && r.Action == "" && r.Group != nil {
+			list = append(list, ResetRule{r.Group, o})
+		}
+	}
+	return list
+}
+
 // SetReset writes the switches of everybody (group nil) or of one group into m:
 // the group's rule for any action, if it has one, or else a new last one.
 func (m *Methods) SetReset(group *Group, o ResetOptions) {

@@ -15,7 +15,7 @@ import (
 const flowEnroll = "enroll"
 
 // flows are the values of the parameter; badge reads like recover until it has pages.
-var flows = []string{"", "recover", flowEnroll, "badge"}
+var flows = []string{"", "recover", flowEnroll, "badge", flow.FlowOptions}
 
 // Bounds of what an address may hint at.
 const (

@@ -62,7 +62,10 @@ func (v *visit) showMethod(status int, s *screen) {
 
 // NeedsKey reports whether the result of what was chosen may be a secret, which is sealed
 // to the browser's key. It depends on the operation alone.
-func (s *screen) NeedsKey() bool { return s.View.Action != protocol.ActionUnlock }
+func (s *screen) NeedsKey() bool {
+	_, own := protocol.OwnAction(s.View.Action)
+	return !own && s.View.Action != protocol.ActionUnlock
+}
 
 // otherWays shows the choice once more, while another method is asked for.
 func (v *visit) otherWays() {

@@ -116,6 +116,8 @@ func (v *visit) showDone(status int, s *screen) {
 		if s.View.Secret {
 			s.Next = s.all("next.mfa.code")
 		}
+	case "enroll-key":
+		s.Next, s.Help = s.all("next.enroll-key.text"), s.all("help.enroll-key.1")
 	default:
 		s.Next, s.Help = s.all("next.pass.text"), s.all("help.temporary-access-pass.1")
 	}

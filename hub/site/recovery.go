@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/protocol"
 )
 
 // recovery serves the page of a recovery: whichever its step asks for.
@@ -59,6 +60,10 @@ func (v *visit) showStep(status int, view flow.View) {
 	case flow.StepProve:
 		v.showProve(status, s)
 	case flow.StepReady:
+		if view.Action == protocol.ActionOptions {
+			v.toOptionsList()
+			return
+		}
 		v.showReady(status, s)
 	case flow.StepPerforming:
 		v.showPerforming(status, s)

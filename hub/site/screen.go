@@ -17,8 +17,9 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "locked", "ready", "performing",
-	"done", "outcome", "ended", "objection", "message", "walletreturn")
+var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "locked",
+	"ready", "performing", "done", "outcome", "ended", "objection", "message", "walletreturn",
+	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
 // choice, code, result.
@@ -52,6 +53,7 @@ type screen struct {
 	outcomeScreen
 	objectionScreen
 	messageScreen
+	optionsScreen
 }
 
 // A fieldError stands beside its field and in the summary.
@@ -61,8 +63,8 @@ type fieldError struct{ Field, Text string }
 func (v *visit) screen(view flow.View) *screen {
 	l := v.language(view.Language)
 	words := page.Words{Language: l, Always: []any{"company", v.look.Name, "site", v.host.Name()}}
-	if v.flow == flowEnroll {
-		words.Variant = flowEnroll
+	if v.flow == flowEnroll || v.flow == flow.FlowOptions {
+		words.Variant = v.flow
 	}
 	s := &screen{
 		Words: words, Company: v.look.Name, View: view, visit: v,
@@ -76,8 +78,8 @@ func (v *visit) screen(view flow.View) *screen {
 
 // keptHints is what a new start keeps of the words of this one.
 func (v *visit) keptHints() url.Values {
-	if v.flow == flowEnroll {
-		return url.Values{"flow": {flowEnroll}}
+	if v.flow == flowEnroll || v.flow == flow.FlowOptions {
+		return url.Values{"flow": {v.flow}}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
@@ -82,6 +83,8 @@ type Config struct {
 	Notices    Notices
 	Links      Links
 	Wallets    Wallets
+	Owners     Owners
+	Factors    *factor.Factors
 	Store      Reader
 	Log        *slog.Logger
 }
@@ -166,6 +169,17 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/perform", (*visit).toRecovery, (*visit).perform},
 		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
 		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},
+		{"/r/{id}/saved-code", (*visit).toRecovery, (*visit).newCode},
+		{"/options", (*visit).toOptions, nil},
+		{"/r/{id}/options", (*visit).options, nil},
+		{"/r/{id}/options/add", (*visit).toOptionsList, (*visit).addOption},
+		{"/r/{id}/options/passkey", (*visit).toOptionsList, (*visit).madePasskey},
+		{"/r/{id}/options/address", (*visit).toOptionsList, (*visit).addAddress},
+		{"/r/{id}/options/confirm", (*visit).toOptionsList, (*visit).confirmOption},
+		{"/r/{id}/options/{factor}", (*visit).oneOption, nil},
+		{"/r/{id}/options/{factor}/rename", (*visit).toOptionsList, (*visit).renameOption},
+		{"/r/{id}/options/{factor}/remove", (*visit).toOptionsList, (*visit).removeOption},
+		{"/r/{id}/options/{factor}/agent", (*visit).toOptionsList, (*visit).toAgent},
 		{"/not-me", (*visit).objection, (*visit).object},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/theme.css", (*visit).theme, nil},

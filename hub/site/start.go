@@ -111,6 +111,8 @@ func (v *visit) begin() {
 		v.notAdmitted(hints, address)
 	case err != nil:
 		v.fail(err)
+	case hints.Flow == flow.FlowOptions:
+		v.chooseOptions(ctx, id, session)
 	default:
 		v.open(id, session)
 	}

@@ -18,8 +18,6 @@ import (
 type agentConfig struct {
 	Directory, Guard, Hub, SMTP string
 
-	Evidence string // tables below [evidence], with their heads
-
 	Secrets map[string]string // files beside it: name and text
 }
 
@@ -52,7 +50,7 @@ func (a *agent) write(c agentConfig) {
 			text += "[" + table.name + "]\n" + table.lines + "\n"
 		}
 	}
-	files := map[string]string{"agent.toml": text + c.Evidence}
+	files := map[string]string{"agent.toml": text}
 	for name, secret := range c.Secrets {
 		files[name] = secret
 	}
@@ -91,10 +89,7 @@ func (a *agent) kill() { a.child.Kill() }
 // An event is one line of the agent's own event log.
 type event struct {
 	Method, Account, Operation, Origin, Code, Message, State string
-
-	Request         string
-	Proven, Refused []string
-	Replayed        bool
+	Replayed                                                 bool
 }
 
 // events are the lines for one method, oldest first.

@@ -279,7 +279,22 @@ function summary() {
   one('[role=alert][tabindex]:not([hidden])')?.focus();
 }
 
+// A sheet of codes is printed, or saved by the browser alone: nothing is asked of the site.
+function sheets() {
+  for (const button of all('[data-print]')) {
+    button.hidden = false;
+    button.addEventListener('click', () => print());
+  }
+  for (const link of all('[data-download]')) {
+    const text = all('.codes code').map((c) => c.textContent).join('\r\n') + '\r\n';
+    link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+    link.download = link.dataset.download;
+    link.hidden = false;
+  }
+}
+
 localTimes();
+sheets();
 recipients();
 keeping();
 forgetting();
