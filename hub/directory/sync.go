@@ -120,6 +120,9 @@ func (r *syncRun) sync(ctx context.Context) error {
 		return fmt.Errorf("directory: start: %w", err)
 	}
 	if err = r.passes(ctx); err == nil {
+		if err := r.d.keyNames(ctx, r.to.Env, r.to.Directory); err != nil && ctx.Err() == nil {
+			r.d.log.WarnContext(ctx, "names could not be compared", "directory", r.to.Directory, "error", err) // the next pass does it
+		}
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -267,6 +267,25 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.Factor(ctx, env, o.factor)
 		return 1, err
 	},
+	"UnkeyedNames": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.UnkeyedNames(ctx, env, o.directory, 10)
+		return len(all), err
+	},
+	"KeyNames": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.UnkeyedNames(ctx, env, o.directory, 10)
+		return len(all), errors.Join(err, tx.KeyNames(ctx, env, all))
+	},
+	"Namesakes": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Namesakes(ctx, env, o.directory, "nobody", store.NameKeys(o.directory, []string{"theirs"}))
+		return len(all), err
+	},
+	"SetCommonNames": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SetCommonNames(ctx, env, []int64{1}) // of its own environment only
+	},
+	"CommonName": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		common, err := tx.CommonName(ctx, env, []int64{42})
+		return int(store.Flag(common)), err
+	},
 	"Review": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.Review(ctx, env, o.review)
 		return 1, err
@@ -709,7 +728,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
-			"Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
+			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

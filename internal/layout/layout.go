@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"hub/coord":           {},
 	"hub/audit":           {"hub/store"},
 	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store", "hub/audit"},
-	"hub/directory":       {"protocol", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
+	"hub/directory":       {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
 	"hub/domain":          {"hub/store"},
 	"hub/locale":          {},
 	"hub/notify":          {"protocol", "hub/store", "hub/locale"},

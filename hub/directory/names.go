@@ -1,0 +1,120 @@
+package directory
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+// namesBatch is how many names are given keys in one transaction, about 50 ms.
+const namesBatch = 1000
+
+// keyNames gives keys to the names that are new or have changed. It runs behind a pass,
+// in batches between which others write.
+func (d *Directories) keyNames(ctx context.Context, env, directory string) error {
+	for {
+		n, err := store.Change(ctx, d.store, func(tx *store.Tx) (int, error) {
+			all, err := tx.UnkeyedNames(ctx, env, directory, namesBatch)
+			if err != nil || len(all) == 0 {
+				return 0, err
+			}
+			for i := range all {
+				all[i].Keys = store.NameKeys(directory, match.Name{Full: all[i].Name}.Keys())
+			}
+			return len(all), tx.KeyNames(ctx, env, all)
+		})
+		if err != nil || n < namesBatch {
+			return err
+		}
+	}
+}
+
+// Judge compares a document with an account at a strength. Whether the name is somebody
+// else's too is asked of the directory and of the operator's list.
+func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document) (grade match.Grade, reason match.Reason, err error) {
+	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate}
+	err = s.Read(ctx, func(tx *store.Tx) (err error) {
+		if known.Key, err = tx.BirthDateKey(ctx, a.Env, a.Directory); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		err = nil
+		if strength == match.CommonName {
+			known.Collides, err = collides(ctx, tx, a, match.Name{Given: d.Given, Family: d.Family, Full: d.Full})
+		}
+		return err
+	})
+	if err != nil {
+		return match.No, "", err
+	}
+	grade, reason = match.Judge(strength, d, known)
+	return grade, reason, nil
+}
+
+// collides reports whether the document could be that of another account of the
+// directory, or bears a name of the operator's list.
+func collides(ctx context.Context, tx *store.Tx, a store.Account, document match.Name) (bool, error) {
+	keys := document.Keys()
+	others, err := tx.Namesakes(ctx, a.Env, a.Directory, a.ID, store.NameKeys(a.Directory, keys))
+	if err != nil {
+		return false, err
+	}
+	if slices.ContainsFunc(others, func(name string) bool { return match.Names(document, match.Name{Full: name}) == match.Match }) {
+		return true, nil
+	}
+	return tx.CommonName(ctx, a.Env, store.NameKeys(a.Env, keys))
+}
+
+// Bounds of the operator's list.
+const (
+	maxCommonList  = 64 << 20 // bytes
+	maxCommonNames = 500_000  // above the threshold
+)
+
+// ErrCommonNames says that a list is not of the form "name,count".
+var ErrCommonNames = errors.New("directory: a list of common names has lines of the form name,count")
+
+// ImportCommonNames replaces an environment's list of common names by a CSV file of full
+// names and how many people bear each; those with at least threshold count. It returns
+// how many do.
+func ImportCommonNames(ctx context.Context, s *store.Store, env string, list io.Reader, threshold int) (int, error) {
+	keys, n, err := readCommonNames(env, list, threshold)
+	if err != nil {
+		return 0, err
+	}
+	return n, s.Tx(ctx, func(tx *store.Tx) error { return tx.SetCommonNames(ctx, env, keys) })
+}
+
+func readCommonNames(env string, list io.Reader, threshold int) (keys []int64, n int, err error) {
+	r := csv.NewReader(io.LimitReader(list, maxCommonList))
+	r.ReuseRecord, r.FieldsPerRecord = true, 2
+	for line := 1; ; line++ {
+		f, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return keys, n, nil
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("%w: line %d", ErrCommonNames, line)
+		}
+		count, err := strconv.Atoi(strings.TrimSpace(f[1]))
+		switch {
+		case err != nil && line == 1:
+			continue // a heading
+		case err != nil || count < 0:
+			return nil, 0, fmt.Errorf("%w: line %d", ErrCommonNames, line)
+		case count < max(threshold, 1):
+			continue
+		}
+		if n++; n > maxCommonNames {
+			return nil, 0, fmt.Errorf("directory: more than %d common names; raise the threshold", maxCommonNames)
+		}
+		keys = append(keys, store.NameKeys(env, match.Name{Full: f[0]}.Keys())...)
+	}
+}

@@ -1,0 +1,81 @@
+package directory
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f, ctx := storetest.Seed(t, s), t.Context()
+		f.Accounts(t, s, protocol.Account{ID: "1", Name: "Jürgen Müller"}, protocol.Account{ID: "2", Name: "Mueller, Juergen"},
+			protocol.Account{ID: "3", Name: "Anna Weber"}, protocol.Account{ID: "4", Name: "Anna Webber"})
+		d := &Directories{store: s}
+		judge := func(id, given, family string, strength match.Strength) (match.Grade, match.Reason) {
+			t.Helper()
+			a, err := store.Get(ctx, s, func(tx *store.Tx) (store.Account, error) { return tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, id) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, why, err := Judge(ctx, s, a, strength, match.Document{Given: given, Family: family})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g, why
+		}
+		if err := d.keyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
+			t.Fatal(err)
+		}
+		if g, why := judge("1", "JUERGEN", "MUELLER", match.CommonName); g != match.Review || why != match.NameIsCommon {
+			t.Errorf("two of one name: %s %s", g, why)
+		}
+		if g, _ := judge("1", "JUERGEN", "MUELLER", match.WeakName); g != match.Match {
+			t.Errorf("weakly: %s", g)
+		}
+		if g, why := judge("3", "Anna Maria", "Weber", match.CommonName); g != match.Match {
+			t.Errorf("one of her name: %s %s", g, why)
+		}
+		n, err := ImportCommonNames(ctx, s, f.Env.ID, strings.NewReader("name,count\nAnna Weber,500\nOtto Kern,3\n"), 100)
+		if err != nil || n != 1 {
+			t.Errorf("%d names, %v", n, err)
+		}
+		if g, why := judge("3", "Anna Maria", "Weber", match.CommonName); g != match.Review || why != match.NameIsCommon {
+			t.Errorf("on the list: %s %s", g, why)
+		}
+		// whoever is renamed collides no longer, and whoever is swept neither
+		f.Accounts(t, s, protocol.Account{ID: "2", Name: "Otto Kern"})
+		if err := d.keyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
+			t.Fatal(err)
+		}
+		if g, why := judge("1", "JUERGEN", "MUELLER", match.CommonName); g != match.Match {
+			t.Errorf("after the other was renamed: %s %s", g, why)
+		}
+		left, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.NamedAccount, error) { return tx.UnkeyedNames(ctx, f.Env.ID, f.Directory.ID, 10) })
+		if err != nil || len(left) != 0 {
+			t.Errorf("%d names are left, %v", len(left), err)
+		}
+	})
+}
+
+func TestListsOfCommonNamesAreReadStrictly(t *testing.T) {
+	for _, text := range []string{"Anna Weber", "Anna Weber,500,1", "name,count\nAnna,many", "Anna,-1", "\"Anna,1"} {
+		if _, _, err := readCommonNames("env", strings.NewReader(text), 1); err == nil && text != "name,count" {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+func FuzzCommonNames(f *testing.F) {
+	f.Add("name,count\nAnna Weber,500\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, n, err := readCommonNames("env", strings.NewReader(text), 2)
+		if err != nil && (keys != nil || n != 0) || len(keys) > n*match.MaxKeys {
+			t.Fatalf("%d names, %d keys, %v", n, len(keys), err)
+		}
+	})
+}
