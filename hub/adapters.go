@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -12,8 +13,11 @@ import (
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/match"
 )
 
 // The packages below the hub know each other only by small interfaces of their own.
@@ -52,6 +56,28 @@ type buckets struct{ coord.Buckets }
 func (b buckets) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error) {
 	ok, _, err := b.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
 	return ok, err
+}
+
+// names compares documents with accounts.
+type names struct{ store *store.Store }
+
+// Match implements flow.Matcher. A grade below match is for people, and nobody is asked
+// here: it counts as no.
+func (n names) Match(ctx context.Context, q flow.MatchRequest) (bool, error) {
+	grade, _, err := directory.Judge(ctx, n.store, q.Account, match.Strength(q.Strength), match.Document{Given: q.Claims.Given, Family: q.Claims.Family, BirthDate: q.Claims.BirthDate})
+	return grade == match.Match && err == nil, err
+}
+
+// settler tells recoveries what reviewers decided.
+type settler struct{ *flow.Recoveries }
+
+// Settle implements review.Settler.
+func (s settler) Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error {
+	err := s.Recoveries.Settle(ctx, env, verification, method, v)
+	if errors.Is(err, flow.ErrStep) || errors.Is(err, flow.ErrNotFound) {
+		return review.ErrState
+	}
+	return err
 }
 
 // syncFailed queues the webhook in the transaction that records the failure.

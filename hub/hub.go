@@ -29,6 +29,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/agentcode"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/passkey"
+	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/verify/savedcode"
 	"github.com/postern-id/postern/hub/verify/totp"
 	"github.com/postern-id/postern/hub/verify/wallet"
@@ -57,6 +58,7 @@ type Hub struct {
 	recoveries  *flow.Recoveries
 	notifier    *notify.Notifier
 	hooks       *webhook.Hooks
+	reviews     *review.Reviews
 	site        *site.Site
 	control     http.Handler
 
@@ -163,15 +165,18 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Store: h.store, Mail: confirmer{h.notifier}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
 	})
 	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now})
+	h.reviews = review.New(h.store, h.log)
+	h.reviews.Analyst = h.hooks
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
-		Veto: outside, Notifier: mail, Alarms: outside, Addresses: h.factors,
+		Veto: outside, Notifier: mail, Alarms: outside, Addresses: h.factors, Matcher: names{h.store},
 		Verifiers: []verify.Verifier{
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),
-			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets,
+			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews,
 		},
 	})
+	h.reviews.Flow = settler{h.recoveries}
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
@@ -260,6 +265,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "directories", h.directories.Run)
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)
+	start(&upper, ctx, "reviews", h.reviews.Run)
 	var err error
 	select {
 	case <-ctx.Done():

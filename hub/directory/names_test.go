@@ -55,7 +55,9 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 		if g, why := judge("1", "JUERGEN", "MUELLER", match.CommonName); g != match.Match {
 			t.Errorf("after the other was renamed: %s %s", g, why)
 		}
-		left, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.NamedAccount, error) { return tx.UnkeyedNames(ctx, f.Env.ID, f.Directory.ID, 10) })
+		left, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.NamedAccount, error) {
+			return tx.UnkeyedNames(ctx, f.Env.ID, f.Directory.ID, 10)
+		})
 		if err != nil || len(left) != 0 {
 			t.Errorf("%d names are left, %v", len(left), err)
 		}
