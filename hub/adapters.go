@@ -63,9 +63,9 @@ type names struct{ store *store.Store }
 
 // Match implements flow.Matcher. A grade below match is for people, and nobody is asked
 // here: it counts as no.
-func (n names) Match(ctx context.Context, q flow.MatchRequest) (bool, error) {
-	grade, _, err := directory.Judge(ctx, n.store, q.Account, match.Strength(q.Strength), match.Document{Given: q.Claims.Given, Family: q.Claims.Family, BirthDate: q.Claims.BirthDate})
-	return grade == match.Match && err == nil, err
+func (n names) Match(ctx context.Context, q flow.MatchRequest) (bool, string, error) {
+	grade, reason, err := directory.Judge(ctx, n.store, q.Account, match.Strength(q.Strength), match.Document{Given: q.Claims.Given, Family: q.Claims.Family, BirthDate: q.Claims.BirthDate})
+	return grade == match.Match && err == nil, string(reason), err
 }
 
 // settler tells recoveries what reviewers decided.
