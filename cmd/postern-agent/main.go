@@ -47,6 +47,7 @@ func commands() []command {
 		{"enroll", "redeem a ticket of the hub, once", enrollHelp, enroll},
 		{"run", "serve the hub until stopped", runHelp, serve},
 		{"check", "try everything out and change nothing", checkHelp, check},
+		{"approver", "add, list and remove those who may approve", approverHelp, approver},
 		{"config", "print a sample of the configuration file", configHelp, config},
 		{"version", "print the version", versionHelp, printVersion},
 	}

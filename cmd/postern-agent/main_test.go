@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/agent"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // ran is what a command did.
@@ -121,6 +124,42 @@ func TestT19_TicketIsReadFromFileOrStdinAndNeverPrinted(t *testing.T) {
 		if help := execute(t, "", c.name, "--help").out; strings.Contains(help, "--ticket ") {
 			t.Errorf("%s takes a ticket as an argument", c.name)
 		}
+	}
+}
+
+func TestT03_ApproversEnterByTheLocalAdministratorWhoComparedTheFingerprint(t *testing.T) {
+	path := write(t, "agent.toml", "state_dir='"+t.TempDir()+"'\n[directory]\nkind='ad'\n")
+	c := evidence.Credential{ID: []byte("id"), PublicKey: []byte("key"), RPID: "recover.example.com"}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(fingerprint string) ran {
+		return execute(t, string(text), "approver", "add", "--config", path, "--id", "lee", "--person", "id-lee", "--fingerprint", fingerprint)
+	}
+	sum := c.Hash()
+	right := hex.EncodeToString(sum[:])
+	wrong := "00" + right[2:]
+	if r := add(""); r.code != exitFailed || !strings.Contains(r.err, right) {
+		t.Errorf("not compared: %+v", r)
+	}
+	if r := add(wrong); r.code != exitFailed || !strings.Contains(r.err, "nothing was added") {
+		t.Errorf("another fingerprint: %+v", r)
+	}
+	if r := execute(t, "", "approver", "list", "--config", path); !strings.Contains(r.out, "No approvers") {
+		t.Errorf("list: %+v", r)
+	}
+	if r := add(right[:32] + " " + strings.ToUpper(right[32:])); r.code != exitOK {
+		t.Errorf("compared: %+v", r)
+	}
+	if r := execute(t, "", "approver", "list", "--config", path); !strings.Contains(r.out, right) || !strings.Contains(r.out, "id-lee") {
+		t.Errorf("list: %+v", r)
+	}
+	if r := execute(t, "", "approver", "remove", "--config", path, "--id", "lee"); r.code != exitOK {
+		t.Errorf("remove: %+v", r)
+	}
+	if r := execute(t, "", "approver", "explode", "--config", path); r.code != exitUsage {
+		t.Errorf("another word: %+v", r)
 	}
 }
 

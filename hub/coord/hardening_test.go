@@ -179,7 +179,8 @@ func TestT10_BatchesThatWereHeldBackRunAtMostOnceAndNotLate(t *testing.T) {
 func TestT10_ForgedPresenceAndClaimsAreIgnored(t *testing.T) {
 	eachCoord(t, func(t *testing.T, c Coord, another func() Coord) {
 		ctx := t.Context()
-		a, _ := startNode(t, c)
+		var later atomic.Int64
+		a, _ := startNode(t, c, func(m *Mesh) { m.now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
 		b, stopB := startNode(t, another())
 		meet(t, a, b)
 		claim, _, err := a.Claim(ctx, "agents/d1", []byte("x"))
@@ -206,7 +207,7 @@ func TestT10_ForgedPresenceAndClaimsAreIgnored(t *testing.T) {
 		}
 		stopB()
 		must(t, c.Set(ctx, nodesSet, b.ID(), nodes[b.ID()], time.Minute)) // the dead are called back
-		a.now = func() time.Time { return time.Now().Add(nodeLife + clockSkew + time.Second) }
+		later.Store(int64(nodeLife + clockSkew + time.Second))
 		must(t, a.beat(ctx, false))
 		if n := a.Nodes(); len(n) != 1 {
 			t.Errorf("a replayed presence counts: %v", n)

@@ -117,19 +117,42 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 	if err != nil {
 		return r.again(ctx, rec, c, "a challenge cannot be opened", err)
 	}
+	if challenge.Send != nil {
+		return r.send(openCtx, rec, c, row, challenge)
+	}
+	return r.proving(ctx, rec, c, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, true) })
+}
+
+// send keeps a challenge before anything leaves, so that whoever types fast is judged by
+// it, and then sends.
+func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *personCase, row policy.MethodRow, challenge verify.Challenge) error {
 	c.private.Masked = challenge.Masked
+	rec.Private = []byte(store.JSON(c.private))
+	if err := r.swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, true) }); err != nil {
+		return err
+	}
+	masked, err := challenge.Send(ctx)
+	if err != nil {
+		return r.again(ctx, rec, c, "a code cannot be sent", err)
+	}
+	c.private.Masked = masked
+	e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
+	e.Personal = map[string]string{"masked": strings.Join(masked, ", ")}
+	sent := func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }
+	err = r.proving(ctx, rec, c, sent)
+	if errors.Is(err, store.ErrConflict) { // the person was faster, and went on
+		return r.Store.Tx(ctx, sent)
+	}
+	return err
+}
+
+// proving shows the challenge as open.
+func (r *Recoveries) proving(ctx context.Context, rec *store.Recovery, c *personCase, fn func(tx *store.Tx) error) error {
 	rec.Private, rec.DueAt = []byte(store.JSON(c.private)), rec.ExpiresAt
 	if err := move(rec, stateProving); err != nil {
 		return err
 	}
-	return r.swap(ctx, rec, func(tx *store.Tx) error {
-		if err := r.opened(ctx, tx, c.v, challenge, true); err != nil || !row.Sends {
-			return err
-		}
-		e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
-		e.Personal = map[string]string{"masked": strings.Join(challenge.Masked, ", ")}
-		return audit.Append(ctx, tx, e)
-	})
+	return r.swap(ctx, rec, fn)
 }
 
 // openDecoy gives somebody who cannot be right a challenge like any other. What sends

@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -133,6 +134,31 @@ func TestCancelTellsTheAgentAndForgets(t *testing.T) {
 		}
 		if rec := b.row(); rec.Private != nil {
 			t.Error("the address is kept")
+		}
+	})
+}
+
+// A mail may be read before the mail server has said that it took it.
+func TestACodeCountsFromTheMomentItCanBeRead(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("ada")
+		hold := make(chan struct{})
+		s.mail.hold = hold
+		release := sync.OnceFunc(func() { close(hold) })
+		t.Cleanup(release)
+		b := s.start("ada@example.com")
+		b.choose(protocol.ActionPassword)
+		s.wait("a mail", func() bool { return s.mail.count() == 1 })
+		if err := b.submit(s.mail.last(t)); err != nil {
+			t.Fatalf("right code: %v", err)
+		}
+		if v := b.view(); v.Step != flow.StepReady || v.Masked != "a•••@private.example" {
+			t.Errorf("button %+v", v)
+		}
+		release()
+		s.wait("the code in the audit log", func() bool { return len(b.events()[audit.RecoveryCodeSent]) == 1 })
+		if v := b.view(); v.Step != flow.StepReady {
+			t.Errorf("afterwards %+v", v)
 		}
 	})
 }

@@ -365,15 +365,20 @@ type mailbox struct {
 	mu   sync.Mutex
 	mail []mailcode.Message
 	err  error
+	hold chan struct{} // not nil: the server has the mail, and answers when this is closed
 }
 
 func (m *mailbox) SendCode(_ context.Context, msg mailcode.Message) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.err == nil {
+	err, hold := m.err, m.hold
+	if err == nil {
 		m.mail = append(m.mail, msg)
 	}
-	return m.err
+	m.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return err
 }
 
 func (m *mailbox) count() int {

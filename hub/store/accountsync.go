@@ -53,7 +53,8 @@ func (tx *Tx) KnownAmong(ctx context.Context, env, directory string, immutableID
 			rows[i] = []any{accountKey(directory, id)}
 		}
 		source, args := tx.s.db.source(rows)
-		query := fmt.Sprintf("WITH listed (key) AS (%s) SELECT %s FROM listed JOIN accounts ON accounts.key = listed.key WHERE env = $%d AND directory = $%d",
+		// CROSS keeps SQLite from going through the environment and looking each up in the list.
+		query := fmt.Sprintf("WITH listed (key) AS (%s) SELECT %s FROM listed CROSS JOIN accounts WHERE accounts.key = listed.key AND env = $%d AND directory = $%d",
 			source, knownColumns, len(args)+1, len(args)+2)
 		if err := tx.known(ctx, yield, query, append(args, env, directory)...); err != nil {
 			return err

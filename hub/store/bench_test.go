@@ -88,6 +88,28 @@ func BenchmarkKnownAccounts100k(b *testing.B) {
 	})
 }
 
+// BenchmarkKnownAmong is what a page of changes costs in a large directory.
+func BenchmarkKnownAmong(b *testing.B) {
+	all := people(100_000)
+	var ids []string
+	for i := 0; i < len(all); i += 1000 {
+		ids = append(ids, all[i].ID)
+	}
+	benchEach(b, func(b *testing.B, s *store.Store) {
+		f := storetest.Seed(b, s)
+		put(b, s, f, 1, all)
+		for b.Loop() {
+			n := 0
+			err := s.Read(context.Background(), func(tx *store.Tx) error {
+				return tx.KnownAmong(context.Background(), f.Env.ID, f.Directory.ID, ids, func(store.KnownAccount) { n++ })
+			})
+			if err != nil || n != len(ids) {
+				b.Fatal(n, err)
+			}
+		}
+	})
+}
+
 func BenchmarkFindAccounts(b *testing.B) {
 	benchEach(b, func(b *testing.B, s *store.Store) {
 		f := storetest.Seed(b, s)

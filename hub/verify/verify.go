@@ -48,9 +48,15 @@ type Subject struct {
 // A Challenge is what Check compares an answer with.
 type Challenge struct {
 	Text   string          // private state, kept in the store; never holds the answer
-	Masked []string        // where something was sent
+	Masked []string        // where something will be sent, as far as Open knows
 	Ask    json.RawMessage // what page and script are given; before the first proof it never depends on the account
 	Case   string          // names the row that other people decide about
+
+	// Send sends what the person answers with, and returns where to, masked. It is called
+	// once the challenge is kept, because a person may answer before it returns. An error
+	// means that they have nothing to answer with; another challenge is opened then. nil
+	// where nothing is sent.
+	Send func(ctx context.Context) (masked []string, err error)
 }
 
 // MaxAsk bounds Challenge.Ask, in bytes.
@@ -74,10 +80,9 @@ type Verifier interface {
 	Method() policy.Method
 	// Usable reports whether this subject can be asked at all.
 	Usable(ctx context.Context, s Subject) bool
-	// Open makes a challenge, and sends it if that is how the method works. An error
-	// means that the person has nothing to answer with; it may be tried again. Methods
-	// that send nothing are opened for decoys too, and must give them a challenge that
-	// looks like any other.
+	// Open makes a challenge. An error means that the person cannot be asked; it may be
+	// tried again. Methods that send nothing are opened for decoys too, and must give
+	// them a challenge that looks like any other.
 	Open(ctx context.Context, s Subject) (Challenge, error)
 	// Check judges an answer, at most MaxAnswer bytes: what was typed, or the script's
 	// JSON. The hub compares in constant time. An error says that it could not be

@@ -18,6 +18,8 @@ import (
 type agentConfig struct {
 	Directory, Guard, Hub, SMTP string
 
+	Evidence string // tables below [evidence], with their heads
+
 	Secrets map[string]string // files beside it: name and text
 }
 
@@ -50,7 +52,7 @@ func (a *agent) write(c agentConfig) {
 			text += "[" + table.name + "]\n" + table.lines + "\n"
 		}
 	}
-	files := map[string]string{"agent.toml": text}
+	files := map[string]string{"agent.toml": text + c.Evidence}
 	for name, secret := range c.Secrets {
 		files[name] = secret
 	}
@@ -89,7 +91,10 @@ func (a *agent) kill() { a.child.Kill() }
 // An event is one line of the agent's own event log.
 type event struct {
 	Method, Account, Operation, Origin, Code, Message, State string
-	Replayed                                                 bool
+
+	Request         string
+	Proven, Refused []string
+	Replayed        bool
 }
 
 // events are the lines for one method, oldest first.

@@ -37,14 +37,19 @@ func (*Verifier) Usable(_ context.Context, s verify.Subject) bool {
 	return s.Traits.CanSendCode && s.Agent != ""
 }
 
-// Open asks the agent to make and send a code.
-func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+// Open prepares for a code that the agent makes when it sends it.
+func (v *Verifier) Open(_ context.Context, s verify.Subject) (verify.Challenge, error) {
+	return verify.Challenge{
+		Text: prefix + s.Recovery,
+		Send: func(ctx context.Context) ([]string, error) { return v.send(ctx, s) },
+	}, nil
+}
+
+func (v *Verifier) send(ctx context.Context, s verify.Subject) ([]string, error) {
 	var sent protocol.SentCode
 	req := protocol.SendCodeRequest{Recovery: s.Recovery, Language: s.Language}
-	if err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodSendCode, req, &sent); err != nil {
-		return verify.Challenge{}, err
-	}
-	return verify.Challenge{Text: prefix + s.Recovery, Masked: sent.Masked}, nil
+	err := v.agents.CallAgent(ctx, s.Env, s.Directory, s.Agent, protocol.MethodSendCode, req, &sent)
+	return sent.Masked, err
 }
 
 // Check asks the agent.

@@ -60,8 +60,8 @@ func (*Verifier) Usable(_ context.Context, s verify.Subject) bool { return len(s
 // maxRecipients bounds the addresses of one message.
 const maxRecipients = 5
 
-// Open makes a code and sends it to every private address of the account.
-func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+// Open makes a code, to be sent to every private address of the account.
+func (v *Verifier) Open(_ context.Context, s verify.Subject) (verify.Challenge, error) {
 	to := s.Contacts.Mail[:min(len(s.Contacts.Mail), maxRecipients)]
 	if len(to) == 0 {
 		return verify.Challenge{}, errors.New("mailcode: the account has no other address")
@@ -70,14 +70,16 @@ func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	err = v.sender.SendCode(ctx, Message{Env: s.Env, To: to, Enroll: s.Enroll, Language: s.Language, Origin: s.Origin,
-		Code: protocol.NewSecret(code), Until: s.Until})
-	if err != nil {
-		return verify.Challenge{}, fmt.Errorf("mailcode: send: %w", err)
-	}
+	m := Message{Env: s.Env, To: to, Enroll: s.Enroll, Language: s.Language, Origin: s.Origin, Code: protocol.NewSecret(code), Until: s.Until}
 	c := verify.Challenge{Text: hash(v.keys()[0], s.Verification, code)}
 	for _, address := range to {
 		c.Masked = append(c.Masked, verify.Mask(address))
+	}
+	c.Send = func(ctx context.Context) ([]string, error) {
+		if err := v.sender.SendCode(ctx, m); err != nil {
+			return nil, fmt.Errorf("mailcode: send: %w", err)
+		}
+		return c.Masked, nil
 	}
 	return c, nil
 }

@@ -38,8 +38,12 @@ func TestACodeIsRightOnceMadeAndNowhereElse(t *testing.T) {
 	v := New(&o, keys(1))
 	s := verify.Subject{Verification: "v1", Contacts: protocol.Contacts{Mail: []string{"karla@gmail.com", "k@x.org"}}}
 	c, err := v.Open(t.Context(), s)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(o.mail) > 0 {
+		t.Fatalf("%v, %d mails before the challenge is kept", err, len(o.mail))
+	}
+	to, err := c.Send(t.Context())
+	if err != nil || !slices.Equal(to, c.Masked) {
+		t.Fatal(to, err)
 	}
 	code := o.mail[0].Code.Reveal()
 	if len(code) != verify.Digits || strings.Contains(c.Text, code) || !slices.Equal(c.Masked, []string{"k•••@gmail.com", "•••@x.org"}) {
@@ -91,7 +95,11 @@ func TestNoAddressNoCode(t *testing.T) {
 func TestAMailThatWasNotTakenIsAnErrorWithoutTheCode(t *testing.T) {
 	o := outbox{err: errors.New("421 try later")}
 	v := New(&o, keys(1))
-	_, err := v.Open(t.Context(), verify.Subject{Contacts: protocol.Contacts{Mail: []string{"a@b.c"}}})
+	c, err := v.Open(t.Context(), verify.Subject{Contacts: protocol.Contacts{Mail: []string{"a@b.c"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Send(t.Context())
 	if !errors.Is(err, o.err) || strings.Contains(err.Error(), o.mail[0].Code.Reveal()) {
 		t.Errorf("error %v", err)
 	}
