@@ -16,6 +16,9 @@ type Terms struct {
 	Approvals int `json:"approvals,omitempty"`
 }
 
+// MaxGroupTrust bounds the groups of one Hello.
+const MaxGroupTrust = 200
+
 // GroupTrust says what a hub alone can do to the members of one group. The agent
 // computes it from its own file; "*" is everybody who is in none of the others.
 type GroupTrust struct {

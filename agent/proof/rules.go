@@ -157,6 +157,7 @@ func (s Settings) GroupTrust(sensitive []string) []protocol.GroupTrust {
 	for _, name := range sensitive {
 		add(name, s.TermsFor([]string{name}, true))
 	}
+	all = all[:min(len(all), protocol.MaxGroupTrust-1)]
 	add(Everybody, s.TermsFor(nil, false))
 	return all
 }

@@ -298,6 +298,23 @@ func TestStatusAnswersWhetherRecoveryWorks(t *testing.T) {
 	a.get("/console?lang=de").sees(200, "Funktioniert die Wiederherstellung?", "seine Uhr geht 3 Minuten nach", "Braucht Aufmerksamkeit")
 }
 
+// T5: the page says whom this hub alone can reset, by the weakest agent that serves.
+func TestT05_ThePageSaysWhomTheHubAloneCanReset(t *testing.T) {
+	g := newRig(t)
+	strict := g.enrol("strict", 1)
+	g.connect(strict, func(s *tunnel.TunnelStatus) {
+		s.Groups = []protocol.GroupTrust{{Group: "Finance", Delay: 3600}, {Group: "HR", Confirm: true}, {Group: "*", HubCanReset: true}}
+	})
+	g.listed(nil)
+	a := g.signedIn()
+	a.sees(http.StatusOK, "<b>Finance</b>: no · the agent waits 60 minutes", "<b>HR</b>: no · the owner confirms to the agent", "<b>everybody else</b>: yes")
+	g.connect(g.enrol("loose", 2)) // an older file
+	page := a.get("/console").sees(http.StatusOK, "<b>everybody else</b>: yes")
+	if strings.Contains(page.body, "Finance") {
+		t.Error("the weakest agent does not decide")
+	}
+}
+
 func TestSynchronisationIsAskedForAndFollowed(t *testing.T) {
 	g := newRig(t)
 	g.connect(g.enrol("dc-agent-1", 1))

@@ -146,5 +146,8 @@ func (s *screen) Skew(d time.Duration) string {
 	return s.T("console.clock.fast", "skew", d)
 }
 
+// Minutes writes an agent's delay, rounded up.
+func (s *screen) Minutes(seconds int64) int { return int((seconds + 59) / 60) }
+
 // Rate returns how many accounts a second a pass lists.
 func (s *screen) Rate(d served) int { return int(d.Sync.Rate()) }

@@ -38,7 +38,8 @@ type served struct {
 	Why     string // key of a sentence
 	Agents  []tunnel.AgentStatus
 	Running bool
-	Percent int // of the running pass; 0 if unknown
+	Percent int                   // of the running pass; 0 if unknown
+	Trust   []protocol.GroupTrust // whom the hub alone can reset, by the weakest agent that serves (T5)
 }
 
 // A need is something that somebody should do, and where.
@@ -189,6 +190,7 @@ func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Ti
 				d.Agents = append(d.Agents, a)
 			}
 		}
+		d.Trust = trust(d.Agents)
 		d.Running = d.Sync.Running(now)
 		if d.Running && d.Sync.Expected > 0 {
 			d.Percent = min(100, 100*d.Sync.Listed/d.Sync.Expected)
@@ -198,6 +200,36 @@ func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Ti
 		st.needs(d)
 	}
 }
+
+// trust joins what agents say of their groups: a hub resets by the agent that lets it.
+// It is nil while no agent is connected.
+func trust(agents []tunnel.AgentStatus) []protocol.GroupTrust {
+	var all []protocol.GroupTrust
+	for _, a := range agents {
+		for _, t := range a.Tunnels {
+			if t.State != protocol.AgentActive {
+				continue
+			}
+			said := t.Groups
+			if len(said) == 0 {
+				return []protocol.GroupTrust{{Group: everybody, HubCanReset: true}}
+			}
+			for _, g := range said {
+				i := slices.IndexFunc(all, func(o protocol.GroupTrust) bool { return o.Group == g.Group })
+				if i < 0 {
+					all = append(all, g)
+					continue
+				}
+				all[i].HubCanReset = all[i].HubCanReset || g.HubCanReset
+				all[i].Confirm, all[i].Delay = all[i].Confirm && g.Confirm, min(all[i].Delay, g.Delay)
+			}
+		}
+	}
+	return all
+}
+
+// everybody is the group of those who are in none of the others.
+const everybody = "*"
 
 // stand finds the worst that is true of a directory.
 func (d *served) stand() (health, why string) {

@@ -15,9 +15,10 @@ import (
 
 // Bounds of what an agent says of itself.
 const (
-	maxInstance = 64
-	maxWords    = 255 // name, version, guard hash, agent id
-	signKeySize = 32  // Ed25519 (RFC 8032)
+	maxInstance  = 64
+	maxWords     = 255 // name, version, guard hash, agent id
+	maxGroupName = 512 // of a group, which may be a distinguished name
+	signKeySize  = 32  // Ed25519 (RFC 8032)
 )
 
 // An admission decides about one agent, between its hello and the welcome.
@@ -62,7 +63,19 @@ func wellFormed(h protocol.Hello) bool {
 			return false
 		}
 	}
+	if len(h.Groups) > protocol.MaxGroupTrust || slices.ContainsFunc(h.Groups, func(g protocol.GroupTrust) bool { return len(g.Group) > maxGroupName }) {
+		return false
+	}
 	return len(h.Nodes) <= maxNodes && h.Instance != "" && len(h.Instance) <= maxInstance && (h.Ticket == "" || len(h.SignKey) == signKeySize)
+}
+
+// trustOf keeps what an agent says of its groups (T5). One that asks for nothing, as
+// most do, costs nothing.
+func trustOf(groups []protocol.GroupTrust) []protocol.GroupTrust {
+	if !slices.ContainsFunc(groups, func(g protocol.GroupTrust) bool { return !g.HubCanReset || g.Delay > 0 }) {
+		return nil
+	}
+	return groups
 }
 
 // unavailableStore is what an agent is told while the store is away: come back.
@@ -123,7 +136,7 @@ func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 	now := a.t.now()
 	c := &conn{
 		identity: identity{agent.Env, agent.Directory, agent.ID, strings.Clone(hello.Instance), hello.Name, hello.Version},
-		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}),
+		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups),
 	}
 	if !hello.Time.IsZero() {
 		c.skew = hello.Time.Sub(now)

@@ -29,8 +29,9 @@ type conn struct {
 	key     string // legacy: hash of the token that opened it
 	address string
 	since   time.Time
-	skew    time.Duration // the agent's clock minus ours
-	seq     uint64        // order of admission on this node
+	skew    time.Duration         // the agent's clock minus ours
+	groups  []protocol.GroupTrust // what the agent says of its groups; nil: the hub can reset everybody
+	seq     uint64                // order of admission on this node
 
 	ready chan struct{} // closed when peer is set, or the admission failed
 	peer  peer          // nil if it failed; read after ready
