@@ -15,7 +15,9 @@ func TestADocumentIsHeldAgainstTheDirectorysNameOfThePerson(t *testing.T) {
 	s := storetest.Open(t, storetest.SQLite(t))
 	f := storetest.Seed(t, s)
 	f.Accounts(t, s, protocol.Account{ID: "1", Name: "Ada Lovelace", Identifiers: []string{"ada@example.com"}})
-	found, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Account, error) { return tx.FindAccounts(t.Context(), f.Env.ID, "ada@example.com") })
+	found, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Account, error) {
+		return tx.FindAccounts(t.Context(), f.Env.ID, "ada@example.com")
+	})
 	if err != nil || len(found) != 1 {
 		t.Fatal(found, err)
 	}
