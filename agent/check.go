@@ -11,6 +11,8 @@ import (
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/known"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -50,6 +52,7 @@ func Check(ctx context.Context, o Options, account string) []Finding {
 	c.hub(ctx)
 	c.directory(ctx)
 	c.mail(ctx)
+	c.evidence()
 	return c.findings
 }
 
@@ -267,6 +270,28 @@ func (c *check) mail(ctx context.Context) {
 		}
 		c.ok("mail", c.o.Config.SMTP.Host+" accepts this agent")
 	}
+}
+
+// evidence reads what the file names, as the agent does when it starts.
+func (c *check) evidence() {
+	e := c.o.Config.Evidence
+	if !e.On() {
+		return
+	}
+	checker, err := proof.Open(e)
+	if err == nil {
+		_, err = newVeto(e)
+	}
+	if err != nil {
+		c.fail("evidence", err, "look at the tables [evidence] of the file and the files that they name")
+		return
+	}
+	people, err := known.Approvers(c.o.Config.StateDir)
+	if err != nil {
+		c.fail("approvers", err, "look at approvers.json in the state folder; enter approvers anew with postern-agent approver add")
+		return
+	}
+	c.ok("evidence", fmt.Sprintf("%d groups, %d issuers, %d providers, %d approvers", len(e.Groups), checker.Issuers(), len(e.Providers), len(people)))
 }
 
 // fixFor says what to do about an error of a directory.

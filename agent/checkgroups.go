@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -18,20 +19,26 @@ const checkGroups = 1000
 // groups warns of groups that the file names and the directory does not know: a name
 // that is misspelt protects nobody, and nothing else would say so.
 func (c *check) groups(ctx context.Context, dir directory.Reader, r guard.Rules) {
+	var strict []string
+	for _, g := range c.o.Config.Evidence.Groups {
+		if g.Group != proof.Everybody {
+			strict = append(strict, g.Group)
+		}
+	}
 	for _, list := range []struct {
 		key   string
 		names []string
-	}{{"refused_groups", r.RefusedGroups}, {"sensitive_groups", r.SensitiveGroups}} {
+	}{{"guard.refused_groups", r.RefusedGroups}, {"guard.sensitive_groups", r.SensitiveGroups}, {"evidence.group", strict}} {
 		for _, name := range list.names {
 			known, err := knowsGroup(ctx, dir, name)
 			switch {
 			case errors.Is(err, &protocol.Error{Code: protocol.CodeUnsupported}):
 				return
 			case err != nil:
-				c.fail("guard."+list.key, err, fixFor(err))
+				c.fail(list.key, err, fixFor(err))
 				return
 			case !known:
-				c.warn("guard."+list.key, fmt.Sprintf("the directory has no group %q that this agent can see, so it protects nobody", name),
+				c.warn(list.key, fmt.Sprintf("the directory has no group %q that this agent can see, so it protects nobody", name),
 					"look for a misspelling; give the group's name or id as the directory has it")
 			}
 		}

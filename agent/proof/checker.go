@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/protocol/evidence"
@@ -32,6 +33,11 @@ func Open(s Settings) (*Checker, error) {
 			return nil, fmt.Errorf("evidence.trust: %w", err)
 		}
 	}
+	for _, v := range s.VICAL {
+		if err := c.addVICAL(v); err != nil {
+			return nil, fmt.Errorf("evidence.vical: %s: %w", v.File, err)
+		}
+	}
 	for _, p := range s.Providers {
 		text, err := readFile(p.KeysFile)
 		if err != nil {
@@ -44,6 +50,20 @@ func Open(s Settings) (*Checker, error) {
 		c.anchors.Providers = append(c.anchors.Providers, evidence.Provider{Issuer: p.Issuer, ClientID: p.ClientID, Keys: keys, ACR: p.ACR, AMR: p.AMR})
 	}
 	return c, nil
+}
+
+// addVICAL takes the issuers of a signed list whose provider's root the file pins.
+func (c *Checker) addVICAL(v VICAL) error {
+	list, err := readFile(v.File)
+	if err != nil {
+		return err
+	}
+	root, err := readFile(v.Root)
+	if err != nil {
+		return err
+	}
+	_, err = c.anchors.Trust.AddVICAL(v.File, list, root, time.Now())
+	return err
 }
 
 func readFile(path string) ([]byte, error) {
@@ -74,8 +94,11 @@ func (c *Checker) Knows(rpID string) bool {
 	return rpID != "" && slices.ContainsFunc(c.anchors.Origins, func(o string) bool { return evidence.RPID(o) == rpID })
 }
 
+// Issuers counts the roots that documents are believed from.
+func (c *Checker) Issuers() int { return len(c.anchors.Trust.Anchors()) }
+
 // Documents reports whether the file names issuers of documents.
-func (c *Checker) Documents() bool { return len(c.anchors.Trust.Anchors()) > 0 }
+func (c *Checker) Documents() bool { return c.Issuers() > 0 }
 
 // Providers reports whether the file names outside identity providers.
 func (c *Checker) Providers() bool { return len(c.anchors.Providers) > 0 }

@@ -2,6 +2,8 @@ package proof
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -243,6 +245,35 @@ func TestStaleEvidenceIsRefusedByTheAgentsClock(t *testing.T) {
 	refusedFor(t, w, k, evidence.ErrExpired.Error())
 	k.Now = w.now.Add(30 * 365 * 24 * time.Hour)
 	refusedFor(t, w, k, "expired")
+}
+
+func TestAVICALWithAPinnedRootNamesIssuers(t *testing.T) {
+	w, c := newWorld(t), newContext()
+	list, err := w.authority.VICAL(w.now, []string{evidencetest.DocType}, w.authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := evidencetest.NewAuthority("UT", "Another provider", w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string][]byte{"vical.cbor": list, "root.pem": w.authority.PEM(), "far.pem": far.PEM()} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := Settings{Origins: []string{origin}, VICAL: []VICAL{{filepath.Join(dir, "vical.cbor"), filepath.Join(dir, "far.pem")}}}
+	if _, err := Open(s); err == nil || !strings.Contains(err.Error(), "evidence.vical") {
+		t.Errorf("signed by another provider: %v", err)
+	}
+	s.VICAL[0].Root = filepath.Join(dir, "root.pem")
+	if w.checker, err = Open(s); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.checker.Check(w.kimsCase(c, withDocument, w.showMDoc(origin, c), assertion(w.passkey, c))); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestBrokenAnchorsKeepTheAgentFromStarting(t *testing.T) {
