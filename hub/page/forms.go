@@ -69,6 +69,16 @@ func (h Host) Check(w http.ResponseWriter, r *http.Request) error { return h.Che
 
 // CheckLarge is Check for a form of at most size bytes.
 func (h Host) CheckLarge(w http.ResponseWriter, r *http.Request, size int64) error {
+	return h.check(w, r, size, r.ParseForm)
+}
+
+// CheckFiles is Check for a form of at most size bytes that brings files. They stay in
+// memory: nothing of them reaches the disk.
+func (h Host) CheckFiles(w http.ResponseWriter, r *http.Request, size int64) error {
+	return h.check(w, r, size, func() error { return r.ParseMultipartForm(size) })
+}
+
+func (h Host) check(w http.ResponseWriter, r *http.Request, size int64, parse func() error) error {
 	if o := r.Header.Get("Origin"); o != "" && o != "null" && o != h.Origin {
 		return ErrForeign
 	}
@@ -76,7 +86,7 @@ func (h Host) CheckLarge(w http.ResponseWriter, r *http.Request, size int64) err
 		return ErrForeign
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, size)
-	if err := r.ParseForm(); err != nil {
+	if err := parse(); err != nil {
 		return ErrBody
 	}
 	c, err := r.Cookie(h.cookieName(formCookie))

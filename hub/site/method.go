@@ -178,6 +178,9 @@ func (v *visit) showAsk(status int, s *screen) {
 		name, s.Title = "askfailed", s.T("ask.failed.title")
 	case !ask.Open:
 		name, s.Title, s.Refresh = "asking", s.T("ask.opening.title"), reload
+	case v.captures(s):
+		v.showCapture(status, s)
+		return
 	case ask.Waiting || ask.Form == policy.FormWait:
 		name, s.Title, s.Refresh, s.Number = "askwait", s.Way("title"), patientReload, numberIn(ask.Request)
 		v.keepSession(s.View)

@@ -17,7 +17,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "locked",
+var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "locked",
 	"ready", "performing", "done", "outcome", "ended", "objection", "message", "walletreturn",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
@@ -47,6 +47,7 @@ type screen struct {
 	startScreen
 	chooseScreen
 	methodScreen
+	captureScreen
 	proveScreen
 	readyScreen
 	doneScreen

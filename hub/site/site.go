@@ -82,6 +82,7 @@ type Config struct {
 	Changes    Changes
 	Notices    Notices
 	Links      Links
+	Captures   Captures
 	Wallets    Wallets
 	Owners     Owners
 	Factors    *factor.Factors
@@ -166,6 +167,7 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/code", (*visit).toRecovery, (*visit).code},
 		{"/r/{id}/answer", (*visit).toRecovery, (*visit).answer},
 		{"/r/{id}/resend", (*visit).toRecovery, (*visit).resend},
+		{capturePath, (*visit).toRecovery, (*visit).captured},
 		{"/r/{id}/perform", (*visit).toRecovery, (*visit).perform},
 		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
 		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},

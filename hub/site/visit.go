@@ -85,6 +85,10 @@ func (v *visit) see(p string, q url.Values) {
 
 // submitted lets a form through that one of our own pages sent.
 func (v *visit) submitted(rt route) {
+	if rt.pattern == capturePath { // checks its form itself, once it knows who sends files
+		rt.post(v)
+		return
+	}
 	check := v.host.Check
 	if slices.Contains(largeForms, rt.pattern) {
 		check = func(w http.ResponseWriter, r *http.Request) error { return v.host.CheckLarge(w, r, maxAnswerForm) }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -131,4 +132,58 @@ func (r *Reviews) GiveUp(ctx context.Context, env, id string) error {
 		r.settle(ctx, env, id)
 	}
 	return err
+}
+
+// Given is what a form of the person brings.
+type Given struct {
+	Consent       bool
+	Zone, Barcode string            // as they were read; unsigned
+	Images        map[string][]byte // by kind; those that are missing were not chosen
+}
+
+// ErrConsent says that the person has not agreed.
+var ErrConsent = errors.New("review: no consent")
+
+// An ImageError says which picture is none that is taken.
+type ImageError struct{ Kind string }
+
+// Error implements error.
+func (e *ImageError) Error() string { return "review: not a picture that is taken: " + e.Kind }
+
+// Keep takes what a form brings. Nothing is kept without consent.
+func (r *Reviews) Keep(ctx context.Context, env, id string, in Given) error {
+	if in.Consent {
+		if err := r.Consent(ctx, env, id); err != nil {
+			return err
+		}
+	}
+	p, err := r.Progress(ctx, env, id)
+	switch {
+	case err != nil:
+		return err
+	case p.State == store.ReviewOpen && !p.Consent:
+		return ErrConsent
+	}
+	for _, kind := range Kinds {
+		if in.Images[kind] == nil {
+			continue
+		}
+		if err := r.Put(ctx, env, id, kind, in.Images[kind]); errors.Is(err, capture.ErrImage) {
+			return &ImageError{kind}
+		} else if err != nil {
+			return err
+		}
+	}
+	if in.Zone == "" && in.Barcode == "" {
+		return nil
+	}
+	return r.Read(ctx, env, id, in.Zone, in.Barcode)
+}
+
+// Contest appeals, or gives up.
+func (r *Reviews) Contest(ctx context.Context, env, id string, appeal bool) error {
+	if appeal {
+		return r.Appeal(ctx, env, id)
+	}
+	return r.GiveUp(ctx, env, id)
 }

@@ -149,8 +149,8 @@ func (r *Reviews) Check(ctx context.Context, s verify.Subject, challenge, answer
 	return verify.Verdict{Pending: true}, nil
 }
 
-// needed are the pictures without which nobody can decide.
-var needed = []string{"front", "selfie"}
+// Needed are the pictures without which nobody can decide.
+var Needed = []string{"front", "selfie"}
 
 func (r *Reviews) submit(ctx context.Context, s verify.Subject, id string) error {
 	return r.change(ctx, s.Env, id, func(tx *store.Tx, c *store.Review) error {
@@ -162,7 +162,7 @@ func (r *Reviews) submit(ctx context.Context, s verify.Subject, id string) error
 			return nil // pressed twice
 		case c.State != store.ReviewOpen || c.Verification != s.Verification:
 			return ErrState
-		case c.ConsentAt.IsZero() || slices.ContainsFunc(needed, func(k string) bool { return !slices.Contains(kinds, k) }):
+		case c.ConsentAt.IsZero() || slices.ContainsFunc(Needed, func(k string) bool { return !slices.Contains(kinds, k) }):
 			return ErrParts
 		}
 		c.State, c.SubmittedAt, c.DueAt = store.ReviewWaiting, tx.Now(), tx.Now().Add(reviewTime)
