@@ -36,6 +36,7 @@ type Config struct {
 	Agents      Agents
 	Directories Directories
 	Recoveries  Recoveries
+	Reviews     Reviews
 	Origin      func() string // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger
 }
@@ -101,6 +102,11 @@ func routes() *http.ServeMux {
 		{accountsPath, false, nil, (*visit).accounts},
 		{accountsPath + "/reopen", false, nil, (*visit).reopen},
 		{accountsPath + "/unblock", false, nil, (*visit).unblock},
+		{reviewsPath, false, (*visit).reviews, nil},
+		{reviewsPath + "/take", false, nil, (*visit).takeReview},
+		{casePath, false, (*visit).review, nil},
+		{casePath + "/{kind}", false, (*visit).picture, nil},
+		{casePath + "/decide", false, nil, (*visit).decideReview},
 		{root + "/static/", true, (*visit).file, nil},
 		{"/", true, (*visit).missing, (*visit).missing},
 	} {

@@ -27,6 +27,7 @@ import (
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -61,12 +62,13 @@ func (a *asked) SyncNow(_ context.Context, _, id string) error {
 // A rig is a console over real stores, tunnels and directories.
 type rig struct {
 	storetest.Fixture
-	t      *testing.T
-	store  *store.Store
-	agents connected
-	sync   *asked
-	url    string
-	logs   *bytes.Buffer
+	t       *testing.T
+	store   *store.Store
+	agents  connected
+	sync    *asked
+	url     string
+	reviews *review.Reviews
+	logs    *bytes.Buffer
 }
 
 func newRig(t *testing.T) *rig {
@@ -82,7 +84,8 @@ func newRig(t *testing.T) *rig {
 	}
 	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
-	c := New(Config{Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	g.reviews = review.New(s, log)
+	c := New(Config{Reviews: g.reviews, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(c)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

@@ -12,13 +12,14 @@ import (
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify/review"
 )
 
 //go:embed templates
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "status", "accounts", "link", "message")
+var screens = page.ParseScreens(templates, "status", "accounts", "reviews", "review", "link", "message")
 
 // A screen is what a template shows.
 type screen struct {
@@ -31,6 +32,7 @@ type screen struct {
 	Status   *status
 	Found    *found
 	Restart  string
+	reviewScreen
 
 	visit *visit
 }
@@ -77,6 +79,8 @@ var failures = []struct {
 	{page.ErrForm, http.StatusForbidden, "error.form"},
 	{page.ErrForeign, http.StatusForbidden, "error.form"},
 	{page.ErrBody, http.StatusRequestEntityTooLarge, "error.form"},
+	{review.ErrOther, http.StatusConflict, "review.gone"},
+	{review.ErrState, http.StatusConflict, "review.gone"},
 	{tunnel.ErrFingerprint, http.StatusConflict, "console.error.fingerprint"},
 	{store.ErrUnavailable, http.StatusServiceUnavailable, "error.unavailable"},
 }

@@ -1,0 +1,199 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"regexp"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/capture"
+	"github.com/postern-id/postern/hub/verify/review"
+)
+
+// Reviews is the queue of documents that people look at.
+type Reviews interface {
+	List(ctx context.Context, env, reviewer string) ([]review.Waiting, error)
+	Take(ctx context.Context, env, reviewer string) (id string, err error)
+	Case(ctx context.Context, env, id, reviewer string) (review.Case, error)
+	Image(ctx context.Context, env, id, kind, reviewer string) ([]byte, error)
+	Decide(ctx context.Context, env, id, reviewer string, verdict review.Verdict, reason string, checks []string, by audit.Principal) error
+}
+
+// reviewsPath is where the queue is. Cases are below it, by environment and id.
+const (
+	reviewsPath = root + "/reviews"
+	casePath    = reviewsPath + "/{env}/{id}"
+)
+
+// reviewScreen is the list, or a case.
+type reviewScreen struct {
+	Queues []queue
+	Case   *review.Case
+	Env    string
+	Wrong  bool // what was decided cannot be taken
+	Typed  string
+	Ticked map[string]bool
+}
+
+// A queue is what waits in one environment.
+type queue struct {
+	Env, Name string
+	Waiting   []review.Waiting
+}
+
+// Free reports whether this reviewer can be given a case.
+func (q queue) Free() bool {
+	for _, w := range q.Waiting {
+		if w.Mine || !w.Taken && !w.Excluded {
+			return true
+		}
+	}
+	return false
+}
+
+// reviewer is who looks, as far as the console knows: sessions are opened by links that
+// name nobody, so two sessions are two people here.
+func (v *visit) reviewer() string {
+	h := sha256.Sum256([]byte("reviewer\x00" + v.host.Cookie(v.r, sessionCookie)))
+	return "S-" + hex.EncodeToString(h[:5])
+}
+
+// reviews lists what waits in every environment of the organisation.
+func (v *visit) reviews() {
+	ctx, cancel := v.context()
+	defer cancel()
+	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return tx.Environments(ctx, v.org) })
+	s := v.screen()
+	s.Title, s.SignedIn = s.T("review.title"), true
+	for _, e := range envs {
+		list, listErr := v.console.cfg.Reviews.List(ctx, e.ID, v.reviewer())
+		err = errors.Join(err, listErr)
+		if len(list) > 0 {
+			s.Queues = append(s.Queues, queue{e.ID, e.Name, list})
+		}
+	}
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.show(http.StatusOK, "reviews", s)
+}
+
+// takeReview gives this reviewer a case by chance.
+func (v *visit) takeReview() {
+	ctx, cancel := v.context()
+	defer cancel()
+	env := v.field("env")
+	err := v.owns(ctx, env)
+	id := ""
+	if err == nil {
+		id, err = v.console.cfg.Reviews.Take(ctx, env, v.reviewer())
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict): // somebody was faster
+		v.see(reviewsPath)
+	case err != nil:
+		v.fail(err)
+	default:
+		v.see(reviewsPath + "/" + env + "/" + id)
+	}
+}
+
+// reviewID is the form of ids in addresses.
+var reviewID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// named returns environment and case of the address, if they are the organisation's.
+func (v *visit) named(ctx context.Context) (env, id string, err error) {
+	env, id = v.r.PathValue("env"), v.r.PathValue("id")
+	if !reviewID.MatchString(env) || !reviewID.MatchString(id) {
+		return "", "", errNoPage
+	}
+	return env, id, v.owns(ctx, env)
+}
+
+// review shows a case to the reviewer who was given it.
+func (v *visit) review() { v.showCase(http.StatusOK, false) }
+
+func (v *visit) showCase(status int, wrong bool) {
+	ctx, cancel := v.context()
+	defer cancel()
+	env, id, err := v.named(ctx)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	c, err := v.console.cfg.Reviews.Case(ctx, env, id, v.reviewer())
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen()
+	s.Title, s.SignedIn = s.T("review.case"), true
+	s.Case, s.Env, s.Wrong, s.Typed, s.Ticked = &c, env, wrong, v.field("reason"), map[string]bool{}
+	for _, check := range v.r.PostForm["check"] {
+		s.Ticked[check] = true
+	}
+	v.show(status, "review", s)
+}
+
+// picture sends a picture of a case, with the reviewer's mark.
+func (v *visit) picture() {
+	ctx, cancel := v.context()
+	defer cancel()
+	env, id, err := v.named(ctx)
+	var body []byte
+	if err == nil {
+		body, err = v.console.cfg.Reviews.Image(ctx, env, id, v.r.PathValue("kind"), v.reviewer())
+	}
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.w.Header().Set("Content-Type", "image/jpeg")
+	v.w.Header().Set("Content-Disposition", "inline")
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(body) // a browser that has left needs no answer
+	}
+}
+
+// decideReview takes a decision.
+func (v *visit) decideReview() {
+	ctx, cancel := v.context()
+	defer cancel()
+	env, id, err := v.named(ctx)
+	if err == nil {
+		err = v.console.cfg.Reviews.Decide(ctx, env, id, v.reviewer(), review.Verdict(v.field("verdict")), v.field("reason"), v.r.PostForm["check"], v.actor())
+	}
+	switch {
+	case errors.Is(err, review.ErrAnswer):
+		v.showCase(http.StatusUnprocessableEntity, true)
+	case err != nil:
+		v.fail(err)
+	default:
+		v.see(reviewsPath)
+	}
+}
+
+// Checklist is what a reviewer ticks.
+func (reviewScreen) Checklist() []string { return review.Checklist }
+
+// A sheet is what was read from one place of the document.
+type sheet struct {
+	Title string
+	*capture.Printed
+}
+
+// Sheets returns what was read.
+func (s *screen) Sheets() (all []sheet) {
+	if s.Case.Zone != nil {
+		all = append(all, sheet{s.T("review.zone"), s.Case.Zone})
+	}
+	if s.Case.Barcode != nil {
+		all = append(all, sheet{s.T("review.barcode"), s.Case.Barcode})
+	}
+	return all
+}

@@ -1,0 +1,120 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"image"
+	"image/jpeg"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/review"
+)
+
+// settled remembers what the flow was told.
+type settled struct{ right []bool }
+
+func (s *settled) Settle(_ context.Context, _, _, _ string, v verify.Verdict) error {
+	s.right = append(s.right, v.Right)
+	return nil
+}
+
+// handedIn makes a case that waits for people, and returns the address of its page.
+func (g *rig) handedIn() (page, id string, told *settled) {
+	g.t.Helper()
+	ctx, told := g.t.Context(), &settled{}
+	g.reviews.Flow = told
+	s := verify.Subject{Env: g.Env.ID, Directory: g.Directory.ID, Verification: store.NewID(), Account: "1", Person: "p", Name: "Anna <Weber>", Action: "password"}
+	c, err := g.reviews.Open(ctx, s)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 320, 200)), nil); err != nil {
+		g.t.Fatal(err)
+	}
+	given := review.Given{Consent: true, Images: map[string][]byte{"front": b.Bytes(), "selfie": b.Bytes()},
+		Zone: "I<UTOL01X00T471<<<<<<<<<<<<<<<8503091F3308084UTO<<<<<<<<<<<2WEBER<<ANNA<MARIA<<<<<<<<<<<<<"}
+	if err := g.reviews.Keep(ctx, g.Env.ID, c.Case, given); err != nil {
+		g.t.Fatal(err)
+	}
+	if v, err := g.reviews.Check(ctx, s, c.Case, review.Submitted); err != nil || !v.Pending {
+		g.t.Fatalf("%+v, %v", v, err)
+	}
+	return reviewsPath + "/" + g.Env.ID + "/" + c.Case, c.Case, told
+}
+
+func (g *rig) reviewer() *admin {
+	g.t.Helper()
+	a, link := g.admin(), g.newLink()
+	a.get(link).send(link, nil)
+	return a
+}
+
+func TestReviewersDecideAboutCasesThatTheyAreGiven(t *testing.T) {
+	g := newRig(t)
+	page, id, told := g.handedIn()
+	ann, ben := g.reviewer(), g.reviewer()
+	if ann.get(page); ann.status != http.StatusConflict {
+		t.Errorf("a case that nobody was given: %d", ann.status)
+	}
+	if ann.get(reviewsPath); !strings.Contains(ann.body, "1 case waits") || strings.Contains(ann.body, "Weber") {
+		t.Errorf("the list: %s", ann.body)
+	}
+	ann.send(reviewsPath+"/take", nil)
+	if ann.get(page); ann.status != http.StatusOK || !strings.Contains(ann.body, "Anna &lt;Weber&gt;") || !strings.Contains(ann.body, "ANNA MARIA WEBER") {
+		t.Errorf("the case: %d %s", ann.status, ann.body)
+	}
+	if ann.get(page + "/selfie"); ann.status != http.StatusOK || ann.header.Get("Content-Type") != "image/jpeg" || ann.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the picture: %d %v", ann.status, ann.header)
+	}
+	for _, path := range []string{page, page + "/selfie"} {
+		if ben.get(path); ben.status != http.StatusConflict {
+			t.Errorf("another reviewer sees %s: %d", path, ben.status)
+		}
+	}
+	ann.get(page).send(page+"/decide", url.Values{"verdict": {"accept"}, "check": {"name"}})
+	if ann.status != http.StatusUnprocessableEntity || len(told.right) != 0 {
+		t.Errorf("accepted with one tick: %d", ann.status)
+	}
+	ann.get(page).send(page+"/decide", url.Values{"verdict": {"fraud"}, "reason": {"another face"}})
+	if err := g.reviews.Appeal(t.Context(), g.Env.ID, id); err != nil {
+		t.Fatal(err)
+	}
+	if ann.get(reviewsPath); !strings.Contains(ann.body, "You have decided about it before") {
+		t.Errorf("the appeal in the first reviewer's list: %s", ann.body)
+	}
+	ben.get(reviewsPath).send(reviewsPath+"/take", nil)
+	ben.get(page).send(page+"/decide", url.Values{"verdict": {"accept"}, "check": review.Checklist})
+	if len(told.right) != 1 || !told.right[0] {
+		t.Errorf("told %v", told.right)
+	}
+}
+
+func TestT25_CasesOfAnotherOrganisationAreNotThere(t *testing.T) {
+	g := newRig(t)
+	page, _, _ := g.handedIn()
+	other := store.Organisation{Name: "Other"}
+	g.tx(func(ctx context.Context, tx *store.Tx) (err error) {
+		other, err = tx.CreateOrganisation(ctx, other)
+		return err
+	})
+	secret := store.NewToken()
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.CreateConsoleLink(ctx, other.ID, store.HashToken(secret))
+	})
+	a := g.admin()
+	a.get(LinkPath+secret).send(LinkPath+secret, nil)
+	for _, path := range []string{page, page + "/selfie"} {
+		if a.get(path); a.status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, a.status)
+		}
+	}
+	if a.get(reviewsPath); strings.Contains(a.body, "case waits") {
+		t.Errorf("the list: %s", a.body)
+	}
+}
