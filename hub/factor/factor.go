@@ -132,6 +132,9 @@ func New(cfg Config) *Factors {
 	return &Factors{cfg}
 }
 
+// Waits returns how long something new does not count; zero if it counts at once.
+func (f *Factors) Waits() time.Duration { return f.cfg.Wait }
+
 // SMS reports whether people can add a phone.
 func (f *Factors) SMS() bool { return f.cfg.SMS != nil }
 

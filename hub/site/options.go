@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
@@ -39,8 +40,9 @@ type optionsScreen struct {
 	Codes    []string
 	Ceremony json.RawMessage
 	CanAgent bool
-	Said     string // what was just done
-	Where    string // address to which a code was sent
+	Said     string        // what was just done
+	Where    string        // address to which a code was sent
+	Wait     time.Duration // before something new counts
 }
 
 // An option is one row of the list.
@@ -119,6 +121,7 @@ func (v *visit) showOptions(status int, o factor.Owner, wrong *fieldError) {
 	for _, r := range rows {
 		s.Options = append(s.Options, option{r, s.T("options.kind." + r.Kind)})
 	}
+	s.Wait = v.site.cfg.Factors.Waits()
 	s.Kinds = []string{factor.Passkey, factor.TOTP, factor.SavedCode, factor.Mail}
 	if v.site.cfg.Factors.SMS() {
 		s.Kinds = append(s.Kinds, factor.Phone)
