@@ -261,7 +261,7 @@ func TestADirectoryIsBornWithItsMethodWrittenOut(t *testing.T) {
 	}
 	st.want(t, 204, "PATCH", path, `{"reset_options":[{"require_code":true,"by_mail":true,"by_sms":false},{"group":{"directory_immutable_identifier":"","name":"Sales"},"by_sms":true}]}`)
 	got = st.want(t, 200, "GET", path, "")
-	for _, want := range []string{`"methods":{"rules":[{"group":{"directory_immutable_identifier":"","name":"Sales"},"accept":[["sms_code"]]}],"default":[["mail_code","totp"]]}`,
+	for _, want := range []string{`"methods":{"rules":[{"group":{"directory_immutable_identifier":"","name":"Sales"},"accept":[["sms_code"]]},{"action":"options","accept":[["mail_code"]]}],"default":[["mail_code","totp"]]}`,
 		`"reset_options":[{"require_code":true,"by_mail":true,"by_sms":false},{"group":{"directory_immutable_identifier":"","name":"Sales"},"require_code":false,"by_mail":false,"by_sms":true}]`} {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("%s lacks %s", got.body, want)

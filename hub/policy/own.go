@@ -51,7 +51,10 @@ func (r Request) strictest() Strength {
 // administrator wrote a rule for the enrolment itself, that rule is what they must meet.
 func (m Methods) Enough(a protocol.Action, groups []Group, enrolledBy []Method) bool {
 	for _, r := range m.Rules {
-		if r.Action == protocol.ActionOptions && (r.Group == nil || memberOf(groups, *r.Group)) {
+		if (r.Action == "" || r.Action == protocol.ActionOptions) && (r.Group == nil || memberOf(groups, *r.Group)) {
+			if r.Action == "" {
+				break // a rule for everything the account does says nothing of enrolment
+			}
 			return meets(r.Accept, enrolledBy)
 		}
 	}

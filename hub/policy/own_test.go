@@ -73,6 +73,10 @@ func TestT17_AFactorOpensOnlyWhatItsEnrolmentWouldHaveOpened(t *testing.T) {
 			t.Errorf("%s %v by %v: %v", x.action, x.groups, x.by, got)
 		}
 	}
+	if m.Rules = append(m.Rules, MethodRule{Action: protocol.ActionOptions, Accept: []Combination{{MailCode}}}); !m.Enough("password", []Group{finance}, []Method{Passkey}) {
+		t.Error("a rule of everybody decides over that of the group, which comes first")
+	}
+	m.Rules = m.Rules[:2]
 	m.Rules = append(m.Rules, MethodRule{Action: protocol.ActionOptions, Accept: []Combination{{MailCode, AgentCode}}})
 	if m.Enough("password", nil, []Method{MailCode}) || !m.Enough("mfa", nil, []Method{MailCode, AgentCode}) {
 		t.Error("the administrator's rule for enrolment does not decide")
@@ -111,7 +115,15 @@ func TestResetOptionsAreThreeSwitchesOverMethods(t *testing.T) {
 	if got := m.ResetRules(); len(got) != 2 || got[0].Group != nil || !got[0].ByMail || *got[1].Group != sales || !got[1].RequireCode {
 		t.Errorf("read as %+v", got)
 	}
-	if len(m.Rules) != 1 || !reflect.DeepEqual(m.For("password", []Group{sales}), []Combination{{SMSCode, TOTP}}) || !reflect.DeepEqual(m.For("mfa", nil), []Combination{{MailCode}}) {
+	if got := m.For(protocol.ActionOptions, []Group{sales}); !reflect.DeepEqual(got, []Combination{{SMSCode}}) || !m.Enough("password", []Group{sales}, []Method{SMSCode}) {
+		t.Errorf("an app is enrolled by %v", got)
+	}
+	m.SetReset(nil, ResetOptions{RequireCode: true})
+	if got := m.For(protocol.ActionOptions, nil); !reflect.DeepEqual(got, []Combination{{MailCode}}) || m.Check() != nil {
+		t.Errorf("an app alone is enrolled by %v", got)
+	}
+	m.SetReset(nil, ResetOptions{ByMail: true})
+	if len(m.Rules) != 2 || !reflect.DeepEqual(m.For("password", []Group{sales}), []Combination{{SMSCode, TOTP}}) || !reflect.DeepEqual(m.For("mfa", nil), []Combination{{MailCode}}) {
 		t.Errorf("%+v", m)
 	}
 }

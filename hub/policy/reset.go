@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/postern-id/postern/protocol"
+)
 
 // ResetOptions are the three switches of older products: reset by mail, reset by text
 // message, and whether a code of an authenticator app is asked for besides. They are a
@@ -64,18 +68,29 @@ func (m Methods) ResetRules() []ResetRule {
 	return list
 }
 
-// SetReset writes the switches of everybody (group nil) or of one group into m:
-// the group's rule for any action, if it has one, or else a new last one.
+// SetReset writes the switches of everybody (group nil) or of one group into m. Where a
+// code of an app is asked for, people enrol the app by the rest: otherwise nobody ever
+// could (T17). Rules of groups come before those of everybody.
 func (m *Methods) SetReset(group *Group, o ResetOptions) {
+	m.Rules = slices.DeleteFunc(m.Rules, func(r MethodRule) bool {
+		return sameGroup(r.Group, group) && (r.Action == protocol.ActionOptions || r.Action == "" && group != nil)
+	})
+	var rules []MethodRule
+	if o.RequireCode {
+		rules = append(rules, MethodRule{Action: protocol.ActionOptions, Group: group, Accept: o.enrolment()})
+	}
 	if group == nil {
-		m.Default = o.Combinations()
+		m.Default, m.Rules = o.Combinations(), append(m.Rules, rules...)
 		return
 	}
-	for i, r := range m.Rules {
-		if r.Action == "" && r.Group != nil && *r.Group == *group {
-			m.Rules[i].Accept = o.Combinations()
-			return
-		}
-	}
-	m.Rules = append(m.Rules, MethodRule{Group: group, Accept: o.Combinations()})
+	m.Rules = slices.Concat(rules, []MethodRule{{Group: group, Accept: o.Combinations()}}, m.Rules)
 }
+
+// enrolment returns by what an app is enrolled: the ways alone, or mail where there is none.
+func (o ResetOptions) enrolment() []Combination {
+	o.RequireCode = false
+	o.ByMail = o.ByMail || !o.BySMS
+	return o.Combinations()
+}
+
+func sameGroup(a, b *Group) bool { return a == nil && b == nil || a != nil && b != nil && *a == *b }
