@@ -59,7 +59,8 @@ func (v *visit) signedIn() bool {
 	ctx, cancel := v.context()
 	defer cancel()
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		v.org, err = tx.ConsoleSession(ctx, store.HashToken(secret))
+		s, err := tx.ConsoleSession(ctx, store.HashToken(secret))
+		v.org = s.Org
 		return err
 	})
 	switch {

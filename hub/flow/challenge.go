@@ -34,6 +34,7 @@ func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject
 		return s, err
 	}
 	s.Agent, s.Operation, s.Account, s.Person, s.Name, s.Groups = rec.Agent, rec.Tasks, rec.Account, rec.Person, c.account.Name, c.groups
+	s.Device, s.Address, s.AskedAt = c.private.Client.UserAgent, c.private.Client.Address, rec.CreatedAt
 	s.Strength, s.Recipient, s.Terms = policy.Strength(rec.Strength), rec.Recipient, c.private.Terms
 	for _, m := range c.v.Proven {
 		s.Proven = append(s.Proven, policy.Method(m))

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -19,6 +20,59 @@ const maxMethods = 8
 type Methods struct {
 	Rules   []MethodRule  `json:"rules,omitempty"`
 	Default []Combination `json:"default"`
+
+	Approvals *People `json:"approvals,omitempty"` // who vouches; nil: the account's manager
+	Manual    *People `json:"manual,omitempty"`    // who proves people by hand; nil: nobody
+}
+
+// People says who decides about others, and how many must agree.
+type People struct {
+	Staff   []string `json:"staff,omitempty"` // mail addresses
+	Manager bool     `json:"manager"`         // the account's own, as the directory says at that moment
+	Count   int      `json:"count"`
+}
+
+// Bounds of People.
+const (
+	maxPeople = 100
+	maxCount  = 5
+)
+
+// Vouchers returns who vouches for accounts.
+func (m Methods) Vouchers() People {
+	if m.Approvals == nil {
+		return People{Manager: true, Count: 1}
+	}
+	return *m.Approvals
+}
+
+// Check reports the first thing that an administrator must mend.
+func (p People) Check() error {
+	all := len(p.Staff)
+	if p.Manager {
+		all++
+	}
+	switch {
+	case len(p.Staff) > maxPeople:
+		return fmt.Errorf("policy: %d people; at most %d", len(p.Staff), maxPeople)
+	case p.Count < 1 || p.Count > maxCount:
+		return fmt.Errorf("policy: count must be 1 to %d", maxCount)
+	case all < p.Count:
+		return fmt.Errorf("policy: %d must agree, but only %d are named", p.Count, all)
+	}
+	for i, a := range p.Staff {
+		if !strings.Contains(a, "@") || len(a) > maxName || slices.ContainsFunc(p.Staff[:i], func(b string) bool { return strings.EqualFold(a, b) }) {
+			return fmt.Errorf("policy: %.40q is not a mail address, or stands twice", a)
+		}
+	}
+	return nil
+}
+
+// Names reports whether the person with this address is among p, where manager is the
+// address of the account's own.
+func (p People) Names(address, manager string) bool {
+	return p.Manager && manager != "" && strings.EqualFold(address, manager) ||
+		slices.ContainsFunc(p.Staff, func(a string) bool { return strings.EqualFold(a, address) })
 }
 
 // A MethodRule fits when the account is in Group (anybody if nil) and asks for Action
@@ -119,6 +173,14 @@ func (m Methods) Check() error {
 			}
 		}
 		if err := checkCombinations(r.Accept); err != nil {
+			return err
+		}
+	}
+	for _, p := range []*People{m.Approvals, m.Manual} {
+		if p == nil {
+			continue
+		}
+		if err := p.Check(); err != nil {
 			return err
 		}
 	}

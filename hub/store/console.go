@@ -32,15 +32,42 @@ func (tx *Tx) RedeemConsoleLink(ctx context.Context, hash, session string) (org 
 	if err != nil {
 		return "", err
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO console_sessions (hash, org, created_at, expires_at) VALUES ($1, $2, $3, $4)",
-		session, org, Millis(now), Millis(now.Add(consoleSession)))
-	return org, err
+	return org, tx.OpenStaffSession(ctx, org, "", session, "")
 }
 
-// ConsoleSession returns the organisation whose administrator has the session cookie
-// with this hash; ErrNotFound if it is unknown or has expired.
-func (tx *Tx) ConsoleSession(ctx context.Context, hash string) (org string, err error) {
-	return One(ctx, tx, Text, "SELECT org FROM console_sessions WHERE hash = $1 AND expires_at > $2", hash, Millis(tx.Now()))
+// A ConsoleSession is somebody who is signed in.
+type ConsoleSession struct {
+	ID, Org   string
+	Staff     string // id of the person; "" for the link that init printed
+	Device    string // User-Agent
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+const sessionColumns = "id, org, staff, device, created_at, expires_at"
+
+func scanSession(scan Scan) (s ConsoleSession, err error) {
+	var created, expires int64
+	err = scan(&s.ID, &s.Org, &s.Staff, &s.Device, &created, &expires)
+	s.CreatedAt, s.ExpiresAt = Time(created), Time(expires)
+	return s, err
+}
+
+// ConsoleSession returns who has the session cookie with this hash; ErrNotFound if it is
+// unknown or has expired.
+func (tx *Tx) ConsoleSession(ctx context.Context, hash string) (ConsoleSession, error) {
+	return One(ctx, tx, scanSession, "SELECT "+sessionColumns+" FROM console_sessions WHERE hash = $1 AND expires_at > $2", hash, Millis(tx.Now()))
+}
+
+// ConsoleSessions lists who is signed in, the newest first.
+func (tx *Tx) ConsoleSessions(ctx context.Context, org string) ([]ConsoleSession, error) {
+	return All(ctx, tx, scanSession, "SELECT "+sessionColumns+" FROM console_sessions WHERE org = $1 AND expires_at > $2 ORDER BY created_at DESC, id LIMIT $3",
+		org, Millis(tx.Now()), maxStaff)
+}
+
+// EndSession ends a session by its id.
+func (tx *Tx) EndSession(ctx context.Context, org, id string) error {
+	return tx.Must(ctx, "DELETE FROM console_sessions WHERE org = $1 AND id = $2 AND id <> ''", org, id)
 }
 
 // EndConsoleSession signs out.
@@ -55,6 +82,8 @@ func (tx *Tx) PurgeConsole(ctx context.Context) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM console_links WHERE expires_at < $1", now); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE expires_at < $1", now)
-	return err
+	if _, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE expires_at < $1", now); err != nil {
+		return err
+	}
+	return tx.purgeStaff(ctx)
 }

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -39,7 +39,11 @@ var withoutEnvironment = map[string]string{
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
-	"AddReview":       "its row names the environment", "DueReviews": "upkeep",
+	"AddStaff":        "its row names the organisation", "AddStaffKey": "its row names the organisation", "AddStaffLink": "its row names the organisation",
+	"OpenStaffSession": "its row names the organisation", "StaffKeyByCredential": "finds it by a key", "StaffLink": "finds it by a secret",
+	"UseStaffLink": "finds it by a secret", "UseChallenge": "by a secret",
+	"AddApproval": "its row names the environment", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
+	"AddReview": "its row names the environment", "DueReviews": "upkeep",
 	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep",
@@ -108,6 +112,81 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 0, err
 	},
 	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment
+
+	"Staff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		_, err := tx.Staff(ctx, org, o.staff)
+		return 1, err
+	},
+	"StaffList": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.StaffList(ctx, org)
+		return len(all), err
+	},
+	"RemoveStaff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.RemoveStaff(ctx, org, o.staff)
+	},
+	"SuspendStaff": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.SuspendStaff(ctx, env, o.directory, "7", []string{"ann@example.com"}, time.Now().Add(time.Hour))
+	},
+	"StaffKeys": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.StaffKeys(ctx, org, o.staff)
+		return len(all), err
+	},
+	"StaffKeyUsed": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.StaffKeyUsed(ctx, org, o.staffKey)
+	},
+	"ConsoleSessions": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.ConsoleSessions(ctx, org)
+		return len(all), err
+	},
+	"EndSession": func(ctx context.Context, tx *store.Tx, env, org string, o owned) (int, error) {
+		all, err := tx.ConsoleSessions(ctx, o.org)
+		if err != nil || len(all) == 0 {
+			return 0, err
+		}
+		return 1, tx.EndSession(ctx, org, all[0].ID)
+	},
+	"Approval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Approval(ctx, env, o.approval)
+		return 1, err
+	},
+	"ApprovalOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ApprovalOf(ctx, env, o.verification, "approval")
+		return 1, err
+	},
+	"OpenApprovals": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.OpenApprovals(ctx, env, "approval")
+		return len(all), err
+	},
+	"TouchApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.TouchApproval(ctx, env, o.approval)
+	},
+	"MoveApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.MoveApproval(ctx, env, o.approval, store.ApprovalOpen, store.ApprovalAccepted)
+	},
+	"ApprovalSettled": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ApprovalSettled(ctx, env, o.approval)
+	},
+	"AddApprovalAsk": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddApprovalAsk(ctx, env, o.approval, "another", "another token")
+	},
+	"ApprovalAsks": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.ApprovalAsks(ctx, env, o.approval)
+		return len(all), err
+	},
+	"ApprovalAskBy": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ApprovalAskBy(ctx, env, "token of "+o.env)
+		return 1, err
+	},
+	"TryApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.TryApproval(ctx, env, o.approval, o.staff, 3)
+	},
+	"DecideApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.DecideApproval(ctx, env, o.approval, o.staff, store.AskApproved, []byte("mine"))
+	},
+	"AskedOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		open, sent, err := tx.AskedOf(ctx, env, o.staff, time.Time{})
+		return open + sent, err
+	},
 
 	"TrustSources": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.TrustSources(ctx, env)
@@ -579,6 +658,15 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
 	})
+	o.staff, o.staffKey, o.approval = store.NewID(), store.NewID(), store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: o.staff, Name: "Ann", Mail: "Ann@example.com", Directory: o.directory, Account: "7"}),
+			tx.AddStaffKey(ctx, &store.StaffKey{Org: o.org, ID: o.staffKey, Staff: o.staff, RP: "x.example", Credential: o.staffKey, Secret: []byte("{}")}),
+			tx.OpenStaffSession(ctx, o.org, o.staff, "session of "+o.org, "device"),
+			tx.AddApproval(ctx, &store.Approval{Env: o.env, ID: o.approval, Verification: o.verification, Kind: "approval", Directory: o.directory, Account: "1", People: 1,
+				Details: []byte("theirs"), EndsAt: tx.Now().Add(time.Hour)}),
+			tx.AddApprovalAsk(ctx, o.env, o.approval, o.staff, "token of "+o.env))
+	})
 	o.review = store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		r := store.Review{Env: o.env, ID: o.review, Verification: o.verification, Directory: o.directory, Person: o.account, State: store.ReviewOpen,
@@ -692,6 +780,16 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(factors, err)
 		codes, err := tx.SavedCodes(ctx, o.env, o.factor)
 		add(codes, err)
+		staff, err := tx.Staff(ctx, o.org, o.staff)
+		add(staff, err)
+		keys, err := tx.StaffKeys(ctx, o.org, o.staff)
+		add(keys, err)
+		sessions, err := tx.ConsoleSessions(ctx, o.org)
+		add(sessions, err)
+		approval, err := tx.Approval(ctx, o.env, o.approval)
+		add(approval, err)
+		asks, err := tx.ApprovalAsks(ctx, o.env, o.approval)
+		add(asks, err)
 		review, err := tx.Review(ctx, o.env, o.review)
 		add(review, err)
 		picture, err := tx.ReviewImage(ctx, o.env, o.review, "front")
@@ -729,6 +827,8 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
+			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "EndSession", "Approval", "ApprovalOf", "OpenApprovals",
+			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

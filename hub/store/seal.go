@@ -38,6 +38,8 @@ type sealedColumn struct {
 
 // sealedColumns is the vocabulary of sealed columns.
 var sealedColumns = []sealedColumn{
+	{"approval_asks", "proof", "env", "approval || '/' || staff"},
+	{"approvals", "details", "env", "id"},
 	{"audit_persons", "secret", "env", "person"},
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
@@ -53,6 +55,7 @@ var sealedColumns = []sealedColumn{
 	{"wallet_signers", "private", "env", "host"},
 	{"review_settings", "secret", "env", "env"},
 	{"reviews", "secret", "env", "id"},
+	{"staff_keys", "secret", "''", "id"},
 	{"webhook_secrets", "secret", "env", "env"},
 	{"webhooks", "authorization_header", "env", "id"},
 }

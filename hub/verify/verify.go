@@ -43,6 +43,9 @@ type Subject struct {
 	Origin       string            // recovery domain: "https://host[:port]"
 	RPID         string            // its host: RP id and name of every ceremony
 	Until        time.Time         // when the challenge ends
+	Device       string            // User-Agent of the browser that asks
+	Address      string            // its IP address
+	AskedAt      time.Time         // when the recovery began
 }
 
 // A Challenge is what Check compares an answer with.

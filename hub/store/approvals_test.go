@@ -1,0 +1,99 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+)
+
+// 200 decisions of one person about one request, at once, are one.
+func TestP07_APersonDecidesOnceAboutARequest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				err := s.Tx(t.Context(), func(tx *store.Tx) error {
+					if err := tx.TouchApproval(t.Context(), o.env, o.approval); err != nil {
+						return err
+					}
+					return tx.DecideApproval(t.Context(), o.env, o.approval, o.staff, store.AskApproved, []byte("signed"))
+				})
+				if err == nil {
+					won.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d of 200 decisions counted", won.Load())
+		}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			asks, err := tx.ApprovalAsks(ctx, o.env, o.approval)
+			if len(asks) != 1 || asks[0].State != store.AskApproved || string(asks[0].Proof) != "signed" {
+				t.Errorf("asks: %+v", asks)
+			}
+			return err
+		})
+	})
+}
+
+// 200 uses of one invitation are one; an expired one and one for another host are none.
+func TestP07_AnInvitationIsUsedOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.AddStaffLink(ctx, &store.StaffLink{Hash: "h", Org: o.org, Staff: o.staff, RP: "id.example"})
+		})
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.StaffLink(ctx, "other.example", "h"); err != store.ErrNotFound {
+				t.Errorf("for another host: %v", err)
+			}
+			_, err := tx.StaffLink(ctx, "id.example", "h")
+			return err
+		})
+		var won atomic.Int32
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if s.Tx(t.Context(), func(tx *store.Tx) error { return tx.UseStaffLink(t.Context(), "h") }) == nil {
+					won.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d of 200 uses counted", won.Load())
+		}
+	})
+}
+
+// T17: whoever recovers their own account decides nothing for a while, and is signed out.
+func TestT17_RecoveringAnAccountSuspendsItsOwnersRoles(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		until := time.Now().Add(72 * time.Hour)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			if n, err := tx.SuspendStaff(ctx, o.env, o.directory, "8", []string{"bob@example.com"}, until); n != 0 || err != nil {
+				t.Errorf("somebody else's account: %d, %v", n, err)
+			}
+			if n, err := tx.SuspendStaff(ctx, o.env, o.directory, "8", []string{"ANN@example.com"}, until); n != 1 || err != nil {
+				t.Errorf("by address: %d, %v", n, err)
+			}
+			who, err := tx.Staff(ctx, o.org, o.staff)
+			if !who.Suspended(tx.Now()) || who.Suspended(until.Add(time.Second)) {
+				t.Errorf("suspended until %v", who.SuspendedUntil)
+			}
+			if list, err := tx.ConsoleSessions(ctx, o.org); err != nil || len(list) != 0 {
+				t.Errorf("sessions: %v, %v", list, err)
+			}
+			return err
+		})
+	})
+}

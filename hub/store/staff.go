@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// A Staff is a person who works in the console or vouches for others.
+type Staff struct {
+	Org, ID        string
+	Name           string
+	Mail           string // lower case
+	Role           string // of the console, as the API spells it; "": approves only
+	Directory      string // of the person's own account; "" where it is not known
+	Account        string // its immutable id
+	CreatedAt      time.Time
+	SuspendedUntil time.Time // their own account was recovered (T17)
+}
+
+// Suspended reports whether the person may decide nothing at now.
+func (s Staff) Suspended(now time.Time) bool { return s.SuspendedUntil.After(now) }
+
+// AddStaff inserts s. ErrConflict says that the address is taken.
+func (tx *Tx) AddStaff(ctx context.Context, s *Staff) error {
+	s.Mail, s.CreatedAt = strings.ToLower(s.Mail), tx.Now()
+	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, directory, account, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, s.Directory, s.Account, Millis(s.CreatedAt))
+}
+
+const staffColumns = "org, id, name, mail, role, directory, account, created_at, suspended_until"
+
+func scanStaff(scan Scan) (s Staff, err error) {
+	var created, suspended int64
+	err = scan(&s.Org, &s.ID, &s.Name, &s.Mail, &s.Role, &s.Directory, &s.Account, &created, &suspended)
+	s.CreatedAt, s.SuspendedUntil = Time(created), Time(suspended)
+	return s, err
+}
+
+// Staff returns one person.
+func (tx *Tx) Staff(ctx context.Context, org, id string) (Staff, error) {
+	return One(ctx, tx, scanStaff, "SELECT "+staffColumns+" FROM staff WHERE org = $1 AND id = $2", org, id)
+}
+
+// maxStaff bounds a list of staff.
+const maxStaff = 1000
+
+// StaffList lists the staff of an organisation by name.
+func (tx *Tx) StaffList(ctx context.Context, org string) ([]Staff, error) {
+	return All(ctx, tx, scanStaff, "SELECT "+staffColumns+" FROM staff WHERE org = $1 ORDER BY name, id LIMIT $2", org, maxStaff)
+}
+
+// RemoveStaff removes a person with their keys, invitations and sessions.
+func (tx *Tx) RemoveStaff(ctx context.Context, org, id string) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE org = $1 AND staff = $2", org, id); err != nil {
+		return err
+	}
+	return tx.Must(ctx, "DELETE FROM staff WHERE org = $1 AND id = $2", org, id)
+}
+
+// SuspendStaff takes every right, until a time, from the staff whose own account was
+// recovered: the one with the immutable id, or one that bears their mail address (T17).
+// Their sessions end. It returns how many people that are.
+func (tx *Tx) SuspendStaff(ctx context.Context, env, directory, account string, addresses []string, until time.Time) (n int, err error) {
+	e, err := tx.Environment(ctx, env)
+	if err != nil {
+		return 0, err
+	}
+	all, err := tx.StaffList(ctx, e.Org)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range all {
+		if !s.Is(directory, account, addresses) {
+			continue
+		}
+		if err := tx.Must(ctx, "UPDATE staff SET suspended_until = $3 WHERE org = $1 AND id = $2", s.Org, s.ID, Millis(until)); err != nil {
+			return n, err
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE org = $1 AND staff = $2", s.Org, s.ID); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// Is reports whether the person owns the account: by its immutable id, or by one of its
+// addresses.
+func (s Staff) Is(directory, account string, addresses []string) bool {
+	if s.Account != "" && s.Directory == directory && strings.EqualFold(s.Account, account) {
+		return true
+	}
+	for _, a := range addresses {
+		if strings.EqualFold(a, s.Mail) {
+			return true
+		}
+	}
+	return false
+}
+
+// A StaffKey is a passkey of a person, for one relying party.
+type StaffKey struct {
+	Org, ID    string
+	Staff      string
+	RP         string
+	Credential string // SHA-256 of its id, base64url
+	Secret     []byte // sealed: JSON of evidence.Credential
+	MadeAt     time.Time
+	ActiveAt   time.Time // from when on it counts
+	UsedAt     time.Time
+}
+
+func staffKeyCell(id string) Cell { return Cell{Table: "staff_keys", Column: "secret", Row: id} }
+
+// AddStaffKey inserts k, made now. ErrConflict says that the credential is known.
+func (tx *Tx) AddStaffKey(ctx context.Context, k *StaffKey) error {
+	secret, err := tx.Seal(staffKeyCell(k.ID), k.Secret)
+	if err != nil {
+		return err
+	}
+	k.MadeAt = tx.Now()
+	return tx.Swap(ctx, `INSERT INTO staff_keys (org, id, staff, rp, credential, secret, made_at, active_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (rp, credential) DO NOTHING`, k.Org, k.ID, k.Staff, k.RP, k.Credential, secret, Millis(k.MadeAt), Millis(k.ActiveAt))
+}
+
+const staffKeyColumns = "org, id, staff, rp, credential, secret, made_at, active_at, used_at"
+
+func (tx *Tx) scanStaffKey(scan Scan) (k StaffKey, err error) {
+	var secret string
+	var made, active, used int64
+	if err = scan(&k.Org, &k.ID, &k.Staff, &k.RP, &k.Credential, &secret, &made, &active, &used); err != nil {
+		return k, err
+	}
+	k.MadeAt, k.ActiveAt, k.UsedAt = Time(made), Time(active), Time(used)
+	k.Secret, err = tx.Unseal(staffKeyCell(k.ID), secret)
+	return k, err
+}
+
+// StaffKeys lists the keys of a person, oldest first.
+func (tx *Tx) StaffKeys(ctx context.Context, org, staff string) ([]StaffKey, error) {
+	return All(ctx, tx, tx.scanStaffKey, "SELECT "+staffKeyColumns+" FROM staff_keys WHERE org = $1 AND staff = $2 ORDER BY made_at, id LIMIT $3", org, staff, maxStaff)
+}
+
+// StaffKeyByCredential finds a key of a relying party.
+func (tx *Tx) StaffKeyByCredential(ctx context.Context, rp, credential string) (StaffKey, error) {
+	return One(ctx, tx, tx.scanStaffKey, "SELECT "+staffKeyColumns+" FROM staff_keys WHERE rp = $1 AND credential = $2", rp, credential)
+}
+
+// StaffKeyUsed writes down that a key was used now.
+func (tx *Tx) StaffKeyUsed(ctx context.Context, org, id string) error {
+	return tx.Must(ctx, "UPDATE staff_keys SET used_at = $3 WHERE org = $1 AND id = $2", org, id, Millis(tx.Now()))
+}
+
+// staffLink is how long an invitation works.
+const staffLink = 24 * time.Hour
+
+// A StaffLink is an invitation to make one passkey at one relying party.
+type StaffLink struct {
+	Hash, Org, Staff, RP string
+	Expires              time.Time
+}
+
+// AddStaffLink writes an invitation that works for a day. Hash is HashToken of its secret.
+func (tx *Tx) AddStaffLink(ctx context.Context, l *StaffLink) error {
+	l.Expires = tx.Now().Add(staffLink)
+	_, err := tx.Exec(ctx, "INSERT INTO staff_links (hash, org, staff, rp, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+		l.Hash, l.Org, l.Staff, l.RP, Millis(tx.Now()), Millis(l.Expires))
+	return err
+}
+
+// StaffLink returns an invitation for a relying party that still works; ErrNotFound
+// otherwise. It uses nothing up.
+func (tx *Tx) StaffLink(ctx context.Context, rp, hash string) (StaffLink, error) {
+	return One(ctx, tx, func(scan Scan) (l StaffLink, err error) {
+		var expires int64
+		err = scan(&l.Hash, &l.Org, &l.Staff, &l.RP, &expires)
+		l.Expires = Time(expires)
+		return l, err
+	}, "SELECT hash, org, staff, rp, expires_at FROM staff_links WHERE hash = $1 AND rp = $2 AND used_at = 0 AND expires_at > $3", hash, rp, Millis(tx.Now()))
+}
+
+// UseStaffLink uses an invitation up: the first of all callers gets nil, others
+// ErrConflict.
+func (tx *Tx) UseStaffLink(ctx context.Context, hash string) error {
+	now := Millis(tx.Now())
+	return tx.Swap(ctx, "UPDATE staff_links SET used_at = $2 WHERE hash = $1 AND used_at = 0 AND expires_at > $2", hash, now)
+}
+
+// UseChallenge uses the challenge of a sign-in up, for as long as it lives: a second
+// caller gets ErrConflict.
+func (tx *Tx) UseChallenge(ctx context.Context, hash string, until time.Time) error {
+	return tx.Swap(ctx, "INSERT INTO staff_challenges (hash, expires_at) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", hash, Millis(until))
+}
+
+// OpenStaffSession opens a session of a person, whose cookie has the hash session.
+func (tx *Tx) OpenStaffSession(ctx context.Context, org, staff, session, device string) error {
+	now := tx.Now()
+	_, err := tx.Exec(ctx, "INSERT INTO console_sessions (hash, id, org, staff, device, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		session, NewID(), org, staff, device, Millis(now), Millis(now.Add(consoleSession)))
+	return err
+}
+
+// purgeStaff removes invitations and challenges that nobody can use any more.
+func (tx *Tx) purgeStaff(ctx context.Context) error {
+	now := Millis(tx.Now())
+	if _, err := tx.Exec(ctx, "DELETE FROM staff_links WHERE expires_at < $1", now); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "DELETE FROM staff_challenges WHERE expires_at < $1", now)
+	return err
+}
