@@ -1,0 +1,355 @@
+package approval
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// A Request is what a person who is asked sees.
+type Request struct {
+	ID       string
+	Approver string // the person's id, which they sign
+	Name     string // of the account
+	Action   protocol.Action
+	Device   string // User-Agent of the browser that asks
+	Address  string // its IP address
+	AskedAt  time.Time
+	Until    time.Time
+	State    string          // of the person's own part
+	Open     bool            // the request as a whole still waits
+	Tries    int             // left
+	Ask      json.RawMessage // PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3, section 5.5)
+}
+
+// part is a person's part in a request, as the link names it.
+type part struct {
+	row  store.Approval
+	d    details
+	ask  store.ApprovalAsk
+	who  store.Staff
+	keys []evidence.Credential
+}
+
+// part finds what a link is about. ErrGone says that there is nothing, or nobody who may
+// decide.
+func (a *Approvals) part(ctx context.Context, tx *store.Tx, env, token string) (p part, err error) {
+	if p.ask, err = tx.ApprovalAskBy(ctx, env, store.HashToken(token)); err != nil {
+		return p, gone(err)
+	}
+	if p.row, err = tx.Approval(ctx, env, p.ask.Approval); err != nil {
+		return p, gone(err)
+	}
+	if p.d, err = detailsOf(p.row); err != nil {
+		return p, err
+	}
+	e, err := tx.Environment(ctx, env)
+	if err != nil {
+		return p, gone(err)
+	}
+	if p.who, err = tx.Staff(ctx, e.Org, p.ask.Staff); err != nil {
+		return p, gone(err)
+	}
+	if p.who.Suspended(tx.Now()) || p.who.Is(p.row.Directory, p.row.Account, p.d.Own) {
+		return p, ErrGone
+	}
+	p.keys, err = keysOf(ctx, tx, p.who, p.d.RPID)
+	return p, err
+}
+
+func gone(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrGone
+	}
+	return err
+}
+
+// timeout is how long a browser waits for the person, in milliseconds.
+const timeout = 5 * 60 * 1000
+
+// Request shows a person what they are asked. It changes nothing.
+func (a *Approvals) Request(ctx context.Context, env, token string) (r Request, err error) {
+	err = a.Store.Read(ctx, func(tx *store.Tx) error {
+		p, err := a.part(ctx, tx, env, token)
+		if err != nil {
+			return err
+		}
+		challenge := evidence.ApprovalChallenge(p.d.Context, p.who.ID)
+		allow := []map[string]string{}
+		for _, k := range p.keys {
+			allow = append(allow, map[string]string{"type": "public-key", "id": base64.RawURLEncoding.EncodeToString(k.ID)})
+		}
+		r = Request{ID: p.row.ID, Approver: p.who.ID, Name: p.d.Name, Action: p.d.Action, Device: p.d.Device, Address: p.d.Address, AskedAt: p.d.AskedAt,
+			Until: p.row.EndsAt, State: p.ask.State, Open: p.row.State == store.ApprovalOpen && p.row.EndsAt.After(tx.Now()), Tries: max(numberTry-p.ask.Tries, 0)}
+		r.Ask, err = json.Marshal(map[string]any{"challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "rpId": p.d.RPID, "timeout": timeout,
+			"userVerification": "required", "allowCredentials": allow})
+		return err
+	})
+	return r, err
+}
+
+// Approve takes a person's approval: the number that the other one reads to them, that
+// they have spoken to or seen them, and the signature, JSON of evidence.Assertion. The
+// number is counted before it is compared.
+func (a *Approvals) Approve(ctx context.Context, env, token, number string, spoken bool, assertion []byte, by Client) error {
+	if !spoken {
+		return ErrSpoken
+	}
+	var p part
+	err := a.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if p, err = a.part(ctx, tx, env, token); err != nil {
+			return err
+		}
+		err = tx.TryApproval(ctx, env, p.row.ID, p.who.ID, numberTry)
+		if errors.Is(err, store.ErrConflict) {
+			err = ErrTooMany
+			if p.ask.State != store.AskOpen {
+				err = ErrGone
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare([]byte(strings.TrimSpace(number)), []byte(p.d.Number)) != 1 {
+		return ErrNumber
+	}
+	proof, err := p.signed(assertion)
+	if err != nil {
+		return err
+	}
+	if err := a.decide(ctx, p, store.AskApproved, proof, by); err != nil {
+		return err
+	}
+	a.settle(ctx, env, p.row.ID)
+	return nil
+}
+
+// signed checks the signature as the agent will, and returns the evidence.
+func (p part) signed(assertion []byte) ([]byte, error) {
+	s, err := evidence.ParseAssertion(assertion)
+	if err != nil {
+		return nil, errors.Join(ErrKey, err)
+	}
+	s.Approver = p.who.ID
+	proof, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	_, err = evidence.CheckApproval(proof, p.d.Context, evidence.Anchors{Origins: []string{p.d.Origin}}, func(_ string, id []byte) (evidence.Credential, bool) {
+		i := slices.IndexFunc(p.keys, func(k evidence.Credential) bool { return string(k.ID) == string(id) })
+		if i < 0 {
+			return evidence.Credential{}, false
+		}
+		return p.keys[i], true
+	})
+	if err != nil {
+		return nil, errors.Join(ErrKey, err)
+	}
+	return proof, nil
+}
+
+// A Client is the browser of a person who decides, for the audit log.
+type Client struct{ Address, UserAgent string }
+
+// Deny ends the request and raises the alarm: whoever is asked knows that this is not
+// the account's owner.
+func (a *Approvals) Deny(ctx context.Context, env, token string, by Client) error {
+	var p part
+	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		p, err = a.part(ctx, tx, env, token)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.decide(ctx, p, store.AskDenied, nil, by); err != nil {
+		return err
+	}
+	a.Log.WarnContext(ctx, "an approver says that a recovery is not right", "approval", p.row.ID, "directory", p.row.Directory)
+	a.Mail.Wake()
+	a.settle(ctx, env, p.row.ID)
+	return nil
+}
+
+// decide writes a decision, once, and moves the request if it decides.
+func (a *Approvals) decide(ctx context.Context, p part, state string, proof []byte, by Client) error {
+	err := a.Store.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.TouchApproval(ctx, p.row.Env, p.row.ID); err != nil {
+			return err
+		}
+		who, err := tx.Staff(ctx, p.who.Org, p.who.ID)
+		if err != nil {
+			return err
+		}
+		if who.Suspended(tx.Now()) {
+			return ErrGone
+		}
+		if err := tx.DecideApproval(ctx, p.row.Env, p.row.ID, p.who.ID, state, proof); err != nil {
+			return err
+		}
+		if err := a.conclude(ctx, tx, p, state); err != nil {
+			return err
+		}
+		kind := audit.ApprovalGiven
+		if state == store.AskDenied {
+			kind = audit.ApprovalDenied
+			if err := a.alarm(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		return audit.Append(ctx, tx, audit.Event{Env: p.row.Env, Kind: kind, Account: p.d.Person, Trace: p.row.ID, Actor: audit.Principal{OrgMember: p.who.ID, Role: "approver"},
+			Detail:   map[string]any{"approval": p.row.ID, "approver": p.who.ID, "operation": p.d.Operation},
+			Personal: map[string]string{"approver": p.who.Name, "account": p.d.Name, "approver_address": by.Address, "approver_device": by.UserAgent}})
+	})
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		return ErrGone
+	}
+	return err
+}
+
+// conclude moves the request when enough persons agreed, or one said no.
+func (a *Approvals) conclude(ctx context.Context, tx *store.Tx, p part, state string) error {
+	if state == store.AskDenied {
+		return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalDenied)
+	}
+	asks, err := tx.ApprovalAsks(ctx, p.row.Env, p.row.ID)
+	if err != nil {
+		return err
+	}
+	agreed := 0
+	for _, k := range asks {
+		if k.State == store.AskApproved {
+			agreed++
+		}
+	}
+	if agreed < p.row.People {
+		return nil
+	}
+	return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalAccepted)
+}
+
+// administrators are the roles that hear of alarms.
+var administrators = []string{"owner", "admin"}
+
+// alarm tells administrators and everybody else who was asked.
+func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
+	all, err := tx.StaffList(ctx, p.who.Org)
+	if err != nil {
+		return err
+	}
+	asks, err := tx.ApprovalAsks(ctx, p.row.Env, p.row.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if s.ID == p.who.ID || !slices.Contains(administrators, s.Role) && !slices.ContainsFunc(asks, func(k store.ApprovalAsk) bool { return k.Staff == s.ID }) {
+			continue
+		}
+		m := Message{Env: p.row.Env, To: s.Mail, Name: s.Name, Alarm: true, Account: p.d.Name, By: p.who.Name, Origin: p.d.Origin}
+		if err := a.Mail.QueueApproval(ctx, tx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Timing of upkeep.
+const (
+	upkeepEvery = 20 * time.Second
+	notYet      = time.Minute    // before that, a verification may not wait for it yet
+	keep        = 24 * time.Hour // of what was settled
+)
+
+// Run tells verifications what could not be told at once, and closes what is too old,
+// until ctx ends.
+func (a *Approvals) Run(ctx context.Context) error {
+	tick := time.NewTicker(upkeepEvery)
+	defer tick.Stop()
+	for {
+		a.Upkeep(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Upkeep does what Run does, once.
+func (a *Approvals) Upkeep(ctx context.Context) {
+	due, err := store.Get(ctx, a.Store, func(tx *store.Tx) ([]store.Approval, error) { return tx.DueApprovals(ctx) })
+	if err == nil {
+		err = a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeApprovals(ctx, tx.Now().Add(-keep)) })
+	}
+	if err != nil && ctx.Err() == nil {
+		a.Log.WarnContext(ctx, "upkeep of approvals failed", "error", err)
+	}
+	for _, row := range due {
+		if row.Kind != string(policy.Approval) {
+			continue
+		}
+		if row.State == store.ApprovalOpen {
+			err := a.Store.Tx(ctx, func(tx *store.Tx) error {
+				return tx.MoveApproval(ctx, row.Env, row.ID, store.ApprovalOpen, store.ApprovalClosed)
+			})
+			if err != nil {
+				continue // decided meanwhile, or at the next look
+			}
+		}
+		a.settle(ctx, row.Env, row.ID)
+	}
+}
+
+// settle tells the verification about a request that is decided. What fails is tried
+// again by Run.
+func (a *Approvals) settle(ctx context.Context, env, id string) {
+	var row store.Approval
+	var v verify.Verdict
+	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if row, err = tx.Approval(ctx, env, id); err == nil {
+			v, err = verdict(ctx, tx, row)
+		}
+		return err
+	})
+	if err != nil || row.State == store.ApprovalOpen || !row.SettledAt.IsZero() {
+		return
+	}
+	err = a.Flow.Settle(ctx, env, row.Verification, row.Kind, v)
+	if err != nil && (!errors.Is(err, ErrGone) || a.Store.Now().Before(row.MadeAt.Add(notYet))) {
+		a.Log.WarnContext(ctx, "a verification could not be told of an approval", "approval", id, "error", err)
+		return
+	}
+	err = a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ApprovalSettled(ctx, env, id) })
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		a.Log.WarnContext(ctx, "a settled approval could not be kept", "approval", id, "error", err)
+	}
+}
+
+// verdict is what people decided, with everybody's signature.
+func verdict(ctx context.Context, tx *store.Tx, row store.Approval) (verify.Verdict, error) {
+	v := verify.Verdict{Right: row.State == store.ApprovalAccepted, Reason: row.State}
+	if !v.Right {
+		return v, nil
+	}
+	asks, err := tx.ApprovalAsks(ctx, row.Env, row.ID)
+	for _, k := range asks {
+		if k.State == store.AskApproved {
+			v.Evidence = append(v.Evidence, protocol.Evidence{Type: evidence.TypeApproval, Raw: k.Proof})
+		}
+	}
+	return v, err
+}
