@@ -96,6 +96,8 @@ var deSite = table{
 	"ready.account":                      "Konto: {account}",
 	"ready.proven":                       "Vielen Dank. Wir wissen jetzt, dass Sie es sind.",
 	"ready.wait":                         "Es dauert einige Sekunden. Sie können nur einmal drücken.",
+	"ready.held":                         "Die Wartezeit ist vorbei: Drücken Sie.",
+	"ready.held.at":                      "Sie können ab {at} drücken.",
 	"ready.again":                        "Das hat eben nicht geklappt, und es wurde nichts geändert. Sie können es noch einmal versuchen.",
 	"ready.again.at":                     "Das hat eben nicht geklappt, und es wurde nichts geändert. Sie können es um {at} noch einmal versuchen.",
 	"ready.script":                       "Für diesen Schritt muss JavaScript eingeschaltet sein: Das Ergebnis wird mit einem Schlüssel verschlossen, den nur Ihr Browser hat, damit es unterwegs niemand lesen kann. Schalten Sie JavaScript für diese Seite ein und laden Sie sie neu.",

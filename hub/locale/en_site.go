@@ -97,6 +97,8 @@ var enSite = table{
 	"ready.account":                      "Account: {account}",
 	"ready.proven":                       "Thank you. We know that it is you.",
 	"ready.wait":                         "It takes a few seconds. You can press only once.",
+	"ready.held":                         "The wait is over: press the button.",
+	"ready.held.at":                      "You can press the button from {at} on.",
 	"ready.again":                        "It did not work just now, and nothing was changed. You can try again.",
 	"ready.again.at":                     "It did not work just now, and nothing was changed. You can try again at {at}.",
 	"ready.script":                       "For this step JavaScript must be switched on: the result is locked with a key that only your browser has, so that nobody on the way can read it. Switch JavaScript on for this page and load it again.",

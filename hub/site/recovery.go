@@ -84,6 +84,7 @@ func (v *visit) showStep(status int, view flow.View) {
 // readyScreen is the page with the button, and the one that waits.
 type readyScreen struct {
 	Again   bool   // it did not work before
+	Held    bool   // it was accepted, and the agent waits
 	Later   bool   // and cannot be tried yet
 	Reason  string // why
 	NoKey   bool   // the browser's key did not come with the press
@@ -94,6 +95,7 @@ func (v *visit) showReady(status int, s *screen) {
 	s.Title, s.Step = s.Act("ready", "title"), 4
 	if p := s.View.Problem; p != flow.ProblemNone || !s.View.RetryAt.IsZero() {
 		s.Again, s.Later = true, time.Until(s.View.RetryAt) > 0
+		s.Held = p == flow.ProblemHeld
 		if p != flow.ProblemNone {
 			s.Reason = s.T("problem." + string(p))
 		}

@@ -26,6 +26,8 @@ type hostileHub struct {
 	keys   protocol.Keys
 	server *httptest.Server
 	links  chan *protocol.Link
+
+	instead atomic.Pointer[http.HandlerFunc] // answers in its place, once set
 }
 
 // socket is a websocket as protocol.Wire.
@@ -70,6 +72,10 @@ func startHostileHub(t *testing.T) *hostileHub {
 }
 
 func (h *hostileHub) serve(w http.ResponseWriter, r *http.Request) {
+	if other := h.instead.Load(); other != nil {
+		(*other)(w, r)
+		return
+	}
 	up := websocket.Upgrader{Subprotocols: []string{protocol.Subprotocol}}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
