@@ -33,7 +33,8 @@ var deReview = table{
 	"capture.prompt.thumb":       "Halten Sie beim Aufnehmen einen Daumen neben Ihr Gesicht.",
 	"capture.prompt.eyes_closed": "Schließen Sie beim Aufnehmen die Augen.",
 
-	"ask.text.document_review.wait": "Jemand bei {company} sieht sich Ihre Bilder an. Das kann einige Stunden dauern.",
+	"ask.title.document_review.wait": "Wir haben Ihre Bilder",
+	"ask.text.document_review.wait":  "Jemand bei {company} sieht sich Ihre Bilder an. Das kann einige Stunden dauern.",
 
 	"capture.rejected.title":  "Ihre Bilder wurden nicht angenommen",
 	"capture.rejected.text":   "Wer sie angesehen hat, konnte nicht bestätigen, dass Sie es sind. Sie können einmal verlangen, dass sie jemand anderes ansieht.",

@@ -33,7 +33,8 @@ var enReview = table{
 	"capture.prompt.thumb":       "Hold up one thumb beside your face while you take the picture.",
 	"capture.prompt.eyes_closed": "Close your eyes while you take the picture.",
 
-	"ask.text.document_review.wait": "Somebody at {company} looks at your pictures. This can take some hours.",
+	"ask.title.document_review.wait": "We have your pictures",
+	"ask.text.document_review.wait":  "Somebody at {company} looks at your pictures. This can take some hours.",
 
 	"capture.rejected.title":  "Your pictures were not accepted",
 	"capture.rejected.text":   "Whoever looked at them could not confirm that it is you. You may ask that somebody else looks at them, once.",

@@ -199,7 +199,11 @@ const patientReload = 30
 
 // Way returns the text of a page for the method that is asked for.
 func (s *screen) Way(what string) string {
-	if key := "ask." + what + "." + string(s.View.Ask.Method); s.Has(key) {
+	key := "ask." + what + "." + string(s.View.Ask.Method)
+	if s.View.Ask.Waiting && s.Has(key+".wait") {
+		return s.T(key + ".wait")
+	}
+	if s.Has(key) {
 		return s.T(key)
 	}
 	return s.T("ask." + what)

@@ -187,6 +187,18 @@ func (e *edge) install() error {
 	return err
 }
 
+// newConsoleLink makes one more link to the console, as "postern init --console-link" does.
+func (e *edge) newConsoleLink(t *testing.T) string {
+	t.Helper()
+	link, err := hub.NewConsoleLink(t.Context(), hub.Config{
+		DataDir: e.file("data"), MasterKeyFile: e.conf.MasterKey, StoreURL: e.conf.Store, PublicURL: e.url, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.Reveal()
+}
+
 // run starts the process and waits until it is ready.
 func (e *edge) run() (err error) {
 	e.child, err = testenv.StartChild(testenv.Command{
