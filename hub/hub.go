@@ -31,6 +31,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/passkey"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/verify/savedcode"
+	"github.com/postern-id/postern/hub/verify/smscode"
 	"github.com/postern-id/postern/hub/verify/totp"
 	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
@@ -161,8 +162,9 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
 	links := &token.Links{Keys: h.store}
 	agents := recoveryAgents{h.tunnels}
+	phones := smscode.NewRoute(h.store, h.hooks.Client(), time.Now)
 	h.factors = factor.New(factor.Config{
-		Store: h.store, Mail: confirmer{h.notifier}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
+		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
 	})
 	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now})
 	h.reviews = review.New(h.store, h.log)
@@ -174,6 +176,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),
 			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews,
+			smscode.New(phones),
 		},
 	})
 	h.reviews.Flow = settler{h.recoveries}

@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/smscode"
 	"github.com/postern-id/postern/hub/webhook"
 )
 
@@ -47,6 +48,23 @@ func (c confirmer) SendCode(ctx context.Context, m factor.Message) error {
 	return c.Notifier.SendCode(ctx, notify.Code{
 		Env: m.Env, To: []string{m.To}, Confirm: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until,
 	})
+}
+
+// A texter sends the codes that confirm people's own phones.
+type texter struct{ *smscode.Route }
+
+// SendCode implements factor.Sender.
+func (t texter) SendCode(ctx context.Context, m factor.Message) error {
+	err := t.Send(ctx, smscode.Message{
+		Env: m.Env, To: m.To, Account: m.Account, Client: m.Client, Confirm: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until,
+	})
+	switch {
+	case errors.Is(err, smscode.ErrNumber), errors.Is(err, smscode.ErrCountry), errors.Is(err, smscode.ErrOff):
+		return factor.ErrAddress
+	case errors.Is(err, smscode.ErrLimit):
+		return factor.ErrTooMany
+	}
+	return err
 }
 
 // QueueFactor implements factor.Notices.
@@ -133,6 +151,7 @@ var (
 	_ mailcode.Sender = mailer{}
 	_ flow.Notifier   = mailer{}
 	_ factor.Sender   = confirmer{}
+	_ factor.Sender   = texter{}
 	_ factor.Notices  = confirmer{}
 	_ flow.Veto       = organisation{}
 	_ flow.Alarms     = organisation{}

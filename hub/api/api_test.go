@@ -244,6 +244,8 @@ func (p place) body(pattern string) string {
 		return `{"name":"mine","pem":` + strconv.Quote(p.pem) + `}`
 	case "POST /api/envs/{env}/domains/{domain}/wallet-certificate":
 		return `{"pem":` + strconv.Quote(p.signer) + `}`
+	case "POST /api/envs/{env}/sms":
+		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
 	case "POST /api/apikeys":
 		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
 	}

@@ -61,7 +61,8 @@ func with[T any](run func(context.Context, *call, *store.Tx, *T) (any, error)) a
 const (
 	none       = 0
 	small      = 16 << 10 // names, lists of ids
-	policySize = 4 << 20  // five policies with all their groups, see hub/policy
+	smsSize    = 256 << 10
+	policySize = 4 << 20 // five policies with all their groups, see hub/policy
 )
 
 // Statuses of success.
@@ -93,6 +94,10 @@ func routes() []row {
 		{"GET /api/envs/{env}/trust/{trust}", RoleLimited, reading, none, "", ok, plain(getTrust), false},                                                       // ours
 		{"DELETE /api/envs/{env}/trust/{trust}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeTrust), false},                              // ours
 		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
+
+		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                            // ours
+		{"POST /api/envs/{env}/sms", RoleAdmin, writing, smsSize, audit.EnvUpdated, noContent, with(setSMS), false},    // ours
+		{"DELETE /api/envs/{env}/sms", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeSMS), false}, // ours
 
 		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
 		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},

@@ -74,7 +74,7 @@ func (f *Factors) AddAddress(ctx context.Context, o Owner, kind, typed string) (
 	if id, err = f.begin(ctx, o, kind, "", secret); err != nil {
 		return "", err
 	}
-	return id, sender.SendCode(ctx, Message{Env: o.Env, To: address, Language: o.Language, Origin: o.Origin, Code: protocol.NewSecret(code), Until: w.Until})
+	return id, sender.SendCode(ctx, Message{Env: o.Env, To: address, Account: o.Directory + "/" + o.Account, Client: o.ClientAddress, Language: o.Language, Origin: o.Origin, Code: protocol.NewSecret(code), Until: w.Until})
 }
 
 // route returns by what a code goes to an address, in the form in which it is kept.

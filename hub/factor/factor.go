@@ -59,6 +59,7 @@ type Owner struct {
 // A Message carries a code that confirms an address.
 type Message struct {
 	Env, To, Language, Origin string
+	Account, Client           string // for counting: directory and immutable id; address of the browser
 	Code                      protocol.Secret
 	Until                     time.Time
 }

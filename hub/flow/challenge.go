@@ -78,7 +78,7 @@ func (r *Recoveries) decoy(rec *store.Recovery, c *personCase) (verify.Subject, 
 func (r *Recoveries) anybody(rec *store.Recovery, c *personCase) (verify.Subject, error) {
 	in, err := intentOf(rec)
 	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Verification: c.v.ID, Action: protocol.Action(rec.Action),
-		Traits: c.directory.Traits, Language: rec.Language, Origin: rec.Origin, Until: rec.ExpiresAt}
+		Traits: c.directory.Traits, Language: rec.Language, Client: c.private.Client.Address, Origin: rec.Origin, Until: rec.ExpiresAt}
 	if u, err := url.Parse(rec.Origin); err == nil {
 		s.RPID = u.Hostname()
 	}

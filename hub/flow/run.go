@@ -196,13 +196,16 @@ func (r *Recoveries) purge(ctx context.Context) {
 		}
 	}
 	err := r.Store.Tx(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.PurgeCodeSends(ctx, now.Add(-time.Hour)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
+		return errors.Join(tx.PurgeCodeSends(ctx, now.Add(-keepSends)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
 			tx.PurgeLinks(ctx, now), tx.PurgeObjections(ctx, now), tx.PurgeProofCounters(ctx, now.Add(-keepCounters), now))
 	})
 	if err != nil {
 		r.Log.WarnContext(ctx, "old counters cannot be deleted", "error", err)
 	}
 }
+
+// keepSends is as long as the longest window in which codes are counted.
+const keepSends = 24 * time.Hour
 
 // keepCounters is how long an address's failures are remembered: the hard stop is for
 // months of guessing, and holds until somebody ends it.

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -46,7 +46,7 @@ var withoutEnvironment = map[string]string{
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
 	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
-	"PurgeWalletExchanges": "upkeep",
+	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -409,6 +409,27 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		}
 		return 1, err
 	},
+	"SMSSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		b, err := tx.SMSSettings(ctx, env)
+		return len(b), err
+	},
+	"SetSMSSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SetSMSSettings(ctx, env, []byte("mine")) // of its own environment only
+	},
+	"IdentityProviders": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.IdentityProviders(ctx, env)
+		return len(all), err
+	},
+	"IdentityProvider": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.IdentityProvider(ctx, env, o.provider)
+		return 1, err
+	},
+	"SaveIdentityProvider": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveIdentityProvider(ctx, store.IdentityProvider{Env: env, ID: o.provider, Body: []byte("mine")})
+	},
+	"RemoveIdentityProvider": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveIdentityProvider(ctx, env, o.provider)
+	},
 	"ReviewSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		b, err := tx.ReviewSettings(ctx, env)
 		if err == nil && string(b) == "theirs" {
@@ -676,6 +697,12 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		r.State = store.ReviewWaiting
 		return errors.Join(err, tx.SaveReview(ctx, &r))
 	})
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		p := store.IdentityProvider{Env: o.env, Body: []byte("theirs")}
+		err := errors.Join(tx.AddIdentityProvider(ctx, &p), tx.SetSMSSettings(ctx, o.env, []byte("theirs")))
+		o.provider = p.ID
+		return err
+	})
 	o.factor = store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		err := tx.AddFactor(ctx, &store.Factor{Env: o.env, ID: o.factor, Directory: o.directory, Account: "1", Kind: "totp", Secret: []byte("theirs")})
@@ -798,6 +825,10 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(votes, err)
 		settings, err := tx.ReviewSettings(ctx, o.env)
 		add(settings, err)
+		sms, err := tx.SMSSettings(ctx, o.env)
+		add(sms, err)
+		provider, err := tx.IdentityProvider(ctx, o.env, o.provider)
+		add(provider, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -829,6 +860,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "EndSession", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
+			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

@@ -53,6 +53,8 @@ var sealedColumns = []sealedColumn{
 	{"wallet_exchanges", "answer", "env", "id"},
 	{"wallet_exchanges", "private", "env", "id"},
 	{"wallet_signers", "private", "env", "host"},
+	{"identity_providers", "secret", "env", "id"},
+	{"sms_settings", "secret", "env", "env"},
 	{"review_settings", "secret", "env", "env"},
 	{"reviews", "secret", "env", "id"},
 	{"staff_keys", "secret", "''", "id"},

@@ -40,6 +40,7 @@ type Subject struct {
 	Contacts     protocol.Contacts // read live for this recovery
 	Enroll       bool              // the account is set up, not got back: changes words only
 	Language     string            // BCP 47
+	Client       string            // address of the browser that began
 	Origin       string            // recovery domain: "https://host[:port]"
 	RPID         string            // its host: RP id and name of every ceremony
 	Until        time.Time         // when the challenge ends

@@ -14,7 +14,7 @@ import (
 func Commands() []caddycmd.Command {
 	return []caddycmd.Command{
 		{Name: "init", Short: "Makes the organisation, its first environment and the owner's key", Long: initHelp, CobraFunc: initCommand},
-		{Name: "env", Short: "Lists environments and registers their recovery domains", Long: remoteHelp, CobraFunc: envCommand},
+		{Name: "env", Short: "Lists environments, registers their recovery domains, and connects outside services", Long: remoteHelp, CobraFunc: envCommand},
 		{Name: "directory", Short: "Makes, lists and synchronises directories, and makes tickets for agents", Long: remoteHelp, CobraFunc: directoryCommand},
 		{Name: "account", Short: "Shows what keeps an account from being recovered, and opens it again", Long: remoteHelp, CobraFunc: accountCommand},
 		{Name: "rotate-key", Short: "Seals the store anew under another master key", Long: rotateHelp, CobraFunc: rotateCommand},

@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// smsCommand sets by whom an environment sends text messages.
+func smsCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{Use: "sms", Short: "Sets by which service an environment sends text messages"}
+	group(c,
+		leaf("set FILE", `Reads the settings from a JSON file, "-" for standard input`,
+			"  postern env sms set sms.json", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error { return f.setFrom(c, "/sms", args[0]) }),
+		leaf("show", "Shows the settings without their secrets", "  postern env sms show", cobra.NoArgs,
+			func(c *cobra.Command, _ []string) error { return f.askEnv(c, "GET", "/sms", nil, indented) }),
+		leaf("off", "Ends the sending of text messages", "  postern env sms off", cobra.NoArgs,
+			func(c *cobra.Command, _ []string) error { return f.decideEnv(c, "DELETE", "/sms", nil) }),
+	)
+	return c
+}
+
+// maxSettings bounds a file of settings, in bytes.
+const maxSettings = 256 << 10
+
+// readSettings reads a JSON object from a file: settings hold secrets, and arguments are
+// seen by everybody on the machine.
+func readSettings(c *cobra.Command, name string) (json.RawMessage, error) {
+	in := c.InOrStdin()
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxSettings+1))
+	if err == nil && (len(b) > maxSettings || !json.Valid(b)) {
+		err = errors.New("this is not a JSON file of at most 256 KiB")
+	}
+	return b, err
+}
+
+// setFrom posts what a file says.
+func (f *flags) setFrom(c *cobra.Command, path, file string) error {
+	body, err := readSettings(c, file)
+	if err != nil {
+		return err
+	}
+	return f.decideEnv(c, "POST", path, body)
+}
+
+// decideEnv sends a request about an environment that has no answer.
+func (f *flags) decideEnv(c *cobra.Command, method, path string, body any) error {
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	env, err := cl.environment(c.Context(), f.env)
+	if err != nil {
+		return err
+	}
+	return cl.do(c.Context(), method, "/api/envs/"+url.PathEscape(env)+path, body, nil)
+}
+
+// indented prints JSON for people.
+func indented(w io.Writer, answer []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, answer, "", "  "); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s\n", b.Bytes())
+	return err
+}

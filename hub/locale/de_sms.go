@@ -1,0 +1,8 @@
+package locale
+
+// deSMS is German in text messages: short, since each 70 characters may cost.
+var deSMS = table{
+	"sms.recover": "{code} ist Ihr Code für {site}, wo Sie wieder in Ihr Konto bei {company} kommen. Sagen Sie ihn niemandem.",
+	"sms.enroll":  "{code} ist Ihr Code für {site}, wo Sie Ihr Konto bei {company} einrichten. Sagen Sie ihn niemandem.",
+	"sms.confirm": "{code} bestätigt dieses Telefon auf {site} für Ihr Konto bei {company}. Sagen Sie ihn niemandem.",
+}
