@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/settings"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // Settings is the table [evidence] of the agent's file: what this agent believes,
@@ -151,12 +152,10 @@ func (s Settings) Check(mail bool) error {
 	return nil
 }
 
-// checkOrigin wants an origin as browsers write it. http is one at localhost alone,
-// which browsers call secure.
+// checkOrigin wants an origin as browsers write it. http is one at localhost and below
+// alone, which browsers call secure.
 func checkOrigin(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != text || strings.ToLower(text) != text ||
-		u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost") {
+	if evidence.RPID(text) == "" || strings.ToLower(text) != text {
 		return fmt.Errorf("evidence.origins: %q; want an origin such as https://recover.example.com", text)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -273,4 +274,51 @@ func mustPort(t *testing.T, c company) int {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// T3: the agent takes a passkey only by an operation that bears its hash, proven anew by
+// evidence that the agent itself checks.
+func TestT03_APasskeyIsConfirmedAtTheAgentOfAStrictDirectory(t *testing.T) {
+	t.Parallel()
+	s := corp(t)
+	frida := hire(t, s, "frida", "")
+	v := sharedEdge(t).environment(t, "keyring", "ldap")
+	v.change(map[string]any{"methods": map[string]any{"default": [][]string{{"agent_code"}}}})
+	conf := slapdAgent(s)
+	conf.SMTP = fmt.Sprintf("host = %q\nfrom = \"recovery@corp.example\"\ntls = \"off\"", v.edge.mail.Addr())
+	conf.Evidence = fmt.Sprintf("[evidence]\norigins = [%q]\n[[evidence.group]]\ngroup = \"*\"\nrequire_agent_verifiable = true\nmethods = [[\"agent_code\"], [\"passkey\"]]\n", v.site)
+	v.startAgent(conf)
+	b := testenv.Chromium(t)
+	b.Authenticator()
+	j := v.on(b)
+	b.Open(j.site + "/options")
+	b.Type("#email", frida.mail)
+	b.Click("main button")
+	b.Wait(`document.querySelector('#code')`)
+	b.Type("#code", v.code(frida.private, 0))
+	b.Click("main form button")
+	b.WaitText("Add another way")
+	b.Wait(ready)
+	b.Click("form:has([value=passkey]) button")
+	b.Wait(`document.querySelector('[data-ceremony]') && !document.querySelector('[data-ceremony]').hidden`)
+	b.Click("[data-ceremony]")
+	b.WaitText("Counts from")
+	options := b.Eval("location.pathname")
+	b.Click(".factor a")
+	b.WaitText("Confirm this passkey")
+	j.looked("option-passkey")
+	sent := v.codes(frida.private)
+	b.Click("form[action$='/agent'] button")
+	b.Wait(`document.querySelector('#code')`)
+	b.Type("#code", v.code(frida.private, sent))
+	b.Click("main form button")
+	b.Wait(`document.querySelector('#perform') && ` + ready)
+	j.looked("enroll-key")
+	j.press("Your passkey is confirmed")
+	b.Open(j.site + options)
+	b.WaitText("it counts from")
+	j.looked("options-confirmed")
+	if got := frida.writes(t, s); len(got) > 0 {
+		t.Errorf("the directory was changed: %v", got)
+	}
 }
