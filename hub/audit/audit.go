@@ -26,6 +26,7 @@ type Event struct {
 	Time       time.Time // zero: now
 	Actor      Principal
 	Account    string            // row id of the account that it concerns; its personal members are under that account's key
+	Person     string            // somebody without an account, by what their environment calls them; as Account for the personal members
 	Trace      string            // of the request or recovery; with no Account, names the person of the personal members
 	RemoteAddr string            // of whoever acted; kept as a personal member if there is an Account
 	UserAgent  string            // as RemoteAddr
@@ -107,7 +108,7 @@ func (e Event) leaf(ctx context.Context, tx *store.Tx) (l leaf, err error) {
 		return l, err
 	}
 	members := e.personal()
-	if e.Account != "" {
+	if e.Account != "" || e.Person != "" {
 		l.Remote, l.UserAgent = "", ""
 	}
 	if len(members) > 0 {
@@ -121,6 +122,8 @@ func (e Event) person(id string) string {
 	switch {
 	case e.Account != "":
 		return e.Account
+	case e.Person != "":
+		return e.Person
 	case e.Trace != "":
 		return "trace:" + e.Trace
 	}
@@ -128,13 +131,13 @@ func (e Event) person(id string) string {
 }
 
 // personal returns the personal members, the client's among them where the event
-// concerns an account: then the client is that person, or somebody who claims to be.
+// concerns somebody: then the client is that person, or somebody who claims to be.
 func (e Event) personal() map[string]string {
 	all := map[string]string{}
 	for k, v := range e.Personal {
 		all[k] = v
 	}
-	if e.Account != "" {
+	if e.Account != "" || e.Person != "" {
 		all[remoteMember], all[agentMember] = e.RemoteAddr, e.UserAgent
 	}
 	for k, v := range all {

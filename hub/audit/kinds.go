@@ -107,6 +107,16 @@ const (
 	ScanErased         Kind = "scan_erased" // ours: its key was destroyed
 )
 
+// Kinds of what people do with a request, as the public reference spells its events.
+const (
+	RequestLinkOpened Kind = "request_link_opened"
+	RequestAccepted   Kind = "request_accepted" // shared
+	RequestRejected   Kind = "request_rejected"
+	RequestExpired    Kind = "request_expired"
+	ScanUnusable      Kind = "scan_aborted"  // a proof that was not taken
+	VaultDeleted      Kind = "vault_deleted" // the key of a person was destroyed
+)
+
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
@@ -125,4 +135,5 @@ var Kinds = []Kind{
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
 	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked,
 	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
+	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted,
 }

@@ -2,9 +2,6 @@ package audit
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -30,13 +27,11 @@ func encrypt(ctx context.Context, tx *store.Tx, env, person, leaf string, member
 	if err != nil {
 		return nil, fmt.Errorf("key of the person: %w", err)
 	}
-	aead, err := personCipher(k.Secret)
-	if err != nil {
-		return nil, err
-	}
 	p := &personal{Person: person, Key: k.ID, Members: map[string]string{}}
 	for name, value := range members {
-		p.Members[name] = base64.RawStdEncoding.EncodeToString(aead.Seal(nil, nil, []byte(value), place(leaf, name)))
+		if p.Members[name], err = k.Seal(place(leaf, name), []byte(value)); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
 }
@@ -50,16 +45,9 @@ func (p *personal) decrypt(ctx context.Context, tx *store.Tx, env, leaf string) 
 	if err != nil {
 		return nil, false, err
 	}
-	aead, err := personCipher(k.Secret)
-	if err != nil {
-		return nil, false, err
-	}
 	members = make(map[string]string, len(p.Members))
 	for name, value := range p.Members {
-		b, err := base64.RawStdEncoding.DecodeString(value)
-		if err == nil {
-			b, err = aead.Open(nil, nil, b, place(leaf, name))
-		}
+		b, err := k.Open(place(leaf, name), value)
 		if err != nil {
 			return nil, false, fmt.Errorf("audit: event %s: member %s is damaged", leaf, name)
 		}
@@ -69,15 +57,7 @@ func (p *personal) decrypt(ctx context.Context, tx *store.Tx, env, leaf string) 
 }
 
 // place is the associated data of a member. Ids of leaves have a fixed length.
-func place(leaf, name string) []byte { return []byte("postern/audit/v1" + leaf + name) }
-
-func personCipher(secret []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(secret)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
-}
+func place(leaf, name string) string { return "postern/audit/v1" + leaf + name }
 
 // Erase destroys the key of a person: of an account by its row id, or of whoever typed
 // an address in a recovery by "trace:" and its trace. Leaves stay as they are.

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -44,6 +44,8 @@ var withoutEnvironment = map[string]string{
 	"UseStaffLink": "finds it by a secret", "UseChallenge": "by a secret",
 	"AddApproval": "its row names the environment", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
+	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep",
+	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
 	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
@@ -186,6 +188,83 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AskedOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		open, sent, err := tx.AskedOf(ctx, env, o.staff, time.Time{})
 		return open + sent, err
+	},
+
+	"Request": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Request(ctx, env, o.request)
+		return 1, err
+	},
+	"RequestByTicket": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.RequestByTicket(ctx, env, "ticket of "+o.env)
+		return 1, err
+	},
+	"SaveRequest": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveRequest(ctx, &store.Request{Env: env, ID: o.request, Version: 1, State: "mine"})
+	},
+	"Requests": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Requests(ctx, env, store.RequestFilter{Query: o.request, Count: 10})
+		return len(all), err
+	},
+	"CountRequests": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.CountRequests(ctx, env, store.RequestFilter{Query: o.request})
+	},
+	"RequestUse": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.RequestUse(ctx, env, o.use)
+		return 1, err
+	},
+	"SaveRequestUse": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveRequestUse(ctx, &store.RequestUse{Env: env, ID: o.use, Version: 1, State: "mine"})
+	},
+	"PersonID": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (n int, err error) {
+		id, err := tx.PersonID(ctx, env, "theirs") // by a key of its own
+		if id == theirPerson(o) {
+			n = 1
+		}
+		return n, err
+	},
+	"Person": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Person(ctx, env, theirPerson(o))
+		return 1, err
+	},
+	"AddPerson": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.AddPerson(ctx, env, theirPerson(o)) // makes one of its own
+	},
+	"ErasePerson": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ErasePerson(ctx, env, theirPerson(o))
+	},
+	"PutProperty": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.PutProperty(ctx, env, theirPerson(o), store.Property{Claim: "name", Value: []byte("mine")})
+	},
+	"Properties": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Properties(ctx, env, theirPerson(o))
+		return len(all), err
+	},
+	"RevokeProperty": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RevokeProperty(ctx, env, theirPerson(o), "name")
+	},
+	"AddShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddShare(ctx, env, store.Share{Request: o.request, Person: theirPerson(o)})
+	},
+	"RevokeShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RevokeShare(ctx, env, o.request, theirPerson(o))
+	},
+	"Shares": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Shares(ctx, env, theirPerson(o))
+		return len(all), err
+	},
+	"Templates": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Templates(ctx, env)
+		return len(all), err
+	},
+	"Template": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Template(ctx, env, o.template)
+		return 1, err
+	},
+	"SaveTemplate": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveTemplate(ctx, store.Template{Env: env, ID: o.template, Name: "mine", Default: true})
+	},
+	"RemoveTemplate": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveTemplate(ctx, env, o.template)
 	},
 
 	"TrustSources": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
@@ -648,6 +727,24 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 }
 
+// theirPerson names the one person of an environment.
+func theirPerson(o owned) string { return "person of " + o.env }
+
+// fillRequests writes a request with everything that belongs to it.
+func fillRequests(t *testing.T, s *store.Store, o *owned) {
+	t.Helper()
+	o.request, o.use = store.NewID(), store.NewID()
+	do(t, s, func(ctx context.Context, tx *store.Tx) error {
+		tmpl := store.Template{Env: o.env, Name: "theirs", Body: []byte("{}")}
+		err := errors.Join(tx.AddTemplate(ctx, &store.Template{Env: o.env, Name: "default", Body: []byte("{}")}), tx.AddTemplate(ctx, &tmpl))
+		o.template = tmpl.ID
+		return errors.Join(err, tx.AddRequest(ctx, &store.Request{Env: o.env, ID: o.request, State: "pending", Ticket: "ticket of " + o.env}),
+			tx.AddRequestUse(ctx, &store.RequestUse{Env: o.env, ID: o.use, Request: o.request, State: "asked"}),
+			tx.AddPerson(ctx, o.env, theirPerson(*o)), tx.PutProperty(ctx, o.env, theirPerson(*o), store.Property{Claim: "name", Value: []byte("theirs")}),
+			tx.AddShare(ctx, o.env, store.Share{Request: o.request, Person: theirPerson(*o)}))
+	})
+}
+
 // fill writes one of everything and returns the ids.
 func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	t.Helper()
@@ -716,6 +813,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		o.savedCode, o.usedCode = codes[0].ID, codes[1].ID
 		return tx.UseSavedCode(ctx, o.env, o.usedCode, o.verification)
 	})
+	fillRequests(t, s, &o)
 	o.wallet = store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		source := store.TrustSource{Env: o.env, Kind: store.TrustPEM, Name: "theirs", Body: []byte("b")}
@@ -829,6 +927,16 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(sms, err)
 		provider, err := tx.IdentityProvider(ctx, o.env, o.provider)
 		add(provider, err)
+		request, err := tx.Request(ctx, o.env, o.request)
+		add(request, err)
+		use, err := tx.RequestUse(ctx, o.env, o.use)
+		add(use, err)
+		properties, err := tx.Properties(ctx, o.env, theirPerson(o))
+		add(properties, err)
+		shares, err := tx.Shares(ctx, o.env, theirPerson(o))
+		add(shares, err)
+		templates, err := tx.Templates(ctx, o.env)
+		add(templates, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -861,6 +969,8 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "EndSession", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
+			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
+			"RevokeProperty", "RevokeShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

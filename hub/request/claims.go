@@ -1,0 +1,139 @@
+package request
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// A claimRow is one claim of the public API.
+type claimRow struct {
+	name   string
+	scopes []string                                   // older names of it
+	value  func(c evidence.Claims, now time.Time) any // nil result: the proof does not say; nil: no method proves it
+	legacy func(p *Properties, value any)             // where it stands in a Request
+}
+
+// GovtID is the wire type GovtidValue.
+type GovtID struct {
+	Type       string `json:"type"`
+	Issuer     string `json:"issuer,omitempty"`
+	Number     string `json:"document_number,omitempty"`
+	Expiration string `json:"expiration,omitempty"`
+}
+
+// govtidType is the type of every document that wallets present: a licence or another
+// document of a card's form. No method reads passports.
+const govtidType = "driver_license"
+
+// claims is the vocabulary.
+var claims = []claimRow{
+	{"name", []string{"nt:name", "nt:legal_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given + " " + c.Family) },
+		func(p *Properties, v any) { p.Name, p.LegalName = asText(v), asText(v) }},
+	{"given_name", []string{"nt:first_name", "nt:legal_first_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given) },
+		func(p *Properties, v any) { p.FirstName, p.LegalFirstName = asText(v), asText(v) }},
+	{"family_name", []string{"nt:last_name", "nt:legal_last_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Family) },
+		func(p *Properties, v any) { p.LastName, p.LegalLastName = asText(v), asText(v) }},
+	{"birth_date", []string{"nt:birth_date"}, func(c evidence.Claims, _ time.Time) any { return text(c.BirthDate) },
+		func(p *Properties, v any) { p.BirthDate = asText(v) }},
+	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
+		func(p *Properties, v any) { p.GovtID = v }},
+	{"govtid_expired", nil, func(c evidence.Claims, now time.Time) any { return !c.Expires.IsZero() && c.Expires.Before(now) },
+		func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }},
+	{name: "account"}, {name: "address", scopes: []string{"nt:address"}}, {name: "email", scopes: []string{"nt:email", "nt:email:unverified"}},
+	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
+	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "picture", scopes: []string{"nt:profile_picture"}}, {name: "preferred_name"},
+}
+
+// scopes without a claim of their own.
+var otherScopes = []string{"openid", "nt:age_over_18", "nt:age_over_21"}
+
+func text(s string) any {
+	if s = strings.TrimSpace(s); s == "" {
+		return nil
+	}
+	return s
+}
+
+func asText(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+func govtid(c evidence.Claims) any {
+	if c.Subject != "" { // an account at a provider is no document
+		return nil
+	}
+	g := GovtID{Type: govtidType, Issuer: country(c.Country), Number: c.Document}
+	if !c.Expires.IsZero() {
+		g.Expiration = c.Expires.UTC().Format(time.DateOnly)
+	}
+	return g
+}
+
+// claimByName returns a row of the vocabulary.
+func claimByName(name string) (claimRow, bool) {
+	i := slices.IndexFunc(claims, func(r claimRow) bool { return r.name == name })
+	if i < 0 {
+		return claimRow{}, false
+	}
+	return claims[i], true
+}
+
+// KnownClaim reports whether the public API has a claim of this name.
+func KnownClaim(name string) bool {
+	_, ok := claimByName(name)
+	return ok
+}
+
+// KnownScope reports whether the public API has a scope of this name.
+func KnownScope(name string) bool {
+	return slices.Contains(otherScopes, name) || scopeClaim(name) != ""
+}
+
+// scopeClaim returns the claim that a scope stands for, "" if it has none.
+func scopeClaim(scope string) string {
+	for _, r := range claims {
+		if slices.Contains(r.scopes, scope) {
+			return r.name
+		}
+	}
+	return ""
+}
+
+// Asked returns the claims of a request: those named and those that scopes stand for.
+func Asked(scopes, names []string) []string {
+	all := slices.Clone(names)
+	for _, s := range scopes {
+		if c := scopeClaim(s); c != "" {
+			all = append(all, c)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Provable returns those claims that a method of this hub can prove.
+func Provable(names []string) []string {
+	var out []string
+	for _, n := range names {
+		if r, ok := claimByName(n); ok && r.value != nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// values returns what a proof says of the claims that it says something of.
+func values(names []string, c evidence.Claims, now time.Time) map[string]any {
+	out := map[string]any{}
+	for _, n := range Provable(names) {
+		r, _ := claimByName(n)
+		if v := r.value(c, now); v != nil {
+			out[n] = v
+		}
+	}
+	return out
+}

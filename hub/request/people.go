@@ -1,0 +1,225 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Statuses of a property on the wire.
+const (
+	statusShared  = 200
+	statusRefused = 403 // not shared, or taken back
+	statusOver    = 410 // the consent has ended
+)
+
+// A Property is the wire type PropertyResponse.
+type Property struct {
+	Expires *time.Time `json:"expires,omitempty"`
+	Claim   string     `json:"claim"`
+	Value   any        `json:"value,omitempty"`
+	Status  int        `json:"status"`
+}
+
+// A Consent is the wire type PropertyResponseRequest.
+type Consent struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	Status    int       `json:"status"`
+	Claims    []string  `json:"claims"`
+}
+
+// Disclosed is the wire type PropertiesResponse.
+type Disclosed struct {
+	Subject    string     `json:"subject"`
+	Requests   []Consent  `json:"requests"`
+	Properties []Property `json:"properties"`
+}
+
+func propertyStatus(p store.Property, now time.Time) int {
+	switch {
+	case p.Value == nil:
+		return statusRefused
+	case ended(p.ExpiresAt, now):
+		return statusOver
+	}
+	return statusShared
+}
+
+// Disclose returns what a person shares of some claims. store.ErrNotFound if nobody of
+// that name ever shared anything with the environment.
+func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person string, names []string) (Disclosed, error) {
+	d := Disclosed{Subject: Subject(env, person), Requests: []Consent{}, Properties: []Property{}}
+	if _, err := tx.Person(ctx, env, person); err != nil {
+		return d, err
+	}
+	all, err := tx.Properties(ctx, env, person)
+	if err != nil {
+		return d, err
+	}
+	for _, n := range names {
+		p := Property{Claim: n, Status: statusRefused}
+		if i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == n }); i >= 0 {
+			if p, err = disclosed(all[i], q.Now()); err != nil {
+				return d, err
+			}
+		}
+		d.Properties = append(d.Properties, p)
+	}
+	shares, err := tx.Shares(ctx, env, person)
+	for _, s := range shares {
+		if !slices.ContainsFunc(s.Claims, func(c string) bool { return slices.Contains(names, c) }) {
+			continue
+		}
+		c := Consent{ID: s.Request, CreatedAt: s.SharedAt, Status: statusShared, Claims: s.Claims}
+		if !s.RevokedAt.IsZero() {
+			c.Status = statusRefused
+		}
+		d.Requests = append(d.Requests, c)
+	}
+	return d, err
+}
+
+func disclosed(p store.Property, now time.Time) (out Property, err error) {
+	out = Property{Claim: p.Claim, Status: propertyStatus(p, now)}
+	if !p.ExpiresAt.IsZero() {
+		out.Expires = &p.ExpiresAt
+	}
+	if out.Status == statusShared {
+		out.Value, err = decodeValue(p.Value)
+	}
+	return out, err
+}
+
+// Revoke ends the organisation's access to claims of a person. Requests of which nothing
+// is left are revoked too.
+func (q *Requests) Revoke(ctx context.Context, tx *store.Tx, env, person string, names []string, byPerson bool) error {
+	if _, err := tx.Person(ctx, env, person); err != nil {
+		return err
+	}
+	var gone []string
+	for _, n := range names {
+		if err := tx.RevokeProperty(ctx, env, person, n); err == nil {
+			gone = append(gone, n)
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	left, err := tx.Properties(ctx, env, person)
+	if err != nil {
+		return err
+	}
+	live := func(claim string) bool {
+		return slices.ContainsFunc(left, func(p store.Property) bool { return p.Claim == claim && p.Value != nil })
+	}
+	event := eventOurRevoke
+	if byPerson {
+		event = eventUserRevoke
+	}
+	return q.endShares(ctx, tx, env, person, gone, event, func(s store.Share) bool { return !slices.ContainsFunc(s.Claims, live) })
+}
+
+// endShares ends the consents that nothing is left of, and tells of all that lost
+// something.
+func (q *Requests) endShares(ctx context.Context, tx *store.Tx, env, person string, gone []string, event string, over func(store.Share) bool) error {
+	shares, err := tx.Shares(ctx, env, person)
+	if err != nil {
+		return err
+	}
+	for _, s := range shares {
+		lost := slices.DeleteFunc(slices.Clone(s.Claims), func(c string) bool { return !slices.Contains(gone, c) })
+		if !s.RevokedAt.IsZero() || len(lost) == 0 {
+			continue
+		}
+		r, err := tx.Request(ctx, env, s.Request)
+		if err != nil {
+			return err
+		}
+		if over(s) {
+			if err := tx.RevokeShare(ctx, env, s.Request, person); err != nil {
+				return err
+			}
+			if err := q.mark(ctx, tx, &r, person, Revoked); err != nil {
+				return err
+			}
+		}
+		if err := q.tell(ctx, tx, r, event); err != nil {
+			return err
+		}
+		if err := q.share(ctx, tx, r, person, lost, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark changes the state of a request whose last answer was this person's.
+func (q *Requests) mark(ctx context.Context, tx *store.Tx, r *store.Request, person, state string) error {
+	if r.Person != person || r.State != Shared && r.State != Revoked {
+		return nil
+	}
+	r.State = state
+	return tx.SaveRequest(ctx, r)
+}
+
+func (q *Requests) share(ctx context.Context, tx *store.Tx, r store.Request, person string, names []string, revoked bool) error {
+	if q.Hooks == nil {
+		return nil
+	}
+	return q.Hooks.SharingChanged(ctx, tx, r.Env, Sharing{Subject: Subject(r.Env, person), Request: r.ID, Label: r.Label, Claims: names, Revoked: revoked})
+}
+
+// Erase destroys the key of a person: nothing that they shared, and nothing personal
+// that the audit log says of them, can be read any more. store.ErrNotFound if there is
+// nobody, or nobody any more.
+func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) error {
+	shares, err := tx.Shares(ctx, env, person)
+	if err != nil {
+		return err
+	}
+	if err := tx.ErasePerson(ctx, env, person); err != nil {
+		return err
+	}
+	for _, s := range shares {
+		r, err := tx.Request(ctx, env, s.Request)
+		if err != nil {
+			return err
+		}
+		if s.RevokedAt.IsZero() {
+			if err := tx.RevokeShare(ctx, env, s.Request, person); err != nil {
+				return err
+			}
+		}
+		if r.Person != person {
+			continue
+		}
+		if err := q.mark(ctx, tx, &r, person, PersonDeleted); err != nil {
+			return err
+		}
+		if err := q.tell(ctx, tx, r, eventDeleted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event is an audit event of a request that its person caused.
+func (q *Requests) event(r store.Request, u store.RequestUse, kind audit.Kind, by Client, detail map[string]any) audit.Event {
+	e := audit.Event{Env: r.Env, Kind: kind, Trace: u.ID, Person: u.Person, Detail: map[string]any{"request_id": r.ID},
+		Personal: map[string]string{"remote_addr": by.Address, "user_agent": by.UserAgent}}
+	for k, v := range detail {
+		e.Detail.(map[string]any)[k] = v
+	}
+	if u.Person != "" {
+		e.Personal, e.RemoteAddr, e.UserAgent = nil, by.Address, by.UserAgent
+		e.Actor = audit.Principal{Subject: Subject(r.Env, u.Person)}
+	}
+	return e
+}

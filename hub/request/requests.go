@@ -1,0 +1,233 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+)
+
+// Statuses of a request, as the public API spells them.
+const (
+	Pending       = "pending"
+	InProgress    = "in_progress"
+	Shared        = "shared"
+	Revoked       = "revoked"
+	Cancelled     = "cancelled"
+	PersonDeleted = "person_deleted"
+	Expired       = "expired"
+	ExpiredScopes = "expired_scopes"
+	Unusable      = "rejected_unusable"
+)
+
+// Progress of a request, as the public API spells it.
+const (
+	created      = "created"
+	linkOpened   = "link_opened"
+	appOpened    = "app_opened" // consented to be asked: there is no app
+	idScanned    = "id_scanned"
+	consentGiven = "consent_given"
+)
+
+// Events of a request, as webhooks tell them.
+const (
+	eventCreated    = "request_created"
+	eventAccepted   = "request_accepted"
+	eventRejected   = "request_rejected"
+	eventCanceled   = "request_canceled"
+	eventLinkOpened = "request_link_opened"
+	eventLabel      = "request_label_changed"
+	eventExpired    = "request_expired"
+	eventUserRevoke = "end_user_revoke"
+	eventOurRevoke  = "vendor_revoke"
+	eventDeleted    = "vault_deleted"
+)
+
+// Numbers of a request.
+const (
+	Life        = 168 * time.Hour // the public API's
+	useLife     = 30 * time.Minute
+	tries       = 5
+	opensAtOnce = 30 // by one client
+	opensEvery  = 10 * time.Second
+	keepUses    = time.Hour // after their end, for the page that says so
+)
+
+// Errors that pages and the API tell apart.
+var (
+	ErrGone     = errors.New("request: the link is not known, was used, or has ended")
+	ErrStep     = errors.New("request: the request has moved on")
+	ErrNotFound = errors.New("request: not this session's")
+	ErrTooMany  = errors.New("request: too many at once")
+	ErrWrong    = errors.New("request: the proof was not taken")
+	ErrMethods  = errors.New("request: nothing can be proven here now")
+)
+
+// Buckets limits how often a client may open links.
+type Buckets interface {
+	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
+}
+
+// Hooks tells the organisation's webhooks, in the caller's transaction.
+type Hooks interface {
+	RequestChanged(ctx context.Context, tx *store.Tx, env, event string, r Document) error
+	SharingChanged(ctx context.Context, tx *store.Tx, env string, s Sharing) error
+}
+
+// Sharing is what a person shared or took back.
+type Sharing struct {
+	Subject, Request, Label string
+	Claims                  []string
+	Revoked                 bool
+}
+
+// A Config is what Requests are made of; Hooks may be nil.
+type Config struct {
+	Store     *store.Store
+	Verifiers []verify.Verifier // whose proofs bear a name; others prove nothing here
+	Buckets   Buckets
+	Hooks     Hooks
+	Log       *slog.Logger
+	Now       func() time.Time // nil: time.Now
+}
+
+// Requests runs the machine. Its methods may be called from many goroutines and nodes.
+type Requests struct{ Config }
+
+// New makes Requests. What ends by itself needs Run.
+func New(c Config) *Requests {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return &Requests{c}
+}
+
+// An Order is a request that is to be made.
+type Order struct {
+	Env       string
+	Origin    string // of the recovery domain that the link leads to
+	Label     string
+	Template  string
+	Scopes    []string
+	Claims    []string
+	MaxUses   int
+	ShareLife time.Duration
+	ExpiresAt time.Time // zero: Life
+}
+
+// Create makes a request in the caller's transaction.
+func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Request, error) {
+	r := store.Request{Env: o.Env, ID: store.NewID(), State: Pending, Progress: created, Label: o.Label, Template: o.Template, Scopes: o.Scopes,
+		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, ExpiresAt: o.ExpiresAt}
+	if r.ExpiresAt.IsZero() {
+		r.ExpiresAt = q.Now().Add(Life)
+	}
+	if err := tx.AddRequest(ctx, &r); err != nil {
+		return r, err
+	}
+	return r, q.tell(ctx, tx, r, eventCreated)
+}
+
+// Cancel ends a request that nobody has answered; store.ErrConflict otherwise.
+func (q *Requests) Cancel(ctx context.Context, tx *store.Tx, r store.Request) error {
+	switch status(r, q.Now()) {
+	case Cancelled:
+		return nil
+	case Pending, InProgress:
+	default:
+		return store.ErrConflict
+	}
+	r.State = Cancelled
+	if err := tx.SaveRequest(ctx, &r); err != nil {
+		return err
+	}
+	return q.tell(ctx, tx, r, eventCanceled)
+}
+
+// SetLabel changes the label.
+func (q *Requests) SetLabel(ctx context.Context, tx *store.Tx, r store.Request, label string) error {
+	r.Label = label
+	if err := tx.SaveRequest(ctx, &r); err != nil {
+		return err
+	}
+	return q.tell(ctx, tx, r, eventLabel)
+}
+
+// status is what the state means now.
+func status(r store.Request, now time.Time) string {
+	if (r.State == Pending || r.State == InProgress) && !r.ExpiresAt.After(now) {
+		return Expired
+	}
+	return r.State
+}
+
+// opens reports whether the link may be used by somebody.
+func opens(r store.Request, now time.Time) bool {
+	return r.ExpiresAt.After(now) && (r.MaxUses == 0 || r.Uses < r.MaxUses) &&
+		slices.Contains([]string{Pending, InProgress, Shared, Revoked, PersonDeleted}, r.State)
+}
+
+// tell queues the event of a change.
+func (q *Requests) tell(ctx context.Context, tx *store.Tx, r store.Request, event string) error {
+	if q.Hooks == nil {
+		return nil
+	}
+	d, err := q.Document(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	return q.Hooks.RequestChanged(ctx, tx, r.Env, event, d)
+}
+
+// sweepEvery is how often requests that ended are looked for.
+const sweepEvery = time.Minute
+
+// Run ends what has expired until ctx ends. Any node may do it.
+func (q *Requests) Run(ctx context.Context) error {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		if err := q.Sweep(ctx); err != nil && ctx.Err() == nil {
+			q.Log.WarnContext(ctx, "requests that ended were not closed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Sweep ends requests that nobody answered in time, and forgets uses that have ended.
+func (q *Requests) Sweep(ctx context.Context) error {
+	due, err := store.Get(ctx, q.Store, func(tx *store.Tx) ([]store.Request, error) { return tx.DueRequests(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, r := range due {
+		err := q.Store.Tx(ctx, func(tx *store.Tx) error {
+			r := r
+			r.State = Expired
+			if err := tx.SaveRequest(ctx, &r); err != nil {
+				return err
+			}
+			if err := audit.Append(ctx, tx, audit.Event{Env: r.Env, Kind: audit.RequestExpired, Trace: r.ID, Detail: map[string]string{"request_id": r.ID}}); err != nil {
+				return err
+			}
+			return q.tell(ctx, tx, r, eventExpired)
+		})
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("request %s: %w", r.ID, err)
+		}
+	}
+	return q.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)) })
+}

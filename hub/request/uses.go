@@ -1,0 +1,446 @@
+package request
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// States of a use.
+const (
+	useAsked    = "asked"   // shown who asks for what
+	useProving  = "proving" // consented; a challenge is open
+	useFound    = "found"   // proven; the person sees what would be shared
+	useShared   = "shared"
+	useRejected = "rejected"
+	useRevoked  = "revoked"
+)
+
+// A Client is the browser of a person.
+type Client struct{ Address, UserAgent string }
+
+// A Step is what the person is asked now.
+type Step string
+
+// Steps of a person.
+const (
+	StepConsent  Step = "consent"
+	StepProve    Step = "prove"
+	StepShare    Step = "share"
+	StepShared   Step = "shared"
+	StepRejected Step = "rejected"
+	StepRevoked  Step = "revoked"
+	StepEnded    Step = "ended"
+)
+
+var steps = map[string]Step{useAsked: StepConsent, useProving: StepProve, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
+
+// A View is what a page shows of a use.
+type View struct {
+	ID        string
+	Step      Step
+	Claims    []string // that can be shared
+	Values    map[string]any
+	Method    policy.Method
+	Form      policy.Form
+	Ask       json.RawMessage
+	Language  string
+	ShareLife time.Duration // 0: until it is taken back
+	ExpiresAt time.Time
+}
+
+// found is what a use keeps sealed between proof and consent.
+type found struct {
+	Values   map[string]any `json:"values"`
+	Identity string         `json:"identity"`
+}
+
+// Open begins a use for whoever has the link. ErrGone says no more than that.
+func (q *Requests) Open(ctx context.Context, env, ticket, lang string, by Client) (id, session string, err error) {
+	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+by.Address, opensAtOnce, opensEvery)
+	if err != nil {
+		return "", "", err
+	}
+	if !ok {
+		return "", "", ErrTooMany
+	}
+	var part [protocol.RandomPart]byte
+	_, _ = rand.Read(part[:]) // never fails
+	session = store.NewToken()
+	u := store.RequestUse{Env: env, ID: protocol.RecoveryID(part[:], nil), Session: store.HashToken(session), State: useAsked, Language: lang, ExpiresAt: q.Now().Add(useLife)}
+	err = q.Store.Tx(ctx, func(tx *store.Tx) error {
+		r, err := tx.RequestByTicket(ctx, env, ticket)
+		if err != nil {
+			return err
+		}
+		if !opens(r, q.Now()) {
+			return ErrGone
+		}
+		u.Request = r.ID
+		if err := tx.AddRequestUse(ctx, &u); err != nil {
+			return err
+		}
+		if r.State != Pending {
+			return nil
+		}
+		r.State, r.Progress = InProgress, linkOpened
+		if err := tx.SaveRequest(ctx, &r); err != nil {
+			return err
+		}
+		if err := audit.Append(ctx, tx, q.event(r, u, audit.RequestLinkOpened, by, nil)); err != nil {
+			return err
+		}
+		return q.tell(ctx, tx, r, eventLinkOpened)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = ErrGone
+	}
+	return u.ID, session, err
+}
+
+// own returns the use of a session with its request.
+func own(ctx context.Context, tx *store.Tx, env, id, session string) (u store.RequestUse, r store.Request, err error) {
+	if u, err = tx.RequestUse(ctx, env, id); err == nil && subtle.ConstantTimeCompare([]byte(u.Session), []byte(store.HashToken(session))) != 1 {
+		err = store.ErrNotFound
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return u, r, ErrNotFound
+	}
+	if err == nil {
+		r, err = tx.Request(ctx, env, u.Request)
+	}
+	return u, r, err
+}
+
+// live reports whether a use may go on.
+func (q *Requests) live(u store.RequestUse, r store.Request) bool {
+	return u.ExpiresAt.After(q.Now()) && opens(r, q.Now())
+}
+
+// View returns what the session sees.
+func (q *Requests) View(ctx context.Context, env, id, session string) (View, error) {
+	return store.Get(ctx, q.Store, func(tx *store.Tx) (View, error) {
+		u, r, err := own(ctx, tx, env, id, session)
+		if err != nil {
+			return View{}, err
+		}
+		v := View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
+		switch {
+		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked:
+		case !q.live(u, r):
+			v.Step = StepEnded
+		case v.Step == StepProve:
+			c, err := tx.Code(ctx, env, u.ID)
+			row, _ := policy.MethodByName(v.Method)
+			v.Form, v.Ask = row.Form, json.RawMessage(c.Ask)
+			return v, err
+		case v.Step == StepShare:
+			f, err := foundIn(u)
+			v.Values = f.Values
+			return v, err
+		}
+		return v, nil
+	})
+}
+
+func foundIn(u store.RequestUse) (f found, err error) {
+	if err = json.Unmarshal(u.Private, &f); err != nil {
+		err = fmt.Errorf("request: a use cannot be read: %w", err)
+	}
+	return f, err
+}
+
+// subject is whoever opened the link: nobody that this hub knows.
+func (q *Requests) subject(u store.RequestUse, r store.Request) verify.Subject {
+	m := protocol.Members{Recovery: u.ID, Operation: string(protocol.Verify), NotAfter: u.ExpiresAt.Unix()}
+	s := verify.Subject{Env: u.Env, Recovery: u.ID, Verification: u.ID, Operation: m.Operation, Context: m.Context(), Language: u.Language, Origin: r.Origin, Until: u.ExpiresAt}
+	if o, err := url.Parse(r.Origin); err == nil {
+		s.RPID = o.Hostname()
+	}
+	return s
+}
+
+// verifier returns the first method that can be asked of a stranger.
+func (q *Requests) verifier(ctx context.Context, s verify.Subject) verify.Verifier {
+	for _, v := range q.Verifiers {
+		if v.Usable(ctx, s) {
+			return v
+		}
+	}
+	return nil
+}
+
+// read returns a use and its request outside of a transaction.
+func (q *Requests) read(ctx context.Context, env, id, session string) (u store.RequestUse, r store.Request, err error) {
+	err = q.Store.Read(ctx, func(tx *store.Tx) error {
+		u, r, err = own(ctx, tx, env, id, session)
+		return err
+	})
+	if err == nil && !q.live(u, r) {
+		err = ErrStep
+	}
+	return u, r, err
+}
+
+// Agree is the consent to prove what is asked for. It opens a challenge, and called
+// again another one.
+func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useAsked && u.State != useProving {
+		return ErrStep
+	}
+	s := q.subject(u, r)
+	v := q.verifier(ctx, s)
+	if v == nil {
+		return ErrMethods
+	}
+	c, err := v.Open(ctx, s)
+	if err != nil {
+		return err
+	}
+	if len(c.Ask) > verify.MaxAsk {
+		return fmt.Errorf("request: a challenge of %d bytes", len(c.Ask))
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		if u.State == useAsked {
+			if err := tx.OpenCode(ctx, env, u.ID, ""); err != nil {
+				return err
+			}
+		}
+		u.State, u.Method = useProving, string(v.Method())
+		if err := q.progress(ctx, tx, &u, appOpened); err != nil {
+			return err
+		}
+		return tx.SetChallenge(ctx, env, u.ID, store.Code{Challenge: c.Text, Genuine: true, Ask: string(c.Ask)})
+	})
+}
+
+// step changes a use in one transaction. fn works on a copy, so that it may run again.
+func (q *Requests) step(ctx context.Context, u *store.RequestUse, fn func(tx *store.Tx) error) error {
+	before := *u
+	err := q.Store.Tx(ctx, func(tx *store.Tx) error {
+		*u = before
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.SaveRequestUse(ctx, u)
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return ErrStep
+	}
+	return err
+}
+
+// order of progress: a request used by several people shows the furthest.
+var order = map[string]int{created: 0, linkOpened: 1, appOpened: 2, idScanned: 3, consentGiven: 4}
+
+func (q *Requests) progress(ctx context.Context, tx *store.Tx, u *store.RequestUse, to string) error {
+	r, err := tx.Request(ctx, u.Env, u.Request)
+	if err != nil || order[r.Progress] >= order[to] {
+		return err
+	}
+	r.Progress = to
+	return tx.SaveRequest(ctx, &r)
+}
+
+// Answer judges what the page's script brought. ErrWrong counts a try; after the last
+// the use has ended.
+func (q *Requests) Answer(ctx context.Context, env, id, session, answer string) error {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useProving || len(answer) > verify.MaxAnswer {
+		return ErrStep
+	}
+	c, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Code, error) { return tx.TryCode(ctx, env, u.ID, tries) })
+	if errors.Is(err, store.ErrConflict) {
+		return ErrTooMany
+	}
+	if err != nil {
+		return err
+	}
+	s := q.subject(u, r)
+	for _, v := range q.Verifiers {
+		if string(v.Method()) != u.Method {
+			continue
+		}
+		verdict, err := v.Check(ctx, s, c.Challenge, answer)
+		if err != nil {
+			return err
+		}
+		return q.judged(ctx, u, r, verdict)
+	}
+	return ErrMethods
+}
+
+func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
+	if !v.Right || v.Claims == nil {
+		e := q.event(r, u, audit.ScanUnusable, Client{}, map[string]any{"method": u.Method, "reason": v.Reason})
+		return errors.Join(q.Store.Tx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }), ErrWrong)
+	}
+	b, err := json.Marshal(found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)})
+	if err != nil {
+		return err
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		u.State, u.Private = useFound, b
+		if err := tx.CloseCode(ctx, u.Env, u.ID); err != nil {
+			return err
+		}
+		return q.progress(ctx, tx, &u, idScanned)
+	})
+}
+
+// identity is what makes two proofs those of one person: an account at a provider, or
+// the number of a document. A document without a number is nobody else's: names and
+// dates may be shared by strangers, and one must not pass for the other.
+func identity(c evidence.Claims) string {
+	switch {
+	case c.Subject != "":
+		return "account\x00" + c.Issuer + "\x00" + c.Subject
+	case c.Document != "":
+		return "document\x00" + c.Issuer + "\x00" + c.Document
+	}
+	return "once\x00" + store.NewToken()
+}
+
+// Share gives what was proven to the organisation. Of two who would be the last use of
+// a request one gets ErrStep.
+func (q *Requests) Share(ctx context.Context, env, id, session string, by Client) error {
+	u, _, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useFound {
+		return ErrStep
+	}
+	f, err := foundIn(u)
+	if err != nil {
+		return err
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		r, err := tx.Request(ctx, env, u.Request)
+		if err != nil {
+			return err
+		}
+		if !q.live(u, r) {
+			return ErrStep
+		}
+		if u.Person, err = tx.PersonID(ctx, env, f.Identity); err != nil {
+			return err
+		}
+		u.State, u.Private = useShared, nil
+		names, err := q.keep(ctx, tx, r, u.Person, f.Values)
+		if err != nil {
+			return err
+		}
+		r.State, r.Progress, r.Person, r.Source, r.Uses = Shared, consentGiven, u.Person, "full_idv", r.Uses+1
+		if err := tx.SaveRequest(ctx, &r); err != nil {
+			return err
+		}
+		if err := audit.Append(ctx, tx, q.event(r, u, audit.RequestAccepted, by, map[string]any{"claims": names})); err != nil {
+			return err
+		}
+		if err := q.tell(ctx, tx, r, eventAccepted); err != nil {
+			return err
+		}
+		return q.share(ctx, tx, r, u.Person, names, false)
+	})
+}
+
+// keep writes down what a person shares, and that they consented to it.
+func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, person string, all map[string]any) ([]string, error) {
+	var until time.Time
+	if r.ShareLife > 0 {
+		until = q.Now().Add(r.ShareLife)
+	}
+	if err := tx.AddPerson(ctx, r.Env, person); err != nil {
+		return nil, err
+	}
+	names := []string{}
+	for _, n := range r.Claims {
+		v, ok := all[n]
+		if !ok {
+			continue
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.PutProperty(ctx, r.Env, person, store.Property{Claim: n, Value: b, ExpiresAt: until}); err != nil {
+			return nil, err
+		}
+		names = append(names, n)
+	}
+	return names, tx.AddShare(ctx, r.Env, store.Share{Request: r.ID, Person: person, Claims: names, ExpiresAt: until})
+}
+
+// Reject is the person's no, before or after the proof. What was proven is forgotten.
+func (q *Requests) Reject(ctx context.Context, env, id, session string, by Client) error {
+	u, _, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useAsked && u.State != useProving && u.State != useFound {
+		return ErrStep
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		r, err := tx.Request(ctx, env, u.Request)
+		if err != nil {
+			return err
+		}
+		u.State, u.Private = useRejected, nil
+		if err := tx.CloseCode(ctx, env, u.ID); err != nil {
+			return err
+		}
+		if r.MaxUses == 1 && (r.State == Pending || r.State == InProgress) { // a link for several stays for the others
+			r.State = Cancelled
+			if err := tx.SaveRequest(ctx, &r); err != nil {
+				return err
+			}
+		}
+		if err := audit.Append(ctx, tx, q.event(r, u, audit.RequestRejected, by, nil)); err != nil {
+			return err
+		}
+		return q.tell(ctx, tx, r, eventRejected)
+	})
+}
+
+// TakeBack revokes what the session shared.
+func (q *Requests) TakeBack(ctx context.Context, env, id, session string, by Client) error {
+	var u store.RequestUse
+	var r store.Request
+	err := q.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		u, r, err = own(ctx, tx, env, id, session)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if u.State != useShared {
+		return ErrStep
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		u.State = useRevoked
+		if err := audit.Append(ctx, tx, q.event(r, u, audit.SharingRevoked, by, map[string]any{"subject": Subject(env, u.Person), "claims": r.Claims})); err != nil {
+			return err
+		}
+		return q.Revoke(ctx, tx, env, u.Person, r.Claims, true)
+	})
+}
