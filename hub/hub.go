@@ -181,7 +181,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.reviews.Flow = settler{h.recoveries}
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Captures: h.reviews,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil

@@ -5,19 +5,21 @@ type Kind string
 
 // Kinds of our own. They begin with recovery_, agent_ or operation_.
 const (
-	RecoveryStarted   Kind = "recovery_started"   // an address was typed; known or not, it looks the same
-	RecoveryBegun     Kind = "recovery_begun"     // the agent began it for an account
-	RecoveryCodeSent  Kind = "recovery_code_sent" // to an address of the account
-	RecoveryCodeWrong Kind = "recovery_code_wrong"
-	RecoveryVerified  Kind = "recovery_verified"
-	RecoveryRefused   Kind = "recovery_refused" // policy, guard or limit
-	RecoveryVetoed    Kind = "recovery_vetoed"  // the organisation's webhook said no
-	RecoveryCanceled  Kind = "recovery_canceled"
-	RecoveryExpired   Kind = "recovery_expired"
-	RecoveryNotMe     Kind = "recovery_not_me" // the owner says that it was somebody else
-	RecoveryNotified  Kind = "recovery_notified"
-	RecoveryReopened  Kind = "recovery_reopened"  // an administrator forgot the failed proofs of an account
-	RecoveryUnblocked Kind = "recovery_unblocked" // an administrator ended what the owner's objection blocked
+	RecoveryStarted    Kind = "recovery_started"   // an address was typed; known or not, it looks the same
+	RecoveryBegun      Kind = "recovery_begun"     // the agent began it for an account
+	RecoveryCodeSent   Kind = "recovery_code_sent" // to an address of the account
+	RecoveryCodeWrong  Kind = "recovery_code_wrong"
+	RecoveryVerified   Kind = "recovery_verified"
+	RecoveryRefused    Kind = "recovery_refused" // policy, guard or limit
+	RecoveryVetoed     Kind = "recovery_vetoed"  // the organisation's webhook said no
+	RecoveryCanceled   Kind = "recovery_canceled"
+	RecoveryExpired    Kind = "recovery_expired"
+	RecoveryNotMe      Kind = "recovery_not_me"      // the owner says that it was somebody else
+	RecoveryHandedOver Kind = "recovery_handed_over" // another browser took it over with a ticket
+	RecoveryDisowned   Kind = "recovery_disowned"    // whoever took it over says that somebody else began it
+	RecoveryNotified   Kind = "recovery_notified"
+	RecoveryReopened   Kind = "recovery_reopened"  // an administrator forgot the failed proofs of an account
+	RecoveryUnblocked  Kind = "recovery_unblocked" // an administrator ended what the owner's objection blocked
 
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
@@ -120,7 +122,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualProven, ManualRevoked,
 	FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished,

@@ -20,7 +20,9 @@ const lookLife = 10 * time.Minute
 func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, error) {
 	v, err := store.Get(ctx, r.Store, func(tx *store.Tx) (View, error) {
 		rec, err := owned(ctx, tx, env, id, session)
-		if err != nil {
+		if errors.Is(err, store.ErrNotFound) {
+			return r.watched(ctx, tx, env, id, session)
+		} else if err != nil {
 			return View{}, err
 		}
 		return r.show(ctx, tx, &rec)
@@ -81,7 +83,7 @@ func (r *Recoveries) showProof(ctx context.Context, tx *store.Tx, rec *store.Rec
 		return err
 	}
 	v.Directories = []DirectoryChoice{{ID: rec.Directory}}
-	v.Methods = methodChoices(ver)
+	v.Methods, v.HandOver = methodChoices(ver), mayHandOver(rec, ver)
 	if ver.Shown == "" {
 		v.Step = StepMethod
 	} else if err := r.showAsk(ctx, tx, rec, ver, v); err != nil {

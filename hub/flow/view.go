@@ -24,6 +24,7 @@ const (
 	StepDone       Step = "done"       // View.Sealed holds the secret until it is acknowledged
 	StepFailed     Step = "failed"     // nothing was changed and trying again does not help
 	StepUnknown    Step = "unknown"    // a person must look; never try again
+	StepElsewhere  Step = "elsewhere"  // another browser took it over; View.Elsewhere says how it ended there
 	StepEnded      Step = "ended"      // cancelled, expired or acknowledged
 )
 
@@ -70,6 +71,9 @@ type View struct {
 	Methods []MethodChoice // StepMethod, and StepProve where there are others: what is offered
 	Ask     Ask            // StepProve
 	Code    CodeView       // StepProve
+
+	HandOver  bool // another browser may take it over, see Recoveries.HandOver
+	Elsewhere Step // StepElsewhere: done, failed, unknown, refused or ended; "" while it goes on
 
 	Proven     bool
 	Account    string // the account's name

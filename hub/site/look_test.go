@@ -84,6 +84,16 @@ func scenes() []scene {
 			offer(policy.Approval)(r)
 			r.Ask.Waiting, r.Ask.Request, r.Proven = true, json.RawMessage(`{"number":"42"}`), true
 		}},
+		{name: "handover", step: flow.StepProve, action: password, edit: func(r *recovery) { r.HandOver = true }, then: func(b *testenv.Browser) {
+			b.Click("form[action$='/phone'] button")
+			b.Wait(`document.querySelector('svg.qr')`)
+		}},
+		{name: "phone", open: "/phone"},
+		{name: "begunby", step: flow.StepProve, action: password, then: func(b *testenv.Browser) {
+			b.Open(b.Eval("location.origin") + b.Eval("location.pathname") + "/phone")
+		}},
+		{name: "elsewhere", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepElsewhere }},
+		{name: "elsewhere-done", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step, r.Elsewhere = flow.StepElsewhere, flow.StepDone }},
 		{name: "locked", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.LockedTill = time.Now().Add(time.Hour) }},
 		{name: "ready", step: flow.StepReady, action: password},
 		{name: "ready-mfa", step: flow.StepReady, action: mfa},

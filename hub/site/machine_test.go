@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/agentcode"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -25,6 +26,9 @@ import (
 
 // given is what the directory of these tests gives to everybody.
 const given = "Falke-47-Moos-Tuch"
+
+// agentsCode is the code that the agent of these tests makes and checks.
+const agentsCode = "31415926"
 
 // A machine is the product's own flow on a real store. Behind it stands, instead of
 // tunnels and mail, an agent in this process that seals and signs as agents do.
@@ -59,7 +63,7 @@ func newMachine(t *testing.T) *machine {
 		if err != nil {
 			return err
 		}
-		return tx.SetTraits(ctx, m.env.ID, m.directory, protocol.Traits{CanGetTemporaryPassword: true, CanUnlock: true, CanMustChange: true})
+		return tx.SetTraits(ctx, m.env.ID, m.directory, protocol.Traits{CanGetTemporaryPassword: true, CanUnlock: true, CanMustChange: true, CanSendCode: true})
 	})
 	fixture.Accounts(t, m.store, protocol.Account{ID: "1", Name: "Ada Lovelace", Identifiers: []string{"ada@acme.example"}},
 		protocol.Account{ID: "2", Name: "Ben", Identifiers: []string{"ben@acme.example"}, Disabled: true},
@@ -69,9 +73,11 @@ func newMachine(t *testing.T) *machine {
 	t.Cleanup(func() { _ = local.Close() })
 	m.flow = flow.New(flow.Config{
 		Store: m.store, Agents: m, Links: m.links, Buckets: pass{}, Notifier: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), LookEvery: 20 * time.Millisecond,
-		Verifiers: []verify.Verifier{mailcode.New(m, func() [][]byte { return m.store.DeriveKeys(mailcode.KeyPurpose) })},
+		Verifiers: []verify.Verifier{
+			mailcode.New(m, func() [][]byte { return m.store.DeriveKeys(mailcode.KeyPurpose) }), agentcode.New(flow.Caller{Agents: m}),
+		},
 	})
-	m.site.cfg.Recoveries, m.site.cfg.Proofs, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.flow, m.links
+	m.site.cfg.Handovers, m.site.cfg.Recoveries, m.site.cfg.Proofs, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.flow, m.flow, m.links
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.flow.Run(ctx) }()
@@ -126,6 +132,12 @@ func (m *machine) Call(_ context.Context, _ flow.To, _ protocol.Method, _ protoc
 		id := protocol.RecoveryID(q.Recovery, own)
 		m.begun[id] = protocol.Members{Recovery: id, Directory: m.directory, Account: q.Account, Operation: q.Operation, NotAfter: b.NotAfter}
 		*resp.(*protocol.Begun) = b
+		return nil
+	case protocol.SendCodeRequest:
+		resp.(*protocol.SentCode).Masked = []string{"a•••@agent.example"}
+		return nil
+	case protocol.CheckCodeRequest:
+		resp.(*protocol.CheckedCode).OK = q.Code == agentsCode
 		return nil
 	case protocol.RecoveryRef:
 		if c, ok := resp.(*protocol.Contacts); ok {

@@ -65,6 +65,8 @@ func (v *visit) showStep(status int, view flow.View) {
 			return
 		}
 		v.showReady(status, s)
+	case flow.StepElsewhere:
+		v.showElsewhere(status, s)
 	case flow.StepPerforming:
 		v.showPerforming(status, s)
 	case flow.StepDone:

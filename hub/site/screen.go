@@ -17,7 +17,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "locked",
+var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "phone", "begunby", "elsewhere", "locked",
 	"ready", "performing", "done", "outcome", "ended", "objection", "message", "walletreturn",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
@@ -48,6 +48,7 @@ type screen struct {
 	chooseScreen
 	methodScreen
 	captureScreen
+	phoneScreen
 	proveScreen
 	readyScreen
 	doneScreen

@@ -51,6 +51,14 @@ type Proofs interface {
 	Resend(ctx context.Context, env, id, session string) error
 }
 
+// Handovers let a recovery go on in the browser of a phone.
+type Handovers interface {
+	HandOver(ctx context.Context, env, id, session string) (flow.Handover, error)
+	Claim(ctx context.Context, env, ticket string, c flow.Client) (id, session string, err error)
+	BegunBy(ctx context.Context, env, id, session string) (flow.Begun, error)
+	Disown(ctx context.Context, env, id, session string) error
+}
+
 // Changes carries recoveries out and ends them.
 type Changes interface {
 	Perform(ctx context.Context, env, id, session string, recipient []byte) error
@@ -79,6 +87,7 @@ type Reader interface {
 type Config struct {
 	Recoveries Recoveries
 	Proofs     Proofs
+	Handovers  Handovers
 	Changes    Changes
 	Notices    Notices
 	Links      Links
@@ -166,6 +175,9 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/method", (*visit).otherWays, (*visit).chooseMethod},
 		{"/r/{id}/code", (*visit).toRecovery, (*visit).code},
 		{"/r/{id}/answer", (*visit).toRecovery, (*visit).answer},
+		{"/r/{id}/phone", (*visit).begunBy, (*visit).handOver},
+		{"/r/{id}/disown", (*visit).toRecovery, (*visit).disown},
+		{"/phone", (*visit).phone, (*visit).claim},
 		{"/r/{id}/resend", (*visit).toRecovery, (*visit).resend},
 		{capturePath, (*visit).toRecovery, (*visit).captured},
 		{"/r/{id}/perform", (*visit).toRecovery, (*visit).perform},

@@ -63,7 +63,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	g.site = New(Config{
-		Recoveries: g.walk, Proofs: g.walk, Changes: g.walk, Notices: g.walk, Links: g.links, Store: g.store,
+		Recoveries: g.walk, Proofs: g.walk, Handovers: g.walk, Changes: g.walk, Notices: g.walk, Links: g.links, Store: g.store,
 		Wallets: wallet.New(wallet.Config{Store: g.store, Now: time.Now}),
 		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})

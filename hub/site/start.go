@@ -128,12 +128,17 @@ const maxSessions = 4
 
 // open gives the browser the session of the recovery that it began.
 func (v *visit) open(id, session string) {
+	v.remember(id, session)
+	v.see("/r/"+id, nil)
+}
+
+// remember gives the browser a session, and ends the oldest where there are too many.
+func (v *visit) remember(id, session string) {
 	old := v.host.CookiesWith(v.r, sessionCookie)
 	for i := range max(0, len(old)-maxSessions+1) {
 		v.host.DropCookie(v.w, old[i])
 	}
 	v.host.SetCookie(v.w, sessionCookie+id, session, sessionLife, http.SameSiteStrictMode)
-	v.see("/r/"+id, nil)
 }
 
 // maxUserAgent bounds what is kept of the header.

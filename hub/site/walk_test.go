@@ -175,6 +175,40 @@ func (w *walk) ChooseMethod(_ context.Context, env, id, session, method string, 
 	return nil
 }
 
+const phoneTicket = "AAAAAAAAAAAAAAAAAAAAAA"
+
+func (w *walk) HandOver(_ context.Context, env, id, session string) (flow.Handover, error) {
+	_, free, err := w.of(env, id, session)
+	if err != nil {
+		return flow.Handover{}, err
+	}
+	defer free()
+	return flow.Handover{Ticket: protocol.NewSecret(phoneTicket), Until: time.Now().Add(2 * time.Minute)}, nil
+}
+
+func (w *walk) Claim(_ context.Context, _, ticket string, _ flow.Client) (string, string, error) {
+	id := w.only()
+	if ticket != phoneTicket || id == "" {
+		return "", "", flow.ErrNotFound
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return id, w.all[id].session, nil
+}
+
+func (w *walk) BegunBy(_ context.Context, env, id, session string) (flow.Begun, error) {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return flow.Begun{}, err
+	}
+	defer free()
+	return flow.Begun{Directory: "Office", Action: r.Action, UserAgent: "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0", At: time.Now()}, nil
+}
+
+func (w *walk) Disown(ctx context.Context, env, id, session string) error {
+	return w.Cancel(ctx, env, id, session)
+}
+
 func (w *walk) Resend(_ context.Context, env, id, session string) error {
 	r, free, err := w.of(env, id, session, flow.StepProve)
 	if err != nil {
@@ -284,6 +318,7 @@ func (w *walk) only() string {
 // The product's machine offers what the site asks for.
 var (
 	_ Recoveries = (*flow.Recoveries)(nil)
+	_ Handovers  = (*flow.Recoveries)(nil)
 	_ Proofs     = (*flow.Recoveries)(nil)
 	_ Changes    = (*flow.Recoveries)(nil)
 	_ Notices    = (*flow.Recoveries)(nil)

@@ -341,6 +341,27 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.Verification(ctx, env, o.verification)
 		return 1, err
 	},
+	"AddHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AddHandover(ctx, env, o.recovery, store.NewID(), time.Now().Add(time.Hour)) // of a recovery of its own
+		return 0, err
+	},
+	"Handover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Handover(ctx, env, "ticket of "+o.recovery)
+		return 1, err
+	},
+	"UseHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.UseHandover(ctx, env, "ticket of "+o.recovery, "mine")
+	},
+	"Watches": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		ok, err := tx.Watches(ctx, env, o.recovery, "")
+		if ok {
+			return 1, err
+		}
+		return 0, err
+	},
+	"GiveRecovery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.GiveRecovery(ctx, &store.Recovery{Env: env, ID: o.recovery, Version: 2}, "mine")
+	},
 	"AddEvidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.AddEvidence(ctx, env, o.verification, store.Evidence{Type: "mine"}) // adds one of its own
 	},
@@ -771,7 +792,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		r.Directory, r.Account = o.directory, "1"
 		return errors.Join(add, tx.SaveRecovery(ctx, &r),
 			tx.AddVerification(ctx, &store.Verification{Env: o.env, ID: o.verification, Recovery: o.recovery, State: "open"}),
-			tx.OpenCode(ctx, o.env, o.verification, "theirs"), tx.AddEvidence(ctx, o.env, o.verification, store.Evidence{Type: "theirs", Raw: []byte("proof")}), tx.AddCodeSend(ctx, o.env, "s"), tx.UseLink(ctx, o.env, "jti", o.recovery, time.Now()),
+			tx.OpenCode(ctx, o.env, o.verification, "theirs"), tx.AddEvidence(ctx, o.env, o.verification, store.Evidence{Type: "theirs", Raw: []byte("proof")}), addHandover(ctx, tx, o), tx.AddCodeSend(ctx, o.env, "s"), tx.UseLink(ctx, o.env, "jti", o.recovery, time.Now()),
 			tx.SaveProofCounter(ctx, o.env, "s", "m", "p", store.ProofCounter{Failures: 3}), tx.AddOperationUse(ctx, o.env, o.directory, "1", o.recovery),
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
@@ -834,6 +855,11 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	}
 	o.agent = agent.ID
 	return o, f
+}
+
+func addHandover(ctx context.Context, tx *store.Tx, o owned) error {
+	_, err := tx.AddHandover(ctx, o.env, o.recovery, "ticket of "+o.recovery, time.Now().Add(time.Hour))
+	return err
 }
 
 // T25: another environment's ids find nothing and change nothing, by any query.

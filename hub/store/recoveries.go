@@ -199,6 +199,7 @@ func (tx *Tx) PurgeRecoveries(ctx context.Context, before, decoysBefore time.Tim
 	}
 	for _, r := range refs {
 		for _, q := range []string{
+			`DELETE FROM handovers WHERE env = $1 AND recovery = $2`,
 			`DELETE FROM evidence WHERE env = $1 AND verification IN (SELECT id FROM verifications WHERE env = $1 AND recovery = $2)`,
 			`DELETE FROM codes WHERE env = $1 AND verification IN (SELECT id FROM verifications WHERE env = $1 AND recovery = $2)`,
 			`DELETE FROM verifications WHERE env = $1 AND recovery = $2`,

@@ -83,7 +83,7 @@ function waiting() {
       const answer = await fetch(box.dataset.state, { cache: 'no-store', credentials: 'same-origin' });
       if (!answer.ok) throw new Error(answer.status);
       offline.hidden = true;
-      if ((await answer.json()).at !== box.dataset.at) return location.reload();
+      if ((await answer.json()).at !== box.dataset.at) return box.dataset.then ? location.assign(box.dataset.then) : location.reload();
     } catch {
       offline.hidden = false;
     }
@@ -117,6 +117,19 @@ function recipients() {
 // While people decide, the key is kept for as long as they may take.
 function keeping() {
   for (const e of all('[data-keep]')) seal.keep(e.dataset.keep, Date.parse(e.dataset.expires)).catch(() => {});
+}
+
+// A ticket on the screen gives way to another one.
+function rotating() {
+  for (const form of all('[data-rotate]')) setTimeout(() => form.requestSubmit(), 1000 * Number(form.dataset.rotate));
+}
+
+// The ticket that a phone has read goes from the address into the form, and nowhere else.
+function tickets() {
+  const form = one('[data-ticket]');
+  if (!form) return;
+  form.elements.ticket.value = location.hash.slice(1);
+  history.replaceState(null, '', location.pathname + location.search);
 }
 
 // A recovery that is over needs its key no more.
@@ -297,6 +310,8 @@ localTimes();
 sheets();
 recipients();
 keeping();
+rotating();
+tickets();
 forgetting();
 busyForms();
 countdowns();

@@ -1,0 +1,130 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/postern-id/postern/hub/factor"
+	"github.com/postern-id/postern/hub/flow"
+)
+
+// PhonePath is the page that a phone opens with the ticket as its fragment.
+const PhonePath = "/phone"
+
+// phoneScreen are the pages on which a recovery goes from one browser to another.
+type phoneScreen struct {
+	Rotate int // seconds until the page asks for another ticket
+	Begun  flow.Begun
+	Device string
+	Ended  string // how it ended in the other browser, "" while it goes on
+}
+
+// HostName is the name of the site, for people to compare.
+func (s *screen) HostName() string { return s.visit.host.Name() }
+
+// rotate is how long a ticket stands on the screen, in seconds. It works longer, for
+// phones that have just read it.
+const rotate = 30
+
+// handOver shows a ticket that a phone can read. It is made by a POST: reading pages
+// changes nothing.
+func (v *visit) handOver() {
+	id, session, ok := v.own()
+	if !ok {
+		return
+	}
+	view, err := v.view()
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	h, err := v.site.cfg.Handovers.HandOver(ctx, v.req.Env, id, session)
+	switch {
+	case errors.Is(err, flow.ErrStep), errors.Is(err, flow.ErrNotFound): // it goes on elsewhere already
+		v.toRecovery()
+		return
+	case err != nil:
+		v.fail(err)
+		return
+	}
+	s := v.screen(view)
+	if s.QR, s.QRSize, err = factor.QR(v.host.Origin + PhonePath + "#" + h.Ticket.Reveal()); err != nil {
+		v.fail(err)
+		return
+	}
+	s.Title, s.Step, s.Rotate, s.Mark = s.T("handover.title"), 3, rotate, at(view)
+	v.show(http.StatusOK, "handover", s)
+}
+
+// phone is what a phone opens. The ticket is in the fragment of the address, which only
+// the page's script sees, and which nothing that merely looks behind links sends on.
+func (v *visit) phone() {
+	s := v.screen(flow.View{})
+	s.Title = s.T("phone.title")
+	v.show(http.StatusOK, "phone", s)
+}
+
+// maxHandover bounds a ticket as it is sent.
+const maxHandover = 64
+
+// claim takes a recovery over, and asks at once whether this person began it.
+func (v *visit) claim() {
+	ticket := v.field("ticket")
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	id, session, err := v.site.cfg.Handovers.Claim(ctx, v.req.Env, ticket[:min(len(ticket), maxHandover)], v.client())
+	switch {
+	case errors.Is(err, flow.ErrNotFound):
+		v.message(http.StatusGone, "phone.gone.title", []string{"phone.gone.text"}, nil)
+	case errors.Is(err, flow.ErrTooSoon):
+		v.message(http.StatusConflict, "ask.opening.title", []string{"phone.soon"}, nil)
+	case err != nil:
+		v.fail(err)
+	default:
+		v.remember(id, session)
+		v.see("/r/"+id+"/phone", nil)
+	}
+}
+
+// begunBy asks whoever took a recovery over whether they began it.
+func (v *visit) begunBy() {
+	id, session, ok := v.own()
+	if !ok {
+		return
+	}
+	view, err := v.view()
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	if !asks(view) {
+		v.toRecovery()
+		return
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	s := v.screen(view)
+	if s.Begun, err = v.site.cfg.Handovers.BegunBy(ctx, v.req.Env, id, session); err != nil {
+		v.fail(err)
+		return
+	}
+	s.Title, s.Device = s.T("begunby.title"), s.Language.Device(s.Begun.UserAgent)
+	v.show(http.StatusOK, "begunby", s)
+}
+
+// disown ends what somebody else began.
+func (v *visit) disown() { v.end(v.site.cfg.Handovers.Disown) }
+
+// showElsewhere is what the browser sees that gave a recovery away.
+func (v *visit) showElsewhere(status int, s *screen) {
+	s.Title, s.Step, s.Mark = s.T("elsewhere.title"), 3, at(s.View)
+	if e := s.View.Elsewhere; e != "" {
+		s.Step, s.Ended = steps, s.T("elsewhere."+string(e))
+	} else {
+		s.Refresh = patientReload
+	}
+	v.show(status, "elsewhere", s)
+}
