@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol/evidence/evidencetest"
+)
+
+// acceptDocuments lets an environment trust an authority, and a document be enough.
+func (v *environment) acceptDocuments(a *evidencetest.Authority) {
+	v.t.Helper()
+	v.permit()
+	v.do(http.MethodPost, "/api/envs/"+v.id+"/trust", map[string]string{"name": "demo authority", "pem": string(a.PEM())}, nil)
+	v.change(map[string]any{"methods": map[string]any{"default": [][]string{{"digital_credential"}}}})
+}
+
+// askDocument goes as far as the page that asks for a document.
+func (j *journey) askDocument(email, action string) {
+	j.t.Helper()
+	j.b.Open(j.site + "/")
+	j.b.Type("#email", email)
+	j.b.Click("main button")
+	j.b.WaitText("What do you need?")
+	j.b.Click("label:has([value=" + action + "])")
+	j.b.Click("main form button")
+	j.b.Wait(`document.querySelector('#method') && document.documentElement.dataset.ready && document.querySelector('[name=recipient]').value`)
+	j.b.Click("label:has([value=digital_credential])")
+	j.b.Click("main form button")
+	j.b.Wait(`document.querySelector('[data-ceremony]') && !document.querySelector('[data-ceremony]').hidden`)
+}
+
+// An ask is what the page was given for a wallet.
+type ask struct {
+	Digital []struct {
+		Protocol string          `json:"protocol"`
+		Data     json.RawMessage `json:"data"`
+	} `json:"digital"`
+	Link string `json:"link"`
+}
+
+func (j *journey) ask() (a ask) {
+	j.t.Helper()
+	text := j.b.Eval(`document.querySelector('#request').textContent`)
+	if err := json.Unmarshal([]byte(text), &a); err != nil || len(a.Digital) != 2 {
+		j.t.Fatalf("the page was given %q: %v", text, err)
+	}
+	return a
+}
+
+// shows lets the browser's wallet answer what this page asks, and presses the button.
+func (j *journey) shows(w *evidencetest.Wallet, i int, query, from string) {
+	j.t.Helper()
+	d := j.ask().Digital[i]
+	data, err := w.AnswerBrowser(d.Protocol, d.Data, from, query, time.Now())
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	j.b.WalletAnswers(d.Protocol, data)
+	j.b.Click("[data-ceremony]")
+}
+
+// walletOf makes documents for somebody.
+func walletOf(t *testing.T, a *evidencetest.Authority, given, family string) *evidencetest.Wallet {
+	t.Helper()
+	w, err := a.NewWallet(evidencetest.Person{Family: family, Given: given, BirthDate: "1980-02-29", Document: "D-1", Expires: "2099-01-01"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// An employee in Active Directory recovers with a driving licence, then with a person
+// identification, through Chromium's own Digital Credentials API with an encrypted
+// answer; then on a phone by the link to a wallet app.
+func TestAnEmployeeRecoversWithADocumentInAWallet(t *testing.T) {
+	t.Parallel()
+	s := testenv.SharedSamba(t)
+	v := sharedEdge(t).environment(t, "wallet", "ad")
+	authority, err := evidencetest.NewAuthority("XX", "Demo authority", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.acceptDocuments(authority)
+	v.startAgent(sambaAgent(s))
+	b := testenv.Chromium(t)
+	j := v.on(b)
+	const mail, upn = "fritz@corp.example", "fritz@corp.example"
+	w, stranger := walletOf(t, authority, "Fritz", "Finance"), walletOf(t, authority, "Greta", "Garbo")
+
+	j.askDocument(mail, "password")
+	if found := b.Axe(); len(found) > 0 {
+		t.Errorf("axe on the page of a document: %v", found)
+	}
+	b.WalletDeclines()
+	b.Click("[data-ceremony]")
+	b.WaitText("It was stopped or took too long")
+	j.shows(stranger, 1, "mdl", v.site)
+	b.WaitText("This did not prove that it is you")
+	j.shows(w, 1, "mdl", "https://recover.example.net")
+	b.WaitText("This did not prove that it is you")
+	for i, query := range []string{"mdl", "pid"} { // the first signed, the second not
+		if i > 0 {
+			j.askDocument(mail, "password")
+		}
+		j.shows(w, i, query, v.site)
+		secret := j.reset()
+		if err := s.Bind(t, upn, secret); !said(err, "data 773") {
+			t.Errorf("%s: the temporary password: %v, want that it must be changed", query, err)
+		}
+		j.acknowledge(secret)
+	}
+
+	b.Phone()
+	j.askDocument(mail, "password")
+	back := j.walletApp(v, w, "mdl")
+	b.Open(back)
+	secret := j.reset()
+	if err := s.Bind(t, upn, secret); !said(err, "data 773") {
+		t.Errorf("by redirect: %v, want that it must be changed", err)
+	}
+}
+
+// walletApp follows the link as an app on the phone does, and returns where it sends the
+// person back to.
+func (j *journey) walletApp(v *environment, w *evidencetest.Wallet, query string) string {
+	j.t.Helper()
+	link, err := url.Parse(j.b.Eval(`document.querySelector('[data-wallet] a').href`))
+	if err != nil || link.Scheme != "openid4vp" {
+		j.t.Fatalf("link %v %v", link, err)
+	}
+	j.b.Click("[data-wallet] a") // nothing on this machine takes the link; the page remembers that the person left
+	post := func(address string, form url.Values) string {
+		res, err := v.edge.client().PostForm(address, form)
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			j.t.Fatalf("%s: %d %s %v", address, res.StatusCode, body, err)
+		}
+		return string(body)
+	}
+	r, err := evidencetest.ParseRequest(post(link.Query().Get("request_uri"), url.Values{"wallet_nonce": {"n"}}))
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	jwe, err := w.AnswerPost(r, query, time.Now())
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	var next struct {
+		To string `json:"redirect_uri"`
+	}
+	if err := json.Unmarshal([]byte(post(r.ResponseURI, url.Values{"response": {jwe}})), &next); err != nil || !strings.HasPrefix(next.To, v.site+"/wallet/return#") {
+		j.t.Fatalf("sent back to %q: %v", next.To, err)
+	}
+	return next.To
+}
