@@ -57,6 +57,10 @@ type App struct {
 	// a mailbox for a minute could enrol a key of their own and use it at once.
 	RecoveryOptionWait string `json:"recovery_option_wait,omitempty"`
 
+	// WalletLink is where recovery pages lead people whose wallet is an app on the same
+	// device: a scheme or an address that the app has claimed. Default: openid4vp://
+	WalletLink string `json:"wallet_link,omitempty"`
+
 	config  hub.Config // from the fields above; without what is read at the start
 	host    string     // of public_url, lower case, without a port
 	slogger *slog.Logger
@@ -143,8 +147,8 @@ func (a *App) Validate() error {
 		return err
 	}
 	a.config = hub.Config{
-		FactorWait: wait,
-		DataDir:    a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
+		FactorWait: wait, WalletLink: a.WalletLink,
+		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,
 	}

@@ -21,6 +21,7 @@ type Config struct {
 	SMTP            SMTP           // Host "": mails cannot be sent, which recoveries say
 	Resolvers       []string       // host:port of the name servers that prove domains; nil: the system's
 	FactorWait      time.Duration  // how long a new recovery option waits (T17); 0: 72 h, below 0: not at all (demonstrations)
+	WalletLink      string         // where pages lead people whose wallet is an app on the same device; "": openid4vp://
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach
 	Log             *slog.Logger
 	Registry        prometheus.Registerer // nil: no metrics

@@ -166,7 +166,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.factors = factor.New(factor.Config{
 		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
 	})
-	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now})
+	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink})
 	h.reviews = review.New(h.store, h.log)
 	h.reviews.Analyst = h.hooks
 	h.recoveries = flow.New(flow.Config{

@@ -24,8 +24,14 @@ func (r *run) addDirectory(ctx context.Context) error {
 		return err
 	}
 	r.desc.Directory = made.ID
+	if err := r.call(ctx, http.MethodPatch, "/api/directories/"+made.ID, map[string]any{"methods": demoMethods}, nil); err != nil {
+		return err
+	}
 	return r.save()
 }
+
+// demoMethods are the ways to prove who one is that the demo offers.
+var demoMethods = map[string]any{"default": [][]string{{"mail_code"}, {"digital_credential"}}}
 
 func (r *run) agentDir() string    { return filepath.Join(r.DataDir, "agent") }
 func (r *run) agentConfig() string { return filepath.Join(r.agentDir(), "agent.toml") }

@@ -45,6 +45,7 @@ type Description struct {
 	Site      string     `json:"site"`
 	Console   string     `json:"console"`
 	Mailbox   string     `json:"mailbox"`
+	Wallet    string     `json:"wallet"`
 	Hub       string     `json:"hub"`
 	Env       string     `json:"env"`
 	Directory string     `json:"directory"`
@@ -103,6 +104,7 @@ type run struct {
 	log        *slog.Logger
 	mail       *mailbox.Server
 	page       *page
+	pocket     *pocket
 	caddy      bool
 	agentEnded chan error
 	ldapPort   int // of the demo directory, on loopback
@@ -138,7 +140,7 @@ func (r *run) start(ctx context.Context) error {
 	if err := r.openLog(); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{r.startMail, r.install, r.startEdge, r.addDirectory, r.startAgent, r.sync} {
+	for _, step := range []func(context.Context) error{r.startMail, r.install, r.startWallet, r.startEdge, r.trust, r.addDirectory, r.startAgent, r.sync} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -185,6 +187,14 @@ func (r *run) startMail(ctx context.Context) (err error) {
 	return nil
 }
 
+func (r *run) startWallet(ctx context.Context) (err error) {
+	if r.pocket, err = newPocket(r.HTTPPort); err != nil {
+		return err
+	}
+	r.wg.Go(func() { r.pocket.serve(ctx) })
+	return nil
+}
+
 // saved is what a later run in the same data folder goes on with.
 type saved struct {
 	Env, Directory, APIKey string
@@ -203,7 +213,7 @@ func (r *run) install(ctx context.Context) error {
 	}
 	cfg := hub.Config{DataDir: r.DataDir, PublicURL: r.hubURL(), Log: r.log}
 	r.desc = Description{
-		Site: r.address(siteHost), Mailbox: r.address(mailboxHost), Hub: r.hubURL(), Accounts: employees(),
+		Site: r.address(siteHost), Mailbox: r.address(mailboxHost), Wallet: r.address(walletHost), Hub: r.hubURL(), Accounts: employees(),
 	}
 	in, err := hub.Install(ctx, cfg, company, "Demo")
 	if errors.Is(err, hub.ErrInstalled) {

@@ -15,7 +15,7 @@ import (
 )
 
 // caddyfile is the whole edge of the demo: console, API and agents at localhost, the
-// mailbox, and every other name as a recovery domain. The default logger stays where it
+// mailbox, the wallet, and every other name as a recovery domain. The default logger stays where it
 // was, since Caddy says aloud that it was moved; the file has every line.
 const caddyfile = `{
 	admin off
@@ -35,6 +35,7 @@ const caddyfile = `{
 		data_dir %[3]q
 		public_url http://localhost:%[4]d
 		recovery_option_wait 0s
+		wallet_link http://wallet.localhost:%[4]d/open
 		smtp %[5]s {
 			from recovery@lindenhof.example
 			tls off
@@ -46,6 +47,9 @@ http://localhost:%[4]d {
 }
 http://mailbox.localhost:%[4]d {
 	reverse_proxy %[6]s
+}
+http://wallet.localhost:%[4]d {
+	reverse_proxy %[7]s
 }
 http://:%[4]d {
 	postern_site
@@ -66,7 +70,7 @@ func (r *run) startEdge(ctx context.Context) error {
 	if err := portIsFree(r.HTTPPort); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(caddyfile, r.DataDir+"/caddy", r.DataDir+"/edge.log", r.DataDir, r.HTTPPort, r.mail.Addr(), r.page.addr())
+	text := fmt.Sprintf(caddyfile, r.DataDir+"/caddy", r.DataDir+"/edge.log", r.DataDir, r.HTTPPort, r.mail.Addr(), r.page.addr(), r.pocket.addr())
 	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		return fmt.Errorf("demo configuration: %w", err)

@@ -29,6 +29,7 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
 
   Recovery site   {{.Site}}
   Mailbox         {{.Mailbox}}     (codes arrive here, whoever they are for)
+  Wallet          {{.Wallet}}      (documents of everybody, for the way "A digital identity document")
   Status page     {{.Console}}
                   (the link works once; a new one comes with every start)
   REST API        curl -H "Authorization: Bearer {{.APIKey}}" {{.Hub}}/api/directories
@@ -39,13 +40,14 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
                   {{if .Note}}{{printf "%-37s %s" .Email .Note}}{{else}}{{.Email}}{{end}}
 {{- end}}
 
-Three things to try:
-  1. Open the recovery site as Anna Berg, choose "A new password", take the code from the mailbox, press
+Four things to try:
+  1. Open the recovery site as Anna Berg, choose "A new password" and "A code by mail", take the code from the mailbox, press
      the button, and look at the temporary password. Press reload in the middle. Any LDAP client proves it:
      LDAPTLS_CACERT={{.CA}} ldapwhoami -x -H {{.LDAP}} \
        -D uid=anna.berg,ou=people,dc=lindenhof,dc=example -W
   2. Type an address that does not exist. Nothing on the way to the code tells you so.
   3. Open the status page while somebody recovers.
+  4. Do it again with "A digital identity document" and the wallet; then show it somebody else's document.
 
 Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
 `))

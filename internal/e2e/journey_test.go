@@ -35,7 +35,12 @@ func (j *journey) goOn(action string) {
 	j.b.WaitText("What do you need?")
 	j.b.Click(fmt.Sprintf("label:has([value=%s])", action))
 	j.b.Click("main form button")
-	j.b.Wait(`document.querySelector('#code')`)
+	j.b.Wait(`document.querySelector('#code') || document.querySelector('#method') && document.documentElement.dataset.ready`)
+	if j.b.Eval(`document.querySelector('#code') === null`) == "true" {
+		j.b.Click("label:has([value=mail_code])")
+		j.b.Click("main form button")
+		j.b.Wait(`document.querySelector('#code')`)
+	}
 }
 
 // enter types the code, whatever comes of it.

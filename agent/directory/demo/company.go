@@ -40,7 +40,8 @@ type Account struct {
 	Email         string `json:"email"`
 	Name          string `json:"name"`
 	PersonalEmail string `json:"personal_email,omitempty"`
-	Note          string `json:"note,omitempty"` // what is special about the account
+	BirthDate     string `json:"birth_date,omitempty"` // YYYY-MM-DD
+	Note          string `json:"note,omitempty"`       // what is special about the account
 }
 
 // An employee is a row of the company.
@@ -90,7 +91,7 @@ func (e employee) personalMail() string {
 func Accounts() []Account {
 	var out []Account
 	for _, e := range employees {
-		out = append(out, Account{DN: e.dn(), Email: e.mail(), Name: e.name, PersonalEmail: e.personalMail(), Note: e.note})
+		out = append(out, Account{DN: e.dn(), Email: e.mail(), Name: e.name, PersonalEmail: e.personalMail(), BirthDate: e.born, Note: e.note})
 	}
 	return out
 }

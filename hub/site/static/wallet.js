@@ -38,8 +38,9 @@ function ask() {
   const phone = matchMedia('(pointer: coarse)').matches;
   link.querySelector('a').href = request.link;
   link.querySelector('a').addEventListener('click', leave);
-  link.hidden = !phone;
-  document.querySelector('[data-no-wallet]').hidden = browser || phone;
+  const page = /^https?:/.test(request.link); // a wallet that is a page opens anywhere
+  link.hidden = !phone && !page;
+  document.querySelector('[data-no-wallet]').hidden = browser || phone || page;
 }
 
 // What the wallet sent back belongs to this page alone and does not stay in its address.

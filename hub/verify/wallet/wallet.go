@@ -5,6 +5,7 @@
 package wallet
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"crypto/rand"
@@ -39,20 +40,26 @@ const (
 	protocolUnsigned = "openid4vp-v1-unsigned"
 )
 
-// Config is what the method is made of; every member is needed.
+// Config is what the method is made of; Link may be empty.
 type Config struct {
 	Store *store.Store
 	Now   func() time.Time
+	Link  string // address of the wallet app, to which parameters are added; "": DefaultLink
 }
+
+// DefaultLink is the scheme by which every wallet of a device may be asked (OpenID4VP
+// 13.1.2).
+const DefaultLink = "openid4vp://"
 
 // A Verifier is the method digital_credential.
 type Verifier struct {
 	store *store.Store
 	now   func() time.Time
+	link  string
 }
 
 // New returns the method.
-func New(cfg Config) *Verifier { return &Verifier{cfg.Store, cfg.Now} }
+func New(cfg Config) *Verifier { return &Verifier{cfg.Store, cfg.Now, cmp.Or(cfg.Link, DefaultLink)} }
 
 // Method implements verify.Verifier.
 func (*Verifier) Method() policy.Method { return policy.DigitalCredential }
@@ -133,7 +140,7 @@ func (v *Verifier) ask(ctx context.Context, s verify.Subject, private secret, re
 	}
 	return json.Marshal(asked{
 		Digital: []browserRequest{{protocolSigned, map[string]string{"request": signed}}, {protocolUnsigned, unsigned}},
-		Link: "openid4vp://?" + url.Values{
+		Link: v.link + "?" + url.Values{
 			"client_id": {evidence.ClientID(s.Origin)}, "request_uri": {s.Origin + RequestPath + request}, "request_uri_method": {"post"},
 		}.Encode(),
 	})
