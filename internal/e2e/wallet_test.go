@@ -2,10 +2,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -54,7 +55,8 @@ func (j *journey) ask() (a ask) {
 	return a
 }
 
-// shows lets the browser's wallet answer what this page asks, and presses the button.
+// shows lets the browser's wallet answer what this page asks, presses the button, and
+// waits for the next page.
 func (j *journey) shows(w *evidencetest.Wallet, i int, query, from string) {
 	j.t.Helper()
 	d := j.ask().Digital[i]
@@ -63,7 +65,9 @@ func (j *journey) shows(w *evidencetest.Wallet, i int, query, from string) {
 		j.t.Fatal(err)
 	}
 	j.b.WalletAnswers(d.Protocol, data)
+	j.b.Eval(`window.asking = 1`)
 	j.b.Click("[data-ceremony]")
+	j.b.Wait(`!window.asking && document.documentElement.dataset.ready`) // whatever comes of it is another page
 }
 
 // walletOf makes documents for somebody.
@@ -82,7 +86,8 @@ func walletOf(t *testing.T, a *evidencetest.Authority, given, family string) *ev
 func TestAnEmployeeRecoversWithADocumentInAWallet(t *testing.T) {
 	t.Parallel()
 	s := testenv.SharedSamba(t)
-	v := sharedEdge(t).environment(t, "wallet", "ad")
+	app := newWalletApp(t)
+	v := startEdge(t, edgeConfig{Postern: "wallet_link " + app.url}).environment(t, "wallet", "ad")
 	authority, err := evidencetest.NewAuthority("XX", "Demo authority", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -117,50 +122,82 @@ func TestAnEmployeeRecoversWithADocumentInAWallet(t *testing.T) {
 		j.acknowledge(secret)
 	}
 
-	b.Phone()
-	j.askDocument(mail, "password")
-	back := j.walletApp(v, w, "mdl")
-	b.Open(back)
+	const other = "anna.berg@corp.example"
+	app.edge, app.wallet = v.edge, walletOf(t, authority, "Anna", "Berg")
+	b.Viewport(390, 844)
+	j.askDocument(other, "password")
+	b.Click("[data-wallet] a")
 	secret := j.reset()
-	if err := s.Bind(t, upn, secret); !said(err, "data 773") {
+	if err := s.Bind(t, other, secret); !said(err, "data 773") {
 		t.Errorf("by redirect: %v, want that it must be changed", err)
 	}
 }
 
-// walletApp follows the link as an app on the phone does, and returns where it sends the
-// person back to.
-func (j *journey) walletApp(v *environment, w *evidencetest.Wallet, query string) string {
-	j.t.Helper()
-	link, err := url.Parse(j.b.Eval(`document.querySelector('[data-wallet] a').href`))
-	if err != nil || link.Scheme != "openid4vp" {
-		j.t.Fatalf("link %v %v", link, err)
+// A walletApp stands for an app on the person's phone: the link of the page opens it, it
+// asks the hub for the signed request, answers, and sends the person back.
+type walletApp struct {
+	*testing.T
+	url    string
+	edge   *edge // set before the app is opened
+	wallet *evidencetest.Wallet
+}
+
+func newWalletApp(t *testing.T) *walletApp {
+	t.Helper()
+	a := &walletApp{T: t}
+	srv := httptest.NewServer(a)
+	t.Cleanup(srv.Close)
+	a.url = srv.URL + "/open"
+	return a
+}
+
+// ServeHTTP implements http.Handler. Its errors are shown by the page that never comes.
+func (a *walletApp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/open" {
+		http.NotFound(w, r)
+		return
 	}
-	j.b.Click("[data-wallet] a") // nothing on this machine takes the link; the page remembers that the person left
-	post := func(address string, form url.Values) string {
-		res, err := v.edge.client().PostForm(address, form)
-		if err != nil {
-			j.t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil || res.StatusCode != http.StatusOK {
-			j.t.Fatalf("%s: %d %s %v", address, res.StatusCode, body, err)
-		}
-		return string(body)
-	}
-	r, err := evidencetest.ParseRequest(post(link.Query().Get("request_uri"), url.Values{"wallet_nonce": {"n"}}))
+	next, err := a.answer(r.URL.Query())
 	if err != nil {
-		j.t.Fatal(err)
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
 	}
-	jwe, err := w.AnswerPost(r, query, time.Now())
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (a *walletApp) answer(link url.Values) (string, error) {
+	signed, err := a.post(link.Get("request_uri"), url.Values{"wallet_nonce": {"n"}})
 	if err != nil {
-		j.t.Fatal(err)
+		return "", err
+	}
+	r, err := evidencetest.ParseRequest(signed)
+	if err != nil {
+		return "", err
+	}
+	jwe, err := a.wallet.AnswerPost(r, "mdl", time.Now())
+	if err != nil {
+		return "", err
+	}
+	body, err := a.post(r.ResponseURI, url.Values{"response": {jwe}})
+	if err != nil {
+		return "", err
 	}
 	var next struct {
 		To string `json:"redirect_uri"`
 	}
-	if err := json.Unmarshal([]byte(post(r.ResponseURI, url.Values{"response": {jwe}})), &next); err != nil || !strings.HasPrefix(next.To, v.site+"/wallet/return#") {
-		j.t.Fatalf("sent back to %q: %v", next.To, err)
+	err = json.Unmarshal([]byte(body), &next)
+	return next.To, err
+}
+
+func (a *walletApp) post(address string, form url.Values) (string, error) {
+	res, err := a.edge.client().PostForm(address, form)
+	if err != nil {
+		return "", err
 	}
-	return next.To
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %d %s", address, res.StatusCode, body)
+	}
+	return string(body), err
 }

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"github.com/chromedp/cdproto/digitalcredentials"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -22,15 +21,6 @@ func (b *Browser) WalletDeclines() {
 func (b *Browser) wallet(p digitalcredentials.SetVirtualWalletBehaviorParams) {
 	b.t.Helper()
 	if _, err := chromedp.Call(b.ctx, digitalcredentials.SetVirtualWalletBehavior, p); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// Phone gives the window the size and the touch screen of a phone.
-func (b *Browser) Phone() {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(390, 844))
-	if _, err := chromedp.Call(b.ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: true}); err != nil {
 		b.t.Fatal(err)
 	}
 }
