@@ -169,6 +169,10 @@ func (v *visitor) begin(email, action string) {
 		return v.post("choose", "op", action) != http.StatusServiceUnavailable
 	})
 	v.want(http.StatusOK, "the choice")
+	if strings.Contains(v.page, `value="mail_code"`) { // there are several ways to prove it
+		v.post("method", "method", "mail_code")
+		v.want(http.StatusOK, "a code by mail")
+	}
 }
 
 // prove types a code and must be asked to press the button.
