@@ -92,6 +92,7 @@ func Run(t *testing.T, f Fixture) {
 	t.Run("get", f.get)
 	t.Run("groups", f.groups)
 	t.Run("contacts", f.contacts)
+	t.Run("person", f.person)
 	t.Run("facts", f.facts)
 	t.Run("dry run", f.dryRun)
 	t.Run("reset", f.reset)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -232,6 +233,36 @@ func (f Fixture) contacts(t *testing.T) {
 	}
 	_, err = d.Contacts(within(t), "00000000-0000-4000-8000-000000000000")
 	wantCode(t, "contacts of nobody", err, protocol.CodeAccountNotFound)
+}
+
+// person: what a directory says of who an account belongs to is what it lists, and for
+// the agent alone it says the birth date in clear, of which it lists the keyed hash.
+func (f Fixture) person(t *testing.T) {
+	d := f.open(t)
+	p, ok := d.(directory.Personal)
+	if !ok {
+		t.Fatal("the directory says nothing of people")
+	}
+	key := []byte("the directory's birth-date key")
+	if keyed, ok := d.(directory.Keyed); ok {
+		keyed.UseBirthDateKey(key)
+	}
+	listed, err := d.Get(within(t), protocol.Ref{ID: f.Person.ID})
+	if err != nil || len(listed) != 1 {
+		t.Fatalf("%+v, %v", listed, err)
+	}
+	got, err := p.Person(within(t), f.Person.ID)
+	if err != nil || got.Name != listed[0].Name || got.Name == "" || !strings.Contains(got.Name, got.Family) {
+		t.Errorf("person = %+v, %v; listed as %q", got, err, listed[0].Name)
+	}
+	if (got.BirthDate == "") != (listed[0].BirthDate == "") {
+		t.Errorf("birth date %q, listed as %q", got.BirthDate, listed[0].BirthDate)
+	}
+	if _, err := time.Parse(time.DateOnly, got.BirthDate); got.BirthDate != "" && err != nil {
+		t.Errorf("birth date %q", got.BirthDate)
+	}
+	_, err = p.Person(within(t), "00000000-0000-4000-8000-000000000000")
+	wantCode(t, "person of nobody", err, protocol.CodeAccountNotFound)
 }
 
 func (f Fixture) facts(t *testing.T) {
