@@ -79,11 +79,11 @@ func (s *service) strength(j job, v proof.Verdict) []string {
 	if len(v.Proven) > 0 {
 		return v.Proven
 	}
-	var kinds []string
+	var methods []string
 	if a := s.journal.Accepted(j.recovery.ID); a != nil { // it was held
 		for _, p := range a.Evidence {
-			kinds = append(kinds, p.Type)
+			methods = append(methods, proof.MethodOf(p.Type))
 		}
 	}
-	return kinds
+	return methods
 }

@@ -82,7 +82,7 @@ func (r *rig) enrolled(t *testing.T, account string) *evidencetest.Authenticator
 	a := evidencetest.NewAuthenticator(recoverySite)
 	c := a.Credential()
 	hash := c.Hash()
-	if err := r.known.Enrol(known.Key{Account: account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash[:]}); err != nil {
+	if err := r.known.Enrol(known.Key{Account: account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash[:], Strength: []string{"passkey"}}); err != nil {
 		t.Fatal(err)
 	}
 	r.clock.forward(known.Wait)
@@ -522,6 +522,32 @@ func TestT03_APasskeyComesInByStrictEvidenceAloneAndCountsAfter72Hours(t *testin
 	if out := use(); out.State != protocol.Done {
 		t.Errorf("after 72 hours: %+v %v", out, out.Error)
 	}
+}
+
+// A passkey that came in by the agent's code alone does not stand for more once the rule
+// asks for more.
+func TestT17_APasskeyOpensWhatProvedItInAndNoMore(t *testing.T) {
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"agent_code"}))
+	key := evidencetest.NewAuthenticator(recoverySite)
+	c := key.Credential()
+	hash := c.Hash()
+	if err := r.known.Enrol(known.Key{Account: kim, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash[:], Strength: []string{"agent_code"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.approver(t, "boss", accountID(2), "")
+	r.clock.forward(known.Wait)
+	tries := func(want protocol.State) {
+		t.Helper()
+		f, _ := r.frameFor(t, reset)
+		f.Evidence = []protocol.Evidence{{Type: evidence.TypePasskey, Raw: key.Assert(f.Context)}}
+		if out := r.performed(t, f); out.State != want {
+			t.Errorf("%+v %v, want %s", out.State, out.Error, want)
+		}
+	}
+	tries(protocol.Done)
+	r.cfg.Evidence.Groups[0].Methods = [][]string{{"passkey"}, {"approval"}}
+	r.restart(t)
+	tries(protocol.Failed)
 }
 
 func TestT35_TheJournalKeepsKindIssuerAndHashOfEvidence(t *testing.T) {

@@ -47,7 +47,7 @@ func (s *service) claimant(ctx context.Context, f directory.Facts, tasks []proto
 	}
 	now := s.now()
 	for _, key := range s.known.Keys(f.ID) {
-		if now.Unix() >= key.Active {
+		if now.Unix() >= key.Active && k.terms.Proven(key.Strength) { // a key opens what proved it in, and no more (T17)
 			k.keys = append(k.keys, proof.Key{Credential: credentialOf(key)})
 		}
 	}
