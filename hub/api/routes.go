@@ -95,9 +95,12 @@ func routes() []row {
 		{"DELETE /api/envs/{env}/trust/{trust}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeTrust), false},                              // ours
 		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
 
-		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                            // ours
-		{"POST /api/envs/{env}/sms", RoleAdmin, writing, smsSize, audit.EnvUpdated, noContent, with(setSMS), false},    // ours
-		{"DELETE /api/envs/{env}/sms", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeSMS), false}, // ours
+		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                                      // ours
+		{"POST /api/envs/{env}/sms", RoleAdmin, writing, smsSize, audit.EnvUpdated, noContent, with(setSMS), false},              // ours
+		{"DELETE /api/envs/{env}/sms", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeSMS), false},           // ours
+		{"GET /api/envs/{env}/review", RoleLimited, reading, none, "", ok, plain(getReview), false},                              // ours
+		{"POST /api/envs/{env}/review", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setReview), false},          // ours
+		{"POST /api/envs/{env}/common-names", RoleAdmin, writing, commonSize, audit.EnvUpdated, ok, with(setCommonNames), false}, // ours
 
 		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
 		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},

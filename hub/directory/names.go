@@ -81,18 +81,10 @@ const (
 // ErrCommonNames says that a list is not of the form "name,count".
 var ErrCommonNames = errors.New("directory: a list of common names has lines of the form name,count")
 
-// ImportCommonNames replaces an environment's list of common names by a CSV file of full
-// names and how many people bear each; those with at least threshold count. It returns
-// how many do.
-func ImportCommonNames(ctx context.Context, s *store.Store, env string, list io.Reader, threshold int) (int, error) {
-	keys, n, err := readCommonNames(env, list, threshold)
-	if err != nil {
-		return 0, err
-	}
-	return n, s.Tx(ctx, func(tx *store.Tx) error { return tx.SetCommonNames(ctx, env, keys) })
-}
-
-func readCommonNames(env string, list io.Reader, threshold int) (keys []int64, n int, err error) {
+// ReadCommonNames reads a CSV file of full names and how many people bear each. It returns
+// the keys, for store.SetCommonNames, of those that at least threshold people bear, and
+// how many names they are.
+func ReadCommonNames(env string, list io.Reader, threshold int) (keys []int64, n int, err error) {
 	r := csv.NewReader(io.LimitReader(list, maxCommonList))
 	r.ReuseRecord, r.FieldsPerRecord = true, 2
 	for line := 1; ; line++ {

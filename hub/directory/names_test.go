@@ -40,7 +40,10 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 		if g, why := judge("3", "Anna Maria", "Weber", match.CommonName); g != match.Match {
 			t.Errorf("one of her name: %s %s", g, why)
 		}
-		n, err := ImportCommonNames(ctx, s, f.Env.ID, strings.NewReader("name,count\nAnna Weber,500\nOtto Kern,3\n"), 100)
+		keys, n, err := ReadCommonNames(f.Env.ID, strings.NewReader("name,count\nAnna Weber,500\nOtto Kern,3\n"), 100)
+		if err == nil {
+			err = s.Tx(ctx, func(tx *store.Tx) error { return tx.SetCommonNames(ctx, f.Env.ID, keys) })
+		}
 		if err != nil || n != 1 {
 			t.Errorf("%d names, %v", n, err)
 		}
@@ -66,7 +69,7 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 
 func TestListsOfCommonNamesAreReadStrictly(t *testing.T) {
 	for _, text := range []string{"Anna Weber", "Anna Weber,500,1", "name,count\nAnna,many", "Anna,-1", "\"Anna,1"} {
-		if _, _, err := readCommonNames("env", strings.NewReader(text), 1); err == nil && text != "name,count" {
+		if _, _, err := ReadCommonNames("env", strings.NewReader(text), 1); err == nil && text != "name,count" {
 			t.Errorf("%q was read", text)
 		}
 	}
@@ -75,7 +78,7 @@ func TestListsOfCommonNamesAreReadStrictly(t *testing.T) {
 func FuzzCommonNames(f *testing.F) {
 	f.Add("name,count\nAnna Weber,500\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		keys, n, err := readCommonNames("env", strings.NewReader(text), 2)
+		keys, n, err := ReadCommonNames("env", strings.NewReader(text), 2)
 		if err != nil && (keys != nil || n != 0) || len(keys) > n*match.MaxKeys {
 			t.Fatalf("%d names, %d keys, %v", n, len(keys), err)
 		}

@@ -60,7 +60,7 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 	if r.Analyst == nil {
 		return false
 	}
-	settings, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return settingsOf(ctx, tx, env) })
+	settings, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return ReadSettings(ctx, tx, env) })
 	if err != nil || settings.Analyzer == nil {
 		return false
 	}

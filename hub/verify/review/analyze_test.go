@@ -86,7 +86,7 @@ func analysed(t *testing.T, a *analyzer, accepts bool) (d *desk, right, pending 
 	hooks, err := webhook.New(webhook.Config{Store: d.Store, Private: []netip.Prefix{netip.MustParsePrefix(host + "/32")}, Roots: roots})
 	d.must(err)
 	d.Analyst = hooks
-	d.must(d.Configure(t.Context(), d.s.Env, review.Settings{Analyzer: &review.Analyzer{URL: server.URL, Secret: analyzerSecret, Accepts: accepts}}))
+	d.must(d.configure(review.Settings{Analyzer: &review.Analyzer{URL: server.URL, Secret: analyzerSecret, Accepts: accepts}}))
 	v, err := d.Check(t.Context(), d.s, d.open(), review.Submitted)
 	d.must(err)
 	return d, v.Right, v.Pending

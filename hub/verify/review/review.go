@@ -106,7 +106,7 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
 		State: store.ReviewOpen, Round: 1, Reviewers: 1, Details: []byte(store.JSON(d)), EndsAt: r.Store.Now().Add(caseLife)}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		settings, err := settingsOf(ctx, tx, s.Env)
+		settings, err := ReadSettings(ctx, tx, s.Env)
 		if err != nil {
 			return err
 		}

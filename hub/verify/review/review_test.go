@@ -82,6 +82,10 @@ func picture(t testing.TB, tone uint8) []byte {
 	return b.Bytes()
 }
 
+func (d *desk) configure(s review.Settings) error {
+	return errors.Join(s.Check(), d.Store.Tx(d.t.Context(), func(tx *store.Tx) error { return review.WriteSettings(d.t.Context(), tx, d.s.Env, s) }))
+}
+
 func (d *desk) must(err error) {
 	d.t.Helper()
 	if err != nil {
@@ -261,7 +265,7 @@ func TestARejectedAppealIsFinal(t *testing.T) {
 
 func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
-	d.must(d.Configure(t.Context(), d.s.Env, review.Settings{SecondFor: []string{"Finance"}}))
+	d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
 	d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
 	id := d.submit()
 	d.take("ann", id)

@@ -56,7 +56,8 @@ func (s Settings) second(groups []policy.Group) bool {
 	})
 }
 
-func settingsOf(ctx context.Context, tx *store.Tx, env string) (s Settings, err error) {
+// ReadSettings returns how an environment reviews, with the analyzer's secret.
+func ReadSettings(ctx context.Context, tx *store.Tx, env string) (s Settings, err error) {
 	b, err := tx.ReviewSettings(ctx, env)
 	if err == nil && b != nil {
 		err = json.Unmarshal(b, &s)
@@ -64,19 +65,7 @@ func settingsOf(ctx context.Context, tx *store.Tx, env string) (s Settings, err 
 	return s, err
 }
 
-// Settings returns how an environment reviews, without the analyzer's secret.
-func (r *Reviews) Settings(ctx context.Context, env string) (Settings, error) {
-	s, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return settingsOf(ctx, tx, env) })
-	if s.Analyzer != nil {
-		s.Analyzer.Secret = ""
-	}
-	return s, err
-}
-
-// Configure sets how an environment reviews.
-func (r *Reviews) Configure(ctx context.Context, env string, s Settings) error {
-	if err := s.Check(); err != nil {
-		return err
-	}
-	return r.Store.Tx(ctx, func(tx *store.Tx) error { return tx.SetReviewSettings(ctx, env, []byte(store.JSON(s))) })
+// WriteSettings sets how an environment reviews. The caller has checked s.
+func WriteSettings(ctx context.Context, tx *store.Tx, env string, s Settings) error {
+	return tx.SetReviewSettings(ctx, env, []byte(store.JSON(s)))
 }
