@@ -69,6 +69,13 @@ type Sender interface {
 	SendCode(ctx context.Context, m Message) error
 }
 
+// A Texter sends codes by text message, where an environment has a service for them.
+type Texter interface {
+	Sender
+	// On reports whether the environment sends text messages.
+	On(ctx context.Context, env string) bool
+}
+
 // A Change is what happened to a factor, as its owner is told.
 type Change string
 
@@ -108,7 +115,7 @@ type Notices interface {
 type Config struct {
 	Store   *store.Store
 	Mail    Sender
-	SMS     Sender // nil: there are no text messages, so nobody can add a phone
+	SMS     Texter // nil: there are no text messages, so nobody can add a phone
 	Notices Notices
 	Log     *slog.Logger
 	// Rules reads how a directory accepts proofs, and the groups of an account, for the
@@ -136,8 +143,10 @@ func New(cfg Config) *Factors {
 // Waits returns how long something new does not count; zero if it counts at once.
 func (f *Factors) Waits() time.Duration { return f.cfg.Wait }
 
-// SMS reports whether people can add a phone.
-func (f *Factors) SMS() bool { return f.cfg.SMS != nil }
+// SMS reports whether people of an environment can add a phone.
+func (f *Factors) SMS(ctx context.Context, env string) bool {
+	return f.cfg.SMS != nil && f.cfg.SMS.On(ctx, env)
+}
 
 // A Row is a factor as its owner sees it.
 type Row struct {
@@ -208,7 +217,8 @@ func own(ctx context.Context, tx *store.Tx, o Owner, id string) (store.Factor, e
 // maxFactors bounds what one person has: enough for every device, too little to fill a store.
 const maxFactors = 20
 
-// begin inserts a factor that waits for its confirmation.
+// begin inserts a factor that waits for its confirmation, in the place of one of its
+// kind that was begun before and never confirmed.
 func (f *Factors) begin(ctx context.Context, o Owner, kind, label string, secret []byte) (string, error) {
 	row := store.Factor{Env: o.Env, ID: store.NewID(), Directory: o.Directory, Account: o.Account, Kind: kind, Label: label, Secret: secret, EnrolledBy: o.Proven}
 	err := f.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
@@ -216,7 +226,15 @@ func (f *Factors) begin(ctx context.Context, o Owner, kind, label string, secret
 		if err != nil {
 			return err
 		}
-		if len(all) >= maxFactors {
+		kept := 0
+		for _, old := range all {
+			if old.Kind != kind || !old.ActiveAt.IsZero() {
+				kept++
+			} else if err := tx.RemoveFactor(ctx, o.Env, old.ID); err != nil {
+				return err
+			}
+		}
+		if kept >= maxFactors {
 			return ErrTooMany
 		}
 		return tx.AddFactor(ctx, &row)

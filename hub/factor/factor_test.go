@@ -56,6 +56,9 @@ func (s *stack) SendCode(_ context.Context, m factor.Message) error {
 	return nil
 }
 
+// On says that there are text messages.
+func (s *stack) On(context.Context, string) bool { return true }
+
 // QueueFactor keeps the notice, as an outbox does.
 func (s *stack) QueueFactor(_ context.Context, _ *store.Tx, n factor.Notice) error {
 	s.mu.Lock()
@@ -456,6 +459,30 @@ func TestFactorsAreRenamedAndRemovedByTheirOwnerAlone(t *testing.T) {
 	rows, _ = s.List(ctx, s.owner)
 	if !strings.HasPrefix(rows[0].Label, "a new name x") || len(rows[0].Label) != 60 {
 		t.Errorf("%q", rows[0].Label)
+	}
+}
+
+func TestBeginningAnewLeavesNothingBehind(t *testing.T) {
+	s := newStack(t, storetest.SQLite(t))
+	for range 30 {
+		if _, _, err := s.BeginPasskey(t.Context(), s.owner); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.BeginTOTP(t.Context(), s.owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := store.Get(t.Context(), s.store, func(tx *store.Tx) ([]store.Factor, error) {
+		return tx.Factors(t.Context(), s.owner.Env, s.owner.Directory, s.owner.Account)
+	})
+	if err != nil || len(all) != 2 {
+		t.Errorf("%d rows, %v", len(all), err)
+	}
+	for range 19 { // and the app that waits
+		s.enrol("")
+	}
+	if _, _, err := s.BeginPasskey(t.Context(), s.owner); !errors.Is(err, factor.ErrTooMany) {
+		t.Errorf("the twenty-first: %v", err)
 	}
 }
 

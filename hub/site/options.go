@@ -123,7 +123,7 @@ func (v *visit) showOptions(status int, o factor.Owner, wrong *fieldError) {
 	}
 	s.Wait = v.site.cfg.Factors.Waits()
 	s.Kinds = []string{factor.Passkey, factor.TOTP, factor.SavedCode, factor.Mail}
-	if v.site.cfg.Factors.SMS() {
+	if v.site.cfg.Factors.SMS(v.r.Context(), o.Env) {
 		s.Kinds = append(s.Kinds, factor.Phone)
 	}
 	if done := v.r.URL.Query().Get("done"); slices.Contains(said, done) {
