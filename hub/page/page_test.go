@@ -1,6 +1,9 @@
 package page
 
 import (
+	"bytes"
+	"errors"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -179,5 +182,45 @@ func TestAPageThatFailsReachesNobodyAndAWrittenOneHasItsLength(t *testing.T) {
 		if w.Code != 403 || w.Body.String() != body || w.Header().Get("Content-Length") != "19" || w.Header().Get("Content-Language") != "de" {
 			t.Errorf("%s: %d %q %v", method, w.Code, w.Body, w.Header())
 		}
+	}
+}
+
+func TestFormsWithFilesStayInMemoryAndWithinTheirBounds(t *testing.T) {
+	host := Host{Origin: "https://recover.example.com"}
+	w := httptest.NewRecorder()
+	token := host.FormToken(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	post := func(token string, size int) error {
+		var b bytes.Buffer
+		m := multipart.NewWriter(&b)
+		_ = m.WriteField(FormField, token)
+		f, err := m.CreateFormFile("front", "front.jpg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = f.Write(make([]byte, size))
+		_ = m.Close()
+		r := httptest.NewRequest(http.MethodPost, "/", &b)
+		r.Header.Set("Content-Type", m.FormDataContentType())
+		for _, c := range w.Result().Cookies() {
+			r.AddCookie(c)
+		}
+		err = host.CheckFiles(httptest.NewRecorder(), r, 64<<10)
+		if err == nil {
+			if file, _, openErr := r.FormFile("front"); openErr != nil {
+				t.Error(openErr)
+			} else if _, disk := file.(*os.File); disk {
+				t.Error("a file was written to the disk")
+			}
+		}
+		return err
+	}
+	if err := post(token, 40<<10); err != nil {
+		t.Error(err)
+	}
+	if err := post("guess", 100); !errors.Is(err, ErrForm) {
+		t.Errorf("a token that was guessed: %v", err)
+	}
+	if err := post(token, 80<<10); !errors.Is(err, ErrBody) {
+		t.Errorf("too large: %v", err)
 	}
 }
