@@ -133,6 +133,29 @@ func TestAnEmployeeRecoversWithADocumentInAWallet(t *testing.T) {
 	}
 }
 
+// By mouse alone: the recovery page leads to the demo's wallet, and back.
+func TestTheDemosWalletProvesWhoOneIsAndNobodyElse(t *testing.T) {
+	t.Parallel()
+	c := startDemo(t)
+	b := testenv.Chromium(t)
+	j := newJourney(t, b, c.Site)
+	share := func(name, document string) {
+		t.Helper()
+		j.askDocument("anna.berg@lindenhof.example", "password")
+		b.Click("[data-wallet] a")
+		b.WaitText("recovery.localhost would like to see")
+		b.Eval(`document.querySelector('#holder').value = '` + name + `'`)
+		b.Click("label:has([value=" + document + "])")
+		b.Click("button")
+	}
+	share("Erika Mustermann", "mdl")
+	b.WaitText("This did not prove that it is you")
+	for _, document := range []string{"mdl", "pid"} {
+		share("Anna Berg", document)
+		j.acknowledge(j.reset())
+	}
+}
+
 // A walletApp stands for an app on the person's phone: the link of the page opens it, it
 // asks the hub for the signed request, answers, and sends the person back.
 type walletApp struct {
