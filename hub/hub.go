@@ -21,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
@@ -57,6 +58,7 @@ type Hub struct {
 	directories *directory.Directories
 	factors     *factor.Factors
 	recoveries  *flow.Recoveries
+	requests    *request.Requests
 	notifier    *notify.Notifier
 	hooks       *webhook.Hooks
 	reviews     *review.Reviews
@@ -180,6 +182,9 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		},
 	})
 	h.reviews.Flow = settler{h.recoveries}
+	h.requests = request.New(request.Config{
+		Store: h.store, Verifiers: []verify.Verifier{wallets}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
+	})
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Captures: h.reviews,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
@@ -193,9 +198,10 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
 	mux.HandleFunc("/api/diragent", h.tunnels.ServeLegacy)
 	rest := api.New(api.Config{
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
+	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
 		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Origin: h.publicOrigin, Log: h.log,
 	})
@@ -265,6 +271,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "tunnels", h.tunnels.Run)
 	start(&upper, ctx, "domains", h.domains.Run)
 	start(&upper, ctx, "recoveries", h.recoveries.Run)
+	start(&upper, ctx, "requests", h.requests.Run)
 	start(&upper, ctx, "directories", h.directories.Run)
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -32,6 +33,7 @@ type Config struct {
 	Sync       Syncer
 	Tunnels    Tunnels
 	Recoveries Recoveries
+	Requests   *request.Requests
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.
 	Ticket protocol.Ticket
@@ -47,7 +49,7 @@ type API struct {
 	limits *limits
 }
 
-// New returns a handler of the paths below /api/ that routes lists.
+// New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
 	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now)}
 	for _, row := range routes() {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
@@ -68,6 +69,7 @@ type place struct {
 	account                     store.Account
 	apikey                      store.APIKey
 	trust, pem                  string
+	request, template, subject  string
 	signer                      string // JSON
 }
 
@@ -80,7 +82,7 @@ func start(t *testing.T, s *store.Store) *stack {
 		t.Fatal(err)
 	}
 	st.api = New(Config{
-		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Log: log,
+		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
 	})
@@ -141,11 +143,44 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
+	st.ask(t, &p)
 	p.agent, p.pending, p.quarantined = st.enrol(t, f, 1), st.enrol(t, f, 2), st.enrol(t, f, 3)
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		return tx.OpenConflict(ctx, f.Env.ID, p.quarantined.ID, "the first instance")
 	})
 	return p
+}
+
+// ask puts a request, a template and a person who shared a name into a place.
+func (st *stack) ask(t *testing.T, p *place) {
+	t.Helper()
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		r, err := st.api.Requests.Create(ctx, tx, request.Order{Env: p.Env.ID, Origin: "https://" + p.domain, Claims: []string{"name"}, MaxUses: 1})
+		if err != nil {
+			return err
+		}
+		p.request = r.ID
+		row := store.Template{Env: p.Env.ID, Name: "of its own", Body: []byte("{}")}
+		if err := tx.AddTemplate(ctx, &store.Template{Env: p.Env.ID, Name: "the default", Body: []byte(`{"enabled":true,"claim_definitions":[{"claim":"name"}]}`)}); err != nil {
+			return err
+		}
+		if err := tx.AddTemplate(ctx, &row); err != nil {
+			return err
+		}
+		p.template = row.ID
+		person, err := tx.PersonID(ctx, p.Env.ID, "somebody")
+		if err != nil {
+			return err
+		}
+		p.subject = request.Subject(p.Env.ID, person)
+		if err := tx.AddPerson(ctx, p.Env.ID, person); err != nil {
+			return err
+		}
+		if err := tx.PutProperty(ctx, p.Env.ID, person, store.Property{Claim: "name", Value: []byte(`"Alice"`)}); err != nil {
+			return err
+		}
+		return tx.AddShare(ctx, p.Env.ID, store.Share{Request: r.ID, Person: person, Claims: []string{"name"}})
+	})
 }
 
 // enrol enrols an agent by a ticket, as the tunnel does.
@@ -246,6 +281,12 @@ func (p place) body(pattern string) string {
 		return `{"pem":` + strconv.Quote(p.signer) + `}`
 	case "POST /api/envs/{env}/sms":
 		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
+	case "POST /api/requests":
+		return `{"env":"` + p.Env.ID + `","claims":["name","picture"],"label":"Ref 1"}`
+	case "POST /api/envs/{env}/templates":
+		return `{"name":"new","claim_definitions":[{"claim":"birth_date"}]}`
+	case "POST /people/bulk":
+		return `{"requests":[{"subject":"` + p.subject + `","claims":["name"]}]}`
 	case "POST /api/apikeys":
 		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
 	}
@@ -266,7 +307,8 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust).Replace(path)
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust,
+		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
 	}

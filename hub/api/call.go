@@ -31,6 +31,9 @@ type call struct {
 	account   store.Account     // of {account}
 	apikey    store.APIKey      // of {apikey}
 	trust     store.TrustSource // of {trust}
+	request   store.Request     // of {request}
+	template  store.Template    // of {template}
+	person    string            // of {subject}
 	signing   fixedKey          // of presigned links
 	detail    map[string]any    // of the audit record, in place of request and response
 	personal  map[string]string // of the audit record
@@ -49,6 +52,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
 		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust},
+		{"request", c.findRequest}, {"template", c.findTemplate}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)
 		if id == "" {
@@ -179,7 +183,7 @@ func (c *call) details(reply any) map[string]any {
 		return c.detail
 	}
 	d := map[string]any{}
-	for _, name := range []string{"directory", "account", "apikey", "agent", "domain"} {
+	for _, name := range []string{"directory", "account", "apikey", "agent", "domain", "template"} {
 		if id := c.r.PathValue(name); id != "" {
 			d[name] = id
 		}

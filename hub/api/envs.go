@@ -13,17 +13,17 @@ import (
 
 // env is the wire type Env. Members of parts that this release lacks are empty.
 type env struct {
-	ID                string       `json:"id"`
-	Name              string       `json:"name"`
-	PublicName        string       `json:"public_name"`
-	LogoURL           string       `json:"logo_url"`
-	TermsOfServiceURL string       `json:"terms_of_service_url"`
-	CallbackURLs      []string     `json:"callback_urls"`
-	Webhooks          []webhook    `json:"webhooks"`
-	Templates         []struct{}   `json:"templates"`
-	OIDCDelegates     []struct{}   `json:"oidc_delegates"`
-	SAMLDirectories   []string     `json:"microsite_saml_directories"`
-	Microsite         micrositeOut `json:"microsite"` // ours
+	ID                string        `json:"id"`
+	Name              string        `json:"name"`
+	PublicName        string        `json:"public_name"`
+	LogoURL           string        `json:"logo_url"`
+	TermsOfServiceURL string        `json:"terms_of_service_url"`
+	CallbackURLs      []string      `json:"callback_urls"`
+	Webhooks          []webhook     `json:"webhooks"`
+	Templates         []templateOut `json:"templates"`
+	OIDCDelegates     []struct{}    `json:"oidc_delegates"`
+	SAMLDirectories   []string      `json:"microsite_saml_directories"`
+	Microsite         micrositeOut  `json:"microsite"` // ours
 }
 
 // micrositeOut are the settings of the recovery site.
@@ -65,10 +65,14 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 	if err != nil {
 		return env{}, err
 	}
+	templates, err := wireTemplates(ctx, tx, e.ID)
+	if err != nil {
+		return env{}, err
+	}
 	m := e.Microsite
 	return env{
 		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
-		CallbackURLs: []string{}, Webhooks: wireWebhooks(hooks), Templates: []struct{}{}, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
+		CallbackURLs: []string{}, Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
 			Languages: append([]string{}, m.Languages...), Accent: m.Accent,

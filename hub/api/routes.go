@@ -9,7 +9,8 @@ import (
 )
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
-// {directory}, {domain}, {agent}, {account}, {apikey} and {trust}.
+// {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template}
+// and {subject}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it
@@ -125,6 +126,21 @@ func routes() []row {
 
 		{"POST /api/envs/{env}/recovery_microsite/presign", RoleUser, presigns, small, audit.RecoveryLinkCreated, ok, with(presign).first(signingKey), false},
 		{"POST /api/env/{env}/recovery/presign", RoleUser, presigns, none, audit.RecoveryLinkCreated, ok, plain(presignQuery).first(signingKey), false},
+
+		{"GET /api/envs/{env}/requests", RoleUser, reading, none, "", ok, plain(listRequests), false},
+		{"GET /api/envs/{env}/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
+		{"POST /api/requests", RoleUser, writing, small, audit.RequestCreated, created, with(createRequest), false},
+		{"GET /api/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
+		{"PATCH /api/requests/{request}", RoleUser, writing, small, audit.RequestUpdated, noContent, with(updateRequest), false},
+		{"DELETE /api/requests/{request}", RoleUser, writing, none, audit.RequestCanceled, noContent, plain(cancelRequest), false},
+		{"POST /api/envs/{env}/templates", RoleAdmin, writing, small, audit.TemplateCreated, ok, with(createTemplate), false},
+		{"PATCH /api/envs/{env}/templates/{template}", RoleAdmin, writing, small, audit.TemplateUpdated, noContent, with(updateTemplate), false},
+		{"DELETE /api/envs/{env}/templates/{template}", RoleAdmin, writing, none, audit.TemplateDeleted, noContent, plain(removeTemplate), false},
+
+		{"GET /people/{subject}/properties/{scopes}", RoleUser, reading, none, "", ok, plain(getProperties), false},
+		{"DELETE /people/{subject}/properties/{scopes}", RoleUser, writing, none, audit.SharingRevoked, noContent, plain(revokeProperties), false},
+		{"POST /people/bulk", RoleUser, reading, bulkSize, "", ok, with(bulkProperties), false},
+		{"DELETE /people/{subject}", RoleAdmin, writing, none, audit.VaultDeleted, noContent, plain(erasePerson), false}, // ours
 
 		{"GET /api/apikeys", RoleAdmin, reading, none, "", ok, plain(listAPIKeys), false},
 		{"POST /api/apikeys", RoleAdmin, writing, small, audit.APIKeyCreated, created, with(createAPIKey), false},

@@ -84,6 +84,15 @@ func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person strin
 	return d, err
 }
 
+// Nobody is the answer for a subject that is not known.
+func Nobody(subject string, names []string) Disclosed {
+	d := Disclosed{Subject: subject, Requests: []Consent{}, Properties: []Property{}}
+	for _, n := range names {
+		d.Properties = append(d.Properties, Property{Claim: n, Status: statusRefused})
+	}
+	return d
+}
+
 func disclosed(p store.Property, now time.Time) (out Property, err error) {
 	out = Property{Claim: p.Claim, Status: propertyStatus(p, now)}
 	if !p.ExpiresAt.IsZero() {

@@ -23,7 +23,6 @@ const (
 	PersonDeleted = "person_deleted"
 	Expired       = "expired"
 	ExpiredScopes = "expired_scopes"
-	Unusable      = "rejected_unusable"
 )
 
 // Progress of a request, as the public API spells it.

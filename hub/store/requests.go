@@ -103,7 +103,8 @@ type RequestFilter struct {
 	States        []string
 	Without       string    // a state that is left out
 	UpdatedAfter  time.Time // zero: whenever
-	ByUpdate      bool      // sort by the last change in place of the creation
+	UpdatedBefore time.Time
+	ByUpdate      bool // sort by the last change in place of the creation
 	OldestFirst   bool
 	Offset, Count int
 }
@@ -114,6 +115,7 @@ func (f RequestFilter) where(env string) *where {
 	w.oneOf("state", f.States)
 	w.add("state <> $%d", f.Without, f.Without != "")
 	w.add("updated_at >= $%d", Millis(f.UpdatedAfter), !f.UpdatedAfter.IsZero())
+	w.add("updated_at < $%d", Millis(f.UpdatedBefore), !f.UpdatedBefore.IsZero())
 	return w
 }
 

@@ -1,0 +1,310 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Bounds of a request.
+const (
+	maxLabel  = 1000
+	maxUses   = 1_000_000
+	maxClaims = 64
+	maxList   = 200 // requests of one page
+)
+
+// statusCreated is the NumericRequestStatus of a new request.
+const statusCreated = 100
+
+// createRequestRequest is the wire type CreateRequestRequest. TTL stands in the
+// published text only.
+type createRequestRequest struct {
+	Env       string           `json:"env"`
+	Scopes    []string         `json:"scopes,omitempty"`
+	Claims    []string         `json:"claims,omitempty"`
+	Template  string           `json:"template,omitempty"`
+	ExpiresAt *time.Time       `json:"expires_at,omitempty"`
+	TTL       *policy.Duration `json:"ttl,omitempty"`
+	Phone     string           `json:"phone,omitempty"`
+	WhatsApp  string           `json:"whatsapp,omitempty"`
+	Label     string           `json:"label,omitempty"`
+	MaxUsages *int             `json:"max_usages,omitempty"`
+}
+
+// createdRequest is the wire type CreateRequestResponse.
+type createdRequest struct {
+	ID        string    `json:"id"`
+	Status    int       `json:"status"`
+	Env       string    `json:"env"`
+	Scopes    []string  `json:"scopes"`
+	Claims    []string  `json:"claims"`
+	Template  string    `json:"template,omitempty"`
+	Link      string    `json:"link"`
+	Label     string    `json:"label,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// redacted implements redactor: whoever has the link may answer it.
+func (r createdRequest) redacted() any {
+	r.Link = redactedSecret
+	return r
+}
+
+// createRequest makes a request and the link for it.
+func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createRequestRequest) (any, error) {
+	if err := c.findEnv(ctx, tx, req.Env); err != nil {
+		return nil, as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
+	}
+	if req.Phone != "" || req.WhatsApp != "" {
+		return nil, bad("phone, whatsapp: links are not sent by this product; pass the link of the answer on yourself")
+	}
+	o, err := req.order(ctx, c, tx)
+	if err != nil {
+		return nil, err
+	}
+	if o.Origin, err = c.siteOf(ctx, tx, ""); err != nil {
+		return nil, err
+	}
+	r, err := c.api.Requests.Create(ctx, tx, o)
+	return createdRequest{ID: r.ID, Status: statusCreated, Env: r.Env, Scopes: append([]string{}, r.Scopes...), Claims: append([]string{}, r.Claims...),
+		Template: r.Template, Link: request.Link(r), Label: r.Label, ExpiresAt: r.ExpiresAt}, err
+}
+
+// order reads what is to be asked for: claims and scopes, or a template, or the
+// environment's default template.
+func (req *createRequestRequest) order(ctx context.Context, c *call, tx *store.Tx) (o request.Order, err error) {
+	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1}
+	if len(req.Label) > maxLabel || strings.ContainsFunc(req.Label, isControl) {
+		return o, bad(fmt.Sprintf("label: want one line of at most %d bytes", maxLabel))
+	}
+	if err := checkAsked(req.Scopes, req.Claims); err != nil {
+		return o, err
+	}
+	asked := len(req.Scopes)+len(req.Claims) > 0
+	switch {
+	case asked && req.Template != "":
+		return o, bad("template: brings claims of its own; give either it or claims and scopes")
+	case !asked:
+		if err := useTemplate(ctx, tx, &o, req.Template); err != nil {
+			return o, err
+		}
+	}
+	if len(request.Provable(request.Asked(o.Scopes, o.Claims))) == 0 {
+		return o, bad("claims: nothing of this can be proven here; there are: " + strings.Join(request.Provable(claimNames), ", "))
+	}
+	if req.MaxUsages != nil {
+		if o.MaxUses = *req.MaxUsages; o.MaxUses < 0 || o.MaxUses > maxUses {
+			return o, bad(fmt.Sprintf("max_usages: want a number up to %d; 0 is no limit", maxUses))
+		}
+	}
+	o.ExpiresAt, err = req.end()
+	return o, err
+}
+
+// claimNames are the claims of the public API.
+var claimNames = []string{"account", "address", "birth_date", "email", "family_name", "given_name", "govtid", "govtid_expired", "gps_location",
+	"ip_location", "name", "phone_number", "picture", "preferred_name"}
+
+func checkAsked(scopes, claims []string) error {
+	if len(scopes)+len(claims) > maxClaims {
+		return bad(fmt.Sprintf("claims: more than %d", maxClaims))
+	}
+	for _, n := range claims {
+		if !request.KnownClaim(n) {
+			return bad(fmt.Sprintf("claims: %.40q is none of %s", n, strings.Join(claimNames, ", ")))
+		}
+	}
+	for _, n := range scopes {
+		if !request.KnownScope(n) {
+			return bad(fmt.Sprintf("scopes: there is no %.40q", n))
+		}
+	}
+	return nil
+}
+
+// end returns when the request ends, zero for the usual life.
+func (req *createRequestRequest) end() (at time.Time, err error) {
+	switch {
+	case req.ExpiresAt != nil && req.TTL != nil:
+		return at, bad("ttl: give either it or expires_at")
+	case req.ExpiresAt != nil:
+		at = *req.ExpiresAt
+	case req.TTL != nil:
+		at = time.Now().Add(time.Duration(*req.TTL))
+	default:
+		return at, nil
+	}
+	if left := time.Until(at); left <= 0 || left > request.Life {
+		return at, bad("expires_at: want a time within the next 168 hours")
+	}
+	return at, nil
+}
+
+func getRequest(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return c.api.Requests.Document(ctx, tx, c.request)
+}
+
+// findRequest finds a request in the environments that the key is for.
+func (c *call) findRequest(ctx context.Context, tx *store.Tx, id string) (err error) {
+	if c.request, err = tx.RequestByID(ctx, id); err != nil {
+		return err
+	}
+	if env := c.r.PathValue("env"); env != "" && env != c.request.Env {
+		return store.ErrNotFound
+	}
+	return c.findEnv(ctx, tx, c.request.Env)
+}
+
+// updateRequestRequest is the wire type UpdateRequestRequest.
+type updateRequestRequest struct {
+	Label *string `json:"label,omitempty"`
+}
+
+func updateRequest(ctx context.Context, c *call, tx *store.Tx, req *updateRequestRequest) (any, error) {
+	c.detail = map[string]any{"request_id": c.request.ID, "request": req}
+	if req.Label == nil {
+		return nil, nil
+	}
+	if len(*req.Label) > maxLabel || strings.ContainsFunc(*req.Label, isControl) {
+		return nil, bad(fmt.Sprintf("label: want one line of at most %d bytes", maxLabel))
+	}
+	return nil, c.api.Requests.SetLabel(ctx, tx, c.request, *req.Label)
+}
+
+// cancelRequest ends the link.
+func cancelRequest(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"request_id": c.request.ID}
+	return nil, c.api.Requests.Cancel(ctx, tx, c.request)
+}
+
+// requestsList is the wire type GetRequestsResponse.
+type requestsList struct {
+	Requests   []request.Document `json:"requests"`
+	NextOffset int                `json:"next_offset"`
+	Total      int                `json:"total_result_count"`
+}
+
+// listRequests answers with a page of an environment's requests.
+func listRequests(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	f, none, err := c.requestFilter()
+	if err != nil {
+		return nil, err
+	}
+	list := requestsList{Requests: []request.Document{}}
+	if none {
+		return list, nil
+	}
+	if list.Total, err = tx.CountRequests(ctx, c.env.ID, f); err != nil {
+		return nil, err
+	}
+	all, err := tx.Requests(ctx, c.env.ID, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		d, err := c.api.Requests.Document(ctx, tx, r)
+		if err != nil {
+			return nil, err
+		}
+		list.Requests = append(list.Requests, d)
+	}
+	if list.NextOffset = f.Offset + len(all); list.NextOffset >= list.Total {
+		list.NextOffset = 0
+	}
+	return list, nil
+}
+
+// requestFilter reads the parameters. none says that they can fit no request: all are
+// made through the API, which has no requester, and nothing waits for its deletion.
+func (c *call) requestFilter() (f store.RequestFilter, none bool, err error) {
+	if err = c.onlyParameters("q", "requestor", "count", "offset", "sort", "statusFilter", "updatedAt"); err != nil {
+		return f, false, err
+	}
+	if f.Offset, err = c.number("offset", 0, 1<<30); err != nil {
+		return f, false, err
+	}
+	if f.Count, err = c.number("count", defaultCount, maxList); err != nil {
+		return f, false, err
+	}
+	text := map[string]string{}
+	for _, name := range []string{"q", "requestor", "sort", "statusFilter", "updatedAt"} {
+		if text[name], err = c.single(name); err != nil {
+			return f, false, err
+		}
+	}
+	if f.Query = text["q"]; len(f.Query) > maxQuery {
+		return f, false, bad(fmt.Sprintf("q: at most %d bytes", maxQuery))
+	}
+	if err = sorted(&f, text["sort"]); err != nil {
+		return f, false, err
+	}
+	if err = updated(&f, text["updatedAt"], time.Now().UTC()); err != nil {
+		return f, false, err
+	}
+	none, err = inStatus(&f, text["statusFilter"])
+	return f, none || text["requestor"] != "", err
+}
+
+// sorted reads sort: the last first, or with "-" the first.
+func sorted(f *store.RequestFilter, order string) error {
+	order, f.OldestFirst = strings.CutPrefix(order, "-")
+	switch order {
+	case "", "last_created":
+	case "last_updated":
+		f.ByUpdate = true
+	default:
+		return bad("sort: want last_created, last_updated, -last_created or -last_updated")
+	}
+	return nil
+}
+
+func inStatus(f *store.RequestFilter, filter string) (none bool, err error) {
+	switch filter {
+	case "":
+	case "active":
+		f.States = []string{request.Pending, request.InProgress}
+	case "expired":
+		f.States = []string{request.Expired}
+	case "hideExpired":
+		f.Without = request.Expired
+	case "rejectedAll", "rejectedFraud", "scheduledForDeletion": // no method of this product judges so
+		none = true
+	default:
+		err = bad("statusFilter: want active, expired, hideExpired, rejectedAll, rejectedFraud or scheduledForDeletion")
+	}
+	return none, err
+}
+
+// updated reads updatedAt, in UTC.
+func updated(f *store.RequestFilter, span string, now time.Time) error {
+	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
+	month := day.AddDate(0, 0, 1-day.Day())
+	spans := map[string]time.Time{"": {}, "all": {}, "today": day, "week": day.AddDate(0, 0, -7), "month": month, "lastmonth": month.AddDate(0, -1, 0),
+		"year": day.AddDate(0, 1-int(day.Month()), 1-day.Day())}
+	from, ok := spans[span]
+	if !ok {
+		return bad("updatedAt: want all, today, week, month, lastmonth or year")
+	}
+	f.UpdatedAfter = from
+	if span == "lastmonth" {
+		f.UpdatedBefore = month
+	}
+	return nil
+}
+
+// splitClaims reads the claims of a path.
+func splitClaims(text string) ([]string, error) {
+	names := strings.Split(text, ",")
+	if err := checkAsked(nil, names); err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/request"
+)
+
+func TestARequestFromItsTemplateToItsEnd(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID
+	st.want(t, http.StatusOK, "POST", env+"/templates", `{"name":"onboarding","claim_definitions":[{"claim":"birth_date"},{"claim":"name"}],"claims_expire_in":3600,"max_usages":3,"is_default":true}`)
+	if got := st.want(t, http.StatusOK, "GET", env, ""); strings.Count(got.body, `"is_default":true`) != 1 || !strings.Contains(got.body, `"name":"onboarding"`) {
+		t.Errorf("templates of %s", got.body)
+	}
+	got := st.want(t, http.StatusCreated, "POST", "/api/requests", `{"env":"`+st.mine.Env.ID+`","label":"Ref #41471"}`)
+	var created createdRequest
+	if err := json.Unmarshal([]byte(got.body), &created); err != nil {
+		t.Fatal(err)
+	}
+	if created.Status != 100 || created.Template != "onboarding" || strings.Join(created.Claims, " ") != "birth_date name" ||
+		!strings.HasPrefix(created.Link, "https://"+st.mine.domain+request.LinkPath+"#") || time.Until(created.ExpiresAt).Round(time.Hour) != request.Life {
+		t.Errorf("created %s", got.body)
+	}
+	_, ticket, _ := strings.Cut(created.Link, "#")
+	if leaves := string(st.leaves(t)); strings.Contains(leaves, ticket) || !strings.Contains(leaves, created.ID) {
+		t.Error("the audit log bears the link, or not the request")
+	}
+	st.want(t, http.StatusNoContent, "PATCH", "/api/requests/"+created.ID, `{"label":"changed"}`)
+	for _, path := range []string{"/api/requests/" + created.ID, env + "/requests/" + created.ID} {
+		if got := st.want(t, http.StatusOK, "GET", path, ""); got.member(t, "label") != "changed" || got.member(t, "status") != "pending" || got.member(t, "progress") != "created" || got.member(t, "ticket") != ticket {
+			t.Errorf("%s: %s", path, got.body)
+		}
+	}
+	st.want(t, http.StatusNoContent, "DELETE", "/api/requests/"+created.ID, "")
+	st.want(t, http.StatusNoContent, "DELETE", "/api/requests/"+created.ID, "")
+	if got := st.want(t, http.StatusOK, "GET", "/api/requests/"+created.ID, ""); got.member(t, "status") != "cancelled" {
+		t.Errorf("canceled: %s", got.body)
+	}
+}
+
+func TestRequestsAreListedByWhatIsAsked(t *testing.T) {
+	st := lite(t)
+	for _, label := range []string{"50% off", "a_b", "Aab"} {
+		st.want(t, http.StatusCreated, "POST", "/api/requests", `{"env":"`+st.mine.Env.ID+`","claims":["name"],"label":"`+label+`"}`)
+	}
+	list := "/api/envs/" + st.mine.Env.ID + "/requests"
+	for query, want := range map[string]float64{ // one more is there from the start
+		"": 4, "?q=a_b": 1, "?q=50%25": 1, "?q=AAB": 1, "?statusFilter=active": 4, "?statusFilter=expired": 0, "?statusFilter=hideExpired": 4, "?statusFilter=rejectedFraud": 0,
+		"?updatedAt=today": 4, "?updatedAt=lastmonth": 0, "?requestor=x": 0, "?count=2&offset=1": 4, "?sort=-last_updated": 4,
+	} {
+		if got := st.want(t, http.StatusOK, "GET", list+query, ""); got.member(t, "total_result_count") != want {
+			t.Errorf("%s: %s", query, got.body)
+		}
+	}
+	page := st.want(t, http.StatusOK, "GET", list+"?count=3", "")
+	if len(page.member(t, "requests").([]any)) != 3 || page.member(t, "next_offset") != 3.0 {
+		t.Errorf("a page: %s", page.body)
+	}
+	for _, query := range []string{"?sort=x", "?statusFilter=x", "?updatedAt=x", "?count=0", "?count=9999", "?q=1&q=2", "?x=1"} {
+		st.want(t, http.StatusBadRequest, "GET", list+query, "")
+	}
+}
+
+func TestARequestIsRefusedWithWhatToMend(t *testing.T) {
+	st := lite(t)
+	for body, want := range map[string]string{
+		`"claims":["nonsense"]`:                                         "claims",
+		`"claims":["picture"]`:                                          "nothing of this can be proven",
+		`"scopes":["nt:nonsense"]`:                                      "scopes",
+		`"claims":["name"],"template":"the default"`:                    "template",
+		`"template":"no such"`:                                          "template",
+		`"claims":["name"],"phone":"+4930123"`:                          "not sent",
+		`"claims":["name"],"expires_at":"2001-01-01T00:00:00Z"`:         "168 hours",
+		`"claims":["name"],"ttl":"200h"`:                                "168 hours",
+		`"claims":["name"],"max_usages":-1`:                             "max_usages",
+		`"claims":["name"],"label":"` + strings.Repeat("x", 1001) + `"`: "label",
+	} {
+		if got := st.want(t, http.StatusBadRequest, "POST", "/api/requests", `{"env":"`+st.mine.Env.ID+`",`+body+`}`); !strings.Contains(got.body, want) {
+			t.Errorf("%.60s: %s", body, got.body)
+		}
+	}
+}
+
+func TestAPersonIsReadRevokedAndErasedByTheirSubject(t *testing.T) {
+	st := lite(t)
+	path := "/people/" + st.mine.subject
+	got := st.want(t, http.StatusOK, "GET", path+"/properties/name,birth_date", "")
+	if !strings.Contains(got.body, `{"claim":"name","value":"Alice","status":200}`) || !strings.Contains(got.body, `{"claim":"birth_date","status":403}`) {
+		t.Errorf("properties %s", got.body)
+	}
+	st.want(t, http.StatusBadRequest, "GET", path+"/properties/name,nonsense", "")
+	st.want(t, http.StatusNoContent, "DELETE", path+"/properties/name", "")
+	if got := st.want(t, http.StatusOK, "GET", path+"/properties/name", ""); strings.Contains(got.body, "Alice") || !strings.Contains(got.body, `"status":403`) {
+		t.Errorf("revoked %s", got.body)
+	}
+	st.want(t, http.StatusNoContent, "DELETE", path, "")
+	st.want(t, http.StatusNotFound, "DELETE", path, "")
+	if got := st.want(t, http.StatusOK, "POST", "/people/bulk", `{"requests":[{"subject":"`+st.mine.subject+`","claims":["name"]},{"subject":"nobody","claims":["name"]}]}`); strings.Count(got.body, `"status":403}`) < 2 {
+		t.Errorf("bulk %s", got.body)
+	}
+}
+
+func TestTheDefaultTemplateStays(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID + "/templates"
+	got := st.want(t, http.StatusOK, "POST", env, `{"name":"first","is_default":true}`)
+	id := got.member(t, "id").(string)
+	for _, c := range []struct{ method, path, body string }{
+		{"DELETE", "/" + id, ""}, {"PATCH", "/" + id, `{"is_default":false}`}, {"PATCH", "/" + id, `{"enabled":false}`}, {"PATCH", "/" + id, `{"name":""}`},
+		{"PATCH", "/" + id, `{"install_message_sms":"no link"}`}, {"POST", "", `{"name":"first"}`}, {"POST", "", `{"name":"x","claim_definitions":[{"claim":"nonsense"}]}`},
+	} {
+		st.want(t, http.StatusBadRequest, c.method, env+c.path, c.body)
+	}
+	st.want(t, http.StatusNoContent, "PATCH", env+"/"+st.mine.template, `{"enabled":true,"is_default":true}`)
+	st.want(t, http.StatusNoContent, "DELETE", env+"/"+id, "")
+}
