@@ -23,11 +23,13 @@ import (
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/agentcode"
+	"github.com/postern-id/postern/hub/verify/approval"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/passkey"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -59,6 +61,8 @@ type Hub struct {
 	factors     *factor.Factors
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
+	approvals   *approval.Approvals
+	members     *staff.Members
 	notifier    *notify.Notifier
 	hooks       *webhook.Hooks
 	reviews     *review.Reviews
@@ -170,6 +174,8 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink})
 	h.reviews = review.New(h.store, h.log)
+	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
+	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait})
 	h.reviews.Analyst = h.hooks
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
@@ -177,16 +183,16 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Verifiers: []verify.Verifier{
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),
-			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews,
+			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
 			smscode.New(phones),
 		},
 	})
-	h.reviews.Flow = settler{h.recoveries}
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
+	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, vouched{h.recoveries}
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Wallets: wallets, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Captures: h.reviews,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
@@ -258,7 +264,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	below, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var mesh, upper sync.WaitGroup
-	failures := make(chan error, 8)
+	failures := make(chan error, 16)
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
 			if err := h.part(ctx, name, run); err != nil {
@@ -272,6 +278,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "domains", h.domains.Run)
 	start(&upper, ctx, "recoveries", h.recoveries.Run)
 	start(&upper, ctx, "requests", h.requests.Run)
+	start(&upper, ctx, "approvals", h.approvals.Run)
 	start(&upper, ctx, "directories", h.directories.Run)
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)

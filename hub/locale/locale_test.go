@@ -79,7 +79,7 @@ func TestCountedTextsHaveEveryPluralFormOfTheirLanguage(t *testing.T) {
 
 // A table that overwrote another's key would hide a text without a word.
 func TestNoKeyStandsInTwoTables(t *testing.T) {
-	for _, tables := range [][]table{{enSite, enProof, enWallet, enResult, enMail, enConsole}, {deSite, deProof, deWallet, deResult, deMail, deConsole}} {
+	for _, tables := range [][]table{{enSite, enProof, enStaff, enWallet, enResult, enMail, enConsole}, {deSite, deProof, deStaff, deWallet, deResult, deMail, deConsole}} {
 		seen := table{}
 		for _, tab := range tables {
 			for key := range tab {

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
 )
@@ -74,6 +75,8 @@ func (v *visit) switchPath() string {
 	switch {
 	case v.r.URL.Path == ObjectionPath:
 		return ObjectionPath
+	case strings.HasPrefix(v.r.URL.Path, approvePath): // and approverPath
+		return v.r.URL.Path
 	case v.id() != "":
 		return "/r/" + v.id()
 	}

@@ -93,6 +93,8 @@ type Config struct {
 	Links      Links
 	Captures   Captures
 	Wallets    Wallets
+	Vouchers   Vouchers
+	Members    Members
 	Owners     Owners
 	Factors    *factor.Factors
 	Store      Reader
@@ -194,6 +196,11 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/options/{factor}/rename", (*visit).toOptionsList, (*visit).renameOption},
 		{"/r/{id}/options/{factor}/remove", (*visit).toOptionsList, (*visit).removeOption},
 		{"/r/{id}/options/{factor}/agent", (*visit).toOptionsList, (*visit).toAgent},
+		{approvePath, (*visit).approveLink, (*visit).openApprove},
+		{approvePath + "/request", (*visit).asked, (*visit).approve},
+		{approvePath + "/deny", (*visit).toApprove, (*visit).deny},
+		{approverPath, (*visit).approverLink, (*visit).openApprover},
+		{approverPath + "/key", (*visit).invited, (*visit).join},
 		{"/not-me", (*visit).objection, (*visit).object},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/theme.css", (*visit).theme, nil},

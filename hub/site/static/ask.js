@@ -24,7 +24,7 @@ export function ceremony(run) {
   const button = form.querySelector('[data-ceremony]');
   button.hidden = false;
   button.addEventListener('click', async () => {
-    if (button.getAttribute('aria-disabled') === 'true') return;
+    if (button.getAttribute('aria-disabled') === 'true' || !form.reportValidity()) return;
     button.setAttribute('aria-disabled', 'true');
     box.hidden = true;
     try {
