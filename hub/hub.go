@@ -209,7 +209,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	mux.Handle("/console", pages)
 	mux.Handle("/console/", pages)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 )
@@ -37,7 +38,9 @@ type Config struct {
 	Directories Directories
 	Recoveries  Recoveries
 	Reviews     Reviews
-	Origin      func() string // of public_url; a reload of the configuration may change it
+	Members     Members
+	SiteOrigin  func(domain string) string // of a recovery domain
+	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger
 }
 
@@ -81,34 +84,44 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // A handler serves one visit.
 type handler func(v *visit)
 
-// A route is one address: who serves reading it and who serves sending to it. Only open
-// ones are served to people who are not signed in.
+// open marks what is served to people who are not signed in.
+const open = "open"
+
+// A route is one address: who serves reading it and who serves sending to it. Only
+// open ones are served to people who are not signed in.
 type route struct {
 	pattern   string
-	open      bool
+	least     string // the weakest role that is served; open: whoever comes
 	get, post handler
 }
 
 func routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, r := range []route{
-		{root, false, (*visit).status, nil},
-		{LinkPath + "{secret}", true, (*visit).link, (*visit).redeem},
-		{root + "/sign-out", false, nil, (*visit).signOut},
-		{root + "/sync", false, nil, (*visit).sync},
-		{root + "/sync/confirm", false, nil, (*visit).confirmSync},
-		{root + "/agents/confirm", false, nil, (*visit).confirmAgent},
-		{root + "/agents/resolve", false, nil, (*visit).resolveAgent},
-		{accountsPath, false, nil, (*visit).accounts},
-		{accountsPath + "/reopen", false, nil, (*visit).reopen},
-		{accountsPath + "/unblock", false, nil, (*visit).unblock},
-		{reviewsPath, false, (*visit).reviews, nil},
-		{reviewsPath + "/take", false, nil, (*visit).takeReview},
-		{casePath, false, (*visit).review, nil},
-		{casePath + "/{kind}", false, (*visit).picture, nil},
-		{casePath + "/decide", false, nil, (*visit).decideReview},
-		{root + "/static/", true, (*visit).file, nil},
-		{"/", true, (*visit).missing, (*visit).missing},
+		{root, staff.Limited, (*visit).status, nil},
+		{LinkPath + "{secret}", open, (*visit).link, (*visit).redeem},
+		{root + "/sign-out", staff.Limited, nil, (*visit).signOut},
+		{root + "/sync", staff.User, nil, (*visit).sync},
+		{root + "/sync/confirm", staff.Admin, nil, (*visit).confirmSync},
+		{root + "/agents/confirm", staff.Admin, nil, (*visit).confirmAgent},
+		{root + "/agents/resolve", staff.Admin, nil, (*visit).resolveAgent},
+		{accountsPath, staff.LimitedPlus, nil, (*visit).accounts},
+		{accountsPath + "/reopen", staff.Admin, nil, (*visit).reopen},
+		{accountsPath + "/unblock", staff.Admin, nil, (*visit).unblock},
+		{reviewsPath, staff.User, (*visit).reviews, nil},
+		{reviewsPath + "/take", staff.User, nil, (*visit).takeReview},
+		{casePath, staff.User, (*visit).review, nil},
+		{casePath + "/{kind}", staff.User, (*visit).picture, nil},
+		{casePath + "/decide", staff.User, nil, (*visit).decideReview},
+		{staffPath, staff.Admin, (*visit).staff, nil},
+		{staffPath + "/invite", staff.Admin, nil, (*visit).invite},
+		{staffPath + "/remove", staff.Admin, nil, (*visit).removeStaff},
+		{staffPath + "/end", staff.Admin, nil, (*visit).endSession},
+		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},
+		{staff.ConsolePath + "/key", open, (*visit).invitation, (*visit).join},
+		{root + "/enter", open, (*visit).toRoot, (*visit).enter},
+		{root + "/static/", open, (*visit).file, nil},
+		{"/", open, (*visit).missing, (*visit).missing},
 	} {
 		mux.HandleFunc(r.pattern, r.serve)
 	}
@@ -137,7 +150,11 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !rt.open && !v.signedIn() {
+	if rt.least != open && !v.signedIn() {
+		return
+	}
+	if rt.least != open && !staff.AtLeast(v.role, rt.least) {
+		v.fail(errRole)
 		return
 	}
 	next(v)

@@ -55,9 +55,12 @@ func (q queue) Free() bool {
 	return false
 }
 
-// reviewer is who looks, as far as the console knows: sessions are opened by links that
-// name nobody, so two sessions are two people here.
+// reviewer is who looks: the person who signed in. Sessions that were opened by the link of
+// an installation name nobody, so two of them are two people here.
 func (v *visit) reviewer() string {
+	if v.member.ID != "" {
+		return v.member.ID
+	}
 	h := sha256.Sum256([]byte("reviewer\x00" + v.host.Cookie(v.r, sessionCookie)))
 	return "S-" + hex.EncodeToString(h[:5])
 }

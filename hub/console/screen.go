@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -19,7 +20,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "status", "accounts", "reviews", "review", "link", "message")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "reviews", "review", "link", "message")
 
 // A screen is what a template shows.
 type screen struct {
@@ -31,6 +32,8 @@ type screen struct {
 	SignedIn bool
 	Status   *status
 	Found    *found
+	Keys     *keys
+	Members  *members
 	Restart  string
 	reviewScreen
 
@@ -65,6 +68,7 @@ func (v *visit) message(status int, title string, texts ...string) {
 var (
 	errNoPage = errors.New("console: no such page")
 	errMethod = errors.New("console: method not allowed")
+	errRole   = errors.New("console: the role does not reach this")
 )
 
 // failures maps errors to answers.
@@ -75,6 +79,8 @@ var failures = []struct {
 }{
 	{errNoPage, http.StatusNotFound, "error.notfound"},
 	{store.ErrNotFound, http.StatusNotFound, "error.notfound"},
+	{errRole, http.StatusForbidden, "console.role"},
+	{staff.ErrRole, http.StatusForbidden, "console.role"},
 	{errMethod, http.StatusMethodNotAllowed, "error.method"},
 	{page.ErrForm, http.StatusForbidden, "error.form"},
 	{page.ErrForeign, http.StatusForbidden, "error.form"},
@@ -102,6 +108,9 @@ func (v *visit) fail(err error) {
 	s.Title, s.Texts, s.Restart = s.T(words+".title"), []string{s.T(words + ".text")}, root
 	v.show(status, "message", s)
 }
+
+// Administers reports whether the reader may see who works here.
+func (s *screen) Administers() bool { return staff.AtLeast(s.visit.role, staff.Admin) }
 
 // File returns the address of a static file.
 func (s *screen) File(name string) string { return s.visit.console.files.Path(name) }

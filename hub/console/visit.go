@@ -9,6 +9,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -22,7 +23,10 @@ type visit struct {
 	host    page.Host
 	words   page.Words
 	lang    string // asked for in the address, "" if not
-	org     string // of the administrator who is signed in
+	org     string // of whoever is signed in
+	session store.ConsoleSession
+	member  store.Staff // who is signed in; empty: by the link that init printed
+	role    string
 }
 
 // lookupTime bounds what a page waits for.
@@ -59,8 +63,17 @@ func (v *visit) signedIn() bool {
 	ctx, cancel := v.context()
 	defer cancel()
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		s, err := tx.ConsoleSession(ctx, store.HashToken(secret))
-		v.org = s.Org
+		if v.session, err = tx.ConsoleSession(ctx, store.HashToken(secret)); err != nil {
+			return err
+		}
+		v.org, v.role = v.session.Org, staff.Owner
+		if v.session.Staff == "" {
+			return nil
+		}
+		if v.member, err = tx.Staff(ctx, v.org, v.session.Staff); err == nil && v.member.Suspended(tx.Now()) {
+			err = store.ErrNotFound // their own account was recovered (T17)
+		}
+		v.role = v.member.Role
 		return err
 	})
 	switch {
@@ -71,11 +84,6 @@ func (v *visit) signedIn() bool {
 		v.fail(err)
 	}
 	return err == nil
-}
-
-// ask tells how to get a link.
-func (v *visit) ask() {
-	v.message(http.StatusForbidden, "console.signin.title", "console.signin.text", "console.signin.how")
 }
 
 // link shows the button that signs in. Reading it uses nothing up, so that programs
@@ -123,9 +131,14 @@ func (v *visit) signOut() {
 	v.message(http.StatusOK, "console.out.title", "console.out.text")
 }
 
-// actor is who acts, in the audit log: the one-time link is given to whoever runs the
-// hub, so that is all that is known.
-func (v *visit) actor() audit.Principal { return audit.Principal{Role: "owner", System: "console"} }
+// actor is who acts, in the audit log. The one-time link of an installation is given to
+// whoever runs the hub, so of them that is all that is known.
+func (v *visit) actor() audit.Principal {
+	if v.member.ID == "" {
+		return audit.Principal{Role: staff.Owner, System: "console"}
+	}
+	return audit.Principal{Role: v.role, OrgMember: v.member.ID}
+}
 
 // see sends the browser to one of our pages, with GET.
 func (v *visit) see(p string) {

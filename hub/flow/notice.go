@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -83,6 +84,9 @@ func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return err
 	}
 	n.Account = a.Name
+	if err := r.suspend(ctx, tx, rec, a, n.Contacts); err != nil {
+		return err
+	}
 	result := "queued"
 	if err := r.queue(ctx, tx, rec, n); errors.Is(err, ErrNoAddress) {
 		r.Log.WarnContext(ctx, "the owner cannot be told", "recovery", rec.ID, "directory", rec.Directory)
@@ -91,6 +95,20 @@ func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return err
 	}
 	return audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryNotified, map[string]any{"result": result}))
+}
+
+// suspension is how long somebody decides nothing about others after their own account
+// was recovered (T17).
+const suspension = 72 * time.Hour
+
+// suspend takes the roles of staff whose own account this is.
+func (r *Recoveries) suspend(ctx context.Context, tx *store.Tx, rec *store.Recovery, a store.Account, c protocol.Contacts) error {
+	own := append(slices.Clone(a.Identifiers), c.Primary...)
+	n, err := tx.SuspendStaff(ctx, rec.Env, rec.Directory, rec.Account, own, r.Now().Add(suspension))
+	if err == nil && n > 0 {
+		r.Log.WarnContext(ctx, "the roles of somebody whose account was recovered are suspended", "recovery", rec.ID, "directory", rec.Directory)
+	}
+	return err
 }
 
 func (r *Recoveries) queue(ctx context.Context, tx *store.Tx, rec *store.Recovery, n Notice) error {

@@ -1,0 +1,295 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Members signs staff in and looks after them. Errors are those of package staff.
+type Members interface {
+	SignIn(at staff.Place) (state string, ask json.RawMessage, err error)
+	Enter(ctx context.Context, at staff.Place, state string, assertion []byte, device, address string) (session string, err error)
+	Invitation(ctx context.Context, at staff.Place, token string) (staff.Invitation, error)
+	Join(ctx context.Context, at staff.Place, token string, registration []byte) (staff.Joined, error)
+	Roster
+}
+
+// Roster changes who works for an organisation.
+type Roster interface {
+	Invite(ctx context.Context, who store.Staff, at staff.Place, role string, by audit.Principal) (store.Staff, protocol.Secret, error)
+	Remove(ctx context.Context, org, id, role string, by audit.Principal) error
+}
+
+// staffPath is the page of staff and sessions.
+const staffPath = root + "/staff"
+
+// Cookies of ceremonies: the state of a sign-in, the secret of an invitation.
+const (
+	signInCookie = "signin"
+	joinCookie   = "join"
+	ceremonyLife = time.Hour
+)
+
+// keys is a page on which a passkey is used or made.
+type keys struct {
+	Ask    json.RawMessage
+	Post   string // where the form goes
+	Text   string
+	Button string
+	Failed bool
+	Link   bool // the page only takes the secret out of its address
+	Script string
+}
+
+func (v *visit) place() staff.Place { return staff.Place{Origin: v.host.Origin} }
+
+func (v *visit) toRoot() { v.see(root) }
+
+// ask asks for a passkey, and says how else to get in.
+func (v *visit) ask() { v.askKey(http.StatusForbidden, false) }
+
+func (v *visit) askKey(status int, failed bool) {
+	state, ask, err := v.console.cfg.Members.SignIn(v.place())
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.host.SetCookie(v.w, signInCookie, state, ceremonyLife, http.SameSiteStrictMode)
+	s := v.screen()
+	s.Title, s.Texts = s.T("console.signin.title"), []string{s.T("console.signin.text"), s.T("console.signin.how")}
+	s.Keys = &keys{Ask: ask, Post: v.address(root + "/enter"), Button: s.T("console.key.button"), Failed: failed, Script: v.console.files.Path("key.js")}
+	page.Allow(v.w.Header(), "publickey-credentials-get")
+	v.show(status, "signin", s)
+}
+
+// enter takes the answer of a passkey and opens a session.
+func (v *visit) enter() {
+	ctx, cancel := v.context()
+	defer cancel()
+	session, err := v.console.cfg.Members.Enter(ctx, v.place(), v.host.Cookie(v.r, signInCookie), []byte(v.field("answer")), v.r.UserAgent(), v.r.RemoteAddr)
+	switch {
+	case errors.Is(err, staff.ErrKey), errors.Is(err, staff.ErrRole), errors.Is(err, staff.ErrGone), errors.Is(err, store.ErrNotFound):
+		v.askKey(http.StatusForbidden, true)
+	case err != nil:
+		v.fail(err)
+	default:
+		v.host.DropCookie(v.w, signInCookie)
+		v.host.SetCookie(v.w, sessionCookie, session, 0, http.SameSiteStrictMode)
+		v.see(root)
+	}
+}
+
+// joinLink shows the page that takes the secret of an invitation out of its address.
+func (v *visit) joinLink() {
+	s := v.screen()
+	s.Title = s.T("console.join.title")
+	s.Keys = &keys{Link: true, Text: s.T("console.join.link"), Post: v.address(staff.ConsolePath), Script: v.console.files.Path("key.js")}
+	v.show(http.StatusOK, "join", s)
+}
+
+// maxInvitation bounds the secret of an invitation.
+const maxInvitation = 128
+
+// keepInvitation puts the secret into a cookie. It uses nothing up.
+func (v *visit) keepInvitation() {
+	token := v.field("token")
+	if token == "" || len(token) > maxInvitation {
+		v.goneInvitation()
+		return
+	}
+	v.host.SetCookie(v.w, joinCookie, token, ceremonyLife, http.SameSiteStrictMode)
+	v.see(staff.ConsolePath + "/key")
+}
+
+func (v *visit) goneInvitation() {
+	v.message(http.StatusNotFound, "console.join.gone.title", "console.join.gone.text")
+}
+
+func (v *visit) invitation() { v.showInvitation(http.StatusOK, false) }
+
+func (v *visit) showInvitation(status int, failed bool) {
+	ctx, cancel := v.context()
+	defer cancel()
+	inv, err := v.console.cfg.Members.Invitation(ctx, v.place(), v.host.Cookie(v.r, joinCookie))
+	if errors.Is(err, staff.ErrGone) {
+		v.goneInvitation()
+		return
+	} else if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen()
+	s.Title = s.T("console.join.title")
+	s.Keys = &keys{Ask: inv.Ask, Text: s.T("console.join.text", "name", inv.Name), Post: v.address(staff.ConsolePath + "/key"),
+		Button: s.T("console.join.button"), Failed: failed, Script: v.console.files.Path("key.js")}
+	page.Allow(v.w.Header(), "publickey-credentials-create")
+	v.show(status, "join", s)
+}
+
+// join makes the passkey of an invitation.
+func (v *visit) join() {
+	ctx, cancel := v.context()
+	defer cancel()
+	_, err := v.console.cfg.Members.Join(ctx, v.place(), v.host.Cookie(v.r, joinCookie), []byte(v.field("answer")))
+	switch {
+	case errors.Is(err, staff.ErrKey):
+		v.showInvitation(http.StatusUnprocessableEntity, true)
+	case errors.Is(err, staff.ErrGone):
+		v.goneInvitation()
+	case err != nil:
+		v.fail(err)
+	default:
+		v.host.DropCookie(v.w, joinCookie)
+		v.see(root)
+	}
+}
+
+// members is the page of staff and sessions.
+type members struct {
+	People   []member
+	Sessions []signedIn
+	Places   []domainOf
+	Made     string // an invitation, shown once
+	For      string // whose
+	Wrong    bool
+}
+
+type member struct {
+	store.Staff
+	Keys      int
+	Suspended bool
+}
+
+type signedIn struct {
+	store.ConsoleSession
+	Name, Device string
+	This         bool
+}
+
+// domainOf is a recovery domain on which people vouch.
+type domainOf struct{ Env, Name string }
+
+func (v *visit) staff() { v.showStaff(http.StatusOK, new(members)) }
+
+func (v *visit) showStaff(status int, m *members) {
+	ctx, cancel := v.context()
+	defer cancel()
+	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		m.People, m.Sessions, m.Places = nil, nil, nil
+		return errors.Join(v.people(ctx, tx, m), v.sessions(ctx, tx, m), v.places(ctx, tx, m))
+	})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen()
+	s.Title, s.SignedIn, s.Members = s.T("console.staff.title"), true, m
+	v.show(status, "staff", s)
+}
+
+func (v *visit) people(ctx context.Context, tx *store.Tx, m *members) error {
+	all, err := tx.StaffList(ctx, v.org)
+	for _, p := range all {
+		keys, err := tx.StaffKeys(ctx, v.org, p.ID)
+		if err != nil {
+			return err
+		}
+		m.People = append(m.People, member{p, len(keys), p.Suspended(tx.Now())})
+	}
+	return err
+}
+
+func (v *visit) sessions(ctx context.Context, tx *store.Tx, m *members) error {
+	all, err := tx.ConsoleSessions(ctx, v.org)
+	for _, c := range all {
+		s := signedIn{ConsoleSession: c, Device: v.words.Language.Device(c.Device), This: c.ID == v.session.ID}
+		for _, p := range m.People {
+			if p.ID == c.Staff {
+				s.Name = p.Name
+			}
+		}
+		m.Sessions = append(m.Sessions, s)
+	}
+	return err
+}
+
+func (v *visit) places(ctx context.Context, tx *store.Tx, m *members) error {
+	envs, err := tx.Environments(ctx, v.org)
+	for _, e := range envs {
+		domains, err := tx.Domains(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		for _, d := range domains {
+			if !d.Proven.IsZero() {
+				m.Places = append(m.Places, domainOf{e.ID, d.Name})
+			}
+		}
+	}
+	return err
+}
+
+// invite makes an invitation, whose link is shown once.
+func (v *visit) invite() {
+	ctx, cancel := v.context()
+	defer cancel()
+	m, at := new(members), v.place()
+	role := v.field("role")
+	if role == "approver" {
+		role = staff.Approver
+		env, name, _ := strings.Cut(v.field("place"), " ")
+		if err := v.owns(ctx, env); err != nil {
+			v.fail(err)
+			return
+		}
+		d, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) (store.Domain, error) { return tx.Domain(ctx, name) })
+		if err != nil || d.Env != env || d.Proven.IsZero() {
+			v.fail(errNoPage)
+			return
+		}
+		at = staff.Place{Env: env, Origin: v.console.cfg.SiteOrigin(name)}
+	}
+	who := store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: role}
+	who, link, err := v.console.cfg.Members.Invite(ctx, who, at, v.role, v.actor())
+	switch {
+	case errors.Is(err, staff.ErrPerson), errors.Is(err, staff.ErrTaken), errors.Is(err, staff.ErrRole):
+		m.Wrong = true
+		v.showStaff(http.StatusUnprocessableEntity, m)
+	case err != nil:
+		v.fail(err)
+	default:
+		m.Made, m.For = link.Reveal(), who.Name
+		v.showStaff(http.StatusOK, m)
+	}
+}
+
+func (v *visit) removeStaff() {
+	ctx, cancel := v.context()
+	defer cancel()
+	v.backToStaff(v.console.cfg.Members.Remove(ctx, v.org, v.field("member"), v.role, v.actor()))
+}
+
+// endSession signs somebody out, perhaps the one who asks.
+func (v *visit) endSession() {
+	ctx, cancel := v.context()
+	defer cancel()
+	v.backToStaff(v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.EndSession(ctx, v.org, v.field("session")) }))
+}
+
+func (v *visit) backToStaff(err error) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		v.fail(err)
+		return
+	}
+	v.see(staffPath)
+}
