@@ -45,7 +45,7 @@ const (
 type approveScreen struct {
 	Asked  approval.Request
 	Wants  template.HTML // they are asked for
-	Device string
+	With   string        // the browser that asks
 	Joined staff.Joined
 	Key    string // JSON of the public key
 	Invite staff.Invitation
@@ -113,7 +113,7 @@ func (v *visit) showAsked(status int, field, why string) {
 		return
 	}
 	s := v.screen(flow.View{})
-	s.Asked, s.Ask, s.Post, s.Device = r, r.Ask, approvePath+"/request", s.Language.Device(r.Device)
+	s.Asked, s.Ask, s.Post, s.With = r, r.Ask, approvePath+"/request", s.Language.Device(r.Device)
 	s.Wants = s.H("approve.what."+string(r.Action), "account", r.Name)
 	s.Title, s.Script = s.T("approve.title", "account", r.Name), v.site.files.Path("passkey.js")
 	if field != "" {
