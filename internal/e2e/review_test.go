@@ -1,7 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/jpeg"
+	"io"
+	"mime/multipart"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +109,75 @@ func TestADocumentIsCapturedReviewedAndAppealedInABrowser(t *testing.T) {
 		t.Errorf("with the new password: %v", err)
 	}
 	if got := mara.writes(t, s); !slices.Equal(got, []string{"modify"}) {
+		t.Errorf("the directory logged %v", got)
+	}
+}
+
+// upload sends the capture page's form as a browser without scripts does.
+func (v *visitor) upload(files map[string][]byte, fields ...string) int {
+	v.t.Helper()
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	for name, values := range v.form(fields...) {
+		_ = m.WriteField(name, values[0])
+	}
+	for name, body := range files {
+		f, err := m.CreateFormFile(name, name+".jpg")
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		_, _ = f.Write(body)
+	}
+	_ = m.Close()
+	req, err := http.NewRequest(http.MethodPost, v.site+v.recovery()+"/capture", &b)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", m.FormDataContentType())
+	req.Header.Set("X-Forwarded-For", v.address)
+	resp, err := v.client.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.status, v.page = resp.StatusCode, string(page)
+	return v.status
+}
+
+func TestADocumentIsHandedInAsFilesWithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := corp(t)
+	milo := hire(t, s, "milo", "")
+	env := sharedEdge(t).environment(t, "files", "ldap")
+	env.startAgent(slapdAgent(s))
+	env.change(map[string]any{"methods": map[string]any{"default": [][]string{{"mail_code", "document_review"}}}})
+	v := env.visit()
+	v.begin(milo.mail, "password")
+	v.post("code", "code", env.code(milo.private, 0))
+	poll(t, "the capture page", func() bool { v.get(""); return strings.Contains(v.page, "/capture") })
+	var photo bytes.Buffer
+	if err := jpeg.Encode(&photo, image.NewGray(image.Rect(0, 0, 64, 48)), nil); err != nil {
+		t.Fatal(err)
+	}
+	both := map[string][]byte{"front": photo.Bytes(), "selfie": photo.Bytes()}
+	v.upload(both, "what", "submit")
+	v.want(422, "without consent")
+	v.upload(map[string][]byte{"front": []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`)}, "what", "submit", "consent", "yes")
+	v.want(422, "an SVG file")
+	v.upload(map[string][]byte{"front": photo.Bytes()}, "what", "submit")
+	v.want(422, "without a face")
+	v.upload(map[string][]byte{"selfie": photo.Bytes()}, "what", "submit", "zone", "no zone at all")
+	v.want(200, "the second picture")
+	if !strings.Contains(v.text(), "looks at your pictures") {
+		t.Errorf("handed in, the page says: %s", v.text())
+	}
+	v.upload(both, "what", "submit")
+	v.want(200, "handed in again")
+	if got := milo.writes(t, s); len(got) != 0 {
 		t.Errorf("the directory logged %v", got)
 	}
 }
