@@ -55,6 +55,7 @@ type Store struct {
 // state is the file.
 type state struct {
 	Version int    `json:"version"`
+	Born    int64  `json:"born"`    // Unix seconds: when this memory began
 	Settled bool   `json:"settled"` // the first pass over the directory is over
 	Keys    []Key  `json:"keys,omitempty"`
 	Ties    []tie  `json:"documents,omitempty"`
@@ -66,7 +67,7 @@ const version = 1
 // Open reads the memory in dir, and begins an empty one where there is none. secret is
 // the agent's own, now its clock.
 func Open(dir string, secret []byte, now func() time.Time) (*Store, error) {
-	s := &Store{dir: dir, now: now, state: state{Version: version, Seen: people{}}}
+	s := &Store{dir: dir, now: now, state: state{Version: version, Born: now().Unix(), Seen: people{}}}
 	var err error
 	if s.hash, err = hkdf.Key(sha256.New, secret, nil, hashInfo, sha256.Size); err != nil {
 		return nil, err

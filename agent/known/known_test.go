@@ -101,6 +101,22 @@ func TestT16_TheFirstLookIsNewTooWhereTheFileSaysSo(t *testing.T) {
 	}
 }
 
+func TestT16_AFirstLookThatNeverEndsKeepsNoDoorOpen(t *testing.T) {
+	clock, dir := &at{time.Now()}, t.TempDir()
+	s := open(t, dir, clock.now)
+	early, late := Value{KindMail, "kim@home.example"}, Value{KindMail, "thief@evil.example"}
+	s.Note(kim, []Value{early}, true)
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	clock.forward(firstLook)
+	s = open(t, dir, clock.now)
+	s.Note(kim, []Value{early, late}, true)
+	if !s.Counts(kim, early) || s.Counts(kim, late) {
+		t.Error("a value of the second day counts at once, or one of the first does not")
+	}
+}
+
 func TestT15_ADocumentIsTiedToOneAccountAtATime(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, time.Now)

@@ -17,6 +17,10 @@ const (
 // changed an address must not be the only one who hears of what follows (T16).
 const keepGone = 7 * 24 * time.Hour
 
+// firstLook bounds the time in which values count at once: a first pass that never ends
+// must not keep the door open.
+const firstLook = 24 * time.Hour
+
 // A Value is one value of one attribute of an account.
 type Value struct{ Kind, Text string }
 
@@ -58,7 +62,7 @@ func (s *Store) Note(account string, values []Value, atStart bool) {
 	defer s.mu.Unlock()
 	now := s.now()
 	first := now.Unix()
-	if atStart && !s.state.Settled {
+	if atStart && !s.state.Settled && now.Sub(time.Unix(s.state.Born, 0)) < firstLook {
 		first = 0
 	}
 	list := s.state.Seen[account]
