@@ -85,7 +85,7 @@ func scenes() []scene {
 			r.Ask.Waiting, r.Ask.Request, r.Proven = true, json.RawMessage(`{"number":"42"}`), true
 		}},
 		{name: "handover", step: flow.StepProve, action: password, edit: func(r *recovery) { r.HandOver = true }, then: func(b *testenv.Browser) {
-			b.Click("form[action$='/phone'] button")
+			b.Click("form[action*='/phone'] button")
 			b.Wait(`document.querySelector('svg.qr')`)
 		}},
 		{name: "phone", open: "/phone"},
