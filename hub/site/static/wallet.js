@@ -2,7 +2,7 @@
 // a wallet on this device, which sends the person back with a code in the fragment.
 import { ceremony, request } from './ask.js';
 
-const kept = 'postern.wallet';
+const kept = 'wallet.page'; // not among the keys of recipients, which seal.js sweeps
 const pages = /^\/r\/[A-Za-z0-9_-]{22}$/;
 
 /** left is the page from which the person went to a wallet, or null. */
