@@ -27,8 +27,15 @@
 //
 // # Verification
 //
-//	open ──▶ proven      every method of one accepted combination
+//	open ──▶ proven      the set of what was proven holds an accepted combination
 //	  └────▶ closed      with its recovery
+//
+// Before the first proof everybody who asks for the same is offered the same methods:
+// the first of each combination that any rule accepts. After it a person is offered
+// what their own rule, and the terms of their agent, leave. A method asks in the form
+// of its row in policy.MethodTable; where other people decide, Settle brings their word.
+// Evidence that is bound to the browser's key needs the key first, and then the key never
+// changes. A recovery may go on in another browser until then (HandOver, Claim).
 //
 // # Rules
 //
@@ -39,7 +46,8 @@
 //
 // Every address gets a row and its answer before anything is looked up. A decoy, for
 // which no single enabled account was found, runs the same machine with a random
-// challenge that no answer meets. What is shown before the first proof depends on the
+// challenge that no answer meets; what sends nothing is opened for it with a random
+// context, the same for one recovery. What is shown before the first proof depends on the
 // address and the environment alone, never on an account.
 //
 // Nothing but SQL can cause a change: whoever holds the agent's tunnel calls Execute,
