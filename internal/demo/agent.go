@@ -30,8 +30,12 @@ func (r *run) addDirectory(ctx context.Context) error {
 	return r.save()
 }
 
-// demoMethods are the ways to prove who one is that the demo offers.
-var demoMethods = map[string]any{"default": [][]string{{"mail_code"}, {"digital_credential"}}}
+// demoMethods are the ways to prove who one is that the demo offers, and by which its
+// people add a passkey or codes.
+var demoMethods = map[string]any{
+	"default": [][]string{{"mail_code"}, {"passkey"}, {"digital_credential"}, {"saved_code"}},
+	"rules":   []any{map[string]any{"action": "options", "accept": [][]string{{"mail_code"}, {"digital_credential"}}}},
+}
 
 func (r *run) agentDir() string    { return filepath.Join(r.DataDir, "agent") }
 func (r *run) agentConfig() string { return filepath.Join(r.agentDir(), "agent.toml") }

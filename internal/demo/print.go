@@ -40,7 +40,7 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
                   {{if .Note}}{{printf "%-37s %s" .Email .Note}}{{else}}{{.Email}}{{end}}
 {{- end}}
 
-Four things to try:
+Five things to try:
   1. Open the recovery site as Anna Berg, choose "A new password" and "A code by mail", take the code from the mailbox, press
      the button, and look at the temporary password. Press reload in the middle. Any LDAP client proves it:
      LDAPTLS_CACERT={{.CA}} ldapwhoami -x -H {{.LDAP}} \
@@ -48,6 +48,8 @@ Four things to try:
   2. Type an address that does not exist. Nothing on the way to the code tells you so.
   3. Open the status page while somebody recovers.
   4. Do it again with "A digital identity document" and the wallet; then show it somebody else's document.
+  5. Add a passkey of this computer at {{.Site}}/options, and recover with it. Outside of this demo it would
+     wait for 72 hours, and its owner would hear of it first.
 
 Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
 `))
