@@ -26,8 +26,6 @@ const (
 	ApprovalAsked  Kind = "recovery_approval_asked"  // people are asked to vouch
 	ApprovalGiven  Kind = "recovery_approval_given"  // one of them did
 	ApprovalDenied Kind = "recovery_approval_denied" // one of them raised the alarm
-	ManualProven   Kind = "recovery_manual_proven"   // staff proved somebody by hand
-	ManualRevoked  Kind = "recovery_manual_revoked"  // and took it back
 
 	FactorAdded   Kind = "recovery_factor_added" // under my recovery options, by its owner
 	FactorRemoved Kind = "recovery_factor_removed"
@@ -123,7 +121,7 @@ const (
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
-	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualProven, ManualRevoked,
+	ApprovalAsked, ApprovalGiven, ApprovalDenied,
 	FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,

@@ -66,7 +66,7 @@ func (w Words) clock(t time.Time) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-form="%s">%s</time>`, t.UTC().Format(time.RFC3339), form, html.EscapeString(text)))
 }
 
-const dayLong = 24 * time.Hour
+const dayLong = 20 * time.Hour // tomorrow at the same time is another day
 
 // mark stands for the i-th time until the rest is escaped; no other value can hold it.
 func mark(i int) string { return fmt.Sprintf("\x00%d\x00", i) }

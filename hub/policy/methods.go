@@ -22,7 +22,6 @@ type Methods struct {
 	Default []Combination `json:"default"`
 
 	Approvals *People `json:"approvals,omitempty"` // who vouches; nil: the account's manager
-	Manual    *People `json:"manual,omitempty"`    // who proves people by hand; nil: nobody
 }
 
 // People says who decides about others, and how many must agree.
@@ -176,11 +175,8 @@ func (m Methods) Check() error {
 			return err
 		}
 	}
-	for _, p := range []*People{m.Approvals, m.Manual} {
-		if p == nil {
-			continue
-		}
-		if err := p.Check(); err != nil {
+	if m.Approvals != nil {
+		if err := m.Approvals.Check(); err != nil {
 			return err
 		}
 	}
