@@ -32,6 +32,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/approval"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/passkey"
+	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/verify/savedcode"
 	"github.com/postern-id/postern/hub/verify/smscode"
@@ -168,6 +169,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
 	links := &token.Links{Keys: h.store}
 	agents := recoveryAgents{h.tunnels}
+	providers := provider.New(provider.Config{Store: h.store, Client: h.hooks.Client(), Now: time.Now})
 	phones := smscode.NewRoute(h.store, h.hooks.Client(), time.Now)
 	h.factors = factor.New(factor.Config{
 		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
@@ -185,6 +187,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 			agentcode.New(flow.Caller{Agents: agents}),
 			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
 			smscode.New(phones),
+			providers,
 		},
 	})
 	h.requests = request.New(request.Config{
@@ -192,7 +195,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, vouched{h.recoveries}
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Providers: providers, Captures: h.reviews,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil

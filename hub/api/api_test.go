@@ -68,7 +68,7 @@ type place struct {
 	agent, pending, quarantined store.Agent
 	account                     store.Account
 	apikey                      store.APIKey
-	trust, pem                  string
+	trust, pem, provider        string
 	request, template, subject  string
 	signer                      string // JSON
 }
@@ -140,6 +140,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.trust = source.ID
+		idp := store.IdentityProvider{Env: f.Env.ID, Body: []byte(p.providerBody())}
+		if err := tx.AddIdentityProvider(ctx, &idp); err != nil {
+			return err
+		}
+		p.provider = idp.ID
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
@@ -279,6 +284,8 @@ func (p place) body(pattern string) string {
 		return `{"name":"mine","pem":` + strconv.Quote(p.pem) + `}`
 	case "POST /api/envs/{env}/domains/{domain}/wallet-certificate":
 		return `{"pem":` + strconv.Quote(p.signer) + `}`
+	case "POST /api/envs/{env}/identity-providers", "PATCH /api/envs/{env}/identity-providers/{provider}":
+		return p.providerBody()
 	case "POST /api/envs/{env}/sms":
 		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
 	case "POST /api/requests":
@@ -307,7 +314,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
@@ -336,4 +343,9 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 func method(pattern string) string {
 	m, _, _ := strings.Cut(pattern, " ")
 	return m
+}
+
+// providerBody is an outside identity provider for the place's directory.
+func (p place) providerBody() string {
+	return `{"name":"Acme ID","issuer":"https://login.example.com","client_id":"recovery","client_secret":"postern_canary","directories":["` + p.Directory.ID + `"]}`
 }

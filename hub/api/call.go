@@ -23,20 +23,21 @@ type call struct {
 	trace string // in the audit record, and in the log if it fails
 
 	key       store.APIKey
-	body      any               // *T of the row
-	env       store.Environment // of {env}, or of what the path names
-	directory store.Directory   // of {directory}
-	domain    store.Domain      // of {domain}
-	agent     store.Agent       // of {agent}
-	account   store.Account     // of {account}
-	apikey    store.APIKey      // of {apikey}
-	trust     store.TrustSource // of {trust}
-	request   store.Request     // of {request}
-	template  store.Template    // of {template}
-	person    string            // of {subject}
-	signing   fixedKey          // of presigned links
-	detail    map[string]any    // of the audit record, in place of request and response
-	personal  map[string]string // of the audit record
+	body      any                    // *T of the row
+	env       store.Environment      // of {env}, or of what the path names
+	directory store.Directory        // of {directory}
+	domain    store.Domain           // of {domain}
+	agent     store.Agent            // of {agent}
+	account   store.Account          // of {account}
+	apikey    store.APIKey           // of {apikey}
+	trust     store.TrustSource      // of {trust}
+	request   store.Request          // of {request}
+	template  store.Template         // of {template}
+	person    string                 // of {subject}
+	provider  store.IdentityProvider // of {provider}
+	signing   fixedKey               // of presigned links
+	detail    map[string]any         // of the audit record, in place of request and response
+	personal  map[string]string      // of the audit record
 }
 
 func newCall(a *API, row row, w http.ResponseWriter, r *http.Request) *call {
@@ -51,7 +52,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 		find func(context.Context, *store.Tx, string) error
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
-		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust},
+		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider},
 		{"request", c.findRequest}, {"template", c.findTemplate}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)

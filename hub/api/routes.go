@@ -9,8 +9,8 @@ import (
 )
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
-// {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template}
-// and {subject}.
+// {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template},
+// {provider} and {subject}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it
@@ -60,10 +60,10 @@ func with[T any](run func(context.Context, *call, *store.Tx, *T) (any, error)) a
 
 // Bounds of bodies, in bytes.
 const (
-	none       = 0
-	small      = 16 << 10 // names, lists of ids
-	smsSize    = 256 << 10
-	policySize = 4 << 20 // five policies with all their groups, see hub/policy
+	none        = 0
+	small       = 16 << 10  // names, lists of ids
+	outsideSize = 256 << 10 // settings of outside services, with their keys
+	policySize  = 4 << 20   // five policies with all their groups, see hub/policy
 )
 
 // Statuses of success.
@@ -97,11 +97,17 @@ func routes() []row {
 		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
 
 		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                                      // ours
-		{"POST /api/envs/{env}/sms", RoleAdmin, writing, smsSize, audit.EnvUpdated, noContent, with(setSMS), false},              // ours
+		{"POST /api/envs/{env}/sms", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(setSMS), false},          // ours
 		{"DELETE /api/envs/{env}/sms", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeSMS), false},           // ours
 		{"GET /api/envs/{env}/review", RoleLimited, reading, none, "", ok, plain(getReview), false},                              // ours
 		{"POST /api/envs/{env}/review", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setReview), false},          // ours
 		{"POST /api/envs/{env}/common-names", RoleAdmin, writing, commonSize, audit.EnvUpdated, ok, with(setCommonNames), false}, // ours
+
+		{"GET /api/envs/{env}/identity-providers", RoleLimited, reading, none, "", ok, plain(listProviders), false},                                         // ours
+		{"POST /api/envs/{env}/identity-providers", RoleAdmin, writing, outsideSize, audit.EnvUpdated, created, with(addProvider), false},                   // ours
+		{"GET /api/envs/{env}/identity-providers/{provider}", RoleLimited, reading, none, "", ok, plain(getProvider), false},                                // ours
+		{"PATCH /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(replaceProvider), false}, // ours
+		{"DELETE /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeProvider), false},       // ours
 
 		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
 		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},

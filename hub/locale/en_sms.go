@@ -6,3 +6,12 @@ var enSMS = table{
 	"sms.enroll":  "{code} is your code for {site}, where you set up your account at {company}. Never tell it to anybody.",
 	"sms.confirm": "{code} confirms this phone at {site} for your account at {company}. Never tell it to anybody.",
 }
+
+// enAway is English, what only a sign-in at another service needs.
+var enAway = table{
+	"away.leave":    "Sign in with {service}",
+	"away.title":    "Back from the other service",
+	"away.text":     "Your recovery goes on by itself. If it does not, press the button.",
+	"away.button":   "Go on",
+	"away.stranger": "Somebody sent you here, and you began no recovery in this browser? Then close this page. Nothing was given away.",
+}

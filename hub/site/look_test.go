@@ -78,7 +78,7 @@ func scenes() []scene {
 		{name: "ask-failed", step: flow.StepProve, action: password, edit: func(r *recovery) { offer(policy.Passkey)(r); r.Ask.Open, r.Ask.Failed = false, true }},
 		{name: "ask-away", step: flow.StepProve, action: password, edit: func(r *recovery) {
 			offer(policy.IdentityProvider)(r)
-			r.Ask.Request = json.RawMessage(`{"url":"https://idp.example/authorize?x=1"}`)
+			r.Ask.Request = json.RawMessage(`{"exchange":"x","nonce":"n","providers":[{"id":"p1","name":"Acme ID"},{"id":"p2","name":"Bank ID"}]}`)
 		}},
 		{name: "ask-approval", step: flow.StepProve, action: password, edit: func(r *recovery) {
 			offer(policy.Approval)(r)

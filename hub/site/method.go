@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -23,9 +24,9 @@ type methodScreen struct {
 	Keyed  bool // a way needs the browser's key
 	Other  bool // there is another way than the one asked for
 	Script string
-	Mark   string // where the recovery stands, for the page's script
-	Leave  string // address to which the person goes
-	Number string // what the other person is told
+	Mark   string            // where the recovery stands, for the page's script
+	Away   []provider.Choice // services to which the person can go
+	Number string            // what the other person is told
 }
 
 // A way is one method to choose.
@@ -185,7 +186,7 @@ func (v *visit) showAsk(status int, s *screen) {
 		name, s.Title, s.Refresh, s.Number = "askwait", s.Way("title"), patientReload, numberIn(ask.Request)
 		v.keepSession(s.View)
 	default:
-		s.Title, s.Leave, s.Script = s.Way("title"), addressIn(ask), v.script(ask.Method)
+		s.Title, s.Away, s.Script = s.Way("title"), away(ask), v.script(ask.Method)
 		if f := features[ask.Method]; f != "" {
 			page.Allow(v.w.Header(), f)
 		}
@@ -226,17 +227,6 @@ func at(view flow.View) string {
 		return strings.TrimSpace(string(view.Step) + " " + string(view.Elsewhere))
 	}
 	return strings.Join([]string{string(view.Step), string(view.Ask.Method), strconv.FormatBool(view.Ask.Open), strconv.FormatBool(view.Ask.Waiting)}, " ")
-}
-
-// addressIn returns where a method sends the person.
-func addressIn(ask flow.Ask) string {
-	var to struct {
-		URL string `json:"url"`
-	}
-	if ask.Form != policy.FormAway || json.Unmarshal(ask.Request, &to) != nil || !strings.HasPrefix(to.URL, "https://") && !strings.HasPrefix(to.URL, "http://") {
-		return ""
-	}
-	return to.URL
 }
 
 // numberIn returns the number that whoever vouches is to be told, "" if none.

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
+	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -95,6 +96,7 @@ type Config struct {
 	Wallets    Wallets
 	Vouchers   Vouchers
 	Members    Members
+	Providers  Providers
 	Owners     Owners
 	Factors    *factor.Factors
 	Store      Reader
@@ -203,6 +205,8 @@ func (s *Site) routes() *http.ServeMux {
 		{approverPath + "/key", (*visit).invited, (*visit).join},
 		{"/not-me", (*visit).objection, (*visit).object},
 		{"/wallet/return", (*visit).walletReturn, nil},
+		{"/r/{id}/leave", (*visit).leave, nil},
+		{provider.ReturnPath, (*visit).comeBack, nil},
 		{"/theme.css", (*visit).theme, nil},
 		{"/logo", (*visit).logo, nil},
 		{"/robots.txt", (*visit).robots, nil},

@@ -86,6 +86,9 @@ type Provider struct {
 	Keys     JWKS     // pinned: never fetched by this package
 	ACR, AMR []string // accepted acr values, of which one is needed; amr values, all needed; empty asks for none
 	Verified bool     // names count only from verified_claims (OpenID Connect for Identity Assurance)
+	// Named says what the provider calls given_name, family_name and birthdate, where it
+	// has other names for them.
+	Named map[string]string
 }
 
 // Claims is what evidence says about a person. Members that were not presented are

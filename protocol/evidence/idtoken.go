@@ -118,7 +118,11 @@ func (p Provider) claims(m map[string]any) (Claims, error) {
 		to   *string
 		name string
 	}{{&c.Family, "family_name"}, {&c.Given, "given_name"}, {&c.BirthDate, "birthdate"}} {
-		s, err := plainText(t.name, claimText(names, t.name))
+		name := t.name
+		if other := p.Named[name]; other != "" {
+			name = other
+		}
+		s, err := plainText(name, claimText(names, name))
 		if err != nil {
 			return Claims{}, err
 		}

@@ -27,6 +27,38 @@ func smsCommand(f *flags) *cobra.Command {
 	return c
 }
 
+// providerCommand connects outside identity providers.
+func providerCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{Use: "provider", Short: "Connects outside identity providers, at which people prove who they are"}
+	const path = "/identity-providers"
+	group(c,
+		leaf("add FILE", `Reads a provider's settings from a JSON file, "-" for standard input`,
+			"  postern env provider add provider.json", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				body, err := readSettings(c, args[0])
+				if err != nil {
+					return err
+				}
+				return f.askEnv(c, "POST", path, body, indented)
+			}),
+		leaf("list", "Lists the providers without their secrets", "  postern env provider list", cobra.NoArgs,
+			func(c *cobra.Command, _ []string) error { return f.askEnv(c, "GET", path, nil, indented) }),
+		leaf("replace ID FILE", "Sets all of a provider anew", "  postern env provider replace ID provider.json", cobra.ExactArgs(2),
+			func(c *cobra.Command, args []string) error {
+				body, err := readSettings(c, args[1])
+				if err != nil {
+					return err
+				}
+				return f.decideEnv(c, "PATCH", path+"/"+url.PathEscape(args[0]), body)
+			}),
+		leaf("remove ID", "Disconnects a provider", "  postern env provider remove ID", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				return f.decideEnv(c, "DELETE", path+"/"+url.PathEscape(args[0]), nil)
+			}),
+	)
+	return c
+}
+
 // maxSettings bounds a file of settings, in bytes.
 const maxSettings = 256 << 10
 

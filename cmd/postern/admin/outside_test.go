@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -21,6 +22,33 @@ func TestTextMessagesAreSetShownAndSwitchedOff(t *testing.T) {
 	}
 	want(t, "env", "sms", "off")
 	if out := want(t, "env", "sms", "show"); strings.TrimSpace(out) != "{}" {
+		t.Error(out)
+	}
+}
+
+func TestAProviderIsConnectedListedReplacedAndRemoved(t *testing.T) {
+	start(t)
+	var dir struct{ ID string }
+	if err := json.Unmarshal([]byte(want(t, "directory", "create", "--json")), &dir); err != nil || dir.ID == "" {
+		t.Fatal(dir, err)
+	}
+	settings := `{"name":"Acme ID","issuer":"https://login.example.com","client_id":"recovery","client_secret":"canary-secret","directories":["` + dir.ID + `"]}`
+	out, errs, err := run(t, settings, "env", "provider", "add", "-")
+	if err != nil {
+		t.Fatal(out, errs, err)
+	}
+	var added struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &added); err != nil || added.ID == "" {
+		t.Fatal(out, err)
+	}
+	if _, _, err := run(t, strings.Replace(settings, "Acme ID", "Bank ID", 1), "env", "provider", "replace", added.ID, "-"); err != nil {
+		t.Fatal(err)
+	}
+	if out := want(t, "env", "provider", "list"); !strings.Contains(out, "Bank ID") || strings.Contains(out, "canary") {
+		t.Error(out)
+	}
+	want(t, "env", "provider", "remove", added.ID)
+	if out := want(t, "env", "provider", "list"); strings.TrimSpace(out) != "[]" {
 		t.Error(out)
 	}
 }

@@ -1,0 +1,120 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/provider"
+)
+
+// providerOut is an identity provider as the API shows it.
+type providerOut struct {
+	ID string `json:"id"`
+	provider.Settings
+	AddedAt   time.Time `json:"added_at"`
+	Redirects []string  `json:"redirect_uris"` // for the client at the provider
+}
+
+func (c *call) wireProvider(ctx context.Context, tx *store.Tx, p store.IdentityProvider) (providerOut, error) {
+	out := providerOut{ID: p.ID, AddedAt: p.AddedAt, Redirects: []string{}}
+	if err := json.Unmarshal(p.Body, &out.Settings); err != nil {
+		return out, err
+	}
+	out.Settings = out.Shown()
+	domains, err := tx.Domains(ctx, p.Env)
+	for _, d := range domains {
+		out.Redirects = append(out.Redirects, c.api.Origin(d.Name)+provider.ReturnPath)
+	}
+	return out, err
+}
+
+// listProviders lists the outside identity providers of an environment.
+func listProviders(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.IdentityProviders(ctx, c.env.ID)
+	list := make([]providerOut, 0, len(all))
+	for _, p := range all {
+		out, err := c.wireProvider(ctx, tx, p)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, out)
+	}
+	return list, err
+}
+
+func getProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return c.wireProvider(ctx, tx, c.provider)
+}
+
+// addProvider connects an outside identity provider.
+func addProvider(ctx context.Context, c *call, tx *store.Tx, s *provider.Settings) (any, error) {
+	if err := c.checkProvider(ctx, tx, s); err != nil {
+		return nil, err
+	}
+	p := store.IdentityProvider{Env: c.env.ID, Body: []byte(store.JSON(s))}
+	if err := tx.AddIdentityProvider(ctx, &p); err != nil {
+		return nil, as(err, store.ErrConflict, bad("this environment has as many identity providers as it may; remove one first"))
+	}
+	c.detail = map[string]any{"request": map[string]any{"add_identity_provider": s.Shown()}, "identity_provider": p.ID}
+	return c.wireProvider(ctx, tx, p)
+}
+
+// replaceProvider sets all of a provider anew, secrets included: what was kept is never
+// sent to an issuer that came later.
+func replaceProvider(ctx context.Context, c *call, tx *store.Tx, s *provider.Settings) (any, error) {
+	if err := c.checkProvider(ctx, tx, s); err != nil {
+		return nil, err
+	}
+	c.provider.Body = []byte(store.JSON(s))
+	c.detail = map[string]any{"request": map[string]any{"replace_identity_provider": s.Shown()}, "identity_provider": c.provider.ID}
+	return nil, tx.SaveIdentityProvider(ctx, c.provider)
+}
+
+// removeProvider disconnects a provider.
+func removeProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"identity_provider": c.provider.ID}
+	return nil, tx.RemoveIdentityProvider(ctx, c.env.ID, c.provider.ID)
+}
+
+// checkProvider refuses what cannot work, and a directory or this hub as its own
+// verifier.
+func (c *call) checkProvider(ctx context.Context, tx *store.Tx, s *provider.Settings) error {
+	if err := s.Check(); err != nil {
+		return bad(plainError(err))
+	}
+	for _, id := range s.Directories {
+		d, err := tx.Directory(ctx, c.env.ID, id)
+		if errors.Is(err, store.ErrNotFound) {
+			return bad("directories: this environment has no such directory")
+		}
+		if err != nil {
+			return err
+		}
+		if s.Own(d.Kind) {
+			return bad("directories: a directory is never its own verifier: whoever lost the account cannot sign in there, whoever stole it can. If the issuer is another organisation's, say other_tenant")
+		}
+	}
+	domains, err := tx.Domains(ctx, c.env.ID)
+	if err != nil {
+		return err
+	}
+	own := []string{strings.ToLower(c.api.Ticket.HubName)}
+	for _, d := range domains {
+		own = append(own, d.Name)
+	}
+	if u, err := url.Parse(s.Issuer); err != nil || slices.Contains(own, strings.ToLower(u.Hostname())) {
+		return bad("issuer: this hub is never its own verifier")
+	}
+	return nil
+}
+
+func (c *call) findProvider(ctx context.Context, tx *store.Tx, id string) (err error) {
+	c.provider, err = tx.IdentityProvider(ctx, c.env.ID, id)
+	return err
+}
