@@ -17,6 +17,7 @@ func Commands() []caddycmd.Command {
 		{Name: "env", Short: "Lists environments, registers their recovery domains, and connects outside services", Long: remoteHelp, CobraFunc: envCommand},
 		{Name: "directory", Short: "Makes, lists and synchronises directories, and makes tickets for agents", Long: remoteHelp, CobraFunc: directoryCommand},
 		{Name: "account", Short: "Shows what keeps an account from being recovered, and opens it again", Long: remoteHelp, CobraFunc: accountCommand},
+		{Name: "staff", Short: "Invites, lists and removes staff and people who vouch", Long: staffHelp, CobraFunc: staffCommand},
 		{Name: "rotate-key", Short: "Seals the store anew under another master key", Long: rotateHelp, CobraFunc: rotateCommand},
 		{Name: "self-service", Short: "Makes presigned links to the recovery site", Long: remoteHelp, CobraFunc: selfServiceCommand},
 	}
