@@ -357,3 +357,21 @@ func TestARequestEndsAndADecoyAsksNobody(t *testing.T) {
 		}
 	}
 }
+
+// Programs that look behind links of mails do no more than look.
+func TestLookingAtARequestChangesNothing(t *testing.T) {
+	g := newRig(t, storetest.Open(t, storetest.SQLite(t)), policy.People{Manager: true, Count: 1}, boss)
+	sub := g.subject()
+	number, tokens := g.open(sub)
+	for range 50 {
+		if r, err := g.a.Request(t.Context(), g.Env.ID, tokens["boss@example.com"]); err != nil || r.State != store.AskOpen || r.Tries != numberTry {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	}
+	if _, err := g.a.Request(t.Context(), "another environment", tokens["boss@example.com"]); !errors.Is(err, ErrGone) {
+		t.Errorf("in another environment: %v", err)
+	}
+	if err := g.approve(sub, "boss@example.com", tokens["boss@example.com"], number); err != nil || len(g.told) != 1 {
+		t.Errorf("afterwards: %v, told %d times", err, len(g.told))
+	}
+}
