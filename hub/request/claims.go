@@ -40,7 +40,7 @@ var claims = []claimRow{
 		func(p *Properties, v any) { p.BirthDate = asText(v) }},
 	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
 		func(p *Properties, v any) { p.GovtID = v }},
-	{"govtid_expired", nil, func(c evidence.Claims, now time.Time) any { return !c.Expires.IsZero() && c.Expires.Before(now) },
+	{"govtid_expired", nil, func(c evidence.Claims, now time.Time) any { return ended(c.Expires, now) },
 		func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }},
 	{name: "account"}, {name: "address", scopes: []string{"nt:address"}}, {name: "email", scopes: []string{"nt:email", "nt:email:unverified"}},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
@@ -68,7 +68,7 @@ func govtid(c evidence.Claims) any {
 	}
 	g := GovtID{Type: govtidType, Issuer: country(c.Country), Number: c.Document}
 	if !c.Expires.IsZero() {
-		g.Expiration = c.Expires.UTC().Format(time.DateOnly)
+		g.Expiration = c.Expires.Add(-time.Nanosecond).UTC().Format(time.DateOnly) // the last day, not the moment after it
 	}
 	return g
 }

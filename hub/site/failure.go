@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -42,6 +43,10 @@ var failures = []struct {
 	{flow.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrNotFound, failure{http.StatusNotFound, "error.notfound", false, true}}, // an environment that was deleted
+	{request.ErrGone, failure{http.StatusNotFound, "request.gone", false, false}},
+	{request.ErrNotFound, failure{http.StatusNotFound, "request.gone", false, false}},
+	{request.ErrTooMany, failure{http.StatusTooManyRequests, "error.rate", false, false}},
+	{request.ErrMethods, failure{http.StatusConflict, "request.methods", false, false}},
 	{errQuery, failure{http.StatusBadRequest, "error.query", false, false}},
 	{errNoPage, failure{http.StatusNotFound, "error.notfound", false, false}},
 	{errMethod, failure{http.StatusMethodNotAllowed, "error.method", false, false}},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/request"
 )
 
 // ObjectionPath is the page "this was not me"; a notice adds the token as its only
@@ -77,6 +78,10 @@ func (v *visit) switchPath() string {
 		return ObjectionPath
 	case strings.HasPrefix(v.r.URL.Path, approvePath): // and approverPath
 		return v.r.URL.Path
+	case v.r.URL.Path == request.LinkPath:
+		return request.LinkPath
+	case v.r.PathValue("use") != "":
+		return request.LinkPath + "/" + url.PathEscape(bounded(v.r.PathValue("use"), maxToken))
 	case v.id() != "":
 		return "/r/" + v.id()
 	}

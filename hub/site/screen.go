@@ -18,7 +18,7 @@ var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
 var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "phone", "begunby", "elsewhere", "locked",
-	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "away",
+	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "request", "away",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
@@ -47,6 +47,7 @@ type screen struct {
 	startScreen
 	chooseScreen
 	methodScreen
+	requestScreen
 	captureScreen
 	phoneScreen
 	proveScreen

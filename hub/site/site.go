@@ -94,6 +94,8 @@ type Config struct {
 	Links      Links
 	Captures   Captures
 	Wallets    Wallets
+	Requests   Requests
+	Consents   Consents
 	Vouchers   Vouchers
 	Members    Members
 	Providers  Providers
@@ -166,7 +168,7 @@ type route struct {
 }
 
 // largeForms are the addresses whose forms carry what a script made.
-var largeForms = []string{"/r/{id}/answer"}
+var largeForms = []string{"/r/{id}/answer", "/request/{use}/answer"}
 
 func (s *Site) routes() *http.ServeMux {
 	mux := http.NewServeMux()
@@ -204,6 +206,13 @@ func (s *Site) routes() *http.ServeMux {
 		{approverPath, (*visit).approverLink, (*visit).openApprover},
 		{approverPath + "/key", (*visit).invited, (*visit).join},
 		{"/not-me", (*visit).objection, (*visit).object},
+		{"/request", (*visit).requestLink, (*visit).openRequest},
+		{"/request/{use}", (*visit).theRequest, nil},
+		{"/request/{use}/agree", (*visit).toRequest, decide(agreeToRequest)},
+		{"/request/{use}/answer", (*visit).toRequest, decide(answerRequest)},
+		{"/request/{use}/share", (*visit).toRequest, decide(shareRequest)},
+		{"/request/{use}/reject", (*visit).toRequest, decide(rejectRequest)},
+		{"/request/{use}/back", (*visit).toRequest, decide(takeBackRequest)},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/r/{id}/leave", (*visit).leave, nil},
 		{provider.ReturnPath, (*visit).comeBack, nil},

@@ -3,7 +3,7 @@
 import { ceremony, request } from './ask.js';
 
 const kept = 'wallet.page'; // not among the keys of recipients, which seal.js sweeps
-const pages = /^\/r\/[A-Za-z0-9_-]{22}$/;
+const pages = /^\/(r|request)\/[A-Za-z0-9_-]{22}$/;
 
 /** left is the page from which the person went to a wallet, or null. */
 export function left() {

@@ -1,0 +1,181 @@
+package site
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/request"
+)
+
+// Requests opens the links by which an organisation asks people for something proven.
+type Requests interface {
+	Open(ctx context.Context, env, ticket, lang string, by request.Client) (id, session string, err error)
+	View(ctx context.Context, env, id, session string) (request.View, error)
+	Agree(ctx context.Context, env, id, session string) error
+	Answer(ctx context.Context, env, id, session, answer string) error
+}
+
+// Consents takes what people decide about what they proved.
+type Consents interface {
+	Share(ctx context.Context, env, id, session string, by request.Client) error
+	Reject(ctx context.Context, env, id, session string, by request.Client) error
+	TakeBack(ctx context.Context, env, id, session string, by request.Client) error
+}
+
+// requestCookie begins the name of the cookie of somebody who opened a link.
+const requestCookie = "request-"
+
+// requestScreen is the pages of a request.
+type requestScreen struct {
+	Sought request.View
+	Facts  []fact
+	Asking json.RawMessage
+}
+
+// A fact is one thing that is asked for, with what would be shared of it.
+type fact struct{ Name, Value string }
+
+// requestLink shows the page that takes the ticket out of its own address. Programs that
+// look behind links open nothing by it.
+func (v *visit) requestLink() { v.fragment("request.link") }
+
+// openRequest begins.
+func (v *visit) openRequest() {
+	ticket := bounded(v.field("token"), maxToken)
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	id, session, err := v.site.cfg.Requests.Open(ctx, v.req.Env, ticket, v.language("").Code(), v.asker())
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	old := v.host.CookiesWith(v.r, requestCookie)
+	for i := range max(0, len(old)-maxSessions+1) {
+		v.host.DropCookie(v.w, old[i])
+	}
+	v.host.SetCookie(v.w, requestCookie+id, session, sessionLife, http.SameSiteStrictMode)
+	v.see(request.LinkPath+"/"+id, nil)
+}
+
+func (v *visit) asker() request.Client {
+	c := v.client()
+	return request.Client{Address: c.Address, UserAgent: c.UserAgent}
+}
+
+// use returns the use of the address with this browser's session for it.
+func (v *visit) use() (id, session string) {
+	id = bounded(v.r.PathValue("use"), maxToken)
+	return id, v.host.Cookie(v.r, requestCookie+id)
+}
+
+func (v *visit) toRequest() { v.see(request.LinkPath+"/"+v.r.PathValue("use"), nil) }
+
+// theRequest shows the page of whatever step the person is at.
+func (v *visit) theRequest() { v.showRequest(http.StatusOK, "") }
+
+func (v *visit) showRequest(status int, wrong string) {
+	id, session := v.use()
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	view, err := v.site.cfg.Requests.View(ctx, v.req.Env, id, session)
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen(flow.View{Language: view.Language})
+	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
+	for _, c := range view.Claims {
+		if value, ok := view.Values[c]; ok || view.Step != request.StepShare {
+			s.Facts = append(s.Facts, fact{s.T("request.claim." + c), s.factText(value)})
+		}
+	}
+	if view.Step == request.StepProve {
+		s.View.Ask = flow.Ask{Method: view.Method, Form: view.Form}
+		s.Asking, s.Script = view.Ask, v.script(view.Method)
+		if f := features[view.Method]; f != "" {
+			page.Allow(v.w.Header(), f)
+		}
+	}
+	if wrong != "" {
+		s.wrong("ask", s.T(wrong))
+	}
+	v.show(status, "request", s)
+}
+
+// factText writes a value for the person whose it is.
+func (s *screen) factText(value any) string {
+	switch value := value.(type) {
+	case string:
+		return value
+	case bool:
+		if value {
+			return s.T("request.yes")
+		}
+		return s.T("request.no")
+	case map[string]any:
+		var parts []string
+		for _, name := range []string{"issuer", "document_number", "expiration"} {
+			if text, ok := value[name].(string); ok && text != "" {
+				parts = append(parts, text)
+			}
+		}
+		return strings.Join(parts, ", ")
+	}
+	return ""
+}
+
+// RequestPath returns the address of one of the request's forms.
+func (s *screen) RequestPath(form string) string {
+	return s.visit.address(request.LinkPath+"/"+s.Sought.ID+form, nil)
+}
+
+// decide makes a handler of a step that the person takes.
+func decide(step func(ctx context.Context, v *visit, id, session string) error) handler {
+	return func(v *visit) {
+		id, session := v.use()
+		ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+		defer cancel()
+		err := step(ctx, v, id, session)
+		switch {
+		case errors.Is(err, request.ErrWrong):
+			v.showRequest(http.StatusUnprocessableEntity, "request.wrong")
+		case err != nil && !errors.Is(err, request.ErrStep):
+			v.fail(err)
+		default:
+			v.toRequest()
+		}
+	}
+}
+
+func agreeToRequest(ctx context.Context, v *visit, id, session string) error {
+	return v.site.cfg.Requests.Agree(ctx, v.req.Env, id, session)
+}
+
+func answerRequest(ctx context.Context, v *visit, id, session string) error {
+	text := v.field("answer")
+	if text == "" || len(text) > maxAnswer {
+		return request.ErrWrong
+	}
+	return v.site.cfg.Requests.Answer(ctx, v.req.Env, id, session, text)
+}
+
+func shareRequest(ctx context.Context, v *visit, id, session string) error {
+	return v.site.cfg.Consents.Share(ctx, v.req.Env, id, session, v.asker())
+}
+
+func rejectRequest(ctx context.Context, v *visit, id, session string) error {
+	return v.site.cfg.Consents.Reject(ctx, v.req.Env, id, session, v.asker())
+}
+
+func takeBackRequest(ctx context.Context, v *visit, id, session string) error {
+	return v.site.cfg.Consents.TakeBack(ctx, v.req.Env, id, session, v.asker())
+}
+
+// AsksWallet reports whether the request's page asks a wallet, see Wallet.
+func (s *screen) AsksWallet() bool { return s.Sought.Method == policy.DigitalCredential }
