@@ -1,6 +1,9 @@
 package directory
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // IsDue and Tidy are tested as tables.
 var (
@@ -13,3 +16,6 @@ func Fast(d *Directories) *Directories {
 	d.retryWait = time.Millisecond
 	return d
 }
+
+// Look is one look at what is due, of which nothing is begun.
+func Look(ctx context.Context, d *Directories) { d.due(ctx) }

@@ -117,6 +117,9 @@ func (d *Directories) due(ctx context.Context) []To {
 	var due []To
 	for _, dir := range all {
 		to := To{Env: dir.Env, Directory: dir.ID}
+		if connected[to] && dir.Sync.Running(d.store.Now()) {
+			d.remember(to) // should the pass that runs end in an error, the agent is there for another
+		}
 		if d.isAsked(to) && !dir.Sync.Running(d.store.Now()) || isDue(dir, connected[to], d.store.Now()) {
 			due = append(due, to)
 		}
@@ -149,8 +152,10 @@ func jitter(id string) time.Duration {
 	return time.Duration(h.Sum32()) % syncJitter
 }
 
-// refresh is a scheduled synchronisation: of changes alone where that is enough.
+// refresh is a scheduled synchronisation: of changes alone where that is enough. After it
+// there is another look, at agents that connected meanwhile.
 func (d *Directories) refresh(ctx context.Context, to To) {
+	defer d.look()
 	err := d.sync(ctx, to, d.takeAsked(to))
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrRunning) {
 		return

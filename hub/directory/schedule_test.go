@@ -3,12 +3,14 @@ package directory_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol"
 )
 
 func TestDirectoryIsDue(t *testing.T) {
@@ -78,4 +80,39 @@ func TestRunEndsAPassWithItsContext(t *testing.T) {
 	if d := b.state(t); d.Sync.Error != "" || len(b.failures) != 0 {
 		t.Fatalf("a stopped node is told as a failure: %+v", d.Sync)
 	}
+}
+
+func TestAnAgentThatConnectsDuringAPassThatFailsIsAskedAtOnce(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	c := newCompany(5)
+	b := newBench(t, s, c)
+	b.mustSync(t) // so that a failure waits for minutes
+	away := protocol.Err(protocol.CodeUnavailable, "no agent of the directory is connected")
+	var calls atomic.Int32
+	c.set(func() {
+		c.onPage = func(ctx context.Context, _ string, _ int) error {
+			if calls.Add(1) > 1 {
+				return nil
+			}
+			b.Wake(b.Env.ID, b.Directory.ID) // while the pass runs
+			directory.Look(ctx, b.Directories)
+			return away
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := b.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := b.SyncNow(ctx, b.Env.ID, b.Directory.ID); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the agent that connected during the pass was not asked", func() bool {
+		return calls.Load() > 1 && b.state(t).Sync.Error == ""
+	})
+	cancel()
+	wg.Wait()
 }
