@@ -1,0 +1,59 @@
+package webhook
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+)
+
+func TestRequestsAndWhatIsSharedAreToldInThePublicWords(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	h, err := New(Config{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sharing := Sharing{Subject: "a@b", Request: "r", Label: "Ref 1", Claims: []string{"name"}}
+	back := sharing
+	back.Revoked = true
+	err = s.Tx(t.Context(), func(tx *store.Tx) error {
+		ctx := t.Context()
+		if _, err := tx.AddWebhook(ctx, store.Webhook{Env: f.Env.ID, URL: "https://example.com", Enabled: true, Events: []string{"share", "reject", "request"}}); err != nil {
+			return err
+		}
+		if err := h.RequestChanged(ctx, tx, f.Env.ID, RequestChange{"request_accepted", map[string]string{"id": "r"}}); err != nil {
+			return err
+		}
+		if err := h.SharingChanged(ctx, tx, f.Env.ID, sharing); err != nil {
+			return err
+		}
+		return h.SharingChanged(ctx, tx, f.Env.ID, back)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]string, error) {
+		return store.All(t.Context(), tx, store.Text, "SELECT body FROM webhook_deliveries WHERE env = $1", f.Env.ID)
+	})
+	if err != nil || len(bodies) != 3 {
+		t.Fatalf("%q %v", bodies, err)
+	}
+	seen := map[string]map[string]any{}
+	for _, b := range bodies {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(b), &m); err != nil {
+			t.Fatal(err)
+		}
+		seen[m["event_type"].(string)] = m
+	}
+	for _, e := range []string{"share", "reject"} {
+		if m := seen[e]; m["subject"] != "a@b" || m["request"] != "r" || m["label"] != "Ref 1" || m["env_name"] != "production" || m["org_name"] != "Example" || len(m["claims"].([]any)) != 1 {
+			t.Errorf("%s %v", e, m)
+		}
+	}
+	if m := seen["request"]; m["event"] != "request_accepted" || m["request"].(map[string]any)["id"] != "r" {
+		t.Errorf("request %v", m)
+	}
+}
