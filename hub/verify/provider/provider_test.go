@@ -30,14 +30,14 @@ func TestMain(m *testing.M) { testenv.Run(m) }
 // provider.
 type bench struct {
 	*Verifier
-	t   *testing.T
+	t   testing.TB
 	op  *openid.Provider
 	env string
 	id  string // of the provider
 	set Settings
 }
 
-func newBench(t *testing.T, change ...func(*Settings)) *bench {
+func newBench(t testing.TB, change ...func(*Settings)) *bench {
 	t.Helper()
 	b := &bench{t: t, op: openid.New(t)}
 	b.op.SignIn(person)
@@ -309,4 +309,17 @@ func TestAProviderThatIsAwayOrAnotherIsNotAsked(t *testing.T) {
 	if v, err := away.Check(t.Context(), away.subject(), c.Text, store.JSON(answer)); err == nil || v.Right || protocol.CodeOf(err) != protocol.CodeUnavailable || strings.Contains(err.Error(), answer.Code) {
 		t.Errorf("%+v %v", v, err)
 	}
+}
+
+func FuzzCheck(f *testing.F) {
+	b := newBench(f)
+	s := b.subject()
+	c := b.open(s)
+	f.Add(`{"code":"c","state":"` + recovery + `.x","iss":"` + b.op.URL + `"}`)
+	f.Add(`{"state":1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if v, err := b.Check(t.Context(), s, c.Text, text); v.Right || err != nil {
+			t.Errorf("%q: %+v %v", text, v, err)
+		}
+	})
 }
