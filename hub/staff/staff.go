@@ -174,7 +174,8 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 		Detail: map[string]any{"member": who.ID, "role": who.Role, "rp": at.RPID()}, Personal: map[string]string{"name": who.Name, "mail": who.Mail}})
 }
 
-// Remove removes a person. The last owner with a key stays.
+// Remove removes a person with passkeys, invitations and sessions. The last owner may go
+// too: "postern init --console-link" is the way back in, for who has the hub's disk.
 func (m *Members) Remove(ctx context.Context, org, id, role string, by audit.Principal) error {
 	return m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		who, err := tx.Staff(ctx, org, id)
