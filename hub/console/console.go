@@ -1,6 +1,7 @@
 // Package console is where administrators see whether recovery works: directories,
 // agents, synchronisation and what happened last, and what needs one of them to decide.
-// It reads what other packages know and hands decisions to them; it never touches an
+// Here staff are invited and sign in, and captured documents are looked at. It reads what
+// other packages know and hands decisions to them; it never touches an
 // account.
 package console
 

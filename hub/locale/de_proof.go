@@ -30,8 +30,6 @@ var deProof = table{
 	"method.approval.hint":           "Von {company} bestimmte Personen bestätigen, dass Sie es sind. Das kann einige Stunden dauern.",
 	"method.document_review":         "Einen Ausweis zeigen",
 	"method.document_review.hint":    "Sie fotografieren ihn, und ein Mensch sieht sich die Bilder an. Das kann einige Stunden dauern.",
-	"method.manual":                  "Vom Helpdesk bestätigen lassen",
-	"method.manual.hint":             "Dort prüft jemand, ob Sie es sind. Das kann einige Stunden dauern.",
 
 	"prove.title.totp":             "Welchen Code zeigt Ihre Authenticator-App?",
 	"prove.sent.totp":              "Öffnen Sie die App, die Sie unter „Meine Wiederherstellung“ eingerichtet haben, und suchen Sie den Eintrag von {company}.",
@@ -69,8 +67,6 @@ var deProof = table{
 	"ask.button.document_review":    "Kamera starten",
 	"ask.title.approval":            "Warten auf die Personen, die Sie bestätigen",
 	"ask.text.approval":             "{company} hat Personen gefragt, die bestätigen dürfen, dass Sie es sind. Sie sollen vorher mit Ihnen sprechen.",
-	"ask.title.manual":              "Warten auf Ihren Helpdesk",
-	"ask.text.manual":               "Jemand bei {company} muss bestätigen, dass Sie es sind. Bitte rufen Sie Ihren Helpdesk an.",
 	"ask.script":                    "Das geht nur mit JavaScript. Schalten Sie es in Ihrem Browser ein, oder wählen Sie etwas anderes.",
 	"ask.error.wrong":               "Das hat nicht gezeigt, dass Sie es sind. Versuchen Sie es noch einmal, oder wählen Sie etwas anderes",
 	"ask.fail.refused":              "Es wurde abgebrochen oder hat zu lange gedauert. Drücken Sie den Knopf noch einmal, oder wählen Sie etwas anderes.",

@@ -30,8 +30,6 @@ var enProof = table{
 	"method.approval.hint":           "People chosen by {company} confirm that it is you. This can take some hours.",
 	"method.document_review":         "Show an identity document",
 	"method.document_review.hint":    "You photograph it, and a person looks at the pictures. This can take some hours.",
-	"method.manual":                  "Ask your help desk to confirm you",
-	"method.manual.hint":             "Somebody there checks that it is you. This can take some hours.",
 
 	"prove.title.totp":             "Which code does your authenticator app show?",
 	"prove.sent.totp":              "Open the authenticator app that you set up under “My recovery options” and find the entry for {company}.",
@@ -69,8 +67,6 @@ var enProof = table{
 	"ask.button.document_review":    "Start the camera",
 	"ask.title.approval":            "Waiting for the people who vouch for you",
 	"ask.text.approval":             "{company} has asked people who may confirm that it is you. They should speak to you before they do.",
-	"ask.title.manual":              "Waiting for your help desk",
-	"ask.text.manual":               "Somebody at {company} must confirm that it is you. Please call your help desk.",
 	"ask.script":                    "This way needs JavaScript. Switch it on in your browser, or choose another way.",
 	"ask.error.wrong":               "This did not prove that it is you. Try again, or choose another way",
 	"ask.fail.refused":              "It was stopped or took too long. Press the button to try again, or choose another way.",

@@ -3,7 +3,7 @@
 // no store, no clock, no network and no person.
 //
 // Policy has two axes. A Strength (wire: name_match …) says how a proof that bears a
-// name must match; Methods list the accepted combinations of proofs. This release
-// proves by code alone, so the default of the second axis is written out as
-// [[mail_code]], and the first axis only permits or forbids.
+// name must match; Methods list the accepted combinations of proofs. MethodTable
+// says what each method is. A new directory accepts [[mail_code]]. The first axis
+// permits or forbids, and says how methods that bear a name have to match it.
 package policy

@@ -277,7 +277,7 @@ func TestT30_TheFirstQuestionIsTheSameForEverybody(t *testing.T) {
 		Rules: []MethodRule{
 			{Group: finance, Accept: []Combination{{Passkey, AgentCode}, {DocumentReview, TOTP}}},
 			{Action: "mfa", Accept: []Combination{{DigitalCredential}}},
-			{Accept: []Combination{{Approval, Manual}}},
+			{Accept: []Combination{{Approval, DocumentReview}}},
 		},
 	}
 	for action, want := range map[protocol.Action][]Method{

@@ -21,7 +21,6 @@ const (
 	IdentityProvider  Method = "identity_provider"  // somebody else who knows the person
 	Approval          Method = "approval"           // people who vouch
 	DocumentReview    Method = "document_review"    // a captured document that people look at
-	Manual            Method = "manual"             // authorised staff, under a policy
 )
 
 // A Form says how a page asks for a method.
@@ -61,7 +60,6 @@ var MethodTable = []MethodRow{
 	{IdentityProvider, FormAway, true, false, true, true, false, []string{evidence.TypeIDToken}},
 	{Approval, FormWait, false, false, true, false, false, []string{evidence.TypeApproval}},
 	{DocumentReview, FormCapture, false, false, false, false, true, []string{evidence.TypeReview}},
-	{Manual, FormWait, false, false, false, false, true, []string{evidence.TypeManual}},
 }
 
 // MethodByName returns the row of a method.

@@ -1,7 +1,8 @@
-// Package site is the recovery microsite: the pages on which employees get back into
-// their accounts, in plain HTML that works without scripts except where a result must be
-// opened. It turns requests into calls of package flow and its views into pages; it
-// decides nothing about an account and keeps nothing itself.
+// Package site is the recovery microsite: the pages of a recovery domain: getting back into an
+// account, my recovery options, vouching for others, answering requests. Plain HTML;
+// scripts only where a result is opened or a browser's own key, wallet or camera is
+// asked. It turns requests into calls of packages flow, factor, request and approval and
+// their views into pages; it decides nothing about an account and keeps nothing itself.
 package site
 
 import (

@@ -10,7 +10,7 @@ import (
 type Approval struct {
 	Env, ID      string
 	Verification string
-	Kind         string // the method: approval, manual
+	Kind         string // the method: approval
 	Directory    string
 	Account      string // immutable id
 	People       int    // how many must agree

@@ -40,21 +40,21 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
                   {{if .Note}}{{printf "%-37s %s" .Email .Note}}{{else}}{{.Email}}{{end}}
 {{- end}}
 
-Five things to try:
+Six things to try:
   1. Open the recovery site as Anna Berg, choose "A new password" and "A code by mail", take the code from the mailbox, press
      the button, and look at the temporary password. Press reload in the middle. Any LDAP client proves it:
      LDAPTLS_CACERT={{.CA}} ldapwhoami -x -H {{.LDAP}} \
        -D uid=anna.berg,ou=people,dc=lindenhof,dc=example -W
   2. Type an address that does not exist. Nothing on the way to the code tells you so.
   3. Open the status page while somebody recovers.
-  4. Let people vouch. On the status page, under "Staff and sessions", invite max@lindenhof.example to vouch; the
+  4. Do it again with "A digital identity document" and the wallet; then show it somebody else's document.
+  5. Add a passkey of this computer at {{.Site}}/options, and recover with it. Outside of this demo it would
+     wait for 72 hours, and its owner would hear of it first.
+  6. Let people vouch. On the status page, under "Staff and sessions", invite max@lindenhof.example to vouch; the
      mailbox shows the link that makes a passkey. Then ask for an approval besides the code:
      curl -X PATCH -H "Authorization: Bearer {{.APIKey}}" -H "Content-Type: application/json" {{.Hub}}/api/directories/{{.Directory}} \
        -d '{"methods":{"default":[["mail_code","approval"]],"approvals":{"staff":["max@lindenhof.example"],"count":1}}}'
      and recover as Anna Berg: the mailbox shows what the approver gets.
-  4. Do it again with "A digital identity document" and the wallet; then show it somebody else's document.
-  5. Add a passkey of this computer at {{.Site}}/options, and recover with it. Outside of this demo it would
-     wait for 72 hours, and its owner would hear of it first.
 
 Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
 `))

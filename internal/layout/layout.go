@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 	"hub/api":             {"hub/request", "hub/verify/review", "hub/brand", "protocol", "protocol/evidence", "hub/verify/wallet", "hub/verify/smscode", "hub/verify/provider", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel"},
 
 	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},
-	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "installer", "cmd/postern/..."},
+	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "cmd/postern/..."},
 	"internal":    {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/..."},
 	"packaging":   {},
 }
