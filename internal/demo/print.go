@@ -53,7 +53,7 @@ Six things to try:
   6. Let people vouch. On the status page, under "Staff and sessions", invite max@lindenhof.example to vouch; the
      mailbox shows the link that makes a passkey. Then ask for an approval besides the code:
      curl -X PATCH -H "Authorization: Bearer {{.APIKey}}" -H "Content-Type: application/json" {{.Hub}}/api/directories/{{.Directory}} \
-       -d '{"methods":{"default":[["mail_code","approval"]],"approvals":{"staff":["max@lindenhof.example"],"count":1}}}'
+       -d '{"methods":{"default":[["mail_code","approval"],["digital_credential"],["passkey"]],"approvals":{"staff":["max@lindenhof.example"],"count":1}}}'
      and recover as Anna Berg: the mailbox shows what the approver gets.
 
 Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
