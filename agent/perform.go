@@ -207,7 +207,7 @@ func (s *service) decide(j job, k claimant, e *event) (proof.Verdict, *protocol.
 	switch {
 	case a != nil && a.Context != j.context:
 		return v, protocol.Err(protocol.CodePermissionDenied, "the recovery was accepted for another recipient")
-	case a == nil:
+	case a == nil || k.terms.Strict && !k.terms.Proven(a.Proven): // or accepted under weaker terms than now
 		var why *protocol.Error
 		v, why = s.prove(j, k)
 		if e.Proven, e.Refused = v.Proven, v.Refused; why != nil {

@@ -28,7 +28,7 @@ type claimant struct {
 }
 
 // claimant reads what the terms of an account need. Of an account that is not strict
-// nothing private is read.
+// nothing private is read but the addresses at which its owner hears of a delay.
 func (s *service) claimant(ctx context.Context, f directory.Facts, tasks []protocol.Task) (claimant, error) {
 	k := claimant{facts: f}
 	people, err := known.Approvers(s.state)
@@ -37,6 +37,11 @@ func (s *service) claimant(ctx context.Context, f directory.Facts, tasks []proto
 	}
 	k.terms = s.termsOf(f, tasks, people)
 	if !k.terms.Strict {
+		if k.terms.Delay > 0 { // its owner is told while it is held
+			if k.contacts, err = s.dir.Contacts(ctx, f.ID); err != nil {
+				return k, asError(err)
+			}
+		}
 		return k, nil
 	}
 	if err := s.look(ctx, &k); err != nil {

@@ -73,6 +73,7 @@ type Acceptance struct {
 	Recovery string           `json:"recovery"`
 	Context  protocol.Context `json:"context"`
 	Evidence []Proof          `json:"evidence,omitempty"`
+	Proven   []string         `json:"proven,omitempty"` // methods that were proven then
 	// Documents are keyed hashes of documents to be tied to the account afterwards.
 	Documents []string `json:"documents,omitempty"`
 	Until     int64    `json:"until"` // Unix seconds: not before

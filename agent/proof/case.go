@@ -95,7 +95,7 @@ func (c *Checker) Check(k Case) (Verdict, error) {
 	if !k.Terms.Proven(v.Proven) {
 		return v, v.missing(k.Terms)
 	}
-	if !identified(v.Pieces) {
+	if !identified(v) {
 		return v, errors.New("a name alone never identifies: a passkey, the agent's code, an approval or a document that proved the account before is needed besides")
 	}
 	for _, p := range v.Pieces {
@@ -138,11 +138,10 @@ func provenBy(pieces []Piece, t Terms) []string {
 }
 
 // identified reports whether a piece says which account is meant, and not only who
-// somebody is (T15).
-func identified(pieces []Piece) bool {
-	return slices.ContainsFunc(pieces, func(p Piece) bool {
-		return p.tied || p.Method == MethodPasskey || p.Method == MethodAgentCode || p.Method == MethodApproval
-	})
+// somebody is (T15). One approval does not where the terms want several.
+func identified(v Verdict) bool {
+	return slices.ContainsFunc(v.Pieces, func(p Piece) bool { return p.tied }) ||
+		slices.ContainsFunc(v.Proven, func(m string) bool { return m == MethodPasskey || m == MethodAgentCode || m == MethodApproval })
 }
 
 // piece checks one piece.

@@ -22,12 +22,21 @@ type Terms struct {
 var anyOne = [][]string{{MethodAgentCode}, {MethodPasskey}, {MethodDigitalCredential}, {MethodIdentityProvider}, {MethodApproval}}
 
 // TermsFor returns the terms of the first rule that fits an account, by names and ids
-// of its groups. sensitive accounts are strict whatever the rules say.
+// of its groups. If that one is not strict, the first strict one that fits holds, with the
+// longer of the two delays: no order of the rules makes a strict group's member less than
+// strict (T5). sensitive accounts are strict whatever the rules say.
 func (s Settings) TermsFor(groups []string, sensitive bool) Terms {
 	var t Terms
+	fitted := false
 	for _, r := range s.Groups {
-		if r.fits(groups) {
-			t = r.terms()
+		if !r.fits(groups) {
+			continue
+		}
+		if own := r.terms(); !fitted || own.Strict {
+			own.Delay = max(own.Delay, t.Delay)
+			t, fitted = own, true
+		}
+		if t.Strict {
 			break
 		}
 	}
@@ -37,17 +46,17 @@ func (s Settings) TermsFor(groups []string, sensitive bool) Terms {
 	return t
 }
 
-// Strictest returns terms that are no weaker than those of any rule: who approves for
-// others falls under the strictest rule that the file has (T17).
+// Strictest returns terms that are no weaker than those of any rule, nor than its own:
+// who approves for others falls under the strictest rule that the file has (T17).
 func (s Settings) Strictest(own Terms) Terms {
 	for _, r := range s.Groups {
 		t := r.terms()
-		if t.Strict && (!own.Strict || t.Approvals > own.Approvals || t.Approvals == own.Approvals && fewest(t.Methods) > fewest(own.Methods)) {
-			own.Strict, own.Methods, own.Approvals = true, t.Methods, t.Approvals
+		if t.Strict {
+			if own.Strict {
+				t.Methods = both(own.Methods, t.Methods)
+			}
+			own.Strict, own.Methods, own.Approvals = true, t.Methods, max(own.Approvals, t.Approvals)
 		}
-	}
-	for _, r := range s.Groups {
-		t := r.terms()
 		own.Delay = max(own.Delay, t.Delay)
 		own.Confirm = own.Confirm || t.Confirm
 	}
@@ -70,15 +79,27 @@ func (s Settings) Strict() bool {
 	return slices.ContainsFunc(s.Groups, func(r Rule) bool { return r.terms().Strict })
 }
 
-// fewest is the size of the smallest combination.
-func fewest(combinations [][]string) int {
-	n := 0
-	for i, c := range combinations {
-		if i == 0 || len(c) < n {
-			n = len(c)
+// both are the smallest combinations that satisfy a and b at once.
+func both(a, b [][]string) [][]string {
+	var all [][]string
+	for _, x := range a {
+		for _, y := range b {
+			all = append(all, slices.Compact(slices.Sorted(slices.Values(slices.Concat(x, y)))))
 		}
 	}
-	return n
+	var least [][]string
+	for i, c := range all {
+		if !slices.ContainsFunc(all, func(o []string) bool { return len(o) < len(c) && within(o, c) }) &&
+			!slices.ContainsFunc(all[:i], func(o []string) bool { return slices.Equal(o, c) }) {
+			least = append(least, c)
+		}
+	}
+	return least
+}
+
+// within reports whether every method of a stands in b.
+func within(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(m string) bool { return !slices.Contains(b, m) })
 }
 
 // fits compares names without regard to case, as directories do.
@@ -118,9 +139,7 @@ func with(combinations [][]string, method string) [][]string {
 
 // Proven returns whether a set of methods satisfies the terms.
 func (t Terms) Proven(proven []string) bool {
-	return !t.Strict || slices.ContainsFunc(t.Methods, func(c []string) bool {
-		return !slices.ContainsFunc(c, func(m string) bool { return !slices.Contains(proven, m) })
-	})
+	return !t.Strict || slices.ContainsFunc(t.Methods, func(c []string) bool { return within(c, proven) })
 }
 
 // Asks reports whether a combination has the method.

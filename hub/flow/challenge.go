@@ -127,7 +127,9 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 // send keeps a challenge before anything leaves, so that whoever types fast is judged by
 // it, and then sends.
 func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *personCase, row policy.MethodRow, challenge verify.Challenge) error {
-	c.private.Masked = challenge.Masked
+	if challenge.Masked != nil { // else those of the proof before stay, until the sender says its own
+		c.private.Masked = challenge.Masked
+	}
 	rec.Private = []byte(store.JSON(c.private))
 	if err := r.swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, true) }); err != nil {
 		return err
