@@ -77,6 +77,20 @@ func TestStaffComeInByAnInvitationAndAPasskey(t *testing.T) {
 	again.get("/console/join").send("/console/join", url.Values{"token": {token}}).sees(404, "works no more")
 }
 
+// Whoever could make a link to the place of somebody who signs in already would act in
+// their name, and be two people where two must agree.
+func TestNobodyIsInvitedIntoThePlaceOfAColleague(t *testing.T) {
+	g := newRig(t)
+	owner := g.signedIn()
+	g.invited(owner, staff.User, "ann@acme.example")
+	second := g.invited(owner, staff.User, "ann@acme.example") // the first may be lost
+	g.joined(g.admin(), second)
+	owner.get("/console/staff").send("/console/staff/invite", url.Values{"name": {"Ann"}, "mail": {"ann@acme.example"}, "role": {staff.User}})
+	if owner.status == 200 && invitation.MatchString(owner.body) {
+		t.Error("a link to the place of somebody who has a passkey was made")
+	}
+}
+
 func TestASessionIsEndedByAnAdministrator(t *testing.T) {
 	g := newRig(t)
 	owner := g.signedIn()

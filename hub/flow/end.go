@@ -50,6 +50,7 @@ func (r *Recoveries) stop(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	default:
 		v.State = verificationClosed
 		err = errors.Join(tx.SaveVerification(ctx, &v), tx.CloseCode(ctx, rec.Env, v.ID), tx.DropEvidence(ctx, rec.Env, rec.ID),
+			tx.CloseWaiting(ctx, rec.Env, v.ID),
 			tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID))
 	}
 	if err == nil {

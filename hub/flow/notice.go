@@ -103,7 +103,7 @@ const suspension = 72 * time.Hour
 
 // suspend takes the roles of staff whose own account this is.
 func (r *Recoveries) suspend(ctx context.Context, tx *store.Tx, rec *store.Recovery, a store.Account, c protocol.Contacts) error {
-	own := append(slices.Clone(a.Identifiers), c.Primary...)
+	own := slices.Concat(a.Identifiers, c.Primary, c.Mail)
 	n, err := tx.SuspendStaff(ctx, rec.Env, rec.Directory, rec.Account, own, r.Now().Add(suspension))
 	if err == nil && n > 0 {
 		r.Log.WarnContext(ctx, "the roles of somebody whose account was recovered are suspended", "recovery", rec.ID, "directory", rec.Directory)

@@ -83,7 +83,7 @@ func (v *visit) captured() {
 		v.fail(err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(v.r.Context(), performTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(v.r.Context()), performTime) // what was handed in is judged, whoever hung up
 	defer cancel()
 	switch what := v.field("what"); what {
 	case "appeal", "giveup":

@@ -143,6 +143,14 @@ func (m *Members) Invite(ctx context.Context, who store.Staff, at Place, role st
 	return who, protocol.NewSecret(at.Origin + at.path() + "#" + token), err
 }
 
+// bySystem is the actor of commands on the hub's own machine, which may do anything.
+const bySystem = "command"
+
+// signsIn reports whether somebody has a key for a place.
+func signsIn(keys []store.StaffKey, rp string) bool {
+	return slices.ContainsFunc(keys, func(k store.StaffKey) bool { return k.RP == rp })
+}
+
 func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at Place, role, token string, by audit.Principal) (store.Staff, error) {
 	all, err := tx.StaffList(ctx, who.Org)
 	if err != nil {
@@ -151,6 +159,9 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 	if i := slices.IndexFunc(all, func(s store.Staff) bool { return s.Mail == who.Mail }); i >= 0 {
 		if at.Env == "" && all[i].Role != who.Role || !AtLeast(role, all[i].Role) {
 			return who, ErrTaken
+		}
+		if keys, err := tx.StaffKeys(ctx, who.Org, all[i].ID); err != nil || at.Env == "" && by.System != bySystem && signsIn(keys, at.RPID()) {
+			return who, errors.Join(err, ErrTaken) // remove first: a link to somebody's place must not be made without their noticing
 		}
 		who = all[i]
 	} else {

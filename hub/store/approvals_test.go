@@ -97,3 +97,28 @@ func TestT17_RecoveringAnAccountSuspendsItsOwnersRoles(t *testing.T) {
 		})
 	})
 }
+
+// T31: a recovery that ended keeps nobody from being asked for another, and no picture
+// of it in the queue.
+func TestT31_WhatNobodyWaitsForIsAskedOfNobody(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			return tx.CloseWaiting(ctx, o.env, o.verification)
+		})
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			a, err := tx.Approval(ctx, o.env, o.approval)
+			if err != nil {
+				return err
+			}
+			r, err := tx.Review(ctx, o.env, o.review)
+			if err != nil {
+				return err
+			}
+			if a.State == store.ApprovalOpen || r.State != store.ReviewClosed || r.DecidedAt.IsZero() || r.SettledAt.IsZero() {
+				t.Errorf("request %s, review %+v", a.State, r)
+			}
+			return nil
+		})
+	})
+}

@@ -42,6 +42,20 @@ func (tx *Tx) Evidence(ctx context.Context, env, verification string) ([]Evidenc
 	}, `SELECT seq, type, raw FROM evidence WHERE env = $1 AND verification = $2 ORDER BY seq`, env, verification)
 }
 
+// CloseWaiting ends what other people were asked about a verification that nobody waits
+// for any more: requests to vouch, and documents in the queue.
+func (tx *Tx) CloseWaiting(ctx context.Context, env, verification string) error {
+	_, err := tx.Exec(ctx, `UPDATE approvals SET state = 'closed', settled_at = $3 WHERE env = $1 AND verification = $2 AND state = 'open'`,
+		env, verification, Millis(tx.Now()))
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE reviews SET version = version + 1, state = 'closed', outcome = CASE WHEN outcome = '' THEN 'expired' ELSE outcome END,
+		decided_at = CASE WHEN decided_at = 0 THEN $3 ELSE decided_at END, settled_at = $3
+		WHERE env = $1 AND verification = $2 AND state <> 'closed'`, env, verification, Millis(tx.Now()))
+	return err
+}
+
 // DropEvidence deletes the proofs of a recovery.
 func (tx *Tx) DropEvidence(ctx context.Context, env, recovery string) error {
 	_, err := tx.Exec(ctx, `DELETE FROM evidence WHERE env = $1 AND verification IN

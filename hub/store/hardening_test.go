@@ -374,6 +374,9 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		}
 		return 0, err
 	},
+	"CloseWaiting": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.CloseWaiting(ctx, env, o.verification)
+	},
 	"DropEvidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.DropEvidence(ctx, env, o.recovery)
 	},

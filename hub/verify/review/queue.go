@@ -228,6 +228,10 @@ func known(checks []string) []string {
 	return slices.DeleteFunc(slices.Clone(checks), func(c string) bool { return !slices.Contains(Checklist, c) })
 }
 
+// settleAgain is longer than it takes from handing in to waiting, an analyzer between
+// them: until then a verification that does not wait may do so yet.
+const settleAgain = 2 * time.Minute
+
 // settle tells the flow about a case that is closed. What fails is tried again by Run.
 func (r *Reviews) settle(ctx context.Context, env, id string) {
 	c, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Review, error) { return tx.Review(ctx, env, id) })
@@ -235,6 +239,9 @@ func (r *Reviews) settle(ctx context.Context, env, id string) {
 		return
 	}
 	err = r.Flow.Settle(ctx, env, c.Verification, string(policy.DocumentReview), proof(c.Outcome == Accepted, c.Outcome))
+	if errors.Is(err, ErrState) && r.Store.Now().Before(c.SubmittedAt.Add(settleAgain)) {
+		return // the page that handed it in has not said yet that it waits
+	}
 	if err != nil && !errors.Is(err, ErrState) {
 		r.Log.WarnContext(ctx, "a verification could not be told of a review", "case", id, "error", err)
 		return
