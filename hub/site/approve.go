@@ -17,8 +17,8 @@ import (
 // Vouchers take what people who are asked decide. Errors are those of package approval.
 type Vouchers interface {
 	Request(ctx context.Context, env, token string) (approval.Request, error)
-	Approve(ctx context.Context, env, token, number string, spoken bool, assertion []byte, by approval.Client) error
-	Deny(ctx context.Context, env, token string, by approval.Client) error
+	Approve(ctx context.Context, env, token, request, number string, spoken bool, assertion []byte, by approval.Client) error
+	Deny(ctx context.Context, env, token, request string, by approval.Client) error
 }
 
 // Members make the passkeys of people who vouch. Errors are those of package staff.
@@ -137,7 +137,7 @@ var approveFailures = []struct {
 func (v *visit) approve() {
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()
-	err := v.site.cfg.Vouchers.Approve(ctx, v.req.Env, v.host.Cookie(v.r, approveCookie), v.field("number"), v.field("spoken") == "yes",
+	err := v.site.cfg.Vouchers.Approve(ctx, v.req.Env, v.host.Cookie(v.r, approveCookie), v.field("request"), v.field("number"), v.field("spoken") == "yes",
 		[]byte(v.field("answer")), v.decider())
 	for _, f := range approveFailures {
 		if errors.Is(err, f.is) {
@@ -152,7 +152,7 @@ func (v *visit) approve() {
 func (v *visit) deny() {
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()
-	v.decided(v.site.cfg.Vouchers.Deny(ctx, v.req.Env, v.host.Cookie(v.r, approveCookie), v.decider()))
+	v.decided(v.site.cfg.Vouchers.Deny(ctx, v.req.Env, v.host.Cookie(v.r, approveCookie), v.field("request"), v.decider()))
 }
 
 func (v *visit) decided(err error) {

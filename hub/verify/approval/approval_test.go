@@ -113,7 +113,13 @@ func (g *rig) open(s verify.Subject) (number string, tokens map[string]string) {
 
 func (g *rig) approve(s verify.Subject, mail, token, number string) error {
 	raw := g.keys[mail].Assert(evidence.ApprovalChallenge(s.Context, g.ids[mail]))
-	return g.a.Approve(g.t.Context(), g.Env.ID, token, number, true, raw, Client{})
+	return g.a.Approve(g.t.Context(), g.Env.ID, token, g.page(token), number, true, raw, Client{})
+}
+
+// page is the id of the request that a link shows; "" if it shows none.
+func (g *rig) page(token string) string {
+	r, _ := g.a.Request(g.t.Context(), g.Env.ID, token)
+	return r.ID
 }
 
 var (
@@ -176,11 +182,12 @@ func TestP07_ParallelApprovalsOfOnePersonCountOnce(t *testing.T) {
 		sub := g.subject()
 		number, tokens := g.open(sub)
 		raw := g.keys["ann@example.com"].Assert(evidence.ApprovalChallenge(sub.Context, g.ids["ann@example.com"]))
+		shown := g.page(tokens["ann@example.com"])
 		var won atomic.Int32
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				if g.a.Approve(t.Context(), g.Env.ID, tokens["ann@example.com"], number, true, raw, Client{}) == nil {
+				if g.a.Approve(t.Context(), g.Env.ID, tokens["ann@example.com"], shown, number, true, raw, Client{}) == nil {
 					won.Add(1)
 				}
 			})
@@ -241,7 +248,7 @@ func TestT07_WhatDoesNotCountAsAnApproval(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.a.Approve(t.Context(), g.Env.ID, tokens[mail], number, c.spoken, c.raw, Client{}); !errors.Is(err, c.want) {
+		if err := g.a.Approve(t.Context(), g.Env.ID, tokens[mail], g.page(tokens[mail]), number, c.spoken, c.raw, Client{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -300,7 +307,10 @@ func TestAnAlarmEndsTheRequestAndTellsTheOthers(t *testing.T) {
 	sub := g.subject()
 	number, tokens := g.open(sub)
 	g.mails = nil
-	if err := g.a.Deny(t.Context(), g.Env.ID, tokens["ann@example.com"], Client{}); err != nil {
+	if err := g.a.Deny(t.Context(), g.Env.ID, tokens["ann@example.com"], "a page of another request", Client{}); !errors.Is(err, ErrGone) {
+		t.Errorf("pressed on the page of another request: %v", err)
+	}
+	if err := g.a.Deny(t.Context(), g.Env.ID, tokens["ann@example.com"], g.page(tokens["ann@example.com"]), Client{}); err != nil {
 		t.Fatal(err)
 	}
 	told := map[string]bool{}

@@ -100,16 +100,26 @@ func (a *Approvals) Request(ctx context.Context, env, token string) (r Request, 
 	return r, err
 }
 
+// shown is part for an answer: what the link names must be what the page showed. A
+// browser keeps the link that was opened last, and an older page may still be open.
+func (a *Approvals) shown(ctx context.Context, tx *store.Tx, env, token, request string) (part, error) {
+	p, err := a.part(ctx, tx, env, token)
+	if err == nil && p.row.ID != request {
+		err = ErrGone
+	}
+	return p, err
+}
+
 // Approve takes a person's approval: the number that the other one reads to them, that
-// they have spoken to or seen them, and the signature, JSON of evidence.Assertion. The
-// number is counted before it is compared.
-func (a *Approvals) Approve(ctx context.Context, env, token, number string, spoken bool, assertion []byte, by Client) error {
+// they have spoken to or seen them, and the signature, JSON of evidence.Assertion.
+// request is the id that the page showed. The number is counted before it is compared.
+func (a *Approvals) Approve(ctx context.Context, env, token, request, number string, spoken bool, assertion []byte, by Client) error {
 	if !spoken {
 		return ErrSpoken
 	}
 	var p part
 	err := a.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		if p, err = a.part(ctx, tx, env, token); err != nil {
+		if p, err = a.shown(ctx, tx, env, token, request); err != nil {
 			return err
 		}
 		err = tx.TryApproval(ctx, env, p.row.ID, p.who.ID, numberTry)
@@ -167,10 +177,10 @@ type Client struct{ Address, UserAgent string }
 
 // Deny ends the request and raises the alarm: whoever is asked knows that this is not
 // the account's owner.
-func (a *Approvals) Deny(ctx context.Context, env, token string, by Client) error {
+func (a *Approvals) Deny(ctx context.Context, env, token, request string, by Client) error {
 	var p part
 	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		p, err = a.part(ctx, tx, env, token)
+		p, err = a.shown(ctx, tx, env, token, request)
 		return err
 	})
 	if err != nil {
