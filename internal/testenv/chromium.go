@@ -107,6 +107,26 @@ func (b *Browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// goneNode is what Chromium says of an element of a page that another one has replaced
+// between its being found and its being used.
+const goneNode = "Could not find node with given id"
+
+// onNode takes a step that finds an element and uses it, once more where a new page came
+// between the two: nothing was done to the element then.
+func (b *Browser) onNode(step chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	err := chromedp.Do(b.ctx, step)
+	for range 2 {
+		if err == nil || !strings.Contains(err.Error(), goneNode) {
+			break
+		}
+		err = chromedp.Do(b.ctx, step)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Open loads an address and waits until it is loaded.
 func (b *Browser) Open(url string) {
 	b.t.Helper()
@@ -170,13 +190,13 @@ func (b *Browser) Text() string {
 // be seen.
 func (b *Browser) Click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	b.onNode(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 // Type types into the first element that the CSS selector names.
 func (b *Browser) Type(selector, text string) {
 	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
+	b.onNode(chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
 }
 
 // Press presses keys wherever the focus is; "\t" is the tabulator, "\r" Enter. The events
