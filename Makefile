@@ -31,6 +31,7 @@ test: deps build ## every test that runs within minutes, against real servers
 lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "gofmt wants:"; echo "$$bad"; exit 1; }
 	go vet ./...
+	go vet -tags interop ./internal/interop
 	GOOS=windows go vet ./agent/... ./protocol/... ./cmd/postern-agent
 	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ honnef.co/go/tools/cmd/staticcheck
 	$(TOOLS)/staticcheck ./...
@@ -45,7 +46,7 @@ full: lint test interop fuzz bench dist ## all of it, and the race detector
 
 interop: ## our verifier against wallets from npm, downloaded for it (node 20)
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
-	POSTERN_INTEROP=yes go test -count=1 ./internal/interop
+	go test -tags interop -count=1 ./internal/interop
 
 bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench

@@ -1,3 +1,5 @@
+//go:build interop
+
 package interop
 
 import (
@@ -8,7 +10,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"net/url"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -36,9 +37,6 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	if os.Getenv("POSTERN_INTEROP") == "" {
-		t.Skip("wallets of others come from npm, for development only: make interop")
-	}
 	s := storetest.Open(t, storetest.SQLite(t))
 	env := storetest.Seed(t, s).Env.ID
 	a, err := evidencetest.NewAuthority("XX", "Demo authority", time.Now())
