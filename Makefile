@@ -8,6 +8,8 @@ TOOLS       := .cache/tools
 # DEPS=no leaves the machine's packages alone; tests then skip what is missing.
 DEPS        ?= yes
 TESTFLAGS   ?=
+# What parses documents, assertions and tokens from outside.
+EVIDENCE    := protocol/evidence hub/verify/capture hub/verify/provider
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test full interop lint fuzz bench dist deps clean
@@ -41,7 +43,8 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 fuzz: ## every fuzz test for FUZZTIME (default 20s) each
 	@internal/testenv/fuzz.sh $${FUZZTIME:-20s}
 
-full: lint test interop fuzz bench dist ## all of it, and the race detector
+full: lint test interop fuzz bench dist ## all of it, five minutes for each parser of evidence, and the race detector
+	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
 interop: ## our verifier against wallets from npm, downloaded for it (node 20)

@@ -1,10 +1,14 @@
 #!/bin/bash
-# fuzz.sh DURATION runs every fuzz test of the module for DURATION.
+# fuzz.sh DURATION [DIRECTORY...] runs every fuzz test of the module, or of these
+# directories, for DURATION each.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do
+duration=$1
+shift
+[ $# -gt 0 ] || set -- .
+grep -rl --include='*_test.go' '^func Fuzz' "$@" | xargs -n1 dirname | sort -u | while read -r dir; do
   grep -ho --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/^func //' | while read -r name; do
     echo "$dir $name"
-    go test -run '^$' -fuzz "^$name\$" -fuzztime "$1" "$dir" < /dev/null
+    go test -run '^$' -fuzz "^$name\$" -fuzztime "$duration" "./$dir" < /dev/null
   done
 done
