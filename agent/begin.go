@@ -24,6 +24,9 @@ const (
 // afterwards can ever be performed (T6, T14).
 func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) (any, error) {
 	e.Account, e.Operation, e.Origin = q.Account, q.Operation, q.Origin
+	if err := s.obey(ctx); err != nil {
+		return nil, err
+	}
 	tasks, err := checkBegin(q)
 	if err != nil {
 		return nil, err

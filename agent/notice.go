@@ -28,6 +28,7 @@ const (
 	noteHeld                 // to the owner: it will be carried out
 	noteDone                 // to the owner: it was carried out
 	noteEnrolled             // to the owner: a passkey was let in
+	noteRemoved              // to the owner: a passkey was removed
 )
 
 // Tries of a notice, and the time between two.
@@ -123,7 +124,7 @@ type noteText struct {
 }
 
 // noteWords are subject and sentence by language: account, operation, site, time.
-var noteWords = map[string][4]struct{ subject, body string }{
+var noteWords = map[string][5]struct{ subject, body string }{
 	"en": {
 		noteAsked: {"A recovery asks for approval", "Somebody asks at %[3]s, for the account %[1]s: %[2]s.\n\nThe owner has confirmed it to this company's agent.\n" +
 			"Approve only if you have spoken to the person, and only exactly this.\n"},
@@ -132,6 +133,8 @@ var noteWords = map[string][4]struct{ subject, body string }{
 		noteDone: {"Your account was recovered", "At %[4]s, at %[3]s, this was done to the account %[1]s: %[2]s.\n\n" +
 			"If it was not you, tell your IT department now.\n"},
 		noteEnrolled: {"A passkey was added", "At %[4]s, at %[3]s, a passkey was added for recoveries of the account %[1]s. It counts after 72 hours.\n\n" +
+			"If it was not you, tell your IT department now.\n"},
+		noteRemoved: {"A passkey was removed", "At %[4]s a passkey for recoveries of the account %[1]s was removed. Nothing can be recovered with it any more.\n\n" +
 			"If it was not you, tell your IT department now.\n"},
 	},
 	"de": {
@@ -142,6 +145,8 @@ var noteWords = map[string][4]struct{ subject, body string }{
 		noteDone: {"Ihr Konto wurde wiederhergestellt", "Um %[4]s wurde bei %[3]s am Konto %[1]s ausgeführt: %[2]s.\n\n" +
 			"Wenn Sie es nicht waren, sagen Sie sofort Ihrer IT-Abteilung Bescheid.\n"},
 		noteEnrolled: {"Ein Passkey wurde hinzugefügt", "Um %[4]s wurde bei %[3]s ein Passkey für Wiederherstellungen des Kontos %[1]s hinzugefügt. Er zählt nach 72 Stunden.\n\n" +
+			"Wenn Sie es nicht waren, sagen Sie sofort Ihrer IT-Abteilung Bescheid.\n"},
+		noteRemoved: {"Ein Passkey wurde entfernt", "Um %[4]s wurde ein Passkey für Wiederherstellungen des Kontos %[1]s entfernt. Mit ihm lässt sich nichts mehr wiederherstellen.\n\n" +
 			"Wenn Sie es nicht waren, sagen Sie sofort Ihrer IT-Abteilung Bescheid.\n"},
 	},
 }

@@ -29,6 +29,9 @@ const maxEvidence = 32
 func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *event) (any, error) {
 	e.Recovery, e.Account, e.Operation, e.Request = q.Members.Recovery, q.Members.Account, q.Members.Operation, q.ID
 	e.Context = q.Context.String()
+	if err := s.obey(ctx); err != nil {
+		return nil, err
+	}
 	j, err := s.admit(q)
 	if err != nil {
 		return nil, err

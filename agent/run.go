@@ -84,8 +84,10 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 // failed ends the agent: whoever started it starts it again, and it reads from disk.
 func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 	s.settleAll(ctx)
-	settle, sweep := time.NewTicker(settleEvery), time.NewTicker(sweepEvery)
+	_ = s.obey(ctx) // it logs itself
+	settle, sweep, orders := time.NewTicker(settleEvery), time.NewTicker(sweepEvery), time.NewTicker(ordersEvery)
 	defer settle.Stop()
+	defer orders.Stop()
 	defer sweep.Stop()
 	for {
 		select {
@@ -93,6 +95,8 @@ func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 			return
 		case <-settle.C:
 			s.settleAll(ctx)
+		case <-orders.C:
+			_ = s.obey(ctx)
 		case <-sweep.C:
 			if err := s.journal.Sweep(); err != nil {
 				s.log.Error("journal cannot be rewritten", "error", err)
@@ -124,6 +128,9 @@ func newService(ctx context.Context, cfg Config, id *Identity, state string, dir
 		return nil, err
 	}
 	s.journal = j
+	if err := s.takeOrders(); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	if s.guard, err = guard.New(cfg.Guard, performedOf(j, now()), now); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}

@@ -53,6 +53,7 @@ type service struct {
 
 	patience time.Duration // for a directory that lost an answer, while somebody waits
 
+	orders  sync.Mutex     // held while local orders are followed
 	running sync.WaitGroup // calls
 	notices sync.WaitGroup // mails to people, in the background
 	ending  chan struct{}  // closed when no notice is tried again
@@ -80,6 +81,7 @@ var calls = map[protocol.Method]call{
 	protocol.MethodPerform:    {"perform", recovery, with((*service).perform)},
 	protocol.MethodDrop:       {"drop", recovery, with((*service).drop)},
 	protocol.MethodOutcome:    {"outcome", recovery, with((*service).outcome)},
+	protocol.MethodRemoveKey:  {"remove_key", lookup, with((*service).removeKey)},
 }
 
 // with decodes the body of a call.

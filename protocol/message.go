@@ -10,7 +10,7 @@ import (
 // A Method names a call from hub to agent. Its number is on the wire.
 type Method uint8
 
-// The calls. Every one but Perform and SendCode only reads.
+// The calls. Every one but Perform, SendCode and RemoveKey only reads.
 const (
 	MethodDescribe   Method = 1  // Empty → Description
 	MethodList       Method = 2  // ListRequest → ListPage
@@ -23,6 +23,7 @@ const (
 	MethodPerform    Method = 9  // PerformRequest → Outcome
 	MethodDrop       Method = 10 // RecoveryRef → Empty: the recovery was cancelled
 	MethodOutcome    Method = 11 // OutcomeRequest → Outcome: what became of a context; never changes the directory
+	MethodRemoveKey  Method = 12 // RemoveKeyRequest → RemovedKey: a passkey leaves the agent's keyring
 )
 
 // A Priority orders frames that wait for the same tunnel.
@@ -238,6 +239,18 @@ type SentCode struct {
 type CheckCodeRequest struct {
 	Recovery string `json:"recovery"`
 	Code     string `json:"code"`
+}
+
+// RemoveKeyRequest names a passkey that EnrollKey brought in. It needs no evidence: it
+// only takes power away, and the agent itself tells the owner.
+type RemoveKeyRequest struct {
+	Account string `json:"account"` // immutable id
+	Hash    []byte `json:"hash"`    // of the credential, as the operation carried it
+}
+
+// RemovedKey says whether the agent had it. Asked again it has not.
+type RemovedKey struct {
+	Removed bool `json:"removed"`
 }
 
 // CheckedCode says whether it was right, and how many tries are left.

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"cmp"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -69,4 +71,33 @@ func (j *Journal) PerformedSince(t time.Time) []Performed {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Account, b.Account))
 	})
 	return done
+}
+
+// A Waiting recovery was accepted and is held (T23).
+type Waiting struct {
+	Recovery   Recovery
+	Acceptance Acceptance
+}
+
+// ReadHeld lists, soonest first, the recoveries that the journal in dir says are held
+// and can still be carried out. It reads beside the process that writes it.
+func ReadHeld(dir string, now time.Time) ([]Waiting, error) {
+	text, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{byID: map[string]*entry{}, byContext: map[protocol.Context]*entry{}}
+	if _, err := decode(text, j.apply); err != nil {
+		return nil, err
+	}
+	var held []Waiting
+	for _, e := range j.byID {
+		if e.accepted != nil && !e.dropped && !e.spent() && e.NotAfter >= now.Unix() {
+			held = append(held, Waiting{e.Recovery, *e.accepted})
+		}
+	}
+	slices.SortFunc(held, func(a, b Waiting) int {
+		return cmp.Or(cmp.Compare(a.Acceptance.Until, b.Acceptance.Until), cmp.Compare(a.Recovery.ID, b.Recovery.ID))
+	})
+	return held, nil
 }

@@ -58,6 +58,39 @@ func (s *Store) Enrol(k Key) error {
 	return nil
 }
 
+// RemoveKey forgets a passkey, one that waits too. ErrUnknown if the account has none
+// with this hash.
+func (s *Store) RemoveKey(account string, hash []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.state.Keys
+	kept := slices.DeleteFunc(slices.Clone(before), func(k Key) bool { return k.Account == account && bytes.Equal(k.Hash, hash) })
+	if len(kept) == len(before) {
+		return ErrUnknown
+	}
+	s.state.Keys = kept
+	if err := s.saveLocked(); err != nil {
+		s.state.Keys = before
+		return err
+	}
+	return nil
+}
+
+// Keyring lists all passkeys.
+func (s *Store) Keyring() []Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.state.Keys)
+}
+
+// ReadKeyring lists all passkeys in a state folder, beside a running agent: the file is
+// replaced whole. It is empty where there is none.
+func ReadKeyring(dir string) ([]Key, error) {
+	s := &Store{dir: dir}
+	err := s.read()
+	return s.state.Keys, err
+}
+
 // Keys lists the passkeys of an account, those that wait too.
 func (s *Store) Keys(account string) []Key {
 	s.mu.Lock()

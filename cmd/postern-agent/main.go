@@ -48,6 +48,9 @@ func commands() []command {
 		{"run", "serve the hub until stopped", runHelp, serve},
 		{"check", "try everything out and change nothing", checkHelp, check},
 		{"approver", "add, list and remove those who may approve", approverHelp, approver},
+		{"key", "list the passkeys that were let in, and remove one", keyHelp, key},
+		{"held", "list what the agent holds for a delay", heldHelp, held},
+		{"cancel", "end a recovery for good", cancelHelp, cancel},
 		{"config", "print a sample of the configuration file", configHelp, config},
 		{"version", "print the version", versionHelp, printVersion},
 	}
