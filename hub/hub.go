@@ -191,7 +191,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		},
 	})
 	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{wallets}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
+		Store: h.store, Verifiers: []verify.Verifier{wallets, providers}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, vouched{h.recoveries}
 	h.site = site.New(site.Config{

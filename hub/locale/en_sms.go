@@ -11,7 +11,7 @@ var enSMS = table{
 var enAway = table{
 	"away.leave":    "Sign in with {service}",
 	"away.title":    "Back from the other service",
-	"away.text":     "Your recovery goes on by itself. If it does not, press the button.",
+	"away.text":     "It goes on by itself. If it does not, press the button.",
 	"away.button":   "Go on",
-	"away.stranger": "Somebody sent you here, and you began no recovery in this browser? Then close this page. Nothing was given away.",
+	"away.stranger": "Somebody sent you here, and you began nothing in this browser? Then close this page. Nothing was given away.",
 }

@@ -14,6 +14,8 @@ type claimRow struct {
 	scopes []string                                   // older names of it
 	value  func(c evidence.Claims, now time.Time) any // nil result: the proof does not say; nil: no method proves it
 	legacy func(p *Properties, value any)             // where it stands in a Request
+
+	document bool // only a document says it
 }
 
 // GovtID is the wire type GovtidValue.
@@ -31,17 +33,16 @@ const govtidType = "driver_license"
 // claims is the vocabulary.
 var claims = []claimRow{
 	{"name", []string{"nt:name", "nt:legal_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given + " " + c.Family) },
-		func(p *Properties, v any) { p.Name, p.LegalName = asText(v), asText(v) }},
+		func(p *Properties, v any) { p.Name, p.LegalName = asText(v), asText(v) }, false},
 	{"given_name", []string{"nt:first_name", "nt:legal_first_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given) },
-		func(p *Properties, v any) { p.FirstName, p.LegalFirstName = asText(v), asText(v) }},
+		func(p *Properties, v any) { p.FirstName, p.LegalFirstName = asText(v), asText(v) }, false},
 	{"family_name", []string{"nt:last_name", "nt:legal_last_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Family) },
-		func(p *Properties, v any) { p.LastName, p.LegalLastName = asText(v), asText(v) }},
+		func(p *Properties, v any) { p.LastName, p.LegalLastName = asText(v), asText(v) }, false},
 	{"birth_date", []string{"nt:birth_date"}, func(c evidence.Claims, _ time.Time) any { return text(c.BirthDate) },
-		func(p *Properties, v any) { p.BirthDate = asText(v) }},
+		func(p *Properties, v any) { p.BirthDate = asText(v) }, false},
 	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
-		func(p *Properties, v any) { p.GovtID = v }},
-	{"govtid_expired", nil, func(c evidence.Claims, now time.Time) any { return ended(c.Expires, now) },
-		func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }},
+		func(p *Properties, v any) { p.GovtID = v }, true},
+	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true},
 	{name: "account"}, {name: "address", scopes: []string{"nt:address"}}, {name: "email", scopes: []string{"nt:email", "nt:email:unverified"}},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
 	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "picture", scopes: []string{"nt:profile_picture"}}, {name: "preferred_name"},
@@ -71,6 +72,14 @@ func govtid(c evidence.Claims) any {
 		g.Expiration = c.Expires.Add(-time.Nanosecond).UTC().Format(time.DateOnly) // the last day, not the moment after it
 	}
 	return g
+}
+
+// expired says of documents alone whether they are over.
+func expired(c evidence.Claims, now time.Time) any {
+	if c.Subject != "" {
+		return nil
+	}
+	return ended(c.Expires, now)
 }
 
 // claimByName returns a row of the vocabulary.

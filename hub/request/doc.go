@@ -7,7 +7,7 @@
 // session and an evidence context of its own (operation "verify", no directory, no
 // account, no recipient; the random part fresh per use):
 //
-//	asked → proving → found → shared | rejected
+//	asked → (choosing →) proving → found → shared | rejected
 //
 // A person consents before anything is proven, sees what would be shared, and shares it
 // or not. Every step is one compare-and-set. What was proven lies sealed until then, and

@@ -213,7 +213,7 @@ func TestARequestIsAnsweredByAPersonWhoSawWhatTheyShare(t *testing.T) {
 		if got.Status != request.Shared || got.Progress != "consent_given" || got.Properties.Name != "Jürgen Müller" || got.Properties.LastName != "" || got.SubjectText != "Jürgen Müller" {
 			t.Errorf("shared: %+v", got)
 		}
-		want := []string{"request_created pending", "request_link_opened in_progress", "request_accepted shared", "share birth_date,govtid,name"}
+		want := []string{"request_created pending", "request_link_opened in_progress", "request_app_opened in_progress", "scan_accepted in_progress", "request_accepted shared", "share birth_date,govtid,name"}
 		if !slices.Equal(d.told, want) {
 			t.Errorf("webhooks %q; want %q", d.told, want)
 		}

@@ -41,11 +41,15 @@ const (
 	eventRejected   = "request_rejected"
 	eventCanceled   = "request_canceled"
 	eventLinkOpened = "request_link_opened"
+	eventAppOpened  = "request_app_opened" // consented to be asked
 	eventLabel      = "request_label_changed"
 	eventExpired    = "request_expired"
 	eventUserRevoke = "end_user_revoke"
 	eventOurRevoke  = "vendor_revoke"
 	eventDeleted    = "vault_deleted"
+
+	eventScanAccepted = "scan_accepted"
+	eventScanRejected = "scan_rejected"
 )
 
 // Numbers of a request.
@@ -66,6 +70,7 @@ var (
 	ErrTooMany  = errors.New("request: too many at once")
 	ErrWrong    = errors.New("request: the proof was not taken")
 	ErrMethods  = errors.New("request: nothing can be proven here now")
+	ErrMethod   = errors.New("request: not a way that is offered")
 )
 
 // Buckets limits how often a client may open links.

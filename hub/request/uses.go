@@ -20,9 +20,10 @@ import (
 
 // States of a use.
 const (
-	useAsked    = "asked"   // shown who asks for what
-	useProving  = "proving" // consented; a challenge is open
-	useFound    = "found"   // proven; the person sees what would be shared
+	useAsked    = "asked"    // shown who asks for what
+	useChoosing = "choosing" // consented; there is more than one way to prove it
+	useProving  = "proving"  // a challenge is open
+	useFound    = "found"    // proven; the person sees what would be shared
 	useShared   = "shared"
 	useRejected = "rejected"
 	useRevoked  = "revoked"
@@ -37,6 +38,7 @@ type Step string
 // Steps of a person.
 const (
 	StepConsent  Step = "consent"
+	StepMethod   Step = "method"
 	StepProve    Step = "prove"
 	StepShare    Step = "share"
 	StepShared   Step = "shared"
@@ -45,7 +47,7 @@ const (
 	StepEnded    Step = "ended"
 )
 
-var steps = map[string]Step{useAsked: StepConsent, useProving: StepProve, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
+var steps = map[string]Step{useAsked: StepConsent, useChoosing: StepMethod, useProving: StepProve, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
 
 // A View is what a page shows of a use.
 type View struct {
@@ -53,7 +55,8 @@ type View struct {
 	Step      Step
 	Claims    []string // that can be shared
 	Values    map[string]any
-	Method    policy.Method
+	Methods   []policy.Method // that may be chosen
+	Method    policy.Method   // that is asked for
 	Form      policy.Form
 	Ask       json.RawMessage
 	Language  string
@@ -131,12 +134,13 @@ func (q *Requests) live(u store.RequestUse, r store.Request) bool {
 
 // View returns what the session sees.
 func (q *Requests) View(ctx context.Context, env, id, session string) (View, error) {
-	return store.Get(ctx, q.Store, func(tx *store.Tx) (View, error) {
-		u, r, err := own(ctx, tx, env, id, session)
-		if err != nil {
-			return View{}, err
+	var u store.RequestUse
+	var r store.Request
+	v, err := store.Get(ctx, q.Store, func(tx *store.Tx) (v View, err error) {
+		if u, r, err = own(ctx, tx, env, id, session); err != nil {
+			return v, err
 		}
-		v := View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
+		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
 		switch {
 		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked:
 		case !q.live(u, r):
@@ -153,6 +157,10 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		}
 		return v, nil
 	})
+	if err == nil && (v.Step == StepMethod || v.Step == StepProve) {
+		v.Methods = methods(q.usable(ctx, q.subject(u, r), r.Claims))
+	}
+	return v, err
 }
 
 func foundIn(u store.RequestUse) (f found, err error) {
@@ -172,16 +180,6 @@ func (q *Requests) subject(u store.RequestUse, r store.Request) verify.Subject {
 	return s
 }
 
-// verifier returns the first method that can be asked of a stranger.
-func (q *Requests) verifier(ctx context.Context, s verify.Subject) verify.Verifier {
-	for _, v := range q.Verifiers {
-		if v.Usable(ctx, s) {
-			return v
-		}
-	}
-	return nil
-}
-
 // read returns a use and its request outside of a transaction.
 func (q *Requests) read(ctx context.Context, env, id, session string) (u store.RequestUse, r store.Request, err error) {
 	err = q.Store.Read(ctx, func(tx *store.Tx) error {
@@ -192,42 +190,6 @@ func (q *Requests) read(ctx context.Context, env, id, session string) (u store.R
 		err = ErrStep
 	}
 	return u, r, err
-}
-
-// Agree is the consent to prove what is asked for. It opens a challenge, and called
-// again another one.
-func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
-	u, r, err := q.read(ctx, env, id, session)
-	if err != nil {
-		return err
-	}
-	if u.State != useAsked && u.State != useProving {
-		return ErrStep
-	}
-	s := q.subject(u, r)
-	v := q.verifier(ctx, s)
-	if v == nil {
-		return ErrMethods
-	}
-	c, err := v.Open(ctx, s)
-	if err != nil {
-		return err
-	}
-	if len(c.Ask) > verify.MaxAsk {
-		return fmt.Errorf("request: a challenge of %d bytes", len(c.Ask))
-	}
-	return q.step(ctx, &u, func(tx *store.Tx) error {
-		if u.State == useAsked {
-			if err := tx.OpenCode(ctx, env, u.ID, ""); err != nil {
-				return err
-			}
-		}
-		u.State, u.Method = useProving, string(v.Method())
-		if err := q.progress(ctx, tx, &u, appOpened); err != nil {
-			return err
-		}
-		return tx.SetChallenge(ctx, env, u.ID, store.Code{Challenge: c.Text, Genuine: true, Ask: string(c.Ask)})
-	})
 }
 
 // step changes a use in one transaction. fn works on a copy, so that it may run again.
@@ -249,62 +211,19 @@ func (q *Requests) step(ctx context.Context, u *store.RequestUse, fn func(tx *st
 // order of progress: a request used by several people shows the furthest.
 var order = map[string]int{created: 0, linkOpened: 1, appOpened: 2, idScanned: 3, consentGiven: 4}
 
-func (q *Requests) progress(ctx context.Context, tx *store.Tx, u *store.RequestUse, to string) error {
+// progress moves a request on, and tells of what one of its people did.
+func (q *Requests) progress(ctx context.Context, tx *store.Tx, u *store.RequestUse, to, event string) error {
 	r, err := tx.Request(ctx, u.Env, u.Request)
-	if err != nil || order[r.Progress] >= order[to] {
-		return err
-	}
-	r.Progress = to
-	return tx.SaveRequest(ctx, &r)
-}
-
-// Answer judges what the page's script brought. ErrWrong counts a try; after the last
-// the use has ended.
-func (q *Requests) Answer(ctx context.Context, env, id, session, answer string) error {
-	u, r, err := q.read(ctx, env, id, session)
 	if err != nil {
 		return err
 	}
-	if u.State != useProving || len(answer) > verify.MaxAnswer {
-		return ErrStep
-	}
-	c, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Code, error) { return tx.TryCode(ctx, env, u.ID, tries) })
-	if errors.Is(err, store.ErrConflict) {
-		return ErrTooMany
-	}
-	if err != nil {
-		return err
-	}
-	s := q.subject(u, r)
-	for _, v := range q.Verifiers {
-		if string(v.Method()) != u.Method {
-			continue
-		}
-		verdict, err := v.Check(ctx, s, c.Challenge, answer)
-		if err != nil {
+	if order[r.Progress] < order[to] {
+		r.Progress = to
+		if err := tx.SaveRequest(ctx, &r); err != nil {
 			return err
 		}
-		return q.judged(ctx, u, r, verdict)
 	}
-	return ErrMethods
-}
-
-func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
-	if !v.Right || v.Claims == nil {
-		e := q.event(r, u, audit.ScanUnusable, Client{}, map[string]any{"method": u.Method, "reason": v.Reason})
-		return errors.Join(q.Store.Tx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }), ErrWrong)
-	}
-	b, err := json.Marshal(found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)})
-	if err != nil {
-		return err
-	}
-	return q.step(ctx, &u, func(tx *store.Tx) error {
-		u.State, u.Private = useFound, b
-		if err := tx.CloseCode(ctx, u.Env, u.ID); err != nil {
-			return err
-		}
-		return q.progress(ctx, tx, &u, idScanned)
-	})
+	return q.tell(ctx, tx, r, event)
 }
 
 // identity is what makes two proofs those of one person: an account at a provider, or
@@ -418,7 +337,7 @@ func (q *Requests) Reject(ctx context.Context, env, id, session string, by Clien
 		if err := audit.Append(ctx, tx, q.event(r, u, audit.RequestRejected, by, nil)); err != nil {
 			return err
 		}
-		return q.tell(ctx, tx, r, eventRejected)
+		return q.tell(ctx, tx, r, eventCanceled)
 	})
 }
 

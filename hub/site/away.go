@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
@@ -56,6 +57,11 @@ func (v *visit) leave() {
 		v.fail(flow.ErrUnavailable)
 		return
 	}
+	v.goTo(to)
+}
+
+// goTo sends the person away.
+func (v *visit) goTo(to string) {
 	v.w.Header().Set("Location", to)
 	v.w.WriteHeader(http.StatusSeeOther)
 }
@@ -68,7 +74,7 @@ const maxReturn = 8 << 10
 // ours: only the session that asked completes it (T13).
 func (v *visit) comeBack() {
 	q := v.r.URL.Query()
-	id := provider.RecoveryOf(q.Get("state"))
+	id, request := strings.CutPrefix(provider.RecoveryOf(q.Get("state")), requestState)
 	if len(v.r.URL.RawQuery) > maxReturn || !recoveryID.MatchString(id) || repeated(q) {
 		v.fail(errNoPage)
 		return
@@ -80,6 +86,9 @@ func (v *visit) comeBack() {
 	}
 	s := v.screen(flow.View{})
 	s.Title, s.Answer, s.Back = s.T("away.title"), string(b), v.address("/r/"+id+"/answer", nil)
+	if request {
+		s.Back = v.address(requestPath(id)+"/answer", nil)
+	}
 	v.show(http.StatusOK, "away", s)
 }
 

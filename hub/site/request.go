@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/protocol"
 )
 
 // Requests opens the links by which an organisation asks people for something proven.
@@ -18,6 +19,7 @@ type Requests interface {
 	Open(ctx context.Context, env, ticket, lang string, by request.Client) (id, session string, err error)
 	View(ctx context.Context, env, id, session string) (request.View, error)
 	Agree(ctx context.Context, env, id, session string) error
+	Choose(ctx context.Context, env, id, session, method string) error
 	Answer(ctx context.Context, env, id, session, answer string) error
 }
 
@@ -60,7 +62,7 @@ func (v *visit) openRequest() {
 		v.host.DropCookie(v.w, old[i])
 	}
 	v.host.SetCookie(v.w, requestCookie+id, session, sessionLife, http.SameSiteStrictMode)
-	v.see(request.LinkPath+"/"+id, nil)
+	v.see(requestPath(id), nil)
 }
 
 func (v *visit) asker() request.Client {
@@ -74,7 +76,7 @@ func (v *visit) use() (id, session string) {
 	return id, v.host.Cookie(v.r, requestCookie+id)
 }
 
-func (v *visit) toRequest() { v.see(request.LinkPath+"/"+v.r.PathValue("use"), nil) }
+func (v *visit) toRequest() { v.see(requestPath(v.r.PathValue("use")), nil) }
 
 // theRequest shows the page of whatever step the person is at.
 func (v *visit) theRequest() { v.showRequest(http.StatusOK, "") }
@@ -90,22 +92,41 @@ func (v *visit) showRequest(status int, wrong string) {
 	}
 	s := v.screen(flow.View{Language: view.Language})
 	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
+	s.Ways = s.waysOf(view)
 	for _, c := range view.Claims {
 		if value, ok := view.Values[c]; ok || view.Step != request.StepShare {
 			s.Facts = append(s.Facts, fact{s.T("request.claim." + c), s.factText(value)})
 		}
 	}
 	if view.Step == request.StepProve {
-		s.View.Ask = flow.Ask{Method: view.Method, Form: view.Form}
-		s.Asking, s.Script = view.Ask, v.script(view.Method)
-		if f := features[view.Method]; f != "" {
-			page.Allow(v.w.Header(), f)
-		}
+		v.asksFor(s, view)
 	}
 	if wrong != "" {
-		s.wrong("ask", s.T(wrong))
+		field := "ask"
+		if view.Step == request.StepMethod {
+			field = "method"
+		}
+		s.wrong(field, s.T(wrong))
 	}
 	v.show(status, "request", s)
+}
+
+// asksFor fills the page with what the method asks.
+func (v *visit) asksFor(s *screen, view request.View) {
+	s.View.Ask = flow.Ask{Method: view.Method, Form: view.Form, Request: view.Ask}
+	s.Title, s.Asking, s.Script, s.Away = s.Way("title"), view.Ask, v.script(view.Method), away(s.View.Ask)
+	if f := features[view.Method]; f != "" {
+		page.Allow(v.w.Header(), f)
+	}
+}
+
+// waysOf are the methods that a person may choose.
+func (s *screen) waysOf(view request.View) (all []way) {
+	for _, m := range view.Methods {
+		key := "method." + string(m)
+		all = append(all, way{Method: m, Name: s.T(key), Hint: s.T(key + ".hint")})
+	}
+	return all
 }
 
 // factText writes a value for the person whose it is.
@@ -130,9 +151,12 @@ func (s *screen) factText(value any) string {
 	return ""
 }
 
+// requestPath is the page of a use.
+func requestPath(id string) string { return request.LinkPath + "/" + id }
+
 // RequestPath returns the address of one of the request's forms.
 func (s *screen) RequestPath(form string) string {
-	return s.visit.address(request.LinkPath+"/"+s.Sought.ID+form, nil)
+	return s.visit.address(requestPath(s.Sought.ID)+form, nil)
 }
 
 // decide makes a handler of a step that the person takes.
@@ -145,6 +169,8 @@ func decide(step func(ctx context.Context, v *visit, id, session string) error) 
 		switch {
 		case errors.Is(err, request.ErrWrong):
 			v.showRequest(http.StatusUnprocessableEntity, "request.wrong")
+		case errors.Is(err, request.ErrMethod):
+			v.showRequest(http.StatusUnprocessableEntity, "method.error.empty")
 		case err != nil && !errors.Is(err, request.ErrStep):
 			v.fail(err)
 		default:
@@ -162,7 +188,12 @@ func answerRequest(ctx context.Context, v *visit, id, session string) error {
 	if text == "" || len(text) > maxAnswer {
 		return request.ErrWrong
 	}
-	return v.site.cfg.Requests.Answer(ctx, v.req.Env, id, session, text)
+	err := v.site.cfg.Requests.Answer(ctx, v.req.Env, id, session, text)
+	if errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		v.site.cfg.Log.WarnContext(ctx, "a proof for a request could not be judged", "request_use", id, "error", err)
+		err = flow.ErrUnavailable
+	}
+	return err
 }
 
 func shareRequest(ctx context.Context, v *visit, id, session string) error {

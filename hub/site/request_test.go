@@ -26,10 +26,10 @@ type everyBucket struct{}
 func (everyBucket) Take(context.Context, string, int, time.Duration) (bool, error) { return true, nil }
 
 // asks makes the rig's site serve requests, and one request.
-func (g *rig) asks() (q *request.Requests, r store.Request, w *evidencetest.Wallet) {
+func (g *rig) asks(more ...verify.Verifier) (q *request.Requests, r store.Request, w *evidencetest.Wallet) {
 	g.t.Helper()
 	w = g.asksWallet().wallet
-	q = request.New(request.Config{Store: g.store, Buckets: everyBucket{}, Verifiers: []verify.Verifier{wallet.New(wallet.Config{Store: g.store, Now: time.Now})}})
+	q = request.New(request.Config{Store: g.store, Buckets: everyBucket{}, Verifiers: append([]verify.Verifier{wallet.New(wallet.Config{Store: g.store, Now: time.Now})}, more...)})
 	g.site.cfg.Requests, g.site.cfg.Consents = q, q
 	err := g.store.Tx(g.t.Context(), func(tx *store.Tx) (err error) {
 		r, err = q.Create(g.t.Context(), tx, request.Order{Env: g.env.ID, Origin: g.url, Claims: []string{"name", "birth_date", "govtid", "phone_number"}, MaxUses: 1, ShareLife: 24 * time.Hour})
@@ -111,7 +111,7 @@ func TestAPersonSeesWhoAsksForWhatProvesItAndSharesIt(t *testing.T) {
 		t.Error("going on and declining do not look the same")
 	}
 	b.Click("main .row form:first-child button")
-	b.WaitText("Show your document")
+	b.WaitText("Show your digital identity document")
 	look()
 	present(g, b, w)
 	b.WaitText("Share this with")

@@ -210,6 +210,8 @@ func (s *Site) routes() *http.ServeMux {
 		{"/request", (*visit).requestLink, (*visit).openRequest},
 		{"/request/{use}", (*visit).theRequest, nil},
 		{"/request/{use}/agree", (*visit).toRequest, decide(agreeToRequest)},
+		{"/request/{use}/method", (*visit).requestWays, decide(chooseForRequest)},
+		{"/request/{use}/leave", (*visit).leaveRequest, nil},
 		{"/request/{use}/answer", (*visit).toRequest, decide(answerRequest)},
 		{"/request/{use}/share", (*visit).toRequest, decide(shareRequest)},
 		{"/request/{use}/reject", (*visit).toRequest, decide(rejectRequest)},

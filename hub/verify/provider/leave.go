@@ -16,7 +16,7 @@ import (
 // A Leaving is a person on their way to a provider.
 type Leaving struct {
 	Env, Origin string // of the recovery domain
-	Recovery    string // as addresses name it: where the person comes back to
+	Recovery    string // as addresses name it: where the person comes back to; has no dot
 	Language    string // BCP 47
 	Ask         []byte // what Open gave the page
 	Provider    string // id of the one that was chosen

@@ -54,8 +54,8 @@ func New(cfg Config) *Verifier { return &Verifier{cfg: cfg, known: map[string]di
 // Method implements verify.Verifier.
 func (*Verifier) Method() policy.Method { return policy.IdentityProvider }
 
-// Usable reports whether any provider may verify for the directory. It depends on
-// nothing else, so it is the same for everybody.
+// Usable reports whether any provider may verify for the directory, or without one for
+// people who answer a request. It depends on nothing else, so it is the same for everybody.
 func (v *Verifier) Usable(ctx context.Context, s verify.Subject) bool {
 	list, err := v.providers(ctx, s.Env, s.Directory)
 	return err == nil && len(list) > 0
@@ -67,7 +67,8 @@ type configured struct {
 	Settings
 }
 
-// providers lists those that may verify for a directory.
+// providers lists those that may verify for a directory, or where there is none for
+// people who answer a request.
 func (v *Verifier) providers(ctx context.Context, env, directory string) ([]configured, error) {
 	rows, err := store.Get(ctx, v.cfg.Store, func(tx *store.Tx) ([]store.IdentityProvider, error) { return tx.IdentityProviders(ctx, env) })
 	var list []configured
@@ -76,7 +77,7 @@ func (v *Verifier) providers(ctx context.Context, env, directory string) ([]conf
 		if err := json.Unmarshal(row.Body, &c.Settings); err != nil {
 			return nil, err
 		}
-		if slices.Contains(c.Directories, directory) {
+		if slices.Contains(c.Directories, directory) || directory == "" && c.Requests {
 			list = append(list, c)
 		}
 	}

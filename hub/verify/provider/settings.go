@@ -36,6 +36,7 @@ type Settings struct {
 	Verified     bool              `json:"verified_claims,omitempty"`    // names count only from verified_claims
 	Claims       map[string]string `json:"claims,omitempty"`             // where given_name, family_name and birthdate have other names
 	Directories  []string          `json:"directories"`                  // ids: whose accounts may be recovered by it
+	Requests     bool              `json:"requests,omitempty"`           // people who answer a request may prove their name by it
 	OtherTenant  bool              `json:"other_tenant,omitempty"`       // the issuer is the kind of a directory, but another organisation's
 }
 
@@ -60,8 +61,8 @@ func (s Settings) Check() error {
 		return errors.New("provider: issuer: want an address like https://login.example.com")
 	case s.ClientID == "" || len(s.ClientID) > maxText || strings.ContainsFunc(s.ClientID, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return errors.New("provider: client_id: want that of a client which the provider keeps for recoveries alone")
-	case len(s.Directories) == 0 || len(s.Directories) > maxEntries:
-		return errors.New("provider: directories: list those that may be recovered by it; never one whose people sign in there with the account that is recovered")
+	case len(s.Directories) == 0 && !s.Requests || len(s.Directories) > maxEntries:
+		return errors.New("provider: directories: say requests, or list those that may be recovered by it; never one whose people sign in there with the account that is recovered")
 	case len(s.Scopes) > maxEntries || len(s.ACR) > maxEntries || len(s.AMR) > maxEntries:
 		return errors.New("provider: scopes, acr and amr: too many")
 	case len(s.Scopes) > 0 && !slices.Contains(s.Scopes, "openid"):

@@ -1,0 +1,183 @@
+package request
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+)
+
+// usable lists the methods by which a stranger can prove any of the claims here, in the
+// order in which they are offered.
+func (q *Requests) usable(ctx context.Context, s verify.Subject, claims []string) (all []verify.Verifier) {
+	for _, v := range q.Verifiers {
+		if gives(v.Method(), claims) && v.Usable(ctx, s) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// gives reports whether a method says anything of these claims: who signs in somewhere
+// shows no document.
+func gives(m policy.Method, names []string) bool {
+	return slices.ContainsFunc(Provable(names), func(n string) bool {
+		row, _ := claimByName(n)
+		return !row.document || m != policy.IdentityProvider
+	})
+}
+
+func methods(list []verify.Verifier) (names []policy.Method) {
+	for _, v := range list {
+		names = append(names, v.Method())
+	}
+	return names
+}
+
+// Agree is the consent to prove what is asked for. Where there is one way to prove it,
+// its challenge is opened, and called again another one; otherwise the person chooses.
+func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State == useProving {
+		return q.choose(ctx, u, r, policy.Method(u.Method))
+	}
+	if u.State != useAsked {
+		return ErrStep
+	}
+	all := q.usable(ctx, q.subject(u, r), r.Claims)
+	switch len(all) {
+	case 0:
+		return ErrMethods
+	case 1:
+		return q.challenge(ctx, u, r, all[0])
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		u.State = useChoosing
+		return q.progress(ctx, tx, &u, appOpened, eventAppOpened)
+	})
+}
+
+// Choose opens the challenge of a method, in place of that of another one. ErrMethod says
+// that it is not offered.
+func (q *Requests) Choose(ctx context.Context, env, id, session, method string) error {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useChoosing && u.State != useProving {
+		return ErrStep
+	}
+	return q.choose(ctx, u, r, policy.Method(method))
+}
+
+func (q *Requests) choose(ctx context.Context, u store.RequestUse, r store.Request, m policy.Method) error {
+	for _, v := range q.usable(ctx, q.subject(u, r), r.Claims) {
+		if v.Method() == m {
+			return q.challenge(ctx, u, r, v)
+		}
+	}
+	return ErrMethod
+}
+
+// challenge opens what a method asks. The tries that a person has are one number for all
+// methods.
+func (q *Requests) challenge(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verifier) error {
+	c, err := v.Open(ctx, q.subject(u, r))
+	if err != nil {
+		return err
+	}
+	if len(c.Ask) > verify.MaxAsk {
+		return fmt.Errorf("request: a challenge of %d bytes", len(c.Ask))
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		if u.Method == "" {
+			if err := tx.OpenCode(ctx, u.Env, u.ID, ""); err != nil {
+				return err
+			}
+		}
+		if u.State == useAsked {
+			if err := q.progress(ctx, tx, &u, appOpened, eventAppOpened); err != nil {
+				return err
+			}
+		}
+		u.State, u.Method = useProving, string(v.Method())
+		return tx.SetChallenge(ctx, u.Env, u.ID, store.Code{Challenge: c.Text, Genuine: true, Ask: string(c.Ask), Case: c.Case})
+	})
+}
+
+// Answer judges what the person came with: their wallet, or another service, answered.
+// ErrWrong counts a try; after the last the use has ended.
+func (q *Requests) Answer(ctx context.Context, env, id, session, answer string) error {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return err
+	}
+	if u.State != useProving || len(answer) > verify.MaxAnswer {
+		return ErrStep
+	}
+	c, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Code, error) { return tx.TryCode(ctx, env, u.ID, tries) })
+	if errors.Is(err, store.ErrConflict) {
+		return ErrTooMany
+	}
+	if err != nil {
+		return err
+	}
+	s := q.subject(u, r)
+	for _, v := range q.Verifiers {
+		if string(v.Method()) != u.Method {
+			continue
+		}
+		verdict, err := v.Check(ctx, s, c.Challenge, answer)
+		if err != nil {
+			return err
+		}
+		return q.judged(ctx, u, r, verdict)
+	}
+	return ErrMethods
+}
+
+// judged takes a verdict. A proof that says nothing of what is asked for is none.
+func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
+	var f found
+	if v.Right && v.Claims != nil {
+		f = found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)}
+	}
+	if len(f.Values) == 0 {
+		return errors.Join(q.refused(ctx, u, r, v.Reason), ErrWrong)
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		u.State, u.Private = useFound, b
+		if err := tx.CloseCode(ctx, u.Env, u.ID); err != nil {
+			return err
+		}
+		return q.progress(ctx, tx, &u, idScanned, eventScanAccepted)
+	})
+}
+
+// refused records a proof that was not taken.
+func (q *Requests) refused(ctx context.Context, u store.RequestUse, r store.Request, why string) error {
+	e := q.event(r, u, audit.ScanUnusable, Client{}, map[string]any{"method": u.Method, "reason": why})
+	return q.Store.Tx(ctx, func(tx *store.Tx) error {
+		r, err := tx.Request(ctx, u.Env, u.Request)
+		if err != nil {
+			return err
+		}
+		if err := audit.Append(ctx, tx, e); err != nil {
+			return err
+		}
+		return q.tell(ctx, tx, r, eventScanRejected)
+	})
+}
