@@ -181,7 +181,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.reviews.Analyst = h.hooks
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
-		Veto: outside, Notifier: mail, Alarms: outside, Addresses: h.factors, Matcher: names{h.store},
+		Veto: outside, Notifier: mail, Alarms: outside, Factors: h.factors, Matcher: names{h.store},
 		Verifiers: []verify.Verifier{
 			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 			agentcode.New(flow.Caller{Agents: agents}),

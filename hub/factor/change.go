@@ -44,13 +44,13 @@ func (f *Factors) tell(ctx context.Context, tx *store.Tx, o Owner, to protocol.C
 	until := tx.Now().Add(objectionLife)
 	n := Notice{Env: o.Env, Account: o.Name, Contacts: to, Change: what, Kind: row.Kind, Label: row.Label, Counts: row.ActiveAt, At: tx.Now(),
 		ClientAddress: o.ClientAddress, ClientDevice: o.ClientDevice, Language: o.Language, Origin: o.Origin, Token: protocol.NewSecret(token), Until: until}
-	kinds := map[Change]audit.Kind{Added: audit.FactorAdded, Removed: audit.FactorRemoved, Used: audit.FactorUsed}
+	kinds := map[Change]audit.Kind{Added: audit.FactorAdded, Removed: audit.FactorRemoved, Used: audit.FactorUsed, Disowned: audit.FactorRemoved}
 	return errors.Join(
 		f.cfg.Notices.QueueFactor(ctx, tx, n),
 		tx.AddObjection(ctx, store.Objection{Hash: hashOf([]byte(token)), Env: o.Env, Recovery: o.Recovery, Directory: o.Directory, Account: o.Account,
 			Action: string(protocol.ActionOptions), ExpiresAt: until}),
 		audit.Append(ctx, tx, audit.Event{Env: o.Env, Kind: kinds[what], Account: o.Person, Trace: o.Recovery, RemoteAddr: o.ClientAddress, UserAgent: o.ClientDevice,
-			Detail: map[string]any{"factor": row.ID, "kind": row.Kind, "enrolled_by": row.EnrolledBy, "counts_from": row.ActiveAt.UTC()}}),
+			Detail: map[string]any{"factor": row.ID, "kind": row.Kind, "change": what, "enrolled_by": row.EnrolledBy, "rests_on": row.Roots, "enrolled_in": row.Recovery, "counts_from": row.ActiveAt.UTC()}}),
 	)
 }
 
@@ -87,17 +87,35 @@ func (f *Factors) Remove(ctx context.Context, o Owner, id string) error {
 		if err != nil {
 			return err
 		}
-		contacts, err := f.addresses(ctx, tx, o)
-		if err != nil {
-			return err
-		}
-		if err := tx.RemoveFactor(ctx, o.Env, id); err != nil || row.ActiveAt.IsZero() {
-			return err
-		}
-		return f.tell(ctx, tx, o, contacts, row, Removed)
+		return f.remove(ctx, tx, o, Removed, row)
 	})
 	if err == nil {
 		f.cfg.Notices.Wake()
 	}
 	return err
+}
+
+// remove deletes factors of one owner, and tells them of those that were confirmed.
+func (f *Factors) remove(ctx context.Context, tx *store.Tx, o Owner, why Change, rows ...store.Factor) error {
+	contacts, err := f.addresses(ctx, tx, o)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if err := f.drop(ctx, tx, row); err != nil {
+			return err
+		}
+		if row.ActiveAt.IsZero() {
+			continue
+		}
+		if err := f.tell(ctx, tx, o, contacts, row, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop is the one place where a factor ends before its account does.
+func (f *Factors) drop(ctx context.Context, tx *store.Tx, row store.Factor) error {
+	return tx.RemoveFactor(ctx, row.Env, row.ID)
 }

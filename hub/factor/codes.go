@@ -14,7 +14,7 @@ const sheet = 6
 // NewCodes makes a sheet of codes in place of the one that the owner has. They are shown
 // now and never again.
 func (f *Factors) NewCodes(ctx context.Context, o Owner) ([]string, error) {
-	row := store.Factor{Env: o.Env, ID: store.NewID(), Directory: o.Directory, Account: o.Account, Kind: SavedCode, EnrolledBy: o.Proven}
+	row := store.Factor{Env: o.Env, ID: store.NewID(), Directory: o.Directory, Account: o.Account, Kind: SavedCode, EnrolledBy: o.Proven, Roots: o.Roots, Recovery: o.Recovery, Parents: o.Factors}
 	codes := make([]string, sheet)
 	for i := range codes {
 		codes[i] = savedcode.New()

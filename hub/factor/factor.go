@@ -49,7 +49,9 @@ type Owner struct {
 	Recovery, Verification  string
 	Origin, RPID            string // of the recovery domain; the RP id is its host
 	Language                string
-	Proven                  []string          // methods: the strength of what is enrolled now (T17)
+	Proven                  []string          // methods
+	Roots                   [][]string        // what those rest on, which is the strength of what is enrolled now (T17)
+	Factors                 []string          // ids of those among the owner's that proved it
 	Identifiers             []string          // of the account: a code sent there would prove nothing
 	Contacts                protocol.Contacts // read live when the recovery began
 	ClientAddress           string
@@ -84,6 +86,9 @@ const (
 	Added   Change = "added"
 	Removed Change = "removed"
 	Used    Change = "used" // a saved code: it is void, and another one may be had
+
+	// Disowned: removed, because its owner says that somebody else enrolled it.
+	Disowned Change = "disowned"
 )
 
 // A Notice tells the owner at every address.
@@ -220,7 +225,7 @@ const maxFactors = 20
 // begin inserts a factor that waits for its confirmation, in the place of one of its
 // kind that was begun before and never confirmed.
 func (f *Factors) begin(ctx context.Context, o Owner, kind, label string, secret []byte) (string, error) {
-	row := store.Factor{Env: o.Env, ID: store.NewID(), Directory: o.Directory, Account: o.Account, Kind: kind, Label: label, Secret: secret, EnrolledBy: o.Proven}
+	row := store.Factor{Env: o.Env, ID: store.NewID(), Directory: o.Directory, Account: o.Account, Kind: kind, Label: label, Secret: secret, EnrolledBy: o.Proven, Roots: o.Roots, Recovery: o.Recovery, Parents: o.Factors}
 	err := f.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		all, err := tx.Factors(ctx, o.Env, o.Directory, o.Account)
 		if err != nil {

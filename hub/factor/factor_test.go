@@ -90,7 +90,7 @@ func newStack(t *testing.T, c store.Config) *stack {
 			return s.methods, nil, nil
 		}})
 	s.owner = factor.Owner{Env: f.Env.ID, Directory: f.Directory.ID, Account: "ada", Name: "Ada", Recovery: "r", Verification: "v",
-		Origin: site, RPID: "recover.example.com", Proven: []string{"mail_code"}, Identifiers: []string{"ada@example.com"},
+		Origin: site, RPID: "recover.example.com", Proven: []string{"mail_code"}, Roots: [][]string{{"mail_code"}}, Identifiers: []string{"ada@example.com"},
 		Contacts: protocol.Contacts{Mail: []string{"ada@home.example"}, Primary: []string{"ada@example.com"}}}
 	return s
 }
@@ -409,8 +409,9 @@ func TestARecoveryAddressCountsOnceItsCodeWasTypedThere(t *testing.T) {
 	}
 	addresses := func() (mails []string) {
 		t.Helper()
-		err := s.store.Read(ctx, func(tx *store.Tx) (err error) {
-			mails, _, err = s.Addresses(ctx, tx, s.owner.Env, s.owner.Directory, "ada", protocol.ActionPassword)
+		err := s.store.Read(ctx, func(tx *store.Tx) error {
+			found, _, err := s.Addresses(ctx, tx, s.owner.Env, s.owner.Directory, "ada", protocol.ActionPassword)
+			mails = found.To
 			return err
 		})
 		if err != nil {

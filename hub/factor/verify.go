@@ -26,11 +26,7 @@ func (f *Factors) counting(ctx context.Context, tx *store.Tx, env, directory, ac
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(row store.Factor) bool {
-		by := make([]policy.Method, len(row.EnrolledBy))
-		for i, m := range row.EnrolledBy {
-			by[i] = policy.Method(m)
-		}
-		return row.Kind != kind || !row.Counts(tx.Now()) || !methods.Enough(action, groups, by)
+		return row.Kind != kind || !row.Counts(tx.Now()) || !methods.Enough(action, groups, policy.RootsNamed(row.Roots))
 	}), nil
 }
 
@@ -49,7 +45,7 @@ func (f *Factors) Passkeys(ctx context.Context, s verify.Subject) ([]passkey.Key
 				return nil, err
 			}
 			if c.RPID == s.RPID {
-				keys = append(keys, passkey.Key{Factor: row.ID, Credential: c})
+				keys = append(keys, passkey.Key{Factor: row.ID, Credential: c, Roots: policy.RootsNamed(row.Roots)})
 			}
 		}
 		return keys, err
@@ -67,7 +63,7 @@ func (f *Factors) Seeds(ctx context.Context, s verify.Subject) ([]totp.Seed, err
 		rows, err := f.ofSubject(ctx, tx, s, TOTP)
 		var seeds []totp.Seed
 		for _, row := range rows {
-			seeds = append(seeds, totp.Seed{Factor: row.ID, Secret: string(row.Secret), Last: row.LastStep})
+			seeds = append(seeds, totp.Seed{Factor: row.ID, Secret: string(row.Secret), Last: row.LastStep, Roots: policy.RootsNamed(row.Roots)})
 		}
 		return seeds, err
 	})
@@ -98,7 +94,7 @@ func (f *Factors) SavedCodes(ctx context.Context, s verify.Subject) ([]savedcode
 			}
 			for _, c := range codes {
 				if !c.Used {
-					list = append(list, savedcode.Code{ID: c.ID, Hash: c.Hash})
+					list = append(list, savedcode.Code{ID: c.ID, Hash: c.Hash, Factor: row.ID, Roots: policy.RootsNamed(row.Roots)})
 				}
 			}
 		}
@@ -144,16 +140,25 @@ func hubPart(joined string) string {
 	return encode(raw[:protocol.RandomPart])
 }
 
+// Addresses are recovery addresses of one kind that count.
+type Addresses struct {
+	To      []string
+	Factors []string     // ids
+	Roots   policy.Roots // what a code that went to all of them proves; nil where there is none
+}
+
 // Addresses returns the recovery addresses of an account that count now for an action:
 // codes may be sent there.
-func (f *Factors) Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones []string, err error) {
-	for kind, list := range map[string]*[]string{Mail: &mails, Phone: &phones} {
+func (f *Factors) Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones Addresses, err error) {
+	for kind, list := range map[string]*Addresses{Mail: &mails, Phone: &phones} {
 		rows, err := f.counting(ctx, tx, env, directory, account, action, kind)
 		if err != nil {
-			return nil, nil, err
+			return mails, phones, err
 		}
 		for _, row := range rows {
-			*list = append(*list, string(row.Secret))
+			list.To = append(list.To, string(row.Secret))
+			list.Factors = append(list.Factors, row.ID)
+			list.Roots = list.Roots.Or(policy.RootsNamed(row.Roots))
 		}
 	}
 	return mails, phones, nil

@@ -89,6 +89,8 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	event := r.event(rec, p, audit.RecoveryCodeWrong, wrongDetail(n.method, n.verdict.Reason))
 	if n.verdict.Right {
 		v.Proven = append(slices.Clone(v.Proven), n.method)
+		roots, factors := basis(p, policy.Method(n.method), n.verdict)
+		v.Roots, v.Factors = policy.RootsNamed(v.Roots).With(roots).Texts(), append(slices.Clone(v.Factors), factors...)
 		event = r.event(rec, p, audit.RecoveryVerified, map[string]any{"method": n.method, "all": n.proven})
 		if err := keepEvidence(ctx, tx, v, n.verdict); err != nil {
 			return err

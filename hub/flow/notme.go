@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -49,8 +50,8 @@ func (r *Recoveries) objection(ctx context.Context, tx *store.Tx, env, token str
 	return v, err
 }
 
-// NotMe voids the open recoveries of the account and blocks new ones for a day. A token
-// does it once; pressed again it shows what was done. It never disables the account.
+// NotMe voids the open recoveries of the account, blocks new ones for a day and removes
+// what the recovery enrolled, if it was one of my recovery options. A token does it once; pressed again it shows what was done. It never disables the account.
 func (r *Recoveries) NotMe(ctx context.Context, env, token string) (Objection, error) {
 	v, err := store.Change(ctx, r.Store, func(tx *store.Tx) (Objection, error) {
 		o, err := tx.Objection(ctx, env, hashSecret(token))
@@ -64,6 +65,9 @@ func (r *Recoveries) NotMe(ctx context.Context, env, token string) (Objection, e
 		}
 		return r.objection(ctx, tx, env, token)
 	})
+	if err == nil {
+		r.wakeOthers()
+	}
 	return v, r.plain(ctx, err)
 }
 
@@ -82,9 +86,25 @@ func (r *Recoveries) object(ctx context.Context, tx *store.Tx, o store.Objection
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err := tx.RemoveWaitingFactors(ctx, o.Env, o.Directory, o.Account); err != nil { // what somebody else enrolled never counts (T17)
+	if err := r.disown(ctx, tx, o, a); err != nil { // what somebody else enrolled never counts (T17)
 		return err
 	}
 	all := &store.Recovery{Env: o.Env, Directory: o.Directory, Account: o.Account}
 	return errors.Join(r.void(ctx, tx, all, "the owner says that it was somebody else"), audit.Append(ctx, tx, e))
+}
+
+// disown removes what the recovery enrolled that the owner says was somebody else's,
+// however long ago that was. The owner is told where the directory's names for the
+// account are addresses: nothing else is known now of where they read mail.
+func (r *Recoveries) disown(ctx context.Context, tx *store.Tx, o store.Objection, a store.Account) error {
+	if r.Factors == nil {
+		return nil
+	}
+	owner := factor.Owner{Env: o.Env, Directory: o.Directory, Account: o.Account, Person: a.ID, Name: a.Name, Recovery: o.Recovery}
+	for _, name := range a.Identifiers {
+		if address, err := NormalAddress(name); err == nil {
+			owner.Contacts.Primary = append(owner.Contacts.Primary, address)
+		}
+	}
+	return r.Factors.Disown(ctx, tx, owner)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/evidence"
 )
@@ -26,10 +27,13 @@ const (
 // phone and to write codes down.
 const optionsLife = 30 * time.Minute
 
-// Addresses are what people added for themselves.
-type Addresses interface {
-	// Addresses returns those of an account that count now for an action.
-	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones []string, err error)
+// Factors are what people added for themselves.
+type Factors interface {
+	// Addresses returns those of an account to which codes may be sent now for an action.
+	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones factor.Addresses, err error)
+	// Disown removes what somebody else enrolled for the owner: in the owner's recovery,
+	// with what that led to, and all that waits.
+	Disown(ctx context.Context, tx *store.Tx, o factor.Owner) error
 }
 
 // enrolledKey is what a recovery with the action enroll-key is about.
@@ -65,16 +69,50 @@ func (r *Recoveries) offeredIn(ctx context.Context, d store.Directory, in intent
 }
 
 // addRecoveryAddresses adds to the directory's addresses those that the person added,
-// so that codes and notices go there too.
-func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recovery, c *protocol.Contacts) error {
-	if r.Addresses == nil {
+// so that codes and notices go there too. A code that went there proves no more than
+// what enrolled the address, whoever read it (T17).
+func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recovery, c *protocol.Contacts, p *private) error {
+	if r.Factors == nil {
 		return nil
 	}
 	return r.Store.Read(ctx, func(tx *store.Tx) error {
-		mails, phones, err := r.Addresses.Addresses(ctx, tx, rec.Env, rec.Directory, rec.Account, protocol.Action(rec.Action))
-		c.Mail, c.Phone = append(c.Mail, mails...), append(c.Phone, phones...)
+		mails, phones, err := r.Factors.Addresses(ctx, tx, rec.Env, rec.Directory, rec.Account, protocol.Action(rec.Action))
+		p.OwnMail, p.OwnPhone = reached(policy.MailCode, c.Mail, mails), reached(policy.SMSCode, c.Phone, phones)
+		c.Mail, c.Phone = append(c.Mail, mails.To...), append(c.Phone, phones.To...)
 		return err
 	})
+}
+
+// ownReached is what a code proves that went to addresses of the person's own, too.
+type ownReached struct {
+	Roots   policy.Roots `json:"roots"`
+	Factors []string     `json:"factors"`
+}
+
+// reached says what a code proves that goes to the directory's addresses and to people's
+// own; nil: its method.
+func reached(m policy.Method, directory []string, own factor.Addresses) *ownReached {
+	if len(own.To) == 0 {
+		return nil
+	}
+	roots := own.Roots
+	if len(directory) > 0 {
+		roots = policy.RootsOf(m).Or(roots)
+	}
+	return &ownReached{roots, own.Factors}
+}
+
+// basis is what a right answer rests on in the end, and the person's own factors that
+// may have given it.
+func basis(p private, method policy.Method, v verify.Verdict) (policy.Roots, []string) {
+	own := map[policy.Method]*ownReached{policy.MailCode: p.OwnMail, policy.SMSCode: p.OwnPhone}[method]
+	switch {
+	case policy.Kept(method):
+		return v.Roots, []string{v.Factor}
+	case own != nil:
+		return own.Roots, own.Factors
+	}
+	return policy.RootsOf(method), nil
 }
 
 // Owner returns whom an open recovery of my recovery options has proven. ErrStep before
@@ -123,7 +161,7 @@ func ownerOf(rec *store.Recovery, v store.Verification, a store.Account) (factor
 		return factor.Owner{}, err
 	}
 	o := factor.Owner{Env: rec.Env, Directory: rec.Directory, Account: rec.Account, Person: rec.Person, Name: a.Name, Recovery: rec.ID, Verification: v.ID,
-		Origin: rec.Origin, Language: rec.Language, Proven: v.Proven, Identifiers: a.Identifiers, ClientAddress: p.Client.Address, ClientDevice: p.Client.UserAgent}
+		Origin: rec.Origin, Language: rec.Language, Proven: v.Proven, Roots: v.Roots, Factors: v.Factors, Identifiers: a.Identifiers, ClientAddress: p.Client.Address, ClientDevice: p.Client.UserAgent}
 	if p.Contacts != nil {
 		o.Contacts = *p.Contacts
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
@@ -29,7 +30,7 @@ func withFactors(t *testing.T, c store.Config) (*stack, *factor.Factors) {
 	var factors *factor.Factors
 	s := newStack(t, c, func(cfg *flow.Config) {
 		factors = factor.New(factor.Config{Store: cfg.Store, Mail: nothing{}, Notices: nothing{}, Rules: directory.Rules})
-		cfg.Addresses = factors
+		cfg.Factors = factors
 		cfg.Verifiers = append(cfg.Verifiers, passkey.New(factors), savedcode.NewVerifier(factors))
 	})
 	s.settings(func(d *store.DirectorySettings) {
@@ -274,6 +275,79 @@ func TestT17_ThisWasNotMeRemovesWhatDoesNotCountYet(t *testing.T) {
 	if _, err := b.Owner(t.Context(), b.env, b.id, b.session); !errors.Is(err, flow.ErrStep) {
 		t.Errorf("the options stay open: %v", err)
 	}
+}
+
+func TestT17_ThisWasNotMeRemovesWhatCountsAlready(t *testing.T) {
+	s, factors := withFactors(t, storetest.SQLite(t))
+	s.person("ada")
+	b := s.options("ada@example.com")
+	a := enrolPasskey(t, factors, b.owner())
+	s.clock.advance(factor.Wait + 24*time.Hour)
+	s.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.AddObjection(ctx, store.Objection{Hash: flow.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
+			Action: string(protocol.ActionOptions), ExpiresAt: s.clock.now().Add(time.Hour)})
+	})
+	if _, err := s.NotMe(t.Context(), s.env, "token"); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.advance(25 * time.Hour) // the block has ended
+	again, ask := s.asksPasskey("ada@example.com")
+	if err := again.submit(string(a.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+		t.Errorf("what somebody else enrolled opens the account on the fifth day: %v", err)
+	}
+	if events := b.events()[audit.FactorRemoved]; len(events) != 1 {
+		t.Errorf("%d events of the removal", len(events))
+	}
+}
+
+// withKey opens my recovery options with a passkey.
+func (s *stack) withKey(address string, a *evidencetest.Authenticator) *browser {
+	s.t.Helper()
+	b := s.start(address, toOptions)
+	b.choose(protocol.ActionOptions)
+	if err := b.ChooseMethod(b.t.Context(), b.env, b.id, b.session, "passkey", nil); err != nil {
+		s.t.Fatal(err)
+	}
+	b.settled("proving")
+	var ask flow.Ask
+	s.clock.advance(2 * time.Second)
+	b.wait("a request", func() bool { ask = b.view().Ask; return ask.Open })
+	if err := b.submit(string(a.Assert(challengeIn(s.t, ask.Request)))); err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
+// A key that mail enrolled enrols another one, and that one is worth mail, too.
+func TestT17_AKeyLendsWhatEnrolledItAndNotItsName(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		s, factors := withFactors(t, c)
+		s.person("ada")
+		s.settings(func(d *store.DirectorySettings) {
+			d.Methods = json.RawMessage(`{"default":[["mail_code"],["passkey"],["saved_code"]],"rules":[{"action":"unlock","accept":[["passkey"],["saved_code"],["digital_credential"]]}]}`)
+		})
+		first := enrolPasskey(t, factors, s.options("ada@example.com").owner())
+		s.clock.advance(factor.Wait + time.Minute)
+		b := s.withKey("ada@example.com", first)
+		if o := b.owner(); len(o.Roots) != 1 || len(o.Roots[0]) != 1 || o.Roots[0][0] != "mail_code" || len(o.Factors) != 1 {
+			t.Errorf("proven by %v, which rests on %v, with %v", o.Proven, o.Roots, o.Factors)
+		}
+		second := enrolPasskey(t, factors, b.owner())
+		s.clock.advance(factor.Wait + time.Minute)
+		s.withKey("ada@example.com", second) // worth what the first is worth
+		thief := s.start("ada@example.com")
+		thief.choose(protocol.ActionUnlock)
+		if err := thief.ChooseMethod(t.Context(), thief.env, thief.id, thief.session, "passkey", nil); err != nil {
+			t.Fatal(err)
+		}
+		thief.settled("proving")
+		s.clock.advance(2 * time.Second)
+		var ask flow.Ask
+		thief.wait("a request", func() bool { ask = thief.view().Ask; return ask.Open })
+		if err := thief.submit(string(second.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+			t.Errorf("after two steps mail opens what wants a passkey or a document: %v", err)
+		}
+	})
 }
 
 // P7, P10: one saved code, in two hundred recoveries at once, opens one of them.

@@ -205,7 +205,7 @@ func (r *Recoveries) readContacts(ctx context.Context, rec *store.Recovery, c *p
 		n, err := NormalAddress(a)
 		return err != nil || own[n]
 	})
-	if err := r.addRecoveryAddresses(ctx, rec, &contacts); err != nil {
+	if err := r.addRecoveryAddresses(ctx, rec, &contacts, &c.private); err != nil {
 		return err
 	}
 	c.private.Contacts = &contacts

@@ -48,7 +48,7 @@ type Buckets interface {
 	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
 }
 
-// A Config is what Recoveries are made of. Veto, Notifier, Alarms and Addresses may be nil.
+// A Config is what Recoveries are made of. Veto, Notifier, Alarms and Factors may be nil.
 type Config struct {
 	Store     *store.Store
 	Agents    Agents
@@ -61,7 +61,7 @@ type Config struct {
 	Alarms    Alarms   // nil: failures are only logged
 	Log       *slog.Logger
 
-	Addresses        Addresses        // nil: people have no recovery addresses of their own
+	Factors          Factors          // nil: people have nothing of their own to recover with
 	Now              func() time.Time // nil: time.Now
 	StartsPerAddress int              // starts that one client has at once; 0: 60. One more comes back every ten seconds
 	LookEvery        time.Duration    // how soon another node takes over what is due; 0: a second
@@ -124,9 +124,13 @@ type private struct {
 	Address  string             `json:"address"` // normal form
 	Client   Client             `json:"client"`
 	Contacts *protocol.Contacts `json:"contacts,omitempty"` // read live at begin
-	Masked   []string           `json:"masked,omitempty"`   // where the last code went
-	Terms    *protocol.Terms    `json:"terms,omitempty"`    // what the agent asks for besides the policy
-	Counted  bool               `json:"counted,omitempty"`  // the code that is asked for now counts for the account
+	// What a code proves that went to addresses of the person's own, too (T17); nil: its method.
+	OwnMail  *ownReached `json:"own_mail,omitempty"`
+	OwnPhone *ownReached `json:"own_phone,omitempty"`
+
+	Masked  []string        `json:"masked,omitempty"`  // where the last code went
+	Terms   *protocol.Terms `json:"terms,omitempty"`   // what the agent asks for besides the policy
+	Counted bool            `json:"counted,omitempty"` // the code that is asked for now counts for the account
 }
 
 func intentOf(rec *store.Recovery) (in intent, err error) {

@@ -44,6 +44,8 @@ Falls Sie ihn nicht angefordert haben, müssen Sie nichts tun: Ohne den Code wir
 	"mail.factor.subject.used":       "Ein gespeicherter Code für Ihr Konto bei {company} wurde verwendet",
 	"mail.factor.what.added":         "Für das Konto {account} wurde ein Weg zurück hinzugefügt: {kind}. Er gilt ab {counts}.",
 	"mail.factor.what.removed":       "Für das Konto {account} wurde ein Weg zurück entfernt: {kind}.",
+	"mail.factor.subject.disowned":   "Eine fremde Wiederherstellungsoption Ihres Kontos bei {company} wurde entfernt",
+	"mail.factor.what.disowned":      "Für das Konto {account} wurde gemeldet, dass ein Weg zurück nicht von Ihnen stammt. Er wurde entfernt: {kind}.",
 	"mail.factor.what.used":          "Für das Konto {account} wurde ein gespeicherter Code verwendet. Er gilt nicht mehr. Am Ende dieser Wiederherstellung wird ein neuer an seiner Stelle angeboten; neue Codes gibt es auch unter „Meine Wiederherstellungsoptionen“ auf {site}.",
 	"mail.factor.kind.passkey":       "ein Passkey",
 	"mail.factor.kind.totp":          "eine Authentifikator-App",

@@ -125,6 +125,7 @@ var deResult = table{
 	"notme.does":                       "Wenn Sie auf die Schaltfläche drücken,",
 	"notme.does.1":                     "wird jede laufende Wiederherstellung dieses Kontos gestoppt,",
 	"notme.does.2":                     "werden neue für bis zu 24 Stunden gesperrt,",
+	"notme.does.options":               "wird entfernt, was damals zur Wiederherstellung hinzugefügt wurde, samt allem, was daraus folgte,",
 	"notme.does.3":                     "sehen das die Menschen, die sich bei {company} um Konten kümmern.",
 	"notme.not":                        "Ihr Passwort ändert sich dadurch nicht. Wenn Sie sich nicht mehr anmelden können, wenden Sie sich bitte gleich danach an Ihren Helpdesk.",
 	"notme.button":                     "Das war ich nicht, stoppen",

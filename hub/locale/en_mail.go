@@ -49,6 +49,8 @@ If you did not ask for it, you need do nothing: without the code this address is
 	"mail.factor.subject.used":       "A saved recovery code for your account at {company} was used",
 	"mail.factor.what.added":         "A way to get back into the account {account} was added: {kind}. It counts from {counts} on.",
 	"mail.factor.what.removed":       "A way to get back into the account {account} was removed: {kind}.",
+	"mail.factor.subject.disowned":   "A recovery option that was not yours was removed from your account at {company}",
+	"mail.factor.what.disowned":      "Somebody said that a way to get back into the account {account} was not added by its owner. It was removed: {kind}.",
 	"mail.factor.what.used":          "A saved code was used for the account {account}. It works no more. Another one in its place is offered at the end of that recovery; you can also make new codes under “My recovery options” on {site}.",
 	"mail.factor.kind.passkey":       "a passkey",
 	"mail.factor.kind.totp":          "an authenticator app",

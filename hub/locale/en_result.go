@@ -125,6 +125,7 @@ var enResult = table{
 	"notme.does":                       "When you press the button,",
 	"notme.does.1":                     "every recovery of this account that is under way is stopped,",
 	"notme.does.2":                     "new recoveries are blocked for up to 24 hours,",
+	"notme.does.options":               "what was added then to recover the account with is removed, with all that came of it,",
 	"notme.does.3":                     "the people who look after accounts at {company} can see it.",
 	"notme.not":                        "Your password is not changed by this. If you cannot sign in any more, please ask your help desk right after.",
 	"notme.button":                     "This was not me, stop it",

@@ -46,19 +46,26 @@ func (r Request) strictest() Strength {
 	return strictest
 }
 
-// Enough reports whether a factor that was enrolled on these proofs counts for an
-// action: it opens nothing that those proofs would not have opened (T17). Where an
-// administrator wrote a rule for the enrolment itself, that rule is what they must meet.
-func (m Methods) Enough(a protocol.Action, groups []Group, enrolledBy []Method) bool {
+// Enough reports whether a factor counts for an action: it opens nothing that the proofs
+// which it rests on in the end would not have opened (T17), in whichever way they were
+// given. Where an administrator wrote a rule for the enrolment itself, that rule is what
+// they must meet.
+func (m Methods) Enough(a protocol.Action, groups []Group, r Roots) bool {
+	accept := m.opening(a, groups)
+	return len(r) > 0 && !slices.ContainsFunc(r, func(way []Method) bool { return !meets(accept, way) })
+}
+
+// opening returns the combinations that a factor's roots must meet.
+func (m Methods) opening(a protocol.Action, groups []Group) []Combination {
 	for _, r := range m.Rules {
 		if (r.Action == "" || r.Action == protocol.ActionOptions) && (r.Group == nil || memberOf(groups, *r.Group)) {
 			if r.Action == "" {
 				break // a rule for everything the account does says nothing of enrolment
 			}
-			return meets(r.Accept, enrolledBy)
+			return r.Accept
 		}
 	}
-	return meets(m.For(a, groups), enrolledBy)
+	return m.For(a, groups)
 }
 
 // meets reports whether the proofs hold every member of one of the combinations.

@@ -52,33 +52,35 @@ func TestT17_AFactorOpensOnlyWhatItsEnrolmentWouldHaveOpened(t *testing.T) {
 		Default: []Combination{{MailCode}, {Passkey}},
 		Rules: []MethodRule{
 			{Group: &finance, Accept: []Combination{{Passkey}, {DigitalCredential, AgentCode}}},
-			{Action: "mfa", Accept: []Combination{{Passkey}, {AgentCode, TOTP}}},
+			{Action: "mfa", Accept: []Combination{{Passkey}, {AgentCode, Approval}}},
 		},
 	}
 	for _, x := range []struct {
 		action protocol.Action
 		groups []Group
-		by     []Method
+		by     Roots
 		want   bool
 	}{
-		{"password", nil, []Method{MailCode}, true},
+		{"password", nil, RootsOf(MailCode), true},
 		{"password", nil, nil, false},
-		{"password", []Group{finance}, []Method{MailCode}, false},
-		{"password", []Group{finance}, []Method{AgentCode, DigitalCredential}, true},
-		{"mfa", nil, []Method{MailCode}, false}, // mail would not have cleared the authenticators
-		{"mfa", nil, []Method{TOTP, AgentCode, MailCode}, true},
-		{"mfa", nil, []Method{Passkey}, true},
+		{"password", nil, Roots{{}}, false},
+		{"password", []Group{finance}, RootsOf(MailCode), false},
+		{"password", []Group{finance}, RootsOf(AgentCode, DigitalCredential), true},
+		{"mfa", nil, RootsOf(MailCode), false}, // mail would not have cleared the authenticators
+		{"mfa", nil, RootsOf(Approval, AgentCode, MailCode), true},
+		{"password", nil, RootsOf(MailCode).Or(RootsOf(SMSCode)), false}, // nobody knows by which of the two
+		{"mfa", nil, RootsOf(AgentCode).With(RootsOf(Approval).Or(RootsOf(Approval, MailCode))), true},
 	} {
 		if got := m.Enough(x.action, x.groups, x.by); got != x.want {
 			t.Errorf("%s %v by %v: %v", x.action, x.groups, x.by, got)
 		}
 	}
-	if m.Rules = append(m.Rules, MethodRule{Action: protocol.ActionOptions, Accept: []Combination{{MailCode}}}); !m.Enough("password", []Group{finance}, []Method{Passkey}) {
+	if m.Rules = append(m.Rules, MethodRule{Action: protocol.ActionOptions, Accept: []Combination{{MailCode}}}); m.Enough("password", []Group{finance}, RootsOf(MailCode)) {
 		t.Error("a rule of everybody decides over that of the group, which comes first")
 	}
 	m.Rules = m.Rules[:2]
 	m.Rules = append(m.Rules, MethodRule{Action: protocol.ActionOptions, Accept: []Combination{{MailCode, AgentCode}}})
-	if m.Enough("password", nil, []Method{MailCode}) || !m.Enough("mfa", nil, []Method{MailCode, AgentCode}) {
+	if m.Enough("password", nil, RootsOf(MailCode)) || !m.Enough("mfa", nil, RootsOf(MailCode, AgentCode)) {
 		t.Error("the administrator's rule for enrolment does not decide")
 	}
 	if err := m.Check(); err != nil {
@@ -115,7 +117,7 @@ func TestResetOptionsAreThreeSwitchesOverMethods(t *testing.T) {
 	if got := m.ResetRules(); len(got) != 2 || got[0].Group != nil || !got[0].ByMail || *got[1].Group != sales || !got[1].RequireCode {
 		t.Errorf("read as %+v", got)
 	}
-	if got := m.For(protocol.ActionOptions, []Group{sales}); !reflect.DeepEqual(got, []Combination{{SMSCode}}) || !m.Enough("password", []Group{sales}, []Method{SMSCode}) {
+	if got := m.For(protocol.ActionOptions, []Group{sales}); !reflect.DeepEqual(got, []Combination{{SMSCode}}) || !m.Enough("password", []Group{sales}, RootsOf(SMSCode)) {
 		t.Errorf("an app is enrolled by %v", got)
 	}
 	m.SetReset(nil, ResetOptions{RequireCode: true})

@@ -102,7 +102,7 @@ func (v *visit) optionsPage(title string) *screen {
 }
 
 // said are the sentences that the list may begin with; the address names one.
-var said = []string{"added", "removed", "renamed"}
+var said = []string{"added", "removed", "renamed", "disowned"}
 
 // options lists what the person has.
 func (v *visit) options() {
@@ -330,6 +330,9 @@ func (v *visit) renameOption() {
 		return v.site.cfg.Factors.Rename(ctx, o, id, bounded(v.field("label"), maxLabelField))
 	})
 }
+
+// disownOption removes what somebody else added, with all that came with it.
+func (v *visit) disownOption() { v.changeOption("disowned", v.site.cfg.Factors.NotMine) }
 
 func (v *visit) removeOption() { v.changeOption("removed", v.site.cfg.Factors.Remove) }
 

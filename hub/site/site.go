@@ -200,6 +200,7 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/options/{factor}", (*visit).oneOption, nil},
 		{"/r/{id}/options/{factor}/rename", (*visit).toOptionsList, (*visit).renameOption},
 		{"/r/{id}/options/{factor}/remove", (*visit).toOptionsList, (*visit).removeOption},
+		{"/r/{id}/options/{factor}/not-mine", (*visit).toOptionsList, (*visit).disownOption},
 		{"/r/{id}/options/{factor}/agent", (*visit).toOptionsList, (*visit).toAgent},
 		{approvePath, (*visit).approveLink, (*visit).openApprove},
 		{approvePath + "/request", (*visit).asked, (*visit).approve},

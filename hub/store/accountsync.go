@@ -377,6 +377,11 @@ func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (in
 			return 0, err
 		}
 	}
+	// Whoever comes later under the same immutable id recovers with nothing of theirs.
+	if _, err := tx.Exec(ctx, "DELETE FROM factors WHERE EXISTS (SELECT 1 FROM accounts WHERE accounts.env = factors.env AND accounts.directory = factors.directory AND "+
+		"accounts.immutable_id = factors.account AND num IN (SELECT num FROM accounts WHERE "+where+"))", args...); err != nil {
+		return 0, err
+	}
 	return tx.Exec(ctx, "DELETE FROM accounts WHERE "+where, args...)
 }
 

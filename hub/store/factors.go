@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -12,12 +13,15 @@ type Factor struct {
 	Directory  string
 	Account    string // canonical immutable id
 	Kind       string
-	Label      string   // by which its owner knows it
-	Secret     []byte   // sealed in the store: key, seed, address, or what its confirmation waits for
-	Credential string   // of a passkey: SHA-256 of its id, base64url; unique in the environment
-	EnrolledBy []string // methods that were proven when it was made (T17)
-	Tries      int      // of its confirmation
-	LastStep   int64    // of a totp
+	Label      string     // by which its owner knows it
+	Secret     []byte     // sealed in the store: key, seed, address, or what its confirmation waits for
+	Credential string     // of a passkey: SHA-256 of its id, base64url; unique in the environment
+	EnrolledBy []string   // methods that were proven when it was made
+	Roots      [][]string // what those rested on: see hub/policy (T17)
+	Recovery   string     // that enrolled it; "" in rows from before that was kept
+	Parents    []string   // ids of factors that proved that recovery
+	Tries      int        // of its confirmation
+	LastStep   int64      // of a totp
 	MadeAt     time.Time
 	ActiveAt   time.Time // from when on it counts; zero: not confirmed
 	UsedAt     time.Time // zero: never
@@ -38,9 +42,9 @@ func (tx *Tx) AddFactor(ctx context.Context, f *Factor) error {
 		return err
 	}
 	f.MadeAt = tx.Now()
-	_, err = tx.Exec(ctx, `INSERT INTO factors (env, id, directory, account, kind, label, secret, credential, enrolled_by, made_at, active_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, f.Env, f.ID, f.Directory, f.Account, f.Kind, f.Label, secret,
-		credentialColumn(f.Credential), JSON(f.EnrolledBy), Millis(f.MadeAt), Millis(f.ActiveAt))
+	_, err = tx.Exec(ctx, `INSERT INTO factors (env, id, directory, account, kind, label, secret, credential, enrolled_by, roots, recovery, parents, made_at, active_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, f.Env, f.ID, f.Directory, f.Account, f.Kind, f.Label, secret,
+		credentialColumn(f.Credential), JSON(f.EnrolledBy), rootsColumn(f.Roots), f.Recovery, JSON(f.Parents), Millis(f.MadeAt), Millis(f.ActiveAt))
 	return err
 }
 
@@ -49,13 +53,13 @@ func credentialColumn(credential string) sql.NullString {
 	return sql.NullString{String: credential, Valid: credential != ""}
 }
 
-const factorColumns = "env, id, directory, account, kind, label, secret, COALESCE(credential, ''), enrolled_by, tries, last_step, made_at, active_at, used_at, agent_at"
+const factorColumns = "env, id, directory, account, kind, label, secret, COALESCE(credential, ''), enrolled_by, roots, recovery, parents, tries, last_step, made_at, active_at, used_at, agent_at"
 
 func (tx *Tx) scanFactor(scan Scan) (Factor, error) {
 	var f Factor
-	var secret, enrolled string
+	var secret, enrolled, roots, parents string
 	var tries, made, active, used, agent int64
-	err := scan(&f.Env, &f.ID, &f.Directory, &f.Account, &f.Kind, &f.Label, &secret, &f.Credential, &enrolled, &tries, &f.LastStep, &made, &active, &used, &agent)
+	err := scan(&f.Env, &f.ID, &f.Directory, &f.Account, &f.Kind, &f.Label, &secret, &f.Credential, &enrolled, &roots, &f.Recovery, &parents, &tries, &f.LastStep, &made, &active, &used, &agent)
 	if err != nil {
 		return f, err
 	}
@@ -63,7 +67,7 @@ func (tx *Tx) scanFactor(scan Scan) (Factor, error) {
 	if f.Secret, err = tx.Unseal(factorCell(f.Env, f.ID), secret); err != nil {
 		return f, err
 	}
-	return f, ParseJSON(enrolled, &f.EnrolledBy)
+	return f, errors.Join(ParseJSON(enrolled, &f.EnrolledBy), ParseJSON(roots, &f.Roots), ParseJSON(parents, &f.Parents))
 }
 
 // maxFactors bounds what one account has.
@@ -123,13 +127,6 @@ func (tx *Tx) FactorAtAgent(ctx context.Context, env, id string, from time.Time)
 func (tx *Tx) UseStep(ctx context.Context, env, id string, step int64) error {
 	return tx.Swap(ctx, `UPDATE factors SET last_step = $3, used_at = $4 WHERE env = $1 AND id = $2 AND last_step < $3`,
 		env, id, step, Millis(tx.Now()))
-}
-
-// RemoveWaitingFactors deletes what does not count yet of an account.
-func (tx *Tx) RemoveWaitingFactors(ctx context.Context, env, directory, account string) error {
-	_, err := tx.Exec(ctx, `DELETE FROM factors WHERE env = $1 AND directory = $2 AND account = $3 AND (active_at = 0 OR active_at > $4)`,
-		env, directory, account, Millis(tx.Now()))
-	return err
 }
 
 // PurgeFactors deletes what was begun before then and never confirmed.

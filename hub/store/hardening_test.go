@@ -558,9 +558,6 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"FactorUsed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorUsed(ctx, env, o.factor)
 	},
-	"RemoveWaitingFactors": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 0, tx.RemoveWaitingFactors(ctx, env, o.directory, "1")
-	},
 	"FactorAtAgent": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorAtAgent(ctx, env, o.factor, time.Now())
 	},

@@ -75,7 +75,15 @@ type Verdict struct {
 	Pending  bool                // the answer was taken, and other people decide; see Challenge.Case
 	Evidence []protocol.Evidence // for the agent; with Right at least one
 	Claims   *evidence.Claims    // of a proof that bears a name: the flow matches it with the account
+	Factor   string              // id of a thing that people enrol for themselves; see By
+	Roots    policy.Roots        // what enrolled it (T17)
 	Reason   string              // for the audit log, never for the person
+}
+
+// By returns v with the factor that proved it: it is worth what enrolled that.
+func (v Verdict) By(factor string, r policy.Roots) Verdict {
+	v.Factor, v.Roots = factor, r
+	return v
 }
 
 // A Verifier is one method. Its methods may be called from many goroutines.

@@ -20,6 +20,7 @@ import (
 type Key struct {
 	Factor     string // id
 	Credential evidence.Credential
+	Roots      policy.Roots // what enrolled it
 }
 
 // Keys knows the passkeys of accounts.
@@ -90,7 +91,8 @@ func (v *Verifier) Check(ctx context.Context, s verify.Subject, challenge, answe
 		if err := evidence.CheckPasskey(raw, k.Credential, s.Context, evidence.Anchors{Origins: []string{s.Origin}}); err != nil {
 			return verify.Verdict{Reason: err.Error()}, nil
 		}
-		return verify.Verdict{Right: true, Evidence: []protocol.Evidence{{Type: evidence.TypePasskey, Raw: raw}}}, v.keys.Used(ctx, s, k.Factor)
+		right := verify.Verdict{Right: true, Evidence: []protocol.Evidence{{Type: evidence.TypePasskey, Raw: raw}}}
+		return right.By(k.Factor, k.Roots), v.keys.Used(ctx, s, k.Factor)
 	}
 	return verify.Verdict{Reason: "not a key of this account that counts"}, nil
 }

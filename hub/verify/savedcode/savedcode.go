@@ -82,7 +82,11 @@ func matches(stored, code string) bool {
 }
 
 // A Code is one that was not used.
-type Code struct{ ID, Hash string }
+type Code struct {
+	ID, Hash string
+	Factor   string       // id of its sheet
+	Roots    policy.Roots // what enrolled its sheet
+}
 
 // Sheets knows the codes of accounts.
 type Sheets interface {
@@ -128,7 +132,7 @@ func (v *Verifier) Check(ctx context.Context, s verify.Subject, _, answer string
 		if err != nil {
 			return verify.Verdict{}, fmt.Errorf("savedcode: %w", err)
 		}
-		return verify.Attested(used, evidence.TypeSavedCode), nil
+		return verify.Attested(used, evidence.TypeSavedCode).By(c.Factor, c.Roots), nil
 	}
 	return verify.Verdict{}, nil
 }

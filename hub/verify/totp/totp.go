@@ -27,9 +27,10 @@ const (
 
 // A Seed is an app that counts.
 type Seed struct {
-	Factor string // id
-	Secret string // base32
-	Last   int64  // the last step that was used: it and all before it are void
+	Factor string       // id
+	Secret string       // base32
+	Last   int64        // the last step that was used: it and all before it are void
+	Roots  policy.Roots // what enrolled it
 }
 
 // Seeds knows the apps of accounts.
@@ -79,7 +80,7 @@ func (v *Verifier) Check(ctx context.Context, s verify.Subject, _, answer string
 		if err != nil {
 			return verify.Verdict{}, fmt.Errorf("totp: %w", err)
 		}
-		return verify.Attested(used, evidence.TypeTOTP), nil
+		return verify.Attested(used, evidence.TypeTOTP).By(seed.Factor, seed.Roots), nil
 	}
 	return verify.Verdict{}, nil
 }
