@@ -54,7 +54,7 @@ func (c captureScreen) NeedsPicture(kind string) bool { return slices.Contains(r
 
 // showCapture asks for pictures, or says that they were not accepted.
 func (v *visit) showCapture(status int, s *screen) {
-	s.Title, s.Script = s.Way("title"), v.script(s.View.Ask.Method)
+	s.Step, s.Title, s.Script = 3, s.Way("title"), v.script(s.View.Ask.Method)
 	if s.Capture.State == store.ReviewRejected {
 		s.Title = s.T("capture.rejected.title")
 	}

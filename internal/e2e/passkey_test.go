@@ -103,47 +103,7 @@ func (j *journey) looked(name string) {
 
 // The demo lets what is new count at once, so that nobody waits 72 hours for this test;
 // the wait itself is tested where the clock can be moved.
-func TestAnEmployeeEnrolsAPasskeyAndRecoversWithIt(t *testing.T) {
-	t.Parallel()
-	c := startDemo(t)
-	c.methods(t, `[["mail_code"],["passkey"]]`)
-	who := employee(t, "")
-	b := testenv.Chromium(t)
-	b.Authenticator()
-	j := newJourney(t, b, c.Site)
-	j.options(c, who)
-	j.looked("options-empty")
-	b.Click("form:has([value=passkey]) button")
-	b.Wait(`document.querySelector('[data-ceremony]') && !document.querySelector('[data-ceremony]').hidden`)
-	j.looked("options-passkey")
-	b.Eval(`document.querySelector('#label').value = 'My laptop'`)
-	b.Click("[data-ceremony]")
-	b.WaitText("My laptop")
-	j.looked("options-list")
-	poll(t, "a notice at the old address", func() bool {
-		return len(c.mails(t, who.PersonalEmail)) > 1 && strings.Contains(c.mails(t, who.PersonalEmail)[0], "My laptop")
-	})
-	b.Click("form[action$='/cancel'] button")
-	b.WaitText("You cancelled")
-
-	b.Open(j.site + "/")
-	b.Type("#email", who.Email)
-	b.Click("main button")
-	b.WaitText("What do you need?")
-	b.Click("label:has([value=password])")
-	b.Click("main form button")
-	j.by("passkey")
-	b.Wait(`document.querySelector('[data-ceremony]') && !document.querySelector('[data-ceremony]').hidden`)
-	j.looked("ask-passkey")
-	b.Click("[data-ceremony]")
-	b.Wait(`document.querySelector('#perform') && ` + ready)
-	secret := j.reset()
-	if err := c.bind(t, who.DN, secret); err != nil {
-		t.Errorf("the temporary password does not sign in: %v", err)
-	}
-}
-
-func TestMailAndAnAppTogetherRecoverAndACodeOfTheSheetIsReplaced(t *testing.T) {
+func TestRecoveryOptionsOfEveryKindAndACodeOfTheSheetIsReplaced(t *testing.T) {
 	t.Parallel()
 	c := startDemo(t)
 	c.methods(t, `[["mail_code"],["saved_code"]]`)
@@ -204,24 +164,6 @@ func TestMailAndAnAppTogetherRecoverAndACodeOfTheSheetIsReplaced(t *testing.T) {
 	j.looked("options-code")
 	if again := b.Eval(`document.querySelector('.codes code').textContent`); again == saved {
 		t.Error("the same code again")
-	}
-
-	// Mail and app together.
-	c.methods(t, `[["mail_code","totp"]]`)
-	before := len(c.mails(t, who.PersonalEmail))
-	j.start(who.Email, "password")
-	mailed := ""
-	poll(t, "a code by mail", func() bool { mailed = c.newCode(t, who.PersonalEmail, before); return mailed != "" })
-	b.Type("#code", mailed)
-	b.Click("main form button")
-	b.WaitText("authenticator app")
-	j.looked("prove-totp")
-	poll(t, "the next code of the app: that of the enrolment is void", func() bool { return code() != used })
-	b.Type("#code", code())
-	b.Click("main form button")
-	b.Wait(`document.querySelector('#perform') && ` + ready)
-	if err := c.bind(t, who.DN, j.reset()); err != nil {
-		t.Errorf("the temporary password does not sign in: %v", err)
 	}
 }
 

@@ -14,14 +14,6 @@ import (
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
-// acceptDocuments lets an environment trust an authority, and a document be enough.
-func (v *environment) acceptDocuments(a *evidencetest.Authority) {
-	v.t.Helper()
-	v.permit()
-	v.do(http.MethodPost, "/api/envs/"+v.id+"/trust", map[string]string{"name": "demo authority", "pem": string(a.PEM())}, nil)
-	v.change(map[string]any{"methods": map[string]any{"default": [][]string{{"digital_credential"}}}})
-}
-
 // askDocument goes as far as the page that asks for a document.
 func (j *journey) askDocument(email, action string) {
 	j.t.Helper()
@@ -78,59 +70,6 @@ func walletOf(t *testing.T, a *evidencetest.Authority, given, family string) *ev
 		t.Fatal(err)
 	}
 	return w
-}
-
-// An employee in Active Directory recovers with a driving licence, then with a person
-// identification, through Chromium's own Digital Credentials API with an encrypted
-// answer; then on a phone by the link to a wallet app.
-func TestAnEmployeeRecoversWithADocumentInAWallet(t *testing.T) {
-	t.Parallel()
-	s := testenv.SharedSamba(t)
-	app := newWalletApp(t)
-	v := startEdge(t, edgeConfig{Postern: "wallet_link " + app.url}).environment(t, "wallet", "ad")
-	authority, err := evidencetest.NewAuthority("XX", "Demo authority", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.acceptDocuments(authority)
-	v.startAgent(sambaAgent(s))
-	b := testenv.Chromium(t)
-	j := v.on(b)
-	const mail, upn = "fritz@corp.example", "fritz@corp.example"
-	w, stranger := walletOf(t, authority, "Fritz", "Finance"), walletOf(t, authority, "Greta", "Garbo")
-
-	j.askDocument(mail, "password")
-	if found := b.Axe(); len(found) > 0 {
-		t.Errorf("axe on the page of a document: %v", found)
-	}
-	b.WalletDeclines()
-	b.Click("[data-ceremony]")
-	b.WaitText("It was stopped or took too long")
-	j.shows(stranger, 1, "mdl", v.site)
-	b.WaitText("This did not prove that it is you")
-	j.shows(w, 1, "mdl", "https://recover.example.net")
-	b.WaitText("This did not prove that it is you")
-	for i, query := range []string{"mdl", "pid"} { // the first signed, the second not
-		if i > 0 {
-			j.askDocument(mail, "password")
-		}
-		j.shows(w, i, query, v.site)
-		secret := j.reset()
-		if err := s.Bind(t, upn, secret); !said(err, "data 773") {
-			t.Errorf("%s: the temporary password: %v, want that it must be changed", query, err)
-		}
-		j.acknowledge(secret)
-	}
-
-	const other = "anna.berg@corp.example"
-	app.edge, app.wallet = v.edge, walletOf(t, authority, "Anna", "Berg")
-	b.Viewport(390, 844)
-	j.askDocument(other, "password")
-	b.Click("[data-wallet] a")
-	secret := j.reset()
-	if err := s.Bind(t, other, secret); !said(err, "data 773") {
-		t.Errorf("by redirect: %v, want that it must be changed", err)
-	}
 }
 
 // By mouse alone: the recovery page leads to the demo's wallet, and back.
