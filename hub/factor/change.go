@@ -80,7 +80,7 @@ func (f *Factors) Rename(ctx context.Context, o Owner, id, label string) error {
 	})
 }
 
-// Remove deletes a factor at once. Its owner is told at every address, a removed one too.
+// Remove deletes a factor at once, a passkey at the directory's agents too. Its owner is told at every address, a removed one too.
 func (f *Factors) Remove(ctx context.Context, o Owner, id string) error {
 	err := f.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		row, err := own(ctx, tx, o, id)
@@ -115,7 +115,11 @@ func (f *Factors) remove(ctx context.Context, tx *store.Tx, o Owner, why Change,
 	return nil
 }
 
-// drop is the one place where a factor ends before its account does.
+// drop is the one place where a factor ends before its account does. A passkey leaves
+// the directory's agents too.
 func (f *Factors) drop(ctx context.Context, tx *store.Tx, row store.Factor) error {
+	if err := removeAtAgents(ctx, tx, row); err != nil {
+		return err
+	}
 	return tx.RemoveFactor(ctx, row.Env, row.ID)
 }

@@ -2,7 +2,9 @@ package factor
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -18,6 +20,14 @@ func (f *Factors) Disown(ctx context.Context, tx *store.Tx, o Owner) error {
 	gone := offspring(all, func(row store.Factor) bool {
 		return !row.Counts(tx.Now()) || row.Recovery == o.Recovery && o.Recovery != ""
 	})
+	for _, row := range all { // what counts here may wait at an agent, where it came in later
+		if !row.AgentAt.After(tx.Now()) || slices.ContainsFunc(gone, func(g store.Factor) bool { return g.ID == row.ID }) {
+			continue
+		}
+		if err := errors.Join(removeAtAgents(ctx, tx, row), tx.FactorAtAgent(ctx, row.Env, row.ID, time.Time{})); err != nil {
+			return err
+		}
+	}
 	return f.remove(ctx, tx, o, Disowned, gone...)
 }
 

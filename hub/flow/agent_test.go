@@ -46,6 +46,7 @@ type testAgent struct {
 	unsigned  bool            // somebody else answers
 	legacy    bool            // it speaks the public protocol, which signs nothing
 	lost      protocol.Method // the tunnel breaks at it
+	removed   []protocol.RemoveKeyRequest
 	begun     func(*protocol.Begun)
 	hold      chan struct{} // calls wait for it
 }
@@ -139,6 +140,10 @@ func (a *testAgent) call(ctx context.Context, m protocol.Method, req, resp any) 
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		resp.(*protocol.CheckedCode).OK = q.Code == a.code
+		return nil
+	case protocol.RemoveKeyRequest:
+		a.set(func(a *testAgent) { a.removed = append(a.removed, q) })
+		resp.(*protocol.RemovedKey).Removed = true
 		return nil
 	case protocol.OutcomeRequest:
 		row, found := a.journal.Row(q.Context)

@@ -242,5 +242,5 @@ func (r *Recoveries) keyEnrolled(ctx context.Context, tx *store.Tx, rec *store.R
 	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, r.Now().Add(factor.Wait)); !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return nil // removed meanwhile
+	return keyUnwanted(ctx, tx, rec, in.Key) // removed meanwhile
 }

@@ -28,8 +28,9 @@ func (r *Recoveries) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, workers)
-	look, purge := time.NewTicker(r.LookEvery), time.NewTicker(purgeEvery)
+	look, purge, keys := time.NewTicker(r.LookEvery), time.NewTicker(purgeEvery), time.NewTicker(keysEvery*r.LookEvery)
 	defer look.Stop()
+	defer keys.Stop()
 	defer purge.Stop()
 	for {
 		var due []store.RecoveryRef
@@ -40,6 +41,8 @@ func (r *Recoveries) Run(ctx context.Context) error {
 			due = append(due, ref)
 		case <-look.C:
 			due = r.due(ctx)
+		case <-keys.C:
+			wg.Go(func() { r.removeKeys(ctx) })
 		case <-purge.C:
 			wg.Go(func() { r.purge(ctx) })
 		}

@@ -46,7 +46,8 @@ var withoutEnvironment = map[string]string{
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
-	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
+	"ClaimKeyRemovals": "for the dispatcher",
+	"AddFactor":        "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 }
@@ -558,6 +559,24 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"FactorUsed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorUsed(ctx, env, o.factor)
 	},
+	"RemoveKeyAtAgents": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.RemoveKeyAtAgents(ctx, env, o.directory, "1", make([]byte, 32))
+		all, err2 := tx.KeyRemovals(ctx, env, o.directory)
+		return len(all), errors.Join(err, err2)
+	},
+	"KeyRemovals": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.RemoveKeyAtAgents(ctx, o.env, o.directory, "1", make([]byte, 32))
+		all, err2 := tx.KeyRemovals(ctx, env, o.directory)
+		return len(all), errors.Join(err, err2)
+	},
+	"KeyRemoved": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.RemoveKeyAtAgents(ctx, o.env, o.directory, "1", make([]byte, 32))
+		all, err2 := tx.KeyRemovals(ctx, o.env, o.directory)
+		if err != nil || err2 != nil || len(all) == 0 {
+			return 0, errors.Join(err, err2)
+		}
+		return 1, tx.KeyRemoved(ctx, env, all[0].ID)
+	},
 	"FactorAtAgent": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorAtAgent(ctx, env, o.factor, time.Now())
 	},
@@ -997,7 +1016,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
-			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)
