@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/proof"
@@ -55,16 +56,16 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	_, _ = rand.Read(own) // never fails
 	r := journal.Recovery{
 		ID: protocol.RecoveryID(q.Recovery, own), Account: facts.ID, Operation: q.Operation, Origin: q.Origin,
-		NotAfter: s.now().Add(lifeOf(q, terms)).Unix(), Notice: notice, Begun: s.now().Unix(),
+		NotAfter: s.now().Add(lifeOf(q, terms)).Unix(), Notice: notice, Begun: s.now().Unix(), Trial: s.trial,
 	}
-	e.Account, e.Recovery = r.Account, r.ID
+	e.Account, e.Recovery, e.Trial = r.Account, r.ID, r.Trial
 	if finding != nil {
 		e.refuse(finding)
 	}
 	if err := s.journal.Begin(r); err != nil {
 		return nil, journalError(err)
 	}
-	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Terms: terms.For()}, nil
+	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Terms: terms.For(), Evaluation: r.Trial}, nil
 }
 
 // lifeOf is longer where people are asked, or where the agent holds the operation.
@@ -136,11 +137,16 @@ func (s *service) firstFinding(ctx context.Context, k claimant, t proof.Terms, t
 	}
 	if t.Strict && len(t.Methods) == 0 {
 		return protocol.Err(protocol.CodePermissionDenied, "the account needs evidence that the agent checks itself, and has nothing now with which it could be proven: "+
-			"addresses, names and passkeys count 72 hours after they were set; see the tables [evidence] and [smtp] of the agent's file"), nil
+			"addresses, names and passkeys count 72 hours after they were set; see the tables [evidence] and [smtp] of the agent's file").For(protocol.ReasonNoEvidence), nil
 	}
 	if own(tasks) {
 		return nil, nil
 	}
+	return s.dryRun(ctx, f, tasks)
+}
+
+// dryRun is what the directory would refuse; an error when it cannot be asked.
+func (s *service) dryRun(ctx context.Context, f directory.Facts, tasks []protocol.Task) (*protocol.Error, error) {
 	if askedForPassword(tasks) {
 		if _, err := newPassword(f.Policy); err != nil {
 			return asError(err), nil

@@ -23,6 +23,9 @@ type Config struct {
 	Name string `toml:"name"`
 	// Hub says how to reach the hub that the ticket named.
 	Hub HubConfig `toml:"hub"`
+	// Evaluation lets this agent change nothing: the whole journey runs, and every
+	// operation is a dry run. Only this file can switch it on or off (T33).
+	Evaluation bool `toml:"evaluation"`
 	// Guard is what this agent does and refuses, whatever the hub says.
 	Guard guard.Rules `toml:"guard"`
 	// SMTP is the agent's own mail route, for codes that the hub never sees.

@@ -34,6 +34,7 @@ type event struct {
 	Replayed  bool           `json:"replayed,omitempty"`
 	Proven    []string       `json:"proven,omitempty"`  // methods whose evidence this agent checked
 	Refused   []string       `json:"refused,omitempty"` // why other evidence does not hold
+	Trial     bool           `json:"trial,omitempty"`   // nothing was changed, because the agent evaluates
 	Count     int            `json:"count,omitempty"`   // of what was listed
 	Code      protocol.Code  `json:"code,omitempty"`    // of a refusal or failure
 	Message   string         `json:"message,omitempty"`

@@ -48,7 +48,7 @@ func (s *service) announce(ctx context.Context, n note, r journal.Recovery, k cl
 		s.log.Warn("nobody can be told by the agent itself", "account", withoutAddresses(r.Account), "operation", r.Operation)
 		return
 	}
-	text := noteText{of: n, operation: r.Operation, account: accountName(k), origin: r.Origin, at: at, language: k.contacts.Language}
+	text := noteText{of: n, operation: r.Operation, account: accountName(k), origin: r.Origin, at: at, language: k.contacts.Language, trial: s.trial || r.Trial}
 	ctx = context.WithoutCancel(ctx)
 	s.notices.Go(func() { s.deliverNote(ctx, to, text) })
 }
@@ -121,6 +121,7 @@ type noteText struct {
 	operation, account, origin string
 	language                   string
 	at                         time.Time
+	trial                      bool // it was evaluated, and nothing was changed
 }
 
 // noteWords are subject and sentence by language: account, operation, site, time.
@@ -149,6 +150,12 @@ var noteWords = map[string][5]struct{ subject, body string }{
 		noteRemoved: {"Ein Passkey wurde entfernt", "Um %[4]s wurde ein Passkey für Wiederherstellungen des Kontos %[1]s entfernt. Mit ihm lässt sich nichts mehr wiederherstellen.\n\n" +
 			"Wenn Sie es nicht waren, sagen Sie sofort Ihrer IT-Abteilung Bescheid.\n"},
 	},
+}
+
+// trialWords stand before every notice while the agent evaluates.
+var trialWords = map[string]struct{ subject, body string }{
+	"en": {"Trial: ", "This is a trial. Nothing was changed, and nothing will be."},
+	"de": {"Probelauf: ", "Dies ist ein Probelauf. Es wurde nichts geändert, und es wird nichts geändert."},
 }
 
 // operationWords are what people read for an operation.
@@ -198,6 +205,10 @@ func (m *mailer) sendNote(ctx context.Context, to []string, n noteText) error {
 	language := languageOf(n.language)
 	words := noteWords[language][n.of]
 	body := fmt.Sprintf(words.body, n.account, inWords(n.operation, language), n.origin, n.at.UTC().Format("2006-01-02 15:04 UTC"))
+	if n.trial {
+		t := trialWords[language]
+		return m.send(ctx, to, t.subject+words.subject, t.body+"\n\n"+body)
+	}
 	return m.send(ctx, to, words.subject, body)
 }
 

@@ -46,7 +46,7 @@ func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *eve
 	if err != nil {
 		return nil, err
 	}
-	e.State, e.Replayed = out.State, out.Replayed
+	e.State, e.Replayed, e.Trial = out.State, out.Replayed, out.State == protocol.Evaluated
 	if out.Error != nil {
 		e.refuse(out.Error)
 	}
@@ -192,6 +192,9 @@ func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outc
 	if why != nil {
 		return s.refusal(j, why), nil
 	}
+	if s.tries(j) {
+		return s.evaluated(ctx, j, k)
+	}
 	out, err := s.change(ctx, j, k, v)
 	if out != nil && (out.State == protocol.Unchanged || out.State == protocol.Failed) || protocol.CodeOf(err) == protocol.CodeNotBegun {
 		slot.Release()
@@ -314,6 +317,9 @@ func proofs(evidence []protocol.Evidence) []journal.Proof {
 // not enter the journal: what stood in the way may go away.
 func (s *service) refusal(j job, why *protocol.Error) *protocol.Outcome {
 	out := &protocol.Outcome{Context: j.context, State: stateOf(why.Code), Error: why}
+	if out.State == protocol.Failed && s.tries(j) {
+		out.State = protocol.Evaluated
+	}
 	out.Sign(s.id.keys.sign)
 	return out
 }

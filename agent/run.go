@@ -70,6 +70,9 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 	wg.Go(func() { s.maintain(ctx, fail) })
 	wg.Go(func() { s.watch(ctx) })
 	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.rulesHash())
+	if s.trial {
+		s.log.Warn("evaluation is switched on in the agent's file: every operation is a dry run, nothing is changed")
+	}
 	<-ctx.Done()
 	s.passes.cancel()
 	s.stop()
@@ -113,7 +116,7 @@ func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 // service, and the directory after it.
 func newService(ctx context.Context, cfg Config, id *Identity, state string, dir directory.Directory, log *slog.Logger, now func() time.Time) (*service, error) {
 	s := &service{
-		id: id, dir: dir, evidence: cfg.Evidence, state: state, passes: newPasses(ctx), slots: newSlots(), log: log, now: now,
+		id: id, dir: dir, evidence: cfg.Evidence, state: state, trial: cfg.Evaluation, passes: newPasses(ctx), slots: newSlots(), log: log, now: now,
 		patience: settleLife, ending: make(chan struct{}),
 	}
 	var err error

@@ -42,6 +42,8 @@ type service struct {
 	checker  *proof.Checker
 	evidence proof.Settings
 	state    string // folder
+	trial    bool   // the file says evaluation = true: nothing is changed
+	assessed assessments
 	events   *eventLog
 	passes   *passes
 	slots    slots
@@ -82,6 +84,7 @@ var calls = map[protocol.Method]call{
 	protocol.MethodDrop:       {"drop", recovery, with((*service).drop)},
 	protocol.MethodOutcome:    {"outcome", recovery, with((*service).outcome)},
 	protocol.MethodRemoveKey:  {"remove_key", lookup, with((*service).removeKey)},
+	protocol.MethodEvaluate:   {"evaluate", bulk, with((*service).evaluate)},
 }
 
 // with decodes the body of a call.

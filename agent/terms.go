@@ -152,17 +152,13 @@ func (s *service) mayApprove(people []known.Approver, subject string, now time.T
 
 // possible drops the combinations that the account cannot prove at this agent.
 func (s *service) possible(k claimant) proof.Terms {
-	persons := map[string]bool{}
-	for _, a := range k.approvers {
-		persons[strings.ToLower(a.Person)] = true
-	}
 	named := k.person.BirthDate != "" && nameOf(k.person) != ""
 	can := map[string]bool{
 		proof.MethodAgentCode:         s.mail != nil && len(k.mailboxes) > 0,
 		proof.MethodPasskey:           len(k.keys) > 0,
 		proof.MethodDigitalCredential: named && s.checker.Documents(),
 		proof.MethodIdentityProvider:  named && s.checker.Providers(),
-		proof.MethodApproval:          len(persons) >= max(1, k.terms.Approvals),
+		proof.MethodApproval:          personsOf(k.approvers) >= max(1, k.terms.Approvals),
 	}
 	t := k.terms
 	t.Methods = slices.DeleteFunc(slices.Clone(t.Methods), func(c []string) bool {

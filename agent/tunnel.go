@@ -73,7 +73,7 @@ func helloOf(cfg Config, version, guardHash string, now time.Time) protocol.Hell
 	}
 	return protocol.Hello{
 		Name: name, Instance: rand.Text(), Version: version, Capabilities: capabilities, GuardHash: guardHash, Time: now,
-		Groups: cfg.Evidence.GroupTrust(cfg.Guard.SensitiveGroups),
+		Groups: cfg.Evidence.GroupTrust(cfg.Guard.SensitiveGroups), Evaluation: cfg.Evaluation,
 	}
 }
 

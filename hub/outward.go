@@ -29,7 +29,7 @@ func (m mailer) SendCode(ctx context.Context, c mailcode.Message) error {
 // stands in the store, and is sent whatever happens to this node.
 func (m mailer) Queue(ctx context.Context, tx *store.Tx, n flow.Notice) error {
 	err := m.Notifier.Queue(ctx, tx, notify.Notice{
-		Env: n.Env, Contacts: n.Contacts, Action: n.Action, Unknown: n.Unknown,
+		Env: n.Env, Contacts: n.Contacts, Action: n.Action, Unknown: n.Unknown, Trial: n.Trial,
 		Account: n.Account, At: n.At, Client: n.Client.Address, Device: n.Client.UserAgent, Language: n.Language,
 		Origin: n.Client.Origin, Token: n.Token, Until: n.Until,
 	})
@@ -90,7 +90,7 @@ type organisation struct {
 // Allowed implements flow.Veto.
 func (o organisation) Allowed(ctx context.Context, q flow.VetoRequest) (bool, string, error) {
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
-		Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context,
+		Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
 	})
 	if err == nil && v.Silent() {
 		err = errSilent

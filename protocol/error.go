@@ -29,12 +29,20 @@ const (
 type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
+	// Reason is the same for reports, where one is known.
+	Reason Reason `json:"reason,omitempty"`
 }
 
 // Errorf is not offered on purpose: messages are constants with plain values, made by Err.
 
 // Err makes an Error.
-func Err(code Code, message string) *Error { return &Error{code, message} }
+func Err(code Code, message string) *Error { return &Error{Code: code, Message: message} }
+
+// For sets the reason of an error that was just made, and returns it.
+func (e *Error) For(r Reason) *Error {
+	e.Reason = r
+	return e
+}
 
 // Error implements error.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }

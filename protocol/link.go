@@ -141,14 +141,14 @@ func (l *Link) readMessage() ([]byte, error) {
 // end fails everything that waits.
 func (l *Link) end(err error) {
 	_ = l.wire.Close(CloseProtocol, "link ended")
-	l.out.stop(&Error{CodeUnavailable, "the tunnel is closed"})
+	l.out.stop(Err(CodeUnavailable, "the tunnel is closed"))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended == nil {
 		l.ended = err
 	}
 	for id, c := range l.pending {
-		c <- answer{err: &Error{CodeInternal, "the tunnel broke before the answer came"}}
+		c <- answer{err: Err(CodeInternal, "the tunnel broke before the answer came")}
 		delete(l.pending, id)
 	}
 }
@@ -177,7 +177,7 @@ func (l *Link) dispatch(calls *served, f frame, body []byte) error {
 func decodeError(body []byte) error {
 	var e Error
 	if err := json.Unmarshal(body, &e); err != nil || e.Code == "" {
-		return &Error{CodeInternal, "the peer sent an error that cannot be read"}
+		return Err(CodeInternal, "the peer sent an error that cannot be read")
 	}
 	return &e
 }
@@ -219,7 +219,7 @@ func (l *Link) startCall(calls *served, f frame, body []byte) error {
 	}
 	if !l.openCall(f.id, cancel) {
 		cancel()
-		return l.reply(f.id, 0, nil, &Error{CodeUnavailable, "too many calls are open on this tunnel"})
+		return l.reply(f.id, 0, nil, Err(CodeUnavailable, "too many calls are open on this tunnel"))
 	}
 	prio := Priority(f.flags & maskPriority >> shiftPrio)
 	calls.Go(func() {
@@ -259,7 +259,7 @@ func (l *Link) reply(id uint64, p Priority, v any, err error) error {
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) {
-			e = &Error{CodeInternal, err.Error()}
+			e = Err(CodeInternal, err.Error())
 		}
 		kind, v = kindError, e
 	}
@@ -288,7 +288,7 @@ func (l *Link) Call(ctx context.Context, m Method, p Priority, req, resp any) er
 	defer l.out.count(-1)
 	if err := l.out.add(frame{kind: kindCall, flags: uint8(p) << shiftPrio, id: id, body: body}, p == PrioritySync); err != nil {
 		l.forget(id)
-		return &Error{CodeUnavailable, "the tunnel is closed"}
+		return Err(CodeUnavailable, "the tunnel is closed")
 	}
 	select {
 	case a := <-c:
@@ -315,7 +315,7 @@ func callBody(ctx context.Context, m Method, req any) ([]byte, error) {
 		}
 	}
 	if len(js) > MaxBody-callHeader {
-		return nil, &Error{CodeBadRequest, "the call is too large"}
+		return nil, Err(CodeBadRequest, "the call is too large")
 	}
 	return append(b, js...), nil
 }
@@ -329,7 +329,7 @@ func (a answer) decode(resp any) error {
 		return nil
 	}
 	if err := json.Unmarshal(a.body, resp); err != nil {
-		return &Error{CodeInternal, "the peer's answer cannot be read: " + err.Error()}
+		return Err(CodeInternal, "the peer's answer cannot be read: "+err.Error())
 	}
 	return nil
 }
@@ -338,7 +338,7 @@ func (l *Link) wait(c chan answer) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
-		return 0, &Error{CodeUnavailable, "the tunnel is closed"}
+		return 0, Err(CodeUnavailable, "the tunnel is closed")
 	}
 	if l.pending == nil {
 		l.pending = map[uint64]chan answer{}

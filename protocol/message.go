@@ -24,6 +24,7 @@ const (
 	MethodDrop       Method = 10 // RecoveryRef → Empty: the recovery was cancelled
 	MethodOutcome    Method = 11 // OutcomeRequest → Outcome: what became of a context; never changes the directory
 	MethodRemoveKey  Method = 12 // RemoveKeyRequest → RemovedKey: a passkey leaves the agent's keyring
+	MethodEvaluate   Method = 13 // EvaluateRequest → Evaluations; only while the agent's own file says so
 )
 
 // A Priority orders frames that wait for the same tunnel.
@@ -52,7 +53,10 @@ type Hello struct {
 	GuardHash    string   `json:"guard_hash,omitempty"`
 	// Groups says of each group in the agent's file whether a hub alone can reset its members (T5).
 	Groups []GroupTrust `json:"groups,omitempty"`
-	Time   time.Time    `json:"time"`
+	// Evaluation says that the agent's own file lets it change nothing: every operation is
+	// a dry run. A hub can neither switch it on nor off (T33).
+	Evaluation bool      `json:"evaluation,omitempty"`
+	Time       time.Time `json:"time"`
 }
 
 // Welcome is the hub's answer to Hello.
@@ -208,6 +212,9 @@ type Begun struct {
 	NotAfter int64  `json:"not_after"` // Unix seconds
 	Finding  *Error `json:"finding,omitempty"`
 	Terms    *Terms `json:"terms,omitempty"` // what this agent asks for besides the hub's policy; nil: nothing
+	// Evaluation says that this recovery is a trial: its operation will be evaluated and
+	// never carried out, whatever the agent's file says later.
+	Evaluation bool `json:"evaluation,omitempty"`
 }
 
 // RecoveryRef names a recovery that the agent began, by its joined id.
@@ -305,6 +312,11 @@ const (
 // carries the operation out, without evidence. MethodDrop before ends it for good.
 const Accepted State = "accepted"
 
+// Evaluated is the outcome of a trial: the operation was checked as it would be before a
+// change, and nothing was changed. Outcome.Error is what would have stood in the way; nil
+// says that it would have been done.
+const Evaluated State = "evaluated"
+
 // An Outcome is the agent's signed answer to PerformRequest.
 type Outcome struct {
 	Context    Context `json:"context"`
@@ -322,7 +334,8 @@ type Outcome struct {
 const outcomeLabel = "postern/outcome/v1"
 
 // SignedBytes returns what the agent signs: the label, the context, the state, the
-// hash of the sealed secret and, of Accepted alone, until when it is held.
+// hash of the sealed secret and, of Accepted, until when it is held, of Evaluated, what
+// would have stood in the way.
 func (o *Outcome) SignedBytes() []byte {
 	sealed := sha256.Sum256(o.Sealed)
 	b := append([]byte(outcomeLabel), o.Context[:]...)
@@ -331,6 +344,9 @@ func (o *Outcome) SignedBytes() []byte {
 	b = append(b, sealed[:]...)
 	if o.State == Accepted {
 		b = binary.BigEndian.AppendUint64(b, uint64(o.Until))
+	}
+	if o.State == Evaluated && o.Error != nil {
+		b = append(b, o.Error.Code...)
 	}
 	return b
 }

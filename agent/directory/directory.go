@@ -106,7 +106,9 @@ type Page struct {
 type Facts struct {
 	ID         string   // canonical immutable id
 	DN         string   // where it stands, for the guard's base DNs and the local log
-	Disabled   bool     // an administrator switched it off (administrative locks included)
+	Disabled   bool     // an administrator switched it off (administrative locks included), or it has ended
+	Expired    bool     // Disabled because it has ended, where the directory tells
+	Lasting    bool     // its password never expires, so a reset cannot ask for a new one
 	Locked     bool     // locked by failed sign-ins
 	Privileged string   // why it is a built-in administrator ("member of Domain Admins"); "" if it is none
 	Self       bool     // it is the account that the agent itself signs in with

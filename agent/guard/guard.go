@@ -150,13 +150,44 @@ type Case struct {
 	Strict   bool // the agent itself checked evidence that the hub cannot make
 }
 
+// order is what Judge asks, one after another, and what a report calls a case that breaks one.
+var order = []struct {
+	broken func(*Guard, Case) string
+	reason func(Case) protocol.Reason
+}{
+	{sameAccount, always(protocol.ReasonState)},
+	{builtIn, reasonBuiltIn},
+	{disabled, reasonDisabled},
+	{(*Guard).outside, always(protocol.ReasonOutside)},
+	{(*Guard).operation, always(protocol.ReasonOperationOff)},
+	{(*Guard).refused, always(protocol.ReasonRefusedGroup)},
+	{(*Guard).sensitive, always(protocol.ReasonNoEvidence)},
+	{(*Guard).unnoticed, always(protocol.ReasonNoNotice)},
+}
+
+func always(r protocol.Reason) func(Case) protocol.Reason {
+	return func(Case) protocol.Reason { return r }
+}
+
+func reasonBuiltIn(c Case) protocol.Reason {
+	if c.Facts.Self {
+		return protocol.ReasonAgentAccount
+	}
+	return protocol.ReasonAdministrator
+}
+
+func reasonDisabled(c Case) protocol.Reason {
+	if c.Facts.Expired {
+		return protocol.ReasonExpired
+	}
+	return protocol.ReasonDisabled
+}
+
 // Judge returns why the case is refused, or nil. Limits are not looked at.
 func (g *Guard) Judge(c Case) *protocol.Error {
-	for _, rule := range []func(*Guard, Case) string{
-		sameAccount, builtIn, disabled, (*Guard).outside, (*Guard).operation, (*Guard).refused, (*Guard).sensitive, (*Guard).unnoticed,
-	} {
-		if why := rule(g, c); why != "" {
-			return protocol.Err(protocol.CodePermissionDenied, why)
+	for _, rule := range order {
+		if why := rule.broken(g, c); why != "" {
+			return protocol.Err(protocol.CodePermissionDenied, why).For(rule.reason(c))
 		}
 	}
 	return nil

@@ -46,6 +46,7 @@ type Recovery struct {
 	Origin    string `json:"origin,omitempty"`
 	Notice    bool   `json:"notice,omitempty"` // the owner has an address that a notice reaches
 	Begun     int64  `json:"begun"`            // Unix seconds
+	Trial     bool   `json:"trial,omitempty"`  // begun while the agent evaluated: never carried out
 }
 
 // An Execution is written before the directory is asked to change anything.

@@ -120,7 +120,7 @@ func (g *rig) enrol(name string, seed byte) store.Agent {
 		}
 		a, err = tx.EnrolAgent(ctx, hash, store.Agent{Name: name, NoiseKey: bytes.Repeat([]byte{seed}, 32), SignKey: bytes.Repeat([]byte{seed + 1}, 32)})
 		if err == nil {
-			err = tx.AgentSeen(ctx, g.Env.ID, a.ID, name, "1.0", "")
+			err = tx.AgentSeen(ctx, g.Env.ID, a.ID, name, "1.0", "", false)
 		}
 		return err
 	})

@@ -145,6 +145,9 @@ func nameOf(d store.Directory) string {
 var outcomes = map[string]string{"done": "done", "failed": "failed", "unknown": "unknown", "refused": "refused"}
 
 func outcomeOf(r store.Recovery) string {
+	if r.Trial && (r.State == "evaluated" || r.Ending == "acknowledged") {
+		return "trial"
+	}
 	if o, ok := outcomes[r.State]; ok {
 		return o
 	}
@@ -162,7 +165,7 @@ func outcomeOf(r store.Recovery) string {
 // count sums outcomes up, in the order in which pages name them.
 func count(list []recent) []outcome {
 	var sums []outcome
-	for _, key := range []string{"done", "failed", "unknown", "refused", "left", "open"} {
+	for _, key := range []string{"done", "failed", "unknown", "refused", "trial", "left", "open"} {
 		n := 0
 		for _, r := range list {
 			if r.Outcome == key {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -204,5 +205,10 @@ func (r *Recoveries) opened(ctx context.Context, tx *store.Tx, v store.Verificat
 
 // event is an audit event of a recovery.
 func (r *Recoveries) event(rec *store.Recovery, p private, kind audit.Kind, detail any) audit.Event {
+	if members, ok := detail.(map[string]any); ok && rec.Trial {
+		members = maps.Clone(members)
+		members["evaluation"] = true
+		detail = members
+	}
 	return audit.Event{Env: rec.Env, Kind: kind, Account: rec.Person, Trace: rec.ID, RemoteAddr: p.Client.Address, UserAgent: p.Client.UserAgent, Detail: detail}
 }

@@ -13,7 +13,7 @@ import (
 // Acknowledge says that the person has seen the result, which is then deleted.
 func (r *Recoveries) Acknowledge(ctx context.Context, env, id, session string) error {
 	_, err := r.change(ctx, env, id, session, func(_ *store.Tx, rec *store.Recovery) error {
-		if rec.State != stateDone {
+		if rec.State != stateDone && rec.State != stateEvaluated {
 			return ErrStep
 		}
 		return r.close(rec, EndAcknowledged)

@@ -110,7 +110,7 @@ func (r *Recoveries) settle(ctx context.Context, rec *store.Recovery, out *proto
 }
 
 // outcomes are what an agent may answer.
-var outcomes = []protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown, protocol.Accepted}
+var outcomes = []protocol.State{protocol.Done, protocol.Failed, protocol.Unchanged, protocol.Unknown, protocol.Accepted, protocol.Evaluated}
 
 // authentic checks context and signature (T28). What a legacy agent began the hub itself
 // answers for, on the node that holds its socket: that protocol signs nothing.
@@ -178,7 +178,7 @@ func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.
 	switch out.State {
 	case protocol.Failed, protocol.Unchanged, protocol.Accepted:
 		err = tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
-	case protocol.Unknown:
+	case protocol.Unknown, protocol.Evaluated:
 		err = r.tell(ctx, tx, rec, p)
 	case protocol.Done:
 		if changesCredentials(tasks) {
@@ -225,6 +225,9 @@ func (r *Recoveries) end(rec *store.Recovery, out *protocol.Outcome, tasks []pro
 		rec.Problem, rec.Result, rec.MustChange = "", out.Sealed, out.MustChange
 		rec.ResultUntil, rec.DueAt, rec.Private = now.Add(resultLife), now.Add(resultLife), forget(p)
 		return move(rec, stateDone)
+	case protocol.Evaluated:
+		rec.Trial, rec.Private = true, forget(p)
+		return move(rec, stateEvaluated)
 	case protocol.Unknown:
 		rec.Private = forget(p)
 		return move(rec, stateUnknown)

@@ -172,7 +172,7 @@ func (r *Recoveries) watched(ctx context.Context, tx *store.Tx, env, id, session
 	switch step := steps[rec.State]; {
 	case step == StepEnded || isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()):
 		v.Elsewhere = StepEnded
-	case step == StepDone || step == StepFailed || step == StepUnknown || step == StepRefused:
+	case step == StepDone || step == StepFailed || step == StepUnknown || step == StepEvaluated || step == StepRefused:
 		v.Elsewhere = step
 	}
 	return v, err

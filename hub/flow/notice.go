@@ -18,6 +18,7 @@ type Notice struct {
 	Account       string            // its name
 	Action        protocol.Action
 	Unknown       bool // it may have been done
+	Trial         bool // it was evaluated, and nothing was changed
 	At            time.Time
 	Client        Client // the browser that asked
 	Language      string
@@ -74,7 +75,7 @@ func (r *Recoveries) alarm(ctx context.Context, tx *store.Tx, rec *store.Recover
 
 // tell queues the owner's notice, with a token of its own, and logs how that went.
 func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private) error {
-	n := Notice{Env: rec.Env, Recovery: rec.ID, Action: protocol.Action(rec.Action), Unknown: rec.State == stateUnknown, At: rec.PressedAt,
+	n := Notice{Env: rec.Env, Recovery: rec.ID, Action: protocol.Action(rec.Action), Unknown: rec.State == stateUnknown, Trial: rec.Trial, At: rec.PressedAt,
 		Client: p.Client, Language: rec.Language, Until: r.Now().Add(objectionLife)}
 	if p.Contacts != nil {
 		n.Contacts = *p.Contacts
@@ -84,8 +85,10 @@ func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return err
 	}
 	n.Account = a.Name
-	if err := r.suspend(ctx, tx, rec, a, n.Contacts); err != nil {
-		return err
+	if !rec.Trial { // nobody's account is in other hands for it
+		if err := r.suspend(ctx, tx, rec, a, n.Contacts); err != nil {
+			return err
+		}
 	}
 	result := "queued"
 	if err := r.queue(ctx, tx, rec, n); errors.Is(err, ErrNoAddress) {

@@ -20,6 +20,7 @@ type VetoRequest struct {
 	Action        protocol.Action
 	Language      string
 	Context       protocol.Context // what the evidence is for
+	Trial         bool             // the agent will evaluate it, and change nothing
 }
 
 // A Veto asks the organisation. An error means that it gave no answer, which denies.
@@ -232,7 +233,7 @@ func (r *Recoveries) askVeto(ctx context.Context, rec *store.Recovery) (bool, st
 	ctx, cancel := context.WithTimeout(ctx, vetoLife)
 	defer cancel()
 	return r.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
-		Subject: a.Subject, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c})
+		Subject: a.Subject, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c, Trial: rec.Trial})
 }
 
 // release leads back to the button: nothing was sent, and whoever would send it now

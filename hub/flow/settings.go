@@ -57,7 +57,7 @@ func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in inte
 			return len(in.Actions) > 0 && !slices.Contains(in.Actions, a)
 		})
 		if len(actions) > 0 {
-			list = append(list, DirectoryChoice{ID: d.ID, Name: d.Name, Actions: actions})
+			list = append(list, DirectoryChoice{ID: d.ID, Name: d.Name, Actions: actions, Trial: d.Evaluation})
 		}
 	}
 	return list
@@ -84,8 +84,14 @@ func (r *Recoveries) Offered(ctx context.Context, env string) (Offer, error) {
 		return Offer{}, r.plain(ctx, err)
 	}
 	o := Offer{Directories: r.choices(ctx, dirs, intent{})}
+	o.Trial = allTrials(o.Directories)
 	o.Actions, o.Unavailable = union(o.Directories), !r.anyReachable(ctx, env, o.Directories)
 	return o, nil
+}
+
+// allTrials reports whether whatever somebody chooses, nothing is changed.
+func allTrials(list []DirectoryChoice) bool {
+	return len(list) > 0 && !slices.ContainsFunc(list, func(c DirectoryChoice) bool { return !c.Trial })
 }
 
 func (r *Recoveries) anyReachable(ctx context.Context, env string, list []DirectoryChoice) bool {

@@ -53,6 +53,9 @@ func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	if isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()) { // nobody has come to end it yet
 		v.Step, v.Ended = StepEnded, EndExpired
 	}
+	if err := showTrial(ctx, tx, rec, &v); err != nil {
+		return View{}, err
+	}
 	switch v.Step {
 	case StepEnded:
 	case StepChoose:
@@ -65,13 +68,27 @@ func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	return v, err
 }
 
+// showTrial says whether the directory that was chosen is evaluated. What the agent began
+// is said only after the proof: before it, there may be nobody for whom anything began.
+func showTrial(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
+	if rec.Directory == "" {
+		return nil
+	}
+	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	v.Trial = d.Evaluation
+	return err
+}
+
 func (r *Recoveries) showChoice(ctx context.Context, tx *store.Tx, rec *store.Recovery, in intent, v *View) error {
 	dirs, err := tx.Directories(ctx, rec.Env)
 	if err != nil {
 		return err
 	}
 	v.Directories = r.choices(ctx, dirs, in)
-	v.Actions = union(v.Directories)
+	v.Actions, v.Trial = union(v.Directories), allTrials(v.Directories)
 	return nil
 }
 
@@ -132,7 +149,7 @@ func (r *Recoveries) showAsk(ctx context.Context, tx *store.Tx, rec *store.Recov
 }
 
 func (r *Recoveries) showPerson(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
-	v.Proven = true
+	v.Proven, v.Trial = true, rec.Trial
 	p, err := privateOf(rec)
 	if err != nil {
 		return err

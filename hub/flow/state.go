@@ -19,6 +19,7 @@ const (
 	stateDone      = "done"
 	stateFailed    = "failed"
 	stateUnknown   = "unknown"
+	stateEvaluated = "evaluated" // a trial: the agent said what would have happened
 	stateEnded     = "ended"
 )
 
@@ -31,8 +32,9 @@ var next = map[string][]string{
 	stateRefused:   {stateEnded},
 	stateAsking:    {stateCleared, stateReady, stateRefused, stateEnded},
 	stateCleared:   {stateSent, stateReady, stateEnded},
-	stateSent:      {stateDone, stateFailed, stateUnknown, stateReady},
+	stateSent:      {stateDone, stateFailed, stateUnknown, stateReady, stateEvaluated},
 	stateDone:      {stateEnded},
+	stateEvaluated: {stateEnded},
 }
 
 // open are the states in which nothing has been sent, so that a recovery may be voided.
@@ -44,6 +46,7 @@ var steps = map[string]Step{
 	stateReady: StepReady, stateRefused: StepRefused,
 	stateAsking: StepPerforming, stateCleared: StepPerforming, stateSent: StepPerforming,
 	stateDone: StepDone, stateFailed: StepFailed, stateUnknown: StepUnknown, stateEnded: StepEnded,
+	stateEvaluated: StepEvaluated,
 }
 
 // States of a verification.

@@ -24,6 +24,7 @@ const (
 	StepDone       Step = "done"       // View.Sealed holds the secret until it is acknowledged
 	StepFailed     Step = "failed"     // nothing was changed and trying again does not help
 	StepUnknown    Step = "unknown"    // a person must look; never try again
+	StepEvaluated  Step = "evaluated"  // a trial: View.Problem says what would have stood in the way, if anything
 	StepElsewhere  Step = "elsewhere"  // another browser took it over; View.Elsewhere says how it ended there
 	StepEnded      Step = "ended"      // cancelled, expired or acknowledged
 )
@@ -68,6 +69,8 @@ type View struct {
 	Actions     []protocol.Action // StepChoose: of the whole environment
 	Action      protocol.Action   // once chosen
 
+	Trial bool // nothing will be changed: before the proof as the directory has it, after it as the agent began it
+
 	Methods []MethodChoice // StepMethod, and StepProve where there are others: what is offered
 	Ask     Ask            // StepProve
 	Code    CodeView       // StepProve
@@ -108,6 +111,7 @@ type Offer struct {
 	Directories []DirectoryChoice
 	Actions     []protocol.Action
 	Unavailable bool // no directory can be reached now
+	Trial       bool // no directory is changed: all of them are evaluated
 }
 
 // An Objection is what the link "this was not me" of a notice shows and does.
@@ -123,6 +127,7 @@ type Objection struct {
 type DirectoryChoice struct {
 	ID, Name string
 	Actions  []protocol.Action // what this directory offers
+	Trial    bool              // it is evaluated, and nothing is changed
 }
 
 // A MethodChoice is one way to prove who one is. Before the first proof everybody who

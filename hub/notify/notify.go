@@ -129,6 +129,7 @@ type Notice struct {
 	Contacts protocol.Contacts // read live from the directory: the only source of recipients
 	Action   protocol.Action
 	Unknown  bool   // nobody knows yet whether it was done
+	Trial    bool   // it was evaluated, and nothing was changed
 	Account  string // name
 	At       time.Time
 	Client   string // IP address of the browser
@@ -189,10 +190,15 @@ func noticeLetter(p place, to string, n Notice) letter {
 		about = "unknown"
 	}
 	l := p.language
+	subject := l.Text("mail.notice.subject."+about, "company", p.company)
 	what := l.Text("mail.notice.what."+about, "account", oneLine(n.Account), "company", p.company)
+	if n.Trial {
+		subject = l.Text("mail.notice.trial.subject", "company", p.company)
+		what = l.Text("mail.notice.trial.what", "account", oneLine(n.Account), "action", l.Text("trial.action."+string(n.Action)))
+	}
 	body := l.Text("mail.notice.body", "what", what, "at", n.At.UTC(), "device", l.Device(n.Device), "address", oneLine(n.Client),
 		"site", p.host, "company", p.company, "link", p.link(n.Token), "until", n.Until.UTC())
-	return newLetter(l, to, l.Text("mail.notice.subject."+about, "company", p.company), body)
+	return newLetter(l, to, subject, body)
 }
 
 // A place is where a recovery takes place, as stored records say.

@@ -28,6 +28,7 @@ type choice struct {
 type place struct {
 	ID, Name string
 	Checked  bool
+	Trial    bool // nothing is changed in it
 }
 
 // Asks reports which question the page asks.
@@ -57,7 +58,7 @@ func (v *visit) askDirectory(status int, view flow.View, action protocol.Action,
 	s := v.screen(view)
 	s.Step, s.Title, s.Question = 2, s.T("choose.directory.title"), "directory"
 	for _, d := range places {
-		s.Places = append(s.Places, place{ID: d.ID, Name: d.Name})
+		s.Places = append(s.Places, place{ID: d.ID, Name: d.Name, Trial: d.Trial})
 	}
 	if wrong {
 		s.wrong("directory", s.T("choose.error.directory"))

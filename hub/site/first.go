@@ -21,7 +21,7 @@ type firstPages struct {
 type firstPage struct {
 	language, asked string // the one shown, and the one that the address asks for
 	host            page.Host
-	outage          bool
+	condition       condition
 }
 
 // A written page, without the token of its form.
@@ -52,7 +52,7 @@ func (f *firstPages) keep(p firstPage, body []byte, token string) {
 // first shows the first page to somebody of whom nothing is known.
 func (v *visit) first() {
 	l := v.language("")
-	p := firstPage{l.Code(), v.lang, v.host, v.outage()}
+	p := firstPage{l.Code(), v.lang, v.host, v.condition()}
 	if w, ok := v.look.first.find(p); ok {
 		page.Write(v.w, v.r, http.StatusOK, l, w.before, []byte(v.host.FormToken(v.w, v.r)), w.after)
 		return

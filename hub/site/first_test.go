@@ -95,7 +95,7 @@ func TestTheFirstPageIsKeptForThoseWhomItSuits(t *testing.T) {
 		}
 	}
 	c.walk.offer.Unavailable = true
-	c.site.down.forget()
+	c.site.state.forget()
 	if body := c.ask("/").Body.String(); !strings.Contains(body, "cannot be reached") {
 		t.Error("an outage does not show")
 	}

@@ -132,6 +132,8 @@ func (v *visit) showOutcome(status int, s *screen) {
 	}
 	s.Text, s.NextText = s.T("problem."+string(problem)), s.T("problem."+string(problem)+".next")
 	switch s.View.Step {
+	case flow.StepEvaluated:
+		v.evaluated(s)
 	case flow.StepUnknown:
 		s.Title, s.Text, s.NextText = s.T("unknown.title"), s.T("unknown.text"), s.T("unknown.next")
 	case flow.StepFailed:
@@ -140,6 +142,17 @@ func (v *visit) showOutcome(status int, s *screen) {
 		s.Title, s.Restart, s.Cancel = s.T("refused.title"), restartHelps[problem], true
 	}
 	v.show(status, "outcome", s)
+}
+
+// evaluated says what would have happened.
+func (v *visit) evaluated(s *screen) {
+	s.Restart = true
+	if s.View.Problem != flow.ProblemNone {
+		s.Title = s.T("trial.not.title")
+		return
+	}
+	action := string(s.View.Action)
+	s.Title, s.Text, s.NextText = s.T("trial.done.title."+action), s.T("trial.done.text"), s.T("trial.done.next")
 }
 
 // restartHelps lists the refusals after which another choice or a later start may work.

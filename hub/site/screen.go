@@ -42,6 +42,7 @@ type screen struct {
 	Texts   []string
 	Restart bool
 	Cancel  bool
+	Trial   bool // nothing will be changed
 
 	visit *visit
 	startScreen
@@ -72,7 +73,7 @@ func (v *visit) screen(view flow.View) *screen {
 		words.Variant = v.flow
 	}
 	s := &screen{
-		Words: words, Company: v.look.Name, View: view, visit: v,
+		Words: words, Company: v.look.Name, View: view, Trial: view.Trial, visit: v,
 		Home: v.address("/", v.keptHints()), Theme: v.themePath(),
 	}
 	if v.look.Logo != "" {

@@ -113,9 +113,9 @@ type Site struct {
 	mux   *http.ServeMux
 	files *page.Files
 	looks *memory[*look]
-	down  *memory[bool]  // whether no directory can be reached
-	plain *look          // of an environment without settings
-	work  sync.WaitGroup // operations that outlive the request that asked for them
+	state *memory[condition] // of all directories together
+	plain *look              // of an environment without settings
+	work  sync.WaitGroup     // operations that outlive the request that asked for them
 }
 
 //go:embed static
@@ -124,7 +124,7 @@ var static embed.FS
 // New makes a site.
 func New(cfg Config) *Site {
 	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), plain: newLook(store.Environment{}, nil, "")}
-	s.looks, s.down = newMemory(lookupTime, s.readLook), newMemory(outageTime, s.readOutage)
+	s.looks, s.state = newMemory(lookupTime, s.readLook), newMemory(outageTime, s.readCondition)
 	s.mux = s.routes()
 	return s
 }

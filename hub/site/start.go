@@ -62,23 +62,33 @@ func (v *visit) askAddress(status int, hints flow.Intent, typed string, wrong *f
 func (v *visit) addressScreen(hints flow.Intent, typed string, wrong *fieldError) *screen {
 	s := v.screen(flow.View{})
 	s.Title, s.Step, s.Typed, s.Hints = s.T("start.title"), 1, typed, hiddenFields(hints)
-	s.Outage = v.outage()
+	c := v.condition()
+	s.Outage, s.Trial = c.Outage, c.Trial
 	if wrong != nil {
 		s.wrong(wrong.Field, s.T(wrong.Text))
 	}
 	return s
 }
 
-// outage reports whether no directory of the environment can be reached. When that
-// cannot be found out, the first page does not fail for it.
-func (v *visit) outage() bool {
-	down, err := v.site.down.of(v.r.Context(), v.req.Env)
-	return err == nil && down
+// A condition is what concerns everybody who comes to an environment.
+type condition struct {
+	Outage bool // no directory can be reached
+	Trial  bool // all directories are evaluated: nothing is changed
 }
 
-func (s *Site) readOutage(ctx context.Context, env string) (bool, error) {
+// condition returns how the directories of the environment are. When that cannot be
+// found out, the first page does not fail for it.
+func (v *visit) condition() condition {
+	c, err := v.site.state.of(v.r.Context(), v.req.Env)
+	if err != nil {
+		c.Outage = false // what was known last may be over
+	}
+	return c
+}
+
+func (s *Site) readCondition(ctx context.Context, env string) (condition, error) {
 	offer, err := s.cfg.Notices.Offered(ctx, env)
-	return offer.Unavailable, err
+	return condition{offer.Unavailable, offer.Trial}, err
 }
 
 // outageTime bounds the look at the directories before the first page.

@@ -18,20 +18,22 @@ type Agent struct {
 	State              string // protocol.AgentActive …
 	Version            string
 	GuardHash          string
+	Evaluation         bool // its own file lets it change nothing
 	Enrolled           time.Time
 	Seen               time.Time
 	Kept               string    // while two live processes use its key: the instance that is given calls
 	ConflictSince      time.Time // zero: there is none
 }
 
-const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at, kept_instance, conflict_at"
+const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at, kept_instance, conflict_at, evaluation"
 
 func scanAgent(scan Scan) (a Agent, err error) {
 	var noise, sign string
-	var enrolled, seen, conflict int64
-	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen, &a.Kept, &conflict); err != nil {
+	var enrolled, seen, conflict, evaluation int64
+	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen, &a.Kept, &conflict, &evaluation); err != nil {
 		return a, err
 	}
+	a.Evaluation = evaluation != 0
 	a.Enrolled, a.Seen, a.ConflictSince = Time(enrolled), Time(seen), Time(conflict)
 	var errNoise, errSign error
 	a.NoiseKey, errNoise = ParseBase64(noise)
@@ -73,7 +75,7 @@ func (tx *Tx) SetAgentState(ctx context.Context, env, id, state string, from ...
 }
 
 // AgentSeen records what an agent said of itself when it connected.
-func (tx *Tx) AgentSeen(ctx context.Context, env, id, name, version, guardHash string) error {
-	return tx.Must(ctx, "UPDATE agents SET seen_at = $3, name = $4, version = $5, guard_hash = $6 WHERE env = $1 AND id = $2",
-		env, id, Millis(tx.Now()), name, version, guardHash)
+func (tx *Tx) AgentSeen(ctx context.Context, env, id, name, version, guardHash string, evaluation bool) error {
+	return tx.Must(ctx, "UPDATE agents SET seen_at = $3, name = $4, version = $5, guard_hash = $6, evaluation = $7 WHERE env = $1 AND id = $2",
+		env, id, Millis(tx.Now()), name, version, guardHash, Flag(evaluation))
 }

@@ -17,6 +17,7 @@ type Directory struct {
 	Settings            DirectorySettings
 	HasBirthDateKey     bool
 	HasLegacyToken      bool
+	Evaluation          bool      // an active agent says that its own file lets it change nothing
 	NativeSince         time.Time // when its first agent was enrolled; zero: none was, so it may be legacy
 	Sync                SyncState
 	Created, Updated    time.Time
@@ -111,7 +112,8 @@ func (tx *Tx) CreateDirectory(ctx context.Context, d Directory) (Directory, erro
 const directoryColumns = `id, env, kind, name, traits, policies, methods, rate_count, rate_window, access_pass_minutes, access_pass_reusable,
 	allow_unsealed, CASE birth_date_key WHEN '' THEN 0 ELSE 1 END, CASE legacy_token_hash WHEN '' THEN 0 ELSE 1 END, native_since, needs_reconnect,
 	fingerprint, generation, sync_state, sync_started_at, sync_completed_at, sync_full_at, sync_beat_at, sync_listed, sync_expected, sync_error,
-	sync_pending, account_count, created_at, updated_at`
+	sync_pending, account_count, created_at, updated_at,
+	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation <> 0) THEN 1 ELSE 0 END`
 
 func scanDirectory(scan Scan) (d Directory, err error) {
 	var traits, policies, methods, pending string
@@ -120,7 +122,7 @@ func scanDirectory(scan Scan) (d Directory, err error) {
 	err = scan(&d.ID, &d.Env, &d.Kind, &d.Name, &traits, &policies, &methods, &set.RateLimit.Count, &window, &set.AccessPassMinutes,
 		&set.AccessPassReusable, &set.AllowUnsealed, &d.HasBirthDateKey, &d.HasLegacyToken, &native, &sync.NeedsReconnect,
 		&sync.Fingerprint, &sync.Generation, &sync.State, &started, &completed, &full, &beat, &sync.Listed, &sync.Expected, &sync.Error,
-		&pending, &sync.Count, &created, &updated)
+		&pending, &sync.Count, &created, &updated, &d.Evaluation)
 	if err == nil {
 		err = errors.Join(ParseJSON(traits, &d.Traits), ParseJSON(policies, &set.Policies), ParseJSON(pending, &sync.Pending))
 	}

@@ -681,7 +681,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, tx.SetAgentState(ctx, env, o.agent, protocol.AgentRevoked, protocol.AgentActive)
 	},
 	"AgentSeen": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 1, tx.AgentSeen(ctx, env, o.agent, "n", "v", "g")
+		return 1, tx.AgentSeen(ctx, env, o.agent, "n", "v", "g", true)
 	},
 	"AgentStanding": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.AgentStanding(ctx, env, o.agent)

@@ -37,6 +37,7 @@ type Recovery struct {
 	Operation  string // id of the frame that was sent last
 	Result     []byte // what the agent sealed; sealed once more at rest
 	MustChange bool
+	Trial      bool // the agent evaluates it, and changes nothing
 
 	Attempts    int64
 	ResultUntil time.Time
@@ -84,7 +85,7 @@ func (tx *Tx) AddRecovery(ctx context.Context, r *Recovery) error {
 
 const recoveryColumns = `env, id, version, state, ending, session, address, private, intent, link, language, origin,
 	directory, action, account, person, strength, tasks, problem, message, agent, agent_part, not_after, recipient, context,
-	operation, result, must_change, attempts, result_until, due_at, pressed_at, retry_at, expires_at, created_at, updated_at`
+	operation, result, must_change, attempts, result_until, due_at, pressed_at, retry_at, expires_at, created_at, updated_at, trial`
 
 // Recovery returns one recovery.
 func (tx *Tx) Recovery(ctx context.Context, env, id string) (Recovery, error) {
@@ -94,15 +95,15 @@ func (tx *Tx) Recovery(ctx context.Context, env, id string) (Recovery, error) {
 func (tx *Tx) scanRecovery(scan Scan) (Recovery, error) {
 	var r Recovery
 	var private, recipient, result string
-	var mustChange int64
+	var mustChange, trial int64
 	var at [7]int64
 	err := scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Ending, &r.Session, &r.Address, &private, &r.Intent, &r.Link, &r.Language, &r.Origin,
 		&r.Directory, &r.Action, &r.Account, &r.Person, &r.Strength, &r.Tasks, &r.Problem, &r.Message, &r.Agent, &r.AgentPart, &r.NotAfter, &recipient, &r.Context,
-		&r.Operation, &result, &mustChange, &r.Attempts, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6])
+		&r.Operation, &result, &mustChange, &r.Attempts, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6], &trial)
 	if err != nil {
 		return r, err
 	}
-	r.MustChange = mustChange != 0
+	r.MustChange, r.Trial = mustChange != 0, trial != 0
 	for i, t := range []*time.Time{&r.ResultUntil, &r.DueAt, &r.PressedAt, &r.RetryAt, &r.ExpiresAt, &r.CreatedAt, &r.UpdatedAt} {
 		*t = Time(at[i])
 	}
@@ -132,12 +133,12 @@ func (tx *Tx) SaveRecovery(ctx context.Context, r *Recovery) error {
 	err = tx.Swap(ctx, `UPDATE recoveries SET version = version + 1, state = $4, ending = $5, private = $6, directory = $7,
 		action = $8, account = $9, person = $10, strength = $11, tasks = $12, problem = $13, message = $14, agent = $15, agent_part = $16,
 		not_after = $17, recipient = $18, context = $19, operation = $20, result = $21, must_change = $22,
-		attempts = $23, result_until = $24, due_at = $25, pressed_at = $26, retry_at = $27, expires_at = $28, updated_at = $29
+		attempts = $23, result_until = $24, due_at = $25, pressed_at = $26, retry_at = $27, expires_at = $28, updated_at = $29, trial = $30
 		WHERE env = $1 AND id = $2 AND version = $3`,
 		r.Env, r.ID, r.Version, r.State, r.Ending, private, r.Directory,
 		r.Action, r.Account, r.Person, r.Strength, r.Tasks, r.Problem, r.Message, r.Agent, r.AgentPart,
 		r.NotAfter, base64.RawURLEncoding.EncodeToString(r.Recipient), r.Context, r.Operation, result, Flag(r.MustChange),
-		r.Attempts, Millis(r.ResultUntil), Millis(r.DueAt), Millis(r.PressedAt), Millis(r.RetryAt), Millis(r.ExpiresAt), Millis(now))
+		r.Attempts, Millis(r.ResultUntil), Millis(r.DueAt), Millis(r.PressedAt), Millis(r.RetryAt), Millis(r.ExpiresAt), Millis(now), Flag(r.Trial))
 	if err == nil {
 		r.Version, r.UpdatedAt = r.Version+1, now
 	}

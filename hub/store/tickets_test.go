@@ -112,7 +112,7 @@ func TestT19_FurtherAgentsStayPendingUntilConfirmed(t *testing.T) {
 			if byKey.ID != second.ID {
 				t.Errorf("by key: %+v", byKey)
 			}
-			return errors.Join(err, errKey, tx.AgentSeen(ctx, second.Env, second.ID, "new-name", "1.2", "guard"))
+			return errors.Join(err, errKey, tx.AgentSeen(ctx, second.Env, second.ID, "new-name", "1.2", "guard", true))
 		})
 		third := ticket(t, s, f, time.Hour)
 		if _, err := enrol(t, s, third, 2); !errors.Is(err, store.ErrConflict) {

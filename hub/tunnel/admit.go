@@ -51,7 +51,7 @@ func (a *admission) admit(ctx context.Context, key []byte, hello protocol.Hello)
 		return protocol.Welcome{}, err
 	}
 	a.reserve(agent, hello)
-	if err := a.settle(ctx, agent, hello.GuardHash); err != nil {
+	if err := a.settle(ctx, agent, hello); err != nil {
 		return protocol.Welcome{}, unavailableStore(err)
 	}
 	return a.welcome(ctx, agent)
@@ -136,7 +136,7 @@ func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 	now := a.t.now()
 	c := &conn{
 		identity: identity{agent.Env, agent.Directory, agent.ID, strings.Clone(hello.Instance), hello.Name, hello.Version},
-		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups),
+		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups), evaluation: hello.Evaluation,
 	}
 	if !hello.Time.IsZero() {
 		c.skew = hello.Time.Sub(now)
@@ -147,7 +147,7 @@ func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 
 // settle finds out whether this is a second live process of one key (T29), and records
 // what is known now.
-func (a *admission) settle(ctx context.Context, agent store.Agent, guardHash string) error {
+func (a *admission) settle(ctx context.Context, agent store.Agent, hello protocol.Hello) error {
 	c := a.conn
 	switch {
 	case agent.Kept != "":
@@ -171,7 +171,7 @@ func (a *admission) settle(ctx context.Context, agent store.Agent, guardHash str
 		return nil
 	}
 	return a.t.store.Tx(ctx, func(tx *store.Tx) error {
-		return tx.AgentSeen(ctx, c.Env, c.Agent, c.Name, c.Version, guardHash)
+		return tx.AgentSeen(ctx, c.Env, c.Agent, c.Name, c.Version, hello.GuardHash, hello.Evaluation)
 	})
 }
 

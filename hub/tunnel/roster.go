@@ -25,13 +25,14 @@ type peer interface {
 // a change of the agent's state ends the connection, and the agent comes back to learn.
 type conn struct {
 	identity
-	state   string // protocol.AgentActive, AgentPending or AgentQuarantined; others read it after ready
-	key     string // legacy: hash of the token that opened it
-	address string
-	since   time.Time
-	skew    time.Duration         // the agent's clock minus ours
-	groups  []protocol.GroupTrust // what the agent says of its groups; nil: the hub can reset everybody
-	seq     uint64                // order of admission on this node
+	state      string // protocol.AgentActive, AgentPending or AgentQuarantined; others read it after ready
+	key        string // legacy: hash of the token that opened it
+	address    string
+	since      time.Time
+	skew       time.Duration         // the agent's clock minus ours
+	groups     []protocol.GroupTrust // what the agent says of its groups; nil: the hub can reset everybody
+	evaluation bool                  // the agent's own file lets it change nothing
+	seq        uint64                // order of admission on this node
 
 	ready chan struct{} // closed when peer is set, or the admission failed
 	peer  peer          // nil if it failed; read after ready

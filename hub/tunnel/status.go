@@ -43,6 +43,8 @@ type TunnelStatus struct {
 	// Groups says whether this hub alone can reset the members of each, as the agent's
 	// own file has it; nil: everybody (T5).
 	Groups []protocol.GroupTrust `json:"groups,omitempty"`
+	// Evaluation says that the agent's own file lets it change nothing (T33).
+	Evaluation bool `json:"evaluation,omitempty"`
 }
 
 // statusLife bounds the wait for other nodes: a page shows what came in time.
@@ -138,7 +140,7 @@ func (t *Tunnels) serveStatus(_ context.Context, _ string, env []byte) []byte {
 		list = append(list, TunnelStatus{
 			Agent: c.Agent, Directory: c.Directory, Instance: c.Instance, State: c.state, Name: c.Name, Version: c.Version, Address: c.address,
 			Since: c.since, LastHeard: p.LastHeard(), Skew: c.skew, SkewWarn: c.skew.Abs() > skewTolerated, Calls: int(c.busy.Load()),
-			Groups: c.groups,
+			Groups: c.groups, Evaluation: c.evaluation,
 		})
 	}
 	b, _ := json.Marshal(list) // plain values always marshal

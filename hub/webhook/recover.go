@@ -36,9 +36,10 @@ type Question struct {
 	ExternalID string // account's immutable id
 	Action     protocol.Action
 	Context    protocol.Context
+	Trial      bool // nothing will be changed
 }
 
-// recoverPayload is the body of the question. evidence_context is our addition.
+// recoverPayload is the body of the question. evidence_context and evaluation are our additions.
 type recoverPayload struct {
 	EventType       Event            `json:"event_type"`
 	Subject         string           `json:"subject"`
@@ -50,6 +51,7 @@ type recoverPayload struct {
 	EnvName         string           `json:"env_name"`
 	Date            time.Time        `json:"date"`
 	EvidenceContext protocol.Context `json:"evidence_context"`
+	Evaluation      bool             `json:"evaluation,omitempty"` // a trial
 }
 
 // A Verdict is the answer to a Question. The zero value denies.
@@ -97,7 +99,7 @@ func (h *Hooks) Ask(ctx context.Context, env string, q Question) (Verdict, error
 	row, _ := protocol.ActionByName(q.Action)
 	body, err := json.Marshal(recoverPayload{
 		EventType: Recover, Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.ExternalID,
-		Action: row.RecoveryKind, OrgName: names.Org, EnvName: names.Env, Date: h.now().UTC(), EvidenceContext: q.Context,
+		Action: row.RecoveryKind, OrgName: names.Org, EnvName: names.Env, Date: h.now().UTC(), EvidenceContext: q.Context, Evaluation: q.Trial,
 	})
 	if err != nil {
 		return Verdict{message: FailedMessage}, err

@@ -60,13 +60,16 @@ func planOf(tasks []protocol.Task) (directory.Plan, error) {
 
 // wouldFail finds the first reason why the plan could not be carried out.
 func wouldFail(plan directory.Plan, e *ldap.Entry, token map[sid]bool) error {
-	if plan.Unlock && !plan.Reset && !locked(e) {
-		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account is not locked")
-	}
 	if plan.Reset && bits(e, "userAccountControl")&uacSmartcard != 0 {
-		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account signs in by smart card only; a password would not help")
+		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account signs in by smart card only; a password would not help").For(protocol.ReasonSmartcard)
 	}
-	return lackOfRights(plan, e, token)
+	if err := lackOfRights(plan, e, token); err != nil {
+		return err
+	}
+	if plan.Unlock && !plan.Reset && !locked(e) {
+		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account is not locked").For(protocol.ReasonNotLocked)
+	}
+	return nil
 }
 
 // lackOfRights compares the plan with what the controller says the agent may write,
@@ -87,7 +90,7 @@ func lackOfRights(plan directory.Plan, e *ldap.Entry, token map[sid]bool) error 
 		return lacks("Reset Password")
 	}
 	if plan.MustChange && mayNotChange(aces) {
-		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account is set to 'user cannot change password', so it could never sign in after a reset that asks for a new one")
+		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account is set to 'user cannot change password', so it could never sign in after a reset that asks for a new one").For(protocol.ReasonCannotChange)
 	}
 	return nil
 }
@@ -101,7 +104,7 @@ func mayNotChange(aces []ace) bool {
 }
 
 func lacks(right string) error {
-	return protocol.Err(protocol.CodePermissionDenied, "the agent's account lacks the right '"+right+"' on this account; delegate it on the organisational unit, and see that inheritance is on for the account")
+	return protocol.Err(protocol.CodePermissionDenied, "the agent's account lacks the right '"+right+"' on this account; delegate it on the organisational unit, and see that inheritance is on for the account").For(protocol.ReasonRights)
 }
 
 // Meanings of the leading hexadecimal number of a controller's diagnostic text (MS-ERREF

@@ -40,6 +40,8 @@ func facts(ctx context.Context, c *ldapconn.Conn, dom domain, e *ldap.Entry) (di
 		DN:       e.DN,
 		Disabled: disabled(e, time.Now()),
 		Locked:   locked(e),
+		Expired:  bits(e, "userAccountControl")&uacDisabled == 0 && disabled(e, time.Now()),
+		Lasting:  bits(e, "userAccountControl")&uacNeverExpires != 0,
 	}
 	var err error
 	if f.ID, err = guidText(e.GetRawAttributeValue("objectGUID")); err != nil {

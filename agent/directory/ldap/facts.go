@@ -127,7 +127,7 @@ func (cfg Config) privileged(dn string, groups []group) string {
 
 // allows makes the checks that reading can make before a change.
 func (d *Directory) allows(s state, plan directory.Plan) error {
-	refuse := func(code protocol.Code, message string) error { return protocol.Err(code, message) }
+	refuse := func(code protocol.Code, message string) *protocol.Error { return protocol.Err(code, message) }
 	switch {
 	case plan.Reset && !s.server.passwordModify:
 		return refuse(protocol.CodeUnsupported, "the directory does not offer to change passwords (RFC 3062)")
@@ -140,11 +140,11 @@ func (d *Directory) allows(s state, plan directory.Plan) error {
 	case plan.Unlock && !plan.Reset && !s.server.policy:
 		return refuse(protocol.CodeUnsupported, "the directory has no password policy overlay: nothing locks, nothing can be unlocked")
 	case s.admin && (plan.Reset || plan.Unlock):
-		return refuse(protocol.CodeUnsupportedAccountState, "an administrator locked the account; a reset or unlock would lift that lock")
+		return refuse(protocol.CodeUnsupportedAccountState, "an administrator locked the account; a reset or unlock would lift that lock").For(protocol.ReasonAdminLock)
 	case plan.Unlock && !plan.Reset && s.locked == "":
-		return refuse(protocol.CodeUnsupportedAccountState, "the account is not locked")
+		return refuse(protocol.CodeUnsupportedAccountState, "the account is not locked").For(protocol.ReasonNotLocked)
 	case plan.RemoveMFA && !s.mfa:
-		return refuse(protocol.CodeUnsupportedAccountState, "the account has no authenticator, or the agent's account may not search mfa_attributes")
+		return refuse(protocol.CodeUnsupportedAccountState, "the account has no authenticator, or the agent's account may not search mfa_attributes").For(protocol.ReasonNothing)
 	}
 	return nil
 }
