@@ -14,7 +14,6 @@ import (
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
-	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/match"
@@ -68,14 +67,14 @@ func (n names) Match(ctx context.Context, q flow.MatchRequest) (bool, string, er
 	return grade == match.Match && err == nil, string(reason), err
 }
 
-// settler tells recoveries what reviewers decided.
+// settler tells recoveries what people decided.
 type settler struct{ *flow.Recoveries }
 
-// Settle implements review.Settler.
+// Settle implements verify.Settler.
 func (s settler) Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error {
 	err := s.Recoveries.Settle(ctx, env, verification, method, v)
 	if errors.Is(err, flow.ErrStep) || errors.Is(err, flow.ErrNotFound) {
-		return review.ErrState
+		return verify.ErrNobody
 	}
 	return err
 }

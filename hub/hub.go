@@ -177,7 +177,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink})
 	h.reviews = review.New(h.store, h.log)
 	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
-	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait})
+	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait, Console: h.publicOrigin})
 	h.reviews.Analyst = h.hooks
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
@@ -193,7 +193,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, providers}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
-	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, vouched{h.recoveries}
+	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, settler{h.recoveries}
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Providers: providers, Captures: h.reviews,
 		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
@@ -282,6 +282,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "recoveries", h.recoveries.Run)
 	start(&upper, ctx, "requests", h.requests.Run)
 	start(&upper, ctx, "approvals", h.approvals.Run)
+	start(&upper, ctx, "staff", h.members.Run)
 	start(&upper, ctx, "directories", h.directories.Run)
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)

@@ -40,8 +40,13 @@ func InviteStaff(ctx context.Context, cfg Config, who store.Staff, domain string
 	if err != nil {
 		return protocol.Secret{}, err
 	}
-	_, link, err := staff.New(staff.Config{Store: s, Log: cfg.Log}).Invite(ctx, who, at, staff.Owner, operator)
+	_, link, err := staffOf(s, cfg).Invite(ctx, who, at, staff.Owner, operator)
 	return link, err
+}
+
+// staffOf looks after staff for a command, which sends no mail.
+func staffOf(s *store.Store, cfg Config) *staff.Members {
+	return staff.New(staff.Config{Store: s, Log: cfg.Log, Console: func() string { return cfg.PublicURL }})
 }
 
 // placeOf is a recovery domain behind the edge of public_url.
@@ -84,7 +89,7 @@ func RemoveStaff(ctx context.Context, cfg Config, id string) error {
 	if err != nil {
 		return err
 	}
-	return staff.New(staff.Config{Store: s, Log: cfg.Log}).Remove(ctx, org, id, staff.Owner, operator)
+	return staffOf(s, cfg).Remove(ctx, org, id, staff.Owner, operator)
 }
 
 func firstOrganisation(ctx context.Context, tx *store.Tx) (string, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/postern-id/postern/hub/directory"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/staff"
@@ -31,9 +30,9 @@ const approvalPath = "/approve"
 
 // QueueStaff implements staff.Messages.
 func (d doorbell) QueueStaff(ctx context.Context, tx *store.Tx, m staff.Message) error {
-	s := notify.Staff{Env: m.Env, To: m.To, Words: "staff", Name: m.Name, Who: m.Who, Origin: m.Origin, Path: m.Path, Token: m.Token, Until: m.Until}
-	if m.Who != "" {
-		s.Words = "staffkey"
+	s := notify.Staff{Env: m.Env, To: m.To, Words: string(m.Kind), Name: m.Name, Who: m.Who, Origin: m.Origin, Path: m.Path, Token: m.Token, Until: m.Until}
+	if m.Kind == staff.Welcome || m.Kind == staff.NewMember {
+		s.Console = m.Origin
 	}
 	return undelivered(d.Notifier.QueueStaff(ctx, tx, s))
 }
@@ -42,18 +41,6 @@ func (d doorbell) QueueStaff(ctx context.Context, tx *store.Tx, m staff.Message)
 func undelivered(err error) error {
 	if errors.Is(err, notify.ErrNoAddress) || errors.Is(err, notify.ErrNoDomain) {
 		return nil
-	}
-	return err
-}
-
-// vouched tells recoveries what people decided who were asked.
-type vouched struct{ *flow.Recoveries }
-
-// Settle implements approval.Settler.
-func (s vouched) Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error {
-	err := s.Recoveries.Settle(ctx, env, verification, method, v)
-	if errors.Is(err, flow.ErrStep) || errors.Is(err, flow.ErrNotFound) {
-		return approval.ErrGone
 	}
 	return err
 }
@@ -67,5 +54,5 @@ func methodsOf(ctx context.Context, tx *store.Tx, env, dir string) (policy.Metho
 var (
 	_ approval.Messages = doorbell{}
 	_ staff.Messages    = doorbell{}
-	_ approval.Settler  = vouched{}
+	_ verify.Settler    = settler{}
 )

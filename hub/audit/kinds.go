@@ -27,6 +27,8 @@ const (
 	ApprovalGiven  Kind = "recovery_approval_given"  // one of them did
 	ApprovalDenied Kind = "recovery_approval_denied" // one of them raised the alarm
 
+	ConsoleSignout Kind = "recovery_console_signout" // a session was ended, by its owner or by an administrator
+
 	FactorAdded   Kind = "recovery_factor_added" // under my recovery options, by its owner
 	FactorRemoved Kind = "recovery_factor_removed"
 	FactorUsed    Kind = "recovery_factor_used" // a saved code, which is void now
@@ -122,7 +124,7 @@ var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied,
-	FactorAdded, FactorRemoved, FactorUsed,
+	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 

@@ -48,7 +48,7 @@ type queue struct {
 // Free reports whether this reviewer can be given a case.
 func (q queue) Free() bool {
 	for _, w := range q.Waiting {
-		if w.Mine || !w.Taken && !w.Excluded {
+		if !w.NotYet && (w.Mine || !w.Taken && !w.Excluded) {
 			return true
 		}
 	}
@@ -62,7 +62,7 @@ func (v *visit) reviewer() string {
 		return v.member.ID
 	}
 	h := sha256.Sum256([]byte("reviewer\x00" + v.host.Cookie(v.r, sessionCookie)))
-	return "S-" + hex.EncodeToString(h[:5])
+	return review.Nameless + hex.EncodeToString(h[:5])
 }
 
 // reviews lists what waits in every environment of the organisation.

@@ -76,7 +76,7 @@ func (v *visit) askKey(status int, failed bool) {
 func (v *visit) enter() {
 	ctx, cancel := v.context()
 	defer cancel()
-	session, err := v.console.cfg.Members.Enter(ctx, v.place(), v.host.Cookie(v.r, signInCookie), []byte(v.field("answer")), v.r.UserAgent(), v.r.RemoteAddr)
+	session, err := v.console.cfg.Members.Enter(ctx, v.place(), v.host.Cookie(v.r, signInCookie), []byte(v.field("answer")), v.r.UserAgent(), v.client())
 	switch {
 	case errors.Is(err, staff.ErrKey), errors.Is(err, staff.ErrRole), errors.Is(err, staff.ErrGone), errors.Is(err, store.ErrNotFound):
 		v.askKey(http.StatusForbidden, true)
@@ -283,7 +283,14 @@ func (v *visit) removeStaff() {
 func (v *visit) endSession() {
 	ctx, cancel := v.context()
 	defer cancel()
-	v.backToStaff(v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.EndSession(ctx, v.org, v.field("session")) }))
+	id := v.field("session")
+	v.backToStaff(v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		s, err := tx.SessionByID(ctx, v.org, id)
+		if err != nil {
+			return err
+		}
+		return errors.Join(tx.EndSession(ctx, v.org, id), v.ended(ctx, tx, s))
+	}))
 }
 
 func (v *visit) backToStaff(err error) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
@@ -110,6 +111,15 @@ func TestASessionIsEndedByAnAdministrator(t *testing.T) {
 	owner.get("/console/staff")
 	owner.do(http.MethodPost, "/console/staff/end", url.Values{"form": {hidden.FindStringSubmatch(owner.body)[2]}, "session": {session}})
 	ann.get("/console").sees(403, "Sign in with my passkey")
+	signins, ended := g.audited(audit.ConsoleSignin), g.audited(audit.ConsoleSignout)
+	if len(ended) != 1 || !strings.Contains(string(ended[0].Detail), session) || len(signins) != 2 {
+		t.Errorf("logged %d sign-ins, ends %+v", len(signins), ended)
+	}
+	for _, e := range signins {
+		if e.RemoteAddr != "127.0.0.1" && e.RemoteAddr != "::1" {
+			t.Errorf("signed in from %q", e.RemoteAddr)
+		}
+	}
 	// T17: and whose account was recovered does not get in again.
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
 		n, err := tx.SuspendStaff(ctx, g.Env.ID, g.Directory.ID, "9", []string{"ann@acme.example"}, time.Now().Add(72*time.Hour))
@@ -119,6 +129,40 @@ func TestASessionIsEndedByAnAdministrator(t *testing.T) {
 		return err
 	})
 	ann.send("/console/enter", url.Values{"answer": {string(key.Assert(challenge(t, ann.body)))}}).sees(403, "may be suspended")
+}
+
+// audited lists the events of a kind.
+func (g *rig) audited(kind audit.Kind) (all []audit.Record) {
+	g.t.Helper()
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		list, err := audit.List(ctx, tx, g.Env.Org, store.AuditFilter{Count: 100})
+		for _, e := range list {
+			if e.Kind == kind {
+				all = append(all, e)
+			}
+		}
+		return err
+	})
+	return all
+}
+
+// NIST SP 800-63B-4, section 2.2.3: an hour without anybody there, a day at most.
+func TestAConsoleSessionEndsWhenNobodyIsThere(t *testing.T) {
+	g := newRig(t)
+	owner := g.signedIn()
+	for range 3 {
+		g.ahead(59 * time.Minute)
+		owner.get("/console").sees(200)
+	}
+	g.ahead(61 * time.Minute)
+	owner.get("/console").sees(403, "Sign in with my passkey")
+	long := g.signedIn()
+	for range 24 {
+		g.ahead(59 * time.Minute)
+		long.get("/console").sees(200)
+	}
+	g.ahead(30 * time.Minute)
+	long.get("/console").sees(403, "Sign in with my passkey")
 }
 
 func TestAScannerThatOpensAnInvitationUsesNothingUp(t *testing.T) {

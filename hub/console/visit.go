@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
@@ -76,6 +77,9 @@ func (v *visit) signedIn() bool {
 		v.role = v.member.Role
 		return err
 	})
+	if err == nil && v.session.Stale(v.console.cfg.Store.Now()) {
+		err = v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ConsoleSessionSeen(ctx, store.HashToken(secret)) })
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		v.host.DropCookie(v.w, sessionCookie)
@@ -104,7 +108,7 @@ func (v *visit) redeem() {
 		if err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.ConsoleSignin, Actor: v.actor()})
+		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.ConsoleSignin, Actor: v.actor(), RemoteAddr: v.client(), UserAgent: v.r.UserAgent()})
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -121,7 +125,7 @@ func (v *visit) signOut() {
 	ctx, cancel := v.context()
 	defer cancel()
 	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		return tx.EndConsoleSession(ctx, store.HashToken(v.host.Cookie(v.r, sessionCookie)))
+		return errors.Join(tx.EndConsoleSession(ctx, store.HashToken(v.host.Cookie(v.r, sessionCookie))), v.ended(ctx, tx, v.session))
 	})
 	if err != nil {
 		v.fail(err)
@@ -138,6 +142,21 @@ func (v *visit) actor() audit.Principal {
 		return audit.Principal{Role: staff.Owner, System: "console"}
 	}
 	return audit.Principal{Role: v.role, OrgMember: v.member.ID}
+}
+
+// ended writes down that somebody ended a session, their own or another's.
+func (v *visit) ended(ctx context.Context, tx *store.Tx, s store.ConsoleSession) error {
+	return audit.Append(ctx, tx, audit.Event{Org: v.org, Kind: audit.ConsoleSignout, Actor: v.actor(), Trace: s.Staff, RemoteAddr: v.client(), UserAgent: v.r.UserAgent(),
+		Detail: map[string]any{"session": s.ID, "member": s.Staff}})
+}
+
+// client is the address of the browser, which the edge has put in the connection's place.
+func (v *visit) client() string {
+	host, _, err := net.SplitHostPort(v.r.RemoteAddr)
+	if err != nil {
+		return v.r.RemoteAddr
+	}
+	return host
 }
 
 // see sends the browser to one of our pages, with GET.

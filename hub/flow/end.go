@@ -68,7 +68,7 @@ func (r *Recoveries) close(rec *store.Recovery, how Ending) error {
 	}
 	rec.Ending, rec.Private, rec.Result, rec.ResultUntil, rec.DueAt = string(how), nil, nil, time.Time{}, time.Time{}
 	if wasOpen && rec.AgentPart != "" {
-		rec.DueAt = r.Now()
+		rec.DueAt, rec.Attempts = r.Now(), 0
 	}
 	return nil
 }
@@ -110,16 +110,25 @@ func (r *Recoveries) forgetResult(ctx context.Context, rec *store.Recovery) erro
 	return r.postpone(ctx, rec, time.Time{})
 }
 
-// drop tells the agent that a recovery it began has ended. It is tried once: the agent
-// forgets it anyway.
+// drop tells the agent that a recovery it began has ended, until it hears it or forgets
+// the recovery anyway: the row stays due, so any node goes on after a restart.
 func (r *Recoveries) drop(ctx context.Context, rec *store.Recovery) error {
 	id, err := joined(rec)
 	if err != nil {
 		return err
 	}
 	err = r.askAgent(ctx, toAgent(rec), protocol.MethodDrop, protocol.RecoveryRef{Recovery: id}, &protocol.Empty{})
-	if err != nil {
-		r.Log.InfoContext(ctx, "agent was not told that a recovery ended", "recovery", rec.ID, "error", err)
+	if err == nil {
+		return r.postpone(ctx, rec, time.Time{})
 	}
-	return r.postpone(ctx, rec, time.Time{})
+	again := time.Time{}
+	if mayPass(err) && unixTime(rec.NotAfter).After(r.Now()) {
+		rec.Attempts++
+		again = r.Now().Add(min(time.Duration(rec.Attempts)*attemptAfter, dropMax))
+	}
+	r.Log.InfoContext(ctx, "agent was not told that a recovery ended", "recovery", rec.ID, "again", !again.IsZero(), "error", err)
+	return r.postpone(ctx, rec, again)
 }
+
+// dropMax is how long an agent that is away is not asked to forget a recovery.
+const dropMax = time.Minute

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
@@ -160,5 +161,30 @@ func TestACodeCountsFromTheMomentItCanBeRead(t *testing.T) {
 		if v := b.view(); v.Step != flow.StepReady {
 			t.Errorf("afterwards %+v", v)
 		}
+	})
+}
+
+// A lost cancel is sent again until the agent hears it, by whatever node is there.
+func TestT23_AnAgentThatWasAwayIsToldOfTheEndLater(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("ada")
+		b := s.ready("ada@example.com", protocol.ActionUnlock)
+		s.agent.set(func(a *testAgent) { a.away = true })
+		if err := b.Cancel(t.Context(), s.env, b.id, b.session); err != nil {
+			t.Fatal(err)
+		}
+		s.wait("the agent was called twice", func() bool {
+			s.clock.advance(10 * time.Second)
+			return s.agent.count(protocol.MethodDrop) >= 2
+		})
+		s.kill()
+		s.agent.set(func(a *testAgent) { a.away = false })
+		tried := s.agent.count(protocol.MethodDrop)
+		s.run(flow.New(s.config)) // another node
+		s.wait("the agent hears of it", func() bool {
+			s.clock.advance(10 * time.Second)
+			return s.agent.count(protocol.MethodDrop) > tried
+		})
+		s.wait("then nobody tries again", func() bool { return b.row().DueAt.IsZero() })
 	})
 }

@@ -54,6 +54,8 @@ var deReview = table{
 	"review.mine":          "Sie sind dabei",
 	"review.taken":         "Jemand anderes ist dabei",
 	"review.excluded":      "Sie haben schon darüber entschieden",
+	"review.notyet":        "Sie entscheiden ab {at} über andere",
+	"review.named":         "Melden Sie sich mit Ihrem eigenen Passkey an, um zu entscheiden",
 	"review.due":           "Fällig {at}",
 	"review.continue":      "Weiter",
 	"review.name":          "Name im Verzeichnis",

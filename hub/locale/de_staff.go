@@ -77,6 +77,22 @@ Bitte klären Sie, wer gefragt hat. Im Protokoll stehen Browser und Netzadresse.
 
 Der Link ist nur für Sie, gilt einmal und bis {until}.
 `,
+	"mail.staffin.subject": "Sie sind zur Konsole von {company} eingeladen",
+	"mail.staffin.body": `Guten Tag {name},
+
+{company} lädt Sie zur Konsole seiner Kontowiederherstellung ein. Legen Sie zuerst auf dieser Seite einen Passkey an:
+
+{link}
+
+Der Link ist nur für Sie, gilt einmal und bis {until}.
+`,
+	"mail.staffmember.subject": "Bei {company} wird jemand Neues über Menschen entscheiden",
+	"mail.staffmember.body": `Guten Tag {name},
+
+{who} hat in der Konsole von {company} eine Rolle bekommen, mit der man Dokumente prüft und Menschen bestätigt. Sie zählt ab {until}.
+
+Wenn Sie davon nichts wissen, entfernen Sie die Person vorher in der Konsole.
+`,
 	"mail.staffkey.subject": "Jemand Neues darf bei {company} bürgen",
 	"mail.staffkey.body": `Guten Tag {name},
 

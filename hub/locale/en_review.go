@@ -54,6 +54,8 @@ var enReview = table{
 	"review.mine":          "You are at it",
 	"review.taken":         "Somebody else is at it",
 	"review.excluded":      "You have decided about it before",
+	"review.notyet":        "You decide about others from {at} on",
+	"review.named":         "Sign in with your own passkey to decide",
 	"review.due":           "Due {at}",
 	"review.continue":      "Go on",
 	"review.name":          "Name in the directory",

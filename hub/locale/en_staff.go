@@ -78,6 +78,22 @@ Please find out who asked. The log shows the browser and the network address.
 
 The link is for you alone, works once, and until {until}.
 `,
+	"mail.staffin.subject": "You are invited to the console of {company}",
+	"mail.staffin.body": `Hello {name},
+
+{company} invites you to the console of its account recovery. To begin, make a passkey on this page:
+
+{link}
+
+The link is for you alone, works once, and until {until}.
+`,
+	"mail.staffmember.subject": "Somebody new will decide about people at {company}",
+	"mail.staffmember.body": `Hello {name},
+
+{who} was given a role in the console of {company} with which they look at documents and verify people. It counts from {until} on.
+
+If you do not know of this, remove the person in the console before then.
+`,
 	"mail.staffkey.subject": "Somebody new may vouch at {company}",
 	"mail.staffkey.body": `Hello {name},
 

@@ -16,6 +16,7 @@ type Staff struct {
 	Name    string // who gets it
 	Who, By string // whom it is about, and who did something
 	Origin  string // of the recovery site
+	Console string // origin of the console, as it was configured; links lead there in place of the site
 	Path    string // of the page that a link leads to
 	Token   protocol.Secret
 	Until   time.Time
@@ -30,6 +31,9 @@ func (n *Notifier) QueueStaff(ctx context.Context, tx *store.Tx, s Staff) error 
 	p, err := placeOf(ctx, tx, s.Env, s.Origin, "")
 	if err != nil {
 		return err
+	}
+	if s.Console != "" {
+		p.origin = s.Console
 	}
 	l := p.language
 	body := l.Text("mail."+s.Words+".body", "name", oneLine(s.Name), "who", oneLine(s.Who), "account", oneLine(s.Who), "by", oneLine(s.By), "site", p.host,

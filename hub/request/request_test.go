@@ -320,6 +320,40 @@ func TestARequestForSeveralCountsThem(t *testing.T) {
 	}
 }
 
+// A link for several people is withdrawn for those who have not answered; what was
+// shared stays shared.
+func TestALinkForSeveralIsWithdrawnAfterItsFirstUse(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		r := d.create(request.Order{Claims: []string{"name"}})
+		d.opens(r).shares()
+		late := d.opens(r).proves()
+		cancel := func() error {
+			return d.store.Tx(t.Context(), func(tx *store.Tx) error {
+				r, err := tx.Request(t.Context(), r.Env, r.ID)
+				return errors.Join(err, d.Cancel(t.Context(), tx, r))
+			})
+		}
+		d.told = nil
+		d.ok(cancel())
+		if want := []string{"request_canceled shared"}; !slices.Equal(d.told, want) {
+			t.Errorf("webhooks %q; want %q", d.told, want)
+		}
+		if err := late.Share(t.Context(), late.env, late.id, late.session, request.Client{}); !errors.Is(err, request.ErrStep) {
+			t.Errorf("shared after it was withdrawn: %v", err)
+		}
+		if _, _, err := d.Open(t.Context(), r.Env, r.Ticket, "en", request.Client{}); !errors.Is(err, request.ErrGone) {
+			t.Errorf("opened after it was withdrawn: %v", err)
+		}
+		if got := d.document(r); got.Status != request.Shared || got.Properties.Name != "Jürgen Müller" {
+			t.Errorf("what was shared: %+v", got)
+		}
+		if err := cancel(); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("withdrawn twice: %v", err)
+		}
+	})
+}
+
 func TestTheLinkEndsWhenItIsCanceledRejectedOrOver(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	canceled, rejected, over := d.create(request.Order{Claims: []string{"name"}, MaxUses: 1}), d.create(request.Order{Claims: []string{"name"}, MaxUses: 1}), d.create(request.Order{Claims: []string{"name"}, MaxUses: 1})

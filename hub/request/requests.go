@@ -141,16 +141,20 @@ func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Req
 	return r, q.tell(ctx, tx, r, eventCreated)
 }
 
-// Cancel ends a request that nobody has answered; store.ErrConflict otherwise.
+// Cancel withdraws a request that somebody may still answer; store.ErrConflict otherwise.
+// What was shared already stays shared: such a request keeps its status, and its link
+// ends now.
 func (q *Requests) Cancel(ctx context.Context, tx *store.Tx, r store.Request) error {
-	switch status(r, q.Now()) {
-	case Cancelled:
+	switch now := q.Now(); {
+	case r.State == Cancelled:
 		return nil
-	case Pending, InProgress:
-	default:
+	case !opens(r, now):
 		return store.ErrConflict
+	case r.State == Pending, r.State == InProgress:
+		r.State = Cancelled
+	default:
+		r.ExpiresAt = now
 	}
-	r.State = Cancelled
 	if err := tx.SaveRequest(ctx, &r); err != nil {
 		return err
 	}

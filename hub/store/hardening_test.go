@@ -33,7 +33,7 @@ var withoutEnvironment = map[string]string{
 	"Domain": "finds it by the host", "APIKeyByHash": "finds it by a secret", "LegacyDirectory": "finds it by a secret", "AgentByKey": "finds it by a key",
 	"RedeemTicket": "finds it by a secret", "EnrolAgent": "finds it by a secret",
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
-	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret",
+	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret", "ConsoleSessionSeen": "by a secret",
 	"AppendAudit": "its row names the environment",
 	"AddWebhook":  "its row names the environment", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
@@ -124,6 +124,12 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.StaffList(ctx, org)
 		return len(all), err
 	},
+	"LinkStaff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.LinkStaff(ctx, org, o.staff, "mine", "mine")
+	},
+	"SetStaffRole": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.SetStaffRole(ctx, org, o.staff, "owner", time.Time{})
+	},
 	"RemoveStaff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.RemoveStaff(ctx, org, o.staff)
 	},
@@ -136,6 +142,14 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"StaffKeyUsed": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.StaffKeyUsed(ctx, org, o.staffKey)
+	},
+	"SessionByID": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.ConsoleSessions(ctx, o.org)
+		if err != nil || len(all) == 0 {
+			return 1, errors.Join(err, errors.New("no session"))
+		}
+		_, err = tx.SessionByID(ctx, org, all[0].ID)
+		return 1, err
 	},
 	"ConsoleSessions": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		all, err := tx.ConsoleSessions(ctx, org)

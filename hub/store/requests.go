@@ -88,8 +88,8 @@ func (tx *Tx) RequestByTicket(ctx context.Context, env, ticket string) (Request,
 // SaveRequest is the one compare-and-set of a request: it writes every member that can
 // change if the row still has r.Version, else ErrConflict.
 func (tx *Tx) SaveRequest(ctx context.Context, r *Request) error {
-	err := tx.Swap(ctx, `UPDATE requests SET version = version + 1, state = $4, progress = $5, label = $6, uses = $7, person = $8, source = $9, updated_at = $10
-		WHERE env = $1 AND id = $2 AND version = $3`, r.Env, r.ID, r.Version, r.State, r.Progress, r.Label, r.Uses, r.Person, r.Source, Millis(tx.Now()))
+	err := tx.Swap(ctx, `UPDATE requests SET version = version + 1, state = $4, progress = $5, label = $6, uses = $7, person = $8, source = $9, updated_at = $10,
+		expires_at = $11 WHERE env = $1 AND id = $2 AND version = $3`, r.Env, r.ID, r.Version, r.State, r.Progress, r.Label, r.Uses, r.Person, r.Source, Millis(tx.Now()), Millis(r.ExpiresAt))
 	if err == nil {
 		r.Version++
 		r.UpdatedAt = tx.Now()

@@ -16,24 +16,28 @@ type Staff struct {
 	Account        string // its immutable id
 	CreatedAt      time.Time
 	SuspendedUntil time.Time // their own account was recovered (T17)
+	CountsAt       time.Time // from when on they decide about others
 }
 
 // Suspended reports whether the person may decide nothing at now.
 func (s Staff) Suspended(now time.Time) bool { return s.SuspendedUntil.After(now) }
 
+// Decides reports whether the person may decide about others at now.
+func (s Staff) Decides(now time.Time) bool { return !s.Suspended(now) && !s.CountsAt.After(now) }
+
 // AddStaff inserts s. ErrConflict says that the address is taken.
 func (tx *Tx) AddStaff(ctx context.Context, s *Staff) error {
 	s.Mail, s.CreatedAt = strings.ToLower(s.Mail), tx.Now()
-	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, directory, account, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, s.Directory, s.Account, Millis(s.CreatedAt))
+	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, directory, account, created_at, counts_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, s.Directory, s.Account, Millis(s.CreatedAt), Millis(s.CountsAt))
 }
 
-const staffColumns = "org, id, name, mail, role, directory, account, created_at, suspended_until"
+const staffColumns = "org, id, name, mail, role, directory, account, created_at, suspended_until, counts_at"
 
 func scanStaff(scan Scan) (s Staff, err error) {
-	var created, suspended int64
-	err = scan(&s.Org, &s.ID, &s.Name, &s.Mail, &s.Role, &s.Directory, &s.Account, &created, &suspended)
-	s.CreatedAt, s.SuspendedUntil = Time(created), Time(suspended)
+	var created, suspended, counts int64
+	err = scan(&s.Org, &s.ID, &s.Name, &s.Mail, &s.Role, &s.Directory, &s.Account, &created, &suspended, &counts)
+	s.CreatedAt, s.SuspendedUntil, s.CountsAt = Time(created), Time(suspended), Time(counts)
 	return s, err
 }
 
@@ -48,6 +52,16 @@ const maxStaff = 1000
 // StaffList lists the staff of an organisation by name.
 func (tx *Tx) StaffList(ctx context.Context, org string) ([]Staff, error) {
 	return All(ctx, tx, scanStaff, "SELECT "+staffColumns+" FROM staff WHERE org = $1 ORDER BY name, id LIMIT $2", org, maxStaff)
+}
+
+// LinkStaff writes down which account is the person's own; empty: none that is known.
+func (tx *Tx) LinkStaff(ctx context.Context, org, id, directory, account string) error {
+	return tx.Must(ctx, "UPDATE staff SET directory = $3, account = $4 WHERE org = $1 AND id = $2", org, id, directory, account)
+}
+
+// SetStaffRole changes what a person may do, and from when on they decide about others.
+func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts time.Time) error {
+	return tx.Must(ctx, "UPDATE staff SET role = $3, counts_at = $4 WHERE org = $1 AND id = $2", org, id, role, Millis(counts))
 }
 
 // RemoveStaff removes a person with their keys, invitations and sessions.

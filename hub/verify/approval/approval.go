@@ -41,12 +41,6 @@ var (
 	ErrKey     = errors.New("approval: not signed by a passkey of this person that counts")
 )
 
-// A Settler is told what people decided. It is the flow. ErrGone says that nobody waits
-// for it (any more, or not yet).
-type Settler interface {
-	Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error
-}
-
 // A Message asks one person to vouch, or tells of an alarm.
 type Message struct {
 	Env, To, Name string
@@ -76,7 +70,7 @@ type Approvals struct {
 	Mail  Messages
 	Rules Rules
 	Log   *slog.Logger
-	Flow  Settler
+	Flow  verify.Settler
 }
 
 // details is what a request says; sealed in the store.
@@ -124,7 +118,7 @@ func (a *Approvals) people(ctx context.Context, tx *store.Tx, s verify.Subject) 
 		return nil, policy.People{}, err
 	}
 	rule := methods.Vouchers()
-	own, err := ownAddresses(ctx, tx, s)
+	own, err := verify.Addresses(ctx, tx, s)
 	if err != nil {
 		return nil, rule, err
 	}
@@ -141,7 +135,7 @@ func (a *Approvals) people(ctx context.Context, tx *store.Tx, s verify.Subject) 
 		if len(people) == maxAsked {
 			break
 		}
-		if !rule.Names(p.Mail, s.Contacts.Manager) || p.Suspended(tx.Now()) || p.Is(s.Directory, s.Account, own) || samePerson(people, p) {
+		if !stands(p, rule, s.Contacts.Manager, s.Directory, s.Account, own, tx.Now()) || samePerson(people, p) {
 			continue
 		}
 		ok, err := reachable(ctx, tx, s, p)
@@ -155,20 +149,16 @@ func (a *Approvals) people(ctx context.Context, tx *store.Tx, s verify.Subject) 
 	return people, rule, nil
 }
 
+// stands reports whether a person may vouch for the account's owner now: the rule names
+// them, they are not suspended, and they are not the owner.
+func stands(p store.Staff, rule policy.People, manager, directory, account string, own []string, now time.Time) bool {
+	return rule.Names(p.Mail, manager) && !p.Suspended(now) && !p.Is(directory, account, own)
+}
+
 // samePerson reports whether p's own account is that of one of the others: persons are
 // counted, not rows.
 func samePerson(people []store.Staff, p store.Staff) bool {
 	return p.Account != "" && slices.ContainsFunc(people, func(o store.Staff) bool { return o.Is(p.Directory, p.Account, nil) })
-}
-
-// ownAddresses lists the addresses by which staff would be known to own the account.
-func ownAddresses(ctx context.Context, tx *store.Tx, s verify.Subject) ([]string, error) {
-	own := slices.Concat(s.Contacts.Primary, s.Contacts.Mail)
-	acc, err := tx.AccountOf(ctx, s.Env, s.Directory, s.Account)
-	if errors.Is(err, store.ErrNotFound) {
-		return own, nil
-	}
-	return append(own, acc.Identifiers...), err
 }
 
 // reachable reports whether a person has a key that counts, and no more requests than
@@ -240,7 +230,7 @@ func (a *Approvals) open(ctx context.Context, tx *store.Tx, s verify.Subject, nu
 	if len(people) < rule.Count {
 		return verify.Challenge{}, fmt.Errorf("approval: %d people can be asked, %d must agree", len(people), rule.Count)
 	}
-	own, err := ownAddresses(ctx, tx, s)
+	own, err := verify.Addresses(ctx, tx, s)
 	if err != nil {
 		return verify.Challenge{}, err
 	}

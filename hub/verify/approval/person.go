@@ -62,7 +62,11 @@ func (a *Approvals) part(ctx context.Context, tx *store.Tx, env, token string) (
 	if p.who, err = tx.Staff(ctx, e.Org, p.ask.Staff); err != nil {
 		return p, gone(err)
 	}
-	if p.who.Suspended(tx.Now()) || p.who.Is(p.row.Directory, p.row.Account, p.d.Own) {
+	methods, err := a.Rules(ctx, tx, env, p.row.Directory)
+	if err != nil {
+		return p, err
+	}
+	if !stands(p.who, methods.Vouchers(), p.d.Manager, p.row.Directory, p.row.Account, p.d.Own, tx.Now()) {
 		return p, ErrGone
 	}
 	p.keys, err = keysOf(ctx, tx, p.who, p.d.RPID)
@@ -236,20 +240,47 @@ func (a *Approvals) conclude(ctx context.Context, tx *store.Tx, p part, state st
 	if state == store.AskDenied {
 		return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalDenied)
 	}
-	asks, err := tx.ApprovalAsks(ctx, p.row.Env, p.row.ID)
-	if err != nil {
+	all, needed, err := a.standing(ctx, tx, p.row, p.d)
+	if err != nil || len(all) < needed {
 		return err
 	}
-	agreed := 0
+	return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalAccepted)
+}
+
+// standing lists the approvals that count at this moment, and how many are needed: of
+// people who are still there, not suspended, named by the rule as it is now, each person
+// once. Who was removed meanwhile has approved nothing.
+func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approval, d details) (list []store.ApprovalAsk, needed int, err error) {
+	methods, err := a.Rules(ctx, tx, row.Env, row.Directory)
+	if err != nil {
+		return nil, 0, err
+	}
+	e, err := tx.Environment(ctx, row.Env)
+	if err != nil {
+		return nil, 0, err
+	}
+	asks, err := tx.ApprovalAsks(ctx, row.Env, row.ID)
+	if err != nil {
+		return nil, 0, err
+	}
+	rule := methods.Vouchers()
+	var people []store.Staff
 	for _, k := range asks {
-		if k.State == store.AskApproved {
-			agreed++
+		if k.State != store.AskApproved {
+			continue
+		}
+		p, err := tx.Staff(ctx, e.Org, k.Staff)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if stands(p, rule, d.Manager, row.Directory, row.Account, d.Own, tx.Now()) && !samePerson(people, p) {
+			people, list = append(people, p), append(list, k)
 		}
 	}
-	if agreed < p.row.People {
-		return nil
-	}
-	return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalAccepted)
+	return list, max(row.People, rule.Count), nil
 }
 
 // administrators are the roles that hear of alarms.
@@ -331,7 +362,7 @@ func (a *Approvals) settle(ctx context.Context, env, id string) {
 	var v verify.Verdict
 	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		if row, err = tx.Approval(ctx, env, id); err == nil {
-			v, err = verdict(ctx, tx, row)
+			v, err = a.verdict(ctx, tx, row)
 		}
 		return err
 	})
@@ -339,7 +370,7 @@ func (a *Approvals) settle(ctx context.Context, env, id string) {
 		return
 	}
 	err = a.Flow.Settle(ctx, env, row.Verification, row.Kind, v)
-	if err != nil && (!errors.Is(err, ErrGone) || a.Store.Now().Before(row.MadeAt.Add(notYet))) {
+	if err != nil && (!errors.Is(err, verify.ErrNobody) || a.Store.Now().Before(row.MadeAt.Add(notYet))) {
 		a.Log.WarnContext(ctx, "a verification could not be told of an approval", "approval", id, "error", err)
 		return
 	}
@@ -349,17 +380,24 @@ func (a *Approvals) settle(ctx context.Context, env, id string) {
 	}
 }
 
-// verdict is what people decided, with everybody's signature.
-func verdict(ctx context.Context, tx *store.Tx, row store.Approval) (verify.Verdict, error) {
-	v := verify.Verdict{Right: row.State == store.ApprovalAccepted, Reason: row.State}
-	if !v.Right {
+// verdict is what people decided, with the signature of everybody who counts.
+func (a *Approvals) verdict(ctx context.Context, tx *store.Tx, row store.Approval) (verify.Verdict, error) {
+	v := verify.Verdict{Reason: row.State}
+	if row.State != store.ApprovalAccepted {
 		return v, nil
 	}
-	asks, err := tx.ApprovalAsks(ctx, row.Env, row.ID)
-	for _, k := range asks {
-		if k.State == store.AskApproved {
-			v.Evidence = append(v.Evidence, protocol.Evidence{Type: evidence.TypeApproval, Raw: k.Proof})
-		}
+	d, err := detailsOf(row)
+	if err != nil {
+		return v, err
 	}
-	return v, err
+	list, needed, err := a.standing(ctx, tx, row, d)
+	if err != nil || len(list) < needed {
+		v.Reason = "too few of them still count"
+		return v, err
+	}
+	v.Right = true
+	for _, k := range list {
+		v.Evidence = append(v.Evidence, protocol.Evidence{Type: evidence.TypeApproval, Raw: k.Proof})
+	}
+	return v, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 )
 
 // A Verdict is what a reviewer decides.
@@ -51,6 +52,8 @@ type Waiting struct {
 	Mine     bool // this reviewer was given it
 	Excluded bool // this reviewer has decided about it before
 	Taken    bool // another reviewer looks at it now
+	NotYet   bool // this reviewer decides about nobody, or not before CountsAt
+	CountsAt time.Time
 }
 
 // List returns what waits in an environment, for one reviewer.
@@ -61,28 +64,81 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 		if err != nil {
 			return err
 		}
+		me, err := standingOf(ctx, tx, env, reviewer)
+		if err != nil {
+			return err
+		}
 		for _, c := range all {
+			own, err := me.owns(c)
+			if err != nil {
+				return err
+			}
+			if own { // nobody even learns of their own case here
+				continue
+			}
 			votes, err := tx.ReviewVotes(ctx, env, c.ID)
 			if err != nil {
 				return err
 			}
 			held := c.Assigned != "" && c.AssignedUntil.After(tx.Now())
-			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, votes) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
-				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer)})
+			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, votes, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
+				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer), NotYet: !me.decides, CountsAt: me.CountsAt})
 		}
 		return nil
 	})
 	return list, err
 }
 
-// agreed counts who accepted in the round that runs.
-func agreed(c store.Review, votes []store.ReviewVote) (n int) {
+// agreed counts who accepted in the round that runs and may decide still: what somebody
+// accepted who was removed or suspended since counts no more.
+func agreed(c store.Review, votes []store.ReviewVote, staff []store.Staff, now time.Time) (n int) {
 	for _, v := range votes {
-		if v.Round == c.Round && v.Verdict == string(Accept) {
+		counts := strings.HasPrefix(v.Reviewer, Nameless) || slices.ContainsFunc(staff, func(p store.Staff) bool { return p.ID == v.Reviewer && p.Decides(now) })
+		if v.Round == c.Round && v.Verdict == string(Accept) && counts {
 			n++
 		}
 	}
 	return n
+}
+
+// A standing is what somebody may decide at this moment.
+type standing struct {
+	store.Staff
+	decides bool
+	all     []store.Staff // of the organisation
+}
+
+// Nameless begins the name of a reviewer who came by the link of an installation.
+const Nameless = "S-"
+
+// standingOf reads who a reviewer is. Somebody without a name came by the link that an
+// installation printed: they decide only as long as nobody with a name could, because
+// nobody can tell whether a case is their own.
+func standingOf(ctx context.Context, tx *store.Tx, env, reviewer string) (s standing, err error) {
+	e, err := tx.Environment(ctx, env)
+	if err != nil {
+		return s, err
+	}
+	all, err := tx.StaffList(ctx, e.Org)
+	s.decides, s.all = true, all
+	for _, p := range all {
+		if p.ID == reviewer {
+			return standing{p, p.Decides(tx.Now()), all}, nil
+		}
+		if slices.Contains(reviewers, p.Role) && p.Decides(tx.Now()) {
+			s.decides = false
+		}
+	}
+	return s, err
+}
+
+// reviewers are the roles that look at documents.
+var reviewers = []string{"owner", "admin", "user"}
+
+// owns reports whether a case is about the person themselves.
+func (s standing) owns(c store.Review) (bool, error) {
+	d, err := detailsOf(c)
+	return s.ID != "" && s.Is(c.Directory, d.Account, d.Own), err
 }
 
 func voted(votes []store.ReviewVote, reviewer string) bool {
@@ -99,7 +155,7 @@ func (r *Reviews) Take(ctx context.Context, env, reviewer string) (id string, er
 	if i := slices.IndexFunc(list, func(w Waiting) bool { return w.Mine }); i >= 0 {
 		return list[i].ID, nil
 	}
-	list = slices.DeleteFunc(list, func(w Waiting) bool { return w.Taken || w.Excluded })
+	list = slices.DeleteFunc(list, func(w Waiting) bool { return w.Taken || w.Excluded || w.NotYet })
 	if len(list) == 0 {
 		return "", store.ErrNotFound
 	}
@@ -150,6 +206,17 @@ func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer stri
 	if err != nil {
 		return c, err
 	}
+	me, err := standingOf(ctx, tx, env, reviewer)
+	if err != nil {
+		return c, err
+	}
+	own, err := me.owns(c)
+	if err != nil {
+		return c, err
+	}
+	if own || !me.decides {
+		return c, ErrOther
+	}
 	votes, err := tx.ReviewVotes(ctx, env, id)
 	if err == nil && (reviewer == "" || c.State != store.ReviewWaiting || c.Assigned != reviewer || !c.AssignedUntil.After(tx.Now()) || voted(votes, reviewer)) {
 		err = ErrOther
@@ -193,7 +260,11 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 			return err
 		}
 		c.Assigned, c.AssignedUntil = "", time.Time{}
-		kind := conclude(c, verdict, agreed(*c, votes), tx.Now())
+		me, err := standingOf(ctx, tx, env, reviewer)
+		if err != nil {
+			return err
+		}
+		kind := conclude(c, verdict, agreed(*c, votes, me.all, tx.Now()), tx.Now())
 		return r.record(ctx, tx, c, kind, by, map[string]any{"verdict": verdict, "reviewer": reviewer, "reason": reason, "closed": c.State != store.ReviewWaiting})
 	})
 	if err == nil {
@@ -239,10 +310,10 @@ func (r *Reviews) settle(ctx context.Context, env, id string) {
 		return
 	}
 	err = r.Flow.Settle(ctx, env, c.Verification, string(policy.DocumentReview), proof(c.Outcome == Accepted, c.Outcome))
-	if errors.Is(err, ErrState) && r.Store.Now().Before(c.SubmittedAt.Add(settleAgain)) {
+	if errors.Is(err, verify.ErrNobody) && r.Store.Now().Before(c.SubmittedAt.Add(settleAgain)) {
 		return // the page that handed it in has not said yet that it waits
 	}
-	if err != nil && !errors.Is(err, ErrState) {
+	if err != nil && !errors.Is(err, verify.ErrNobody) {
 		r.Log.WarnContext(ctx, "a verification could not be told of a review", "case", id, "error", err)
 		return
 	}

@@ -39,18 +39,12 @@ var (
 	ErrParts  = errors.New("review: pictures or consent are missing")
 )
 
-// A Settler is told what people decided. It is the flow. ErrState says that nobody waits
-// for it any more.
-type Settler interface {
-	Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error
-}
-
 // Reviews is the queue, and the verifier. Every member but Log is needed; Flow may be set
 // after New, before Run.
 type Reviews struct {
 	Store   *store.Store
 	Log     *slog.Logger
-	Flow    Settler
+	Flow    verify.Settler
 	Analyst Analyst // nil: nobody but people looks
 
 	decoding chan struct{} // how many pictures are decoded at once
@@ -76,7 +70,9 @@ type Details struct {
 	Zone    *capture.Printed `json:"zone,omitempty"`
 	Barcode *capture.Printed `json:"barcode,omitempty"`
 	Hints   []capture.Hint   `json:"hints,omitempty"`
-	Checks  []Finding        `json:"checks,omitempty"` // of the analyzer
+	Checks  []Finding        `json:"checks,omitempty"`  // of the analyzer
+	Account string           `json:"account,omitempty"` // immutable id
+	Own     []string         `json:"own,omitempty"`     // addresses of the account: whoever has one of them is its owner
 }
 
 // Method implements verify.Verifier.
@@ -102,9 +98,9 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()]}
+	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()], Account: s.Account}
 	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
-		State: store.ReviewOpen, Round: 1, Reviewers: 1, Details: []byte(store.JSON(d)), EndsAt: r.Store.Now().Add(caseLife)}
+		State: store.ReviewOpen, Round: 1, Reviewers: 1, EndsAt: r.Store.Now().Add(caseLife)}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
 		settings, err := ReadSettings(ctx, tx, s.Env)
 		if err != nil {
@@ -120,6 +116,11 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
 		}
+		d := d
+		if d.Own, err = verify.Addresses(ctx, tx, s); err != nil {
+			return err
+		}
+		c.Details = []byte(store.JSON(d))
 		return tx.AddReview(ctx, &c)
 	})
 	return verify.Challenge{Text: c.ID, Case: c.ID}, err

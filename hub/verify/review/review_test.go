@@ -156,22 +156,22 @@ func each(t *testing.T, test func(t *testing.T, d *desk)) {
 func TestAReviewerAcceptsAndTheVerificationIsToldOnce(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		id := d.submit()
-		d.take("ann", id)
-		c, err := d.Case(t.Context(), d.s.Env, id, "ann")
+		d.take("S-ann", id)
+		c, err := d.Case(t.Context(), d.s.Env, id, "S-ann")
 		if err != nil || c.Name != "Weber, Anna" || !slices.Contains(review.Prompts, c.Prompt) || !slices.Equal(c.Images, []string{"front", "selfie"}) {
 			t.Errorf("%+v, %v", c, err)
 		}
-		if err := d.Decide(t.Context(), d.s.Env, id, "ann", review.Accept, "", review.Checklist[1:], audit.Principal{}); !errors.Is(err, review.ErrAnswer) {
+		if err := d.Decide(t.Context(), d.s.Env, id, "S-ann", review.Accept, "", review.Checklist[1:], audit.Principal{}); !errors.Is(err, review.ErrAnswer) {
 			t.Errorf("accepted with a check missing: %v", err)
 		}
-		if err := d.Decide(t.Context(), d.s.Env, id, "ann", review.Fraud, " ", nil, audit.Principal{}); !errors.Is(err, review.ErrAnswer) {
+		if err := d.Decide(t.Context(), d.s.Env, id, "S-ann", review.Fraud, " ", nil, audit.Principal{}); !errors.Is(err, review.ErrAnswer) {
 			t.Errorf("rejected without a reason: %v", err)
 		}
-		d.must(d.decide("ann", id, review.Accept))
+		d.must(d.decide("S-ann", id, review.Accept))
 		if len(d.flow.told) != 1 || !d.flow.told[0].Right || len(d.flow.told[0].Evidence) != 1 || d.flow.told[0].Evidence[0].Type != evidence.TypeReview {
 			t.Errorf("told %+v", d.flow.told)
 		}
-		if err := d.decide("ann", id, review.Accept); err == nil {
+		if err := d.decide("S-ann", id, review.Accept); err == nil {
 			t.Error("decided twice")
 		}
 		if got, want := d.kinds(), []string{"biometric_consent", "scan_finished", "scan_accepted"}; !slices.Equal(got, want) {
@@ -217,8 +217,8 @@ func TestNothingIsTakenWithoutConsentAndNothingHandedInWithoutPictures(t *testin
 func TestAnAppealIsDecidedBySomebodyElse(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		id := d.submit()
-		d.take("ann", id)
-		d.must(d.decide("ann", id, review.Fraud))
+		d.take("S-ann", id)
+		d.must(d.decide("S-ann", id, review.Fraud))
 		if len(d.flow.told) != 0 {
 			t.Error("the verification was told before the appeal")
 		}
@@ -230,14 +230,14 @@ func TestAnAppealIsDecidedBySomebodyElse(t *testing.T) {
 		if err := d.Appeal(t.Context(), d.s.Env, id); !errors.Is(err, review.ErrState) {
 			t.Errorf("appealed twice: %v", err)
 		}
-		if _, err := d.Take(t.Context(), d.s.Env, "ann"); !errors.Is(err, store.ErrNotFound) {
+		if _, err := d.Take(t.Context(), d.s.Env, "S-ann"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the same reviewer is given the appeal: %v", err)
 		}
-		if err := d.decide("ann", id, review.Accept); !errors.Is(err, review.ErrOther) {
+		if err := d.decide("S-ann", id, review.Accept); !errors.Is(err, review.ErrOther) {
 			t.Errorf("the same reviewer decides the appeal: %v", err)
 		}
-		d.take("ben", id)
-		d.must(d.decide("ben", id, review.Accept))
+		d.take("S-ben", id)
+		d.must(d.decide("S-ben", id, review.Accept))
 		if len(d.flow.told) != 1 || !d.flow.told[0].Right {
 			t.Errorf("told %+v", d.flow.told)
 		}
@@ -250,11 +250,11 @@ func TestAnAppealIsDecidedBySomebodyElse(t *testing.T) {
 func TestARejectedAppealIsFinal(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
 	id := d.submit()
-	d.take("ann", id)
-	d.must(d.decide("ann", id, review.Unusable))
+	d.take("S-ann", id)
+	d.must(d.decide("S-ann", id, review.Unusable))
 	d.must(d.Appeal(t.Context(), d.s.Env, id))
-	d.take("ben", id)
-	d.must(d.decide("ben", id, review.Fraud))
+	d.take("S-ben", id)
+	d.must(d.decide("S-ben", id, review.Fraud))
 	if len(d.flow.told) != 1 || d.flow.told[0].Right || d.flow.told[0].Reason != review.RejectedFraud {
 		t.Errorf("told %+v", d.flow.told)
 	}
@@ -268,16 +268,16 @@ func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 	d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
 	d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
 	id := d.submit()
-	d.take("ann", id)
-	d.must(d.decide("ann", id, review.Accept))
+	d.take("S-ann", id)
+	d.must(d.decide("S-ann", id, review.Accept))
 	if len(d.flow.told) != 0 {
 		t.Fatal("one person was enough")
 	}
-	if _, err := d.Take(t.Context(), d.s.Env, "ann"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := d.Take(t.Context(), d.s.Env, "S-ann"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the first reviewer is given it again: %v", err)
 	}
-	d.take("ben", id)
-	d.must(d.decide("ben", id, review.Accept))
+	d.take("S-ben", id)
+	d.must(d.decide("S-ben", id, review.Accept))
 	if len(d.flow.told) != 1 || !d.flow.told[0].Right {
 		t.Errorf("told %+v", d.flow.told)
 	}
@@ -286,19 +286,19 @@ func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 func TestOnlyTheReviewerWhoWasGivenACaseSeesIt(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
 	id := d.submit()
-	if _, err := d.Case(t.Context(), d.s.Env, id, "ann"); !errors.Is(err, review.ErrOther) {
+	if _, err := d.Case(t.Context(), d.s.Env, id, "S-ann"); !errors.Is(err, review.ErrOther) {
 		t.Errorf("seen before it was given: %v", err)
 	}
-	d.take("ann", id)
-	if _, err := d.Image(t.Context(), d.s.Env, id, "selfie", "ben"); !errors.Is(err, review.ErrOther) {
+	d.take("S-ann", id)
+	if _, err := d.Image(t.Context(), d.s.Env, id, "selfie", "S-ben"); !errors.Is(err, review.ErrOther) {
 		t.Errorf("a picture for another reviewer: %v", err)
 	}
-	if _, err := d.Take(t.Context(), d.s.Env, "ben"); !errors.Is(err, store.ErrNotFound) {
+	if _, err := d.Take(t.Context(), d.s.Env, "S-ben"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("given to two at once: %v", err)
 	}
-	marked, err := d.Image(t.Context(), d.s.Env, id, "selfie", "ann")
+	marked, err := d.Image(t.Context(), d.s.Env, id, "selfie", "S-ann")
 	d.must(err)
-	other, err := d.Image(t.Context(), d.s.Env, id, "front", "ann")
+	other, err := d.Image(t.Context(), d.s.Env, id, "front", "S-ann")
 	d.must(err)
 	m, err := jpeg.Decode(bytes.NewReader(marked))
 	d.must(err)
@@ -306,10 +306,10 @@ func TestOnlyTheReviewerWhoWasGivenACaseSeesIt(t *testing.T) {
 		t.Error("the pictures bear no mark")
 	}
 	d.clock.Add((21 * time.Minute).Milliseconds())
-	if _, err := d.Image(t.Context(), d.s.Env, id, "selfie", "ann"); !errors.Is(err, review.ErrOther) {
+	if _, err := d.Image(t.Context(), d.s.Env, id, "selfie", "S-ann"); !errors.Is(err, review.ErrOther) {
 		t.Errorf("seen after the time was over: %v", err)
 	}
-	d.take("ben", id)
+	d.take("S-ben", id)
 }
 
 // bright reports whether m has pixels that a grey picture has not.
@@ -329,12 +329,12 @@ func bright(m image.Image) bool {
 func TestP07_OfTwoHundredDecisionsOneCounts(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		id := d.submit()
-		d.take("ann", id)
+		d.take("S-ann", id)
 		var done atomic.Int32
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				if d.decide("ann", id, review.Accept) == nil {
+				if d.decide("S-ann", id, review.Accept) == nil {
 					done.Add(1)
 				}
 			})
@@ -349,8 +349,8 @@ func TestP07_OfTwoHundredDecisionsOneCounts(t *testing.T) {
 func TestCapturedDataIsErasedADayAfterTheDecision(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		id := d.submit()
-		d.take("ann", id)
-		d.must(d.decide("ann", id, review.Accept))
+		d.take("S-ann", id)
+		d.must(d.decide("S-ann", id, review.Accept))
 		d.upkeep(t, 23*time.Hour)
 		if d.pictures(id) != 2 {
 			t.Error("erased early")
@@ -395,9 +395,9 @@ func (d *desk) upkeep(t *testing.T, pass time.Duration) {
 func TestWhatTheFlowDidNotHearIsToldAgain(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
 	id := d.submit()
-	d.take("ann", id)
+	d.take("S-ann", id)
 	d.flow.err = errors.New("the store is away")
-	d.must(d.decide("ann", id, review.Accept))
+	d.must(d.decide("S-ann", id, review.Accept))
 	d.flow.err = nil
 	d.upkeep(t, time.Minute)
 	d.upkeep(t, time.Minute)
@@ -410,7 +410,7 @@ func TestACaseThatNobodyDecidesEndsAndIsErased(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
 	id := d.submit()
 	d.upkeep(t, 24*time.Hour)
-	if list, err := d.List(t.Context(), d.s.Env, "ann"); err != nil || len(list) != 0 {
+	if list, err := d.List(t.Context(), d.s.Env, "S-ann"); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 	d.upkeep(t, 25*time.Hour)
@@ -425,8 +425,8 @@ func TestWhatWasReadGivesHints(t *testing.T) {
 	d.must(d.Read(t.Context(), d.s.Env, id, "I<UTOL01X00T471<<<<<<<<<<<<<<<8503091F3308084UTO<<<<<<<<<<<2WEBER<<ANNA<MARIA<<<<<<<<<<<<<", "no bar code"))
 	_, err := d.Check(t.Context(), d.s, id, review.Submitted)
 	d.must(err)
-	d.take("ann", id)
-	c, err := d.Case(t.Context(), d.s.Env, id, "ann")
+	d.take("S-ann", id)
+	c, err := d.Case(t.Context(), d.s.Env, id, "S-ann")
 	if err != nil || c.Zone == nil || c.Zone.Family != "WEBER" || c.Barcode != nil || len(c.Hints) != 3 {
 		t.Errorf("%+v, %v", c, err)
 	}

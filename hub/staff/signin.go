@@ -1,0 +1,107 @@
+package staff
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// signInPurpose is the purpose for which the store derives the key of challenges.
+const signInPurpose = "postern/staff/sign-in/v1"
+
+// signInLife is how long a page that asks for a sign-in works.
+const signInLife = 10 * time.Minute
+
+// SignIn makes what a page asks the browser for. Nothing is kept: the state goes into a
+// cookie and comes back with the answer.
+func (m *Members) SignIn(at Place) (state string, ask json.RawMessage, err error) {
+	b := make([]byte, 32+8)
+	_, _ = rand.Read(b[:32]) // never fails
+	binary.BigEndian.PutUint64(b[32:], uint64(m.cfg.Store.Now().Add(signInLife).Unix()))
+	challenge := sha256.Sum256(b)
+	ask, err = json.Marshal(map[string]any{"challenge": encode(challenge[:]), "rpId": at.RPID(), "timeout": timeout, "userVerification": "required", "allowCredentials": []any{}})
+	return encode(append(b, m.mac(m.cfg.Store.DeriveKeys(signInPurpose)[0], b)...)), ask, err
+}
+
+func (*Members) mac(key, b []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(b)
+	return h.Sum(nil)
+}
+
+// challengeIn returns the challenge of a state that we made and that has not ended.
+func (m *Members) challengeIn(state string) ([32]byte, time.Time, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(state)
+	if err != nil || len(b) != 32+8+sha256.Size {
+		return [32]byte{}, time.Time{}, ErrGone
+	}
+	until := time.Unix(int64(binary.BigEndian.Uint64(b[32:40])), 0)
+	ours := slices.ContainsFunc(m.cfg.Store.DeriveKeys(signInPurpose), func(k []byte) bool { return hmac.Equal(m.mac(k, b[:40]), b[40:]) })
+	if !ours || !until.After(m.cfg.Store.Now()) {
+		return [32]byte{}, time.Time{}, ErrGone
+	}
+	return sha256.Sum256(b[:40]), until, nil
+}
+
+// Enter checks the answer of a sign-in, once, and opens a session, whose cookie is
+// returned. Whoever is suspended, or only vouches, is ErrRole.
+func (m *Members) Enter(ctx context.Context, at Place, state string, assertion []byte, device, address string) (session string, err error) {
+	challenge, until, err := m.challengeIn(state)
+	if err != nil {
+		return "", err
+	}
+	a, err := evidence.ParseAssertion(assertion)
+	if err != nil {
+		return "", errors.Join(ErrKey, err)
+	}
+	session = store.NewToken()
+	err = m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		k, err := tx.StaffKeyByCredential(ctx, at.RPID(), credentialHash(a.Credential))
+		if err != nil {
+			return errors.Join(ErrKey, err)
+		}
+		var c evidence.Credential
+		if err := json.Unmarshal(k.Secret, &c); err != nil {
+			return fmt.Errorf("staff: a passkey cannot be read: %w", err)
+		}
+		if err := evidence.CheckPasskey(assertion, c, challenge, evidence.Anchors{Origins: []string{at.Origin}}); err != nil || k.ActiveAt.After(tx.Now()) {
+			return errors.Join(ErrKey, err)
+		}
+		who, err := tx.Staff(ctx, k.Org, k.Staff)
+		if err != nil {
+			return err
+		}
+		if who.Role == Approver || who.Suspended(tx.Now()) {
+			return ErrRole
+		}
+		if err := tx.UseChallenge(ctx, encode(challenge[:]), until); err != nil {
+			return ErrGone
+		}
+		return m.enter(ctx, tx, who, k, session, device, address)
+	})
+	return session, err
+}
+
+func (*Members) enter(ctx context.Context, tx *store.Tx, who store.Staff, k store.StaffKey, session, device, address string) error {
+	err := errors.Join(own(ctx, tx, &who), tx.StaffKeyUsed(ctx, k.Org, k.ID), tx.OpenStaffSession(ctx, who.Org, who.ID, store.HashToken(session), device[:min(len(device), maxDevice)]))
+	if err != nil {
+		return err
+	}
+	return audit.Append(ctx, tx, audit.Event{Org: who.Org, Kind: audit.ConsoleSignin, Actor: audit.Principal{OrgMember: who.ID, Role: who.Role},
+		Detail: map[string]any{"key": k.ID}, Trace: who.ID, RemoteAddr: address, UserAgent: device})
+}
+
+// maxDevice bounds what is kept of a browser's description, in bytes.
+const maxDevice = 400
