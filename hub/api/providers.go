@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -82,36 +79,13 @@ func removeProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return nil, tx.RemoveIdentityProvider(ctx, c.env.ID, c.provider.ID)
 }
 
-// checkProvider refuses what cannot work, and a directory or this hub as its own
-// verifier.
+// checkProvider refuses what cannot work.
 func (c *call) checkProvider(ctx context.Context, tx *store.Tx, s *provider.Settings) error {
-	if err := s.Check(); err != nil {
-		return bad(plainError(err))
+	err := s.CheckIn(ctx, tx, c.env.ID, c.api.Ticket.HubName)
+	if w := (*provider.Wrong)(nil); errors.As(err, &w) {
+		return bad(w.Field + ": " + w.Text)
 	}
-	for _, id := range s.Directories {
-		d, err := tx.Directory(ctx, c.env.ID, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return bad("directories: this environment has no such directory")
-		}
-		if err != nil {
-			return err
-		}
-		if s.Own(d.Kind) {
-			return bad("directories: a directory is never its own verifier: whoever lost the account cannot sign in there, whoever stole it can. If the issuer is another organisation's, say other_tenant")
-		}
-	}
-	domains, err := tx.Domains(ctx, c.env.ID)
-	if err != nil {
-		return err
-	}
-	own := []string{strings.ToLower(c.api.Ticket.HubName)}
-	for _, d := range domains {
-		own = append(own, d.Name)
-	}
-	if u, err := url.Parse(s.Issuer); err != nil || slices.Contains(own, strings.ToLower(u.Hostname())) {
-		return bad("issuer: this hub is never its own verifier")
-	}
-	return nil
+	return err
 }
 
 func (c *call) findProvider(ctx context.Context, tx *store.Tx, id string) (err error) {

@@ -7,15 +7,10 @@ import (
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/wallet"
-	"github.com/postern-id/postern/protocol/evidence"
 )
 
-// Bounds of what is imported.
-const (
-	trustSize    = 6 << 20 // a list of 4 MiB in base64
-	maxTrustName = 200
-	maxTrustKind = 32
-)
+// trustSize bounds what is imported, in bytes.
+const trustSize = 6 << 20 // a list of 4 MiB in base64
 
 // addTrustRequest imports authorities: a PEM file, or a signed list with the
 // certificate of its provider.
@@ -47,11 +42,11 @@ type authority struct {
 
 func wireTrust(s store.TrustSource) trustOut {
 	out := trustOut{ID: s.ID, Kind: s.Kind, Name: s.Name, AddedAt: s.AddedAt, Authorities: []authority{}}
-	list := new(evidence.TrustList)
-	if _, err := wallet.AddSource(list, s, time.Now()); err != nil {
+	anchors, err := wallet.Authorities(s, time.Now())
+	if err != nil {
 		out.Problem = plainError(err)
 	}
-	for _, a := range list.Anchors() {
+	for _, a := range anchors {
 		out.Authorities = append(out.Authorities, authority{a.Name(), a.Fingerprint(), a.Certificate.NotAfter, append([]string{}, a.DocTypes...)})
 	}
 	return out
@@ -81,19 +76,13 @@ func getTrust(_ context.Context, c *call, _ *store.Tx) (any, error) { return wir
 // addTrust imports a source after it was read and, if it is a list, verified.
 func addTrust(ctx context.Context, c *call, tx *store.Tx, req *addTrustRequest) (any, error) {
 	s := store.TrustSource{Env: c.env.ID, Kind: store.TrustPEM, Name: strings.TrimSpace(req.Name), Body: []byte(req.PEM), DocTypes: req.DocTypes}
-	switch {
-	case s.Name == "" || len(s.Name) > maxTrustName:
-		return nil, bad("name: want 1 to 200 bytes, by which people know the list")
-	case len(req.DocTypes) > maxTrustKind:
-		return nil, bad("doc_types: too many")
-	case (req.PEM == "") == (len(req.VICAL) == 0):
+	if (req.PEM == "") == (len(req.VICAL) == 0) {
 		return nil, bad("want either pem or vical")
-	case len(req.VICAL) > 0 && (req.Root == "" || len(req.DocTypes) > 0):
-		return nil, bad("a vical wants root, the PEM certificate of its provider, and says the kinds of document itself")
-	case len(req.VICAL) > 0:
+	}
+	if len(req.VICAL) > 0 {
 		s.Kind, s.Body, s.Root = store.TrustVICAL, req.VICAL, []byte(req.Root)
 	}
-	if _, err := wallet.AddSource(new(evidence.TrustList), s, time.Now()); err != nil {
+	if err := wallet.CheckSource(s, time.Now()); err != nil {
 		return nil, bad(plainError(err))
 	}
 	if err := tx.AddTrustSource(ctx, &s); err != nil {
@@ -129,4 +118,26 @@ func setWalletCertificate(ctx context.Context, c *call, tx *store.Tx, req *walle
 	}
 	c.detail = map[string]any{"request": map[string]any{"wallet_certificate": c.domain.Name, "not_after": w.EndsAt}}
 	return nil, tx.SetWalletSigner(ctx, w)
+}
+
+// documents are the kinds of document that wallets are asked for.
+type documents struct {
+	Documents []string `json:"documents"`
+}
+
+// getDocuments shows for which kinds of document an environment asks wallets.
+func getDocuments(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	kinds, err := tx.Documents(ctx, c.env.ID)
+	if len(kinds) == 0 {
+		kinds = wallet.Kinds()
+	}
+	return documents{kinds}, err
+}
+
+// setDocuments says for which; an empty list stands for all.
+func setDocuments(ctx context.Context, c *call, tx *store.Tx, req *documents) (any, error) {
+	if err := wallet.CheckKinds(req.Documents); err != nil {
+		return nil, bad(plainError(err))
+	}
+	return nil, tx.SetDocuments(ctx, c.env.ID, req.Documents)
 }

@@ -76,6 +76,21 @@ func (tx *Tx) RemoveTrustSource(ctx context.Context, env, id string) error {
 	return tx.Must(ctx, "DELETE FROM trust_sources WHERE env = $1 AND id = $2", env, id)
 }
 
+// Documents returns the kinds of document that an environment asks wallets for; none:
+// all that there are.
+func (tx *Tx) Documents(ctx context.Context, env string) (kinds []string, err error) {
+	var text string
+	if err := tx.Row(ctx, []any{&text}, "SELECT documents FROM environments WHERE id = $1", env); err != nil {
+		return nil, err
+	}
+	return kinds, ParseJSON(text, &kinds)
+}
+
+// SetDocuments says for which kinds of document an environment asks wallets.
+func (tx *Tx) SetDocuments(ctx context.Context, env string, kinds []string) error {
+	return tx.Must(ctx, "UPDATE environments SET documents = $2, updated_at = $3 WHERE id = $1", env, JSON(kinds), Millis(tx.Now()))
+}
+
 // A WalletSigner is who one recovery host is towards wallets.
 type WalletSigner struct {
 	Env, Host string

@@ -59,6 +59,21 @@ func providerCommand(f *flags) *cobra.Command {
 	return c
 }
 
+// documentsCommand says for which documents wallets are asked.
+func documentsCommand(f *flags) *cobra.Command {
+	c := &cobra.Command{Use: "documents", Short: "Says for which kinds of document wallets are asked"}
+	group(c,
+		leaf("set KIND...", "Asks for these kinds alone: mdl, a driving licence; pid, a person identification",
+			"  postern env documents set pid", cobra.RangeArgs(1, 2),
+			func(c *cobra.Command, args []string) error {
+				return f.decideEnv(c, "POST", "/documents", map[string][]string{"documents": args})
+			}),
+		leaf("show", "Shows for which kinds", "  postern env documents show", cobra.NoArgs,
+			func(c *cobra.Command, _ []string) error { return f.askEnv(c, "GET", "/documents", nil, indented) }),
+	)
+	return c
+}
+
 // maxSettings bounds a file of settings, in bytes.
 const maxSettings = 256 << 10
 

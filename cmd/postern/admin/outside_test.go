@@ -52,3 +52,17 @@ func TestAProviderIsConnectedListedReplacedAndRemoved(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+func TestTheKindsOfDocumentAreChosenAndShown(t *testing.T) {
+	start(t)
+	if out := want(t, "env", "documents", "show"); !strings.Contains(out, "mdl") || !strings.Contains(out, "pid") {
+		t.Error(out)
+	}
+	want(t, "env", "documents", "set", "pid")
+	if out := want(t, "env", "documents", "show"); strings.Contains(out, "mdl") {
+		t.Error(out)
+	}
+	if _, _, err := run(t, "", "env", "documents", "set", "passport"); err == nil {
+		t.Error("a kind that no wallet is asked for")
+	}
+}

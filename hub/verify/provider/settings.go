@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/postern-id/postern/hub/store"
 )
 
 // How a client proves itself to a provider (OpenID Connect Core 9).
@@ -51,31 +54,70 @@ const (
 // names are the claims that may have another name.
 var names = []string{"given_name", "family_name", "birthdate"}
 
+// Wrong is what an administrator must mend.
+type Wrong struct{ Field, Text string }
+
+// Error implements error.
+func (w *Wrong) Error() string { return "provider: " + w.Field + ": " + w.Text }
+
+func mend(field, text string) error { return &Wrong{field, text} }
+
+// CheckIn is Check, and refuses a directory or this hub, whose name is hub, as its own
+// verifier.
+func (s Settings) CheckIn(ctx context.Context, tx *store.Tx, env, hub string) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	for _, id := range s.Directories {
+		d, err := tx.Directory(ctx, env, id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return mend("directories", "this environment has no such directory")
+		case err != nil:
+			return err
+		case s.Own(d.Kind):
+			return mend("directories", "a directory is never its own verifier: whoever lost the account cannot sign in there, whoever stole it can. If the issuer is another organisation's, say other_tenant")
+		}
+	}
+	domains, err := tx.Domains(ctx, env)
+	if err != nil {
+		return err
+	}
+	own := []string{strings.ToLower(hub)}
+	for _, d := range domains {
+		own = append(own, d.Name)
+	}
+	if u, err := url.Parse(s.Issuer); err != nil || slices.Contains(own, strings.ToLower(u.Hostname())) {
+		return mend("issuer", "this hub is never its own verifier")
+	}
+	return nil
+}
+
 // Check reports the first thing that an administrator must mend.
 func (s Settings) Check() error {
 	u, err := url.Parse(s.Issuer)
 	switch {
 	case s.Name == "" || len(s.Name) > maxName || strings.ContainsAny(s.Name, "\r\n\t"):
-		return errors.New("provider: name: want 1 to 80 bytes, as people know the service")
+		return mend("name", "want 1 to 80 bytes, as people know the service")
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(s.Issuer) > maxText:
-		return errors.New("provider: issuer: want an address like https://login.example.com")
+		return mend("issuer", "want an address like https://login.example.com")
 	case s.ClientID == "" || len(s.ClientID) > maxText || strings.ContainsFunc(s.ClientID, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("provider: client_id: want that of a client which the provider keeps for recoveries alone")
+		return mend("client_id", "want that of a client which the provider keeps for recoveries alone")
 	case len(s.Directories) == 0 && !s.Requests || len(s.Directories) > maxEntries:
-		return errors.New("provider: directories: say requests, or list those that may be recovered by it; never one whose people sign in there with the account that is recovered")
+		return mend("directories", "say requests, or list those that may be recovered by it; never one whose people sign in there with the account that is recovered")
 	case len(s.Scopes) > maxEntries || len(s.ACR) > maxEntries || len(s.AMR) > maxEntries:
-		return errors.New("provider: scopes, acr and amr: too many")
+		return mend("scopes", "too many scopes, acr or amr")
 	case len(s.Scopes) > 0 && !slices.Contains(s.Scopes, "openid"):
-		return errors.New("provider: scopes must hold openid")
+		return mend("scopes", "must hold openid")
 	}
 	for _, text := range slices.Concat(s.Scopes, s.ACR, s.AMR) {
 		if text == "" || len(text) > maxText || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return errors.New("provider: scopes, acr and amr are words without spaces")
+			return mend("scopes", "scopes, acr and amr are words without spaces")
 		}
 	}
 	for name, other := range s.Claims {
 		if !slices.Contains(names, name) || other == "" || len(other) > maxName {
-			return fmt.Errorf("provider: claims: %.40q is none of given_name, family_name, birthdate", name)
+			return mend("claims", fmt.Sprintf("%.40q is none of given_name, family_name, birthdate", name))
 		}
 	}
 	return s.checkAuth()
@@ -83,26 +125,26 @@ func (s Settings) Check() error {
 
 func (s Settings) checkAuth() error {
 	if len(s.ClientSecret) > maxText || len(s.PrivateKey) > maxKey || len(s.KeyID) > maxText {
-		return errors.New("provider: client_secret, private_key or key_id is too long")
+		return mend("client_secret", "client_secret, private_key or key_id is too long")
 	}
 	switch s.auth() {
 	case AuthBasic, AuthPost:
 		if s.ClientSecret == "" || s.PrivateKey != "" {
-			return errors.New("provider: client_secret: want one, or private_key with client_auth private_key_jwt")
+			return mend("client_secret", "want one, or private_key with client_auth private_key_jwt")
 		}
 	case AuthNone:
 		if s.ClientSecret != "" || s.PrivateKey != "" {
-			return errors.New("provider: client_auth none takes neither client_secret nor private_key")
+			return mend("client_auth", "none takes neither client_secret nor private_key")
 		}
 	case AuthKey:
 		if s.Audience != "" && s.Audience != audienceIssuer && s.Audience != audienceToken {
-			return errors.New("provider: assertion_audience: issuer or token_endpoint")
+			return mend("assertion_audience", "issuer or token_endpoint")
 		}
 		if _, _, err := s.signer(); err != nil || s.ClientSecret != "" {
-			return errors.New("provider: private_key: want PEM (PKCS #8) of a key on P-256, P-384, Ed25519 or of RSA, and no client_secret")
+			return mend("private_key", "want PEM (PKCS #8) of a key on P-256, P-384, Ed25519 or of RSA, and no client_secret")
 		}
 	default:
-		return errors.New("provider: client_auth: client_secret_basic, client_secret_post, private_key_jwt or none")
+		return mend("client_auth", "client_secret_basic, client_secret_post, private_key_jwt or none")
 	}
 	return nil
 }

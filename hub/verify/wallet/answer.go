@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -41,7 +42,7 @@ type token struct {
 }
 
 // open decrypts an answer and returns the one presentation in it with its query id.
-func open(key *ecdh.PrivateKey, jwe string) (t token, id, presented string, err error) {
+func open(kinds []string, key *ecdh.PrivateKey, jwe string) (t token, id, presented string, err error) {
 	if len(jwe) > MaxAnswer {
 		return t, "", "", fmt.Errorf("%w: %d bytes", ErrAnswer, len(jwe))
 	}
@@ -64,7 +65,7 @@ func open(key *ecdh.PrivateKey, jwe string) (t token, id, presented string, err 
 		return t, "", "", fmt.Errorf("%w: no object", ErrAnswer)
 	}
 	for name, list := range t.VPToken {
-		if len(t.VPToken) == 1 && len(list) == 1 && forms[name] != "" {
+		if len(t.VPToken) == 1 && len(list) == 1 && slices.Contains(kinds, name) {
 			return t, name, list[0], nil
 		}
 	}
@@ -90,7 +91,7 @@ func (v *Verifier) Take(ctx context.Context, env, id, jwe string) (string, error
 	if err != nil {
 		return "", err
 	}
-	t, _, _, err := open(key, jwe)
+	t, _, _, err := open(p.Kinds, key, jwe)
 	if err != nil {
 		return "", err
 	}
@@ -111,6 +112,9 @@ func (v *Verifier) Take(ctx context.Context, env, id, jwe string) (string, error
 
 func readSecret(e store.WalletExchange) (p secret, key *ecdh.PrivateKey, err error) {
 	if err = json.Unmarshal(e.Private, &p); err == nil {
+		if len(p.Kinds) == 0 { // asked before kinds could be chosen
+			p.Kinds = Kinds()
+		}
 		key, err = p.private()
 	}
 	return p, key, err
@@ -164,7 +168,7 @@ func (v *Verifier) Check(ctx context.Context, s verify.Subject, challenge, answe
 	if err != nil {
 		return verify.Verdict{}, err
 	}
-	return v.judge(ctx, s, presentation, key, jwe)
+	return v.judge(ctx, s, presentation, p.Kinds, key, jwe)
 }
 
 func wrong(why string) verify.Verdict { return verify.Verdict{Reason: why} }
@@ -187,8 +191,8 @@ func (v *Verifier) redeem(ctx context.Context, e store.WalletExchange, code stri
 }
 
 // judge decrypts an answer and checks the presentation in it.
-func (v *Verifier) judge(ctx context.Context, s verify.Subject, p evidence.Presentation, key *ecdh.PrivateKey, jwe string) (verify.Verdict, error) {
-	_, id, presented, err := open(key, jwe)
+func (v *Verifier) judge(ctx context.Context, s verify.Subject, p evidence.Presentation, kinds []string, key *ecdh.PrivateKey, jwe string) (verify.Verdict, error) {
+	_, id, presented, err := open(kinds, key, jwe)
 	if err != nil {
 		return wrong(err.Error()), nil
 	}

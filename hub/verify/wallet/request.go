@@ -5,7 +5,6 @@ import (
 	"crypto/ecdh"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,7 +60,7 @@ func (p secret) request(transport, answer string) (object, error) {
 	}
 	x, y := coordinates(key)
 	r := object{
-		"response_type": "vp_token", "response_mode": "dc_api.jwt", "nonce": p.Context.String(), "dcql_query": dcql(p.Photo),
+		"response_type": "vp_token", "response_mode": "dc_api.jwt", "nonce": p.Context.String(), "dcql_query": dcql(p.Kinds, p.Photo),
 		"client_metadata": object{
 			"jwks": object{"keys": []object{{"kty": "EC", "crv": "P-256", "use": "enc", "alg": "ECDH-ES", "kid": keyID, "x": x, "y": y}}},
 			"encrypted_response_enc_values_supported": encodings,
@@ -78,9 +77,8 @@ func (p secret) request(transport, answer string) (object, error) {
 	return r, nil
 }
 
-// dcql asks for a driving licence or a person identification, whichever the person
-// has.
-func dcql(photo bool) object {
+// dcql asks for a document of one of the kinds, whichever the person has.
+func dcql(kinds []string, photo bool) object {
 	docType, vct := evidence.DefaultDocTypes[0], evidence.DefaultVCTs
 	space, required, _, _ := evidence.DocTypeElements(docType)
 	if photo {
@@ -95,14 +93,17 @@ func dcql(photo bool) object {
 	for _, c := range append(slices.Clone(needed), wished...) {
 		person = append(person, object{"id": c, "path": []string{c}})
 	}
-	return object{
-		"credentials": []object{
-			{"id": queryMDL, "format": "mso_mdoc", "meta": object{"doctype_value": docType}, "claims": licence},
-			{"id": queryPID, "format": "dc+sd-jwt", "meta": object{"vct_values": vct}, "claims": person,
-				"claim_sets": [][]string{append(slices.Clone(needed), wished...), needed}},
-		},
-		"credential_sets": []object{{"options": [][]string{{queryMDL}, {queryPID}}}},
+	all := map[string]object{
+		queryMDL: {"id": queryMDL, "format": "mso_mdoc", "meta": object{"doctype_value": docType}, "claims": licence},
+		queryPID: {"id": queryPID, "format": "dc+sd-jwt", "meta": object{"vct_values": vct}, "claims": person,
+			"claim_sets": [][]string{append(slices.Clone(needed), wished...), needed}},
 	}
+	var credentials []object
+	var options [][]string
+	for _, k := range kinds {
+		credentials, options = append(credentials, all[k]), append(options, []string{k})
+	}
+	return object{"credentials": credentials, "credential_sets": []object{{"options": options}}}
 }
 
 // sign makes a signed request (RFC 9101, OpenID4VP 5) that is good from now until then.
@@ -129,8 +130,8 @@ func (v *Verifier) Request(ctx context.Context, env, id, nonce string) (string, 
 	if err != nil {
 		return "", err
 	}
-	var p secret
-	if err := json.Unmarshal(e.Private, &p); err != nil {
+	p, _, err := readSecret(e)
+	if err != nil {
 		return "", err
 	}
 	r, err := p.request(evidence.TransportRedirect, e.ID)

@@ -12,7 +12,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -90,6 +89,7 @@ type secret struct {
 	Context protocol.Context `json:"context"`
 	Photo   bool             `json:"photo"`
 	Until   time.Time        `json:"until"`
+	Kinds   []string         `json:"kinds"` // that are asked for
 }
 
 // Open makes a request with a fresh key for both ways. The challenge only names the
@@ -106,7 +106,11 @@ func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge
 	if s.Until.Before(until) {
 		until = s.Until
 	}
-	private := secret{key.Bytes(), unguessable(), s.Origin, s.Context, s.Strength == policy.Photo, until}
+	kinds, err := v.kinds(ctx, s.Env)
+	if err != nil {
+		return verify.Challenge{}, err
+	}
+	private := secret{key.Bytes(), unguessable(), s.Origin, s.Context, s.Strength == policy.Photo, until, kinds}
 	sealed, err := json.Marshal(private)
 	if err != nil {
 		return verify.Challenge{}, err
@@ -165,20 +169,4 @@ func (v *Verifier) trust(ctx context.Context, env string) (*evidence.TrustList, 
 		_, _ = AddSource(list, s, v.now())
 	}
 	return list, nil
-}
-
-// AddSource adds the authorities of one imported source and returns how many there
-// are.
-func AddSource(list *evidence.TrustList, s store.TrustSource, now time.Time) (int, error) {
-	before := len(list.Anchors())
-	var err error
-	switch s.Kind {
-	case store.TrustPEM:
-		err = list.AddPEM(s.Name, s.Body, s.DocTypes...)
-	case store.TrustVICAL:
-		_, err = list.AddVICAL(s.Name, s.Body, s.Root, now)
-	default:
-		err = fmt.Errorf("wallet: a trust source of kind %.20q", s.Kind)
-	}
-	return len(list.Anchors()) - before, err
 }

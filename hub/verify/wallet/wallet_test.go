@@ -443,3 +443,76 @@ func TestTheCertificateOfRequestsIsKeptRenewedAndReplacedByTheOperators(t *testi
 		}
 	}
 }
+
+// An environment that asks for one kind of document is given no other.
+func TestOnlyTheKindsOfDocumentThatTheEnvironmentChoseAreAskedForAndTaken(t *testing.T) {
+	st := newStage(t).trust()
+	choose := func(kinds ...string) {
+		t.Helper()
+		if err := st.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.SetDocuments(t.Context(), st.env, kinds) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := func(r evidencetest.Request) (ids []string) {
+		for _, c := range r.Query.Credentials {
+			ids = append(ids, c.ID)
+		}
+		return ids
+	}
+	both := st.open(st.subject(1))
+	if got := ids(st.fetch(both)); !slices.Equal(got, []string{"mdl", "pid"}) {
+		t.Errorf("nothing chosen: %v", got)
+	}
+	licence := st.browser(both, 0, origin, "mdl")
+	choose("pid")
+	s := st.subject(2)
+	a := st.open(s)
+	if got := ids(st.fetch(a)); !slices.Equal(got, []string{"pid"}) {
+		t.Errorf("asked for %v", got)
+	}
+	if got := st.check(s, a.challenge, st.browser(a, 0, origin, "pid")); !got.Right {
+		t.Error(got.Reason)
+	}
+	if got := st.check(st.subject(1), both.challenge, licence); !got.Right {
+		t.Errorf("what was asked for before: %s", got.Reason)
+	}
+	choose("mdl", "pid")
+	wide := st.open(st.subject(3))
+	choose("pid")
+	s = st.subject(4)
+	narrow := st.open(s)
+	mixed := narrow
+	mixed.Digital = slices.Clone(narrow.Digital)
+	mixed.Digital[1].Data = json.RawMessage(strings.Replace(string(wide.Digital[1].Data), nonceOf(t, wide), nonceOf(t, narrow), 1))
+	mixed.Digital[1].Data = withKeyOf(t, mixed.Digital[1].Data, narrow.Digital[1].Data)
+	if got := st.check(s, narrow.challenge, st.browser(mixed, 1, origin, "mdl")); got.Right {
+		t.Error("a licence is taken where only an identification was asked for")
+	}
+	if err := wallet.CheckKinds([]string{"pid", "pid"}); err == nil {
+		t.Error("a kind twice")
+	}
+}
+
+func nonceOf(t *testing.T, a asking) string {
+	t.Helper()
+	var r evidencetest.Request
+	if err := json.Unmarshal(a.Digital[1].Data, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.Nonce
+}
+
+// withKeyOf gives one request the key of another, so that a wallet's answer to it can be read.
+func withKeyOf(t *testing.T, request, other json.RawMessage) json.RawMessage {
+	t.Helper()
+	var r, o map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(request, &r), json.Unmarshal(other, &o)); err != nil {
+		t.Fatal(err)
+	}
+	r["client_metadata"] = o["client_metadata"]
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
