@@ -31,7 +31,7 @@ var Checks = []string{"one_face", "face_match", "liveness", "document"}
 
 // Bounds of the call.
 const (
-	analyzeTime  = 20 * time.Second
+	analyzeTime  = 20 * time.Second // the person waits at a page
 	maxFindings  = 16
 	maxFindText  = 200
 	analyzeVer   = 1
@@ -126,7 +126,7 @@ func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Findin
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, analyzeTime)
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
 	answer, err := r.Analyst.Exchange(ctx, a.URL, a.Secret, id, body)
 	if err != nil {

@@ -27,6 +27,7 @@ const analyzerSecret = "a secret of thirty-two characters"
 // An analyzer is the operator's program: a real HTTPS server that checks signatures.
 type analyzer struct {
 	results map[string]string
+	stuck   bool // answers only when nobody listens any more
 	sign    func(at, id, body string) string
 	asked   int
 	images  int
@@ -55,6 +56,10 @@ func (a *analyzer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.asked, a.images = a.asked+1, len(q.Images)
+	if a.stuck {
+		<-r.Context().Done()
+		return
+	}
 	var checks []map[string]string
 	for _, c := range q.Checks {
 		result := a.results[c]
@@ -86,6 +91,9 @@ func analysed(t *testing.T, a *analyzer, accepts bool) (d *desk, right, pending 
 	hooks, err := webhook.New(webhook.Config{Store: d.Store, Private: []netip.Prefix{netip.MustParsePrefix(host + "/32")}, Roots: roots})
 	d.must(err)
 	d.Analyst = hooks
+	if a.stuck {
+		d.Patience = time.Second
+	}
 	d.must(d.configure(review.Settings{Analyzer: &review.Analyzer{URL: server.URL, Secret: analyzerSecret, Accepts: accepts}}))
 	v, err := d.Check(t.Context(), d.s, d.open(), review.Submitted)
 	d.must(err)
@@ -104,6 +112,7 @@ func TestAnAnalyzerLowersOrRoutesUnlessItMayAccept(t *testing.T) {
 		{"all passed, and that is enough", analyzer{}, true, true, false, 0},
 		{"unsure", analyzer{results: map[string]string{"face_match": "unsure"}}, true, false, true, 1},
 		{"a word that nobody knows", analyzer{results: map[string]string{"face_match": "great"}}, true, false, true, 1},
+		{"no answer within its time", analyzer{stuck: true}, true, false, true, 1},
 		{"a fault asks for a second person", analyzer{results: map[string]string{"liveness": "fail"}}, true, false, true, 2},
 		{"an answer that is not signed", analyzer{sign: func(_, _, _ string) string { return "00" }}, true, false, true, 1},
 		{"an answer to another question", analyzer{sign: func(at, _, body string) string { return sign(at, "other", body) }}, true, false, true, 1},

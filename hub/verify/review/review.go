@@ -42,10 +42,11 @@ var (
 // Reviews is the queue, and the verifier. Every member but Log is needed; Flow may be set
 // after New, before Run.
 type Reviews struct {
-	Store   *store.Store
-	Log     *slog.Logger
-	Flow    verify.Settler
-	Analyst Analyst // nil: nobody but people looks
+	Store    *store.Store
+	Log      *slog.Logger
+	Flow     verify.Settler
+	Analyst  Analyst       // nil: nobody but people looks
+	Patience time.Duration // with the analyzer, whose questions go to people after it
 
 	decoding chan struct{} // how many pictures are decoded at once
 }
@@ -55,7 +56,7 @@ const decoders = 2
 
 // New makes a queue.
 func New(s *store.Store, log *slog.Logger) *Reviews {
-	return &Reviews{Store: s, Log: log, decoding: make(chan struct{}, decoders)}
+	return &Reviews{Store: s, Log: log, Patience: analyzeTime, decoding: make(chan struct{}, decoders)}
 }
 
 // Prompts are what a person may be asked to do in the picture of the face, so that a
