@@ -33,7 +33,7 @@ func (s *service) accept(ctx context.Context, j job, k claimant, v proof.Verdict
 	if until.After(time.Unix(j.recovery.NotAfter, 0)) {
 		return s.refusal(j, protocol.Err(protocol.CodeExpired, fmt.Sprintf("the agent holds the operation for %v, and the recovery ends before; begin a new one", k.terms.Delay))), nil
 	}
-	a := journal.Acceptance{Recovery: j.recovery.ID, Context: j.context, Evidence: proofsOf(v), Proven: v.Proven, Documents: s.newDocuments(v), Until: until.Unix()}
+	a := journal.Acceptance{Recovery: j.recovery.ID, Context: j.context, Evidence: proofsOf(v), Proven: v.Proven, Strength: v.Strength.Methods, Approvals: v.Strength.Approvals, Documents: s.newDocuments(v), Until: until.Unix()}
 	if err := s.journal.Accept(a); err != nil {
 		return nil, journalError(err)
 	}

@@ -62,8 +62,9 @@ func (s *service) enrolKey(j job, v proof.Verdict) error {
 	if err != nil {
 		return err
 	}
+	by := s.strength(j, v)
 	err = s.known.Enrol(known.Key{
-		Account: j.recovery.Account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash, Strength: s.strength(j, v),
+		Account: j.recovery.Account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash, Strength: by.Methods, Approvals: by.Approvals,
 	})
 	switch {
 	case errors.Is(err, known.ErrFull):
@@ -74,16 +75,11 @@ func (s *service) enrolKey(j job, v proof.Verdict) error {
 	return nil
 }
 
-// strength is what proved a passkey in: a factor is never stronger than that (T17).
-func (s *service) strength(j job, v proof.Verdict) []string {
-	if len(v.Proven) > 0 {
-		return v.Proven
+// strength is what a passkey that comes in rests on: it is never stronger than that, and
+// no stronger than the passkey that may have proven it (T17).
+func (s *service) strength(j job, v proof.Verdict) proof.Strength {
+	if a := s.journal.Accepted(j.recovery.ID); a != nil && len(v.Proven) == 0 { // it was held
+		return proof.Strength{Methods: a.Strength, Approvals: a.Approvals}
 	}
-	var methods []string
-	if a := s.journal.Accepted(j.recovery.ID); a != nil { // it was held
-		for _, p := range a.Evidence {
-			methods = append(methods, proof.MethodOf(p.Type))
-		}
-	}
-	return methods
+	return v.Strength
 }

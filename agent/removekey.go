@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/known"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -34,10 +36,27 @@ func (s *service) removeKey(ctx context.Context, q protocol.RemoveKeyRequest, e 
 	return protocol.RemovedKey{Removed: true}, nil
 }
 
+// dropHeld ends what a passkey of the account proved and the agent holds still: it may
+// have been the one that was removed (T23).
+func (s *service) dropHeld(account string) error {
+	for _, h := range s.journal.HeldOf(account) {
+		if !slices.Contains(h.Acceptance.Proven, proof.MethodPasskey) {
+			continue
+		}
+		if err := s.journal.Drop(h.Recovery.ID); err != nil && !errors.Is(err, journal.ErrNotBegun) && !errors.Is(err, journal.ErrExecuted) {
+			return err
+		}
+	}
+	return nil
+}
+
 // forgetKey removes a passkey and tells the owner. A directory that cannot be asked for
 // the owner's addresses keeps no key in.
 func (s *service) forgetKey(ctx context.Context, account string, hash []byte) error {
-	if err := s.known.RemoveKey(account, hash); err != nil {
+	if !s.known.HasKey(account, hash) {
+		return known.ErrUnknown
+	}
+	if err := errors.Join(s.dropHeld(account), s.known.RemoveKey(account, hash)); err != nil {
 		return err
 	}
 	s.log.Info("a passkey was removed", "account", withoutAddresses(account))

@@ -26,7 +26,7 @@ func (r *rig) hashOfKey(t *testing.T, account string) []byte {
 }
 
 func TestT03_APasskeyThatWasRemovedOpensNothingAndItsOwnerHearsOfIt(t *testing.T) {
-	r, srv := strictRig(t, required([]string{"passkey"}, []string{"agent_code"}))
+	r, srv := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key := r.enrolled(t, kim)
 	hash := r.hashOfKey(t, kim)
 	f, _ := r.frameFor(t, reset)
@@ -64,7 +64,7 @@ func TestT03_APasskeyThatWasRemovedOpensNothingAndItsOwnerHearsOfIt(t *testing.T
 }
 
 func TestT03_ADirectoryThatIsAwayKeepsNoPasskeyIn(t *testing.T) {
-	r, _ := strictRig(t, required([]string{"passkey"}, []string{"agent_code"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	r.enrolled(t, kim)
 	hash := r.hashOfKey(t, kim)
 	r.company.setDown(protocol.Err(protocol.CodeUnavailable, "away"))
@@ -75,7 +75,7 @@ func TestT03_ADirectoryThatIsAwayKeepsNoPasskeyIn(t *testing.T) {
 }
 
 func TestT03_TheLocalAdministratorsOrderIsFollowedBeforeAnythingElse(t *testing.T) {
-	r, srv := strictRig(t, required([]string{"passkey"}, []string{"agent_code"}))
+	r, srv := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key := r.enrolled(t, kim)
 	f, _ := r.frameFor(t, reset)
 	f.Evidence = []protocol.Evidence{{Type: evidence.TypePasskey, Raw: key.Assert(f.Context)}}
@@ -91,7 +91,7 @@ func TestT03_TheLocalAdministratorsOrderIsFollowedBeforeAnythingElse(t *testing.
 }
 
 func TestT23_TheLocalAdministratorCancelsWhatIsHeldForGood(t *testing.T) {
-	rule := required([]string{"passkey"})
+	rule := required([]string{"passkey"}, []string{"approval"})
 	rule.Delay = settings.Duration{Duration: time.Hour}
 	r, _ := strictRig(t, rule)
 	key := r.enrolled(t, kim)

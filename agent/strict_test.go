@@ -82,7 +82,7 @@ func (r *rig) enrolled(t *testing.T, account string) *evidencetest.Authenticator
 	a := evidencetest.NewAuthenticator(recoverySite)
 	c := a.Credential()
 	hash := c.Hash()
-	if err := r.known.Enrol(known.Key{Account: account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash[:], Strength: []string{"passkey"}}); err != nil {
+	if err := r.known.Enrol(known.Key{Account: account, Credential: c.ID, PublicKey: c.PublicKey, RPID: c.RPID, Hash: hash[:], Strength: []string{"approval"}, Approvals: 1}); err != nil {
 		t.Fatal(err)
 	}
 	r.clock.forward(known.Wait)
@@ -125,7 +125,7 @@ func wantMail(t *testing.T, srv *mailbox.Server, what string, is func(mailbox.Me
 }
 
 func TestT05_AStrictAccountNeedsEvidenceThatTheAgentChecked(t *testing.T) {
-	r, _ := strictRig(t, required([]string{"passkey"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key := r.enrolled(t, kim)
 	f, b := r.frameFor(t, reset)
 	if b.Terms == nil || len(b.Terms.Methods) != 1 || b.Terms.Methods[0][0] != "passkey" {
@@ -149,7 +149,7 @@ func TestT05_AStrictAccountNeedsEvidenceThatTheAgentChecked(t *testing.T) {
 
 // Everything that a hub can change about evidence that is good: none of it is carried out.
 func TestT14_T22_GoodEvidenceOpensNothingElse(t *testing.T) {
-	r, _ := strictRig(t, required([]string{"passkey"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key, others := r.enrolled(t, kim), r.enrolled(t, accountID(1))
 	f, _ := r.frameFor(t, reset)
 	good := []protocol.Evidence{{Type: evidence.TypePasskey, Raw: key.Assert(f.Context)}}
@@ -187,7 +187,7 @@ func TestT14_T22_GoodEvidenceOpensNothingElse(t *testing.T) {
 		_, err := ask[protocol.Outcome](t, r.service, protocol.MethodPerform, q)
 		wantCode(t, err, protocol.CodeBadRequest)
 	}
-	second, _ := strictRig(t, required([]string{"passkey"})) // another agent with the same keyring
+	second, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"})) // another agent with the same keyring
 	second.company, second.service.dir, second.service.known = r.company, r.company, r.known
 	elsewhere := with(f, good)
 	elsewhere.Sent = second.clock.now().Unix()
@@ -217,7 +217,7 @@ func equalAssertion(a, b []byte) bool {
 
 // Evidence that was stockpiled before a restart, or is shown after its time (T6).
 func TestT06_StockpiledEvidenceEndsWithTheRecovery(t *testing.T) {
-	r, _ := strictRig(t, required([]string{"passkey"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key := r.enrolled(t, kim)
 	f, _ := r.frameFor(t, reset)
 	f.Evidence = []protocol.Evidence{{Type: evidence.TypePasskey, Raw: key.Assert(f.Context)}}
@@ -232,7 +232,7 @@ func TestT06_StockpiledEvidenceEndsWithTheRecovery(t *testing.T) {
 }
 
 func TestT23_TheAgentHoldsTheOperationAndACancelIsFinal(t *testing.T) {
-	rule := required([]string{"passkey"})
+	rule := required([]string{"passkey"}, []string{"approval"})
 	rule.Delay = settings.Duration{Duration: time.Hour}
 	r, srv := strictRig(t, rule)
 	key := r.enrolled(t, kim)
@@ -303,7 +303,7 @@ func TestT23_TheSecurityVetoIsAskedRightBeforeAndNoAnswerIsNo(t *testing.T) {
 		_, _ = w.Write([]byte(answer.Load().(string)))
 	}))
 	defer veto.Close()
-	r, _ := strictRig(t, required([]string{"passkey"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	key := r.enrolled(t, kim)
 	dir := t.TempDir()
 	r.cfg.Evidence.VetoURL, r.cfg.Evidence.VetoCAFile, r.cfg.Evidence.VetoTokenFile = veto.URL, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
@@ -387,7 +387,7 @@ func TestT16_AChangedAddressGetsNoCodeAndTheOldOneHearsOfIt(t *testing.T) {
 }
 
 func TestT16_ANewNameOrBirthDateCountsAsAbsent(t *testing.T) {
-	r, _ := strictRig(t, required([]string{"passkey"}))
+	r, _ := strictRig(t, required([]string{"passkey"}, []string{"approval"}))
 	if _, err := r.watchOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -404,7 +404,7 @@ func TestT16_ANewNameOrBirthDateCountsAsAbsent(t *testing.T) {
 
 func TestT34_WithoutAnAddressTheManagerIsToldWhereTheFileSaysSo(t *testing.T) {
 	for mode, want := range map[string]bool{"refuse": false, "": false, "manager": true, "allow": true} {
-		rule := required([]string{"passkey"})
+		rule := required([]string{"passkey"}, []string{"approval"})
 		rule.NoNotice = mode
 		r, srv := strictRig(t, rule)
 		key := r.enrolled(t, kim)

@@ -52,8 +52,9 @@ func (s *service) claimant(ctx context.Context, f directory.Facts, tasks []proto
 	}
 	now := s.now()
 	for _, key := range s.known.Keys(f.ID) {
-		if now.Unix() >= key.Active && k.terms.Proven(key.Strength) { // a key opens what proved it in, and no more (T17)
-			k.keys = append(k.keys, proof.Key{Credential: credentialOf(key)})
+		by := proof.Strength{Methods: key.Strength, Approvals: key.Approvals}
+		if now.Unix() >= key.Active && k.terms.Opens(by) { // a key opens what proved it in, and no more (T17)
+			k.keys = append(k.keys, proof.Key{Credential: credentialOf(key), Strength: by})
 		}
 	}
 	k.approvers = s.mayApprove(people, f.ID, now)

@@ -75,6 +75,9 @@ type Acceptance struct {
 	Context  protocol.Context `json:"context"`
 	Evidence []Proof          `json:"evidence,omitempty"`
 	Proven   []string         `json:"proven,omitempty"` // methods that were proven then
+	// Strength and Approvals are what that rests on, for a passkey that it lets in (T17).
+	Strength  []string `json:"strength,omitempty"`
+	Approvals int      `json:"approvals,omitempty"`
 	// Documents are keyed hashes of documents to be tied to the account afterwards.
 	Documents []string `json:"documents,omitempty"`
 	Until     int64    `json:"until"` // Unix seconds: not before

@@ -90,6 +90,17 @@ func ReadHeld(dir string, now time.Time) ([]Waiting, error) {
 	if _, err := decode(text, j.apply); err != nil {
 		return nil, err
 	}
+	return j.heldLocked(now), nil
+}
+
+// HeldOf lists the recoveries of an account that are held and can still be carried out.
+func (j *Journal) HeldOf(account string) []Waiting {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.DeleteFunc(j.heldLocked(j.now()), func(w Waiting) bool { return w.Recovery.Account != account })
+}
+
+func (j *Journal) heldLocked(now time.Time) []Waiting {
 	var held []Waiting
 	for _, e := range j.byID {
 		if e.accepted != nil && !e.dropped && !e.spent() && e.NotAfter >= now.Unix() {
@@ -99,5 +110,5 @@ func ReadHeld(dir string, now time.Time) ([]Waiting, error) {
 	slices.SortFunc(held, func(a, b Waiting) int {
 		return cmp.Or(cmp.Compare(a.Acceptance.Until, b.Acceptance.Until), cmp.Compare(a.Recovery.ID, b.Recovery.ID))
 	})
-	return held, nil
+	return held
 }

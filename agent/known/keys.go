@@ -26,9 +26,10 @@ type Key struct {
 	Credential []byte   `json:"credential"`
 	PublicKey  []byte   `json:"public_key"` // COSE_Key
 	RPID       string   `json:"rp_id"`
-	Hash       []byte   `json:"hash"`     // as the operation carried it
-	Strength   []string `json:"strength"` // methods that proved it in (T17)
-	Active     int64    `json:"active"`   // Unix seconds: before, it counts as absent
+	Hash       []byte   `json:"hash"`                // as the operation carried it
+	Strength   []string `json:"strength"`            // methods that proved it in at their root, never "passkey" (T17)
+	Approvals  int      `json:"approvals,omitempty"` // persons, where "approval" is among them
+	Active     int64    `json:"active"`              // Unix seconds: before, it counts as absent
 }
 
 // Enrol lets a passkey in, active after Wait. Again with the same hash it changes nothing.

@@ -30,8 +30,11 @@ type Case struct {
 	Now   time.Time
 }
 
-// A Key is an enrolled passkey.
-type Key struct{ evidence.Credential }
+// A Key is an enrolled passkey, with what proved it in.
+type Key struct {
+	evidence.Credential
+	Strength Strength
+}
 
 // An Approver is a person's passkey that may approve.
 type Approver struct {
@@ -46,9 +49,10 @@ type Piece struct {
 	Type   string
 	Issuer string // of a document, or the approver's id
 	Hash   [sha256.Size]byte
-	Number string // of a document: never written anywhere but as a keyed hash
-	person string // of an approver
-	tied   bool   // the document proved this account before
+	Number string   // of a document: never written anywhere but as a keyed hash
+	by     Strength // of a passkey: what proved it in
+	person string   // of an approver
+	tied   bool     // the document proved this account before
 }
 
 // A Verdict is what a case came to.
@@ -56,6 +60,8 @@ type Verdict struct {
 	Pieces  []Piece
 	Proven  []string // methods
 	Refused []string // why other pieces do not hold, for the local log
+	// Strength is what everything rests on: a passkey counts as what proved it in.
+	Strength Strength
 	// New are documents that proved the account together with something that
 	// identifies, and are not tied to it yet.
 	New []Piece
@@ -92,6 +98,7 @@ func (c *Checker) Check(k Case) (Verdict, error) {
 		v.Pieces = append(v.Pieces, p)
 	}
 	v.Proven = provenBy(v.Pieces, k.Terms)
+	v.Strength = v.restsOn()
 	if !k.Terms.Proven(v.Proven) {
 		return v, v.missing(k.Terms)
 	}
@@ -145,7 +152,7 @@ func identified(v Verdict) bool {
 }
 
 // piece checks one piece.
-func (c *Checker) piece(k Case, e protocol.Evidence, before []Piece) (Piece, error) {
+func (c *Checker) piece(k Case, e protocol.Evidence, before []Piece) (_ Piece, err error) {
 	if len(e.Raw) > evidence.MaxRaw {
 		return Piece{}, evidence.ErrFormat
 	}
@@ -155,7 +162,8 @@ func (c *Checker) piece(k Case, e protocol.Evidence, before []Piece) (Piece, err
 	switch e.Type {
 	case evidence.TypePasskey:
 		p.Method = MethodPasskey
-		return p, passkey(k, e.Raw, a)
+		p.by, err = passkey(k, e.Raw, a)
+		return p, err
 	case evidence.TypeApproval:
 		return approval(p, k, e.Raw, a, before)
 	}
@@ -165,17 +173,18 @@ func (c *Checker) piece(k Case, e protocol.Evidence, before []Piece) (Piece, err
 	return p, errKind
 }
 
-// passkey checks an assertion by one of the account's enrolled keys.
-func passkey(k Case, raw []byte, a evidence.Anchors) error {
+// passkey checks an assertion by one of the account's enrolled keys, and says what proved
+// that one in.
+func passkey(k Case, raw []byte, a evidence.Anchors) (Strength, error) {
 	s, err := evidence.ParseAssertion(raw)
 	if err != nil {
-		return err
+		return Strength{}, err
 	}
 	i := slices.IndexFunc(k.Keys, func(o Key) bool { return bytes.Equal(o.ID, s.Credential) })
 	if i < 0 {
-		return errNobody
+		return Strength{}, errNobody
 	}
-	return evidence.CheckPasskey(raw, k.Keys[i].Credential, k.Context, a)
+	return k.Keys[i].Strength, evidence.CheckPasskey(raw, k.Keys[i].Credential, k.Context, a)
 }
 
 // approval checks one person's signature over the approval challenge (T7).

@@ -196,6 +196,9 @@ func (s Settings) checkMethods(r Rule, mail bool) error {
 	if r.Approvals > 0 && len(r.Methods) > 0 && !slices.ContainsFunc(r.Methods, func(c []string) bool { return slices.Contains(c, MethodApproval) }) {
 		return fmt.Errorf("approvals: no combination of methods has %q", MethodApproval)
 	}
+	if len(r.Methods) > 0 && !slices.ContainsFunc(r.Methods, func(c []string) bool { return !slices.Contains(c, MethodPasskey) }) {
+		return fmt.Errorf("methods: every combination has %q, so that none could ever come in: add one without, such as [%q]", MethodPasskey, MethodApproval)
+	}
 	return nil
 }
 

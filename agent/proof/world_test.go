@@ -136,7 +136,7 @@ func (w *world) kimsCase(c protocol.Context, t Terms, pieces ...protocol.Evidenc
 	return Case{
 		Context: c, Account: kim, Terms: t, Evidence: pieces, Now: w.now, Begun: w.now.Add(-time.Minute),
 		Person: directory.Person{Name: "Kim Hatano", Given: "Kim", Family: "Hatano", BirthDate: "1988-02-29"},
-		Keys:   []Key{{w.passkey.Credential()}},
+		Keys:   []Key{{w.passkey.Credential(), Strength{Methods: []string{MethodApproval}, Approvals: 1}}},
 		Approvers: []Approver{
 			{"boss-phone", "id-boss", w.boss.Credential()}, {"hr", "id-hr", w.hr.Credential()}, {"kim-herself", "ID-KIM", w.passkey.Credential()},
 		},
