@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
@@ -29,7 +30,7 @@ func (m mailer) SendCode(ctx context.Context, c mailcode.Message) error {
 // stands in the store, and is sent whatever happens to this node.
 func (m mailer) Queue(ctx context.Context, tx *store.Tx, n flow.Notice) error {
 	err := m.Notifier.Queue(ctx, tx, notify.Notice{
-		Env: n.Env, Contacts: n.Contacts, Action: n.Action, Unknown: n.Unknown, Trial: n.Trial,
+		Env: n.Env, Contacts: n.Contacts, Action: n.Action, Unknown: n.Unknown, Trial: n.Trial, Disowned: n.Disowned,
 		Account: n.Account, At: n.At, Client: n.Client.Address, Device: n.Client.UserAgent, Language: n.Language,
 		Origin: n.Client.Origin, Token: n.Token, Until: n.Until,
 	})
@@ -107,6 +108,20 @@ func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env str
 	return o.failed(ctx, tx, env, f.Directory, webhook.DirectoryError{
 		Action: webhook.ProviderAction(f.Action), ExternalID: f.Account, Trace: f.Recovery, Error: text(f.Err),
 	})
+}
+
+// Disowned implements flow.Alarms.
+func (o organisation) Disowned(ctx context.Context, tx *store.Tx, env string, d flow.Disowned) error {
+	a := webhook.Alarm{Kind: string(audit.RecoveryDisowned), Trace: d.Recovery, Directory: d.Directory, ExternalID: d.Account,
+		Action: string(d.Action), RemoteAddr: d.Client.Address, UserAgent: d.Client.UserAgent, At: d.At}
+	if d.Account != "" {
+		who, err := tx.AccountOf(ctx, env, d.Directory, d.Account)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		a.Subject = who.Subject
+	}
+	return o.hooks.Alarm(ctx, tx, env, a)
 }
 
 // Wake implements flow.Alarms.

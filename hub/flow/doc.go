@@ -35,7 +35,10 @@
 // what their own rule, and the terms of their agent, leave. A method asks in the form
 // of its row in policy.MethodTable; where other people decide, Settle brings their word.
 // Evidence that is bound to the browser's key needs the key first, and then the key never
-// changes. A recovery may go on in another browser until then (HandOver, Claim).
+// changes. A recovery may go on in another browser until something bound to it is proven:
+// that browser reads a ticket (HandOver, Claim), shows a code, and gets the recovery when
+// the code is typed in the first one (Confirm). Where nothing is left to prove, or the two
+// are in different networks, codes that were sent are asked for once more there.
 //
 // # Rules
 //

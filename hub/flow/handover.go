@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -21,6 +22,10 @@ const (
 	handoverBytes = 16 // 128 random bits
 )
 
+// handoverKeyPurpose is the purpose for which the store derives the key of the codes that
+// phones show.
+const handoverKeyPurpose = "postern/flow/handover/v1"
+
 // A Handover is a ticket that another browser reads from a screen.
 type Handover struct {
 	Ticket protocol.Secret // for the fragment of an address, which reaches no server
@@ -33,12 +38,14 @@ type Begun struct {
 	Action    protocol.Action
 	UserAgent string
 	At        time.Time
+	Address   string // masked, as it was typed; only after the first proof (T30)
+	Code      string // to be typed in the browser that began; "" once it was
 }
 
 // HandOver makes a ticket by which another browser takes the recovery over: everything
-// after it, the key and the result too, is there (T13). It is offered while proofs are
-// asked for and no evidence is bound to a key; where everybody can begin with a code that
-// is sent, only after the first proof, so that nobody makes tickets in another's name.
+// after it, the key and the result too, is there (T13). It is offered while no evidence
+// is bound to this browser's key; where everybody can begin with a code that is sent,
+// only after the first proof, so that nobody makes tickets in another's name.
 func (r *Recoveries) HandOver(ctx context.Context, env, id, session string) (Handover, error) {
 	var raw [handoverBytes]byte
 	_, _ = rand.Read(raw[:]) // never fails
@@ -48,12 +55,8 @@ func (r *Recoveries) HandOver(ctx context.Context, env, id, session string) (Han
 		if err != nil {
 			return err
 		}
-		v, err := r.asked(ctx, tx, &rec)
-		if err != nil {
+		if _, err := r.givable(ctx, tx, &rec); err != nil {
 			return err
-		}
-		if !mayHandOver(&rec, v) {
-			return ErrStep
 		}
 		n, err := tx.AddHandover(ctx, env, id, hashSecret(h.Ticket.Reveal()), h.Until)
 		if err == nil && n > maxHandovers {
@@ -64,17 +67,43 @@ func (r *Recoveries) HandOver(ctx context.Context, env, id, session string) (Han
 	return h, r.plain(ctx, err)
 }
 
-func mayHandOver(rec *store.Recovery, v store.Verification) bool {
-	sends := slices.ContainsFunc(methodsOf(v.Offered), func(m policy.Method) bool {
-		row, _ := policy.MethodByName(m)
-		return row.Sends
-	})
-	return len(rec.Recipient) == 0 && (len(v.Proven) > 0 || !sends)
+// givable returns the verification of a recovery that another browser may take over.
+func (r *Recoveries) givable(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Verification, error) {
+	if !rec.ExpiresAt.After(r.Now()) || steps[rec.State] != StepProve && rec.State != stateReady {
+		return store.Verification{}, ErrStep
+	}
+	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err == nil && !mayHandOver(rec, v) {
+		err = ErrStep
+	}
+	return v, err
 }
 
-// Claim takes a recovery over with a ticket, once: of many claims one gets the session,
-// and the session that made the ticket may only watch from then on. Everybody else gets
-// ErrNotFound; ErrTooSoon says to try again in a moment.
+func mayHandOver(rec *store.Recovery, v store.Verification) bool {
+	_, own := protocol.OwnAction(protocol.Action(rec.Action))
+	switch {
+	case slices.ContainsFunc(methodsOf(slices.Concat(v.Proven, v.Waiting)), isBound):
+		return false // what was proven is this browser's
+	case rec.State == stateReady:
+		return !own && rec.Problem == "" && rec.Operation == ""
+	}
+	return len(v.Proven) > 0 || !slices.ContainsFunc(methodsOf(v.Offered), isSent)
+}
+
+func isBound(m policy.Method) bool {
+	row, _ := policy.MethodByName(m)
+	return row.Bound
+}
+
+func isSent(m policy.Method) bool {
+	row, _ := policy.MethodByName(m)
+	return row.Sends
+}
+
+// Claim asks with a ticket to take a recovery over: of many claims one gets a session,
+// which may look (BegunBy), end it (Disown), and waits until the code that it is shown is
+// typed in the browser that showed the ticket (Confirm). Everybody else gets ErrNotFound;
+// ErrTooSoon says to try again in a moment.
 func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c Client) (id, session string, err error) {
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(ticket); err != nil || len(raw) != handoverBytes {
 		return "", "", ErrNotFound
@@ -91,21 +120,7 @@ func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c Client) (i
 		if err != nil {
 			return err
 		}
-		v, err := r.asked(ctx, tx, &rec)
-		switch {
-		case err != nil:
-			return err
-		case !mayHandOver(&rec, v):
-			return ErrStep
-		case rec.State == statePreparing: // somebody works behind it, for a moment
-			return ErrTooSoon
-		}
-		err = errors.Join(tx.UseHandover(ctx, env, hashSecret(ticket), rec.Session), tx.GiveRecovery(ctx, &rec, hashSecret(session)))
-		if err != nil {
-			return err
-		}
-		return audit.Append(ctx, tx, audit.Event{Env: env, Kind: audit.RecoveryHandedOver, Account: rec.Person, Trace: rec.ID,
-			RemoteAddr: c.Address, UserAgent: cut(c.UserAgent, maxUserAgent), Detail: map[string]any{"origin": c.Origin}})
+		return r.claim(ctx, tx, &rec, store.Claim{Hash: hashSecret(ticket), Session: hashSecret(session)}, c)
 	})
 	switch err = r.plain(ctx, err); {
 	case errors.Is(err, ErrStep): // somebody was faster, or the recovery went on
@@ -116,46 +131,97 @@ func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c Client) (i
 	return id, session, nil
 }
 
-// BegunBy says to the session of a recovery who began it.
+// claim swaps the recovery too: of two tickets one is used.
+func (r *Recoveries) claim(ctx context.Context, tx *store.Tx, rec *store.Recovery, claim store.Claim, c Client) error {
+	if _, err := r.givable(ctx, tx, rec); err != nil {
+		return err
+	}
+	if rec.State == statePreparing { // somebody works behind it, for a moment
+		return ErrTooSoon
+	}
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	claim.Far = networkOf(p.Client.Address) != networkOf(c.Address)
+	if err := errors.Join(tx.UseHandover(ctx, rec.Env, claim), tx.SaveRecovery(ctx, rec)); err != nil {
+		return err
+	}
+	return audit.Append(ctx, tx, audit.Event{Env: rec.Env, Kind: audit.RecoveryHandedOver, Account: rec.Person, Trace: rec.ID,
+		RemoteAddr: c.Address, UserAgent: cut(c.UserAgent, maxUserAgent),
+		Detail: map[string]any{"origin": c.Origin, "step": "read", "other_network": claim.Far}})
+}
+
+// claims returns the claim of a session that waits for its code.
+func claims(ctx context.Context, tx *store.Tx, env, id, session string) (store.Claim, error) {
+	c, err := tx.Claim(ctx, env, id)
+	if err == nil && subtle.ConstantTimeCompare([]byte(c.Session), []byte(hashSecret(session))) != 1 {
+		err = store.ErrNotFound
+	}
+	return c, err
+}
+
+// BegunBy says to the session that takes a recovery over who began it.
 func (r *Recoveries) BegunBy(ctx context.Context, env, id, session string) (Begun, error) {
-	b, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Begun, error) {
+	b, err := store.Get(ctx, r.Store, func(tx *store.Tx) (b Begun, err error) {
 		rec, err := owned(ctx, tx, env, id, session)
-		if err != nil {
-			return Begun{}, err
-		}
-		p, err := privateOf(&rec)
-		if err != nil {
-			return Begun{}, err
-		}
-		b := Begun{Action: protocol.Action(rec.Action), UserAgent: p.Client.UserAgent, At: rec.CreatedAt}
-		d, err := tx.Directory(ctx, env, rec.Directory)
 		if errors.Is(err, store.ErrNotFound) {
-			return b, nil
+			rec, b.Code, err = r.waitsForCode(ctx, tx, env, id, session)
 		}
-		b.Directory = d.Name
-		return b, err
+		if err != nil {
+			return b, err
+		}
+		return b, r.begunBy(ctx, tx, &rec, &b)
 	})
 	return b, r.plain(ctx, err)
 }
 
-// Disown ends a recovery that the person who took it over did not begin, and says so in
-// the log: somebody had them read a code from a screen.
-func (r *Recoveries) Disown(ctx context.Context, env, id, session string) error {
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
-		if !isOpen(rec.State) {
-			return ErrStep
-		}
-		return r.stop(ctx, tx, rec, EndVoided, audit.RecoveryDisowned, "the person who took it over did not begin it")
-	})
-	if err == nil {
-		r.poke(&rec)
+func (r *Recoveries) waitsForCode(ctx context.Context, tx *store.Tx, env, id, session string) (rec store.Recovery, code string, err error) {
+	c, err := claims(ctx, tx, env, id, session)
+	if err != nil {
+		return rec, "", err
 	}
+	rec, err = tx.Recovery(ctx, env, id)
+	if err == nil && (!isOpen(rec.State) || !rec.ExpiresAt.After(r.Now())) {
+		err = store.ErrNotFound
+	}
+	return rec, r.handoverCodes(c.Hash)[0], err
+}
+
+func (r *Recoveries) begunBy(ctx context.Context, tx *store.Tx, rec *store.Recovery, b *Begun) error {
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	b.Action, b.UserAgent, b.At = protocol.Action(rec.Action), p.Client.UserAgent, rec.CreatedAt
+	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err != nil {
+		return err
+	}
+	if len(v.Proven) > 0 {
+		b.Address = maskAddress(p.Address)
+	}
+	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	b.Directory = d.Name
 	return err
 }
 
 // watched is what the session that gave a recovery away may see: how it stands, and
 // nothing of whom it is about.
 func (r *Recoveries) watched(ctx context.Context, tx *store.Tx, env, id, session string) (View, error) {
+	if _, err := claims(ctx, tx, env, id, session); err == nil {
+		return r.reading(ctx, tx, env, id)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return View{}, err
+	}
+	if refused, err := tx.Claimed(ctx, env, id, hashSecret(session)); err != nil {
+		return View{}, err
+	} else if refused {
+		return View{ID: id, Step: StepEnded, Ended: EndRefused}, nil
+	}
 	ok, err := tx.Watches(ctx, env, id, hashSecret(session))
 	if err == nil && !ok {
 		err = store.ErrNotFound

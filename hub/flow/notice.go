@@ -19,6 +19,7 @@ type Notice struct {
 	Action        protocol.Action
 	Unknown       bool // it may have been done
 	Trial         bool // it was evaluated, and nothing was changed
+	Disowned      bool // nothing was done: whoever took it over says that they did not begin it
 	At            time.Time
 	Client        Client // the browser that asked
 	Language      string
@@ -50,10 +51,12 @@ type Failure struct {
 	Err       error  // *protocol.Error where an agent said why
 }
 
-// Alarms hears of failures of directories and agents.
+// Alarms hears of failures of directories and agents, and of recoveries that were disowned.
 type Alarms interface {
 	// DirectoryFailed queues the alarm in the caller's transaction.
 	DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f Failure) error
+	// Disowned queues the alarm about a recovery that somebody was made to take over.
+	Disowned(ctx context.Context, tx *store.Tx, env string, d Disowned) error
 	// Wake hastens the delivery of what has committed.
 	Wake()
 }

@@ -101,6 +101,9 @@ func (r *Recoveries) showProof(ctx context.Context, tx *store.Tx, rec *store.Rec
 	}
 	v.Directories = []DirectoryChoice{{ID: rec.Directory}}
 	v.Methods, v.HandOver = methodChoices(ver), mayHandOver(rec, ver)
+	if v.Claimed, err = waitsForPhone(ctx, tx, rec); err != nil {
+		return err
+	}
 	if ver.Shown == "" {
 		v.Step = StepMethod
 	} else if err := r.showAsk(ctx, tx, rec, ver, v); err != nil {
@@ -110,6 +113,15 @@ func (r *Recoveries) showProof(ctx context.Context, tx *store.Tx, rec *store.Rec
 		return r.showPerson(ctx, tx, rec, v)
 	}
 	return nil
+}
+
+// waitsForPhone reports whether another browser has read a ticket and shows its code.
+func waitsForPhone(ctx context.Context, tx *store.Tx, rec *store.Recovery) (bool, error) {
+	_, err := tx.Claim(ctx, rec.Env, rec.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func methodChoices(ver store.Verification) []MethodChoice {
@@ -179,6 +191,14 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 	switch {
 	case v.Step == StepReady:
 		v.RetryAt = rec.RetryAt
+		ver, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+		if err != nil {
+			return err
+		}
+		v.HandOver = mayHandOver(rec, ver)
+		if v.Claimed, err = waitsForPhone(ctx, tx, rec); err != nil {
+			return err
+		}
 	case rec.State == stateSent && r.Now().Sub(rec.PressedAt) > lookLife:
 		v.Step = StepUnknown
 	case v.Step == StepDone && rec.ResultUntil.After(r.Now()):

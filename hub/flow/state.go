@@ -28,7 +28,7 @@ var next = map[string][]string{
 	stateChoosing:  {statePreparing, stateProving, stateEnded}, // proving: no code may be sent now
 	statePreparing: {stateProving, stateReady, stateRefused, stateEnded},
 	stateProving:   {statePreparing, stateReady, stateRefused, stateEnded},
-	stateReady:     {stateAsking, stateRefused, stateEnded},
+	stateReady:     {stateAsking, stateRefused, stateEnded, statePreparing, stateProving}, // the last two: another browser proves once more
 	stateRefused:   {stateEnded},
 	stateAsking:    {stateCleared, stateReady, stateRefused, stateEnded},
 	stateCleared:   {stateSent, stateReady, stateEnded},

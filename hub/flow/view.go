@@ -25,6 +25,7 @@ const (
 	StepFailed     Step = "failed"     // nothing was changed and trying again does not help
 	StepUnknown    Step = "unknown"    // a person must look; never try again
 	StepEvaluated  Step = "evaluated"  // a trial: View.Problem says what would have stood in the way, if anything
+	StepReading    Step = "reading"    // this browser has read a ticket; see Recoveries.BegunBy
 	StepElsewhere  Step = "elsewhere"  // another browser took it over; View.Elsewhere says how it ended there
 	StepEnded      Step = "ended"      // cancelled, expired or acknowledged
 )
@@ -76,6 +77,7 @@ type View struct {
 	Code    CodeView       // StepProve
 
 	HandOver  bool // another browser may take it over, see Recoveries.HandOver
+	Claimed   bool // another browser has read a ticket; the code that it shows is typed here (Recoveries.Confirm)
 	Elsewhere Step // StepElsewhere: done, failed, unknown, refused or ended; "" while it goes on
 
 	Proven     bool
@@ -103,6 +105,8 @@ const (
 	EndAcknowledged Ending = "acknowledged" // the result was seen, and the secret deleted
 	EndCancelled    Ending = "cancelled"    // by the person who started it
 	EndExpired      Ending = "expired"      // not finished in time
+	EndDisowned     Ending = "disowned"     // whoever took it over says that they did not begin it
+	EndRefused      Ending = "refused"      // of the browser that read a ticket: it was not given the recovery
 	EndVoided       Ending = "voided"       // the owner said "this was not me", or the account changed meanwhile
 )
 

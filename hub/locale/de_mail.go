@@ -66,6 +66,8 @@ Falls Sie ihn nicht angefordert haben, müssen Sie nichts tun: Ohne den Code wir
 	"mail.notice.what.temporary-access-pass":    "Für das Konto {account} wurde ein befristeter Zugangspass ausgestellt.",
 	"mail.notice.subject.unknown":               "Ihr Konto bei {company} wurde möglicherweise geändert",
 	"mail.notice.what.unknown":                  "Jemand wollte das Konto {account} ändern. Das Verzeichnis hat nicht rechtzeitig geantwortet; deshalb ist noch nicht bekannt, ob etwas geändert wurde. Ein Mensch sieht sich das an.",
+	"mail.notice.subject.disowned":              "Jemand hat versucht, in Ihr Konto bei {company} zu kommen",
+	"mail.notice.what.disowned":                 "Jemand hat begonnen, das Konto {account} wiederherzustellen, und eine andere Person auf einem Telefon damit weitermachen lassen. Diese Person sagt, dass sie es nicht begonnen hat. Die Wiederherstellung wurde gestoppt; es wurde nichts geändert.",
 	"mail.notice.body": `Guten Tag,
 
 {what}

@@ -90,6 +90,11 @@ var deResult = table{
 	"expired.text":       "Zu Ihrer Sicherheit ist eine Wiederherstellung nur begrenzte Zeit offen. Ein Ergebnis, das Sie noch nicht gesehen haben, kann nicht mehr angezeigt werden.",
 	"voided.title":       "Diese Wiederherstellung wurde gestoppt",
 	"voided.text":        "Die Person, der das Konto gehört, hat angegeben, dass sie das nicht war, oder das Konto wurde inzwischen geändert.",
+	"disowned.title":     "Diese Wiederherstellung wurde gestoppt",
+	"disowned.text":      "Wer auf einem Telefon damit weitermachen sollte, hat sie nicht begonnen. Es wurde nichts geändert.",
+	"disowned.told":      "Die Organisation hat davon erfahren. Auch die Person, der das Konto gehört, erfährt es, wo es eine Adresse von ihr gibt.",
+	"notgiven.title":     "Hier geht es nicht weiter",
+	"notgiven.text":      "Der andere Bildschirm hat diese Wiederherstellung behalten, oder der Code war zu oft falsch. Lassen Sie dort ein neues Bild zeigen und lesen Sie das.",
 	"ended.title":        "Diese Wiederherstellung ist beendet",
 
 	"refused.title":                "Das geht hier nicht",

@@ -74,6 +74,8 @@ If you did not ask for it, you need do nothing: without the code this address is
 	"mail.notice.what.temporary-access-pass":    "A temporary access pass was made for the account {account}.",
 	"mail.notice.subject.unknown":               "Your account at {company} may have been changed",
 	"mail.notice.what.unknown":                  "Somebody asked to change the account {account}. The directory did not answer in time, so we do not know yet whether it was changed. A person looks at it.",
+	"mail.notice.subject.disowned":              "Somebody tried to get into your account at {company}",
+	"mail.notice.what.disowned":                 "Somebody began to recover the account {account}, and had another person go on with it on a phone. That person says that they did not start it. The recovery was stopped, and nothing was changed.",
 	"mail.notice.body": `Hello,
 
 {what}

@@ -90,6 +90,11 @@ var enResult = table{
 	"expired.text":       "For your safety a recovery is open for a limited time only. A result that you had not seen yet can no longer be shown.",
 	"voided.title":       "This recovery was stopped",
 	"voided.text":        "The owner of the account said that it was not they who asked for it, or the account was changed in the meantime.",
+	"disowned.title":     "This recovery was stopped",
+	"disowned.text":      "Whoever was to go on with it on a phone says that they did not start it. Nothing was changed.",
+	"disowned.told":      "The company was told of it. The owner of the account is told too, wherever there is an address of theirs.",
+	"notgiven.title":     "It does not go on here",
+	"notgiven.text":      "The other screen stayed with this recovery, or the code was wrong too often. Have a new picture shown there and read that.",
 	"ended.title":        "This recovery has ended",
 
 	"refused.title":                "This cannot be done here",

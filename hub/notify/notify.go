@@ -130,6 +130,7 @@ type Notice struct {
 	Action   protocol.Action
 	Unknown  bool   // nobody knows yet whether it was done
 	Trial    bool   // it was evaluated, and nothing was changed
+	Disowned bool   // nothing was done: somebody was made to take it over, and said so
 	Account  string // name
 	At       time.Time
 	Client   string // IP address of the browser
@@ -186,7 +187,10 @@ func recipients(c protocol.Contacts) []string {
 
 func noticeLetter(p place, to string, n Notice) letter {
 	about := string(n.Action)
-	if n.Unknown {
+	switch {
+	case n.Disowned:
+		about = "disowned"
+	case n.Unknown:
 		about = "unknown"
 	}
 	l := p.language

@@ -233,6 +233,14 @@ func TestT31_TheNoticeNamesWhatHappenedAndHowToObject(t *testing.T) {
 			t.Errorf("%s: subject %q, html %s", action, m.Subject, m.HTML)
 		}
 	}
+	disowned := b.notice()
+	disowned.Disowned, disowned.Contacts.Language = true, "en"
+	if err := b.queue(t, n, disowned); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.sendDue(t.Context()); err != nil || !strings.Contains(b.mail.Messages()[0].Text, "nothing was changed") {
+		t.Errorf("a disowned recovery: %q, %v", b.mail.Messages()[0].Text, err)
+	}
 	unknown := b.notice()
 	unknown.Unknown, unknown.Contacts.Language = true, "de"
 	if err := b.queue(t, n, unknown); err != nil {

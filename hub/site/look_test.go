@@ -89,9 +89,16 @@ func scenes() []scene {
 			b.Wait(`document.querySelector('svg.qr')`)
 		}},
 		{name: "phone", open: "/phone"},
-		{name: "begunby", step: flow.StepProve, action: password, then: func(b *testenv.Browser) {
-			b.Open(b.Eval("location.origin") + b.Eval("location.pathname") + "/phone")
+		{name: "begunby", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepReading }},
+		{name: "phonecode", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepReading }, then: func(b *testenv.Browser) {
+			b.Click("main a.button")
+			b.Wait(`document.querySelector('.number')`)
 		}},
+		{name: "confirm", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Claimed = true }},
+		{name: "confirm-wrong", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Claimed = true }, then: func(b *testenv.Browser) { wrong(b, "#code", "000000") }},
+		{name: "ready-handover", step: flow.StepReady, action: password, edit: func(r *recovery) { r.HandOver = true }},
+		{name: "disowned", step: flow.StepReady, action: password, edit: ended(flow.EndDisowned)},
+		{name: "not-given", step: flow.StepReady, action: password, edit: ended(flow.EndRefused)},
 		{name: "elsewhere", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepElsewhere }},
 		{name: "elsewhere-done", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step, r.Elsewhere = flow.StepElsewhere, flow.StepDone }},
 		{name: "locked", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.LockedTill = time.Now().Add(time.Hour) }},

@@ -223,7 +223,10 @@ func (v *visit) script(m policy.Method) string {
 
 // at says where a recovery stands, as far as a waiting page is concerned.
 func at(view flow.View) string {
-	if view.Step != flow.StepProve {
+	switch {
+	case view.Claimed:
+		return "claimed"
+	case view.Step != flow.StepProve:
 		return strings.TrimSpace(string(view.Step) + " " + string(view.Elsewhere))
 	}
 	return strings.Join([]string{string(view.Step), string(view.Ask.Method), strconv.FormatBool(view.Ask.Open), strconv.FormatBool(view.Ask.Waiting)}, " ")

@@ -20,6 +20,12 @@ type phoneScreen struct {
 	Ended  string // how it ended in the other browser, "" while it goes on
 }
 
+// Digits is the code of the phone in groups, as people read it.
+func (s *screen) Digits() string {
+	c := s.Begun.Code
+	return c[:len(c)/2] + " " + c[len(c)/2:]
+}
+
 // HostName is the name of the site, for people to compare.
 func (s *screen) HostName() string { return s.visit.host.Name() }
 
@@ -37,6 +43,10 @@ func (v *visit) handOver() {
 	view, err := v.view()
 	if err != nil {
 		v.fail(err)
+		return
+	}
+	if view.Claimed { // a phone waits for its code
+		v.toRecovery()
 		return
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
@@ -70,7 +80,7 @@ func (v *visit) phone() {
 // maxHandover bounds a ticket as it is sent.
 const maxHandover = 64
 
-// claim takes a recovery over, and asks at once whether this person began it.
+// claim asks to take a recovery over, and the person at once whether they began it.
 func (v *visit) claim() {
 	ticket := v.field("ticket")
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
@@ -89,8 +99,14 @@ func (v *visit) claim() {
 	}
 }
 
-// begunBy asks whoever took a recovery over whether they began it.
-func (v *visit) begunBy() {
+// begunBy asks whoever has read a picture whether they began it.
+func (v *visit) begunBy() { v.reading("begunby", "begunby.title") }
+
+// phoneCode shows the code that is to be typed on the other screen.
+func (v *visit) phoneCode() { v.reading("phonecode", "phonecode.title") }
+
+// reading shows a page of the browser that has read a picture and waits.
+func (v *visit) reading(page, title string) {
 	id, session, ok := v.own()
 	if !ok {
 		return
@@ -100,7 +116,7 @@ func (v *visit) begunBy() {
 		v.fail(err)
 		return
 	}
-	if !asks(view) {
+	if view.Step != flow.StepReading {
 		v.toRecovery()
 		return
 	}
@@ -111,11 +127,59 @@ func (v *visit) begunBy() {
 		v.fail(err)
 		return
 	}
-	s.Title, s.Device = s.T("begunby.title"), s.Language.Device(s.Begun.UserAgent)
-	v.show(http.StatusOK, "begunby", s)
+	s.Title, s.Device, s.Mark = s.T(title), s.Language.Device(s.Begun.UserAgent), at(view)
+	v.show(http.StatusOK, page, s)
 }
 
-// disown ends what somebody else began.
+func (v *visit) toPhone() { v.see("/r/"+v.id()+"/phone", nil) }
+
+// showConfirm asks for the code that the phone shows. The phone has nothing before it.
+func (v *visit) showConfirm(status int, s *screen) {
+	s.Title, s.Step, s.Mark = s.T("confirm.title"), 3, at(s.View)
+	v.show(status, "confirm", s)
+}
+
+// confirm takes the code that the phone shows.
+func (v *visit) confirm() {
+	id, session, ok := v.own()
+	if !ok {
+		return
+	}
+	typed := v.field("code")
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	err := v.site.cfg.Handovers.Confirm(ctx, v.req.Env, id, session, typed[:min(len(typed), maxCode)])
+	switch {
+	case errors.Is(err, flow.ErrWrongCode):
+		v.wrongPhone()
+	case errors.Is(err, flow.ErrTooMany):
+		v.message(http.StatusConflict, "confirm.refused.title", []string{"confirm.refused.text"}, func(s *screen) { s.Reload = v.address("/r/"+id, nil) })
+	case err != nil && !errors.Is(err, flow.ErrStep) && !errors.Is(err, flow.ErrTooSoon):
+		v.fail(err)
+	default:
+		v.toRecovery()
+	}
+}
+
+func (v *visit) wrongPhone() {
+	view, err := v.view()
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	if !view.Claimed {
+		v.toRecovery()
+		return
+	}
+	s := v.screen(view)
+	s.wrong("code", s.T("confirm.error"))
+	v.showConfirm(http.StatusUnprocessableEntity, s)
+}
+
+// refuseClaim keeps the recovery here: the phone is somebody else's.
+func (v *visit) refuseClaim() { v.end(v.site.cfg.Handovers.RefuseClaim) }
+
+// disown ends what somebody else began, and raises the alarm.
 func (v *visit) disown() { v.end(v.site.cfg.Handovers.Disown) }
 
 // showElsewhere is what the browser sees that gave a recovery away.

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -75,9 +76,16 @@ func TestT13_TheSecretIsShownOnThePhoneThatProved(t *testing.T) {
 			t.Errorf("the phone does not show %q", fact)
 		}
 	}
-	desk.WaitText("It goes on on your phone")
+	desk.WaitText("Your phone shows a code")
+	if html := desk.Eval("document.documentElement.outerHTML"); strings.Contains(html, "Ada") {
+		t.Error("the desk shows whom it is about")
+	}
 	phone.Click("main a.button")
-	phone.Wait(`document.querySelector('#code') && ` + ready)
+	phone.Wait(`document.querySelector('.number') && ` + ready)
+	desk.Type("#code", phone.Eval(`document.querySelector('.number').textContent`))
+	desk.Press("\r")
+	desk.WaitText("It goes on on your phone")
+	phone.Wait(`document.querySelector('#code') && ` + ready) // by itself
 	phone.Type("#code", agentsCode)
 	phone.Press("\r")
 	phone.Wait(`document.querySelector('#perform') && document.querySelector('[name=recipient]').value && ` + ready)
@@ -106,7 +114,12 @@ func TestATicketIsUsedByAFormAloneAndOnce(t *testing.T) {
 	desk.get("/phone?ticket="+screen.ticket).sees(200, "Go on here with a recovery") // whoever looks behind the address changes nothing
 	desk.get(home).sees(200, "Go on with your phone")
 	other := m.person().get("/phone")
-	other.send("/phone", url.Values{"ticket": {screen.ticket}}).sees(200, "Did you start this?")
-	other.get("/phone").send("/phone", url.Values{"ticket": {screen.ticket}}).sees(410, "not valid any more")
-	desk.get(home).sees(200, "It goes on on your phone", "http-equiv=\"refresh\"")
+	other.send("/phone", url.Values{"ticket": {screen.ticket}}).sees(200, "Did you start this?", "people", "a•••@acme.example")
+	third := m.person().get("/phone")
+	third.send("/phone", url.Values{"ticket": {screen.ticket}}).sees(410, "not valid any more")
+	other.get(other.at.Path+"/code").sees(200, "Type this code on the other screen", "I did not start this")
+	code := regexp.MustCompile(`class="number"[^>]*>([0-9 ]+)<`).FindStringSubmatch(other.body)
+	desk.get(home).sees(200, "Your phone shows a code")
+	desk.send("/phone/code", url.Values{"code": {"1"}}).sees(422, "This is not the code")
+	desk.send("/phone/code", url.Values{"code": {code[1]}}).sees(200, "It goes on on your phone", "http-equiv=\"refresh\"")
 }

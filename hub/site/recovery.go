@@ -52,7 +52,13 @@ func (v *visit) state() {
 // belongs to which step.
 func (v *visit) showStep(status int, view flow.View) {
 	s := v.screen(view)
+	if view.Claimed {
+		v.showConfirm(status, s)
+		return
+	}
 	switch view.Step {
+	case flow.StepReading:
+		v.toPhone()
 	case flow.StepChoose:
 		v.showChoose(status, s)
 	case flow.StepMethod:
@@ -164,6 +170,8 @@ var restartHelps = map[flow.Problem]bool{
 var endings = map[flow.Ending][]string{
 	flow.EndAcknowledged: {"acked.title", "acked.text", "acked.notice"},
 	flow.EndCancelled:    {"cancelled.title", "cancelled.text", "cancelled.stranger"},
+	flow.EndDisowned:     {"disowned.title", "disowned.text", "disowned.told"},
+	flow.EndRefused:      {"notgiven.title", "notgiven.text"},
 	flow.EndExpired:      {"expired.title", "expired.text"},
 	flow.EndVoided:       {"voided.title", "voided.text"},
 }

@@ -17,7 +17,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "phone", "begunby", "elsewhere", "locked",
+var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "confirm", "phone", "begunby", "phonecode", "elsewhere", "locked",
 	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "request", "away",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 

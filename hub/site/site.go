@@ -58,6 +58,8 @@ type Handovers interface {
 	HandOver(ctx context.Context, env, id, session string) (flow.Handover, error)
 	Claim(ctx context.Context, env, ticket string, c flow.Client) (id, session string, err error)
 	BegunBy(ctx context.Context, env, id, session string) (flow.Begun, error)
+	Confirm(ctx context.Context, env, id, session, code string) error
+	RefuseClaim(ctx context.Context, env, id, session string) error
 	Disown(ctx context.Context, env, id, session string) error
 }
 
@@ -183,6 +185,8 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/code", (*visit).toRecovery, (*visit).code},
 		{"/r/{id}/answer", (*visit).toRecovery, (*visit).answer},
 		{"/r/{id}/phone", (*visit).begunBy, (*visit).handOver},
+		{"/r/{id}/phone/code", (*visit).phoneCode, (*visit).confirm},
+		{"/r/{id}/phone/refuse", (*visit).toRecovery, (*visit).refuseClaim},
 		{"/r/{id}/disown", (*visit).toRecovery, (*visit).disown},
 		{"/phone", (*visit).phone, (*visit).claim},
 		{"/r/{id}/resend", (*visit).toRecovery, (*visit).resend},

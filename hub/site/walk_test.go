@@ -202,7 +202,32 @@ func (w *walk) BegunBy(_ context.Context, env, id, session string) (flow.Begun, 
 		return flow.Begun{}, err
 	}
 	defer free()
-	return flow.Begun{Directory: "Office", Action: r.Action, UserAgent: "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0", At: time.Now()}, nil
+	return flow.Begun{Directory: "Office", Action: r.Action, UserAgent: "Mozilla/5.0 (Windows NT 10.0) Firefox/140.0", At: time.Now(), Address: "a•••@acme.example", Code: phoneCode}, nil
+}
+
+const phoneCode = "314159"
+
+func (w *walk) Confirm(_ context.Context, env, id, session, code string) error {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return err
+	}
+	defer free()
+	if code != phoneCode {
+		return flow.ErrWrongCode
+	}
+	r.Claimed, r.Step = false, flow.StepElsewhere
+	return nil
+}
+
+func (w *walk) RefuseClaim(_ context.Context, env, id, session string) error {
+	r, free, err := w.of(env, id, session)
+	if err != nil {
+		return err
+	}
+	defer free()
+	r.Claimed = false
+	return nil
 }
 
 func (w *walk) Disown(ctx context.Context, env, id, session string) error {

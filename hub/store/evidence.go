@@ -62,3 +62,9 @@ func (tx *Tx) DropEvidence(ctx context.Context, env, recovery string) error {
 		(SELECT id FROM verifications WHERE env = $1 AND recovery = $2)`, env, recovery)
 	return err
 }
+
+// DropEvidenceOf deletes the proofs of one type.
+func (tx *Tx) DropEvidenceOf(ctx context.Context, env, verification, kind string) error {
+	_, err := tx.Exec(ctx, `DELETE FROM evidence WHERE env = $1 AND verification = $2 AND type = $3`, env, verification, kind)
+	return err
+}

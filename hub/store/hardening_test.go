@@ -372,7 +372,33 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, err
 	},
 	"UseHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 1, tx.UseHandover(ctx, env, "ticket of "+o.recovery, "mine")
+		return 1, tx.UseHandover(ctx, env, store.Claim{Hash: "ticket of " + o.recovery, Session: "mine"})
+	},
+	"Claim": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if err := claimed(ctx, tx, o); err != nil {
+			return 0, err
+		}
+		_, err := tx.Claim(ctx, env, o.recovery)
+		return 1, err
+	},
+	"Claimed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if err := errors.Join(claimed(ctx, tx, o), tx.RefuseHandover(ctx, o.env, "ticket of "+o.recovery)); err != nil {
+			return 0, err
+		}
+		ok, err := tx.Claimed(ctx, env, o.recovery, "theirs")
+		if ok {
+			return 1, err
+		}
+		return 0, err
+	},
+	"TryHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, errors.Join(claimed(ctx, tx, o), tx.TryHandover(ctx, env, "ticket of "+o.recovery, 5))
+	},
+	"GiveHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, errors.Join(claimed(ctx, tx, o), tx.GiveHandover(ctx, env, "ticket of "+o.recovery, "mine"))
+	},
+	"RefuseHandover": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, errors.Join(claimed(ctx, tx, o), tx.RefuseHandover(ctx, env, "ticket of "+o.recovery))
 	},
 	"Watches": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		ok, err := tx.Watches(ctx, env, o.recovery, "")
@@ -398,6 +424,9 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"CloseWaiting": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.CloseWaiting(ctx, env, o.verification)
+	},
+	"DropEvidenceOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.DropEvidenceOf(ctx, env, o.verification, "theirs")
 	},
 	"DropEvidence": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.DropEvidence(ctx, env, o.recovery)
@@ -895,6 +924,11 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	}
 	o.agent = agent.ID
 	return o, f
+}
+
+// claimed reads the ticket of o's recovery as another browser does.
+func claimed(ctx context.Context, tx *store.Tx, o owned) error {
+	return tx.UseHandover(ctx, o.env, store.Claim{Hash: "ticket of " + o.recovery, Session: "theirs"})
 }
 
 func addHandover(ctx context.Context, tx *store.Tx, o owned) error {

@@ -1,0 +1,95 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A Disowned recovery is one that somebody was made to take over by whoever began it.
+type Disowned struct {
+	Recovery  string
+	Directory string // id
+	Account   string // immutable id; "" before it is known
+	Person    string // row id of the account
+	Action    protocol.Action
+	Client    Client // that began it
+	At        time.Time
+}
+
+// Limits of mails about disowned recoveries: whoever begins many of them floods nobody.
+const (
+	disownedMails = 1
+	disownedGap   = time.Hour
+)
+
+// Disown ends a recovery that the person who reads or has read its ticket did not begin,
+// and raises the alarm: somebody had them read a picture from a screen. The owner gets a
+// mail, the organisation's webhooks hear of it, and it stands in the log.
+func (r *Recoveries) Disown(ctx context.Context, env, id, session string) error {
+	var rec store.Recovery
+	err := r.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if rec, err = owned(ctx, tx, env, id, session); errors.Is(err, store.ErrNotFound) {
+			rec, _, err = r.waitsForCode(ctx, tx, env, id, session)
+		}
+		if err != nil {
+			return err
+		}
+		if !isOpen(rec.State) {
+			return ErrStep
+		}
+		return r.endDisowned(ctx, tx, &rec)
+	})
+	if err == nil {
+		r.poke(&rec)
+		r.wakeOthers()
+	}
+	return r.plain(ctx, err)
+}
+
+func (r *Recoveries) endDisowned(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	if err := r.warn(ctx, tx, rec, p); err != nil {
+		return err
+	}
+	if r.Alarms != nil {
+		d := Disowned{Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account, Person: rec.Person, Action: protocol.Action(rec.Action), Client: p.Client, At: r.Now()}
+		if err := r.Alarms.Disowned(ctx, tx, rec.Env, d); err != nil {
+			return err
+		}
+	}
+	if err := r.stop(ctx, tx, rec, EndDisowned, audit.RecoveryDisowned, "the person who took it over did not begin it"); err != nil {
+		return err
+	}
+	return tx.SaveRecovery(ctx, rec)
+}
+
+// warn queues the owner's mail, once in a while.
+func (r *Recoveries) warn(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private) error {
+	if rec.Account == "" || p.Contacts == nil {
+		return nil
+	}
+	subject := "disowned:" + accountSubject(rec.Directory, rec.Account)
+	sent, _, err := tx.CodeSends(ctx, rec.Env, subject, r.Now().Add(-disownedGap))
+	if err != nil || sent >= disownedMails {
+		return err
+	}
+	a, err := tx.AccountOf(ctx, rec.Env, rec.Directory, rec.Account)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	err = r.queue(ctx, tx, rec, Notice{Env: rec.Env, Recovery: rec.ID, Contacts: *p.Contacts, Account: a.Name, Action: protocol.Action(rec.Action), Disowned: true,
+		At: rec.CreatedAt, Client: p.Client, Language: rec.Language, Until: r.Now().Add(objectionLife)})
+	result := "queued"
+	if errors.Is(err, ErrNoAddress) {
+		result, err = "undeliverable", nil
+	}
+	return errors.Join(err, tx.AddCodeSend(ctx, rec.Env, subject), audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryNotified, map[string]any{"result": result})))
+}
