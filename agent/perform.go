@@ -205,8 +205,8 @@ func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outc
 // decide asks the evidence and the guard. What a hub says of evidence counts for
 // nothing: strict is what this agent itself checked, now or when it accepted.
 func (s *service) decide(j job, k claimant, e *event) (proof.Verdict, *protocol.Error) {
-	if j.tasks[0].Operation == protocol.RecoveryOptions {
-		return proof.Verdict{}, protocol.Err(protocol.CodeUnsupported, "what opens the recovery options is begun, and never performed")
+	if j.tasks[0].Operation.BegunOnly() {
+		return proof.Verdict{}, protocol.Err(protocol.CodeUnsupported, "what proves who somebody is, and nothing else, is begun and never performed")
 	}
 	var v proof.Verdict
 	a := s.journal.Accepted(j.recovery.ID)

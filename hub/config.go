@@ -22,6 +22,7 @@ type Config struct {
 	Resolvers       []string       // host:port of the name servers that prove domains; nil: the system's
 	FactorWait      time.Duration  // how long a new recovery option waits (T17); 0: 72 h, below 0: not at all (demonstrations)
 	WalletLink      string         // where pages lead people whose wallet is an app on the same device; "": openid4vp://
+	EntraAuthority  string         // where the signing keys of Entra ID's tenants are fetched; "": at Microsoft (tests only)
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach
 	Log             *slog.Logger
 	Registry        prometheus.Registerer // nil: no metrics

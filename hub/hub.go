@@ -21,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
@@ -62,6 +63,7 @@ type Hub struct {
 	factors     *factor.Factors
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
+	oidc        *oidc.Provider
 	approvals   *approval.Approvals
 	members     *staff.Members
 	notifier    *notify.Notifier
@@ -193,10 +195,14 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, providers}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
+	h.oidc = oidc.New(oidc.Config{
+		Store: h.store, SignIns: h.recoveries, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
+		Authority: cfg.EntraAuthority, Log: h.log,
+	})
 	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, settler{h.recoveries}
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Providers: providers, Captures: h.reviews,
-		Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
+		SignIns: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
 }
@@ -214,6 +220,9 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	pages := console.New(console.Config{
 		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
+	for _, pattern := range oidc.Patterns() {
+		mux.Handle(pattern, h.oidc)
+	}
 	mux.Handle("/console", pages)
 	mux.Handle("/console/", pages)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/console", http.StatusSeeOther) })
@@ -281,6 +290,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "domains", h.domains.Run)
 	start(&upper, ctx, "recoveries", h.recoveries.Run)
 	start(&upper, ctx, "requests", h.requests.Run)
+	start(&upper, ctx, "relying parties", h.oidc.Run)
 	start(&upper, ctx, "approvals", h.approvals.Run)
 	start(&upper, ctx, "staff", h.members.Run)
 	start(&upper, ctx, "directories", h.directories.Run)

@@ -117,7 +117,7 @@ func (t Traits) Can(o Operation) bool {
 		return t.CanUnlock
 	case GetTemporaryAccessPass:
 		return t.CanGetTemporaryAccessPass
-	case RecoveryOptions:
+	case RecoveryOptions, SignIn:
 		return true
 	case EnrollKey:
 		return t.CanEnrollKey

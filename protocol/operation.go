@@ -25,12 +25,14 @@ const (
 )
 
 // Operations of our own, which change nothing in a directory. RecoveryOptions is what
-// evidence is for that opens "my recovery options": an agent begins it, and never
-// performs it (T1). EnrollKey adds a passkey to the agent's keyring; its parameter key
+// evidence is for that opens "my recovery options", SignIn what it is for that answers
+// another identity provider who somebody is: an agent begins them, and never performs
+// them (T1). EnrollKey adds a passkey to the agent's keyring; its parameter key
 // is the hash of the credential in hex (T3).
 const (
 	RecoveryOptions Operation = "recovery_options"
 	EnrollKey       Operation = "enroll_key"
+	SignIn          Operation = "sign_in"
 )
 
 // An Action is what an employee asks for, in the spelling of the microsite's
@@ -51,6 +53,10 @@ const (
 	ActionOptions   Action = "options"
 	ActionEnrollKey Action = "enroll-key"
 )
+
+// ActionSignIn proves who somebody is to another identity provider, whose request leads
+// to it. No page offers it.
+const ActionSignIn Action = "sign-in"
 
 // ActionRow holds every spelling of one action, so that no other table repeats
 // them. Operations are in order of preference.
@@ -78,10 +84,11 @@ func ActionByName(a Action) (ActionRow, bool) { return rowOf(Actions, a) }
 var ownActions = []ActionRow{
 	{Action: ActionOptions, Operations: []Operation{RecoveryOptions}, RecoveryKind: "recovery-options"},
 	{Action: ActionEnrollKey, Operations: []Operation{EnrollKey}, RecoveryKind: "enroll-key"},
+	{Action: ActionSignIn, Operations: []Operation{SignIn}, RecoveryKind: "sign-in"},
 }
 
-// OwnAction returns the row of an action by which people look after what they recover
-// with, and whether there is one.
+// OwnAction returns the row of an action that changes no account: by which people look
+// after what they recover with, or prove who they are.
 func OwnAction(a Action) (ActionRow, bool) { return rowOf(ownActions, a) }
 
 func rowOf(rows []ActionRow, a Action) (ActionRow, bool) {
@@ -109,6 +116,7 @@ var operations = map[Operation]operationRow{
 	Unlock:                 {trait: "can_unlock"},
 	GetTemporaryAccessPass: {trait: "can_get_temporary_access_pass", secret: true, params: []string{"lifetime_minutes", "reusable"}},
 	RecoveryOptions:        {trait: "can_begin", own: true},
+	SignIn:                 {trait: "can_begin", own: true},
 	EnrollKey:              {trait: "can_enroll_key", params: []string{"key"}, own: true},
 }
 
@@ -118,6 +126,10 @@ func (o Operation) Trait() string { return operations[o].trait }
 // Own reports whether the operation is one of ours that changes nothing in a directory,
 // so that no directory has to be able to do it.
 func (o Operation) Own() bool { return operations[o].own }
+
+// BegunOnly reports whether the operation is there for its evidence alone: an agent
+// begins it and refuses to perform it (T1).
+func (o Operation) BegunOnly() bool { return o == RecoveryOptions || o == SignIn }
 
 // Secret reports whether the result of the operation is a secret that must be
 // sealed to a recipient.

@@ -282,5 +282,5 @@ func member(groups, wanted []string) string {
 // Allows reports whether the file allows the operation at all. What changes nothing,
 // here or in the directory, is always allowed.
 func (g *Guard) Allows(o protocol.Operation) bool {
-	return o == protocol.RecoveryOptions || len(g.rules.Operations) == 0 || slices.Contains(g.rules.Operations, o)
+	return o.BegunOnly() || len(g.rules.Operations) == 0 || slices.Contains(g.rules.Operations, o)
 }

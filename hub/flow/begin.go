@@ -33,6 +33,11 @@ func (r *Recoveries) begin(ctx context.Context, rec *store.Recovery, c *personCa
 	rec.Account, rec.Person, rec.Tasks, rec.Strength = c.account.ImmutableID, c.account.ID, tasks, string(c.decision.Strength)
 	rec.Agent, rec.AgentPart, rec.NotAfter = b.Agent, base64.RawURLEncoding.EncodeToString(b.Recovery), b.NotAfter
 	rec.Problem, rec.Trial = string(r.finding(c, b.Finding)), b.Evaluation
+	if in, err := intentOf(rec); err != nil {
+		return err
+	} else if in.strictHere(b.Terms) {
+		rec.Problem = string(ProblemNotAllowed)
+	}
 	if b.Terms != nil {
 		c.private.Terms = b.Terms
 		rec.Private = []byte(store.JSON(c.private))

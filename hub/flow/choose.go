@@ -94,8 +94,12 @@ func (r *Recoveries) offeredFirst(ctx context.Context, tx *store.Tx, rec *store.
 	if err != nil {
 		return nil, err
 	}
+	in, err := intentOf(rec)
+	if err != nil {
+		return nil, err
+	}
 	var known, open []string
-	for _, m := range s.Methods.First(protocol.Action(rec.Action)) {
+	for _, m := range in.held(s.Methods).First(protocol.Action(rec.Action)) {
 		if r.verifiers[m] == nil || m == policy.AgentCode && !d.Traits.CanSendCode {
 			continue
 		}

@@ -82,6 +82,8 @@ func (r *Recoveries) givable(ctx context.Context, tx *store.Tx, rec *store.Recov
 func mayHandOver(rec *store.Recovery, v store.Verification) bool {
 	_, own := protocol.OwnAction(protocol.Action(rec.Action))
 	switch {
+	case protocol.Action(rec.Action) == protocol.ActionSignIn:
+		return false // whoever asked waits for this browser
 	case slices.ContainsFunc(methodsOf(slices.Concat(v.Proven, v.Waiting)), isBound):
 		return false // what was proven is this browser's
 	case rec.State == stateReady:

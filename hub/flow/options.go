@@ -47,6 +47,8 @@ func ownAction(in intent) protocol.Action {
 	switch {
 	case in.Restricted: // a presigned link says itself what it offers
 		return ""
+	case in.SignIn != nil:
+		return protocol.ActionSignIn
 	case in.Flow == FlowOptions:
 		return protocol.ActionOptions
 	case in.Flow == flowEnrollKey && in.Key != "":

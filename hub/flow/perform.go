@@ -75,7 +75,7 @@ func (r *Recoveries) press(ctx context.Context, env, id, session string, recipie
 	return r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		now := r.Now()
 		switch {
-		case protocol.Action(rec.Action) == protocol.ActionOptions: // nothing is ever performed on its evidence (T1)
+		case protocol.Action(rec.Action) == protocol.ActionOptions, protocol.Action(rec.Action) == protocol.ActionSignIn: // nothing is ever performed on its evidence (T1)
 			return ErrStep
 		case rec.State != stateReady || !rec.ExpiresAt.After(now) || !time.Unix(rec.NotAfter, 0).After(now):
 			return ErrStep

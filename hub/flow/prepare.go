@@ -135,6 +135,12 @@ func (r *Recoveries) lookUp(ctx context.Context, rec *store.Recovery) (c personC
 // account returns the one enabled account of the directory that bears the address, or
 // none: unknown, ambiguous, disabled and swept ones are all the same.
 func (r *Recoveries) account(ctx context.Context, tx *store.Tx, rec *store.Recovery, address string) (store.Account, error) {
+	if in, err := intentOf(rec); err != nil || in.SignIn != nil {
+		if err != nil {
+			return store.Account{}, err
+		}
+		return signInAccount(ctx, tx, rec.Env, rec.Directory, in.SignIn.Account)
+	}
 	found := map[string]store.Account{}
 	for _, form := range spellings(address) {
 		list, err := tx.FindAccounts(ctx, rec.Env, form)
@@ -167,6 +173,7 @@ func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recove
 	if err != nil {
 		return policy.Decision{}, nil, err
 	}
+	s.Methods = in.held(s.Methods)
 	list, err := tx.AccountGroups(ctx, rec.Env, a.ID)
 	if err != nil {
 		return policy.Decision{}, nil, err

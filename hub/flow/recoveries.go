@@ -117,6 +117,7 @@ type intent struct {
 	Key         string                              `json:"key,omitempty"`        // enroll-key: hash of the credential, in hex
 	Factor      string                              `json:"factor,omitempty"`     // enroll-key: whose credential it is
 	Credential  []byte                              `json:"credential,omitempty"` // enroll-key: JSON of evidence.Credential
+	SignIn      *signIn                             `json:"sign_in,omitempty"`    // sign-in: what is asked, and by whom
 }
 
 // private is what a row keeps sealed, and only as long as it is needed.

@@ -88,6 +88,7 @@ func (r *Recoveries) newRow(s Start, address string, link *token.Link) *store.Re
 	if s.Intent.key != nil {
 		in.Key, in.Factor, in.Credential = s.Intent.key.hash, s.Intent.key.factor, s.Intent.key.credential
 	}
+	in.SignIn = s.Intent.signIn
 	rec := &store.Recovery{Env: s.Env, ID: newRecoveryID(), State: stateChoosing, Language: cut(s.Language, maxLanguage), Origin: cut(s.Client.Origin, maxOrigin)}
 	if link != nil {
 		in = intent{Flow: link.Flow, Directories: link.Directories, Actions: link.Operations, Restricted: true, Wishes: link.Policy}

@@ -47,7 +47,8 @@ type Intent struct {
 	Actions     []protocol.Action
 	Email       string // of a presigned link: only this address may start; "" any
 
-	key *enrolledKey // of Recoveries.EnrollKey
+	key    *enrolledKey // of Recoveries.EnrollKey
+	signIn *signIn      // of Recoveries.SignIn
 }
 
 // A Client is the browser, as the edge saw it.

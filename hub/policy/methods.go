@@ -150,6 +150,24 @@ func Both(hub []Combination, agent [][]string) []Combination {
 // maxBoth bounds what two lists of combinations give together.
 const maxBoth = maxMethods * maxMethods
 
+// Holding returns m with those combinations alone that hold one of some methods, and
+// that nobody else has to decide about.
+func (m Methods) Holding(some []Method) Methods {
+	keep := func(list []Combination) []Combination {
+		return slices.DeleteFunc(slices.Clone(list), func(c Combination) bool { return len(c.Without(some)) == len(c) || slices.ContainsFunc(c, slow) })
+	}
+	m.Default, m.Rules = keep(m.Default), slices.Clone(m.Rules)
+	for i, r := range m.Rules {
+		m.Rules[i].Accept = keep(r.Accept)
+	}
+	return m
+}
+
+func slow(m Method) bool {
+	row, _ := MethodByName(m)
+	return row.Slow()
+}
+
 // Without returns the members that are not among proven, in order. The combination is
 // proven when none is left.
 func (c Combination) Without(proven []Method) Combination {

@@ -11,15 +11,23 @@ import (
 func OffersOwn(s Settings, t protocol.Traits, a protocol.Action) bool {
 	row, own := protocol.OwnAction(a)
 	_, can := operation(row, t)
+	if a == protocol.ActionSignIn {
+		return can && s.Policies[AuthenticatePolicy].Permits() && accepts(s.Methods, a)
+	}
 	return own && can && accepts(s.Methods, a) && len(Offered(s, t)) > 0
 }
 
-// own decides an action by which people look after what they recover with. It has no
-// policy of its own: an account that may recover nothing needs nothing to recover with,
+// own decides an action that changes no account. Proving who one is to somebody else has
+// the policy that belongs to it. Looking after what one recovers with has none of its
+// own: an account that may recover nothing needs nothing to recover with,
 // and a name must match as strictly as for the strictest of what the account may have,
 // because what is enrolled here opens all of it (T17).
 func (r Request) own(row protocol.ActionRow) Decision {
-	d := Decision{Strength: r.strictest(), Accept: r.Settings.Methods.For(r.Action, r.Groups)}
+	strength := r.strictest()
+	if row.Action == protocol.ActionSignIn {
+		strength = r.Settings.Policies[AuthenticatePolicy].For(r.Groups)
+	}
+	d := Decision{Strength: strength, Accept: r.Settings.Methods.For(r.Action, r.Groups)}
 	op, can := operation(row, r.Traits)
 	if can {
 		d.Tasks = []protocol.Task{{Operation: op}}
@@ -28,7 +36,7 @@ func (r Request) own(row protocol.ActionRow) Decision {
 		}
 	}
 	d.Permitted = can && d.Strength.Permits() && len(d.Accept) > 0
-	if len(d.Accept) == 0 {
+	if len(d.Accept) == 0 && row.Action != protocol.ActionSignIn {
 		d.Accept = r.Settings.Methods.Default
 	}
 	return d

@@ -47,6 +47,7 @@ var failures = []struct {
 	{request.ErrNotFound, failure{http.StatusNotFound, "request.gone", false, false}},
 	{request.ErrTooMany, failure{http.StatusTooManyRequests, "error.rate", false, false}},
 	{request.ErrMethods, failure{http.StatusConflict, "request.methods", false, false}},
+	{errSignIn, failure{http.StatusNotFound, "signin.gone", false, false}},
 	{errQuery, failure{http.StatusBadRequest, "error.query", false, false}},
 	{errNoPage, failure{http.StatusNotFound, "error.notfound", false, false}},
 	{errMethod, failure{http.StatusMethodNotAllowed, "error.method", false, false}},

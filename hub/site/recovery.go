@@ -70,6 +70,10 @@ func (v *visit) showStep(status int, view flow.View) {
 			v.toOptionsList()
 			return
 		}
+		if view.Action == protocol.ActionSignIn {
+			v.showSignedIn(status, s)
+			return
+		}
 		v.showReady(status, s)
 	case flow.StepElsewhere:
 		v.showElsewhere(status, s)
@@ -172,6 +176,7 @@ var endings = map[flow.Ending][]string{
 	flow.EndCancelled:    {"cancelled.title", "cancelled.text", "cancelled.stranger"},
 	flow.EndDisowned:     {"disowned.title", "disowned.text", "disowned.told"},
 	flow.EndRefused:      {"notgiven.title", "notgiven.text"},
+	flow.EndReturned:     {"signin.returned.title", "signin.returned.text"},
 	flow.EndExpired:      {"expired.title", "expired.text"},
 	flow.EndVoided:       {"voided.title", "voided.text"},
 }

@@ -57,12 +57,17 @@ func (v *visit) openRequest() {
 		v.fail(err)
 		return
 	}
+	v.rememberUse(id, session)
+	v.see(requestPath(id), nil)
+}
+
+// rememberUse gives the browser the session of a use.
+func (v *visit) rememberUse(id, session string) {
 	old := v.host.CookiesWith(v.r, requestCookie)
 	for i := range max(0, len(old)-maxSessions+1) {
 		v.host.DropCookie(v.w, old[i])
 	}
 	v.host.SetCookie(v.w, requestCookie+id, session, sessionLife, http.SameSiteStrictMode)
-	v.see(requestPath(id), nil)
 }
 
 func (v *visit) asker() request.Client {

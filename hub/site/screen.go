@@ -18,7 +18,7 @@ var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
 var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "confirm", "phone", "begunby", "phonecode", "elsewhere", "locked",
-	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "request", "away",
+	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "request", "away", "signin", "signedin",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
@@ -58,6 +58,7 @@ type screen struct {
 	objectionScreen
 	approveScreen
 	awayScreen
+	signInScreen
 	messageScreen
 	optionsScreen
 }
@@ -69,7 +70,7 @@ type fieldError struct{ Field, Text string }
 func (v *visit) screen(view flow.View) *screen {
 	l := v.language(view.Language)
 	words := page.Words{Language: l, Always: []any{"company", v.look.Name, "site", v.host.Name()}}
-	if v.flow == flowEnroll || v.flow == flow.FlowOptions {
+	if v.flow == flowEnroll || v.flow == flow.FlowOptions || v.flow == flow.FlowSignIn {
 		words.Variant = v.flow
 	}
 	s := &screen{

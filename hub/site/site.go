@@ -103,6 +103,7 @@ type Config struct {
 	Members    Members
 	Providers  Providers
 	Owners     Owners
+	SignIns    SignIns
 	Factors    *factor.Factors
 	Store      Reader
 	Log        *slog.Logger
@@ -158,6 +159,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	v.r = r
+	v.keepOpener()
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -195,6 +197,9 @@ func (s *Site) routes() *http.ServeMux {
 		{"/r/{id}/acknowledge", (*visit).toRecovery, (*visit).acknowledge},
 		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},
 		{"/r/{id}/saved-code", (*visit).toRecovery, (*visit).newCode},
+		{signInPath, (*visit).signInLink, (*visit).openSignIn},
+		{"/r/{id}/sign-in", (*visit).toRecovery, (*visit).finishSignIn},
+		{"/r/{id}/sign-in/stop", (*visit).toRecovery, (*visit).stopSignIn},
 		{"/options", (*visit).toOptions, nil},
 		{"/r/{id}/options", (*visit).options, nil},
 		{"/r/{id}/options/add", (*visit).toOptionsList, (*visit).addOption},

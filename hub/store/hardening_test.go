@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template, client, key, exchange string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -50,6 +50,10 @@ var withoutEnvironment = map[string]string{
 	"AddFactor":        "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
+	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
+	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
+	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeByAccess": "finds it by a secret",
+	"PurgeOIDC": "upkeep",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -570,6 +574,41 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SetSMSSettings": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.SetSMSSettings(ctx, env, []byte("mine")) // of its own environment only
 	},
+	"OIDCClients": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.OIDCClients(ctx, env)
+		return len(all), err
+	},
+	"OIDCClient": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.OIDCClient(ctx, env, o.client)
+		return 1, err
+	},
+	"SaveOIDCClient": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveOIDCClient(ctx, &store.OIDCClient{Env: env, ID: o.client, Version: 1, Settings: []byte("mine")})
+	},
+	"RemoveOIDCClient": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveOIDCClient(ctx, env, o.client)
+	},
+	"OIDCKeys": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.OIDCKeys(ctx, env, o.client)
+		return len(all), err
+	},
+	"RemoveOIDCKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveOIDCKey(ctx, env, o.key)
+	},
+	"OIDCExchange": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.OIDCExchange(ctx, env, o.exchange)
+		return 1, err
+	},
+	"SaveOIDCExchange": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SaveOIDCExchange(ctx, &store.OIDCExchange{Env: env, ID: o.exchange, Version: 1, State: "mine"})
+	},
+	"UseOIDCToken": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		err := tx.UseOIDCToken(ctx, env, "theirs", tx.Now().Add(time.Hour))
+		if errors.Is(err, store.ErrConflict) {
+			return 1, nil
+		}
+		return 0, err
+	},
 	"IdentityProviders": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.IdentityProviders(ctx, env)
 		return len(all), err
@@ -888,6 +927,17 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		p := store.IdentityProvider{Env: o.env, Body: []byte("theirs")}
 		err := errors.Join(tx.AddIdentityProvider(ctx, &p), tx.SetSMSSettings(ctx, o.env, []byte("theirs")))
 		o.provider = p.ID
+		c := store.OIDCClient{Env: o.env, Contract: "entra_eam", Settings: []byte("theirs")}
+		if err := tx.AddOIDCClient(ctx, &c); err != nil {
+			return err
+		}
+		o.client, o.key, o.exchange = c.ID, "key of "+o.env, "exchange"
+		err = errors.Join(tx.AddOIDCKey(ctx, store.OIDCKey{Env: o.env, Client: c.ID, ID: o.key, Private: []byte("theirs")}),
+			tx.AddOIDCExchange(ctx, &store.OIDCExchange{Env: o.env, ID: o.exchange, Client: c.ID, Secret: store.HashToken(store.NewToken()), ExpiresAt: tx.Now().Add(time.Hour)}),
+			tx.UseOIDCToken(ctx, o.env, "theirs", tx.Now().Add(time.Hour)))
+		if err != nil {
+			return err
+		}
 		return err
 	})
 	o.factor = store.NewID()
@@ -1027,6 +1077,12 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(sms, err)
 		provider, err := tx.IdentityProvider(ctx, o.env, o.provider)
 		add(provider, err)
+		client, err := tx.OIDCClient(ctx, o.env, o.client)
+		add(client, err)
+		oidcKeys, err := tx.OIDCKeys(ctx, o.env, o.client)
+		add(oidcKeys, err)
+		exchange, err := tx.OIDCExchange(ctx, o.env, o.exchange)
+		add(exchange, err)
 		request, err := tx.Request(ctx, o.env, o.request)
 		add(request, err)
 		use, err := tx.RequestUse(ctx, o.env, o.use)
@@ -1069,6 +1125,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "EndSession", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
+			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {

@@ -57,6 +57,8 @@ var sealedColumns = []sealedColumn{
 	{"wallet_exchanges", "private", "env", "id"},
 	{"wallet_signers", "private", "env", "host"},
 	{"identity_providers", "secret", "env", "id"},
+	{"oidc_exchanges", "private", "env", "id"},
+	{"oidc_keys", "private", "env", "id"},
 	{"sms_settings", "secret", "env", "env"},
 	{"review_settings", "secret", "env", "env"},
 	{"reviews", "secret", "env", "id"},

@@ -1,0 +1,191 @@
+package oidc
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/postern-id/postern/hub/locale"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// sendScript sends the form of the page by itself. Its hash stands in the page's policy.
+const sendScript = `document.forms[0].submit()`
+
+// formPage carries an answer to the client (OAuth 2.0 Form Post Response Mode).
+var formPage = template.Must(template.New("form").Parse(`<!doctype html>
+<html lang="{{.Language}}"><head><meta charset="utf-8"><title>{{.Title}}</title><meta name="viewport" content="width=device-width, initial-scale=1"></head>
+<body><main><h1>{{.Title}}</h1><form method="post" action="{{.Action}}">
+{{range .Fields}}<input type="hidden" name="{{.Name}}" value="{{.Value}}">
+{{end}}<button>{{.Button}}</button></form></main><script>` + sendScript + `</script></body></html>
+`))
+
+// A formField is one field of the page.
+type formField struct{ Name, Value string }
+
+// reply sends the browser to the client with an answer, in the client's mode. fields
+// never stand in a log: the page's body and a redirect's address are ours alone.
+func (p *Provider) reply(w http.ResponseWriter, r *http.Request, c client, a asked, fields []formField) {
+	if a.Echoed != "" {
+		fields = append(fields, formField{"state", a.Echoed})
+	}
+	if c.row.code {
+		fields = append(fields, formField{"iss", p.issuer(c.row)}) // RFC 9207
+	}
+	if a.Mode == "form_post" {
+		p.post(w, r, c, a.Redirect, fields)
+		return
+	}
+	q := url.Values{}
+	for _, f := range fields {
+		q.Set(f.Name, f.Value)
+	}
+	sep := "?"
+	if a.Mode == "fragment" {
+		sep = "#"
+	}
+	w.Header().Set("Location", a.Redirect+sep+q.Encode())
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// post writes the page that sends itself. Only this page may send a form elsewhere, and
+// only to where the client may be answered.
+func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, to string, fields []formField) {
+	l := locale.Choose(nil, r.Header.Get("Accept-Language"))
+	var b bytes.Buffer
+	err := formPage.Execute(&b, map[string]any{"Language": l.Code(), "Title": l.Text("signin.back.title"), "Button": l.Text("common.continue"), "Action": to, "Fields": fields})
+	if err != nil {
+		http.Error(w, "this page failed", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+strings.Join(hosts(c.redirects()), " ")+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	_, _ = w.Write(b.Bytes())
+}
+
+// hosts returns scheme and host of each address.
+func hosts(addresses []string) []string {
+	var list []string
+	for _, a := range addresses {
+		if u, err := url.Parse(a); err == nil {
+			list = append(list, u.Scheme+"://"+u.Host)
+		}
+	}
+	return list
+}
+
+// turnBack answers a request that was not understood, and writes it down.
+func (p *Provider) turnBack(a *authorization, e *oauthError) {
+	ctx := a.r.Context()
+	if err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return p.recordRefused(ctx, tx, a, e) }); err != nil {
+		p.refuse(a, err)
+		return
+	}
+	fields := []formField{{"error", e.Code}}
+	if e.Description != "" {
+		fields = append(fields, formField{"error_description", e.Description})
+	}
+	p.reply(a.w, a.r, a.client, a.asked, fields)
+}
+
+// returned is where people come back from the recovery domain. Only the browser that
+// began takes the answer, and only once.
+func (p *Provider) returned(w http.ResponseWriter, r *http.Request, row contractRow) {
+	a := &authorization{w: w, r: r, row: row}
+	var fields []formField
+	var x exchange
+	err := p.admit(r, "return")
+	if err == nil {
+		a.q, err = parseParams(r.URL.RawQuery)
+	}
+	if err == nil {
+		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) (err error) {
+			if x, a.client, err = p.find(r.Context(), tx, a.q["code"], stateAnswered); err != nil {
+				return err
+			}
+			host, _ := page.ParseOrigin(p.cfg.Origin())
+			if browser := host.Cookie(r, browserCookie+x.ID); a.client.row.contract != row.contract || x.Answer == nil ||
+				subtle.ConstantTimeCompare([]byte(store.HashToken(browser)), []byte(x.Browser)) != 1 {
+				return errGone
+			}
+			fields, err = p.conclude(r.Context(), tx, a.client, &x)
+			return err
+		})
+	}
+	if err != nil {
+		p.refuse(a, err)
+		return
+	}
+	host, _ := page.ParseOrigin(p.cfg.Origin())
+	host.DropCookie(w, browserCookie+x.ID)
+	p.reply(w, r, a.client, x.asked, fields)
+}
+
+// conclude makes the answer: an error, a code, or the id_token itself.
+func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c client, x *exchange) ([]formField, error) {
+	if x.Answer.Error != "" {
+		if _, err := p.save(ctx, tx, x, stateSpent, 0); err != nil {
+			return nil, err
+		}
+		return []formField{{"error", x.Answer.Error}}, p.recordFinished(ctx, tx, c, *x, "")
+	}
+	if c.row.code {
+		code, err := p.save(ctx, tx, x, stateCode, codeLife)
+		if err != nil {
+			return nil, err
+		}
+		return []formField{{"code", code}}, p.recordFinished(ctx, tx, c, *x, "code")
+	}
+	token, _, err := p.idToken(ctx, tx, c, *x)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.save(ctx, tx, x, stateSpent, 0); err != nil {
+		return nil, err
+	}
+	return []formField{{"id_token", token}}, p.recordFinished(ctx, tx, c, *x, "id_token")
+}
+
+// idToken writes what was proven, and returns the subject with it.
+func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchange) (token, subject string, err error) {
+	now := p.cfg.Now()
+	if subject, err = subjectOf(ctx, tx, c, x); err != nil {
+		return "", "", err
+	}
+	claims := jwt.MapClaims{
+		"iss": p.issuer(c.row), "aud": c.ID, "sub": subject, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "auth_time": x.Answer.At.Unix(),
+	}
+	for name, value := range map[string]string{"nonce": x.Nonce, "acr": x.Answer.ACR, "preferred_username": x.User} {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	if x.Answer.AMR != "" {
+		claims["amr"] = []string{x.Answer.AMR} // an array of exactly one
+	}
+	if x.Answer.Verified != nil {
+		claims["verified_claims"] = []any{x.Answer.Verified}
+	}
+	token, err = p.sign(ctx, tx, c, claims)
+	return token, subject, err
+}
+
+// subjectOf returns sub: what the client itself calls the person where it does, else a
+// name of theirs that means nothing to any other client (OpenID Connect Core 8.1).
+func subjectOf(ctx context.Context, tx *store.Tx, c client, x exchange) (string, error) {
+	if x.Subject != "" {
+		return x.Subject, nil
+	}
+	return tx.PersonID(ctx, c.Env, fmt.Sprintf("oidc\x00%s\x00%s\x00%s", c.ID, c.Directory, x.Account))
+}

@@ -1,0 +1,313 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// SignInPath is where people of a client prove who they are, on the recovery domain. The
+// ticket that leads on stands in the fragment.
+const SignInPath = "/sign-in"
+
+// browserCookie begins the name of the cookie of the browser that began an exchange.
+const browserCookie = "oidc-"
+
+// maxExchanges is how many exchanges one browser can have open.
+const maxExchanges = 4
+
+// An authorization is one request of a browser, as far as it is known.
+type authorization struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	row    contractRow
+	q      params
+	client client
+	asked  asked
+	used   string // hash of a token that must not come again
+	pushed *exchange
+}
+
+// authorize takes the request of a client from a browser. What cannot be answered to the
+// client is said to the person; everything else goes back to where they came from.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, row contractRow) {
+	a := &authorization{w: w, r: r, row: row}
+	if err := p.admit(r, "authorize"); err != nil {
+		p.refuse(a, err)
+		return
+	}
+	var err error
+	if row.post {
+		a.q, err = formParams(w, r)
+	} else {
+		a.q, err = parseParams(r.URL.RawQuery)
+	}
+	if err == nil {
+		err = p.whoAsks(a)
+	}
+	if err != nil {
+		p.refuse(a, err)
+		return
+	}
+	if oauth := p.understand(a); oauth != nil {
+		p.turnBack(a, oauth)
+		return
+	}
+	to, err := p.start(a)
+	switch {
+	case errors.Is(err, store.ErrConflict), errors.Is(err, errGone):
+		p.turnBack(a, invalid("access_denied", "this was used before"))
+	case err != nil:
+		p.refuse(a, err)
+	default:
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}
+
+// errAsk is a request that cannot be answered to whoever made it.
+type errAsk string
+
+// Error implements error.
+func (e errAsk) Error() string { return "oidc: " + string(e) }
+
+// refuse says to the person that it cannot go on. It never sends a browser on to an
+// address that nobody vouches for.
+func (p *Provider) refuse(a *authorization, err error) {
+	status, text := http.StatusBadRequest, "This sign-in cannot go on: the request is not one that an administrator allowed. Go back and begin again."
+	switch {
+	case errors.Is(err, errBusy):
+		status, text = http.StatusTooManyRequests, "Too many sign-ins from this network. Try again in a minute."
+	case errors.As(err, new(errAsk)), errors.Is(err, errForm), errors.Is(err, errDuplicate), errors.Is(err, errLong), errors.Is(err, errGone):
+		p.cfg.Log.InfoContext(a.r.Context(), "a sign-in was refused", "contract", a.row.contract, "client", a.client.ID, "reason", err.Error())
+	default:
+		status, text = http.StatusServiceUnavailable, "This sign-in cannot go on now. Try again in a minute."
+		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.contract, "client", a.client.ID, "error", err)
+	}
+	http.Error(a.w, text, status)
+}
+
+// whoAsks finds the client, and where it may be answered.
+func (p *Provider) whoAsks(a *authorization) error {
+	if a.row.pushed {
+		return p.takePushed(a)
+	}
+	c, err := p.clientByID(a.r.Context(), a.q["client_id"], a.row)
+	if err != nil {
+		return err
+	}
+	a.client = c
+	uri, err := a.q.redirect()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(c.redirects(), uri) {
+		return errAsk("redirect_uri is not one of this client")
+	}
+	a.asked = asked{Redirect: uri, Echoed: a.q["state"], Nonce: a.q["nonce"]}
+	return nil
+}
+
+// clientByID finds a client of a contract.
+func (p *Provider) clientByID(ctx context.Context, id string, row contractRow) (client, error) {
+	found, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (store.OIDCClient, error) { return tx.OIDCClientByID(ctx, id) })
+	if errors.Is(err, store.ErrNotFound) || err == nil && found.Contract != string(row.contract) {
+		return client{}, errAsk("client_id is not known here")
+	}
+	if err != nil {
+		return client{}, err
+	}
+	return clientOf(found)
+}
+
+// understand reads what is asked. Its error goes back to the client.
+func (p *Provider) understand(a *authorization) *oauthError {
+	if a.pushed != nil {
+		return nil // understood when it was pushed
+	}
+	if a.row.contract == EntraEAM {
+		return p.understandEntra(a)
+	}
+	if oauth := understandCode(a.row, a.q, &a.asked); oauth != nil {
+		return oauth
+	}
+	return p.understandOkta(a)
+}
+
+// understandCode reads what every request for a code has.
+func understandCode(row contractRow, q params, to *asked) *oauthError {
+	switch mode := q["response_mode"]; {
+	case q["response_type"] != "code":
+		return invalid("unsupported_response_type", "want code")
+	case mode != "" && mode != "query" && mode != "fragment" && mode != "form_post":
+		return invalid("invalid_request", "response_mode is query, fragment or form_post")
+	case !hasScopes(q["scope"], row.scopes):
+		return invalid("invalid_scope", "want "+strings.Join(row.scopes, " "))
+	case q["request"] != "" || q["request_uri"] != "":
+		return invalid("request_not_supported", "parameters stand by themselves")
+	case q["state"] == "":
+		return invalid("invalid_request", "state is missing")
+	case row.pushed && q["nonce"] == "":
+		return invalid("invalid_request", "nonce is missing")
+	case q["prompt"] == "none":
+		return invalid("login_required", "people prove who they are here each time")
+	}
+	to.Mode = q["response_mode"]
+	challenge, method := q["code_challenge"], q["code_challenge_method"]
+	switch {
+	case challenge == "" && method == "" && !row.pushed: // the contract has none
+	case method != "S256" || len(challenge) != 43:
+		return invalid("invalid_request", "code_challenge: want S256")
+	}
+	to.Challenge = challenge
+	return nil
+}
+
+// understandEntra reads a request of Entra ID.
+func (p *Provider) understandEntra(a *authorization) *oauthError {
+	switch q := a.q; {
+	case !strings.EqualFold(q["response_type"], "id_token"):
+		return invalid("unsupported_response_type", "want id_token")
+	case q["response_mode"] != "form_post":
+		return invalid("invalid_request", "response_mode is form_post")
+	case !hasScopes(q["scope"], a.row.scopes):
+		return invalid("invalid_scope", "want openid")
+	case q["nonce"] == "" || q["state"] == "" || q["id_token_hint"] == "":
+		return invalid("invalid_request", "nonce, state or id_token_hint is missing")
+	}
+	a.asked.Mode = "form_post"
+	if oauth := understandClasses(a); oauth != nil {
+		return oauth
+	}
+	h, err := p.checkHint(a.r.Context(), a.client, a.q["id_token_hint"])
+	if err != nil {
+		p.cfg.Log.WarnContext(a.r.Context(), "a hint was refused", "client", a.client.ID, "error", err)
+		if errors.Is(err, errHint) {
+			return invalid("access_denied", "id_token_hint")
+		}
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "the keys of the tenant"}
+	}
+	a.used, a.asked.Subject, a.asked.Hint = h.once, h.Subject, h.Tenant+"/"+h.Object
+	return p.findAccount(a, h.Object, "User_"+h.Object)
+}
+
+// understandOkta reads a request of Okta about an account. Who is meant is only said, not
+// signed: it has to be proven, and the answer is about nobody else.
+func (p *Provider) understandOkta(a *authorization) *oauthError {
+	name := strings.TrimSpace(a.q["login_hint"])
+	if name == "" {
+		return invalid("invalid_request", "login_hint is missing")
+	}
+	if oauth := understandClasses(a); oauth != nil {
+		return oauth
+	}
+	a.asked.User, a.asked.Hint = name, name
+	return p.findAccount(a, name)
+}
+
+// understandClasses reads which classes and references of authentication would do.
+func understandClasses(a *authorization) *oauthError {
+	c, err := parseClaims(a.q["claims"])
+	if err != nil {
+		return invalid("invalid_request", err.Error())
+	}
+	a.asked.ACR, a.asked.AMR = c.IDToken.ACR.all(), c.IDToken.AMR.all()
+	if a.q["acr_values"] != "" && len(a.asked.ACR) == 0 && a.row.code {
+		a.asked.ACR = strings.Fields(a.q["acr_values"])
+	}
+	if _, met := metBy(a.asked.ACR); !met || len(methodsFor(a.asked.AMR)) == 0 {
+		return invalid("access_denied", "what is asked for cannot be proven here")
+	}
+	return nil
+}
+
+// findAccount finds whom the client means. Whether there is somebody changes nothing that
+// anybody sees: who is not there walks the same pages, and proves nothing (P9).
+func (p *Provider) findAccount(a *authorization, names ...string) *oauthError {
+	ctx := a.r.Context()
+	id, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (string, error) { return accountOf(ctx, tx, a.client, names) })
+	if err != nil {
+		p.cfg.Log.WarnContext(ctx, "an account cannot be looked up", "client", a.client.ID, "error", err)
+		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", ""}
+	}
+	a.asked.Account = id
+	return nil
+}
+
+// accountOf returns the immutable id of the one account that bears one of the names.
+func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (string, error) {
+	if !c.byIdentifier() {
+		found, err := tx.AccountOf(ctx, c.Env, c.Directory, names[0])
+		if errors.Is(err, store.ErrNotFound) {
+			return "", nil
+		}
+		return found.ImmutableID, err
+	}
+	found := map[string]bool{}
+	for _, name := range names {
+		all, err := tx.FindAccounts(ctx, c.Env, name)
+		if err != nil {
+			return "", err
+		}
+		for _, a := range all {
+			if a.Directory == c.Directory {
+				found[a.ImmutableID] = true
+			}
+		}
+	}
+	if len(found) != 1 {
+		return "", nil
+	}
+	for id := range found {
+		return id, nil
+	}
+	return "", nil
+}
+
+// start writes the exchange, gives the browser its cookie, and returns the address of the
+// recovery domain with the ticket that leads on there.
+func (p *Provider) start(a *authorization) (string, error) {
+	ctx, browser := a.r.Context(), store.NewToken()
+	var site, ticket, id string
+	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if site, err = p.site(ctx, tx, a.client); err != nil {
+			return err
+		}
+		if a.used != "" {
+			if err := tx.UseOIDCToken(ctx, a.client.Env, a.used, p.cfg.Now().Add(hintFresh+2*hintSkew)); err != nil {
+				return err
+			}
+		}
+		var x exchange
+		if a.pushed != nil {
+			x = *a.pushed
+			x.Browser = store.HashToken(browser)
+			ticket, err = p.save(ctx, tx, &x, stateAsked, exchangeLife)
+		} else {
+			x, ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(browser), exchangeLife)
+		}
+		if id = x.ID; err != nil {
+			return err
+		}
+		return p.recordAsked(ctx, tx, a, x)
+	})
+	if err != nil {
+		return "", err
+	}
+	host, ok := page.ParseOrigin(p.cfg.Origin())
+	if !ok {
+		return "", fmt.Errorf("oidc: public_url cannot be served")
+	}
+	old := host.CookiesWith(a.r, browserCookie)
+	for i := range max(0, len(old)-maxExchanges+1) {
+		host.DropCookie(a.w, old[i])
+	}
+	host.SetCookie(a.w, browserCookie+id, browser, exchangeLife, http.SameSiteLaxMode)
+	return site + SignInPath + "#" + ticket, nil
+}

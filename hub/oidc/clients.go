@@ -1,0 +1,88 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// maxSecrets is how many secrets of a client are live at a time: the one in use and the
+// one that takes its place.
+const maxSecrets = 2
+
+// ErrSecrets says that the contract has no secrets.
+var ErrSecrets = errors.New("oidc: clients of this contract have no secret")
+
+// Add makes a client, with its first key. The caller has checked the settings, and made
+// the key outside of the transaction.
+func Add(ctx context.Context, tx *store.Tx, env string, c Contract, directory string, s Settings, k store.OIDCKey) (store.OIDCClient, error) {
+	out := store.OIDCClient{Env: env, Contract: string(c), Directory: directory, Settings: []byte(store.JSON(s)), Secrets: []store.OIDCSecret{}}
+	if err := tx.AddOIDCClient(ctx, &out); err != nil {
+		return out, err
+	}
+	return out, Rotate(ctx, tx, env, out.ID, k)
+}
+
+// Change replaces the settings of a client. The contract stays what it is.
+func Change(ctx context.Context, tx *store.Tx, c *store.OIDCClient, directory string, s Settings) error {
+	c.Directory, c.Settings = directory, []byte(store.JSON(s))
+	return tx.SaveOIDCClient(ctx, c)
+}
+
+// NewSecret makes a secret of a client, which is shown once. The oldest ends where there
+// are two already.
+func NewSecret(ctx context.Context, tx *store.Tx, c *store.OIDCClient) (protocol.Secret, error) {
+	if !Contract(c.Contract).HasSecret() {
+		return protocol.Secret{}, ErrSecrets
+	}
+	secret := store.NewToken()
+	c.Secrets = append([]store.OIDCSecret{{Hash: store.HashToken(secret), AddedAt: tx.Now()}}, c.Secrets[:min(len(c.Secrets), maxSecrets-1)]...)
+	return protocol.NewSecret(secret), tx.SaveOIDCClient(ctx, c)
+}
+
+// EndSecrets ends every secret of a client but the newest.
+func EndSecrets(ctx context.Context, tx *store.Tx, c *store.OIDCClient) error {
+	c.Secrets = slices.Clone(c.Secrets[:min(len(c.Secrets), 1)])
+	return tx.SaveOIDCClient(ctx, c)
+}
+
+// A KeyView is a key as administrators see it.
+type KeyView struct {
+	ID         string    `json:"kid"`
+	Algorithm  string    `json:"alg"`
+	State      string    `json:"state"`
+	ActiveFrom time.Time `json:"active_from"`
+}
+
+// Keys returns the keys of a client, the newest first.
+func Keys(ctx context.Context, tx *store.Tx, env, client string) ([]KeyView, error) {
+	all, err := tx.OIDCKeys(ctx, env, client)
+	list := []KeyView{}
+	for _, k := range all {
+		list = append(list, KeyView{k.ID, k.Algorithm, StateOf(k, all, tx.Now()), k.ActiveFrom})
+	}
+	return list, err
+}
+
+// Addresses are what an administrator of the identity provider types in there.
+type Addresses struct {
+	Issuer    string `json:"issuer"`
+	Discovery string `json:"discovery_url"`
+	Authorize string `json:"authorization_endpoint"`
+	Token     string `json:"token_endpoint,omitempty"`
+	PAR       string `json:"pushed_authorization_request_endpoint,omitempty"`
+	UserInfo  string `json:"userinfo_endpoint,omitempty"`
+	JWKS      string `json:"jwks_uri"`
+}
+
+// AddressesOf returns the addresses of a contract below an origin.
+func AddressesOf(c Contract, origin string) Addresses {
+	row, _ := rowOf(c)
+	p := Provider{cfg: Config{Origin: func() string { return origin }}}
+	m := p.metadata(row)
+	return Addresses{m.Issuer, origin + row.path + discoveryPath, m.Authorize, m.Token, m.PAR, m.UserInfo, m.JWKS}
+}

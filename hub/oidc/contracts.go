@@ -1,0 +1,120 @@
+package oidc
+
+import (
+	"slices"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+)
+
+// A Contract is one way in which an identity provider asks.
+type Contract string
+
+// The contracts.
+const (
+	EntraEAM Contract = "entra_eam" // Microsoft Entra ID, external authentication method
+	OktaEAM  Contract = "okta_eam"  // Okta, identity provider as a factor
+	OktaIDV  Contract = "okta_idv"  // Okta, identity-verification vendor
+)
+
+// A contractRow is what differs between contracts.
+type contractRow struct {
+	contract  Contract
+	path      string // the issuer is public_url and this
+	endpoints string // path below which its endpoints stand
+	post      bool   // requests come as a form that another site posts; otherwise in a query
+	code      bool   // answers with a code; otherwise with an id_token in a form
+	pushed    bool   // takes pushed requests only, with PKCE
+	people    bool   // asks who somebody is, not whether they hold an account
+	scopes    []string
+	algorithm string
+	authorize audit.Kind
+	finish    audit.Kind
+}
+
+// contracts is the vocabulary of contracts.
+var contracts = []contractRow{
+	{EntraEAM, "/entra/eam", "/entra/eam", true, false, false, false, []string{"openid"}, rs256, audit.EntraEAMAuthorize, audit.EntraEAMFinish},
+	{OktaEAM, "/okta/eam", "/okta/eam", false, true, false, false, []string{"openid"}, rs256, audit.OktaEAMAuthorize, audit.OktaEAMFinish},
+	{OktaIDV, "", "/oauth2", false, true, true, true, []string{"openid", "profile", "identity_assurance"}, rs256, audit.OAuth2V2Authorize, audit.OAuth2V2Authorize},
+}
+
+// ContractByName returns the contract of a name, and whether there is one.
+func ContractByName(name string) (Contract, bool) {
+	row, ok := rowOf(Contract(name))
+	return row.contract, ok
+}
+
+// Contracts lists the names of all contracts.
+func Contracts() []string {
+	var names []string
+	for _, r := range contracts {
+		names = append(names, string(r.contract))
+	}
+	return names
+}
+
+func rowOf(c Contract) (contractRow, bool) {
+	i := slices.IndexFunc(contracts, func(r contractRow) bool { return r.contract == c })
+	if i < 0 {
+		return contractRow{}, false
+	}
+	return contracts[i], true
+}
+
+// AsksPeople reports whether the contract asks who somebody is, so that it belongs to no
+// directory.
+func (c Contract) AsksPeople() bool {
+	row, _ := rowOf(c)
+	return row.people
+}
+
+// HasSecret reports whether clients of the contract prove themselves by a secret.
+func (c Contract) HasSecret() bool {
+	row, _ := rowOf(c)
+	return row.code
+}
+
+// references are the values of amr (RFC 8176) of the methods that have one that they
+// deserve. All of them prove possession.
+var references = map[policy.Method]string{
+	policy.Passkey: "fido", policy.DigitalCredential: "pop", policy.TOTP: "otp", policy.SMSCode: "sms",
+}
+
+// possession are the values of acr that a proof of possession meets, as Entra ID spells
+// them.
+var possession = []string{"possessionorinherence", "knowledgeorpossession", "knowledgeorpossessionorinherence", "possession"}
+
+// methodsFor returns the methods whose reference is among those asked for; all that have
+// one where none is named.
+func methodsFor(amr []string) []policy.Method {
+	var list []policy.Method
+	for _, row := range policy.MethodTable {
+		if ref := references[row.Method]; ref != "" && (len(amr) == 0 || slices.Contains(amr, ref)) {
+			list = append(list, row.Method)
+		}
+	}
+	return list
+}
+
+// metBy returns the first of the asked classes that a proof of possession meets, and
+// whether there is one. Nothing asked is met by nothing said.
+func metBy(acr []string) (string, bool) {
+	for _, a := range acr {
+		if slices.Contains(possession, a) {
+			return a, true
+		}
+	}
+	return "", len(acr) == 0
+}
+
+// reference returns the one amr value of what was proven, in the order of the asked ones,
+// "" if none of them was.
+func reference(asked []string, proven []policy.Method) string {
+	for _, m := range methodsFor(asked) {
+		if slices.Contains(proven, m) {
+			return references[m]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,135 @@
+package oidc
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Paths of every contract.
+const (
+	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery 4
+	returnPath    = "/return"
+)
+
+// metadata is what the provider says of itself (OpenID Connect Discovery 3, RFC 8414).
+type metadata struct {
+	Issuer         string   `json:"issuer"`
+	Authorize      string   `json:"authorization_endpoint"`
+	Token          string   `json:"token_endpoint,omitempty"`
+	UserInfo       string   `json:"userinfo_endpoint,omitempty"`
+	PAR            string   `json:"pushed_authorization_request_endpoint,omitempty"`
+	RequirePAR     bool     `json:"require_pushed_authorization_requests,omitempty"`
+	JWKS           string   `json:"jwks_uri"`
+	Scopes         []string `json:"scopes_supported"`
+	ResponseTypes  []string `json:"response_types_supported"`
+	ResponseModes  []string `json:"response_modes_supported"`
+	Grants         []string `json:"grant_types_supported"`
+	Subjects       []string `json:"subject_types_supported"`
+	Algorithms     []string `json:"id_token_signing_alg_values_supported"`
+	ClientAuth     []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	Challenges     []string `json:"code_challenge_methods_supported,omitempty"`
+	ACR            []string `json:"acr_values_supported,omitempty"`
+	Claims         []string `json:"claims_supported"`
+	NamesIssuer    bool     `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParam    bool     `json:"claims_parameter_supported"`
+	RequestParam   bool     `json:"request_parameter_supported"`
+	RequestURI     bool     `json:"request_uri_parameter_supported"`
+	VerifiedClaims bool     `json:"verified_claims_supported,omitempty"`
+	Frameworks     []string `json:"trust_frameworks_supported,omitempty"`
+	InVerified     []string `json:"claims_in_verified_claims_supported,omitempty"`
+}
+
+func (p *Provider) metadata(row contractRow) metadata {
+	origin := p.cfg.Origin()
+	m := metadata{
+		Issuer: origin + row.path, Authorize: origin + row.endpoints + "/authorize", JWKS: origin + row.endpoints + "/jwks",
+		Scopes: row.scopes, ResponseTypes: []string{"id_token"}, ResponseModes: []string{"form_post"}, Grants: []string{"implicit"},
+		Subjects: []string{"pairwise"}, Algorithms: []string{row.algorithm}, ClaimsParam: true, NamesIssuer: true,
+		Claims: []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr"},
+	}
+	if row.code {
+		m.Token, m.UserInfo = origin+row.endpoints+"/token", origin+row.endpoints+"/userinfo"
+		m.ResponseTypes, m.ResponseModes, m.Grants = []string{"code"}, []string{"query", "fragment", "form_post"}, []string{"authorization_code"}
+		m.ClientAuth, m.Challenges = []string{"client_secret_basic", "client_secret_post"}, []string{"S256"}
+	}
+	if row.pushed {
+		m.PAR, m.RequirePAR = origin+row.endpoints+"/par", true
+	}
+	if row.people {
+		m.VerifiedClaims, m.Frameworks, m.InVerified = true, []string{frameworkDelegated}, comparable
+		m.Claims = []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "verified_claims"}
+	} else {
+		m.ACR = possession
+	}
+	if row.contract == OktaEAM {
+		m.Claims = append(m.Claims, "preferred_username")
+	}
+	return m
+}
+
+// cached lets a relying party keep what it read for an hour. Entra ID wants the length
+// of it, which a server in front that compresses would take away.
+const cached = "public, max-age=3600, no-transform"
+
+func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, row contractRow) {
+	w.Header().Set("Cache-Control", cached)
+	w.Header().Del("Vary")
+	writeJSON(w, r, http.StatusOK, []byte(store.JSON(p.metadata(row))))
+}
+
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, row contractRow) {
+	set, err := p.keySet(r.Context(), row.contract)
+	if err != nil {
+		p.cfg.Log.WarnContext(r.Context(), "keys cannot be read", "error", err)
+		http.Error(w, "keys cannot be read now", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Cache-Control", cached)
+	w.Header().Del("Vary")
+	writeJSON(w, r, http.StatusOK, set)
+}
+
+// writeJSON writes a body with its length.
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+// An oauthError is what an endpoint for clients answers (RFC 6749 5.2).
+type oauthError struct {
+	Status      int    `json:"-"`
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+// Error implements error.
+func (e *oauthError) Error() string { return "oidc: " + e.Code + ": " + e.Description }
+
+func invalid(code, description string) *oauthError {
+	return &oauthError{http.StatusBadRequest, code, description}
+}
+
+// errClient is the answer to every failed proof of a client: which part was wrong is not
+// said.
+func errClient() *oauthError {
+	return &oauthError{http.StatusUnauthorized, "invalid_client", "the client is unknown, or its secret is wrong"}
+}
+
+func (p *Provider) fail(w http.ResponseWriter, r *http.Request, e *oauthError) {
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="client"`)
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		http.Error(w, e.Code, e.Status)
+		return
+	}
+	writeJSON(w, r, e.Status, b)
+}

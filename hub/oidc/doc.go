@@ -1,0 +1,15 @@
+// Package oidc is the OpenID provider that other identity providers ask: keys, pushed
+// requests, authorization, codes and tokens, and the contracts of those who ask. It
+// knows HTTP, and no page but the form that carries an answer; who somebody is, it asks
+// the flow, which knows the employee's side.
+//
+// One sign-in of one browser is an exchange. It has one secret at a time, which is
+// replaced at each step by one compare-and-set, so that each is good once:
+//
+//	pushed → asked → proving → answered → code → spent | revoked
+//
+// "pushed" is the request_uri of a pushed request, "asked" the ticket that leads to the
+// recovery domain, "answered" the way back from there, which only the browser that began
+// can take, "code" the code that a client redeems. A client that takes its answer through
+// the browser goes from "answered" to "spent".
+package oidc

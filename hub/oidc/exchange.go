@@ -1,0 +1,128 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// States of an exchange, as persisted. The diagram stands in doc.go.
+const (
+	statePushed   = "pushed"
+	stateAsked    = "asked"
+	stateProving  = "proving"
+	stateAnswered = "answered"
+	stateCode     = "code"
+	stateSpent    = "spent"
+	stateRevoked  = "revoked"
+)
+
+// Times of an exchange.
+const (
+	pushedLife   = time.Minute      // of a request_uri
+	exchangeLife = 15 * time.Minute // from the request to the answer; Entra ID and Okta give up after ten
+	codeLife     = time.Minute
+	tokenLife    = 5 * time.Minute // of an id_token and an access token
+	keepUsed     = time.Hour       // what a second use of a code is told from an unknown one by
+)
+
+// asked is what a client asks and what it is answered: the private part of an exchange.
+type asked struct {
+	Redirect  string   `json:"redirect"`
+	Echoed    string   `json:"state"` // state of the request
+	Nonce     string   `json:"nonce,omitempty"`
+	Mode      string   `json:"mode,omitempty"`      // response_mode
+	Challenge string   `json:"challenge,omitempty"` // of PKCE, S256
+	Subject   string   `json:"subject,omitempty"`   // sub of the answer, where the client names it
+	User      string   `json:"user,omitempty"`      // preferred_username of the answer
+	Account   string   `json:"account,omitempty"`   // immutable id; "" nobody
+	Hint      string   `json:"hint,omitempty"`      // how the client named the account
+	ACR       []string `json:"acr,omitempty"`
+	AMR       []string `json:"amr,omitempty"`
+	Wanted    *wanted  `json:"wanted,omitempty"` // verified_claims
+	Answer    *answer  `json:"answer,omitempty"`
+}
+
+// An answer is what came of it.
+type answer struct {
+	Error    string          `json:"error,omitempty"` // of RFC 6749 4.1.2.1; "": it was proven
+	ACR      string          `json:"acr,omitempty"`
+	AMR      string          `json:"amr,omitempty"`
+	At       time.Time       `json:"at"`
+	Proven   []policy.Method `json:"proven,omitempty"`
+	Person   string          `json:"person,omitempty"` // row id of the account, for the log
+	Strict   bool            `json:"strict,omitempty"`
+	Recovery string          `json:"recovery,omitempty"`
+	Verified *verified       `json:"verified,omitempty"`
+}
+
+// An exchange is one sign-in with what it is about.
+type exchange struct {
+	store.OIDCExchange
+	asked
+}
+
+// errGone says that a secret is unknown, used or too old. Nobody is told which.
+var errGone = errors.New("oidc: unknown, used or expired")
+
+func exchangeOf(e store.OIDCExchange) (exchange, error) {
+	x := exchange{OIDCExchange: e}
+	if err := json.Unmarshal(e.Private, &x.asked); err != nil {
+		return x, fmt.Errorf("oidc: an exchange cannot be read: %w", err)
+	}
+	return x, nil
+}
+
+// find returns the exchange of a secret in a state, with its client.
+func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (x exchange, c client, err error) {
+	row, err := tx.OIDCExchangeBySecret(ctx, store.HashToken(secret))
+	if errors.Is(err, store.ErrNotFound) {
+		return x, c, errGone
+	}
+	if err != nil {
+		return x, c, err
+	}
+	return p.read(ctx, tx, row, state)
+}
+
+// read returns an exchange that is in a state and has not ended.
+func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (x exchange, c client, err error) {
+	if x, err = exchangeOf(row); err != nil {
+		return x, c, err
+	}
+	found, err := tx.OIDCClient(ctx, row.Env, row.Client)
+	if err != nil {
+		return x, c, err
+	}
+	if c, err = clientOf(found); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
+		err = errGone
+	}
+	return x, c, err
+}
+
+// save writes x in its next state, with a new secret by which alone it goes on.
+func (p *Provider) save(ctx context.Context, tx *store.Tx, x *exchange, state string, life time.Duration) (secret string, err error) {
+	secret = store.NewToken()
+	x.State, x.Secret, x.Private = state, store.HashToken(secret), []byte(store.JSON(x.asked))
+	if life > 0 {
+		x.ExpiresAt = p.cfg.Now().Add(life)
+	}
+	err = tx.SaveOIDCExchange(ctx, &x.OIDCExchange)
+	if errors.Is(err, store.ErrConflict) { // somebody else was faster
+		err = errGone
+	}
+	return secret, err
+}
+
+// begin writes an exchange in its first state, and returns the secret by which it goes on.
+func (p *Provider) begin(ctx context.Context, tx *store.Tx, c client, a asked, state, browser string, life time.Duration) (exchange, string, error) {
+	secret := store.NewToken()
+	x := exchange{OIDCExchange: store.OIDCExchange{Env: c.Env, ID: store.NewToken(), Client: c.ID, State: state, Secret: store.HashToken(secret), Browser: browser,
+		Private: []byte(store.JSON(a)), ExpiresAt: p.cfg.Now().Add(life)}, asked: a}
+	return x, secret, tx.AddOIDCExchange(ctx, &x.OIDCExchange)
+}

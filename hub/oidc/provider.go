@@ -1,0 +1,212 @@
+package oidc
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// SignIns are the proofs of accounts.
+type SignIns interface {
+	SignIn(ctx context.Context, s flow.SignIn) (id, session string, err error)
+	FinishSignIn(ctx context.Context, env, id, session string, give bool, then func(tx *store.Tx, s flow.SignedIn) error) error
+}
+
+// Buckets limits how often a browser or a client may ask.
+type Buckets interface {
+	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
+}
+
+// Config is what a Provider is made of.
+type Config struct {
+	Store      *store.Store
+	SignIns    SignIns
+	People     People // nil: nobody can be asked who they are
+	Buckets    Buckets
+	Client     *http.Client             // for the keys of tenants; reaches public addresses only
+	Origin     func() string            // scheme and host of public_url
+	SiteOrigin func(name string) string // of a recovery domain
+	Authority  string                   // where the keys of tenants are fetched; "": at the cloud's own address
+	Log        *slog.Logger
+	Now        func() time.Time // nil: time.Now
+}
+
+// A Provider answers identity providers. Its methods may be called from many goroutines
+// and on many nodes at once.
+type Provider struct {
+	cfg    Config
+	mux    *http.ServeMux
+	script string // hash of the script that sends a form by itself, for the policy of its page
+
+	mu      sync.Mutex
+	tenants map[string]tenantKeys // by authority
+}
+
+// New makes a Provider. It needs Run for the upkeep of keys.
+func New(cfg Config) *Provider {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	sum := sha256.Sum256([]byte(sendScript))
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", tenants: map[string]tenantKeys{}}
+	for _, row := range contracts {
+		p.serveContract(row)
+	}
+	return p
+}
+
+func (p *Provider) serveContract(row contractRow) {
+	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, row contractRow)) {
+		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h(w, r, row) })
+	}
+	handle("GET "+row.path+discoveryPath, p.discovery)
+	handle("GET "+row.endpoints+"/jwks", p.jwks)
+	handle("GET "+row.endpoints+returnPath, p.returned)
+	if row.post {
+		handle("POST "+row.endpoints+"/authorize", p.authorize)
+	} else {
+		handle("GET "+row.endpoints+"/authorize", p.authorize)
+	}
+	if row.pushed {
+		handle("POST "+row.endpoints+"/par", p.push)
+	}
+	if row.code {
+		handle("POST "+row.endpoints+"/token", p.token)
+		handle("GET "+row.endpoints+"/userinfo", p.userinfo)
+		handle("POST "+row.endpoints+"/userinfo", p.userinfo)
+	}
+}
+
+// Patterns lists the paths below which the provider answers, for a mux.
+func Patterns() []string {
+	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath}
+}
+
+// ServeHTTP implements http.Handler. Whoever mounts it sees to it that it is reached on
+// the host of public_url alone.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	page.Headers(w.Header())
+	w.Header().Set("Cross-Origin-Opener-Policy", "unsafe-none") // sign-in windows must keep hold of whoever opened them
+	p.mux.ServeHTTP(w, r)
+}
+
+// Limits of one address: a company behind one address translator.
+const (
+	atOnce = 60
+	every  = time.Second
+)
+
+// errBusy says that an address asks too often.
+var errBusy = errors.New("oidc: too many requests")
+
+// admit takes one from the bucket of the browser's or client's address.
+func (p *Provider) admit(r *http.Request, what string) error {
+	ok, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+what+":"+bucketOf(addressOf(r)), atOnce, every)
+	if err == nil && !ok {
+		err = errBusy
+	}
+	return err
+}
+
+// addressOf is the client's address, which the edge has put in the connection's place.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// bucketOf returns what is limited together: an IPv4 address, an IPv6 network of 64 bits.
+func bucketOf(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Unmap().Is4() {
+		return address
+	}
+	net64, _ := a.Prefix(64)
+	return net64.String()
+}
+
+// issuer returns the issuer of a contract.
+func (p *Provider) issuer(row contractRow) string { return p.cfg.Origin() + row.path }
+
+// site returns the recovery domain on which people of a client prove who they are.
+func (p *Provider) site(ctx context.Context, tx *store.Tx, c client) (string, error) {
+	all, err := tx.Domains(ctx, c.Env)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range all {
+		if !d.Proven.IsZero() && (c.settings.Domain == "" || strings.EqualFold(c.settings.Domain, d.Name)) {
+			return p.cfg.SiteOrigin(d.Name), nil
+		}
+	}
+	return "", errors.New("oidc: the environment has no proven recovery domain for this client")
+}
+
+// upkeepEvery is how often each node looks after keys and old rows.
+const upkeepEvery = time.Hour
+
+// Run rotates keys and forgets what has ended, until ctx does.
+func (p *Provider) Run(ctx context.Context) error {
+	tick := time.NewTicker(upkeepEvery)
+	defer tick.Stop()
+	for {
+		if err := p.upkeep(ctx); err != nil && ctx.Err() == nil {
+			p.cfg.Log.WarnContext(ctx, "keys of relying parties cannot be looked after", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Provider) upkeep(ctx context.Context) error {
+	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeOIDC(ctx, p.cfg.Now().Add(-keepUsed)) })
+	if err != nil {
+		return err
+	}
+	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OIDCClient, error) { return tx.AllOIDCClients(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if err := p.rotate(ctx, c); err != nil && !errors.Is(err, ErrRotating) {
+			return fmt.Errorf("client %s: %w", c.ID, err)
+		}
+	}
+	return nil
+}
+
+// rotate publishes a client's next key when the newest is old. Two nodes that do so at
+// once publish two, of which the later signs: no harm.
+func (p *Provider) rotate(ctx context.Context, c store.OIDCClient) error {
+	keys, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
+	if err != nil {
+		return err
+	}
+	now := p.cfg.Now()
+	if len(keys) > 0 && keys[0].ActiveFrom.Add(rotateEvery).After(now) {
+		return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return forget(ctx, tx, keys, now) })
+	}
+	k, err := NewKey(Contract(c.Contract), now)
+	if err != nil {
+		return err
+	}
+	return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return Rotate(ctx, tx, c.Env, c.ID, k) })
+}

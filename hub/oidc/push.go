@@ -1,0 +1,87 @@
+package oidc
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// requestPrefix begins every request_uri (RFC 9126 2.2).
+const requestPrefix = "urn:ietf:params:oauth:request_uri:"
+
+// push takes a request from a client's server, before the browser comes (RFC 9126).
+func (p *Provider) push(w http.ResponseWriter, r *http.Request, row contractRow) {
+	c, q, oauth := p.clientRequest(w, r, row)
+	var a asked
+	if oauth == nil {
+		a, oauth = understandPushed(c, q)
+	}
+	if oauth != nil {
+		p.fail(w, r, oauth)
+		return
+	}
+	uri := ""
+	err := p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
+		x, secret, err := p.begin(r.Context(), tx, c, a, statePushed, "", pushedLife)
+		if err != nil {
+			return err
+		}
+		uri = requestPrefix + secret
+		return p.recordPushed(r.Context(), tx, c, x, q)
+	})
+	if err != nil {
+		p.fail(w, r, p.trouble(r, "a request cannot be kept", err))
+		return
+	}
+	writeJSON(w, r, http.StatusCreated, []byte(store.JSON(map[string]any{"request_uri": uri, "expires_in": int(pushedLife.Seconds())})))
+}
+
+// understandPushed reads a pushed request of Okta for a person's identity.
+func understandPushed(c client, q params) (a asked, oauth *oauthError) {
+	a = asked{Redirect: q["redirect_uri"], Echoed: q["state"], Nonce: q["nonce"], Subject: q["login_hint"], Hint: q["login_hint"]}
+	switch {
+	case q["client_id"] != c.ID:
+		return a, invalid("invalid_request", "client_id is missing, or another one than the client's")
+	case !slices.Contains(c.redirects(), a.Redirect):
+		return a, invalid("invalid_request", "redirect_uri is not one of this client")
+	case a.Hint == "" || len(a.Hint) > maxSubject:
+		return a, invalid("invalid_request", "login_hint is missing")
+	}
+	if oauth := understandCode(c.row, q, &a); oauth != nil {
+		return a, oauth
+	}
+	asks, err := parseClaims(q["claims"])
+	if err != nil {
+		return a, invalid("invalid_request", err.Error())
+	}
+	if a.Wanted, err = parseWanted(asks); err != nil {
+		return a, invalid("invalid_request", strings.TrimPrefix(err.Error(), "oidc: "))
+	}
+	return a, nil
+}
+
+// maxSubject bounds what a client calls a person, in bytes.
+const maxSubject = 256
+
+// takePushed finds the request that the browser brings by its name: once, and within a
+// minute.
+func (p *Provider) takePushed(a *authorization) error {
+	secret, ok := strings.CutPrefix(a.q["request_uri"], requestPrefix)
+	if !ok {
+		return errAsk("request_uri is missing: requests are pushed here")
+	}
+	ctx := a.r.Context()
+	return p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		x, c, err := p.find(ctx, tx, secret, statePushed)
+		if err != nil {
+			return err
+		}
+		if c.row.contract != a.row.contract || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
+			return errAsk("request_uri is another client's")
+		}
+		a.pushed, a.client, a.asked = &x, c, x.asked
+		return nil
+	})
+}

@@ -1,0 +1,158 @@
+package oidc
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// redacted stands in the log for a token, a code or a secret.
+const redacted = "REDACTED"
+
+// maxLogged bounds one member of a record, in bytes: what a client sends may be long.
+const maxLogged = 512
+
+func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxLogged)], "") }
+
+func hidden(s string) string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// asksRecord is the request of an authorization in the log: the members of the public
+// reference for all contracts, each with those that it has.
+type asksRecord struct {
+	Claims          string `json:"claims"`
+	ClientID        string `json:"client_id"`
+	ClientRequestID string `json:"client_request_id,omitempty"`
+	IDTokenHint     string `json:"id_token_hint,omitempty"`
+	LoginHint       string `json:"login_hint,omitempty"`
+	Nonce           string `json:"nonce,omitempty"`
+	RedirectURI     string `json:"redirect_uri"`
+	ResponseMode    string `json:"response_mode,omitempty"`
+	ResponseType    string `json:"response_type"`
+	Scope           string `json:"scope"`
+	State           string `json:"state"`
+}
+
+// asksReply is the response of an authorization in the log.
+type asksReply struct {
+	ClientID string `json:"oauth2_client_id"`
+	Redirect string `json:"oauth2_redirect_uri"`
+	Server   string `json:"oauth2_server"`
+	Template string `json:"oauth2_template"`
+	State    string `json:"state"`
+}
+
+// finishRecord is the request of a finish in the log.
+type finishRecord struct {
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+	State string `json:"state"`
+}
+
+// finishReply is the response of a finish in the log.
+type finishReply struct {
+	BindingFailed  bool   `json:"binding_failed,omitempty"`
+	Code           string `json:"code,omitempty"`
+	Error          string `json:"error,omitempty"`
+	IDToken        string `json:"id_token,omitempty"`
+	State          string `json:"oauth2_state,omitempty"`
+	Redirect       string `json:"redirect_uri,omitempty"`
+	RequestTimeout bool   `json:"request_timeout,omitempty"`
+}
+
+// record is a record of either kind. Members below Response are ours.
+type record struct {
+	Directory string          `json:"directory"`
+	Request   any             `json:"request"`
+	Response  any             `json:"response"`
+	Contract  Contract        `json:"contract"`
+	Recovery  string          `json:"recovery,omitempty"`
+	Methods   []policy.Method `json:"methods,omitempty"`
+	ACR       string          `json:"acr,omitempty"`
+	AMR       string          `json:"amr,omitempty"`
+	Strict    bool            `json:"strict_account,omitempty"` // an account that the agent lets nobody into on the hub's word (T11)
+}
+
+func (p *Provider) event(c client, kind audit.Kind, trace string, r *http.Request, d any) audit.Event {
+	e := audit.Event{Env: c.Env, Kind: kind, Trace: trace, Detail: d}
+	if r != nil {
+		e.RemoteAddr, e.UserAgent = addressOf(r), short(r.UserAgent())
+	}
+	return e
+}
+
+// recordAsked writes that a browser was sent to the recovery domain.
+func (p *Provider) recordAsked(ctx context.Context, tx *store.Tx, a *authorization, x exchange) error {
+	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: a.record(), Response: asksReply{
+		ClientID: a.client.ID, Redirect: x.Redirect, Server: p.issuer(a.row), State: x.ID,
+	}}
+	e := p.event(a.client, a.row.authorize, x.ID, a.r, d)
+	e.Personal = map[string]string{"hint": short(a.asked.Hint)}
+	return audit.Append(ctx, tx, e)
+}
+
+// record leaves out what is or may name a person: the hint stands among the personal
+// members.
+func (a *authorization) record() asksRecord {
+	uri, _ := a.q.redirect()
+	if uri == "" {
+		uri = a.asked.Redirect
+	}
+	return asksRecord{
+		Claims: short(a.q["claims"]), ClientID: a.client.ID, ClientRequestID: short(a.q["client-request-id"]), IDTokenHint: hidden(a.q["id_token_hint"]),
+		LoginHint: hidden(a.q["login_hint"]), Nonce: short(a.q["nonce"]), RedirectURI: short(uri), ResponseMode: short(a.q["response_mode"]),
+		ResponseType: short(a.q["response_type"]), Scope: short(a.q["scope"]), State: short(a.q["state"]),
+	}
+}
+
+// recordRefused writes that a request was sent back unanswered.
+func (p *Provider) recordRefused(ctx context.Context, tx *store.Tx, a *authorization, e *oauthError) error {
+	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: finishRecord{Error: e.Code, State: short(a.asked.Echoed)},
+		Response: finishReply{Error: e.Code, State: short(a.asked.Echoed), Redirect: a.asked.Redirect}}
+	return audit.Append(ctx, tx, p.event(a.client, a.row.finish, store.NewID(), a.r, d))
+}
+
+// recordFinished writes what a client was answered. given names what it got.
+func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c client, x exchange, given string) error {
+	reply := finishReply{BindingFailed: x.Answer.Error != "", Error: x.Answer.Error, State: short(x.Echoed), Redirect: x.Redirect}
+	switch given {
+	case "code":
+		reply.Code = redacted
+	case "id_token":
+		reply.IDToken = redacted
+	}
+	d := record{Directory: c.Directory, Contract: c.row.contract, Request: finishRecord{Code: redacted, Error: x.Answer.Error, State: x.ID}, Response: reply,
+		Recovery: x.Answer.Recovery, Methods: x.Answer.Proven, ACR: x.Answer.ACR, AMR: x.Answer.AMR, Strict: x.Answer.Strict}
+	e := p.event(c, c.row.finish, x.ID, nil, d)
+	e.Account = x.Answer.Person
+	return audit.Append(ctx, tx, e)
+}
+
+// recordPushed writes that a client pushed a request.
+func (p *Provider) recordPushed(ctx context.Context, tx *store.Tx, c client, x exchange, q params) error {
+	d := map[string]any{"contract": c.row.contract, "request": map[string]string{
+		"client_id": c.ID, "client_secret": redacted, "redirect_uri": x.Redirect, "response_type": short(q["response_type"]), "response_mode": short(q["response_mode"]),
+		"scope": short(q["scope"]), "state": short(q["state"]), "code_challenge_method": short(q["code_challenge_method"]), "claims": redacted,
+	}, "response": map[string]any{"request_uri": redacted, "expires_in": int(pushedLife.Seconds())}}
+	e := p.event(c, audit.OAuth2PushedAuthorization, x.ID, nil, d)
+	e.Personal = map[string]string{"hint": short(x.Hint)}
+	return audit.Append(ctx, tx, e)
+}
+
+// recordToken writes that a code was redeemed.
+func (p *Provider) recordToken(ctx context.Context, tx *store.Tx, c client, x exchange, reply tokenReply) error {
+	d := map[string]any{"contract": c.row.contract, "request": map[string]string{
+		"grant_type": "authorization_code", "client_id": c.ID, "client_secret": redacted, "redirect_uri": x.Redirect, "code": redacted,
+	}, "response": map[string]any{"access_token": redacted, "id_token": redacted, "scope": reply.Scope, "expires_in": reply.ExpiresIn, "token_type": reply.TokenType}}
+	e := p.event(c, audit.OAuth2Token, x.ID, nil, d)
+	e.Account = x.Answer.Person
+	return audit.Append(ctx, tx, e)
+}

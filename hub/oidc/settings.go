@@ -1,0 +1,167 @@
+package oidc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// How an account is found by what an identity provider says of it.
+const (
+	ByImmutableID = "immutable_id" // it is the account's immutable id
+	ByIdentifier  = "identifier"   // it is one of the account's identifiers
+)
+
+// Settings are what an administrator decides about one client. They hold no secret.
+type Settings struct {
+	Name        string   `json:"name"`
+	Domain      string   `json:"domain,omitempty"`        // recovery domain; "": the first proven one
+	Tenants     []string `json:"tenants,omitempty"`       // entra_eam: ids of the tenants that may ask
+	AppID       string   `json:"app_id,omitempty"`        // entra_eam: of the application that the tenants consented to
+	Cloud       string   `json:"cloud,omitempty"`         // entra_eam: "", us or cn
+	Redirects   []string `json:"redirect_uris,omitempty"` // okta_eam, okta_idv: exact
+	Account     string   `json:"account,omitempty"`       // how the account is found; "": by immutable_id for Entra, by identifier for Okta
+	AllowStrict bool     `json:"allow_strict,omitempty"`  // accounts whose agent asks for evidence that it checks itself may sign in here (T11)
+}
+
+// Bounds of settings.
+const (
+	maxName      = 80
+	maxTenants   = 16
+	maxRedirects = 8
+	maxURL       = 512
+)
+
+// A cloud is one of Microsoft's, with the host that signs for it.
+type cloud struct{ name, authority string }
+
+var clouds = []cloud{
+	{"", "https://login.microsoftonline.com"}, {"us", "https://login.microsoftonline.us"}, {"cn", "https://login.partner.microsoftonline.cn"},
+}
+
+// entraReturn is where every tenant of each cloud takes answers.
+const entraReturn = "/common/federation/externalauthprovider"
+
+func entraRedirects() []string {
+	var list []string
+	for _, c := range clouds {
+		list = append(list, c.authority+entraReturn)
+	}
+	return list
+}
+
+func cloudOf(name string) (cloud, bool) {
+	i := slices.IndexFunc(clouds, func(c cloud) bool { return c.name == name })
+	if i < 0 {
+		return cloud{}, false
+	}
+	return clouds[i], true
+}
+
+// Check reports the first thing that an administrator must mend.
+func (s Settings) Check(c Contract) error {
+	if s.Name == "" || len(s.Name) > maxName || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return fmt.Errorf("oidc: name: want one line of at most %d bytes", maxName)
+	}
+	if c == EntraEAM {
+		return s.checkEntra()
+	}
+	return s.checkOkta(c)
+}
+
+func (s Settings) checkEntra() error {
+	if _, ok := cloudOf(s.Cloud); !ok {
+		return errors.New("oidc: cloud: want nothing, us or cn")
+	}
+	if len(s.Tenants) == 0 || len(s.Tenants) > maxTenants {
+		return fmt.Errorf("oidc: tenants: want the ids of 1 to %d tenants", maxTenants)
+	}
+	for _, id := range append([]string{s.AppID}, s.Tenants...) {
+		if !isGUID(id) {
+			return errors.New("oidc: tenants, app_id: want ids of the form 00000000-0000-0000-0000-000000000000, in lower case")
+		}
+	}
+	if len(s.Redirects) > 0 {
+		return errors.New("oidc: redirect_uris: those of Entra ID are known and cannot be set")
+	}
+	return s.checkAccount()
+}
+
+func (s Settings) checkOkta(c Contract) error {
+	if len(s.Tenants) > 0 || s.AppID != "" || s.Cloud != "" {
+		return errors.New("oidc: tenants, app_id, cloud: only for entra_eam")
+	}
+	if len(s.Redirects) == 0 || len(s.Redirects) > maxRedirects {
+		return fmt.Errorf("oidc: redirect_uris: want 1 to %d addresses", maxRedirects)
+	}
+	for _, r := range s.Redirects {
+		u, err := url.Parse(r)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
+			return errors.New("oidc: redirect_uris: want addresses as https://host/path")
+		}
+	}
+	if c.AsksPeople() && (s.Account != "" || s.AllowStrict) {
+		return errors.New("oidc: account, allow_strict: this contract asks about no account")
+	}
+	return s.checkAccount()
+}
+
+func (s Settings) checkAccount() error {
+	if s.Account != "" && s.Account != ByImmutableID && s.Account != ByIdentifier {
+		return errors.New("oidc: account: want immutable_id or identifier")
+	}
+	return nil
+}
+
+// isGUID reports whether s is one in canonical form.
+func isGUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range s {
+		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdef", c) {
+			return false
+		}
+	}
+	return true
+}
+
+// A client is a relying party with its settings.
+type client struct {
+	store.OIDCClient
+	row      contractRow
+	settings Settings
+}
+
+func clientOf(c store.OIDCClient) (client, error) {
+	row, ok := rowOf(Contract(c.Contract))
+	if !ok {
+		return client{}, fmt.Errorf("oidc: contract %q is not known", c.Contract)
+	}
+	out := client{OIDCClient: c, row: row}
+	if err := json.Unmarshal(c.Settings, &out.settings); err != nil {
+		return client{}, fmt.Errorf("oidc: settings of a client: %w", err)
+	}
+	return out, nil
+}
+
+// redirects lists the addresses to which the client may be answered, exactly.
+func (c client) redirects() []string {
+	if c.row.contract == EntraEAM {
+		return entraRedirects()
+	}
+	return c.settings.Redirects
+}
+
+// byIdentifier reports how accounts are found.
+func (c client) byIdentifier() bool {
+	if c.settings.Account != "" {
+		return c.settings.Account == ByIdentifier
+	}
+	return c.row.contract == OktaEAM
+}

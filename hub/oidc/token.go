@@ -1,0 +1,229 @@
+package oidc
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"context"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// credentials are what a client proves itself by.
+type credentials struct{ id, secret string }
+
+// maxBasic bounds the credentials of an Authorization header, in bytes.
+const maxBasic = 1 << 10
+
+// parseCredentials reads how a client proves itself: in the header (RFC 6749 2.3.1, form
+// encoded before it is base64 encoded) or in the form. Both at once is an error.
+func parseCredentials(header string, q params) (credentials, *oauthError) {
+	if header == "" {
+		if q["client_assertion"] != "" || q["client_assertion_type"] != "" {
+			return credentials{}, invalid("invalid_client", "want client_secret_basic or client_secret_post")
+		}
+		return credentials{q["client_id"], q["client_secret"]}, nil
+	}
+	if q["client_secret"] != "" || q["client_assertion"] != "" {
+		return credentials{}, invalid("invalid_request", "the client proves itself in more than one way")
+	}
+	kind, text, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(kind, "Basic") || len(text) > maxBasic {
+		return credentials{}, errClient()
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(text))
+	id, secret, ok := strings.Cut(string(b), ":")
+	if err != nil || !ok {
+		return credentials{}, errClient()
+	}
+	c := credentials{}
+	if c.id, err = url.QueryUnescape(id); err == nil {
+		c.secret, err = url.QueryUnescape(secret)
+	}
+	if err != nil || q["client_id"] != "" && q["client_id"] != c.id {
+		return credentials{}, errClient()
+	}
+	return c, nil
+}
+
+// clientRequest reads a request of a client's server: who it is, and what it says. An
+// address that tries too often waits.
+func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, row contractRow) (client, params, *oauthError) {
+	if err := p.admit(r, "client"); err != nil {
+		return client{}, nil, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""}
+	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return client{}, nil, errClient()
+	}
+	q, err := formParams(w, r)
+	if err != nil {
+		return client{}, nil, invalid("invalid_request", err.Error())
+	}
+	given, oauth := parseCredentials(r.Header.Get("Authorization"), q)
+	if oauth != nil {
+		return client{}, nil, oauth
+	}
+	c, err := p.clientByID(r.Context(), given.id, row)
+	if errors.As(err, new(errAsk)) {
+		return client{}, nil, errClient()
+	}
+	if err != nil {
+		return client{}, nil, p.trouble(r, "a client cannot be read", err)
+	}
+	if !c.knows(given.secret) {
+		return client{}, nil, errClient()
+	}
+	return c, q, nil
+}
+
+// knows reports whether a secret is one of the client's live ones.
+func (c client) knows(secret string) bool {
+	hash, ok := []byte(store.HashToken(secret)), 0
+	for _, s := range c.Secrets {
+		ok |= subtle.ConstantTimeCompare(hash, []byte(s.Hash))
+	}
+	return ok == 1 && secret != ""
+}
+
+func (p *Provider) trouble(r *http.Request, what string, err error) *oauthError {
+	p.cfg.Log.WarnContext(r.Context(), what, "error", err)
+	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", ""}
+}
+
+// tokenReply is the answer of the token endpoint. subject is of the public API.
+type tokenReply struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int    `json:"expires_in"`
+	Scope       string `json:"scope"`
+	IDToken     string `json:"id_token"`
+	Subject     string `json:"subject"`
+}
+
+// token redeems a code.
+func (p *Provider) token(w http.ResponseWriter, r *http.Request, row contractRow) {
+	w.Header().Set("Pragma", "no-cache")
+	c, q, oauth := p.clientRequest(w, r, row)
+	if oauth == nil && q["grant_type"] != "authorization_code" {
+		oauth = invalid("unsupported_grant_type", "want authorization_code")
+	}
+	if oauth == nil && q["code"] == "" {
+		oauth = invalid("invalid_request", "code is missing")
+	}
+	if oauth != nil {
+		p.fail(w, r, oauth)
+		return
+	}
+	reply, err := p.redeem(r.Context(), c, q)
+	switch {
+	case errors.Is(err, errGone):
+		p.fail(w, r, invalid("invalid_grant", "the code is unknown, used or too old, or belongs to another request"))
+	case err != nil:
+		p.fail(w, r, p.trouble(r, "a code cannot be redeemed", err))
+	default:
+		writeJSON(w, r, http.StatusOK, []byte(store.JSON(reply)))
+	}
+}
+
+// redeem gives the tokens of a code, once. A second use takes back what the first got.
+func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenReply, err error) {
+	again := false
+	err = p.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		reply, again = tokenReply{}, false
+		row, err := tx.OIDCExchangeBySecret(ctx, store.HashToken(q["code"]))
+		if errors.Is(err, store.ErrNotFound) {
+			return errGone
+		}
+		if err != nil {
+			return err
+		}
+		if row.Env == c.Env && row.Client == c.ID && row.State == stateSpent { // RFC 9700 4.5, RFC 6749 4.1.2
+			again = true
+			row.State, row.Access = stateRevoked, ""
+			return tx.SaveOIDCExchange(ctx, &row)
+		}
+		x, owner, err := p.read(ctx, tx, row, stateCode)
+		if err != nil {
+			return err
+		}
+		if owner.ID != c.ID || owner.Env != c.Env || q["redirect_uri"] != x.Redirect || !x.verifies(q["code_verifier"]) {
+			return errGone
+		}
+		reply, err = p.spend(ctx, tx, owner, &x)
+		return err
+	})
+	if err == nil && again || errors.Is(err, store.ErrConflict) {
+		err = errGone
+	}
+	return reply, err
+}
+
+// verifies checks PKCE (RFC 7636 4.6).
+func (x exchange) verifies(verifier string) bool {
+	if x.Challenge == "" {
+		return verifier == ""
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(enc.EncodeToString(sum[:])), []byte(x.Challenge)) == 1
+}
+
+// spend marks a code as used, and keeps it as its row's secret, so that a second use is
+// known for what it is.
+func (p *Provider) spend(ctx context.Context, tx *store.Tx, c client, x *exchange) (tokenReply, error) {
+	token, subject, err := p.idToken(ctx, tx, c, *x)
+	if err != nil {
+		return tokenReply{}, err
+	}
+	access := store.NewToken()
+	x.State, x.Access, x.ExpiresAt = stateSpent, store.HashToken(access), p.cfg.Now().Add(tokenLife)
+	if err := tx.SaveOIDCExchange(ctx, &x.OIDCExchange); err != nil {
+		return tokenReply{}, err
+	}
+	reply := tokenReply{access, "Bearer", int(tokenLife.Seconds()), strings.Join(c.row.scopes, " "), token, subject}
+	return reply, p.recordToken(ctx, tx, c, *x, reply)
+}
+
+// userinfo answers what the id_token said already, for clients that ask twice.
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, row contractRow) {
+	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	out := map[string]string{}
+	err := p.admit(r, "client")
+	if err == nil {
+		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
+			found, err := tx.OIDCExchangeByAccess(r.Context(), store.HashToken(strings.TrimSpace(token)))
+			if errors.Is(err, store.ErrNotFound) {
+				return errGone
+			}
+			if err != nil {
+				return err
+			}
+			x, c, err := p.read(r.Context(), tx, found, stateSpent)
+			if err != nil {
+				return err
+			}
+			if c.row.contract != row.contract || !strings.EqualFold(kind, "Bearer") {
+				return errGone
+			}
+			if out["sub"], err = subjectOf(r.Context(), tx, c, x); x.User != "" {
+				out["preferred_username"] = x.User
+			}
+			return err
+		})
+	}
+	switch {
+	case errors.Is(err, errGone):
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		http.Error(w, "invalid_token", http.StatusUnauthorized)
+	case errors.Is(err, errBusy):
+		http.Error(w, "too many requests", http.StatusTooManyRequests)
+	case err != nil:
+		p.fail(w, r, p.trouble(r, "an access token cannot be read", err))
+	default:
+		writeJSON(w, r, http.StatusOK, []byte(store.JSON(out)))
+	}
+}

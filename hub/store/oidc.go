@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// maxOIDCClients bounds the relying parties of one environment.
+const maxOIDCClients = 32
+
+// An OIDCClient is a relying party that asks this hub who somebody is.
+type OIDCClient struct {
+	Env, ID   string // ID: its client_id
+	Version   int64
+	Contract  string // of package oidc
+	Directory string // whose accounts it asks about; "": nobody's
+	Settings  []byte // JSON of package oidc, without secrets
+	Secrets   []OIDCSecret
+	CreatedAt time.Time
+}
+
+// An OIDCSecret is one secret of a client.
+type OIDCSecret struct {
+	Hash    string    `json:"hash"` // of HashToken
+	AddedAt time.Time `json:"added_at"`
+}
+
+// AddOIDCClient inserts c under an id of its own; ErrConflict when the environment has
+// as many as it may.
+func (tx *Tx) AddOIDCClient(ctx context.Context, c *OIDCClient) error {
+	var n int64
+	if err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM oidc_clients WHERE env = $1", c.Env); err != nil {
+		return err
+	}
+	if n >= maxOIDCClients {
+		return ErrConflict
+	}
+	c.ID, c.Version, c.CreatedAt = NewID(), 1, tx.Now()
+	_, err := tx.Exec(ctx, "INSERT INTO oidc_clients (env, id, contract, directory, settings, secrets, version, created_at) VALUES ($1, $2, $3, $4, $5, $6, 1, $7)",
+		c.Env, c.ID, c.Contract, c.Directory, string(c.Settings), JSON(c.Secrets), Millis(c.CreatedAt))
+	return err
+}
+
+const oidcClientColumns = "env, id, contract, directory, settings, secrets, version, created_at"
+
+func scanOIDCClient(scan Scan) (c OIDCClient, err error) {
+	var settings, secrets string
+	var created int64
+	if err = scan(&c.Env, &c.ID, &c.Contract, &c.Directory, &settings, &secrets, &c.Version, &created); err != nil {
+		return c, err
+	}
+	c.Settings, c.CreatedAt = []byte(settings), Time(created)
+	return c, ParseJSON(secrets, &c.Secrets)
+}
+
+// OIDCClients lists those of an environment, oldest first.
+func (tx *Tx) OIDCClients(ctx context.Context, env string) ([]OIDCClient, error) {
+	return All(ctx, tx, scanOIDCClient, "SELECT "+oidcClientColumns+" FROM oidc_clients WHERE env = $1 ORDER BY created_at, id", env)
+}
+
+// OIDCClient returns one.
+func (tx *Tx) OIDCClient(ctx context.Context, env, id string) (OIDCClient, error) {
+	return One(ctx, tx, scanOIDCClient, "SELECT "+oidcClientColumns+" FROM oidc_clients WHERE env = $1 AND id = $2", env, id)
+}
+
+// OIDCClientByID finds a relying party by its client_id, which names its environment.
+func (tx *Tx) OIDCClientByID(ctx context.Context, id string) (OIDCClient, error) {
+	return One(ctx, tx, scanOIDCClient, "SELECT "+oidcClientColumns+" FROM oidc_clients WHERE id = $1", id)
+}
+
+// SaveOIDCClient is the one compare-and-set of a client: ErrConflict if it changed.
+func (tx *Tx) SaveOIDCClient(ctx context.Context, c *OIDCClient) error {
+	err := tx.Swap(ctx, "UPDATE oidc_clients SET version = version + 1, settings = $4, secrets = $5, directory = $6 WHERE env = $1 AND id = $2 AND version = $3",
+		c.Env, c.ID, c.Version, string(c.Settings), JSON(c.Secrets), c.Directory)
+	if err == nil {
+		c.Version++
+	}
+	return err
+}
+
+// RemoveOIDCClient deletes one, with its keys and what it had asked for.
+func (tx *Tx) RemoveOIDCClient(ctx context.Context, env, id string) error {
+	return tx.Must(ctx, "DELETE FROM oidc_clients WHERE env = $1 AND id = $2", env, id)
+}
+
+// An OIDCKey signs for one client.
+type OIDCKey struct {
+	Env, Client string
+	ID          string // kid
+	Algorithm   string // of JWS
+	Public      []byte // JSON Web Key
+	Private     []byte // PKCS #8; sealed at rest
+	ActiveFrom  time.Time
+}
+
+func oidcKeyCell(env, id string) Cell {
+	return Cell{Env: env, Table: "oidc_keys", Column: "private", Row: id}
+}
+
+// AddOIDCKey inserts k.
+func (tx *Tx) AddOIDCKey(ctx context.Context, k OIDCKey) error {
+	private, err := tx.Seal(oidcKeyCell(k.Env, k.ID), k.Private)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO oidc_keys (env, client, id, algorithm, public, private, active_from) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		k.Env, k.Client, k.ID, k.Algorithm, string(k.Public), private, Millis(k.ActiveFrom))
+	return err
+}
+
+// OIDCKeys lists the keys of a client, the newest first.
+func (tx *Tx) OIDCKeys(ctx context.Context, env, client string) ([]OIDCKey, error) {
+	return All(ctx, tx, func(scan Scan) (k OIDCKey, err error) {
+		var public, private string
+		var from int64
+		if err = scan(&k.Env, &k.Client, &k.ID, &k.Algorithm, &public, &private, &from); err != nil {
+			return k, err
+		}
+		k.Public, k.ActiveFrom = []byte(public), Time(from)
+		k.Private, err = tx.Unseal(oidcKeyCell(k.Env, k.ID), private)
+		return k, err
+	}, "SELECT env, client, id, algorithm, public, private, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
+}
+
+// PublishedOIDCKeys lists the public keys of all clients of a contract.
+func (tx *Tx) PublishedOIDCKeys(ctx context.Context, contract string) ([]string, error) {
+	return All(ctx, tx, Text, `SELECT k.public FROM oidc_keys k JOIN oidc_clients c ON c.env = k.env AND c.id = k.client
+		WHERE c.contract = $1 ORDER BY k.env, k.client, k.active_from DESC, k.id`, contract)
+}
+
+// RemoveOIDCKey deletes one.
+func (tx *Tx) RemoveOIDCKey(ctx context.Context, env, id string) error {
+	return tx.Must(ctx, "DELETE FROM oidc_keys WHERE env = $1 AND id = $2", env, id)
+}
+
+// AllOIDCClients lists those of every environment, for the rotation of their keys.
+func (tx *Tx) AllOIDCClients(ctx context.Context) ([]OIDCClient, error) {
+	return All(ctx, tx, scanOIDCClient, "SELECT "+oidcClientColumns+" FROM oidc_clients ORDER BY env, id")
+}
+
+// An OIDCExchange is one sign-in, from the request of a client to its answer.
+type OIDCExchange struct {
+	Env, ID   string
+	Version   int64
+	Client    string
+	State     string // of package oidc
+	Secret    string // hash of the one secret by which it goes on
+	Browser   string // hash of the cookie of the browser that began; "": not yet known
+	Access    string // hash of the access token; "": none
+	Private   []byte // JSON of package oidc; sealed at rest
+	ExpiresAt time.Time
+	CreatedAt time.Time
+}
+
+func oidcExchangeCell(env, id string) Cell {
+	return Cell{Env: env, Table: "oidc_exchanges", Column: "private", Row: id}
+}
+
+// AddOIDCExchange inserts e as version 1.
+func (tx *Tx) AddOIDCExchange(ctx context.Context, e *OIDCExchange) error {
+	private, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
+	if err != nil {
+		return err
+	}
+	e.Version, e.CreatedAt = 1, tx.Now()
+	_, err = tx.Exec(ctx, `INSERT INTO oidc_exchanges (env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10)`, e.Env, e.ID, e.Client, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt), Millis(e.CreatedAt))
+	return err
+}
+
+const oidcExchangeColumns = "env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at"
+
+func (tx *Tx) scanOIDCExchange(scan Scan) (e OIDCExchange, err error) {
+	var private string
+	var expires, created int64
+	if err = scan(&e.Env, &e.ID, &e.Version, &e.Client, &e.State, &e.Secret, &e.Browser, &e.Access, &private, &expires, &created); err != nil {
+		return e, err
+	}
+	e.ExpiresAt, e.CreatedAt = Time(expires), Time(created)
+	e.Private, err = tx.Unseal(oidcExchangeCell(e.Env, e.ID), private)
+	return e, err
+}
+
+// OIDCExchange returns one.
+func (tx *Tx) OIDCExchange(ctx context.Context, env, id string) (OIDCExchange, error) {
+	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE env = $1 AND id = $2", env, id)
+}
+
+// OIDCExchangeBySecret finds an exchange by the hash of the secret by which it goes on.
+func (tx *Tx) OIDCExchangeBySecret(ctx context.Context, hash string) (OIDCExchange, error) {
+	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE secret_hash = $1", hash)
+}
+
+// OIDCExchangeByAccess finds an exchange by the hash of its access token.
+func (tx *Tx) OIDCExchangeByAccess(ctx context.Context, hash string) (OIDCExchange, error) {
+	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE access_hash = $1 AND access_hash <> ''", hash)
+}
+
+// SaveOIDCExchange is the one compare-and-set of an exchange: ErrConflict if the row has
+// another version.
+func (tx *Tx) SaveOIDCExchange(ctx context.Context, e *OIDCExchange) error {
+	private, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
+	if err != nil {
+		return err
+	}
+	err = tx.Swap(ctx, `UPDATE oidc_exchanges SET version = version + 1, state = $4, secret_hash = $5, browser = $6, access_hash = $7, private = $8, expires_at = $9
+		WHERE env = $1 AND id = $2 AND version = $3`, e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt))
+	if err == nil {
+		e.Version++
+	}
+	return err
+}
+
+// UseOIDCToken marks a token of somebody else as taken, until it could not be taken any
+// more; ErrConflict if it was before.
+func (tx *Tx) UseOIDCToken(ctx context.Context, env, hash string, until time.Time) error {
+	n, err := tx.Exec(ctx, "INSERT INTO oidc_used (env, hash, expires_at) VALUES ($1, $2, $3) ON CONFLICT (env, hash) DO NOTHING", env, hash, Millis(until))
+	if err == nil && n == 0 {
+		err = ErrConflict
+	}
+	return err
+}
+
+// PurgeOIDC deletes what ended before a time.
+func (tx *Tx) PurgeOIDC(ctx context.Context, before time.Time) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM oidc_exchanges WHERE expires_at < $1", Millis(before)); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "DELETE FROM oidc_used WHERE expires_at < $1", Millis(before))
+	return err
+}
