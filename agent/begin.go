@@ -113,18 +113,21 @@ func parseTasks(text string) ([]protocol.Task, error) {
 
 // canBeTold reports whether the account has an address, other than those that are
 // being recovered, to which a notice can go (T34). It reads it only where the file asks.
+// Of a strict account an address counts that has been there for 72 hours, or was until
+// lately: whoever may edit the directory must not be the only one who is told (T16).
 func (s *service) canBeTold(ctx context.Context, k claimant) (bool, error) {
-	if !s.guard.NeedsNotice(k.terms.NoNotice) {
+	switch {
+	case !s.guard.NeedsNotice(k.terms.NoNotice):
 		return false, nil
+	case k.terms.Strict:
+		return len(k.mailboxes)+len(plainMail(s.known.FormerCounting(k.facts.ID))) > 0 || k.terms.NoNotice == proof.NoticeManager && k.manager, nil
 	}
-	if !k.terms.Strict {
-		var err error
-		if k.contacts, err = s.dir.Contacts(ctx, k.facts.ID); err != nil {
-			return false, asError(err)
-		}
+	contacts, err := s.dir.Contacts(ctx, k.facts.ID)
+	if err != nil {
+		return false, asError(err)
 	}
-	manager := k.terms.NoNotice == proof.NoticeManager && len(plainMail([]string{k.contacts.Manager})) > 0
-	return len(k.contacts.Mail) > 0 || manager, nil
+	manager := k.terms.NoNotice == proof.NoticeManager && len(plainMail([]string{contacts.Manager})) > 0
+	return len(contacts.Mail) > 0 || manager, nil
 }
 
 // firstFinding is what guard and dry run would refuse; an error when the directory

@@ -130,7 +130,7 @@ func (s *service) sendTo(ctx context.Context, r journal.Recovery, k claimant, la
 		return nil, journalError(err)
 	}
 	text := codeText{code: code, origin: r.Origin, language: language, expires: expires}
-	if k.terms.Confirm { // T1: the owner reads from the agent itself what it is for
+	if k.terms.Strict { // T1: the owner reads from the agent itself what it is for
 		text.account, text.operation = accountName(k), r.Operation
 	}
 	if err := s.mail.sendCode(ctx, k.mailboxes, text); err != nil {

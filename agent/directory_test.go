@@ -38,7 +38,7 @@ type person struct {
 	Groups                       []string
 	Privileged                   string
 	Self, Disabled, Locked       bool
-	MustChange                   bool
+	MustChange, NeverSignedIn    bool
 	Writes                       int
 	Policy                       directory.PasswordPolicy
 }
@@ -239,7 +239,7 @@ func (c *company) Facts(_ context.Context, id string) (directory.Facts, error) {
 	}
 	p, err := c.find(id)
 	return directory.Facts{
-		ID: p.ID, DN: p.DN, Disabled: p.Disabled, Locked: p.Locked, Privileged: p.Privileged, Self: p.Self, Groups: p.Groups, Policy: p.Policy,
+		ID: p.ID, DN: p.DN, Disabled: p.Disabled, Locked: p.Locked, Privileged: p.Privileged, Self: p.Self, Groups: p.Groups, Policy: p.Policy, NeverSignedIn: p.NeverSignedIn,
 	}, err
 }
 

@@ -67,8 +67,8 @@ func rootsWith(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// A codeText is the message with a code. account and operation are named where the
-// file says confirm = "agent".
+// A codeText is the message with a code. account and operation are named to
+// owners of strict accounts.
 type codeText struct {
 	code                                 protocol.Secret
 	origin, language, account, operation string

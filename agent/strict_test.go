@@ -76,9 +76,13 @@ func (r *rig) proveCode(t *testing.T, srv *mailbox.Server, mail int, recovery st
 	return m
 }
 
-// enrolled lets a passkey in, as if it had been 72 hours ago.
+// enrolled lets a passkey in, as if it had been 72 hours ago, when the agent had looked at
+// its accounts for the first time.
 func (r *rig) enrolled(t *testing.T, account string) *evidencetest.Authenticator {
 	t.Helper()
+	if _, err := r.watchOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	a := evidencetest.NewAuthenticator(recoverySite)
 	c := a.Credential()
 	hash := c.Hash()
@@ -407,8 +411,8 @@ func TestT34_WithoutAnAddressTheManagerIsToldWhereTheFileSaysSo(t *testing.T) {
 		rule := required([]string{"passkey"}, []string{"approval"})
 		rule.NoNotice = mode
 		r, srv := strictRig(t, rule)
-		key := r.enrolled(t, kim)
 		r.company.edit(t, kim, func(p *person) { p.Mail, p.Manager = nil, "manager@corp.example" })
+		key := r.enrolled(t, kim)
 		q, b := r.beginOn(t, kim, reset)
 		if (b.Finding == nil) != want {
 			t.Errorf("no_notice %q: finding %v", mode, b.Finding)
@@ -535,6 +539,9 @@ func TestT17_APasskeyOpensWhatProvedItInAndNoMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.approver(t, "boss", accountID(2), "")
+	if _, err := r.watchOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	r.clock.forward(known.Wait)
 	tries := func(want protocol.State) {
 		t.Helper()

@@ -23,6 +23,7 @@ type claimant struct {
 	person    directory.Person // members that do not count yet are empty
 	contacts  protocol.Contacts
 	mailboxes []string // to which a code may go
+	manager   bool     // has an address that counts
 	keys      []proof.Key
 	approvers []proof.Approver
 }
@@ -87,8 +88,12 @@ func (s *service) look(ctx context.Context, k *claimant) error {
 		}
 	}
 	s.known.Note(k.facts.ID, valuesOf(k.contacts, k.person), !s.evidence.WaitAtStart)
+	soon := k.facts.NeverSignedIn && s.evidence.NewAccounts == proof.NewAccountsCount // their owner has had nothing to lose yet
 	counts := func(kind, text string) bool {
-		return text != "" && s.known.Counts(k.facts.ID, known.Value{Kind: kind, Text: text})
+		return text != "" && (soon || s.known.Counts(k.facts.ID, known.Value{Kind: kind, Text: text}))
+	}
+	for _, a := range plainMail([]string{k.contacts.Manager}) {
+		k.manager = counts(known.KindManager, a)
 	}
 	for _, a := range plainMail(k.contacts.Mail) {
 		if counts(known.KindMail, a) {
@@ -109,6 +114,9 @@ func valuesOf(c protocol.Contacts, p directory.Person) []known.Value {
 	var all []known.Value
 	for _, a := range plainMail(c.Mail) {
 		all = append(all, known.Value{Kind: known.KindMail, Text: a})
+	}
+	for _, a := range plainMail([]string{c.Manager}) {
+		all = append(all, known.Value{Kind: known.KindManager, Text: a})
 	}
 	if name := nameOf(p); name != "" {
 		all = append(all, known.Value{Kind: known.KindName, Text: name})

@@ -114,6 +114,9 @@ type Facts struct {
 	Self       bool     // it is the account that the agent itself signs in with
 	Groups     []string // names and ids of all groups, nested ones included
 	Policy     PasswordPolicy
+	// NeverSignedIn says for certain that nobody has signed in with the account yet. A
+	// directory that cannot tell says false.
+	NeverSignedIn bool
 }
 
 // A PasswordPolicy is the one that applies to the account.

@@ -11,6 +11,7 @@ const (
 	KindMail      = "mail" // an address that codes and notices go to
 	KindName      = "name"
 	KindBirthDate = "birth_date"
+	KindManager   = "manager" // who is told where the owner has no address
 )
 
 // keepGone is how long a value is remembered that the directory no longer has: whoever
@@ -139,6 +140,22 @@ func (s *Store) Former(account string) []string {
 	var all []string
 	for _, o := range s.state.Seen[account] {
 		if o.Kind == KindMail && o.Gone != 0 {
+			if text := s.open(o.Text, account); text != "" {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+// FormerCounting lists those of Former that had been there for Wait: addresses of the
+// owner, and not of somebody who set one and took it away.
+func (s *Store) FormerCounting(account string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []string
+	for _, o := range s.state.Seen[account] {
+		if o.Kind == KindMail && o.Gone != 0 && o.Gone-o.First >= int64(Wait/time.Second) {
 			if text := s.open(o.Text, account); text != "" {
 				all = append(all, text)
 			}

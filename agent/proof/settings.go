@@ -30,6 +30,10 @@ type Settings struct {
 	// WaitAtStart says that what stands in the directory when the agent first looks
 	// counts after 72 hours, as every later value does (T16), instead of at once.
 	WaitAtStart bool `toml:"wait_at_start" json:"wait_at_start"`
+	// NewAccounts says what holds for an account with which nobody has signed in yet, where
+	// the directory can tell: NewAccountsWait (default), or NewAccountsCount, so that the
+	// addresses, name and birth date of somebody who begins today count at once (T16).
+	NewAccounts string `toml:"new_accounts" json:"new_accounts"`
 	// VetoURL is asked, with the context, right before an operation of a strict
 	// account (T23); VetoCAFile holds further certificates, VetoTokenFile a bearer token.
 	VetoURL       string `toml:"veto_url" json:"veto_url"`
@@ -94,6 +98,12 @@ const (
 	NoticeAllow   = "allow"
 )
 
+// Values of Settings.NewAccounts.
+const (
+	NewAccountsWait  = "wait"
+	NewAccountsCount = "count"
+)
+
 // Everybody is the group of all accounts.
 const Everybody = "*"
 
@@ -135,6 +145,9 @@ func (s Settings) Check(mail bool) error {
 		if p.Issuer == "" || p.ClientID == "" || p.KeysFile == "" {
 			return fmt.Errorf("evidence.provider: issuer, client_id and keys_file go together")
 		}
+	}
+	if s.NewAccounts != "" && s.NewAccounts != NewAccountsWait && s.NewAccounts != NewAccountsCount {
+		return fmt.Errorf("evidence.new_accounts: %q; want %q or %q", s.NewAccounts, NewAccountsWait, NewAccountsCount)
 	}
 	if s.VetoURL != "" {
 		if u, err := url.Parse(s.VetoURL); err != nil || u.Scheme != "https" || u.Host == "" {

@@ -12,7 +12,7 @@ import (
 
 // factAttributes are what the guard's facts are read from.
 var factAttributes = []string{
-	"objectGUID", "objectSid", "primaryGroupID", "tokenGroups", "adminCount", "userAccountControl", "accountExpires",
+	"objectGUID", "objectSid", "primaryGroupID", "tokenGroups", "adminCount", "userAccountControl", "accountExpires", "lastLogonTimestamp", "logonCount",
 	"msDS-User-Account-Control-Computed", "msDS-ResultantPSO", "msDS-SecondaryKrbTgtNumber",
 }
 
@@ -37,7 +37,7 @@ func (d *Directory) Facts(ctx context.Context, id string) (directory.Facts, erro
 
 func facts(ctx context.Context, c *ldapconn.Conn, dom domain, e *ldap.Entry) (directory.Facts, error) {
 	f := directory.Facts{
-		DN:       e.DN,
+		DN: e.DN, NeverSignedIn: neverSignedIn(e),
 		Disabled: disabled(e, time.Now()),
 		Locked:   locked(e),
 		Expired:  bits(e, "userAccountControl")&uacDisabled == 0 && disabled(e, time.Now()),
@@ -67,6 +67,15 @@ func facts(ctx context.Context, c *ldapconn.Conn, dom domain, e *ldap.Entry) (di
 	f.Self = dom.token[own]
 	f.Policy, err = dom.policyOf(ctx, c, e)
 	return f, err
+}
+
+// neverSignedIn reports whether nobody signed in yet. The first sign-in sets
+// lastLogonTimestamp at once, on every controller; logonCount, which each controller
+// counts for itself, stands there from the beginning, so that an account whose attributes
+// may not be read is never taken for a new one.
+func neverSignedIn(e *ldap.Entry) bool {
+	last := e.GetAttributeValue("lastLogonTimestamp")
+	return (last == "" || last == "0") && e.GetAttributeValue("logonCount") == "0"
 }
 
 // locked reports whether failed sign-ins locked the account. lockoutTime can be stale

@@ -522,3 +522,18 @@ func FuzzP04_IDs(f *testing.F) {
 		}
 	})
 }
+
+// T16 lets a file treat accounts apart with which nobody signed in yet.
+func TestT16_AnAccountIsNewUntilItsFirstSignIn(t *testing.T) {
+	s, d := open(t)
+	id, _, dn := person(t, s, "firstday", nil)
+	if f, err := d.Facts(t.Context(), id); err != nil || !f.NeverSignedIn {
+		t.Fatalf("before: %+v, %v", f, err)
+	}
+	if err := s.Bind(t, dn, testenv.SambaEmployeePassword); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := d.Facts(t.Context(), id); err != nil || f.NeverSignedIn {
+		t.Errorf("after a sign-in: %+v, %v", f, err)
+	}
+}
