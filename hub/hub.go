@@ -193,15 +193,16 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		},
 	})
 	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{wallets, providers}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
+		Store: h.store, Verifiers: []verify.Verifier{wallets, providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
-	h.reviews.Flow, h.approvals.Flow = settler{h.recoveries}, settler{h.recoveries}
+	h.reviews.Flow, h.approvals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}
+	h.reviews.Watcher = h.requests
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Providers: providers, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Providers: providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
@@ -218,7 +219,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

@@ -39,6 +39,7 @@ type Config struct {
 	Directories Directories
 	Recoveries  Recoveries
 	Reviews     Reviews
+	Transcripts Transcripts
 	Members     Members
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it

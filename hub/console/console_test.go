@@ -94,7 +94,7 @@ func newRig(t *testing.T) *rig {
 	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
 	g.reviews = review.New(s, log)
-	pages := New(Config{Reviews: g.reviews, Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	pages := New(Config{Reviews: g.reviews, Transcripts: g.reviews, Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

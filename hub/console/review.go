@@ -23,6 +23,11 @@ type Reviews interface {
 	Decide(ctx context.Context, env, id, reviewer string, verdict review.Verdict, reason string, checks []string, by audit.Principal) error
 }
 
+// Transcripts takes what reviewers read from documents of people without an account.
+type Transcripts interface {
+	Transcribe(ctx context.Context, env, id, reviewer string, f review.Facts) error
+}
+
 // reviewsPath is where the queue is. Cases are below it, by environment and id.
 const (
 	reviewsPath = root + "/reviews"
@@ -34,7 +39,8 @@ type reviewScreen struct {
 	Queues []queue
 	Case   *review.Case
 	Env    string
-	Wrong  bool // what was decided cannot be taken
+	Wrong  string // key of why what was decided cannot be taken
+	Read   review.Facts
 	Typed  string
 	Ticked map[string]bool
 }
@@ -119,9 +125,9 @@ func (v *visit) named(ctx context.Context) (env, id string, err error) {
 }
 
 // review shows a case to the reviewer who was given it.
-func (v *visit) review() { v.showCase(http.StatusOK, false) }
+func (v *visit) review() { v.showCase(http.StatusOK, "") }
 
-func (v *visit) showCase(status int, wrong bool) {
+func (v *visit) showCase(status int, wrong string) {
 	ctx, cancel := v.context()
 	defer cancel()
 	env, id, err := v.named(ctx)
@@ -137,6 +143,9 @@ func (v *visit) showCase(status int, wrong bool) {
 	s := v.screen()
 	s.Title, s.SignedIn = s.T("review.case"), true
 	s.Case, s.Env, s.Wrong, s.Typed, s.Ticked = &c, env, wrong, v.field("reason"), map[string]bool{}
+	if s.Read = readOf(c); wrong != "" {
+		s.Read = v.typed()
+	}
 	for _, check := range v.r.PostForm["check"] {
 		s.Ticked[check] = true
 	}
@@ -168,12 +177,17 @@ func (v *visit) decideReview() {
 	ctx, cancel := v.context()
 	defer cancel()
 	env, id, err := v.named(ctx)
+	if err == nil && v.field("verdict") == string(review.Accept) && v.r.PostForm["document"] != nil {
+		err = v.console.cfg.Transcripts.Transcribe(ctx, env, id, v.reviewer(), v.typed())
+	}
 	if err == nil {
 		err = v.console.cfg.Reviews.Decide(ctx, env, id, v.reviewer(), review.Verdict(v.field("verdict")), v.field("reason"), v.r.PostForm["check"], v.actor())
 	}
 	switch {
 	case errors.Is(err, review.ErrAnswer):
-		v.showCase(http.StatusUnprocessableEntity, true)
+		v.showCase(http.StatusUnprocessableEntity, "review.error")
+	case errors.Is(err, review.ErrFacts):
+		v.showCase(http.StatusUnprocessableEntity, "review.error.facts")
 	case err != nil:
 		v.fail(err)
 	default:
@@ -199,4 +213,40 @@ func (s *screen) Sheets() (all []sheet) {
 		all = append(all, sheet{s.T("review.barcode"), s.Case.Barcode})
 	}
 	return all
+}
+
+// read returns what the reviewer typed.
+func (v *visit) typed() review.Facts {
+	return review.Facts{Kind: v.field("document"), Given: v.field("given"), Family: v.field("family"), Birth: v.field("birth"), Number: v.field("number"), Country: v.field("country"), Expiry: v.field("expiry")}
+}
+
+// readOf is what the fields begin with: what another reviewer read, or what the page
+// read, which nobody signed.
+func readOf(c review.Case) review.Facts {
+	if c.Facts != nil {
+		return *c.Facts
+	}
+	f := review.Facts{Kind: review.Card}
+	for _, p := range []*capture.Printed{c.Zone, c.Barcode} {
+		if p == nil {
+			continue
+		}
+		f = review.Facts{Kind: review.Card, Given: p.Given, Family: p.Family, Birth: p.Birth, Number: p.Number, Country: p.Issuer, Expiry: p.Expiry}
+		if p.Kind == "TD3" {
+			f.Kind = review.Passport
+		}
+		break
+	}
+	return f
+}
+
+// Kinds are the kinds of documents that a reviewer chooses from.
+func (reviewScreen) Kinds() []string { return []string{review.Card, review.Passport} }
+
+// A reading is a field of what a document says.
+type reading struct{ Name, Value string }
+
+// Readings are the fields that a reviewer fills in.
+func (s reviewScreen) Readings() []reading {
+	return []reading{{"given", s.Read.Given}, {"family", s.Read.Family}, {"birth", s.Read.Birth}, {"number", s.Read.Number}, {"country", s.Read.Country}, {"expiry", s.Read.Expiry}}
 }

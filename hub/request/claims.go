@@ -27,8 +27,11 @@ type GovtID struct {
 }
 
 // govtidType is the type of every document that wallets present: a licence or another
-// document of a card's form. No method reads passports.
-const govtidType = "driver_license"
+// document of a card's form. Passports are read by people alone, who say so.
+const (
+	govtidType = "driver_license"
+	passport   = "passport"
+)
 
 // claims is the vocabulary.
 var claims = []claimRow{
@@ -68,6 +71,9 @@ func govtid(c evidence.Claims) any {
 		return nil
 	}
 	g := GovtID{Type: govtidType, Issuer: country(c.Country), Number: c.Document}
+	if c.DocType == passport {
+		g.Type = passport
+	}
 	if !c.Expires.IsZero() {
 		g.Expiration = c.Expires.Add(-time.Nanosecond).UTC().Format(time.DateOnly) // the last day, not the moment after it
 	}

@@ -8,6 +8,10 @@
 // account, no recipient; the random part fresh per use):
 //
 //	asked → (choosing →) proving → found → shared | rejected
+//	                         ↓       ↑
+//	                     waiting → declined → refused
+//
+// where other people decide about what was handed in, and may decline it.
 //
 // A person consents before anything is proven, sees what would be shared, and shares it
 // or not. Every step is one compare-and-set. What was proven lies sealed until then, and

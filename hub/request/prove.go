@@ -91,6 +91,12 @@ func (q *Requests) choose(ctx context.Context, u store.RequestUse, r store.Reque
 // challenge opens what a method asks. The tries that a person has are one number for all
 // methods.
 func (q *Requests) challenge(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verifier) error {
+	if row, _ := policy.MethodByName(v.Method()); row.Slow() {
+		u.ExpiresAt = q.Now().Add(slowLife)
+		if r.ExpiresAt.Before(u.ExpiresAt) {
+			u.ExpiresAt = r.ExpiresAt
+		}
+	}
 	c, err := v.Open(ctx, q.subject(u, r))
 	if err != nil {
 		return err
@@ -109,9 +115,21 @@ func (q *Requests) challenge(ctx context.Context, u store.RequestUse, r store.Re
 				return err
 			}
 		}
+		if err := q.again(ctx, tx, u); err != nil {
+			return err
+		}
 		u.State, u.Method = useProving, string(v.Method())
 		return tx.SetChallenge(ctx, u.Env, u.ID, store.Code{Challenge: c.Text, Genuine: true, Ask: string(c.Ask), Case: c.Case})
 	})
+}
+
+// again takes back that a request was rejected whose person tries another way.
+func (q *Requests) again(ctx context.Context, tx *store.Tx, u store.RequestUse) error {
+	r, err := tx.Request(ctx, u.Env, u.Request)
+	if err != nil || !accept(&r) {
+		return err
+	}
+	return tx.SaveRequest(ctx, &r)
 }
 
 // Answer judges what the person came with: their wallet, or another service, answered.
@@ -147,6 +165,9 @@ func (q *Requests) Answer(ctx context.Context, env, id, session, answer string) 
 
 // judged takes a verdict. A proof that says nothing of what is asked for is none.
 func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
+	if v.Pending {
+		return q.step(ctx, &u, func(*store.Tx) error { u.State = useWaiting; return nil })
+	}
 	var f found
 	if v.Right && v.Claims != nil {
 		f = found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)}

@@ -23,6 +23,10 @@ const (
 	PersonDeleted = "person_deleted"
 	Expired       = "expired"
 	ExpiredScopes = "expired_scopes"
+
+	Appealed         = "rejected_appealed"
+	RejectedUnusable = "rejected_unusable"
+	RejectedFraud    = "rejected_fraud"
 )
 
 // Progress of a request, as the public API spells it.
@@ -31,6 +35,7 @@ const (
 	linkOpened   = "link_opened"
 	appOpened    = "app_opened" // consented to be asked: there is no app
 	idScanned    = "id_scanned"
+	faceScanned  = "face_scanned"
 	consentGiven = "consent_given"
 )
 
@@ -48,14 +53,22 @@ const (
 	eventOurRevoke  = "vendor_revoke"
 	eventDeleted    = "vault_deleted"
 
-	eventScanAccepted = "scan_accepted"
-	eventScanRejected = "scan_rejected"
+	eventScanAccepted   = "scan_accepted"
+	eventScanRejected   = "scan_rejected"
+	eventScanAborted    = "scan_aborted"
+	eventFrontImage     = "scan_front_image_added"
+	eventSelfieImage    = "scan_selfie_image_added"
+	eventAppealed       = "scan_appealed"
+	eventAppealAccepted = "scan_appeal_accepted"
+	eventAppealRejected = "scan_appeal_rejected"
+	eventSelfieVerified = "request_selfie_verified"
 )
 
 // Numbers of a request.
 const (
 	Life        = 168 * time.Hour // the public API's
 	useLife     = 30 * time.Minute
+	slowLife    = 24 * time.Hour // of a use about which people decide
 	tries       = 5
 	opensAtOnce = 30 // by one client
 	opensEvery  = 10 * time.Second
@@ -172,7 +185,7 @@ func (q *Requests) SetLabel(ctx context.Context, tx *store.Tx, r store.Request, 
 
 // status is what the state means now.
 func status(r store.Request, now time.Time) string {
-	if (r.State == Pending || r.State == InProgress) && !r.ExpiresAt.After(now) {
+	if (r.State == Pending || r.State == InProgress || r.State == Appealed) && !r.ExpiresAt.After(now) {
 		return Expired
 	}
 	return r.State

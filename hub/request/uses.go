@@ -23,6 +23,9 @@ const (
 	useAsked    = "asked"    // shown who asks for what
 	useChoosing = "choosing" // consented; there is more than one way to prove it
 	useProving  = "proving"  // a challenge is open
+	useWaiting  = "waiting"  // handed in; people look at it
+	useDeclined = "declined" // they said no; the person may appeal, once
+	useRefused  = "refused"  // and that is final, and there is no other way
 	useFound    = "found"    // proven; the person sees what would be shared
 	useShared   = "shared"
 	useRejected = "rejected"
@@ -40,6 +43,9 @@ const (
 	StepConsent  Step = "consent"
 	StepMethod   Step = "method"
 	StepProve    Step = "prove"
+	StepWait     Step = "wait"     // other people decide
+	StepDeclined Step = "declined" // they said no
+	StepRefused  Step = "refused"
 	StepShare    Step = "share"
 	StepShared   Step = "shared"
 	StepRejected Step = "rejected"
@@ -47,7 +53,7 @@ const (
 	StepEnded    Step = "ended"
 )
 
-var steps = map[string]Step{useAsked: StepConsent, useChoosing: StepMethod, useProving: StepProve, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
+var steps = map[string]Step{useAsked: StepConsent, useChoosing: StepMethod, useProving: StepProve, useWaiting: StepWait, useDeclined: StepDeclined, useRefused: StepRefused, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
 
 // A View is what a page shows of a use.
 type View struct {
@@ -59,6 +65,8 @@ type View struct {
 	Method    policy.Method   // that is asked for
 	Form      policy.Form
 	Ask       json.RawMessage
+	Case      string // what people look at
+	Since     time.Time
 	Language  string
 	ShareLife time.Duration // 0: until it is taken back
 	ExpiresAt time.Time
@@ -129,7 +137,18 @@ func own(ctx context.Context, tx *store.Tx, env, id, session string) (u store.Re
 
 // live reports whether a use may go on.
 func (q *Requests) live(u store.RequestUse, r store.Request) bool {
-	return u.ExpiresAt.After(q.Now()) && opens(r, q.Now())
+	if !u.ExpiresAt.After(q.Now()) {
+		return false
+	}
+	switch r.State {
+	case RejectedUnusable, Appealed: // opens for nobody else
+		r.State = InProgress
+	case RejectedFraud: // is over, but for the appeal
+		if u.State == useDeclined {
+			r.State = InProgress
+		}
+	}
+	return opens(r, q.Now())
 }
 
 // View returns what the session sees.
@@ -142,13 +161,13 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		}
 		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
 		switch {
-		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked:
+		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked || v.Step == StepRefused:
 		case !q.live(u, r):
 			v.Step = StepEnded
-		case v.Step == StepProve:
+		case v.Step == StepProve || v.Step == StepWait || v.Step == StepDeclined:
 			c, err := tx.Code(ctx, env, u.ID)
 			row, _ := policy.MethodByName(v.Method)
-			v.Form, v.Ask = row.Form, json.RawMessage(c.Ask)
+			v.Form, v.Ask, v.Case, v.Since = row.Form, json.RawMessage(c.Ask), c.Case, c.SentAt
 			return v, err
 		case v.Step == StepShare:
 			f, err := foundIn(u)
@@ -209,7 +228,7 @@ func (q *Requests) step(ctx context.Context, u *store.RequestUse, fn func(tx *st
 }
 
 // order of progress: a request used by several people shows the furthest.
-var order = map[string]int{created: 0, linkOpened: 1, appOpened: 2, idScanned: 3, consentGiven: 4}
+var order = map[string]int{created: 0, linkOpened: 1, appOpened: 2, idScanned: 3, faceScanned: 4, consentGiven: 5}
 
 // progress moves a request on, and tells of what one of its people did.
 func (q *Requests) progress(ctx context.Context, tx *store.Tx, u *store.RequestUse, to, event string) error {
@@ -316,7 +335,7 @@ func (q *Requests) Reject(ctx context.Context, env, id, session string, by Clien
 	if err != nil {
 		return err
 	}
-	if u.State != useAsked && u.State != useProving && u.State != useFound {
+	if u.State == useShared || u.State == useRejected || u.State == useRevoked || u.State == useRefused {
 		return ErrStep
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
@@ -324,11 +343,14 @@ func (q *Requests) Reject(ctx context.Context, env, id, session string, by Clien
 		if err != nil {
 			return err
 		}
+		if err := q.abort(ctx, tx, r, u); err != nil {
+			return err
+		}
 		u.State, u.Private = useRejected, nil
 		if err := tx.CloseCode(ctx, env, u.ID); err != nil {
 			return err
 		}
-		if r.MaxUses == 1 && (r.State == Pending || r.State == InProgress) { // a link for several stays for the others
+		if r.MaxUses == 1 && r.State == InProgress { // a link for several stays for the others
 			r.State = Cancelled
 			if err := tx.SaveRequest(ctx, &r); err != nil {
 				return err

@@ -112,6 +112,14 @@ func (f *badField) Error() string { return "site: field " + f.name + ": " + f.wo
 
 // handIn keeps what the form brings and, when that is all, lets people decide.
 func (v *visit) handIn(ctx context.Context, view flow.View, session string) error {
+	if err := v.keepPictures(ctx, view.Ask.Case); err != nil {
+		return err
+	}
+	return v.site.cfg.Proofs.Answer(ctx, v.req.Env, view.ID, session, review.Submitted)
+}
+
+// keepPictures keeps what the form brings for a case, and says what is missing.
+func (v *visit) keepPictures(ctx context.Context, id string) error {
 	in := review.Given{Consent: v.field("consent") == "yes", Zone: v.field("zone"), Barcode: v.field("barcode"), Images: map[string][]byte{}}
 	for _, kind := range review.Kinds {
 		body, err := v.upload(kind)
@@ -122,7 +130,7 @@ func (v *visit) handIn(ctx context.Context, view flow.View, session string) erro
 			in.Images[kind] = body
 		}
 	}
-	err := v.site.cfg.Captures.Keep(ctx, v.req.Env, view.Ask.Case, in)
+	err := v.site.cfg.Captures.Keep(ctx, v.req.Env, id, in)
 	var bad *review.ImageError
 	switch {
 	case errors.As(err, &bad):
@@ -132,7 +140,7 @@ func (v *visit) handIn(ctx context.Context, view flow.View, session string) erro
 	case err != nil:
 		return err
 	}
-	p, err := v.site.cfg.Captures.Progress(ctx, v.req.Env, view.Ask.Case)
+	p, err := v.site.cfg.Captures.Progress(ctx, v.req.Env, id)
 	if err != nil {
 		return err
 	}
@@ -141,7 +149,7 @@ func (v *visit) handIn(ctx context.Context, view flow.View, session string) erro
 			return &badField{kind, "capture.error.missing"}
 		}
 	}
-	return v.site.cfg.Proofs.Answer(ctx, v.req.Env, view.ID, session, review.Submitted)
+	return nil
 }
 
 // upload returns the file of a field, nil if none was chosen.

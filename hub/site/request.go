@@ -30,6 +30,11 @@ type Consents interface {
 	TakeBack(ctx context.Context, env, id, session string, by request.Client) error
 }
 
+// Returns finds what somebody began who comes by their link again.
+type Returns interface {
+	Resume(ctx context.Context, env, ticket string, sessions map[string]string) (id string, ok bool)
+}
+
 // requestCookie begins the name of the cookie of somebody who opened a link.
 const requestCookie = "request-"
 
@@ -38,6 +43,8 @@ type requestScreen struct {
 	Sought request.View
 	Facts  []fact
 	Asking json.RawMessage
+
+	Captures bool // the page takes pictures
 }
 
 // A fact is one thing that is asked for, with what would be shared of it.
@@ -52,6 +59,10 @@ func (v *visit) openRequest() {
 	ticket := bounded(v.field("token"), maxToken)
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()
+	if id, ok := v.site.cfg.Returns.Resume(ctx, v.req.Env, ticket, v.uses()); ok {
+		v.see(requestPath(id), nil)
+		return
+	}
 	id, session, err := v.site.cfg.Requests.Open(ctx, v.req.Env, ticket, v.language("").Code(), v.asker())
 	if err != nil {
 		v.fail(err)
@@ -68,6 +79,15 @@ func (v *visit) rememberUse(id, session string) {
 		v.host.DropCookie(v.w, old[i])
 	}
 	v.host.SetCookie(v.w, requestCookie+id, session, sessionLife, http.SameSiteStrictMode)
+}
+
+// uses returns this browser's sessions.
+func (v *visit) uses() map[string]string {
+	all := map[string]string{}
+	for _, name := range v.host.CookiesWith(v.r, requestCookie) {
+		all[strings.TrimPrefix(name, requestCookie)] = v.host.Cookie(v.r, name)
+	}
+	return all
 }
 
 func (v *visit) asker() request.Client {
@@ -87,15 +107,19 @@ func (v *visit) toRequest() { v.see(requestPath(v.r.PathValue("use")), nil) }
 func (v *visit) theRequest() { v.showRequest(http.StatusOK, "") }
 
 func (v *visit) showRequest(status int, wrong string) {
-	id, session := v.use()
-	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
-	defer cancel()
-	view, err := v.site.cfg.Requests.View(ctx, v.req.Env, id, session)
-	if err != nil {
-		v.fail(err)
-		return
+	if view, ok := v.sought(); ok {
+		v.showUse(status, view, func(s *screen) {
+			if wrong != "" {
+				s.wrong(map[bool]string{true: "method", false: "ask"}[view.Step == request.StepMethod], s.T(wrong))
+			}
+		})
 	}
+}
+
+// showUse shows the page of a view; more says what was wrong, if anything was.
+func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	s := v.screen(flow.View{Language: view.Language})
+	s.Variant = "request"
 	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
 	s.Ways = s.waysOf(view)
 	for _, c := range view.Claims {
@@ -103,15 +127,17 @@ func (v *visit) showRequest(status int, wrong string) {
 			s.Facts = append(s.Facts, fact{s.T("request.claim." + c), s.factText(value)})
 		}
 	}
-	if view.Step == request.StepProve {
+	switch view.Step {
+	case request.StepProve:
 		v.asksFor(s, view)
+	case request.StepWait, request.StepDeclined:
+		s.View.Ask = flow.Ask{Method: view.Method, Form: view.Form, Waiting: view.Step == request.StepWait}
+		s.Refresh, s.Mark = patientReload, requestAt(view)
+		v.caseOf(s, view.Case)
+		v.keepUse(view)
 	}
-	if wrong != "" {
-		field := "ask"
-		if view.Step == request.StepMethod {
-			field = "method"
-		}
-		s.wrong(field, s.T(wrong))
+	if more != nil {
+		more(s)
 	}
 	v.show(status, "request", s)
 }
@@ -122,6 +148,10 @@ func (v *visit) asksFor(s *screen, view request.View) {
 	s.Title, s.Asking, s.Script, s.Away = s.Way("title"), view.Ask, v.script(view.Method), away(s.View.Ask)
 	if f := features[view.Method]; f != "" {
 		page.Allow(v.w.Header(), f)
+	}
+	if s.Captures = view.Form == policy.FormCapture; s.Captures {
+		v.caseOf(s, view.Case)
+		v.keepUse(view)
 	}
 }
 

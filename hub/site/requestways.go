@@ -25,10 +25,8 @@ func (v *visit) requestWays() {
 		v.toRequest()
 		return
 	}
-	s := v.screen(flow.View{Language: view.Language})
 	view.Step = request.StepMethod
-	s.Sought, s.Title, s.Ways = view, s.T("request.method.title"), s.waysOf(view)
-	v.show(http.StatusOK, "request", s)
+	v.showUse(http.StatusOK, view, nil)
 }
 
 // sought reads the use that the address names, for this browser.

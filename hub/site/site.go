@@ -99,6 +99,7 @@ type Config struct {
 	Wallets    Wallets
 	Requests   Requests
 	Consents   Consents
+	Returns    Returns
 	Vouchers   Vouchers
 	Members    Members
 	Providers  Providers
@@ -221,6 +222,8 @@ func (s *Site) routes() *http.ServeMux {
 		{"/request/{use}", (*visit).theRequest, nil},
 		{"/request/{use}/agree", (*visit).toRequest, decide(agreeToRequest)},
 		{"/request/{use}/method", (*visit).requestWays, decide(chooseForRequest)},
+		{"/request/{use}/state", (*visit).requestState, nil},
+		{requestCapturePath, (*visit).toRequest, (*visit).capturedForRequest},
 		{"/request/{use}/leave", (*visit).leaveRequest, nil},
 		{"/request/{use}/answer", (*visit).toRequest, decide(answerRequest)},
 		{"/request/{use}/share", (*visit).toRequest, decide(shareRequest)},

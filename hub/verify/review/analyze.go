@@ -81,7 +81,7 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 		if failed {
 			c.Reviewers = 2
 		}
-		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(found) {
+		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(found) || ofRequest(*c) { // somebody must read it then
 			return nil
 		}
 		enough = true

@@ -80,7 +80,16 @@ func (r *Reviews) Put(ctx context.Context, env, id, kind string, raw []byte) err
 	if err != nil {
 		return err
 	}
-	return r.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PutReviewImage(ctx, env, id, kind, clean) })
+	return r.Store.Tx(ctx, func(tx *store.Tx) error {
+		if err := tx.PutReviewImage(ctx, env, id, kind, clean); err != nil {
+			return err
+		}
+		c, err := tx.Review(ctx, env, id)
+		if err != nil {
+			return err
+		}
+		return r.watch(ctx, tx, c, pictured[kind])
+	})
 }
 
 // Read takes what the page or the person read from the document: the text of the bar
@@ -102,6 +111,9 @@ func (r *Reviews) Read(ctx context.Context, env, id, zone, barcode string) error
 			d.Barcode = &p
 		}
 		d.Hints = capture.Compare(d.Zone, d.Barcode, d.Name, tx.Now())
+		if ofRequest(*c) {
+			d.Hints = slices.DeleteFunc(d.Hints, func(h capture.Hint) bool { return h.Check == capture.MRZAccount || h.Check == capture.BarcodeAccount })
+		}
 		c.Details = []byte(store.JSON(d))
 		return nil
 	})

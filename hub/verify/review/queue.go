@@ -177,6 +177,7 @@ func (r *Reviews) Take(ctx context.Context, env, reviewer string) (id string, er
 type Case struct {
 	Details
 	ID        string
+	Request   bool // of somebody who answers a request: there is no account, and the reviewer reads
 	Appeal    bool
 	Reviewers int
 	Images    []string
@@ -191,7 +192,7 @@ func (r *Reviews) Case(ctx context.Context, env, id, reviewer string) (v Case, e
 		if err != nil {
 			return err
 		}
-		v = Case{ID: c.ID, Appeal: c.Round > 1, Reviewers: c.Reviewers, DueAt: c.DueAt, Until: c.AssignedUntil}
+		v = Case{ID: c.ID, Request: ofRequest(c), Appeal: c.Round > 1, Reviewers: c.Reviewers, DueAt: c.DueAt, Until: c.AssignedUntil}
 		if v.Details, err = detailsOf(c); err == nil {
 			v.Images, err = tx.ReviewImages(ctx, env, id)
 		}
@@ -249,6 +250,9 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 	}
 	err := r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
 		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
+			return err
+		}
+		if err := transcribed(*c, reviewer, verdict); err != nil {
 			return err
 		}
 		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}
@@ -309,7 +313,7 @@ func (r *Reviews) settle(ctx context.Context, env, id string) {
 	if err != nil || c.State != store.ReviewClosed || !c.SettledAt.IsZero() {
 		return
 	}
-	err = r.Flow.Settle(ctx, env, c.Verification, string(policy.DocumentReview), proof(c.Outcome == Accepted, c.Outcome))
+	err = r.Flow.Settle(ctx, env, c.Verification, string(policy.DocumentReview), verdictOf(c))
 	if errors.Is(err, verify.ErrNobody) && r.Store.Now().Before(c.SubmittedAt.Add(settleAgain)) {
 		return // the page that handed it in has not said yet that it waits
 	}

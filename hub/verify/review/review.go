@@ -47,6 +47,7 @@ type Reviews struct {
 	Flow     verify.Settler
 	Analyst  Analyst       // nil: nobody but people looks
 	Patience time.Duration // with the analyzer, whose questions go to people after it
+	Watcher  Watcher       // nil: nobody; set like Flow
 
 	decoding chan struct{} // how many pictures are decoded at once
 }
@@ -74,6 +75,8 @@ type Details struct {
 	Checks  []Finding        `json:"checks,omitempty"`  // of the analyzer
 	Account string           `json:"account,omitempty"` // immutable id
 	Own     []string         `json:"own,omitempty"`     // addresses of the account: whoever has one of them is its owner
+	Facts   *Facts           `json:"facts,omitempty"`   // of a request: what the document says
+	ReadBy  string           `json:"read_by,omitempty"` // who typed that last
 }
 
 // Method implements verify.Verifier.
@@ -81,6 +84,9 @@ func (*Reviews) Method() policy.Method { return policy.DocumentReview }
 
 // Usable implements verify.Verifier: somebody whose case was decided once has no second one.
 func (r *Reviews) Usable(ctx context.Context, s verify.Subject) bool {
+	if answers(s) {
+		return r.mayAnswer(ctx, s)
+	}
 	c, err := r.caseOf(ctx, s)
 	return s.Account != "" && (errors.Is(err, store.ErrNotFound) || err == nil && c.State != store.ReviewClosed)
 }
@@ -91,7 +97,7 @@ func (r *Reviews) caseOf(ctx context.Context, s verify.Subject) (store.Review, e
 
 // Open implements verify.Verifier: it makes a case, or returns the one that is there.
 func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
-	if s.Account == "" { // capture opens only after a proof, so no page shows this
+	if s.Account == "" && !answers(s) { // capture opens only after a proof, so no page shows this
 		id := store.NewID()
 		return verify.Challenge{Text: id, Case: id}, nil
 	}
@@ -102,6 +108,9 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()], Account: s.Account}
 	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
 		State: store.ReviewOpen, Round: 1, Reviewers: 1, EndsAt: r.Store.Now().Add(caseLife)}
+	if answers(s) && s.Until.Before(c.EndsAt) {
+		c.EndsAt = s.Until
+	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
 		settings, err := ReadSettings(ctx, tx, s.Env)
 		if err != nil {
@@ -122,7 +131,7 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 			return err
 		}
 		c.Details = []byte(store.JSON(d))
-		return tx.AddReview(ctx, &c)
+		return errors.Join(tx.AddReview(ctx, &c), r.watch(ctx, tx, c, eventStarted))
 	})
 	return verify.Challenge{Text: c.ID, Case: c.ID}, err
 }
@@ -133,7 +142,7 @@ const Submitted = "submitted"
 
 // Check implements verify.Verifier: it hands the case in.
 func (r *Reviews) Check(ctx context.Context, s verify.Subject, challenge, answer string) (verify.Verdict, error) {
-	if answer != Submitted || s.Account == "" {
+	if answer != Submitted || s.Account == "" && !answers(s) {
 		return verify.Verdict{Reason: "not handed in"}, nil
 	}
 	err := r.submit(ctx, s, challenge)
@@ -192,6 +201,9 @@ func (r *Reviews) record(ctx context.Context, tx *store.Tx, c *store.Review, kin
 		detail = map[string]any{}
 	}
 	detail["case"], detail["round"] = c.ID, c.Round
+	if err := r.watch(ctx, tx, *c, string(kind)); err != nil {
+		return err
+	}
 	return audit.Append(ctx, tx, audit.Event{Env: c.Env, Kind: kind, Account: c.Person, Trace: c.Verification, Actor: by, Detail: detail})
 }
 

@@ -15,6 +15,7 @@ import (
 type Settings struct {
 	SecondFor []string  `json:"second_reviewer_groups,omitempty"` // ids or names of groups whose cases two people decide
 	Analyzer  *Analyzer `json:"analyzer,omitempty"`
+	Requests  bool      `json:"requests,omitempty"` // people who answer a request may show a document
 }
 
 // An Analyzer is a program of the operator that looks at cases.
