@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +58,8 @@ type thief struct {
 	mu   sync.Mutex
 	asks []string // ids of the frames that must stand in the agent's log
 	mail int
+
+	outcomes attacks
 }
 
 var victimsPapers = evidencetest.Person{Family: "Hatano", Given: "Kim", BirthDate: "1988-02-29", Document: "D-1", Expires: "2040-01-01"}
@@ -160,7 +164,63 @@ func (th *thief) perform(l *protocol.Link, name string, q protocol.PerformReques
 	}
 	var out protocol.Outcome
 	err := l.Call(th.t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &out)
+	th.outcomes.add(name, outcomeOf(out, err))
 	return out, err
+}
+
+// attacks counts what came of each attack, by its name.
+type attacks struct {
+	sync.Mutex
+	names []string
+	came  map[string]map[string]int
+}
+
+func (a *attacks) add(name, outcome string) {
+	if kind, _, many := strings.Cut(name, " byte "); many {
+		name = kind
+	}
+	a.Lock()
+	defer a.Unlock()
+	if a.came == nil {
+		a.came = map[string]map[string]int{}
+	}
+	if a.came[name] == nil {
+		a.came[name] = map[string]int{}
+		a.names = append(a.names, name)
+	}
+	a.came[name][outcome]++
+}
+
+// table prints them, one line each.
+func (a *attacks) table(t *testing.T) {
+	a.Lock()
+	defer a.Unlock()
+	var b strings.Builder
+	wide := 0
+	for _, name := range a.names {
+		wide = max(wide, len(name))
+	}
+	for _, name := range a.names {
+		var came []string
+		for _, outcome := range slices.Sorted(maps.Keys(a.came[name])) {
+			came = append(came, fmt.Sprintf("%s ×%d", outcome, a.came[name][outcome]))
+		}
+		fmt.Fprintf(&b, "\n  %-*s  %s", wide, name, strings.Join(came, ", "))
+	}
+	t.Logf("attack and outcome:%s", b.String())
+}
+
+// outcomeOf is what the agent answered, in a word.
+func outcomeOf(out protocol.Outcome, err error) string {
+	switch {
+	case err != nil:
+		return string(protocol.CodeOf(err))
+	case out.Error != nil:
+		return string(out.State) + ": " + string(out.Error.Code)
+	case out.Replayed:
+		return string(out.State) + ", the same result again"
+	}
+	return string(out.State)
 }
 
 // tries sends a frame that must change nothing.

@@ -58,8 +58,8 @@ methods = [["digital_credential", "agent_code"], ["identity_provider", "agent_co
 approvals = 2
 `
 
-// openVault starts one; its people have the family name.
-func openVault(t *testing.T, family string, given ...string) *vault {
+// openVault starts one behind an edge of its own; its people have the family name.
+func openVault(t *testing.T, conf edgeConfig, family string, given ...string) *vault {
 	t.Helper()
 	k := &vault{dc: testenv.SharedSamba(t), mails: testenv.StartSMTP(t, mailbox.Config{}), bank: openid.New(t), shop: openid.New(t),
 		banks: map[*openid.Provider]string{}, people: map[string]strictPerson{}}
@@ -73,7 +73,8 @@ func openVault(t *testing.T, family string, given ...string) *vault {
 	for _, name := range given {
 		k.employs(t, name, family)
 	}
-	e := startEdge(t, edgeConfig{Postern: "wallet_link http://wallet.localhost/open\nrecovery_option_wait 0s\nallow_private_webhooks 127.0.0.1/32"})
+	conf.Postern = "wallet_link http://wallet.localhost/open\nrecovery_option_wait 0s\nallow_private_webhooks 127.0.0.1/32"
+	e := startEdge(t, conf)
 	k.environment = e.environment(t, strings.ToLower(family), "ad")
 	k.permit()
 	k.trusts("known", k.authority)
@@ -236,6 +237,11 @@ func (k *vault) refused(p *visitor, of strictPerson, stamp, why string) {
 	if p.press(); p.status != http.StatusOK {
 		k.t.Errorf("%s: the press: %d %s", why, p.status, p.text())
 	}
+	defer func() {
+		if k.t.Failed() {
+			k.t.Logf("%s: %s; the agent's log: %+v", why, p.text(), k.agent.allEvents("perform"))
+		}
+	}()
 	poll(k.t, why+": the agent's answer", func() bool { p.get(""); return told() > before && !strings.Contains(p.page, "data-state=") })
 	if strings.Contains(p.page, "data-sealed") || p.done() {
 		k.t.Errorf("%s: the page has a result: %s", why, p.text())
@@ -250,7 +256,7 @@ func (k *vault) refused(p *visitor, of strictPerson, stamp, why string) {
 // the hub knows give nothing, and the agent's own log says so (T2, T3, T5).
 func TestT02_T03_T05_StrictAccountsRecoverWithWhatTheAgentKnowsAndNothingElse(t *testing.T) {
 	t.Parallel()
-	k := openVault(t, "Tresor", "Doris", "Bruno", "Clara", "Emil")
+	k := openVault(t, edgeConfig{}, "Tresor", "Doris", "Bruno", "Clara", "Emil")
 	doris, bruno, clara, emil := k.people["Doris"], k.people["Bruno"], k.people["Clara"], k.people["Emil"]
 
 	p := k.visit()

@@ -171,7 +171,7 @@ func (th *thief) flips() {
 			slots <- struct{}{}
 			calls.Go(func() {
 				defer func() { <-slots }()
-				out, err := th.perform(th.link, fmt.Sprint("flip-", kind, "-", i), q.PerformRequest, presented(th.t, kind, recoverySite, changed))
+				out, err := th.perform(th.link, fmt.Sprint("flip-", kind, " byte ", i), q.PerformRequest, presented(th.t, kind, recoverySite, changed))
 				if err == nil && out.State != protocol.Failed {
 					th.t.Errorf("%s, byte %d: %s", kind, i, out.State)
 				}
@@ -255,6 +255,8 @@ func (th *thief) elsewhere(shown []protocol.Evidence) {
 	req.ID, req.Evidence = "second-agent", append(pieces, shown...)
 	if err := l.Call(th.t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, req, &out); protocol.CodeOf(err) != protocol.CodeNotBegun {
 		th.t.Errorf("a second agent: %v %+v", err, out.State)
+	} else {
+		th.outcomes.add("second-agent", outcomeOf(out, err))
 	}
 	if !slices.ContainsFunc(second.events("perform"), func(e event) bool { return e.Request == "second-agent" && e.Code != "" }) {
 		th.t.Error("the second agent's log does not have the attempt")
@@ -292,6 +294,7 @@ func (th *thief) stands() {
 		}
 	}
 	th.t.Logf("%d requests, all in the agent's own log", len(th.asks))
+	th.outcomes.table(th.t)
 }
 
 func TestT02_T03_T05_T15_TheThiefWritesNothingToAStrictAccount_OpenLDAP(t *testing.T) {
