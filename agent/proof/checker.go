@@ -47,7 +47,7 @@ func Open(s Settings) (*Checker, error) {
 		if err != nil {
 			return nil, fmt.Errorf("evidence.provider: %s: %w", p.KeysFile, err)
 		}
-		c.anchors.Providers = append(c.anchors.Providers, evidence.Provider{Issuer: p.Issuer, ClientID: p.ClientID, Keys: keys, ACR: p.ACR, AMR: p.AMR})
+		c.anchors.Providers = append(c.anchors.Providers, evidence.Provider{Issuer: p.Issuer, ClientID: p.ClientID, Keys: keys, ACR: p.ACR, AMR: p.AMR, Verified: p.VerifiedClaims, Named: p.Names})
 	}
 	return c, nil
 }

@@ -57,7 +57,16 @@ type Provider struct {
 	// ACR are the accepted acr values, AMR the amr values that must all be there; empty: any.
 	ACR []string `toml:"acr" json:"acr"`
 	AMR []string `toml:"amr" json:"amr"`
+	// VerifiedClaims says that name and birth date count only from verified_claims (OpenID
+	// Connect for Identity Assurance): the provider has checked them, and says so.
+	VerifiedClaims bool `toml:"verified_claims" json:"verified_claims"`
+	// Names says what this provider calls given_name, family_name or birthdate, where it
+	// has other names for them.
+	Names map[string]string `toml:"names" json:"names"`
 }
+
+// providerNames are the claims that Provider.Names can rename.
+var providerNames = []string{"given_name", "family_name", "birthdate"}
 
 // A Rule says what is asked of the members of one group.
 type Rule struct {
@@ -144,6 +153,11 @@ func (s Settings) Check(mail bool) error {
 	for _, p := range s.Providers {
 		if p.Issuer == "" || p.ClientID == "" || p.KeysFile == "" {
 			return fmt.Errorf("evidence.provider: issuer, client_id and keys_file go together")
+		}
+		for name, other := range p.Names {
+			if !slices.Contains(providerNames, name) || other == "" {
+				return fmt.Errorf("evidence.provider %s: names: %q = %q; want names of %s", p.Issuer, name, other, strings.Join(providerNames, ", "))
+			}
 		}
 	}
 	if s.NewAccounts != "" && s.NewAccounts != NewAccountsWait && s.NewAccounts != NewAccountsCount {

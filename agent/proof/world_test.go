@@ -35,6 +35,7 @@ type world struct {
 	passkey   *evidencetest.Authenticator
 	boss, hr  *evidencetest.Authenticator
 	owners    map[string]string // issuer and number → account
+	settings  Settings
 	checker   *Checker
 }
 
@@ -68,10 +69,11 @@ func newWorld(t testing.TB) *world {
 	jwk := must[map[string]any](t)(evidencetest.PublicJWK(&w.provider.Key.PublicKey))
 	jwk["alg"], jwk["use"], jwk["kid"] = "ES256", "sig", "k"
 	keys := must[[]byte](t)(json.Marshal(map[string]any{"keys": []any{jwk}}))
-	w.checker = must[*Checker](t)(Open(Settings{
+	w.settings = Settings{
 		Origins: []string{origin}, Trust: []string{write("iaca.pem", w.authority.PEM())},
 		Providers: []Provider{{Issuer: issuer, ClientID: client, KeysFile: write("keys.json", keys)}},
-	}))
+	}
+	w.checker = must[*Checker](t)(Open(w.settings))
 	return w
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/postern-id/postern/agent/directory/demo"
+	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/internal/testenv"
 )
 
@@ -229,7 +230,7 @@ func TestT03_APasskeyIsConfirmedAtTheAgentOfAStrictDirectory(t *testing.T) {
 	conf := slapdAgent(s)
 	conf.SMTP = fmt.Sprintf("host = %q\nfrom = \"recovery@corp.example\"\ntls = \"off\"", v.edge.mail.Addr())
 	conf.Evidence = fmt.Sprintf("[evidence]\norigins = [%q]\n[[evidence.group]]\ngroup = \"*\"\nrequire_agent_verifiable = true\nmethods = [[\"agent_code\"], [\"passkey\"]]\n", v.site)
-	v.startAgent(conf)
+	a := v.startAgent(conf)
 	b := testenv.Chromium(t)
 	b.Authenticator()
 	j := v.on(b)
@@ -263,4 +264,18 @@ func TestT03_APasskeyIsConfirmedAtTheAgentOfAStrictDirectory(t *testing.T) {
 	if got := frida.writes(t, s); len(got) > 0 {
 		t.Errorf("the directory was changed: %v", got)
 	}
+	keyring := func() int {
+		keys, err := known.ReadKeyring(filepath.Join(a.dir, "state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(keys)
+	}
+	if n := keyring(); n != 1 {
+		t.Fatalf("%d passkeys at the agent", n)
+	}
+	b.Click(".factor a")
+	b.WaitText("Remove it")
+	b.Click("form[action$='/remove'] button")
+	poll(t, "the passkey left the agent", func() bool { return keyring() == 0 })
 }
