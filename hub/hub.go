@@ -22,6 +22,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
@@ -226,7 +227,10 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	}
 	mux.Handle("/console", pages)
 	mux.Handle("/console/", pages)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/console", http.StatusSeeOther) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		page.Headers(w.Header())
+		http.Redirect(w, r, "/console", http.StatusSeeOther)
+	})
 	return mux
 }
 

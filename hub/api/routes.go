@@ -158,3 +158,11 @@ func routes() []row {
 		{"DELETE /api/apikeys/{apikey}", RoleAdmin, writing, none, audit.APIKeyDeleted, noContent, plain(deleteAPIKey), false},
 	}
 }
+
+// Patterns lists the endpoints, as http.ServeMux writes them.
+func Patterns() (list []string) {
+	for _, r := range routes() {
+		list = append(list, r.pattern)
+	}
+	return list
+}

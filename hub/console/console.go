@@ -97,9 +97,9 @@ type route struct {
 	get, post handler
 }
 
-func routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, r := range []route{
+// table lists what the console serves.
+func table() []route {
+	return []route{
 		{root, staff.Limited, (*visit).status, nil},
 		{LinkPath + "{secret}", open, (*visit).link, (*visit).redeem},
 		{root + "/sign-out", staff.Limited, nil, (*visit).signOut},
@@ -124,7 +124,20 @@ func routes() *http.ServeMux {
 		{root + "/enter", open, (*visit).toRoot, (*visit).enter},
 		{root + "/static/", open, (*visit).file, nil},
 		{"/", open, (*visit).missing, (*visit).missing},
-	} {
+	}
+}
+
+// Patterns lists the addresses of the console's pages and forms, as http.ServeMux writes them.
+func Patterns() (list []string) {
+	for _, r := range table() {
+		list = append(list, r.pattern)
+	}
+	return list
+}
+
+func routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range table() {
 		mux.HandleFunc(r.pattern, r.serve)
 	}
 	return mux

@@ -176,9 +176,9 @@ type route struct {
 // largeForms are the addresses whose forms carry what a script made.
 var largeForms = []string{"/r/{id}/answer", "/request/{use}/answer"}
 
-func (s *Site) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, r := range []route{
+// table lists what the site serves, but for what wallets call.
+func table() []route {
+	return []route{
 		{"/{$}", (*visit).start, nil},
 		{"/start", (*visit).toStart, (*visit).begin},
 		{"/r/{id}", (*visit).recovery, nil},
@@ -237,7 +237,20 @@ func (s *Site) routes() *http.ServeMux {
 		{"/robots.txt", (*visit).robots, nil},
 		{"/static/", (*visit).file, nil},
 		{"/", (*visit).missing, (*visit).missing},
-	} {
+	}
+}
+
+// Patterns lists the addresses of the site's pages and forms, as http.ServeMux writes them.
+func Patterns() (list []string) {
+	for _, r := range table() {
+		list = append(list, r.pattern)
+	}
+	return list
+}
+
+func (s *Site) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, r := range table() {
 		mux.HandleFunc(r.pattern, r.serve)
 	}
 	s.walletRoutes(mux)
