@@ -22,6 +22,7 @@ import (
 
 	"github.com/postern-id/postern/hub/api"
 	"github.com/postern-id/postern/hub/console"
+	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
@@ -235,6 +236,9 @@ func (w *whole) addresses() (list []address) {
 	for _, p := range console.Patterns() {
 		list = append(list, address{w.origin, fill(p, "x")}, address{w.origin, fill(p, "x") + query})
 	}
+	for _, p := range oidc.Patterns() {
+		list = append(list, address{w.origin, fill(p, "x")}, address{w.origin, fill(p, "x") + query})
+	}
 	for _, p := range api.Patterns() {
 		if _, path, _ := strings.Cut(p, " "); path != "" {
 			list = append(list, address{w.origin, fill(path, "x")})
@@ -323,7 +327,11 @@ func unframed(t *testing.T, what string, resp *http.Response) {
 			t.Errorf("%s: the policy lacks %s: %s", what, part, csp)
 		}
 	}
-	for name, want := range map[string]string{"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"} {
+	opener := "same-origin"
+	if resp.Request.URL.Path == "/sign-in" { // which an identity provider opens, in a window of its own perhaps
+		opener = "unsafe-none"
+	}
+	for name, want := range map[string]string{"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": opener, "Cross-Origin-Resource-Policy": "same-origin"} {
 		if h.Get(name) != want {
 			t.Errorf("%s: %s is %q", what, name, h.Get(name))
 		}

@@ -82,13 +82,18 @@ type Details struct {
 // Method implements verify.Verifier.
 func (*Reviews) Method() policy.Method { return policy.DocumentReview }
 
-// Usable implements verify.Verifier: somebody whose case was decided once has no second one.
+// Usable implements verify.Verifier: somebody whose case was decided once has no second
+// one, and nobody hands in many.
 func (r *Reviews) Usable(ctx context.Context, s verify.Subject) bool {
 	if answers(s) {
 		return r.mayAnswer(ctx, s)
 	}
 	c, err := r.caseOf(ctx, s)
-	return s.Account != "" && (errors.Is(err, store.ErrNotFound) || err == nil && c.State != store.ReviewClosed)
+	if errors.Is(err, store.ErrNotFound) && s.Account != "" {
+		room, err := store.Get(ctx, r.Store, func(tx *store.Tx) (bool, error) { return r.room(ctx, tx, s) })
+		return room && err == nil
+	}
+	return s.Account != "" && err == nil && c.State != store.ReviewClosed
 }
 
 func (r *Reviews) caseOf(ctx context.Context, s verify.Subject) (store.Review, error) {
@@ -175,6 +180,12 @@ func (r *Reviews) submit(ctx context.Context, s verify.Subject, id string) error
 			return ErrState
 		case c.ConsentAt.IsZero() || slices.ContainsFunc(Needed, func(k string) bool { return !slices.Contains(kinds, k) }):
 			return ErrParts
+		}
+		if room, err := r.room(ctx, tx, s); err != nil || !room {
+			return errors.Join(err, ErrState)
+		}
+		if err := r.count(ctx, tx, s); err != nil {
+			return err
 		}
 		c.State, c.SubmittedAt, c.DueAt = store.ReviewWaiting, tx.Now(), tx.Now().Add(reviewTime)
 		return r.record(ctx, tx, c, audit.ScanFinished, audit.Principal{}, map[string]any{"images": kinds})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -430,4 +431,49 @@ func TestWhatWasReadGivesHints(t *testing.T) {
 	if err != nil || c.Zone == nil || c.Zone.Family != "WEBER" || c.Barcode != nil || len(c.Hints) != 3 {
 		t.Errorf("%+v, %v", c, err)
 	}
+}
+
+// Nobody fills the queue: an account has three cases a day, a client twenty.
+func TestT31_TheQueueIsNotFlooded(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		d := newDesk(t, c)
+		d.s.Address = "192.0.2.7"
+		last := ""
+		for range 3 {
+			d.s.Verification = store.NewID()
+			if !d.Usable(t.Context(), d.s) {
+				t.Fatal("refused too early")
+			}
+			last = d.submit()
+		}
+		if v, err := d.Check(t.Context(), d.s, last, review.Submitted); err != nil || !v.Pending {
+			t.Errorf("a case that is handed in counts once: %+v, %v", v, err)
+		}
+		fourth := d.s
+		fourth.Verification = store.NewID()
+		if d.Usable(t.Context(), fourth) {
+			t.Error("a fourth case of one account is offered")
+		}
+		d.s = fourth
+		if v, err := d.Check(t.Context(), d.s, d.open(), review.Submitted); err != nil || v.Pending || v.Right {
+			t.Errorf("a fourth case of one account is taken: %+v, %v", v, err)
+		}
+		for i := range 17 {
+			d.s.Account, d.s.Verification = fmt.Sprint("account ", i), store.NewID()
+			d.submit()
+		}
+		d.s.Account, d.s.Verification = "one more", store.NewID()
+		if d.Usable(t.Context(), d.s) {
+			t.Error("a client hands in twenty-one")
+		}
+		d.s.Address = "198.51.100.7"
+		if !d.Usable(t.Context(), d.s) {
+			t.Error("somebody else pays for it")
+		}
+		d.clock.Add((24*time.Hour + time.Minute).Milliseconds())
+		d.s.Address = "192.0.2.7"
+		if !d.Usable(t.Context(), d.s) {
+			t.Error("it lasts longer than a day")
+		}
+	})
 }
