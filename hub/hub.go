@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
@@ -65,6 +66,7 @@ type Hub struct {
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
 	oidc        *oidc.Provider
+	evaluations *evaluation.Runs
 	approvals   *approval.Approvals
 	members     *staff.Members
 	notifier    *notify.Notifier
@@ -182,16 +184,20 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
 	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait, Console: h.publicOrigin})
 	h.reviews.Analyst = h.hooks
+	verifiers := []verify.Verifier{
+		mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
+		agentcode.New(flow.Caller{Agents: agents}),
+		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
+		smscode.New(phones),
+		providers,
+	}
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
 		Veto: outside, Notifier: mail, Alarms: outside, Factors: h.factors, Matcher: names{h.store},
-		Verifiers: []verify.Verifier{
-			mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
-			agentcode.New(flow.Caller{Agents: agents}),
-			passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
-			smscode.New(phones),
-			providers,
-		},
+		Verifiers: verifiers,
+	})
+	h.evaluations = evaluation.New(evaluation.Config{
+		Store: h.store, Agents: evaluated{h.store, h.tunnels}, Verifiers: verifiers, Addresses: h.ownAddresses, Origin: h.origin, Log: h.log,
 	})
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
@@ -215,12 +221,12 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
 	mux.HandleFunc("/api/diragent", h.tunnels.ServeLegacy)
 	rest := api.New(api.Config{
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)
@@ -296,6 +302,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "recoveries", h.recoveries.Run)
 	start(&upper, ctx, "requests", h.requests.Run)
 	start(&upper, ctx, "relying parties", h.oidc.Run)
+	start(&upper, ctx, "evaluations", h.evaluations.Run)
 	start(&upper, ctx, "approvals", h.approvals.Run)
 	start(&upper, ctx, "staff", h.members.Run)
 	start(&upper, ctx, "directories", h.directories.Run)

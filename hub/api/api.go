@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
@@ -28,12 +29,13 @@ type Tunnels interface {
 
 // Config is what the API works with. Every member is needed.
 type Config struct {
-	Store      *store.Store
-	Domains    *domain.Domains
-	Sync       Syncer
-	Tunnels    Tunnels
-	Recoveries Recoveries
-	Requests   *request.Requests
+	Store       *store.Store
+	Domains     *domain.Domains
+	Sync        Syncer
+	Tunnels     Tunnels
+	Recoveries  Recoveries
+	Requests    *request.Requests
+	Evaluations *evaluation.Runs
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.
 	Ticket protocol.Ticket

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/domain"
+	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -69,6 +71,7 @@ type place struct {
 	account                     store.Account
 	apikey                      store.APIKey
 	trust, pem, provider        string
+	evaluation                  string
 	request, template, subject  string
 	signer                      string // JSON
 }
@@ -83,8 +86,9 @@ func start(t *testing.T, s *store.Store) *stack {
 	}
 	st.api = New(Config{
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
-		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
-		Origin: func(name string) string { return "https://" + name },
+		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
+		Ticket:      protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
+		Origin:      func(name string) string { return "https://" + name },
 	})
 	st.server = httptest.NewServer(st.api)
 	t.Cleanup(st.server.Close)
@@ -145,6 +149,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.provider = idp.ID
+		run := store.Evaluation{Env: f.Env.ID, Directory: f.Directory.ID, Expires: tx.Now().Add(time.Hour)}
+		if err := tx.AddEvaluation(ctx, &run); err != nil {
+			return err
+		}
+		p.evaluation = run.ID
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
@@ -316,7 +325,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider, "{evaluation}", p.evaluation,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
@@ -332,6 +341,10 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, "UPDATE directories SET sync_pending = $1 WHERE id = $2", `{"reason":"shrink","missing":9,"of":20}`, p.Directory.ID)
 			return err
+		})
+	case pattern == "POST /api/directories/{directory}/evaluations":
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(tx.AgentSeen(ctx, p.Env.ID, p.agent.ID, "n", "v", "g", true), tx.RemoveEvaluation(ctx, p.Env.ID, p.evaluation))
 		})
 	case strings.HasSuffix(pattern, "agent-token"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {

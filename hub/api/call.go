@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -35,6 +36,7 @@ type call struct {
 	template  store.Template         // of {template}
 	person    string                 // of {subject}
 	provider  store.IdentityProvider // of {provider}
+	run       evaluation.Run         // of {evaluation}
 	signing   fixedKey               // of presigned links
 	detail    map[string]any         // of the audit record, in place of request and response
 	personal  map[string]string      // of the audit record
@@ -52,7 +54,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 		find func(context.Context, *store.Tx, string) error
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
-		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider},
+		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"evaluation", c.findEvaluation},
 		{"request", c.findRequest}, {"template", c.findTemplate}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -41,6 +42,9 @@ var answers = []struct {
 	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
 	{errAmbiguous, http.StatusConflict, "several accounts bear this identifier; use the id of one"},
 	{store.ErrNotFound, http.StatusNotFound, "not found"},
+	{evaluation.ErrOff, http.StatusConflict, "no agent of the directory evaluates: set evaluation = true in the agent's own file and start it again"},
+	{evaluation.ErrGroup, http.StatusBadRequest, "group: the directory has no group of this name or id"},
+	{evaluation.ErrRunning, http.StatusConflict, "an evaluation of this directory is under way"},
 	{store.ErrRevoked, http.StatusConflict, "the agent was revoked, which is final; enrol it again"},
 	{store.ErrConflict, http.StatusConflict, "this does not fit the present state; read it again"},
 	{store.ErrUnavailable, http.StatusServiceUnavailable, "the store does not answer; try again"},

@@ -10,7 +10,7 @@ import (
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
 // {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template},
-// {provider} and {subject}.
+// {provider}, {evaluation} and {subject}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it
@@ -126,6 +126,13 @@ func routes() []row {
 		{"POST /api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, writing, small, audit.AgentConfirmed, noContent, with(confirmAgent), false}, // ours
 		{"POST /api/directories/{directory}/agents/{agent}/release", RoleAdmin, writing, none, audit.AgentResolved, noContent, plain(releaseAgent), false},  // ours
 		{"DELETE /api/directories/{directory}/agents/{agent}", RoleAdmin, writing, none, audit.AgentRevoked, noContent, plain(revokeAgent), false},          // ours
+
+		{"GET /api/directories/{directory}/evaluations", RoleLimitedPlus, reading, none, "", ok, plain(listEvaluations), false},                                                 // ours
+		{"POST /api/directories/{directory}/evaluations", RoleAdmin, writing, policySize, audit.EvaluationStarted, created, with(startEvaluation).then(wakeEvaluations), false}, // ours
+		{"GET /api/directories/{directory}/evaluations/{evaluation}", RoleLimitedPlus, reading, none, "", ok, plain(getEvaluation), false},                                      // ours
+		{"GET /api/directories/{directory}/evaluations/{evaluation}/accounts", RoleLimitedPlus, reading, none, "", ok, plain(evaluatedAccounts), false},                         // ours
+		{"POST /api/directories/{directory}/evaluations/{evaluation}/cancel", RoleAdmin, writing, none, audit.EvaluationEnded, noContent, plain(cancelEvaluation), false},       // ours
+		{"DELETE /api/directories/{directory}/evaluations/{evaluation}", RoleAdmin, writing, none, audit.EvaluationEnded, noContent, plain(removeEvaluation), false},            // ours
 
 		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
 		{"GET /api/accounts/{account}", RoleLimitedPlus, reading, none, "", ok, plain(getAccount), false},

@@ -95,6 +95,8 @@ const (
 	SelfieCompare             Kind = "selfie_compare"
 	SharingRevoked            Kind = "sharing_revoked"
 	ExtensionInvoked          Kind = "extension_invoked"
+	EvaluationStarted         Kind = "recovery_evaluation_started" // ours: a run over the accounts of a directory
+	EvaluationEnded           Kind = "recovery_evaluation_ended"   // ours: by an administrator
 )
 
 // Kinds of captured documents, as the public reference spells the events of a request.
@@ -135,7 +137,7 @@ var Kinds = []Kind{
 	ConsoleSignin, ConsoleSigninEmail, ConsoleSigninSAML, CLISignin,
 	OAuth2PushedAuthorization, OAuth2Authorize, OAuth2V2Authorize, OAuth2RequestCanceled, OAuth2Token,
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
-	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked,
+	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked, EvaluationStarted, EvaluationEnded,
 	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
 	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted,
 }

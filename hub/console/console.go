@@ -40,6 +40,7 @@ type Config struct {
 	Recoveries  Recoveries
 	Reviews     Reviews
 	Transcripts Transcripts
+	Evaluations Evaluations
 	Members     Members
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
@@ -110,6 +111,10 @@ func table() []route {
 		{accountsPath, staff.LimitedPlus, nil, (*visit).accounts},
 		{accountsPath + "/reopen", staff.Admin, nil, (*visit).reopen},
 		{accountsPath + "/unblock", staff.Admin, nil, (*visit).unblock},
+		{evaluationPath, staff.LimitedPlus, (*visit).evaluation, nil},
+		{evaluationPath + "/start", staff.Admin, nil, (*visit).evaluate},
+		{evaluationPath + "/cancel", staff.Admin, nil, (*visit).cancelEvaluation},
+		{evaluationPath + "/csv", staff.LimitedPlus, (*visit).evaluationCSV, nil},
 		{reviewsPath, staff.User, (*visit).reviews, nil},
 		{reviewsPath + "/take", staff.User, nil, (*visit).takeReview},
 		{casePath, staff.User, (*visit).review, nil},

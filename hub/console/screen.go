@@ -20,21 +20,22 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "reviews", "review", "link", "message")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "link", "message")
 
 // A screen is what a template shows.
 type screen struct {
 	page.Words
-	Title    string
-	Form     string
-	Texts    []string
-	Incident string
-	SignedIn bool
-	Status   *status
-	Found    *found
-	Keys     *keys
-	Members  *members
-	Restart  string
+	Title     string
+	Form      string
+	Texts     []string
+	Incident  string
+	SignedIn  bool
+	Status    *status
+	Found     *found
+	Evaluated *evaluated
+	Keys      *keys
+	Members   *members
+	Restart   string
 	reviewScreen
 
 	visit *visit
@@ -109,6 +110,22 @@ func (v *visit) fail(err error) {
 	v.show(status, "message", s)
 }
 
+// EvaluationAt returns the address of the page of a directory's evaluation with other
+// parameters: names and values in turn.
+func (s *screen) EvaluationAt(more ...string) string {
+	return s.Evaluated.at(s.visit, evaluationPath, more...)
+}
+
+// EvaluationOf returns the address of the page of a directory's evaluation.
+func (s *screen) EvaluationOf(env, directory string) string {
+	return evaluated{Env: env, Directory: store.Directory{ID: directory}}.at(s.visit, evaluationPath)
+}
+
+// EvaluationCSV returns the address of the report as a file.
+func (s *screen) EvaluationCSV() string {
+	return s.Evaluated.at(s.visit, evaluationPath+"/csv", "reason", s.Evaluated.Reason)
+}
+
 // Administers reports whether the reader may see who works here.
 func (s *screen) Administers() bool { return staff.AtLeast(s.visit.role, staff.Admin) }
 
@@ -126,7 +143,7 @@ func (s *screen) Path(name string) string {
 // Here returns the address of the page itself, or for one that answers a form, where it
 // came from.
 func (s *screen) Here() string {
-	if s.Found != nil {
+	if s.Found != nil || s.Evaluated != nil {
 		return root
 	}
 	return s.visit.r.URL.Path

@@ -72,6 +72,12 @@ func collides(ctx context.Context, tx *store.Tx, a store.Account, document match
 	return tx.CommonName(ctx, a.Env, store.NameKeys(a.Env, keys))
 }
 
+// Namesake reports whether a document with exactly the account's name could be that of
+// another account of its directory, or whether the operator's list has the name.
+func Namesake(ctx context.Context, tx *store.Tx, a store.Account) (bool, error) {
+	return collides(ctx, tx, a, match.Name{Full: a.Name})
+}
+
 // Bounds of the operator's list.
 const (
 	maxCommonList  = 64 << 20 // bytes

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template, client, key, exchange string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template, client, key, exchange, evaluation string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -43,6 +43,7 @@ var withoutEnvironment = map[string]string{
 	"OpenStaffSession": "its row names the organisation", "StaffKeyByCredential": "finds it by a key", "StaffLink": "finds it by a secret",
 	"UseStaffLink": "finds it by a secret", "UseChallenge": "by a secret",
 	"AddApproval": "its row names the environment", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
+	"AddEvaluation": "its row names the environment", "SaveEvaluation": "its row names the environment", "DueEvaluations": "for the dispatcher", "PurgeEvaluations": "upkeep",
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
@@ -613,6 +614,31 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.IdentityProviders(ctx, env)
 		return len(all), err
 	},
+	"Evaluation": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Evaluation(ctx, env, o.evaluation)
+		return 1, err
+	},
+	"Evaluations": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Evaluations(ctx, env, o.directory, 9)
+		return len(all), err
+	},
+	"EvaluationRows": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.EvaluationRows(ctx, env, o.evaluation, store.EvaluationFilter{Count: 9})
+		return len(all), err
+	},
+	"AddEvaluationRows": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.AddEvaluationRows(ctx, env, o.evaluation, []store.EvaluationRow{{Account: "2", Detail: []byte("mine")}})
+	},
+	"RemoveEvaluation": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveEvaluation(ctx, env, o.evaluation)
+	},
+	"AccountsAfter": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.AccountsAfter(ctx, env, o.directory, "", "", 9)
+		return len(all), err
+	},
+	"CountMembers": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.CountMembers(ctx, env, o.directory, "")
+	},
 	"IdentityProvider": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.IdentityProvider(ctx, env, o.provider)
 		return 1, err
@@ -938,6 +964,14 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		if err != nil {
 			return err
 		}
+		e := store.Evaluation{Env: o.env, Directory: o.directory, Scope: []byte("{}"), Expires: time.Now().Add(time.Hour)}
+		if err := tx.AddEvaluation(ctx, &e); err != nil {
+			return err
+		}
+		o.evaluation = e.ID
+		if err := tx.AddEvaluationRows(ctx, o.env, e.ID, []store.EvaluationRow{{Account: "1", Reasons: ",no_mail,", Detail: []byte("theirs")}}); err != nil {
+			return err
+		}
 		return err
 	})
 	o.factor = store.NewID()
@@ -1083,6 +1117,10 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(oidcKeys, err)
 		exchange, err := tx.OIDCExchange(ctx, o.env, o.exchange)
 		add(exchange, err)
+		evaluation, err := tx.Evaluation(ctx, o.env, o.evaluation)
+		add(evaluation, err)
+		evaluated, err := tx.EvaluationRows(ctx, o.env, o.evaluation, store.EvaluationFilter{Count: 9})
+		add(evaluated, err)
 		request, err := tx.Request(ctx, o.env, o.request)
 		add(request, err)
 		use, err := tx.RequestUse(ctx, o.env, o.use)
@@ -1117,7 +1155,7 @@ func TestT25_EveryQueryIsTriedWithAnotherEnvironment(t *testing.T) {
 func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
-			"Agent", "Agents", "Domains", "BirthDateKey", "KnownAccounts", "KnownAmong", "CountAccounts", "APIKey", "APIKeys", "Environments",
+			"Agent", "Agents", "Evaluation", "Evaluations", "EvaluationRows", "AccountsAfter", "CountMembers", "Domains", "BirthDateKey", "KnownAccounts", "KnownAmong", "CountAccounts", "APIKey", "APIKeys", "Environments",
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",

@@ -44,6 +44,8 @@ var sealedColumns = []sealedColumn{
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},
 	{"factors", "secret", "env", "id"},
+	{"evaluation_rows", "detail", "env", "evaluation || '/' || account"},
+	{"evaluations", "scope", "env", "id"},
 	{"evidence", "raw", "env", "verification || '/' || seq"},
 	{"hub_keys", "private", "''", "name"},
 	{"mails", "body", "env", "id"},

@@ -53,7 +53,7 @@ func directoryCommand(c *cobra.Command) {
 			func(c *cobra.Command, _ []string) error { return f.directories(c) }),
 		leaf("get ID", "Shows one directory with its policies, as JSON", "  postern directory get 5f0c…", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.getDirectory(c, args[0]) }),
-		f.syncDirectory(), f.ticket(), f.agents(), f.resetOptions(),
+		f.syncDirectory(), f.ticket(), f.agents(), f.resetOptions(), f.evaluate(),
 	)
 }
 

@@ -1,0 +1,235 @@
+package evaluation
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+// A place is what one page of accounts shares.
+type place struct {
+	directory store.Directory
+	settings  policy.Settings
+	offered   []protocol.Action
+	site      string // host of a recovery domain; "" if none is proven
+	origin    string
+	texts     bool // the environment sends text messages
+}
+
+// A person is one account with what the store knows of it.
+type person struct {
+	account      store.Account
+	groups       []policy.Group
+	decisions    []policy.Decision // of the offered actions, in their order
+	ownMail      []bool            // of each action: an address that the person added counts
+	ownPhone     []bool
+	common, bare bool // somebody else bears the name; it has no letters to compare
+}
+
+// look reads what a page of accounts shares.
+func (r *Runs) look(ctx context.Context, tx *store.Tx, env, id string) (place, error) {
+	d, err := tx.Directory(ctx, env, id)
+	if err != nil {
+		return place{}, err
+	}
+	p := place{directory: d}
+	if p.settings, err = directory.Settings(d); err != nil {
+		return p, err
+	}
+	p.offered = policy.Offered(p.settings, d.Traits)
+	domains, err := tx.Domains(ctx, env)
+	if i := slices.IndexFunc(domains, func(d store.Domain) bool { return !d.Proven.IsZero() }); i >= 0 {
+		p.site, p.origin = domains[i].Name, r.Origin(domains[i].Name)
+	}
+	sms, err2 := tx.SMSSettings(ctx, env)
+	p.texts = sms != nil
+	return p, errors.Join(err, err2)
+}
+
+// read reads what the store knows of one account.
+func (r *Runs) read(ctx context.Context, tx *store.Tx, p place, a store.Account) (person, error) {
+	out := person{account: a}
+	groups, err := tx.AccountGroups(ctx, a.Env, a.ID)
+	if err != nil {
+		return out, err
+	}
+	for _, g := range groups {
+		out.groups = append(out.groups, policy.Group{ID: g.ID, Name: g.Name})
+	}
+	for _, action := range p.offered {
+		out.decisions = append(out.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: out.groups}))
+		mails, phones, err := r.Addresses(ctx, tx, a, action)
+		if err != nil {
+			return out, err
+		}
+		out.ownMail, out.ownPhone = append(out.ownMail, mails), append(out.ownPhone, phones)
+	}
+	out.bare = len(match.Name{Full: a.Name}.Keys()) == 0
+	out.common, err = directory.Namesake(ctx, tx, a)
+	return out, err
+}
+
+// judge joins what hub and agent know of one account.
+func (r *Runs) judge(ctx context.Context, p place, who person, e protocol.Evaluation) Account {
+	a := Account{ID: who.account.ID, ImmutableID: who.account.ImmutableID, Name: who.account.Name, Identifiers: who.account.Identifiers, Notes: e.Notes}
+	for _, g := range who.groups {
+		a.Groups = append(a.Groups, g.Name)
+	}
+	could := 0
+	var reasons []protocol.Reason
+	for i, action := range p.offered {
+		o := r.operation(ctx, p, who, e, i, action)
+		a.Operations = append(a.Operations, o)
+		if o.Could {
+			could++
+			continue
+		}
+		reasons = append(reasons, o.Reasons...)
+		for _, w := range o.Ways {
+			for _, why := range w.Lacks {
+				reasons = append(reasons, why)
+			}
+		}
+	}
+	switch {
+	case could == len(p.offered) && could > 0:
+		a.Could = store.CouldAll
+	case could > 0:
+		a.Could = store.CouldSome
+	}
+	a.Reasons, a.Notes = distinct(reasons), distinct(a.Notes)
+	return a
+}
+
+// operation judges one action.
+func (r *Runs) operation(ctx context.Context, p place, who person, e protocol.Evaluation, i int, action protocol.Action) Operation {
+	d := who.decisions[i]
+	o := Operation{Action: action}
+	switch {
+	case !d.Strength.Permits():
+		o.Reasons = append(o.Reasons, ReasonNotPermitted)
+	case !d.Permitted:
+		o.Reasons = append(o.Reasons, ReasonNoMethods)
+	}
+	if p.site == "" {
+		o.Reasons = append(o.Reasons, ReasonNoDomain)
+	}
+	if who.account.Disabled && !slices.Contains(e.Reasons, protocol.ReasonExpired) {
+		o.Reasons = append(o.Reasons, protocol.ReasonDisabled)
+	}
+	if i < len(e.Reasons) && e.Reasons[i] != "" {
+		o.Reasons = append(o.Reasons, e.Reasons[i])
+	}
+	o.Reasons = distinct(o.Reasons)
+	accept := d.Accept
+	if e.Terms != nil {
+		accept = policy.Both(accept, e.Terms.Methods)
+	}
+	provable := false
+	for _, combination := range accept {
+		w := Way{Methods: combination}
+		for _, m := range combination {
+			if why := r.lacks(ctx, p, who, e, i, m); why != "" {
+				if w.Lacks == nil {
+					w.Lacks = protocol.Lacks{}
+				}
+				w.Lacks[string(m)] = why
+			}
+		}
+		provable = provable || len(w.Lacks) == 0
+		o.Ways = append(o.Ways, w)
+	}
+	o.Could = provable && len(o.Reasons) == 0
+	return o
+}
+
+// lacks returns why a person cannot prove a method, "" if they can.
+func (r *Runs) lacks(ctx context.Context, p place, who person, e protocol.Evaluation, i int, m policy.Method) protocol.Reason {
+	if why, known := e.Unprovable[string(m)]; known {
+		return why
+	}
+	v := r.verifiers[m]
+	if v == nil {
+		return ReasonMethodOff
+	}
+	has := func(f protocol.Fact) bool { return slices.Contains(e.Has, f) }
+	switch m {
+	case policy.MailCode:
+		return unless(has(protocol.FactMail) || who.ownMail[i], protocol.ReasonNoMail)
+	case policy.SMSCode:
+		if !p.texts {
+			return ReasonMethodOff
+		}
+		return unless(has(protocol.FactPhone) || who.ownPhone[i], protocol.ReasonNoPhone)
+	case policy.AgentCode:
+		if !p.directory.Traits.CanSendCode {
+			return protocol.ReasonNoMailRoute
+		}
+		return unless(has(protocol.FactMail), protocol.ReasonNoMail)
+	case policy.Approval:
+		people := p.settings.Methods.Vouchers()
+		manager := people.Manager && people.Count == 1 && has(protocol.FactManager)
+		return unless(manager || v.Usable(ctx, r.subject(p, who, i)), protocol.ReasonFewApprovers)
+	}
+	if !v.Usable(ctx, r.subject(p, who, i)) {
+		return unusable(m)
+	}
+	if row, _ := policy.MethodByName(m); row.Names {
+		return unnamed(who, who.decisions[i].Strength)
+	}
+	return ""
+}
+
+func unless(ok bool, why protocol.Reason) protocol.Reason {
+	if ok {
+		return ""
+	}
+	return why
+}
+
+// unusable says what a method lacks whose verifier cannot ask this person.
+func unusable(m policy.Method) protocol.Reason {
+	why, known := map[policy.Method]protocol.Reason{
+		policy.Passkey: protocol.ReasonNoPasskey, policy.TOTP: ReasonNoApp, policy.SavedCode: ReasonNoSavedCodes,
+		policy.DigitalCredential: protocol.ReasonNoIssuer, policy.IdentityProvider: protocol.ReasonNoIssuer,
+	}[m]
+	if !known {
+		return ReasonMethodUnknown
+	}
+	return why
+}
+
+// unnamed says why no proof that bears a name could match the account, however it is
+// spelt on it.
+func unnamed(who person, s policy.Strength) protocol.Reason {
+	switch {
+	case s == policy.Photo:
+		return ReasonNoPhoto
+	case who.account.Name == "":
+		return protocol.ReasonNoName
+	case who.bare:
+		return ReasonUnmatchable
+	case s == policy.NameMatch && who.common:
+		return ReasonCommonName
+	case s == policy.NameAndBirthDate && who.account.BirthDate == "":
+		return protocol.ReasonNoBirthDate
+	}
+	return ""
+}
+
+// subject is whom verifiers are asked about: as in a recovery, but without addresses.
+func (r *Runs) subject(p place, who person, i int) verify.Subject {
+	d := who.decisions[i]
+	return verify.Subject{
+		Env: who.account.Env, Directory: who.account.Directory, Action: p.offered[i], Operation: protocol.CanonicalTasks(d.Tasks),
+		Account: who.account.ImmutableID, Person: who.account.ID, Name: who.account.Name, Groups: who.groups, Strength: d.Strength,
+		Traits: p.directory.Traits, Origin: p.origin, RPID: p.site, Verification: "evaluation",
+	}
+}
