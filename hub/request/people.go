@@ -42,10 +42,12 @@ type Disclosed struct {
 
 func propertyStatus(p store.Property, now time.Time) int {
 	switch {
-	case p.Value == nil:
+	case !p.RevokedAt.IsZero():
 		return statusRefused
 	case ended(p.ExpiresAt, now):
 		return statusOver
+	case p.Value == nil:
+		return statusRefused
 	}
 	return statusShared
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -529,4 +530,93 @@ func TestWhatIsOverIsSaidOnce(t *testing.T) {
 	if !slices.Equal(d.told, []string{"request_expired expired"}) || d.document(real).Status != request.Expired {
 		t.Errorf("told %q", d.told)
 	}
+}
+
+func TestWhatIsOverIsForgottenAndToldOnce(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	r := d.create(request.Order{Claims: []string{"name", "birth_date"}, ShareLife: time.Second, MaxUses: 1})
+	p := d.opens(r).shares()
+	kept := d.create(request.Order{Claims: []string{"birth_date"}, MaxUses: 1})
+	d.opens(kept).shares() // of the same person, without an end
+	d.now = d.now.Add(time.Second)
+	d.told = nil
+	deadline := time.Now().Add(10 * time.Second)
+	for d.told == nil { // the store has a clock of its own
+		d.ok(d.Sweep(t.Context()))
+		if time.Now().After(deadline) {
+			t.Fatal("nothing was told")
+		}
+	}
+	d.ok(d.Sweep(t.Context()))
+	if !slices.Equal(d.told, []string{"request_expired expired_scopes"}) {
+		t.Errorf("told %q", d.told)
+	}
+	if got := d.disclose(kept, "name", "birth_date"); got.Properties[0].Status != 410 || got.Properties[1].Status != 200 {
+		t.Errorf("%+v", got.Properties)
+	}
+	values, err := store.Get(t.Context(), d.store, func(tx *store.Tx) ([]string, error) {
+		return store.All(t.Context(), tx, store.Text, "SELECT value FROM properties WHERE env = $1 AND claim = 'name'", p.env)
+	})
+	if err != nil || !slices.Equal(values, []string{""}) {
+		t.Errorf("kept %q %v", values, err)
+	}
+}
+
+// The database is read as a thief of the disk and of the master key would.
+func TestErasureDestroysAKeyInEveryFile(t *testing.T) {
+	c := storetest.SQLite(t)
+	s := storetest.Open(t, c)
+	d := newDesk(t, s)
+	r := d.create(request.Order{Claims: []string{"name", "birth_date"}, MaxUses: 1})
+	d.opens(r).shares()
+	_, person, _ := request.ParseSubject(d.document(r).Subject)
+	cell := func(query string, args ...any) string {
+		t.Helper()
+		v, err := store.Get(t.Context(), s, func(tx *store.Tx) (string, error) { return store.One(t.Context(), tx, store.Text, query, args...) })
+		d.ok(err)
+		return v
+	}
+	key := cell("SELECT secret FROM audit_persons WHERE env = $1 AND person = $2", r.Env, person)
+	value := cell("SELECT value FROM properties WHERE env = $1 AND person = $2 AND claim = 'name'", r.Env, person)
+	row := cell("SELECT leaf FROM audit_events WHERE kind = 'request_accepted'")
+	if len(key) < 40 || len(value) < 20 || !strings.Contains(row, `"request_accepted"`) || strings.Contains(row, "192.0.2.7") {
+		t.Fatalf("%q %q %s", key, value, row)
+	}
+	if where := found(t, c.Dir, key); len(where) == 0 {
+		t.Fatal("the sealed key is not where this test looks for it")
+	}
+	d.tx(func(tx *store.Tx) error { return d.Erase(t.Context(), tx, r.Env, person) })
+	for what, text := range map[string]string{"key": key, "value": value} {
+		if where := found(t, c.Dir, text); len(where) > 0 {
+			t.Errorf("the sealed %s is still in %q", what, where)
+		}
+	}
+	if found := cell("SELECT leaf FROM audit_events WHERE kind = 'request_accepted'"); found != row {
+		t.Error("the audit row changed")
+	}
+	if where := found(t, c.Dir, row[:60]); len(where) == 0 {
+		t.Error("the audit row, sealed for good, is gone")
+	}
+	if doc := d.document(r); doc.Status != request.PersonDeleted || !doc.PIIRemoved || doc.Properties != (request.Properties{}) {
+		t.Errorf("%+v", doc)
+	}
+}
+
+// found returns the files below dir that hold text.
+func found(t *testing.T, dir, text string) (where []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if bytes.Contains(b, []byte(text)) {
+			where = append(where, e.Name())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return where
 }

@@ -250,5 +250,32 @@ func (q *Requests) Sweep(ctx context.Context) error {
 			return fmt.Errorf("request %s: %w", r.ID, err)
 		}
 	}
+	if err := q.endShared(ctx); err != nil {
+		return err
+	}
 	return q.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)) })
+}
+
+// endShared forgets what may not be read any more, and tells of it.
+func (q *Requests) endShared(ctx context.Context) error {
+	over, err := store.Get(ctx, q.Store, func(tx *store.Tx) ([]store.EndedShare, error) { return tx.EndedShares(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, s := range over {
+		err := q.Store.Tx(ctx, func(tx *store.Tx) error {
+			if err := tx.EndShare(ctx, s.Env, s.Request, s.Person); err != nil {
+				return err
+			}
+			r, err := tx.Request(ctx, s.Env, s.Request)
+			if err != nil || r.Person != s.Person {
+				return err
+			}
+			return q.tell(ctx, tx, r, eventExpired)
+		})
+		if err != nil && !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("request %s: what was shared could not be ended: %w", s.Request, err)
+		}
+	}
+	return nil
 }

@@ -135,6 +135,7 @@ func (tx *Tx) NeedPersonKey(ctx context.Context, env, person string) (PersonKey,
 
 // ErasePersonKey destroys the key of a person. ErrNotFound if there is none.
 func (tx *Tx) ErasePersonKey(ctx context.Context, env, person string) error {
+	tx.erased = true
 	return tx.Must(ctx, "UPDATE audit_persons SET secret = '', erased_at = $3 WHERE env = $1 AND person = $2 AND secret <> ''",
 		env, person, Millis(tx.Now()))
 }

@@ -45,7 +45,7 @@ var withoutEnvironment = map[string]string{
 	"AddApproval": "its row names the environment", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
 	"AddEvaluation": "its row names the environment", "SaveEvaluation": "its row names the environment", "DueEvaluations": "for the dispatcher", "PurgeEvaluations": "upkeep",
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
-	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep",
+	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep", "EndedShares": "upkeep", "AddRequestSend": "its row names the environment", "ClaimRequestSends": "for the dispatcher",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
 	"ClaimKeyRemovals": "for the dispatcher",
 	"AddFactor":        "its row names the environment", "PurgeFactors": "upkeep",
@@ -274,6 +274,12 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"RevokeShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RevokeShare(ctx, env, o.request, theirPerson(o))
+	},
+	"EndShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.EndShare(ctx, env, o.request, theirPerson(o))
+	},
+	"DropRequestSend": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.DropRequestSend(ctx, env, o.request)
 	},
 	"Shares": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.Shares(ctx, env, theirPerson(o))
@@ -1165,7 +1171,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
-			"RevokeProperty", "RevokeShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
+			"RevokeProperty", "RevokeShare", "EndShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

@@ -145,7 +145,7 @@ const maxDueRequests = 200
 
 // DueRequests lists requests that have ended without an answer, of every environment.
 func (tx *Tx) DueRequests(ctx context.Context) ([]Request, error) {
-	return All(ctx, tx, tx.scanRequest, "SELECT "+requestColumns+` FROM requests WHERE state IN ('pending', 'in_progress') AND expires_at <= $1
+	return All(ctx, tx, tx.scanRequest, "SELECT "+requestColumns+` FROM requests WHERE state IN ('pending', 'in_progress', 'rejected_appealed') AND expires_at <= $1
 		ORDER BY expires_at LIMIT $2`, Millis(tx.Now()), maxDueRequests)
 }
 

@@ -196,6 +196,7 @@ func (tx *Tx) DueReviews(ctx context.Context, decidedBefore time.Time) ([]Review
 
 // EraseReview destroys the key of a case and what was under it. Votes stay.
 func (tx *Tx) EraseReview(ctx context.Context, env, id string) error {
+	tx.erased = true
 	if _, err := tx.Exec(ctx, "DELETE FROM review_images WHERE env = $1 AND review = $2", env, id); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ var sealedColumns = []sealedColumn{
 	{"mails", "body", "env", "id"},
 	{"presign_keys", "secret", "env", "env"},
 	{"request_uses", "private", "env", "id"},
+	{"request_sends", "address", "env", "request"},
 	{"requests", "ticket", "env", "id"},
 	{"subject_keys", "secret", "env", "env"},
 	{"recoveries", "private", "env", "id"},

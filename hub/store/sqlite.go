@@ -26,8 +26,9 @@ var sqlitePragmas = []string{"journal_mode(WAL)", "busy_timeout(5000)", "synchro
 
 // writerCache is the writer's page cache: indexes are written all over, and 100,000
 // accounts have some 40 MB of them. Negative: in KiB. What a statement might have to undo
-// stays in memory, too: it would be written to a file and read by nobody.
-const writerCache = "PRAGMA cache_size(-65536); PRAGMA temp_store(MEMORY)"
+// stays in memory, too: it would be written to a file and read by nobody. What is deleted
+// is overwritten: a destroyed key is to be gone from the file.
+const writerCache = "PRAGMA cache_size(-65536); PRAGMA temp_store(MEMORY); PRAGMA secure_delete(1)"
 
 // sqliteDB has one writer, which commits for several callers at once, and readers.
 type sqliteDB struct {
@@ -127,6 +128,32 @@ func (d *sqliteDB) numbers(ctx context.Context, q querier, n int) ([]int64, erro
 		all[i] = last[0] + 1 + int64(i)
 	}
 	return all, nil
+}
+
+// scrub empties the journal, which holds pages as they were before something was deleted.
+func (d *sqliteDB) scrub(ctx context.Context) error {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { d.turn <- struct{}{} }()
+	d.finish(d.commit())
+	rows, err := d.writer.txn().query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	var busy, pages, copied int64
+	for rows.Next() {
+		if err := rows.Scan(&busy, &pages, &copied); err != nil {
+			return err
+		}
+	}
+	if busy != 0 {
+		return fmt.Errorf("%w: the journal is being read", ErrUnavailable)
+	}
+	return rows.Err()
 }
 
 // close waits for the transactions that are under way.

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,6 +54,8 @@ type Store struct {
 
 	stop context.CancelFunc // ends what wg counts
 	wg   sync.WaitGroup
+
+	unscrubbed atomic.Bool // a destroyed key may still be in the files
 }
 
 // database is what SQLite and PostgreSQL do differently.
@@ -62,7 +65,8 @@ type database interface {
 	look(ctx context.Context, fn func(querier) error) error // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
-	rests(ctx context.Context) // gives memory back that is not used, until ctx ends
+	rests(ctx context.Context)       // gives memory back that is not used, until ctx ends
+	scrub(ctx context.Context) error // takes what was deleted out of files that nothing reads any more
 	close() error
 	source(rows [][]any) (source string, args []any)                // of the rows of a bulk statement
 	numbers(ctx context.Context, q querier, n int) ([]int64, error) // for new rows of accounts, growing
@@ -134,7 +138,27 @@ func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)
 // is returned. After an error that wraps ErrUnavailable the change may still have
 // happened: read again before doing it twice.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
-	return s.db.write(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
+	erased := false
+	err := s.db.write(ctx, func(q querier) error {
+		tx := &Tx{s: s, q: q}
+		err := fn(tx)
+		erased = tx.erased
+		return err
+	})
+	if err == nil && erased {
+		s.scrub(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// scrub takes destroyed keys out of the files, too. Where somebody reads meanwhile it is
+// done later, by Run.
+func (s *Store) scrub(ctx context.Context) {
+	err := s.db.scrub(ctx)
+	s.unscrubbed.Store(err != nil)
+	if err != nil {
+		s.log.WarnContext(ctx, "a destroyed key may still be in the journal of the database; tried again within the hour", "error", err)
+	}
 }
 
 // Read runs fn on one unchanging view of the store. It never waits for writers. fn must

@@ -38,8 +38,9 @@ func (s *single) query(ctx context.Context, query string, args ...any) (*sql.Row
 // A Tx is a transaction. It is valid only within the function that was given it, and
 // for one goroutine.
 type Tx struct {
-	s *Store
-	q querier
+	s      *Store
+	q      querier
+	erased bool // a key was destroyed, and must be gone from the files too
 }
 
 // Now is the time that rows written in this transaction bear.

@@ -24,6 +24,9 @@ func (s *Store) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "upkeep of the store failed", "error", err)
 		}
+		if s.unscrubbed.Load() {
+			s.scrub(ctx)
+		}
 		if wait(ctx, upkeepEvery) != nil {
 			return nil
 		}
