@@ -47,8 +47,9 @@ full: lint test interop fuzz bench dist ## all of it, five minutes for each pars
 	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
-interop: ## our verifier against wallets from npm, downloaded for it (node 20)
+interop: ## our verifier against wallets and a provider from npm, downloaded for it (node 20)
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
+	cd internal/interop/provider && npm ci --ignore-scripts --no-audit --no-fund
 	go test -tags interop -count=1 ./internal/interop
 
 bench: ## ratios against raw peers, measured in one run

@@ -84,7 +84,11 @@ func (s Settings) wanted() string {
 	for _, name := range names {
 		person[s.claim(name)] = nil
 	}
-	token := map[string]any{"auth_time": map[string]bool{"essential": true}}
+	essential := map[string]bool{"essential": true}
+	token := map[string]any{"auth_time": essential}
+	if len(s.AMR) > 0 { // many providers name it only when they are asked
+		token["amr"] = essential
+	}
 	if s.Verified {
 		token["verified_claims"] = map[string]any{"verification": map[string]any{"trust_framework": nil}, "claims": person}
 	} else {

@@ -157,6 +157,9 @@ func TestP14_ASignInElsewhereIsBoundToTheRecovery(t *testing.T) {
 					t.Errorf("%s = %q, want %q", name, q.Get(name), want)
 				}
 			}
+			if !strings.Contains(q.Get("claims"), `"amr":{"essential":true}`) {
+				t.Errorf("asked for %s, though amr is needed", q.Get("claims"))
+			}
 			if RecoveryOf(q.Get("state")) != recovery || len(q.Get("state")) < 60 {
 				t.Errorf("state %q", q.Get("state"))
 			}
