@@ -274,29 +274,6 @@ func TestT31_StartsAreNotCounted(t *testing.T) {
 	})
 }
 
-func TestP07_OneOfManyRightAnswersCounts(t *testing.T) {
-	eachStore(t, func(t *testing.T, s *stack) {
-		s.person("ada")
-		b, code := s.asked("ada@example.com", protocol.ActionPassword)
-		var right atomic.Int32
-		var wg sync.WaitGroup
-		for range 60 {
-			wg.Go(func() {
-				switch err := b.submit(code); {
-				case err == nil:
-					right.Add(1)
-				case !errors.Is(err, flow.ErrStep) && !errors.Is(err, flow.ErrTooMany):
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if right.Load() != 1 || b.view().Step != flow.StepReady {
-			t.Errorf("%d right answers, step %s", right.Load(), b.view().Step)
-		}
-	})
-}
-
 // Guessing in parallel gives no more tries than one after another.
 func TestP10_ParallelGuessesAreAllCounted(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
@@ -304,7 +281,7 @@ func TestP10_ParallelGuessesAreAllCounted(t *testing.T) {
 		b, _ := s.asked("ada@example.com", protocol.ActionPassword)
 		var judged atomic.Int32
 		var wg sync.WaitGroup
-		for i := range 100 {
+		for i := range 200 {
 			wg.Go(func() {
 				switch err := b.submit(fmt.Sprintf("%08d", i)); {
 				case errors.Is(err, flow.ErrWrongCode):

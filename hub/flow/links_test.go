@@ -140,7 +140,7 @@ func TestP07_AOneShotLinkBeginsOneRecovery(t *testing.T) {
 		}
 		var begun atomic.Int32
 		var wg sync.WaitGroup
-		for range 50 {
+		for range 200 {
 			wg.Go(func() {
 				switch _, err := s.tryStart("ada@example.com", with(link)); {
 				case err == nil:

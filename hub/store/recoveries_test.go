@@ -309,7 +309,7 @@ func TestP07_AOneShotLinkIsUsedOnce(t *testing.T) {
 		ctx, env := t.Context(), environment(t, s)
 		var used atomic.Int32
 		var wg sync.WaitGroup
-		for range 20 {
+		for range 200 {
 			wg.Go(func() {
 				err := s.Tx(ctx, func(tx *store.Tx) error { return tx.UseLink(ctx, env, "jti", "r", time.Now().Add(time.Hour)) })
 				if err == nil {
