@@ -63,6 +63,7 @@ type Hub struct {
 
 	directories *directory.Directories
 	factors     *factor.Factors
+	providers   *provider.Verifier
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
 	oidc        *oidc.Provider
@@ -174,7 +175,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
 	links := &token.Links{Keys: h.store}
 	agents := recoveryAgents{h.tunnels}
-	providers := provider.New(provider.Config{Store: h.store, Client: h.hooks.Client(), Now: time.Now})
+	h.providers = provider.New(provider.Config{Store: h.store, Client: h.hooks.Client(), Now: time.Now})
 	phones := smscode.NewRoute(h.store, h.hooks.Client(), time.Now)
 	h.factors = factor.New(factor.Config{
 		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
@@ -189,7 +190,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		agentcode.New(flow.Caller{Agents: agents}),
 		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
 		smscode.New(phones),
-		providers,
+		h.providers,
 	}
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
@@ -200,7 +201,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Store: h.store, Agents: evaluated{h.store, h.tunnels}, Verifiers: verifiers, Addresses: h.ownAddresses, Origin: h.origin, Log: h.log,
 	})
 	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{wallets, providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
+		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
@@ -209,7 +210,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.reviews.Flow, h.approvals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}
 	h.reviews.Watcher = h.requests
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Providers: providers, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Providers: h.providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
@@ -226,7 +227,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

@@ -42,6 +42,7 @@ type Config struct {
 	Transcripts Transcripts
 	Evaluations Evaluations
 	Members     Members
+	Providers   Providers
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger
@@ -124,6 +125,12 @@ func table() []route {
 		{staffPath + "/invite", staff.Admin, nil, (*visit).invite},
 		{staffPath + "/remove", staff.Admin, nil, (*visit).removeStaff},
 		{staffPath + "/end", staff.Admin, nil, (*visit).endSession},
+		{settingsPath, staff.Admin, (*visit).settings, nil},
+		{waysPath, staff.Admin, (*visit).ways, (*visit).saveWays},
+		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
+		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
+		{providersPath, staff.Admin, (*visit).providers, nil},
+		{providerPath, staff.Admin, (*visit).provider, (*visit).saveProvider},
 		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},
 		{staff.ConsolePath + "/key", open, (*visit).invitation, (*visit).join},
 		{root + "/enter", open, (*visit).toRoot, (*visit).enter},
@@ -165,7 +172,7 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !reading {
-		if err := v.host.Check(v.w, v.r); err != nil {
+		if err := rt.check(v); err != nil {
 			v.fail(err)
 			return
 		}
@@ -178,6 +185,17 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next(v)
+}
+
+// check reads the form; those of two pages are larger than the others.
+func (rt route) check(v *visit) error {
+	switch rt.pattern {
+	case trustPath:
+		return v.host.CheckFiles(v.w, v.r, uploadSize)
+	case providerPath:
+		return v.host.CheckLarge(v.w, v.r, providerSize)
+	}
+	return v.host.Check(v.w, v.r)
 }
 
 func (rt route) allowed() string {

@@ -29,6 +29,7 @@ import (
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -94,7 +95,7 @@ func newRig(t *testing.T) *rig {
 	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
 	g.reviews = review.New(s, log)
-	pages := New(Config{Reviews: g.reviews, Transcripts: g.reviews, Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	pages := New(Config{Reviews: g.reviews, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
@@ -170,6 +171,7 @@ type admin struct {
 	status int
 	header http.Header
 	body   string
+	at     *url.URL // of the page, after redirects
 }
 
 func (g *rig) admin() *admin {
@@ -199,7 +201,7 @@ func (a *admin) do(method, path string, form url.Values, change ...func(*http.Re
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.status, a.header, a.body = res.StatusCode, res.Header, string(b)
+	a.status, a.header, a.body, a.at = res.StatusCode, res.Header, string(b), res.Request.URL
 	return a
 }
 

@@ -20,7 +20,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "link", "message")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider")
 
 // A screen is what a template shows.
 type screen struct {
@@ -35,6 +35,7 @@ type screen struct {
 	Evaluated *evaluated
 	Keys      *keys
 	Members   *members
+	Settings  *settingsPage
 	Restart   string
 	reviewScreen
 

@@ -31,11 +31,11 @@ type People struct {
 	Count   int      `json:"count"`
 }
 
-// Bounds of People.
-const (
-	maxPeople = 100
-	maxCount  = 5
-)
+// maxPeople bounds those who are named.
+const maxPeople = 100
+
+// MaxCount is how many can be asked to agree.
+const MaxCount = 5
 
 // Vouchers returns who vouches for accounts.
 func (m Methods) Vouchers() People {
@@ -54,8 +54,8 @@ func (p People) Check() error {
 	switch {
 	case len(p.Staff) > maxPeople:
 		return fmt.Errorf("policy: %d people; at most %d", len(p.Staff), maxPeople)
-	case p.Count < 1 || p.Count > maxCount:
-		return fmt.Errorf("policy: count must be 1 to %d", maxCount)
+	case p.Count < 1 || p.Count > MaxCount:
+		return fmt.Errorf("policy: count must be 1 to %d", MaxCount)
 	case all < p.Count:
 		return fmt.Errorf("policy: %d must agree, but only %d are named", p.Count, all)
 	}

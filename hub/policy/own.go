@@ -76,6 +76,12 @@ func (m Methods) opening(a protocol.Action, groups []Group) []Combination {
 	return m.For(a, groups)
 }
 
+// CanEnrol reports whether members of these groups can begin to enrol something for
+// themselves: by proofs that need nothing which they enrolled before.
+func (m Methods) CanEnrol(groups []Group) bool {
+	return slices.ContainsFunc(m.For(protocol.ActionOptions, groups), func(c Combination) bool { return !slices.ContainsFunc(c, Kept) })
+}
+
 // meets reports whether the proofs hold every member of one of the combinations.
 func meets(accept []Combination, proven []Method) bool {
 	return slices.ContainsFunc(accept, func(c Combination) bool { return len(c) > 0 && len(c.Without(proven)) == 0 })
