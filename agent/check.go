@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/agent/proof"
+	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -52,6 +53,7 @@ func Check(ctx context.Context, o Options, account string) []Finding {
 	c.hub(ctx)
 	c.directory(ctx)
 	c.mail(ctx)
+	c.sms()
 	c.evidence()
 	return c.findings
 }
@@ -233,7 +235,7 @@ func (c *check) sample(ctx context.Context, dir directory.Directory, g *guard.Gu
 		}
 		refused := g.Judge(guard.Case{
 			Account: facts.ID, Facts: facts, Tasks: []protocol.Task{{Operation: protocol.Unlock}},
-			Notice: len(contacts.Mail) > 0, Strict: c.o.Config.SMTP.on(),
+			Notice: len(contacts.Mail) > 0, Strict: c.o.Config.SMTP.on() || c.o.Config.SMS.on(),
 		})
 		if refused == nil || !g.Allows(protocol.Unlock) {
 			return facts, nil
@@ -255,11 +257,11 @@ func named(ctx context.Context, dir directory.Reader, name string) ([]protocol.A
 func (c *check) mail(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, checkLife)
 	defer cancel()
-	m, err := newMailer(c.o.Config.SMTP, keys{sign: make([]byte, 64)})
+	m, err := newMailer(c.o.Config.SMTP)
 	switch {
 	case err != nil:
 		c.fail("mail", err, "look at the table [smtp] of the file")
-	case m == nil && len(c.o.Config.Guard.SensitiveGroups) > 0:
+	case m == nil && len(c.o.Config.Guard.SensitiveGroups) > 0 && !c.o.Config.SMS.on():
 		c.warn("mail", "guard.sensitive_groups is set and there is no mail route, so those accounts are always refused", "add a table [smtp]")
 	case m == nil:
 		c.ok("mail", "no route of its own; the hub sends the codes")
@@ -270,6 +272,23 @@ func (c *check) mail(ctx context.Context) {
 		}
 		c.ok("mail", c.o.Config.SMTP.Host+" accepts this agent")
 	}
+}
+
+// sms reads what a message needs, and sends none: it would cost money.
+func (c *check) sms() {
+	cfg := c.o.Config.SMS
+	t, err := newTexter(cfg, time.Now)
+	if t == nil && err == nil {
+		return
+	}
+	if err == nil && cfg.SecretFile != "" {
+		_, err = settings.ReadSecret(cfg.SecretFile)
+	}
+	if err != nil {
+		c.fail("text messages", err, "look at the table [sms] of the file")
+		return
+	}
+	c.ok("text messages", fmt.Sprintf("codes go to numbers that begin with %s; none was sent now", strings.Join(cfg.Prefixes, ", ")))
 }
 
 // evidence reads what the file names, as the agent does when it starts.

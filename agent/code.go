@@ -34,8 +34,8 @@ func codeKey(k keys) ([]byte, error) {
 }
 
 // codeMAC binds a code to its recovery.
-func (m *mailer) codeMAC(recovery, code string) []byte {
-	h := hmac.New(sha256.New, m.codeKey)
+func (s *service) codeMAC(recovery, code string) []byte {
+	h := hmac.New(sha256.New, s.codeKey)
 	_, _ = fmt.Fprintf(h, "%d:%s:%s", len(recovery), recovery, code)
 	return h.Sum(nil)
 }
@@ -46,8 +46,8 @@ func (s *service) codesOf(ctx context.Context, id string, sending bool, e *event
 	if r, err = s.open(id, 0, e); err != nil {
 		return r, nil, err
 	}
-	if s.mail == nil {
-		return r, nil, protocol.Err(protocol.CodeUnsupported, "the agent has no mail route; its file has no table [smtp]")
+	if !s.sendsCodes() {
+		return r, nil, protocol.Err(protocol.CodeUnsupported, "the agent has no route for codes; its file has neither a table [smtp] nor [sms]")
 	}
 	if release, err = s.locks.take(ctx, r.Account); err != nil {
 		return r, nil, err
@@ -93,12 +93,43 @@ func (s *service) addressee(ctx context.Context, r journal.Recovery) (claimant, 
 		if k.contacts, err = s.dir.Contacts(ctx, r.Account); err != nil {
 			return k, asError(err)
 		}
-		k.mailboxes = plainMail(k.contacts.Mail)
+		k.mailboxes, k.phones = plainMail(k.contacts.Mail), s.sms.numbers(k.contacts.Phone)
 	}
-	if len(k.mailboxes) == 0 {
-		return k, protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no other mail address that counts")
+	if mailboxes, phones := s.codeGoesTo(k); len(mailboxes)+len(phones) == 0 {
+		return k, protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no other mail address, and no phone, that counts and that the agent sends codes to")
 	}
 	return k, nil
+}
+
+// sendsCodes reports whether the agent has a route for codes that the hub never sees.
+func (s *service) sendsCodes() bool { return s.mail != nil || s.sms != nil }
+
+// codeGoesTo are the addresses or the numbers that a code goes to: one channel alone,
+// since a code that comes by two is as weak as the weaker of them.
+func (s *service) codeGoesTo(k claimant) (mailboxes, phones []string) {
+	if s.mail != nil {
+		mailboxes = k.mailboxes
+	}
+	if s.sms != nil && len(k.phones) > 0 && (s.sms.cfg.Prefer || len(mailboxes) == 0) {
+		return nil, k.phones
+	}
+	return mailboxes, nil
+}
+
+// deliverCode sends a code, and says where it went.
+func (s *service) deliverCode(ctx context.Context, k claimant, text codeText) ([]string, error) {
+	var masked []string
+	mailboxes, phones := s.codeGoesTo(k)
+	for _, a := range mailboxes {
+		masked = append(masked, maskMail(a))
+	}
+	for _, n := range phones {
+		masked = append(masked, maskPhone(n))
+	}
+	if len(phones) > 0 {
+		return masked, s.sms.sendCode(ctx, phones, text)
+	}
+	return masked, s.mail.sendCode(ctx, mailboxes, text)
 }
 
 // mayTypeCodes refuses when the limits of the account are used up.
@@ -125,7 +156,7 @@ func (s *service) sendTo(ctx context.Context, r journal.Recovery, k claimant, la
 		expires = limit
 	}
 	// Journal first: a code that nobody counted must not be in a mailbox.
-	err = s.journal.CodeSent(journal.Code{Recovery: r.ID, MAC: s.mail.codeMAC(r.ID, code.Reveal()), Expires: expires.Unix()})
+	err = s.journal.CodeSent(journal.Code{Recovery: r.ID, MAC: s.codeMAC(r.ID, code.Reveal()), Expires: expires.Unix()})
 	if err != nil {
 		return nil, journalError(err)
 	}
@@ -133,13 +164,10 @@ func (s *service) sendTo(ctx context.Context, r journal.Recovery, k claimant, la
 	if k.terms.Strict { // T1: the owner reads from the agent itself what it is for
 		text.account, text.operation = accountName(k), r.Operation
 	}
-	if err := s.mail.sendCode(ctx, k.mailboxes, text); err != nil {
+	masked, err := s.deliverCode(ctx, k, text)
+	if err != nil {
 		s.log.Error("code cannot be sent", "error", withoutAddresses(err.Error()))
-		return nil, protocol.Err(protocol.CodeUnavailable, "the agent's mail server did not take the code; look at the agent's log")
-	}
-	masked := make([]string, len(k.mailboxes))
-	for i, a := range k.mailboxes {
-		masked[i] = maskMail(a)
+		return nil, protocol.Err(protocol.CodeUnavailable, "the agent's mail server, or its service for text messages, did not take the code; look at the agent's log")
 	}
 	return protocol.SentCode{Masked: masked}, nil
 }
@@ -197,7 +225,7 @@ func (s *service) tryCode(r journal.Recovery, typed string) (protocol.CheckedCod
 	case s.now().Unix() > st.Code.Expires:
 		return protocol.CheckedCode{}, protocol.Err(protocol.CodeExpired, "the code is too old; ask for a new one")
 	}
-	right := hmac.Equal(s.mail.codeMAC(r.ID, typed), st.Code.MAC)
+	right := hmac.Equal(s.codeMAC(r.ID, typed), st.Code.MAC)
 	if err := s.journal.CodeTried(journal.Try{Recovery: r.ID, OK: right}); err != nil {
 		return protocol.CheckedCode{}, journalError(err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	Guard guard.Rules `toml:"guard"`
 	// SMTP is the agent's own mail route, for codes that the hub never sees.
 	SMTP SMTPConfig `toml:"smtp"`
+	// SMS is the agent's own service for text messages, for the same codes.
+	SMS SMSConfig `toml:"sms"`
 	// Evidence is what this agent believes, and what it asks for itself.
 	Evidence proof.Settings `toml:"evidence"`
 
@@ -94,7 +96,7 @@ func ParseConfig(f settings.File) (Config, error) {
 	if err := f.Decode("", &cfg, DirectoryTable); err != nil {
 		return Config{}, err
 	}
-	for _, p := range []*string{&cfg.StateDir, &cfg.Hub.CAFile, &cfg.Hub.ProxyPasswordFile, &cfg.SMTP.CAFile, &cfg.SMTP.PasswordFile} {
+	for _, p := range []*string{&cfg.StateDir, &cfg.Hub.CAFile, &cfg.Hub.ProxyPasswordFile, &cfg.SMTP.CAFile, &cfg.SMTP.PasswordFile, &cfg.SMS.SecretFile, &cfg.SMS.CAFile} {
 		*p = f.Path(*p)
 	}
 	cfg.Evidence.Locate(f.Path)
@@ -115,7 +117,7 @@ func (c Config) check() error {
 		return errors.New("directory.kind is missing: name the kind of directory in a table [directory]")
 	}
 	_, err := guard.New(c.Guard, nil, nil)
-	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.Evidence.Check(c.SMTP.on()))
+	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.SMS.check(), c.Evidence.Check(c.SMTP.on() || c.SMS.on()))
 }
 
 func (h HubConfig) check() error {

@@ -32,7 +32,7 @@ type company struct {
 // person is one account of the company. Writes is its change stamp.
 type person struct {
 	ID, Identifier, DN, Password string
-	Mail                         []string
+	Mail, Phone                  []string
 	Manager                      string
 	Who                          directory.Person
 	Groups                       []string
@@ -219,7 +219,7 @@ func (c *company) Groups(_ context.Context, q protocol.GroupsRequest) ([]protoco
 // Contacts implements directory.Reader.
 func (c *company) Contacts(_ context.Context, id string) (protocol.Contacts, error) {
 	p, err := c.find(id)
-	return protocol.Contacts{Mail: p.Mail, Primary: []string{p.Identifier}, Manager: p.Manager}, err
+	return protocol.Contacts{Mail: p.Mail, Phone: p.Phone, Primary: []string{p.Identifier}, Manager: p.Manager}, err
 }
 
 // Person implements directory.Personal.

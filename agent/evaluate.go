@@ -193,9 +193,9 @@ func (s *service) assessTerms(ctx context.Context, f directory.Facts, c protocol
 		return err
 	}
 	out.Terms = k.terms.For()
-	if s.mail == nil {
+	if !s.sendsCodes() {
 		out.Unprovable = protocol.Lacks{proof.MethodAgentCode: protocol.ReasonNoMailRoute}
-	} else if len(plainMail(c.Mail)) == 0 {
+	} else if len(plainMail(c.Mail))+len(s.sms.numbers(c.Phone)) == 0 {
 		out.Unprovable = protocol.Lacks{proof.MethodAgentCode: protocol.ReasonNoMail}
 	}
 	if k.terms.Strict {
@@ -216,8 +216,9 @@ func (s *service) unprovable(k claimant, c protocol.Contacts, p directory.Person
 		{nameOf(p) == "", protocol.ReasonNoName}, {p.BirthDate == "", protocol.ReasonNoBirthDate},
 		{nameOf(k.person) == "" || k.person.BirthDate == "", protocol.ReasonYoung},
 	}
-	set(proof.MethodAgentCode, reasonIf{s.mail == nil, protocol.ReasonNoMailRoute}, reasonIf{len(plainMail(c.Mail)) == 0, protocol.ReasonNoMail},
-		reasonIf{len(k.mailboxes) == 0, protocol.ReasonYoung})
+	mailboxes, phones := s.codeGoesTo(k)
+	set(proof.MethodAgentCode, reasonIf{!s.sendsCodes(), protocol.ReasonNoMailRoute}, reasonIf{len(plainMail(c.Mail))+len(s.sms.numbers(c.Phone)) == 0, protocol.ReasonNoMail},
+		reasonIf{len(mailboxes)+len(phones) == 0, protocol.ReasonYoung})
 	set(proof.MethodPasskey, reasonIf{len(k.keys) == 0, protocol.ReasonNoPasskey})
 	set(proof.MethodDigitalCredential, append([]reasonIf{{!s.checker.Documents(), protocol.ReasonNoIssuer}}, named...)...)
 	set(proof.MethodIdentityProvider, append([]reasonIf{{!s.checker.Providers(), protocol.ReasonNoIssuer}}, named...)...)

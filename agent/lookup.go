@@ -21,7 +21,7 @@ func (s *service) describe(ctx context.Context, _ protocol.Empty, _ *event) (any
 
 // narrow takes away what the agent's own file rules out.
 func (s *service) narrow(t *protocol.Traits) {
-	t.CanSendCode, t.CanEnrollKey = s.mail != nil, s.evidence.Strict() && len(s.evidence.Origins) > 0
+	t.CanSendCode, t.CanEnrollKey = s.sendsCodes(), s.evidence.Strict() && len(s.evidence.Origins) > 0
 	for op, can := range map[protocol.Operation]*bool{
 		protocol.GetTemporaryPassword: &t.CanGetTemporaryPassword, protocol.GetPasswordLink: &t.CanGetPasswordLink,
 		protocol.RemoveAllMFA: &t.CanRemoveAllMFA, protocol.GetMFABypassCode: &t.CanGetMFABypassCode,

@@ -22,13 +22,12 @@ const smtpLife = 20 * time.Second
 
 // A mailer sends codes by the agent's own mail server.
 type mailer struct {
-	cfg     SMTPConfig
-	tls     *tls.Config
-	codeKey []byte
+	cfg SMTPConfig
+	tls *tls.Config
 }
 
 // newMailer returns nil when the file names no mail server.
-func newMailer(cfg SMTPConfig, k keys) (*mailer, error) {
+func newMailer(cfg SMTPConfig) (*mailer, error) {
 	if !cfg.on() {
 		return nil, nil
 	}
@@ -40,11 +39,7 @@ func newMailer(cfg SMTPConfig, k keys) (*mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("smtp.ca_file: %w", err)
 	}
-	key, err := codeKey(k)
-	if err != nil {
-		return nil, err
-	}
-	return &mailer{cfg, &tls.Config{ServerName: host, RootCAs: roots, MinVersion: tls.VersionTLS12}, key}, nil
+	return &mailer{cfg, &tls.Config{ServerName: host, RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
 }
 
 // rootsWith is the system's certificates and those of a file (PEM); nil, which means

@@ -120,7 +120,13 @@ func newService(ctx context.Context, cfg Config, id *Identity, state string, dir
 		patience: settleLife, ending: make(chan struct{}),
 	}
 	var err error
-	if s.mail, err = newMailer(cfg.SMTP, id.keys); err != nil {
+	if s.mail, err = newMailer(cfg.SMTP); err != nil {
+		return nil, err
+	}
+	if s.sms, err = newTexter(cfg.SMS, now); err != nil {
+		return nil, err
+	}
+	if s.codeKey, err = codeKey(id.keys); err != nil {
 		return nil, err
 	}
 	if err := s.openEvidence(); err != nil {

@@ -37,6 +37,8 @@ type service struct {
 	journal  *journal.Journal
 	guard    *guard.Guard
 	mail     *mailer // nil: the agent sends no mail
+	sms      *texter // nil: nor text messages
+	codeKey  []byte  // of the hashes of codes
 	veto     *veto   // nil: nobody is asked
 	known    *known.Store
 	checker  *proof.Checker

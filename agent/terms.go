@@ -23,6 +23,7 @@ type claimant struct {
 	person    directory.Person // members that do not count yet are empty
 	contacts  protocol.Contacts
 	mailboxes []string // to which a code may go
+	phones    []string // the same
 	manager   bool     // has an address that counts
 	keys      []proof.Key
 	approvers []proof.Approver
@@ -87,7 +88,7 @@ func (s *service) look(ctx context.Context, k *claimant) error {
 			return asError(err)
 		}
 	}
-	s.known.Note(k.facts.ID, valuesOf(k.contacts, k.person), !s.evidence.WaitAtStart)
+	s.known.Note(k.facts.ID, append(valuesOf(k.contacts, k.person), phoneValues(s.sms.numbers(k.contacts.Phone))...), !s.evidence.WaitAtStart)
 	soon := k.facts.NeverSignedIn && s.evidence.NewAccounts == proof.NewAccountsCount // their owner has had nothing to lose yet
 	counts := func(kind, text string) bool {
 		return text != "" && (soon || s.known.Counts(k.facts.ID, known.Value{Kind: kind, Text: text}))
@@ -98,6 +99,11 @@ func (s *service) look(ctx context.Context, k *claimant) error {
 	for _, a := range plainMail(k.contacts.Mail) {
 		if counts(known.KindMail, a) {
 			k.mailboxes = append(k.mailboxes, a)
+		}
+	}
+	for _, n := range s.sms.numbers(k.contacts.Phone) {
+		if counts(known.KindPhone, n) {
+			k.phones = append(k.phones, n)
 		}
 	}
 	if !counts(known.KindName, nameOf(k.person)) {
@@ -123,6 +129,15 @@ func valuesOf(c protocol.Contacts, p directory.Person) []known.Value {
 	}
 	if p.BirthDate != "" {
 		all = append(all, known.Value{Kind: known.KindBirthDate, Text: p.BirthDate})
+	}
+	return all
+}
+
+// phoneValues are numbers that codes go to.
+func phoneValues(numbers []string) []known.Value {
+	var all []known.Value
+	for _, n := range numbers {
+		all = append(all, known.Value{Kind: known.KindPhone, Text: n})
 	}
 	return all
 }
@@ -162,8 +177,9 @@ func (s *service) mayApprove(people []known.Approver, subject string, now time.T
 // possible drops the combinations that the account cannot prove at this agent.
 func (s *service) possible(k claimant) proof.Terms {
 	named := k.person.BirthDate != "" && nameOf(k.person) != ""
+	mailboxes, phones := s.codeGoesTo(k)
 	can := map[string]bool{
-		proof.MethodAgentCode:         s.mail != nil && len(k.mailboxes) > 0,
+		proof.MethodAgentCode:         len(mailboxes)+len(phones) > 0,
 		proof.MethodPasskey:           len(k.keys) > 0,
 		proof.MethodDigitalCredential: named && s.checker.Documents(),
 		proof.MethodIdentityProvider:  named && s.checker.Providers(),

@@ -11,6 +11,7 @@ const (
 	KindMail      = "mail" // an address that codes and notices go to
 	KindName      = "name"
 	KindBirthDate = "birth_date"
+	KindPhone     = "phone"   // a number that codes go to
 	KindManager   = "manager" // who is told where the owner has no address
 )
 

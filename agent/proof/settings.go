@@ -142,9 +142,9 @@ func (s *Settings) Locate(path func(string) string) {
 // On reports whether the file says anything about evidence.
 func (s Settings) On() bool { return len(s.Groups) > 0 || len(s.Origins) > 0 }
 
-// Check refuses settings that cannot be kept. mail says that the agent has a mail
-// route of its own.
-func (s Settings) Check(mail bool) error {
+// Check refuses settings that cannot be kept. codes says that the agent has a route of
+// its own for codes.
+func (s Settings) Check(codes bool) error {
 	for _, o := range s.Origins {
 		if err := checkOrigin(o); err != nil {
 			return err
@@ -169,7 +169,7 @@ func (s Settings) Check(mail bool) error {
 		}
 	}
 	for i, r := range s.Groups {
-		if err := s.checkRule(r, mail); err != nil {
+		if err := s.checkRule(r, codes); err != nil {
 			return fmt.Errorf("evidence.group %d (%q): %w", i+1, r.Group, err)
 		}
 		if r.Group == Everybody && i < len(s.Groups)-1 {
@@ -188,7 +188,7 @@ func checkOrigin(text string) error {
 	return nil
 }
 
-func (s Settings) checkRule(r Rule, mail bool) error {
+func (s Settings) checkRule(r Rule, codes bool) error {
 	switch {
 	case strings.TrimSpace(r.Group) == "":
 		return fmt.Errorf("name a group, or %q for everybody", Everybody)
@@ -202,20 +202,20 @@ func (s Settings) checkRule(r Rule, mail bool) error {
 		return fmt.Errorf("approvals: %d; want 1 to %d", r.Approvals, maxApprovals)
 	case len(r.Methods) > 0 && !r.RequireAgentVerifiable:
 		return fmt.Errorf("methods needs require_agent_verifiable = true; what the hub asks for is the hub's policy")
-	case r.Confirm != "" && !mail:
-		return fmt.Errorf("confirm: the agent needs a mail route of its own: add a table [smtp]")
+	case r.Confirm != "" && !codes:
+		return fmt.Errorf("confirm: the agent needs a route of its own for codes: add a table [smtp] or [sms]")
 	}
-	return s.checkMethods(r, mail)
+	return s.checkMethods(r, codes)
 }
 
 // checkMethods refuses a combination that nobody could ever prove.
-func (s Settings) checkMethods(r Rule, mail bool) error {
+func (s Settings) checkMethods(r Rule, codes bool) error {
 	for _, combination := range r.Methods {
 		if len(combination) == 0 {
 			return fmt.Errorf("methods: an empty combination would accept nothing as proof")
 		}
 		for _, m := range combination {
-			if why := s.lacks(m, mail); why != "" {
+			if why := s.lacks(m, codes); why != "" {
 				return fmt.Errorf("methods: %q: %s", m, why)
 			}
 		}
@@ -230,12 +230,12 @@ func (s Settings) checkMethods(r Rule, mail bool) error {
 }
 
 // lacks says what a method needs that the file does not have, or "".
-func (s Settings) lacks(method string, mail bool) string {
+func (s Settings) lacks(method string, codes bool) string {
 	switch {
 	case !slices.Contains(methods, method):
 		return "the agent cannot check this itself; want one of " + strings.Join(methods, ", ")
-	case method == MethodAgentCode && !mail:
-		return "the agent needs a mail route of its own: add a table [smtp]"
+	case method == MethodAgentCode && !codes:
+		return "the agent needs a route of its own for codes: add a table [smtp] or [sms]"
 	case method != MethodAgentCode && len(s.Origins) == 0:
 		return "evidence.origins names no recovery site"
 	case method == MethodDigitalCredential && len(s.Trust) == 0 && len(s.VICAL) == 0:
