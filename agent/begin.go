@@ -65,7 +65,22 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	if err := s.journal.Begin(r); err != nil {
 		return nil, journalError(err)
 	}
-	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Terms: terms.For(), Evaluation: r.Trial}, nil
+	return protocol.Begun{Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Terms: terms.For(), Groups: groupsOf(facts), Evaluation: r.Trial}, nil
+}
+
+// maxGroupWords bounds the names and ids of groups of one answer, in bytes together: a
+// token of Active Directory holds at most 1,015 groups.
+const maxGroupWords = 256 << 10
+
+// groupsOf are names and ids of an account's groups, for the hub's policy.
+func groupsOf(f directory.Facts) []string {
+	size := 0
+	for i, word := range f.Groups {
+		if size += len(word); size > maxGroupWords {
+			return f.Groups[:i]
+		}
+	}
+	return f.Groups
 }
 
 // lifeOf is longer where people are asked, or where the agent holds the operation.

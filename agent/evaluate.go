@@ -95,6 +95,7 @@ func (s *service) assess(ctx context.Context, id string, operations [][]protocol
 		}
 		return out, err
 	}
+	out.Groups = groupsOf(facts)
 	if facts.Lasting {
 		out.Notes = append(out.Notes, protocol.ReasonNeverExpires)
 	}

@@ -94,6 +94,7 @@ type Evaluation struct {
 	Has        []Fact   `json:"has,omitempty"`
 	Reasons    []Reason `json:"reasons,omitempty"`    // one of each operation, in order; "" where it would be carried out
 	Notes      []Reason `json:"notes,omitempty"`      // what stops nothing
+	Groups     []string `json:"groups,omitempty"`     // names and ids, as in Begun
 	Terms      *Terms   `json:"terms,omitempty"`      // all that the agent's file asks for; nil: nothing
 	Unprovable Lacks    `json:"unprovable,omitempty"` // methods that the owner cannot prove to this agent
 }

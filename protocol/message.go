@@ -212,6 +212,9 @@ type Begun struct {
 	NotAfter int64  `json:"not_after"` // Unix seconds
 	Finding  *Error `json:"finding,omitempty"`
 	Terms    *Terms `json:"terms,omitempty"` // what this agent asks for besides the hub's policy; nil: nothing
+	// Groups are names and ids of the groups that the account is in now, nested ones
+	// included: not every directory lists accounts with them.
+	Groups []string `json:"groups,omitempty"`
 	// Evaluation says that this recovery is a trial: its operation will be evaluated and
 	// never carried out, whatever the agent's file says later.
 	Evaluation bool `json:"evaluation,omitempty"`

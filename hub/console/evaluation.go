@@ -53,12 +53,22 @@ type grouped struct {
 	Accounts, All int
 }
 
-// Share returns how many of a hundred accounts could have everything.
-func (e evaluated) Share() int {
-	if e.Run == nil || e.Run.Done == 0 {
+// Counted returns how many accounts the report is about: those of a group that only the
+// agent knows are fewer than were looked at.
+func (e evaluated) Counted() int {
+	if e.Run == nil {
 		return 0
 	}
-	return 100 * e.Run.Totals.All / e.Run.Done
+	return e.Run.Totals.All + e.Run.Totals.Some + e.Run.Totals.None
+}
+
+// Share returns how many of a hundred accounts could have everything.
+func (e evaluated) Share() int {
+	n := e.Counted()
+	if n == 0 {
+		return 0
+	}
+	return 100 * e.Run.Totals.All / n
 }
 
 // at returns the address of the page with other parameters, in the page's language.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
@@ -27,6 +28,7 @@ type place struct {
 type person struct {
 	account      store.Account
 	groups       []policy.Group
+	named        []string          // of the groups, for people
 	decisions    []policy.Decision // of the offered actions, in their order
 	ownMail      []bool            // of each action: an address that the person added counts
 	ownPhone     []bool
@@ -61,7 +63,7 @@ func (r *Runs) read(ctx context.Context, tx *store.Tx, p place, a store.Account)
 		return out, err
 	}
 	for _, g := range groups {
-		out.groups = append(out.groups, policy.Group{ID: g.ID, Name: g.Name})
+		out.groups, out.named = append(out.groups, policy.Group{ID: g.ID, Name: g.Name}), append(out.named, g.Name)
 	}
 	for _, action := range p.offered {
 		out.decisions = append(out.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: out.groups}))
@@ -78,10 +80,9 @@ func (r *Runs) read(ctx context.Context, tx *store.Tx, p place, a store.Account)
 
 // judge joins what hub and agent know of one account.
 func (r *Runs) judge(ctx context.Context, p place, who person, e protocol.Evaluation) Account {
+	who = r.regroup(p, who, e.Groups)
 	a := Account{ID: who.account.ID, ImmutableID: who.account.ImmutableID, Name: who.account.Name, Identifiers: who.account.Identifiers, Notes: e.Notes}
-	for _, g := range who.groups {
-		a.Groups = append(a.Groups, g.Name)
-	}
+	a.Groups = who.named
 	could := 0
 	var reasons []protocol.Reason
 	for i, action := range p.offered {
@@ -106,6 +107,30 @@ func (r *Runs) judge(ctx context.Context, p place, who person, e protocol.Evalua
 	}
 	a.Reasons, a.Notes = distinct(reasons), distinct(a.Notes)
 	return a
+}
+
+// regroup applies the policy to the groups that the agent names, too: not every directory
+// lists accounts with them.
+func (r *Runs) regroup(p place, who person, words []string) person {
+	if len(words) == 0 {
+		return who
+	}
+	who.groups = append(slices.Clone(who.groups), policy.GroupsNamed(words)...)
+	if len(who.named) == 0 {
+		who.named = forPeople(words)
+	}
+	who.decisions = nil
+	for _, action := range p.offered {
+		who.decisions = append(who.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: who.groups}))
+	}
+	return who
+}
+
+// forPeople keeps the words that are names, not ids.
+func forPeople(words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(w string) bool {
+		return strings.Contains(w, "=") || strings.HasPrefix(w, "S-1-") || len(w) == len("00000000-0000-0000-0000-000000000000") && strings.Count(w, "-") == 4
+	})
 }
 
 // operation judges one action.

@@ -32,7 +32,7 @@ func (r *Runs) next(ctx context.Context, tx *store.Tx, p place, e store.Evaluati
 
 // listed takes accounts in the order of the store.
 func listed(ctx context.Context, tx *store.Tx, e store.Evaluation, s Scope) (accounts []store.Account, after string, seen int, err error) {
-	all, err := tx.AccountsAfter(ctx, e.Env, e.Directory, s.Group, e.Place, protocol.MaxEvaluated)
+	all, err := tx.AccountsAfter(ctx, e.Env, e.Directory, s.stored(), e.Place, protocol.MaxEvaluated)
 	for _, a := range all {
 		accounts = append(accounts, a.Account)
 	}

@@ -45,6 +45,9 @@ func Reasons() []protocol.Reason {
 type Scope struct {
 	Group    string   `json:"group,omitempty"`    // name or immutable id
 	Accounts []string `json:"accounts,omitempty"` // identifiers
+	// Live says that the hub does not know who is in the group: the agent says it of each
+	// account, and the others are left out.
+	Live bool `json:"live,omitempty"`
 }
 
 // maxListed bounds the accounts that a scope names.
@@ -66,6 +69,14 @@ func (s Scope) Check() error {
 		return fmt.Errorf("evaluation: an empty account")
 	}
 	return nil
+}
+
+// stored is the group that the store knows the members of, "" for none.
+func (s Scope) stored() string {
+	if s.Live {
+		return ""
+	}
+	return s.Group
 }
 
 // everybody reports whether the scope leaves nobody out.

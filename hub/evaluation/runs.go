@@ -86,7 +86,7 @@ func (r *Runs) Start(ctx context.Context, tx *store.Tx, env, dir string, s Scope
 	if !d.Evaluation {
 		return Run{}, ErrOff
 	}
-	if s.Group, err = groupNamed(ctx, tx, env, dir, s.Group); err != nil {
+	if s.Group, s.Live, err = groupNamed(ctx, tx, env, dir, s.Group); err != nil {
 		return Run{}, err
 	}
 	e := store.Evaluation{Env: env, Directory: dir, StartedBy: by, Expires: tx.Now().Add(keepFor), Total: len(s.Accounts)}
@@ -94,7 +94,7 @@ func (r *Runs) Start(ctx context.Context, tx *store.Tx, env, dir string, s Scope
 		e.Scope = []byte(store.JSON(s))
 	}
 	if len(s.Accounts) == 0 {
-		if e.Total, err = tx.CountMembers(ctx, env, dir, s.Group); err != nil {
+		if e.Total, err = tx.CountMembers(ctx, env, dir, s.stored()); err != nil {
 			return Run{}, err
 		}
 	}
@@ -113,23 +113,28 @@ var ErrGroup = errors.New("evaluation: the directory has no group of this name o
 // sameName bounds the groups that begin with the name of one.
 const sameName = 100
 
-// groupNamed returns the id of a group by its name or id; "" for an empty name.
-func groupNamed(ctx context.Context, tx *store.Tx, env, dir, name string) (string, error) {
+// groupNamed returns the id of a group by its name or id; "" for an empty name. Where the
+// directory lists accounts without groups, live says that only its agent knows them.
+func groupNamed(ctx context.Context, tx *store.Tx, env, dir, name string) (id string, live bool, err error) {
 	if name == "" {
-		return "", nil
+		return "", false, nil
 	}
 	found, err := tx.Groups(ctx, env, dir, name, sameName)
-	if i := slices.IndexFunc(found, func(g protocol.Group) bool { return strings.EqualFold(g.Name, name) }); err != nil || i >= 0 {
-		if err != nil {
-			return "", err
-		}
-		return found[i].ID, nil
+	if err != nil {
+		return "", false, err
+	}
+	if i := slices.IndexFunc(found, func(g protocol.Group) bool { return strings.EqualFold(g.Name, name) }); i >= 0 {
+		return found[i].ID, false, nil
 	}
 	n, err := tx.CountMembers(ctx, env, dir, name)
-	if err == nil && n == 0 {
+	if err != nil || n > 0 {
+		return name, false, err
+	}
+	any, err := tx.Groups(ctx, env, dir, "", 1)
+	if err == nil && len(any) > 0 {
 		err = ErrGroup
 	}
-	return name, err
+	return name, true, err
 }
 
 // Wake hastens what Start has begun, after it has committed.
@@ -285,11 +290,14 @@ func (r *Runs) work(ctx context.Context, e store.Evaluation) error {
 	if err != nil {
 		return r.stand(ctx, e, err)
 	}
-	rows := make([]store.EvaluationRow, len(people))
+	var rows []store.EvaluationRow
 	for i, who := range people {
+		if run.Scope.Live && !slices.ContainsFunc(found[i].Groups, func(g string) bool { return strings.EqualFold(g, run.Scope.Group) }) {
+			continue
+		}
 		a := r.judge(ctx, p, who, found[i])
 		run.Totals.add(a)
-		rows[i] = rowOf(a)
+		rows = append(rows, rowOf(a))
 	}
 	return r.Store.Tx(ctx, func(tx *store.Tx) error {
 		try := e

@@ -182,13 +182,17 @@ func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recove
 	for i, g := range list {
 		groups[i] = policy.Group{ID: g.ID, Name: g.Name}
 	}
+	p, err := privateOf(rec)
+	if err != nil {
+		return policy.Decision{}, nil, err
+	}
+	groups = append(groups, policy.GroupsNamed(p.Groups)...)
 	action := protocol.Action(rec.Action)
 	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key})
-	p, err := privateOf(rec)
 	if p.Terms != nil {
 		decision.Accept = policy.Both(decision.Accept, p.Terms.Methods)
 	}
-	return decision, groups, err
+	return decision, groups, nil
 }
 
 // readContacts reads the addresses live, and leaves out what is being recovered: a code

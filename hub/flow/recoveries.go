@@ -131,6 +131,7 @@ type private struct {
 
 	Masked  []string        `json:"masked,omitempty"`  // where the last code went
 	Terms   *protocol.Terms `json:"terms,omitempty"`   // what the agent asks for besides the policy
+	Groups  []string        `json:"groups,omitempty"`  // names and ids, as the agent gave them at begin
 	Counted bool            `json:"counted,omitempty"` // the code that is asked for now counts for the account
 }
 

@@ -49,6 +49,16 @@ func (g Group) check() error {
 	return nil
 }
 
+// GroupsNamed makes groups of names and ids in one list, as agents give them: each word may
+// be either.
+func GroupsNamed(words []string) []Group {
+	groups := make([]Group, len(words))
+	for i, w := range words {
+		groups[i] = Group{ID: w, Name: w}
+	}
+	return groups
+}
+
 // memberOf reports whether one of the account's groups is g.
 func memberOf(groups []Group, g Group) bool {
 	for _, of := range groups {

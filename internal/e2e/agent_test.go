@@ -18,6 +18,8 @@ import (
 type agentConfig struct {
 	Directory, Guard, Hub, SMTP string
 
+	Evaluation bool // nothing is changed
+
 	Evidence string // tables below [evidence], with their heads
 
 	Secrets map[string]string // files beside it: name and text
@@ -47,6 +49,9 @@ func (v *environment) startAgent(c agentConfig) *agent {
 func (a *agent) write(c agentConfig) {
 	a.t.Helper()
 	text := "state_dir = \"state\"\n"
+	if c.Evaluation {
+		text += "evaluation = true\n"
+	}
 	for _, table := range []struct{ name, lines string }{{"directory", c.Directory}, {"guard", c.Guard}, {"hub", c.Hub}, {"smtp", c.SMTP}} {
 		if table.lines != "" {
 			text += "[" + table.name + "]\n" + table.lines + "\n"
