@@ -140,7 +140,12 @@ func (s Signer) issuerAuth(docType string, digests map[uint64][]byte, device *ec
 
 // coseSign makes an untagged COSE_Sign1 with ES256.
 func coseSign(key *ecdsa.PrivateKey, unprotected map[int]any, payload []byte, detached bool) (cbor.RawMessage, error) {
-	head, err := deterministic.Marshal(map[int]int{1: algES256})
+	return coseSignAs(key, map[int]any{1: algES256}, unprotected, payload, detached)
+}
+
+// coseSignAs is coseSign with a protected header of one's own.
+func coseSignAs(key *ecdsa.PrivateKey, protected, unprotected map[int]any, payload []byte, detached bool) (cbor.RawMessage, error) {
+	head, err := deterministic.Marshal(protected)
 	if err != nil {
 		return nil, err
 	}
