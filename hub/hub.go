@@ -34,6 +34,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/agentcode"
 	"github.com/postern-id/postern/hub/verify/approval"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/manual"
 	"github.com/postern-id/postern/hub/verify/passkey"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -69,6 +70,7 @@ type Hub struct {
 	oidc        *oidc.Provider
 	evaluations *evaluation.Runs
 	approvals   *approval.Approvals
+	manuals     *manual.Manuals
 	members     *staff.Members
 	notifier    *notify.Notifier
 	hooks       *webhook.Hooks
@@ -183,12 +185,13 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink})
 	h.reviews = review.New(h.store, h.log)
 	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
+	h.manuals = manual.New(h.store, byHandRules{}, byHandOutlets{h.notifier, h.hooks}, h.log)
 	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait, Console: h.publicOrigin})
 	h.reviews.Analyst = h.hooks
 	verifiers := []verify.Verifier{
 		mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 		agentcode.New(flow.Caller{Agents: agents}),
-		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals,
+		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals, h.manuals,
 		smscode.New(phones),
 		h.providers,
 	}
@@ -227,7 +230,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)
@@ -306,6 +309,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "evaluations", h.evaluations.Run)
 	start(&upper, ctx, "approvals", h.approvals.Run)
 	start(&upper, ctx, "staff", h.members.Run)
+	start(&upper, ctx, "manual verifications", h.manuals.Run)
 	start(&upper, ctx, "directories", h.directories.Run)
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)

@@ -27,6 +27,10 @@ const (
 	ApprovalGiven  Kind = "recovery_approval_given"  // one of them did
 	ApprovalDenied Kind = "recovery_approval_denied" // one of them raised the alarm
 
+	ManualVerified Kind = "recovery_manual_verified" // staff were sure of somebody
+	ManualDenied   Kind = "recovery_manual_denied"   // staff said that it is somebody else
+	ManualRevoked  Kind = "recovery_manual_revoked"  // with what became of the recovery that counted it
+
 	ConsoleSignout Kind = "recovery_console_signout" // a session was ended, by its owner or by an administrator
 
 	FactorAdded   Kind = "recovery_factor_added" // under my recovery options, by its owner
@@ -125,7 +129,7 @@ const (
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
-	ApprovalAsked, ApprovalGiven, ApprovalDenied,
+	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,

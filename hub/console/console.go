@@ -1,6 +1,6 @@
 // Package console is where administrators see whether recovery works: directories,
 // agents, synchronisation and what happened last, and what needs one of them to decide.
-// Here staff are invited and sign in, and captured documents are looked at. It reads what
+// Here staff are invited and sign in, look at captured documents, and verify people by hand. It reads what
 // other packages know and hands decisions to them; it never touches an
 // account.
 package console
@@ -41,6 +41,7 @@ type Config struct {
 	Reviews     Reviews
 	Transcripts Transcripts
 	Evaluations Evaluations
+	Manuals     Manuals
 	Members     Members
 	Providers   Providers
 	SiteOrigin  func(domain string) string // of a recovery domain
@@ -121,6 +122,16 @@ func table() []route {
 		{casePath, staff.User, (*visit).review, nil},
 		{casePath + "/{kind}", staff.User, (*visit).picture, nil},
 		{casePath + "/decide", staff.User, nil, (*visit).decideReview},
+		{verifyPath, staff.User, (*visit).sheet, (*visit).verify},
+		{verifyPath + "/confirm", staff.User, nil, (*visit).confirmVerify},
+		{verifyPath + "/revoke", staff.User, nil, (*visit).revokeManual},
+		{waitingPath, staff.User, (*visit).waiting, nil},
+		{requestPath, staff.User, (*visit).request, (*visit).decideRequest},
+		{requestPath + "/confirm", staff.User, nil, (*visit).confirmRequest},
+		{requestPath + "/deny", staff.User, nil, (*visit).denyRequest},
+		{minePath, staff.Limited, (*visit).mine, nil},
+		{minePath + "/end", staff.Limited, nil, (*visit).endMine},
+		{staffPath + "/role", staff.Admin, nil, (*visit).setRole},
 		{staffPath, staff.Admin, (*visit).staff, nil},
 		{staffPath + "/invite", staff.Admin, nil, (*visit).invite},
 		{staffPath + "/remove", staff.Admin, nil, (*visit).removeStaff},

@@ -29,6 +29,7 @@ import (
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/manual"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
@@ -71,6 +72,8 @@ type rig struct {
 	sync    *asked
 	url     string
 	reviews *review.Reviews
+	manuals *manual.Manuals
+	desk    byHandOffice
 	logs    *bytes.Buffer
 	clock   atomic.Int64 // how far the store's is ahead
 }
@@ -95,7 +98,9 @@ func newRig(t *testing.T) *rig {
 	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
 	g.reviews = review.New(s, log)
-	pages := New(Config{Reviews: g.reviews, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	g.manuals = manual.New(s, &g.desk, &g.desk, log)
+	g.manuals.Flow = &g.desk
+	pages := New(Config{Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

@@ -6,13 +6,17 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify/manual"
 	"github.com/postern-id/postern/hub/verify/review"
 )
 
@@ -20,7 +24,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider")
 
 // A screen is what a template shows.
 type screen struct {
@@ -36,6 +40,7 @@ type screen struct {
 	Keys      *keys
 	Members   *members
 	Settings  *settingsPage
+	ByHand    *byHand
 	Restart   string
 	reviewScreen
 
@@ -87,6 +92,10 @@ var failures = []struct {
 	{page.ErrForm, http.StatusForbidden, "error.form"},
 	{page.ErrForeign, http.StatusForbidden, "error.form"},
 	{page.ErrBody, http.StatusRequestEntityTooLarge, "error.form"},
+	{staff.ErrLast, http.StatusConflict, "console.last"},
+	{manual.ErrMayNot, http.StatusForbidden, "manual.refused"},
+	{manual.ErrGone, http.StatusConflict, "manual.gone"},
+	{manual.ErrTooMany, http.StatusForbidden, "manual.many"},
 	{review.ErrOther, http.StatusConflict, "review.gone"},
 	{review.ErrState, http.StatusConflict, "review.gone"},
 	{tunnel.ErrFingerprint, http.StatusConflict, "console.error.fingerprint"},
@@ -129,6 +138,31 @@ func (s *screen) EvaluationCSV() string {
 
 // Administers reports whether the reader may see who works here.
 func (s *screen) Administers() bool { return staff.AtLeast(s.visit.role, staff.Admin) }
+
+// Verifies reports whether the reader may verify people by hand.
+func (s *screen) Verifies() bool {
+	return s.visit.member.ID != "" && staff.AtLeast(s.visit.role, staff.User)
+}
+
+// Policy says what a choice is for, in words.
+func (s *screen) Policy(c manual.Choice) string {
+	ways := make([]string, len(c.Methods))
+	for i, m := range c.Methods {
+		ways[i] = s.T("way." + string(m))
+	}
+	return s.T("manual.choice", "action", s.T("action."+string(c.Action)), "ways", strings.Join(ways, " + "))
+}
+
+// Done is what a recovery that waits has proven, and what it asks for now.
+func (*screen) Done(r manual.Request) manual.Choice {
+	return manual.Choice{Action: r.Action, Methods: append(slices.Clone(policy.Combination(r.Proven)), policy.Manual)}
+}
+
+// Device says what browser somebody uses.
+func (s *screen) Device(userAgent string) string { return s.Language.Device(userAgent) }
+
+// WholeMinutes writes a time in minutes.
+func (*screen) WholeMinutes(d time.Duration) int { return int(d / time.Minute) }
 
 // File returns the address of a static file.
 func (s *screen) File(name string) string { return s.visit.console.files.Path(name) }

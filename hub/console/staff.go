@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ type Members interface {
 	Enter(ctx context.Context, at staff.Place, state string, assertion []byte, device, address string) (session string, err error)
 	Invitation(ctx context.Context, at staff.Place, token string) (staff.Invitation, error)
 	Join(ctx context.Context, at staff.Place, token string, registration []byte) (staff.Joined, error)
+	Ask(ctx context.Context, at staff.Place, org, id string, about []byte) (state string, ask json.RawMessage, err error)
+	Confirm(ctx context.Context, at staff.Place, org, id, state string, about, assertion []byte) error
 	Roster
 }
 
@@ -28,10 +31,14 @@ type Members interface {
 type Roster interface {
 	Invite(ctx context.Context, who store.Staff, at staff.Place, role string, by audit.Principal) (store.Staff, protocol.Secret, error)
 	Remove(ctx context.Context, org, id, role string, by audit.Principal) error
+	SetRole(ctx context.Context, at staff.Place, org, id, to, role string, by audit.Principal) error
 }
 
-// staffPath is the page of staff and sessions.
-const staffPath = root + "/staff"
+// staffPath is the page of staff and sessions, minePath of the reader's own.
+const (
+	staffPath = root + "/staff"
+	minePath  = root + "/mine"
+)
 
 // Cookies of ceremonies: the state of a sign-in, the secret of an invitation.
 const (
@@ -43,6 +50,7 @@ const (
 // keys is a page on which a passkey is used or made.
 type keys struct {
 	Ask    json.RawMessage
+	Fields []pair // that the form carries on
 	Post   string // where the form goes
 	Text   string
 	Button string
@@ -168,6 +176,8 @@ type member struct {
 	store.Staff
 	Keys      int
 	Suspended bool
+	NotYet    bool     // decides about others from CountsAt on
+	Gives     []string // roles that the reader may give
 }
 
 type signedIn struct {
@@ -204,7 +214,7 @@ func (v *visit) people(ctx context.Context, tx *store.Tx, m *members) error {
 		if err != nil {
 			return err
 		}
-		m.People = append(m.People, member{p, len(keys), p.Suspended(tx.Now())})
+		m.People = append(m.People, member{p, len(keys), p.Suspended(tx.Now()), p.CountsAt.After(tx.Now()), v.gives(p)})
 	}
 	return err
 }
@@ -273,6 +283,23 @@ func (v *visit) invite() {
 	}
 }
 
+// gives lists the roles that the reader may give to somebody.
+func (v *visit) gives(p store.Staff) (list []string) {
+	for _, role := range []string{staff.Limited, staff.LimitedPlus, staff.User, staff.Admin, staff.Owner} {
+		if staff.AtLeast(v.role, p.Role) && staff.AtLeast(v.role, role) && p.Role != staff.Approver {
+			list = append(list, role)
+		}
+	}
+	return list
+}
+
+// setRole changes what somebody may do.
+func (v *visit) setRole() {
+	ctx, cancel := v.context()
+	defer cancel()
+	v.backToStaff(v.console.cfg.Members.SetRole(ctx, v.place(), v.org, v.field("member"), v.field("role"), v.role, v.actor()))
+}
+
 func (v *visit) removeStaff() {
 	ctx, cancel := v.context()
 	defer cancel()
@@ -299,4 +326,47 @@ func (v *visit) backToStaff(err error) {
 		return
 	}
 	v.see(staffPath)
+}
+
+// mine lists where the reader is signed in.
+func (v *visit) mine() {
+	ctx, cancel := v.context()
+	defer cancel()
+	m := new(members)
+	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		m.Sessions = nil
+		if err := v.sessions(ctx, tx, m); err != nil {
+			return err
+		}
+		m.Sessions = slices.DeleteFunc(m.Sessions, func(s signedIn) bool { return s.Staff != v.session.Staff || s.Staff == "" && !s.This })
+		return nil
+	})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen()
+	s.Title, s.SignedIn, s.Members = s.T("console.mine.title"), true, m
+	v.show(http.StatusOK, "mine", s)
+}
+
+// endMine ends a session of the reader, perhaps this one.
+func (v *visit) endMine() {
+	ctx, cancel := v.context()
+	defer cancel()
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		s, err := tx.SessionByID(ctx, v.org, v.field("session"))
+		if err != nil {
+			return err
+		}
+		if s.Staff != v.session.Staff || s.Staff == "" && s.ID != v.session.ID {
+			return store.ErrNotFound
+		}
+		return errors.Join(tx.EndSession(ctx, v.org, s.ID), v.ended(ctx, tx, s))
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		v.fail(err)
+		return
+	}
+	v.see(minePath)
 }

@@ -21,7 +21,8 @@
 //	                    └──────────────────────────┘
 //	                        an Executor claims it
 //
-// Every state up to cleared may also lead to ended: cancelled, expired, or voided
+// From ready, asking and cleared a recovery goes back to proving when people take back
+// what they said (Withdraw). Every state up to cleared may also lead to ended: cancelled, expired, or voided
 // because the owner said "this was not me" or the account changed meanwhile. An
 // acknowledged result ends it too.
 //

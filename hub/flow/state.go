@@ -28,10 +28,10 @@ var next = map[string][]string{
 	stateChoosing:  {statePreparing, stateProving, stateEnded}, // proving: no code may be sent now
 	statePreparing: {stateProving, stateReady, stateRefused, stateEnded},
 	stateProving:   {statePreparing, stateReady, stateRefused, stateEnded},
-	stateReady:     {stateAsking, stateRefused, stateEnded, statePreparing, stateProving}, // the last two: another browser proves once more
+	stateReady:     {stateAsking, stateRefused, stateEnded, statePreparing, stateProving}, // the last two: another browser proves once more; proving, here and below: a proof was taken back
 	stateRefused:   {stateEnded},
-	stateAsking:    {stateCleared, stateReady, stateRefused, stateEnded},
-	stateCleared:   {stateSent, stateReady, stateEnded},
+	stateAsking:    {stateCleared, stateReady, stateProving, stateRefused, stateEnded},
+	stateCleared:   {stateSent, stateReady, stateProving, stateEnded},
 	stateSent:      {stateDone, stateFailed, stateUnknown, stateReady, stateEvaluated},
 	stateDone:      {stateEnded},
 	stateEvaluated: {stateEnded},

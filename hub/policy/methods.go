@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -22,6 +23,26 @@ type Methods struct {
 	Default []Combination `json:"default"`
 
 	Approvals *People `json:"approvals,omitempty"` // who vouches; nil: the account's manager
+	Manual    *ByHand `json:"manual,omitempty"`    // nil: as ByHand says
+}
+
+// ByHand says for how long staff who verified somebody by hand are sure of them.
+type ByHand struct {
+	Minutes int `json:"minutes"` // until a recovery begins to count it
+}
+
+// Bounds of ByHand.
+const (
+	byHandMinutes = 60 // where nobody said otherwise: a call to the help desk, and then the recovery
+	maxByHand     = 24 * 60
+)
+
+// ByHandLife returns for how long a manual verification waits to be counted.
+func (m Methods) ByHandLife() time.Duration {
+	if m.Manual == nil {
+		return byHandMinutes * time.Minute
+	}
+	return time.Duration(m.Manual.Minutes) * time.Minute
 }
 
 // People says who decides about others, and how many must agree.
@@ -197,6 +218,9 @@ func (m Methods) Check() error {
 		if err := m.Approvals.Check(); err != nil {
 			return err
 		}
+	}
+	if m.Manual != nil && (m.Manual.Minutes < 1 || m.Manual.Minutes > maxByHand) {
+		return fmt.Errorf("policy: a verification by hand waits 1 to %d minutes", maxByHand)
 	}
 	return checkCombinations(m.Default)
 }

@@ -21,6 +21,7 @@ const (
 	IdentityProvider  Method = "identity_provider"  // somebody else who knows the person
 	Approval          Method = "approval"           // people who vouch
 	DocumentReview    Method = "document_review"    // a captured document that people look at
+	Manual            Method = "manual"             // staff who are sure of somebody
 )
 
 // A Form says how a page asks for a method.
@@ -60,6 +61,7 @@ var MethodTable = []MethodRow{
 	{IdentityProvider, FormAway, true, false, true, true, false, []string{evidence.TypeIDToken}},
 	{Approval, FormWait, false, false, true, false, false, []string{evidence.TypeApproval}},
 	{DocumentReview, FormCapture, false, false, false, false, true, []string{evidence.TypeReview}},
+	{Manual, FormWait, false, false, false, false, true, []string{evidence.TypeManual}},
 }
 
 // MethodByName returns the row of a method.

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,12 +26,19 @@ const signInLife = 10 * time.Minute
 // SignIn makes what a page asks the browser for. Nothing is kept: the state goes into a
 // cookie and comes back with the answer.
 func (m *Members) SignIn(at Place) (state string, ask json.RawMessage, err error) {
-	b := make([]byte, 32+8)
-	_, _ = rand.Read(b[:32]) // never fails
-	binary.BigEndian.PutUint64(b[32:], uint64(m.cfg.Store.Now().Add(signInLife).Unix()))
+	b, state := m.newState()
 	challenge := sha256.Sum256(b)
 	ask, err = json.Marshal(map[string]any{"challenge": encode(challenge[:]), "rpId": at.RPID(), "timeout": timeout, "userVerification": "required", "allowCredentials": []any{}})
-	return encode(append(b, m.mac(m.cfg.Store.DeriveKeys(signInPurpose)[0], b)...)), ask, err
+	return state, ask, err
+}
+
+// newState makes random bytes with the time until which they count, and the text of them
+// that only we can make.
+func (m *Members) newState() (raw []byte, state string) {
+	raw = make([]byte, 32+8)
+	_, _ = rand.Read(raw[:32]) // never fails
+	binary.BigEndian.PutUint64(raw[32:], uint64(m.cfg.Store.Now().Add(signInLife).Unix()))
+	return raw, encode(append(raw[:40:40], m.mac(m.cfg.Store.DeriveKeys(signInPurpose)[0], raw)...))
 }
 
 func (*Members) mac(key, b []byte) []byte {
@@ -41,27 +47,28 @@ func (*Members) mac(key, b []byte) []byte {
 	return h.Sum(nil)
 }
 
-// challengeIn returns the challenge of a state that we made and that has not ended.
-func (m *Members) challengeIn(state string) ([32]byte, time.Time, error) {
+// stateIn returns the bytes of a state that we made and that has not ended.
+func (m *Members) stateIn(state string) (raw []byte, until time.Time, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(state)
 	if err != nil || len(b) != 32+8+sha256.Size {
-		return [32]byte{}, time.Time{}, ErrGone
+		return nil, time.Time{}, ErrGone
 	}
-	until := time.Unix(int64(binary.BigEndian.Uint64(b[32:40])), 0)
+	until = time.Unix(int64(binary.BigEndian.Uint64(b[32:40])), 0)
 	ours := slices.ContainsFunc(m.cfg.Store.DeriveKeys(signInPurpose), func(k []byte) bool { return hmac.Equal(m.mac(k, b[:40]), b[40:]) })
 	if !ours || !until.After(m.cfg.Store.Now()) {
-		return [32]byte{}, time.Time{}, ErrGone
+		return nil, time.Time{}, ErrGone
 	}
-	return sha256.Sum256(b[:40]), until, nil
+	return b[:40], until, nil
 }
 
 // Enter checks the answer of a sign-in, once, and opens a session, whose cookie is
 // returned. Whoever is suspended, or only vouches, is ErrRole.
 func (m *Members) Enter(ctx context.Context, at Place, state string, assertion []byte, device, address string) (session string, err error) {
-	challenge, until, err := m.challengeIn(state)
+	raw, until, err := m.stateIn(state)
 	if err != nil {
 		return "", err
 	}
+	challenge := sha256.Sum256(raw)
 	a, err := evidence.ParseAssertion(assertion)
 	if err != nil {
 		return "", errors.Join(ErrKey, err)
@@ -72,12 +79,8 @@ func (m *Members) Enter(ctx context.Context, at Place, state string, assertion [
 		if err != nil {
 			return errors.Join(ErrKey, err)
 		}
-		var c evidence.Credential
-		if err := json.Unmarshal(k.Secret, &c); err != nil {
-			return fmt.Errorf("staff: a passkey cannot be read: %w", err)
-		}
-		if err := evidence.CheckPasskey(assertion, c, challenge, evidence.Anchors{Origins: []string{at.Origin}}); err != nil || k.ActiveAt.After(tx.Now()) {
-			return errors.Join(ErrKey, err)
+		if err := checkKey(k, assertion, challenge, at, tx.Now()); err != nil {
+			return err
 		}
 		who, err := tx.Staff(ctx, k.Org, k.Staff)
 		if err != nil {

@@ -250,11 +250,11 @@ func TestP07_AnInvitationAndAnAnswerWorkOnce(t *testing.T) {
 // stateChallenge is what a browser would sign for a state.
 func stateChallenge(t *testing.T, m *Members, state string) [32]byte {
 	t.Helper()
-	c, _, err := m.challengeIn(state)
+	raw, _, err := m.stateIn(state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return sha256.Sum256(raw)
 }
 
 func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
@@ -267,6 +267,43 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s invites %q: %v", c.role, c.gives, err)
 			}
+		}
+	})
+}
+
+// T01: what somebody signs to decide one thing decides nothing else, and signs in nowhere.
+func TestT01_ADecisionIsSignedOverExactlyWhatItIs(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ann, key := o.come("ann@example.com", User)
+		_, other := o.come("ben@example.com", User)
+		about := []byte("account 7, password, seen in person")
+		state, _, err := o.Ask(t.Context(), console, o.Org.ID, ann.ID, about)
+		o.must(err)
+		raw, _, err := o.stateIn(state)
+		o.must(err)
+		answer := key.Assert(overDecision(raw, about))
+		for name, try := range map[string]func() error{
+			"another decision": func() error {
+				return o.Confirm(t.Context(), console, o.Org.ID, ann.ID, state, []byte("account 8"), answer)
+			},
+			"another person": func() error {
+				return o.Confirm(t.Context(), console, o.Org.ID, ann.ID, state, about, other.Assert(overDecision(raw, about)))
+			},
+			"a sign-in": func() error {
+				_, err := o.Enter(t.Context(), console, state, answer, "", "")
+				return err
+			},
+			"what signs in": func() error {
+				return o.Confirm(t.Context(), console, o.Org.ID, ann.ID, state, about, key.Assert(sha256.Sum256(raw)))
+			},
+		} {
+			if err := try(); !errors.Is(err, ErrKey) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		o.must(o.Confirm(t.Context(), console, o.Org.ID, ann.ID, state, about, answer))
+		if err := o.Confirm(t.Context(), console, o.Org.ID, ann.ID, state, about, answer); !errors.Is(err, ErrGone) {
+			t.Errorf("confirmed twice: %v", err)
 		}
 	})
 }

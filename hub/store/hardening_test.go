@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, provider, request, use, template, client, key, exchange, evaluation string
+	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -42,7 +42,7 @@ var withoutEnvironment = map[string]string{
 	"AddStaff":        "its row names the organisation", "AddStaffKey": "its row names the organisation", "AddStaffLink": "its row names the organisation",
 	"OpenStaffSession": "its row names the organisation", "StaffKeyByCredential": "finds it by a key", "StaffLink": "finds it by a secret",
 	"UseStaffLink": "finds it by a secret", "UseChallenge": "by a secret",
-	"AddApproval": "its row names the environment", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
+	"AddApproval": "its row names the environment", "AddManual": "its row names the environment", "PurgeManuals": "upkeep", "DueApprovals": "upkeep", "PurgeApprovals": "upkeep",
 	"AddEvaluation": "its row names the environment", "SaveEvaluation": "its row names the environment", "DueEvaluations": "for the dispatcher", "PurgeEvaluations": "upkeep",
 	"AddReview": "its row names the environment", "DueReviews": "upkeep",
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep", "EndedShares": "upkeep", "AddRequestSend": "its row names the environment", "ClaimRequestSends": "for the dispatcher",
@@ -154,6 +154,27 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"StaffKeyUsed": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.StaffKeyUsed(ctx, org, o.staffKey)
+	},
+	"Manual": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Manual(ctx, env, o.manual)
+		return 1, err
+	},
+	"ManualsOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.ManualsOf(ctx, env, o.directory, "7")
+		return len(all), err
+	},
+	"ManualFor": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.ManualFor(ctx, env, "recovery of "+o.env)
+		return 1, err
+	},
+	"ClaimManual": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ClaimManual(ctx, env, o.manual, "recovery of "+o.env)
+	},
+	"ManualSettled": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.ManualSettled(ctx, env, "recovery of "+o.env)
+	},
+	"RevokeManual": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RevokeManual(ctx, env, o.manual, "mine", []byte("mine"))
 	},
 	"SessionByID": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		all, err := tx.ConsoleSessions(ctx, o.org)
@@ -937,13 +958,14 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
 	})
-	o.staff, o.staffKey, o.approval = store.NewID(), store.NewID(), store.NewID()
+	o.staff, o.staffKey, o.approval, o.manual = store.NewID(), store.NewID(), store.NewID(), store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: o.staff, Name: "Ann", Mail: "Ann@example.com", Directory: o.directory, Account: "7"}),
 			tx.AddStaffKey(ctx, &store.StaffKey{Org: o.org, ID: o.staffKey, Staff: o.staff, RP: "x.example", Credential: o.staffKey, Secret: []byte("{}")}),
 			tx.OpenStaffSession(ctx, o.org, o.staff, "session of "+o.org, "device"),
 			tx.AddApproval(ctx, &store.Approval{Env: o.env, ID: o.approval, Verification: o.verification, Kind: "approval", Directory: o.directory, Account: "1", People: 1,
 				Details: []byte("theirs"), EndsAt: tx.Now().Add(time.Hour)}),
+			tx.AddManual(ctx, &store.Manual{Env: o.env, ID: o.manual, Directory: o.directory, Account: "7", Staff: o.staff, Details: []byte("{}"), EndsAt: time.Now().Add(time.Hour)}),
 			tx.AddApprovalAsk(ctx, o.env, o.approval, o.staff, "token of "+o.env))
 	})
 	o.review = store.NewID()
@@ -1166,7 +1188,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
-			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "EndSession", "Approval", "ApprovalOf", "OpenApprovals",
+			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",

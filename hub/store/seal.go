@@ -65,6 +65,7 @@ var sealedColumns = []sealedColumn{
 	{"sms_settings", "secret", "env", "env"},
 	{"review_settings", "secret", "env", "env"},
 	{"reviews", "secret", "env", "id"},
+	{"manual_verifications", "details", "env", "id"},
 	{"staff_keys", "secret", "''", "id"},
 	{"webhook_secrets", "secret", "env", "env"},
 	{"webhooks", "authorization_header", "env", "id"},

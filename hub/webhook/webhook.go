@@ -28,10 +28,11 @@ const (
 	Request              Event = "request"
 	Audit                Event = "audit"
 	Picture              Event = "picture"
+	ManualRevoked        Event = "manual_verification_revoked" // ours
 )
 
 // Events is the vocabulary of subscriptions.
-var Events = []Event{Share, Reject, Recover, Request, Audit, DirectoryProviderErr, Picture}
+var Events = []Event{Share, Reject, Recover, Request, Audit, DirectoryProviderErr, Picture, ManualRevoked}
 
 // KnownEvent returns the event that a subscription names; "revoke" is an alias of
 // "reject" in the public documents.

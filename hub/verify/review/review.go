@@ -121,7 +121,7 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		if err != nil {
 			return err
 		}
-		if settings.second(s.Groups) {
+		if settings.Second(s.Groups) {
 			c.Reviewers = 2
 		}
 		switch old, err := tx.ReviewOf(ctx, s.Env, s.Verification); {

@@ -50,8 +50,8 @@ func (s Settings) Check() error {
 	return nil
 }
 
-// second reports whether two people decide about a member of groups.
-func (s Settings) second(groups []policy.Group) bool {
+// Second reports whether two people decide about a member of groups.
+func (s Settings) Second(groups []policy.Group) bool {
 	return slices.ContainsFunc(groups, func(g policy.Group) bool {
 		return slices.Contains(s.SecondFor, g.ID) || slices.Contains(s.SecondFor, g.Name)
 	})
