@@ -17,8 +17,7 @@ func TestAProbeSaysWhatIsWrongWithAProvider(t *testing.T) {
 	says := func(change map[string]any) string {
 		t.Helper()
 		d := map[string]any{}
-		var srv *httptest.Server
-		srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/jwks" {
 				_, _ = w.Write([]byte(`{"keys":[]}`))
 				return
