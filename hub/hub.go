@@ -205,6 +205,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
+		Mail: postman{h.notifier}, SMS: texting{phones},
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,

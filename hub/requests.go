@@ -3,11 +3,15 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/smscode"
 	"github.com/postern-id/postern/hub/webhook"
+	"github.com/postern-id/postern/protocol"
 )
 
 // requestHooks tells webhooks of requests.
@@ -37,6 +41,47 @@ func (s reviewed) Settle(ctx context.Context, env, verification, method string, 
 		return s.Settler.Settle(ctx, env, verification, method, v)
 	case errors.Is(err, request.ErrStep):
 		return verify.ErrNobody
+	}
+	return err
+}
+
+// A postman mails the links of requests.
+type postman struct{ *notify.Notifier }
+
+// QueueLink implements request.Mailer.
+func (p postman) QueueLink(ctx context.Context, tx *store.Tx, r store.Request, to string) error {
+	if !p.Usable() {
+		return fmt.Errorf("%w: set smtp in the Caddyfile, or pass the link of the answer on yourself", request.ErrChannel)
+	}
+	err := p.QueueStaff(ctx, tx, notify.Staff{Env: r.Env, To: to, Words: "request", Origin: r.Origin, Path: request.LinkPath, Token: protocol.NewSecret(r.Ticket), Until: r.ExpiresAt})
+	if errors.Is(err, notify.ErrNoAddress) {
+		return request.ErrAddress
+	}
+	return err
+}
+
+// A texting sends the links of requests to phones.
+type texting struct{ *smscode.Route }
+
+// Takes implements request.Texter.
+func (t texting) Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error) {
+	to, err := smscode.Takes(ctx, tx, env, number)
+	switch {
+	case errors.Is(err, smscode.ErrOff):
+		err = fmt.Errorf("%w: set how this environment sends text messages (POST /api/envs/{env}/sms), or pass the link of the answer on yourself", request.ErrChannel)
+	case errors.Is(err, smscode.ErrNumber), errors.Is(err, smscode.ErrCountry):
+		err = request.ErrAddress
+	}
+	return to, err
+}
+
+// SendLink implements request.Texter.
+func (t texting) SendLink(ctx context.Context, m request.LinkMessage) error {
+	err := t.Route.SendLink(ctx, smscode.Link{Env: m.Env, To: m.To, URL: m.Link, Text: m.Body()})
+	for _, final := range []error{smscode.ErrOff, smscode.ErrNumber, smscode.ErrCountry, smscode.ErrLimit} {
+		if errors.Is(err, final) {
+			return fmt.Errorf("%w: %w", request.ErrAddress, err)
+		}
 	}
 	return err
 }

@@ -300,9 +300,11 @@ func (p place) body(pattern string) string {
 	case "POST /api/envs/{env}/sms":
 		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
 	case "POST /api/requests":
-		return `{"env":"` + p.Env.ID + `","claims":["name","picture"],"label":"Ref 1"}`
+		return `{"env":"` + p.Env.ID + `","claims":["name","birth_date"],"label":"Ref 1"}`
 	case "POST /api/envs/{env}/templates":
 		return `{"name":"new","claim_definitions":[{"claim":"birth_date"}]}`
+	case "POST /people/{subject}/compare":
+		return `{"expectations":[{"claim":"name","value":"Alice"}]}`
 	case "POST /people/bulk":
 		return `{"requests":[{"subject":"` + p.subject + `","claims":["name"]}]}`
 	case "POST /api/apikeys":

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ type createRequestRequest struct {
 	TTL       *policy.Duration `json:"ttl,omitempty"`
 	Phone     string           `json:"phone,omitempty"`
 	WhatsApp  string           `json:"whatsapp,omitempty"`
+	Email     string           `json:"email,omitempty"` // ours
 	Label     string           `json:"label,omitempty"`
 	MaxUsages *int             `json:"max_usages,omitempty"`
 }
@@ -47,6 +49,8 @@ type createdRequest struct {
 	Claims    []string  `json:"claims"`
 	Template  string    `json:"template,omitempty"`
 	Link      string    `json:"link"`
+	Phone     string    `json:"phone,omitempty"`
+	Email     string    `json:"email,omitempty"`
 	Label     string    `json:"label,omitempty"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
@@ -62,8 +66,8 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 	if err := c.findEnv(ctx, tx, req.Env); err != nil {
 		return nil, as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
 	}
-	if req.Phone != "" || req.WhatsApp != "" {
-		return nil, bad("phone, whatsapp: links are not sent by this product; pass the link of the answer on yourself")
+	if req.WhatsApp != "" {
+		return nil, bad("whatsapp: method not configured: this product sends no WhatsApp messages; pass the link of the answer on yourself")
 	}
 	o, err := req.order(ctx, c, tx)
 	if err != nil {
@@ -73,14 +77,17 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 		return nil, err
 	}
 	r, err := c.api.Requests.Create(ctx, tx, o)
-	return createdRequest{ID: r.ID, Status: statusCreated, Env: r.Env, Scopes: append([]string{}, r.Scopes...), Claims: append([]string{}, r.Claims...),
-		Template: r.Template, Link: request.Link(r), Label: r.Label, ExpiresAt: r.ExpiresAt}, err
+	if errors.Is(err, request.ErrChannel) || errors.Is(err, request.ErrAddress) {
+		return nil, bad(err.Error())
+	}
+	return createdRequest{ID: r.ID, Status: statusCreated, Env: r.Env, Scopes: append([]string{}, r.Scopes...), Claims: request.Public(r.Claims),
+		Template: r.Template, Link: request.Link(r), Phone: req.Phone, Email: req.Email, Label: r.Label, ExpiresAt: r.ExpiresAt}, err
 }
 
 // order reads what is to be asked for: claims and scopes, or a template, or the
 // environment's default template.
 func (req *createRequestRequest) order(ctx context.Context, c *call, tx *store.Tx) (o request.Order, err error) {
-	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1}
+	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1, Mail: req.Email, Phone: req.Phone}
 	if len(req.Label) > maxLabel || strings.ContainsFunc(req.Label, isControl) {
 		return o, bad(fmt.Sprintf("label: want one line of at most %d bytes", maxLabel))
 	}
@@ -96,8 +103,8 @@ func (req *createRequestRequest) order(ctx context.Context, c *call, tx *store.T
 			return o, err
 		}
 	}
-	if len(request.Provable(request.Asked(o.Scopes, o.Claims))) == 0 {
-		return o, bad("claims: nothing of this can be proven here; there are: " + strings.Join(request.Provable(claimNames), ", "))
+	if err := checkProvable(o.Scopes, o.Claims); err != nil {
+		return o, err
 	}
 	if req.MaxUsages != nil {
 		if o.MaxUses = *req.MaxUsages; o.MaxUses < 0 || o.MaxUses > maxUses {
@@ -125,6 +132,18 @@ func checkAsked(scopes, claims []string) error {
 		if !request.KnownScope(n) {
 			return bad(fmt.Sprintf("scopes: there is no %.40q", n))
 		}
+	}
+	return nil
+}
+
+// checkProvable refuses what nobody could ever prove: a person would share less than was
+// asked for, and nobody would know why.
+func checkProvable(scopes, claims []string) error {
+	if bare := request.Unprovable(scopes, claims); len(bare) > 0 {
+		return bad(fmt.Sprintf("claims: no method of this product proves %s; there are: %s", strings.Join(bare, ", "), strings.Join(request.Provable(claimNames), ", ")))
+	}
+	if len(request.Asked(scopes, claims)) == 0 {
+		return bad("claims: ask for something; there are: " + strings.Join(request.Provable(claimNames), ", "))
 	}
 	return nil
 }
@@ -274,7 +293,11 @@ func inStatus(f *store.RequestFilter, filter string) (none bool, err error) {
 		f.States = []string{request.Expired}
 	case "hideExpired":
 		f.Without = request.Expired
-	case "rejectedAll", "rejectedFraud", "scheduledForDeletion": // no method of this product judges so
+	case "rejectedAll":
+		f.States = []string{request.RejectedUnusable, request.RejectedFraud, request.Appealed}
+	case "rejectedFraud":
+		f.States = []string{request.RejectedFraud}
+	case "scheduledForDeletion": // people are erased at once
 		none = true
 	default:
 		err = bad("statusFilter: want active, expired, hideExpired, rejectedAll, rejectedFraud or scheduledForDeletion")
@@ -307,4 +330,10 @@ func splitClaims(text string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// sendLinks sends at once what was queued.
+func sendLinks(_ context.Context, c *call, reply any) (any, error) {
+	c.api.Requests.Wake()
+	return reply, nil
 }

@@ -70,11 +70,16 @@ func TestARequestIsRefusedWithWhatToMend(t *testing.T) {
 	st := lite(t)
 	for body, want := range map[string]string{
 		`"claims":["nonsense"]`:                                         "claims",
-		`"claims":["picture"]`:                                          "nothing of this can be proven",
+		`"claims":["picture"]`:                                          "no method of this product proves picture",
 		`"scopes":["nt:nonsense"]`:                                      "scopes",
 		`"claims":["name"],"template":"the default"`:                    "template",
 		`"template":"no such"`:                                          "template",
-		`"claims":["name"],"phone":"+4930123"`:                          "not sent",
+		`"claims":["name","email"]`:                                     "no method of this product proves email",
+		`"scopes":["nt:phone","nt:name"]`:                               "no method of this product proves nt:phone",
+		`"scopes":["openid"]`:                                           "ask for something",
+		`"claims":["name"],"phone":"+4930123"`:                          "phone: method not configured",
+		`"claims":["name"],"email":"a@example.com"`:                     "email: method not configured",
+		`"claims":["name"],"whatsapp":"+4930123"`:                       "whatsapp: method not configured",
 		`"claims":["name"],"expires_at":"2001-01-01T00:00:00Z"`:         "168 hours",
 		`"claims":["name"],"ttl":"200h"`:                                "168 hours",
 		`"claims":["name"],"max_usages":-1`:                             "max_usages",
@@ -118,4 +123,44 @@ func TestTheDefaultTemplateStays(t *testing.T) {
 	}
 	st.want(t, http.StatusNoContent, "PATCH", env+"/"+st.mine.template, `{"enabled":true,"is_default":true}`)
 	st.want(t, http.StatusNoContent, "DELETE", env+"/"+id, "")
+}
+
+func TestNamesAreComparedAndFacesAreNot(t *testing.T) {
+	st := lite(t)
+	path := "/people/" + st.mine.subject + "/compare"
+	for expected, want := range map[string]float64{"Alice": 1, "alice": 0.5, "Bob": 0} {
+		got := st.want(t, http.StatusOK, "POST", path, `{"expectations":[{"claim":"name","value":"`+expected+`"}]}`)
+		if got.member(t, "confidence") != want || !strings.Contains(got.body, `"actual":"Alice"`) || !strings.Contains(got.body, `"match":`+map[bool]string{true: "true", false: "false"}[want > 0.5]) {
+			t.Errorf("%s: %s", expected, got.body)
+		}
+	}
+	for _, body := range []string{`{}`, `{"expectations":[{"claim":"birth_date","value":"1980-02-29"}]}`, `{"expectations":[{"claim":"name","value":""}]}`} {
+		st.want(t, http.StatusBadRequest, "POST", path, body)
+	}
+	if got := st.want(t, http.StatusBadRequest, "POST", path+"/selfie", ""); !strings.Contains(got.body, "compares no faces") {
+		t.Error(got.body)
+	}
+	st.want(t, http.StatusNoContent, "DELETE", "/people/"+st.mine.subject+"/properties/name", "")
+	if got := st.want(t, http.StatusOK, "POST", path, `{"expectations":[{"claim":"name","value":"Alice"}]}`); strings.Contains(got.body, `"actual":"Alice"`) || got.member(t, "confidence") != 0.0 {
+		t.Errorf("taken back: %s", got.body)
+	}
+}
+
+func TestATemplateSaysNothingThatNobodyFollows(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID + "/templates"
+	for body, want := range map[string]string{
+		`"claim_definitions":[{"claim":"picture"}]`:                                          "no method of this product proves picture",
+		`"scope_definitions":[{"scope":"nt:phone"}]`:                                         "no method of this product proves nt:phone",
+		`"scope_definitions":[{"scope":"nt:name","restrict_email_domains":["example.com"]}]`: "restrict_email_domains",
+		`"enable_selfie_only":true`:                                                          "enable_selfie_only",
+		`"require_selfie_reverification":true`:                                               "require_selfie_reverification",
+		`"qr_headline":"Scan"`:                                                               "qr_headline",
+		`"expiration_text":"soon"`:                                                           "expiration_text",
+		`"headline":"` + strings.Repeat("x", 401) + `"`:                                      "headline",
+	} {
+		if got := st.want(t, http.StatusBadRequest, "POST", env, `{"name":"n",`+body+`}`); !strings.Contains(got.body, want) {
+			t.Errorf("%s: %s", body, got.body)
+		}
+	}
 }

@@ -71,6 +71,7 @@ const (
 	ok        = http.StatusOK
 	created   = http.StatusCreated
 	noContent = http.StatusNoContent
+	refused   = http.StatusBadRequest // of rows that only say why there is nothing
 )
 
 // routes lists every endpoint. Paths and statuses are those of the public reference;
@@ -145,7 +146,7 @@ func routes() []row {
 
 		{"GET /api/envs/{env}/requests", RoleUser, reading, none, "", ok, plain(listRequests), false},
 		{"GET /api/envs/{env}/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
-		{"POST /api/requests", RoleUser, writing, small, audit.RequestCreated, created, with(createRequest), false},
+		{"POST /api/requests", RoleUser, writing, small, audit.RequestCreated, created, with(createRequest).then(sendLinks), false},
 		{"GET /api/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
 		{"PATCH /api/requests/{request}", RoleUser, writing, small, audit.RequestUpdated, noContent, with(updateRequest), false},
 		{"DELETE /api/requests/{request}", RoleUser, writing, none, audit.RequestCanceled, noContent, plain(cancelRequest), false},
@@ -155,6 +156,8 @@ func routes() []row {
 
 		{"GET /people/{subject}/properties/{scopes}", RoleUser, reading, none, "", ok, plain(getProperties), false},
 		{"DELETE /people/{subject}/properties/{scopes}", RoleUser, writing, none, audit.SharingRevoked, noContent, plain(revokeProperties), false},
+		{"POST /people/{subject}/compare", RoleUser, writing, small, audit.PeopleCompare, ok, with(comparePerson), false},
+		{"POST /people/{subject}/compare/selfie", RoleUser, reading, none, "", refused, plain(compareFace), false},
 		{"POST /people/bulk", RoleUser, reading, bulkSize, "", ok, with(bulkProperties), false},
 		{"DELETE /people/{subject}", RoleAdmin, writing, none, audit.VaultDeleted, noContent, plain(erasePerson), false}, // ours
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,11 +16,11 @@ import (
 const (
 	maxTemplates    = 100
 	maxTemplateName = 200
+	maxTemplateText = 400
 )
 
 // templateText are the members of a template that are texts or numbers for people's
-// pages, with what they ask for. Texts of the public product's app are kept and given
-// back; our pages have their own.
+// pages, with what they ask for.
 type templateText struct {
 	QRHeadline     string       `json:"qr_headline"`
 	ExpirationText string       `json:"expiration_text"`
@@ -129,7 +130,36 @@ func (t templateOut) check() error {
 	case t.InstallMessage != "" && !strings.Contains(t.InstallMessage, "{{.Link}}"):
 		return bad("install_message_sms: must contain {{.Link}}")
 	}
-	return checkAsked(scopes, claims)
+	if err := checkAsked(scopes, claims); err != nil {
+		return err
+	}
+	if err := t.refused(); err != nil {
+		return err
+	}
+	if len(scopes)+len(claims) == 0 { // is filled in later
+		return nil
+	}
+	return checkProvable(scopes, claims)
+}
+
+// refused names members that nothing here would follow.
+func (t templateText) refused() error {
+	switch {
+	case t.Reverification || t.SelfieOnly:
+		return bad("require_selfie_reverification, enable_selfie_only: this product compares no faces")
+	case t.QRHeadline != "" || t.QRText != "":
+		return bad("qr_headline, qr_custom_text: no page of this product shows a QR code for a request")
+	case t.ExpirationText != "":
+		return bad("expiration_text: pages say themselves when a request ends")
+	case slices.ContainsFunc(t.Scopes, func(s scopeAsked) bool { return len(s.Domains) > 0 }):
+		return bad("scope_definitions: restrict_email_domains: no method of this product proves a mail address")
+	}
+	for _, text := range []string{t.Headline, t.AcceptText, t.AcceptedText, t.InstallMessage} {
+		if len(text) > maxTemplateText || strings.ContainsFunc(text, isControl) {
+			return bad(fmt.Sprintf("headline, accept_text, accepted_text, install_message_sms: want one line of at most %d bytes", maxTemplateText))
+		}
+	}
+	return nil
 }
 
 func wireTemplate(t store.Template) (templateOut, error) {
@@ -227,6 +257,7 @@ func useTemplate(ctx context.Context, tx *store.Tx, o *request.Order, name strin
 		}
 		o.Template, o.MaxUses, o.ShareLife = t.Name, t.MaxUsages, time.Duration(t.life())*time.Second
 		o.Scopes, o.Claims = t.asked()
+		o.Message = t.InstallMessage
 		return nil
 	}
 	if name == "" {

@@ -64,4 +64,10 @@ var deRequest = table{
 	"review.read.country":        "Land, das es ausgestellt hat, zum Beispiel DE oder DEU",
 	"review.read.expiry":         "Letzter Tag, zum Beispiel 2031-12-31; leer, wenn keiner aufgedruckt ist",
 	"review.check.read":          "Sie haben jedes Feld oben mit dem Bild verglichen",
+
+	"sms.request":               "{company} bittet Sie um einen Nachweis. Was, sehen Sie, bevor irgendetwas geschieht: {link}",
+	"mail.request.subject":      "{company} bittet Sie um einen Nachweis",
+	"mail.request.body":         "Guten Tag,\n\n{company} bittet Sie um einen Nachweis. Sie sehen, worum es geht, bevor irgendetwas geschieht, und geben es nur weiter, wenn Sie es sagen:\n\n{link}\n\nDer Link gilt bis {until}. Er ist nur für Sie: Geben Sie ihn nicht weiter.\n\nSie haben nichts dergleichen erwartet? Dann benutzen Sie den Link nicht und fragen Sie {company} auf einem Weg, den Sie kennen.\n",
+	"request.claim.age_over_18": "Ob Sie mindestens 18 sind",
+	"request.claim.age_over_21": "Ob Sie mindestens 21 sind",
 }

@@ -64,4 +64,10 @@ var enRequest = table{
 	"review.read.country":        "Country that issued it, as in DE or DEU",
 	"review.read.expiry":         "Last day, as in 2031-12-31; leave it out if none is printed",
 	"review.check.read":          "You compared every field above with the picture",
+
+	"sms.request":               "{company} asks you to prove something about yourself. You see what before anything happens: {link}",
+	"mail.request.subject":      "{company} asks you to prove something",
+	"mail.request.body":         "Hello,\n\n{company} asks you to prove something about yourself. You see what is asked for before anything happens, and share it only if you say so:\n\n{link}\n\nThe link works until {until}. It is for you alone: do not pass it on.\n\nYou expected nothing of the kind? Then do not use the link, and ask {company} in a way that you know.\n",
+	"request.claim.age_over_18": "Whether you are 18 or older",
+	"request.claim.age_over_21": "Whether you are 21 or older",
 }

@@ -46,13 +46,15 @@ var claims = []claimRow{
 	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
 		func(p *Properties, v any) { p.GovtID = v }, true},
 	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true},
+	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false},
+	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false},
 	{name: "account"}, {name: "address", scopes: []string{"nt:address"}}, {name: "email", scopes: []string{"nt:email", "nt:email:unverified"}},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
 	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "picture", scopes: []string{"nt:profile_picture"}}, {name: "preferred_name"},
 }
 
 // scopes without a claim of their own.
-var otherScopes = []string{"openid", "nt:age_over_18", "nt:age_over_21"}
+var otherScopes = []string{"openid"}
 
 func text(s string) any {
 	if s = strings.TrimSpace(s); s == "" {
@@ -88,6 +90,50 @@ func expired(c evidence.Claims, now time.Time) any {
 	return ended(c.Expires, now)
 }
 
+// older says whether somebody has had a birthday. What is shared is this alone, and not
+// when they were born.
+func older(years int) func(evidence.Claims, time.Time) any {
+	return func(c evidence.Claims, now time.Time) any {
+		born, err := time.Parse(time.DateOnly, c.BirthDate)
+		if err != nil {
+			return nil
+		}
+		return !born.AddDate(years, 0, 0).After(now)
+	}
+}
+
+func asFlag(v any) *bool {
+	b, ok := v.(bool)
+	if !ok {
+		return nil
+	}
+	return &b
+}
+
+// scopeOnly are what a scope asks for and no claim of the public API.
+var scopeOnly = []string{"age_over_18", "age_over_21"}
+
+// Public returns those names that are claims of the public API.
+func Public(names []string) []string {
+	return slices.DeleteFunc(append([]string{}, names...), func(n string) bool { return slices.Contains(scopeOnly, n) })
+}
+
+// Unprovable returns what no method of this product proves, in the words in which it was
+// asked for.
+func Unprovable(scopes, names []string) (all []string) {
+	for _, n := range names {
+		if r, ok := claimByName(n); ok && r.value == nil {
+			all = append(all, n)
+		}
+	}
+	for _, s := range scopes {
+		if r, ok := claimByName(scopeClaim(s)); ok && r.value == nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // claimByName returns a row of the vocabulary.
 func claimByName(name string) (claimRow, bool) {
 	i := slices.IndexFunc(claims, func(r claimRow) bool { return r.name == name })
@@ -100,7 +146,7 @@ func claimByName(name string) (claimRow, bool) {
 // KnownClaim reports whether the public API has a claim of this name.
 func KnownClaim(name string) bool {
 	_, ok := claimByName(name)
-	return ok
+	return ok && !slices.Contains(scopeOnly, name)
 }
 
 // KnownScope reports whether the public API has a scope of this name.

@@ -48,6 +48,8 @@ type Properties struct {
 	FirstName      string `json:"first_name,omitempty"`
 	LastName       string `json:"last_name,omitempty"`
 	BirthDate      string `json:"birth_date,omitempty"`
+	Over18         *bool  `json:"age_over_18,omitempty"`
+	Over21         *bool  `json:"age_over_21,omitempty"`
 	GovtID         any    `json:"govtid,omitempty"`
 	GovtIDExpired  bool   `json:"govtid_Expired,omitempty"` // so spelled
 }
@@ -76,7 +78,7 @@ func Link(r store.Request) string { return r.Origin + LinkPath + "#" + r.Ticket 
 // Document returns a request as the public API shows it, with what is shared now.
 func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) (Document, error) {
 	d := Document{ID: r.ID, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, ExpiresAt: r.ExpiresAt, Ticket: r.Ticket, Link: Link(r), Env: r.Env,
-		Template: r.Template, Label: r.Label, Scopes: append([]string{}, r.Scopes...), Claims: append([]string{}, r.Claims...),
+		Template: r.Template, Label: r.Label, Scopes: append([]string{}, r.Scopes...), Claims: Public(r.Claims),
 		Status: status(r, q.Now()), Progress: r.Progress, Source: r.Source}
 	if r.Person == "" {
 		return d, nil

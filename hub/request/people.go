@@ -184,7 +184,7 @@ func (q *Requests) share(ctx context.Context, tx *store.Tx, r store.Request, per
 	if q.Hooks == nil {
 		return nil
 	}
-	return q.Hooks.SharingChanged(ctx, tx, r.Env, Sharing{Subject: Subject(r.Env, person), Request: r.ID, Label: r.Label, Claims: names, Revoked: revoked})
+	return q.Hooks.SharingChanged(ctx, tx, r.Env, Sharing{Subject: Subject(r.Env, person), Request: r.ID, Label: r.Label, Claims: Public(names), Revoked: revoked})
 }
 
 // Erase destroys the key of a person: nothing that they shared, and nothing personal

@@ -110,12 +110,17 @@ type Config struct {
 	Verifiers []verify.Verifier // whose proofs bear a name; others prove nothing here
 	Buckets   Buckets
 	Hooks     Hooks
+	Mail      Mailer // nil: links are not mailed
+	SMS       Texter // nil: links are not sent to phones
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
 
 // Requests runs the machine. Its methods may be called from many goroutines and nodes.
-type Requests struct{ Config }
+type Requests struct {
+	Config
+	wake chan struct{}
+}
 
 // New makes Requests. What ends by itself needs Run.
 func New(c Config) *Requests {
@@ -125,7 +130,7 @@ func New(c Config) *Requests {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Requests{c}
+	return &Requests{c, make(chan struct{}, 1)}
 }
 
 // An Order is a request that is to be made.
@@ -139,6 +144,9 @@ type Order struct {
 	MaxUses   int
 	ShareLife time.Duration
 	ExpiresAt time.Time // zero: Life
+	Mail      string    // address that the link is sent to; "": none
+	Phone     string    // likewise
+	Message   string    // own words of the message to a phone, with placeOfLink; "": ours
 }
 
 // Create makes a request in the caller's transaction.
@@ -149,6 +157,9 @@ func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Req
 		r.ExpiresAt = q.Now().Add(Life)
 	}
 	if err := tx.AddRequest(ctx, &r); err != nil {
+		return r, err
+	}
+	if err := q.deliver(ctx, tx, r, o); err != nil {
 		return r, err
 	}
 	return r, q.tell(ctx, tx, r, eventCreated)
@@ -220,10 +231,14 @@ func (q *Requests) Run(ctx context.Context) error {
 		if err := q.Sweep(ctx); err != nil && ctx.Err() == nil {
 			q.Log.WarnContext(ctx, "requests that ended were not closed", "error", err)
 		}
+		if err := q.send(ctx); err != nil && ctx.Err() == nil {
+			q.Log.WarnContext(ctx, "links of requests were not sent", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		case <-q.wake:
 		}
 	}
 }

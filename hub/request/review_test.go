@@ -19,6 +19,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
 // An office is a desk with people who look at documents.
@@ -317,4 +318,25 @@ func TestACaseOfARequestEndsWithIt(t *testing.T) {
 	if err != nil || c.EndsAt.After(r.ExpiresAt) {
 		t.Errorf("%v %v", c.EndsAt, err)
 	}
+}
+
+func TestAnAgeIsSharedWithoutTheDateOfBirth(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	r := d.create(request.Order{Scopes: []string{"openid", "nt:age_over_18", "nt:age_over_21"}, MaxUses: 1})
+	d.opens(r).shares()
+	got := d.document(r)
+	if got.Properties.Over18 == nil || !*got.Properties.Over18 || got.Properties.Over21 == nil || got.Properties.BirthDate != "" || len(got.Claims) != 0 {
+		t.Errorf("%+v", got)
+	}
+	young := evidenceOf(d, "2015-01-01")
+	d.wallet = young
+	r = d.create(request.Order{Scopes: []string{"nt:age_over_18"}, MaxUses: 1})
+	d.opens(r).shares()
+	if got := d.document(r); got.Properties.Over18 == nil || *got.Properties.Over18 || got.Properties.Over21 != nil {
+		t.Errorf("%+v", got.Properties)
+	}
+}
+
+func evidenceOf(d *desk, born string) *evidencetest.Wallet {
+	return d.holder(evidencetest.Person{Family: "Jung", Given: "Ida", BirthDate: born, Document: "Y1", Expires: "2099-01-01"})
 }

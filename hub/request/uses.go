@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -67,6 +68,7 @@ type View struct {
 	Ask       json.RawMessage
 	Case      string // what people look at
 	Since     time.Time
+	Texts     Texts
 	Language  string
 	ShareLife time.Duration // 0: until it is taken back
 	ExpiresAt time.Time
@@ -160,6 +162,9 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 			return v, err
 		}
 		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
+		if v.Texts, err = textsOf(ctx, tx, r); err != nil {
+			return v, err
+		}
 		switch {
 		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked || v.Step == StepRefused:
 		case !q.live(u, r):
@@ -180,6 +185,26 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		v.Methods = methods(q.usable(ctx, q.subject(u, r), r.Claims))
 	}
 	return v, err
+}
+
+// Texts are the organisation's own words, from the template by which a request was made;
+// "" where it has none, or the template is gone.
+type Texts struct {
+	Headline string `json:"headline"`
+	Accept   string `json:"accept_text"`
+	Accepted string `json:"accepted_text"`
+}
+
+func textsOf(ctx context.Context, tx *store.Tx, r store.Request) (t Texts, err error) {
+	if r.Template == "" {
+		return t, nil
+	}
+	all, err := tx.Templates(ctx, r.Env)
+	i := slices.IndexFunc(all, func(t store.Template) bool { return t.Name == r.Template })
+	if err != nil || i < 0 {
+		return t, err
+	}
+	return t, json.Unmarshal(all[i].Body, &t)
 }
 
 func foundIn(u store.RequestUse) (f found, err error) {

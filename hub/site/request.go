@@ -121,6 +121,9 @@ func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	s := v.screen(flow.View{Language: view.Language})
 	s.Variant = "request"
 	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
+	if view.Step == request.StepConsent && view.Texts.Headline != "" {
+		s.Title = view.Texts.Headline
+	}
 	s.Ways = s.waysOf(view)
 	for _, c := range view.Claims {
 		if value, ok := view.Values[c]; ok || view.Step != request.StepShare {

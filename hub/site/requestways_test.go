@@ -293,3 +293,26 @@ func (g *rig) sessionOf(p *person, use string) string {
 	}
 	return ""
 }
+
+func TestATemplatesOwnWordsStandOnThePages(t *testing.T) {
+	g := newRig(t)
+	q, _, _ := g.asks()
+	var r store.Request
+	err := g.store.Tx(t.Context(), func(tx *store.Tx) (err error) {
+		body := []byte(`{"headline":"Welcome to <Acme>","accept_text":"Prove it","accepted_text":"See you on Monday"}`)
+		if err := tx.AddTemplate(t.Context(), &store.Template{Env: g.env.ID, Name: "onboarding", Body: body}); err != nil {
+			return err
+		}
+		r, err = q.Create(t.Context(), tx, request.Order{Env: g.env.ID, Origin: g.url, Template: "onboarding", Claims: []string{"name"}, MaxUses: 1})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := g.person()
+	p.get(request.LinkPath)
+	p.send(request.LinkPath, url.Values{"token": {r.Ticket}})
+	if !strings.Contains(p.body, "<h1>Welcome to &lt;Acme&gt;</h1>") || !strings.Contains(p.body, ">Prove it</button>") {
+		t.Errorf("%d %s", p.status, p.body)
+	}
+}

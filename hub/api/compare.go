@@ -1,0 +1,61 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// comparisonRequest is the wire type SubjectComparisonRequest.
+type comparisonRequest struct {
+	Expectations []expectation `json:"expectations"`
+}
+
+type expectation struct {
+	Scope string `json:"scope,omitempty"`
+	Claim string `json:"claim"`
+	Value string `json:"value"`
+}
+
+// comparisonResult is the wire type ComparisonResult.
+type comparisonResult struct {
+	Confidence  float64              `json:"confidence"`
+	Comparisons []request.Comparison `json:"comparisons"`
+}
+
+// Bounds of a comparison.
+const (
+	maxExpectations = 16
+	maxExpected     = 400 // bytes
+)
+
+// comparePerson compares what is expected of a person with what they share.
+func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRequest) (any, error) {
+	if len(req.Expectations) == 0 || len(req.Expectations) > maxExpectations {
+		return nil, bad(fmt.Sprintf("expectations: want 1 to %d", maxExpectations))
+	}
+	out := comparisonResult{Confidence: 1}
+	for _, e := range req.Expectations {
+		if !request.Compares(e.Claim) {
+			return nil, bad(fmt.Sprintf("expectations: claim: %.40q cannot be compared; only name can", e.Claim))
+		}
+		if e.Value == "" || len(e.Value) > maxExpected {
+			return nil, bad(fmt.Sprintf("expectations: value: want 1 to %d bytes", maxExpected))
+		}
+		one, err := c.api.Requests.Compare(ctx, tx, c.env.ID, c.person, e.Value)
+		if err != nil {
+			return nil, err
+		}
+		out.Comparisons = append(out.Comparisons, one)
+		out.Confidence = min(out.Confidence, one.Confidence)
+	}
+	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "confidence": out.Confidence}
+	return out, nil
+}
+
+// compareFace refuses: no program of this product compares faces.
+func compareFace(context.Context, *call, *store.Tx) (any, error) {
+	return nil, bad("selfie: this product compares no faces; people who review documents do, and a signed analyzer of yours may")
+}

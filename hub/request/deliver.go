@@ -1,0 +1,123 @@
+package request
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// ErrChannel says that links cannot be sent in a way that was asked for; its text says why.
+var ErrChannel = errors.New("method not configured")
+
+// ErrAddress says that a link cannot be sent to an address.
+var ErrAddress = errors.New("not an address that links are sent to")
+
+// A Mailer queues mails with links, in the caller's transaction. Errors: ErrChannel,
+// ErrAddress.
+type Mailer interface {
+	QueueLink(ctx context.Context, tx *store.Tx, r store.Request, to string) error
+}
+
+// A Texter sends text messages with links.
+type Texter interface {
+	// Takes returns the number as it is written everywhere, or ErrChannel or ErrAddress.
+	// It reads tx alone.
+	Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error)
+	// SendLink sends one message. ErrAddress says that trying again is of no use.
+	SendLink(ctx context.Context, m LinkMessage) error
+}
+
+// A LinkMessage is a link on its way to a phone.
+type LinkMessage struct {
+	Env    string `json:"-"`
+	To     string `json:"to"`
+	Link   string `json:"link"`
+	Text   string `json:"text"` // the organisation's own, with a place for the link; "": ours
+	Origin string `json:"origin"`
+}
+
+// placeOfLink is where a template's own message has the link.
+const placeOfLink = "{{.Link}}"
+
+// Body is the organisation's own text with the link, "" if there is none.
+func (m LinkMessage) Body() string { return strings.ReplaceAll(m.Text, placeOfLink, m.Link) }
+
+// deliver queues the messages of a new request.
+func (q *Requests) deliver(ctx context.Context, tx *store.Tx, r store.Request, o Order) error {
+	if o.Mail != "" {
+		if q.Mail == nil {
+			return fmt.Errorf("email: %w", ErrChannel)
+		}
+		if err := q.Mail.QueueLink(ctx, tx, r, o.Mail); err != nil {
+			return fmt.Errorf("email: %w", err)
+		}
+	}
+	if o.Phone == "" {
+		return nil
+	}
+	if q.SMS == nil {
+		return fmt.Errorf("phone: %w", ErrChannel)
+	}
+	to, err := q.SMS.Takes(ctx, tx, r.Env, o.Phone)
+	if err != nil {
+		return fmt.Errorf("phone: %w", err)
+	}
+	b, err := json.Marshal(LinkMessage{To: to, Link: Link(r), Text: o.Message, Origin: r.Origin})
+	if err != nil {
+		return err
+	}
+	return tx.AddRequestSend(ctx, store.RequestSend{Env: r.Env, Request: r.ID, Message: b})
+}
+
+// Wake lets Run send at once what was queued.
+func (q *Requests) Wake() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// Tries of a message.
+const (
+	sendTries = 3
+	sendAgain = time.Minute
+	sendTime  = 20 * time.Second
+)
+
+// send sends what is due. A message is counted before it goes: rather lost than twice.
+func (q *Requests) send(ctx context.Context) error {
+	due, err := store.Change(ctx, q.Store, func(tx *store.Tx) ([]store.RequestSend, error) {
+		return tx.ClaimRequestSends(ctx, tx.Now().Add(sendAgain))
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range due {
+		if err := q.sendOne(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Requests) sendOne(ctx context.Context, s store.RequestSend) error {
+	m := LinkMessage{Env: s.Env}
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	err := json.Unmarshal(s.Message, &m)
+	if err == nil {
+		err = q.SMS.SendLink(ctx, m)
+	}
+	if err != nil {
+		q.Log.WarnContext(ctx, "the link of a request could not be sent", "request", s.Request, "tries", s.Tries, "error", err)
+	}
+	if err != nil && s.Tries < sendTries && !errors.Is(err, ErrAddress) {
+		return nil
+	}
+	return q.Store.Tx(ctx, func(tx *store.Tx) error { return tx.DropRequestSend(ctx, s.Env, s.Request) })
+}
