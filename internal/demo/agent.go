@@ -8,8 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/postern-id/postern/hub"
+	"github.com/postern-id/postern/hub/store"
 )
 
 // addDirectory registers the directory, once.
@@ -34,7 +38,26 @@ func (r *run) addDirectory(ctx context.Context) error {
 // people add a passkey or codes.
 var demoMethods = map[string]any{
 	"default": [][]string{{"mail_code"}, {"passkey"}, {"digital_credential"}, {"saved_code"}},
-	"rules":   []any{map[string]any{"action": "options", "accept": [][]string{{"mail_code"}, {"digital_credential"}}}},
+	"rules": []any{
+		map[string]any{"action": "options", "accept": [][]string{{"mail_code"}, {"digital_credential"}}},
+		map[string]any{"action": "unlock", "accept": [][]string{{"mail_code", "approval"}}},
+		map[string]any{"action": "mfa", "accept": [][]string{{"mail_code", "document_review"}}},
+	},
+	"approvals": map[string]any{"staff": []string{approver.Mail}, "count": 1},
+}
+
+// approver vouches for people whose account is locked.
+var approver = store.Staff{Name: "Max Winter", Mail: "max.winter@lindenhof.example"}
+
+// invite lets the approver make a key, with a link that is shown once.
+func (r *run) invite(ctx context.Context) error {
+	list, err := hub.Staff(ctx, r.config())
+	if err != nil || slices.ContainsFunc(list, func(s store.Staff) bool { return s.Mail == approver.Mail }) {
+		return err
+	}
+	link, err := hub.InviteStaff(ctx, r.config(), approver, siteHost)
+	r.desc.Approver = link.Reveal()
+	return err
 }
 
 func (r *run) agentDir() string    { return filepath.Join(r.DataDir, "agent") }

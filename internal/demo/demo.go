@@ -46,6 +46,7 @@ type Description struct {
 	Console   string     `json:"console"`
 	Mailbox   string     `json:"mailbox"`
 	Wallet    string     `json:"wallet"`
+	Approver  string     `json:"approver,omitempty"` // makes the key of somebody who vouches, once
 	Hub       string     `json:"hub"`
 	Env       string     `json:"env"`
 	Directory string     `json:"directory"`
@@ -140,7 +141,7 @@ func (r *run) start(ctx context.Context) error {
 	if err := r.openLog(); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{r.startMail, r.install, r.startWallet, r.startEdge, r.trust, r.addDirectory, r.startAgent, r.sync} {
+	for _, step := range []func(context.Context) error{r.startMail, r.install, r.startWallet, r.startEdge, r.trust, r.addDirectory, r.invite, r.startAgent, r.sync} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -211,7 +212,7 @@ func (r *run) install(ctx context.Context) error {
 		}
 		r.HTTPPort = port
 	}
-	cfg := hub.Config{DataDir: r.DataDir, PublicURL: r.hubURL(), Log: r.log}
+	cfg := r.config()
 	r.desc = Description{
 		Site: r.address(siteHost), Mailbox: r.address(mailboxHost), Wallet: r.address(walletHost), Hub: r.hubURL(), Accounts: employees(),
 	}
@@ -224,6 +225,11 @@ func (r *run) install(ctx context.Context) error {
 	}
 	r.desc.Env, r.desc.APIKey, r.desc.Console = in.Environment, in.Key.Reveal(), in.ConsoleLink.Reveal()
 	return r.save()
+}
+
+// config is what commands beside the running hub are given.
+func (r *run) config() hub.Config {
+	return hub.Config{DataDir: r.DataDir, PublicURL: r.hubURL(), Log: r.log}
 }
 
 func (r *run) resume(ctx context.Context, cfg hub.Config) error {

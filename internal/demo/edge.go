@@ -15,7 +15,8 @@ import (
 )
 
 // caddyfile is the whole edge of the demo: console, API and agents at localhost, the
-// mailbox, the wallet, and every other name as a recovery domain. The default logger stays where it
+// mailbox, the wallet, and every other name as a recovery domain, with keys for computers
+// that have none. The default logger stays where it
 // was, since Caddy says aloud that it was moved; the file has every line.
 const caddyfile = `{
 	admin off
@@ -52,7 +53,20 @@ http://wallet.localhost:%[4]d {
 	reverse_proxy %[7]s
 }
 http://:%[4]d {
-	postern_site
+	@keys {
+		path_regexp ^/static/[0-9a-f]+/passkey\.js$
+		not query real=*
+	}
+	handle @keys {
+		rewrite * /demo/passkey.js
+		reverse_proxy %[7]s
+	}
+	handle /demo/* {
+		reverse_proxy %[7]s
+	}
+	handle {
+		postern_site
+	}
 }
 `
 

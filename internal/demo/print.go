@@ -40,7 +40,7 @@ Postern is running. The people of Lindenhof, a small company, have lost some pas
                   {{if .Note}}{{printf "%-37s %s" .Email .Note}}{{else}}{{.Email}}{{end}}
 {{- end}}
 
-Six things to try:
+Seven things to try:
   1. Open the recovery site as Anna Berg, choose "A new password" and "A code by mail", take the code from the mailbox, press
      the button, and look at the temporary password. Press reload in the middle. Any LDAP client proves it:
      LDAPTLS_CACERT={{.CA}} ldapwhoami -x -H {{.LDAP}} \
@@ -50,11 +50,13 @@ Six things to try:
   4. Do it again with "A digital identity document" and the wallet; then show it somebody else's document.
   5. Add a passkey of this computer at {{.Site}}/options, and recover with it. Outside of this demo it would
      wait for 72 hours, and its owner would hear of it first.
-  6. Let people vouch. On the status page, under "Staff and sessions", invite max@lindenhof.example to vouch; the
-     mailbox shows the link that makes a passkey. Then ask for an approval besides the code:
-     curl -X PATCH -H "Authorization: Bearer {{.APIKey}}" -H "Content-Type: application/json" {{.Hub}}/api/directories/{{.Directory}} \
-       -d '{"methods":{"default":[["mail_code","approval"],["digital_credential"],["passkey"]],"approvals":{"staff":["max@lindenhof.example"],"count":1}}}'
-     and recover as Anna Berg: the mailbox shows what the approver gets.
+  6. Let somebody vouch. {{if .Approver}}Make the key of Max Winter at
+     {{.Approver}}
+     and unlock{{else}}Unlock{{end}} the account of siobhan.oneill@lindenhof.example: after the code the page shows a number, and the
+     mailbox has the link by which Max agrees.
+  7. Let somebody look. Have the authenticators of anna.berg@lindenhof.example removed: after the code, hand in any two pictures, or
+     take them with the camera. Decide at {{.Hub}}/console/reviews, after opening the status page above.
 
+A computer without passkeys is given some by the demo, which end with it.
 Ctrl-C ends everything{{if .Temporary}} and removes its data{{end}}.
 `))

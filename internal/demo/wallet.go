@@ -36,6 +36,7 @@ type pocket struct {
 	client    *http.Client
 	listener  net.Listener
 	holders   []holder
+	keys      keyring
 
 	mu   sync.Mutex
 	open map[string]evidencetest.Request
@@ -53,7 +54,7 @@ func newPocket(port int) (*pocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pocket{authority: a, site: fmt.Sprintf("%s:%d", siteHost, port), open: map[string]evidencetest.Request{}}
+	p := &pocket{authority: a, site: fmt.Sprintf("%s:%d", siteHost, port), keys: keyring{origin: fmt.Sprintf("http://%s:%d", siteHost, port)}, open: map[string]evidencetest.Request{}}
 	people := append(demo.Accounts(), demo.Account{Name: "Erika Mustermann", BirthDate: "1964-08-12"}) // who does not work there
 	for i, person := range people {
 		given, family, _ := strings.Cut(person.Name, " ")
@@ -83,6 +84,7 @@ func (p *pocket) serve(ctx context.Context) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { p.show(w, walletPage{}) })
 	mux.HandleFunc("GET /open", p.ask)
 	mux.HandleFunc("POST /share", p.share)
+	p.keys.routes(mux)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()

@@ -24,9 +24,9 @@ import (
 
 // A company is a running demo.
 type company struct {
-	Site, Console, Mailbox, Hub, Env, Directory string
-	APIKey                                      string `json:"api_key"`
-	Accounts                                    []struct{ Email, Name, Personal string }
+	Site, Console, Mailbox, Approver, Hub, Env, Directory string
+	APIKey                                                string `json:"api_key"`
+	Accounts                                              []struct{ Email, Name, Personal string }
 
 	dir  string
 	port string
