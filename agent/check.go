@@ -55,6 +55,9 @@ func Check(ctx context.Context, o Options, account string) []Finding {
 	c.mail(ctx)
 	c.sms()
 	c.evidence()
+	if o.Config.Evaluation {
+		c.warn("evaluation", "is on: this agent changes nothing, every operation is a dry run", "take evaluation = true out of the file and start the agent again to go live")
+	}
 	return c.findings
 }
 

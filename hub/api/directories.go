@@ -243,12 +243,27 @@ func (u *updateDirectoryRequest) redacted() any {
 	return &out
 }
 
-// apply changes what is given.
-func (u *updateDirectoryRequest) apply(s *policy.Settings) {
-	for name, r := range map[string]*policy.Rules{
+// given are the policies of the request by name, nil where one is not given.
+func (u *updateDirectoryRequest) given() map[string]*policy.Rules {
+	return map[string]*policy.Rules{
 		"authenticate_policy": u.Authenticate, "mfa_policy": u.MFA, "password_policy": u.Password,
 		"temporary_access_pass_policy": u.AccessPass, "unlock_policy": u.Unlock,
-	} {
+	}
+}
+
+// asksForPhotos names a policy that compares photos of accounts, "" if none does.
+func (u *updateDirectoryRequest) asksForPhotos() string {
+	for name, r := range u.given() {
+		if r != nil && (r.Default == policy.Photo || slices.ContainsFunc(r.Groups, func(g policy.GroupRule) bool { return g.Policy == policy.Photo })) {
+			return name
+		}
+	}
+	return ""
+}
+
+// apply changes what is given.
+func (u *updateDirectoryRequest) apply(s *policy.Settings) {
+	for name, r := range u.given() {
 		if r != nil {
 			s.Policies[name] = *r
 		}
@@ -273,6 +288,10 @@ func updateDirectory(ctx context.Context, c *call, tx *store.Tx, req *updateDire
 	s, err := directory.Settings(d)
 	if err != nil {
 		return nil, err
+	}
+	if name := req.asksForPhotos(); name != "" {
+		return nil, bad(name + ": photo would accept nobody, because photos of accounts are not kept; use name_match or name_and_birth_date, " +
+			"and add document_review to methods where a person should compare faces")
 	}
 	req.apply(&s)
 	if d.Settings, err = directory.Store(s, d.Settings); err != nil {

@@ -190,7 +190,7 @@ func (r *Recoveries) consequences(ctx context.Context, tx *store.Tx, rec *store.
 			err = r.tell(ctx, tx, rec, p)
 		}
 	}
-	if err == nil && out.State != protocol.Done && out.Error != nil {
+	if err == nil && out.State != protocol.Done && out.State != protocol.Evaluated && out.Error != nil {
 		err = r.alarm(ctx, tx, rec, out.Error)
 	}
 	if err == nil && rec.State != stateReady { // it will not be sent again

@@ -1,12 +1,14 @@
 package flow_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -58,4 +60,42 @@ func TestP09_BeforeTheProofATrialIsShownByTheDirectoryAlone(t *testing.T) {
 			t.Errorf("%s: what an agent began shows before the proof", address)
 		}
 	}
+}
+
+// Active Directory lists accounts without groups: the agent names them when it begins.
+func TestRulesOfGroupsHoldWhereOnlyTheAgentKnowsTheGroups(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.settings(func(set *store.DirectorySettings) {
+			set.Policies.Password = json.RawMessage(`{"default":"name_match","groups":[{"group":{"name":"Interns"},"policy":"disabled"}]}`)
+			set.Policies.Unlock = json.RawMessage(`{"default":"name_match","groups":[{"group":{"directory_immutable_identifier":"g-2"},"policy":"none"}]}`)
+		})
+		groups := map[string][]string{"ada": {"interns", "g-1"}, "bob": {"Staff", "g-2"}, "eve": {"Staff", "g-1"}}
+		for who := range groups {
+			s.person(who)
+		}
+		s.agent.set(func(a *testAgent) {
+			a.begun = func(b *protocol.Begun) { b.Groups = groups[b.Account] }
+		})
+		refused := s.start("ada@example.com")
+		refused.choose(protocol.ActionPassword)
+		if err := refused.submit(refused.code()); err != nil {
+			t.Fatal(err)
+		}
+		if v := refused.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNotAllowed {
+			t.Errorf("a member of a group without the operation: %+v", v)
+		}
+		for who, want := range map[string]int{"bob": 1, "eve": 2} { // bob may not unlock, so a reset does not
+			b := s.ready(who+"@example.com", protocol.ActionPassword)
+			tasks, err := protocol.ParseTasks(b.row().Tasks)
+			if err != nil || len(tasks) != want {
+				t.Errorf("%s: %v %v, want %d", who, tasks, err, want)
+			}
+			if err := b.press(); err != nil {
+				t.Fatal(err)
+			}
+			if v := b.view(); v.Step != flow.StepDone {
+				t.Errorf("%s: %+v", who, v)
+			}
+		}
+	})
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -205,5 +206,43 @@ func (v *environment) fromATerminal(name string) {
 	out, progress := run() // the last one, so that the console shows it
 	if !strings.Contains(out, "everything") || !strings.Contains(out, "administrator") || !strings.Contains(progress, "accounts") {
 		v.t.Errorf("from a terminal:\n%s\n%s", out, progress)
+	}
+}
+
+func TestT33_EvaluationAgainstOpenLDAPChangesNothing(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	good, left, other, bare := o.colleague(0), o.colleague(1), o.colleague(2), o.colleague(3)
+	o.slapd.Modify(t, "dn: "+left.dn+"\nchangetype: modify\nreplace: corpStatus\ncorpStatus: left\n\n"+
+		"dn: "+bare.dn+"\nchangetype: modify\ndelete: corpPersonalMail\n\n")
+	v := sharedEdge(t).environment(t, "trial-ldap", "ldap")
+	v.permit()
+	file := o.agent()
+	file.Evaluation = true
+	file.Guard = "base_dns = [\"" + testenv.SlapdPeople + "\"]"
+	v.startAgent(file)
+	p := v.visit()
+	p.begin(good.email, "password")
+	p.post("code", "code", v.code(good.personal, 0))
+	poll(t, "the button", func() bool { p.get(""); return p.ready() })
+	p.press()
+	poll(t, "what would have happened", func() bool { p.get(""); return strings.Contains(p.text(), "would have been reset") })
+	o.unchanged(good)
+	found := map[string][]protocol.Reason{}
+	for name, a := range v.evaluated(map[string]any{"accounts": []string{good.email, left.email, other.email, bare.email}}) {
+		found[name] = a.Reasons
+	}
+	if len(found) != 4 {
+		t.Fatalf("%d accounts: %v", len(found), found)
+	}
+	for email, want := range map[string]protocol.Reason{left.email: protocol.ReasonDisabled, bare.email: protocol.ReasonNoMail} {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(found)), func(all []protocol.Reason) bool { return slices.Contains(all, want) }) {
+			t.Errorf("%s: nobody has %s: %v", email, want, found)
+		}
+	}
+	for _, who := range []colleague{good, left, other, bare} {
+		if n := o.changes(who); n != 0 {
+			t.Errorf("%s: %d changes", who.email, n)
+		}
 	}
 }
