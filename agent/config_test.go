@@ -35,7 +35,7 @@ func TestSampleConfigIsReadAndShowsEveryKey(t *testing.T) {
 		"host", "from", "tls", "user", "password_file", "kind",
 		"origins", "trust", "doc_types", "vcts", "wait_at_start", "veto_url", "veto_ca_file", "veto_token_file", "file", "root", "issuer", "client_id", "keys_file", "acr", "amr",
 		"group", "require_agent_verifiable", "methods", "confirm", "delay", "approvals",
-		"new_accounts", "verified_claims", "names", "url", "body", "headers", "secret_file", "prefixes", "prefer",
+		"status", "status_hosts", "status_ca_file", "new_accounts", "verified_claims", "names", "url", "body", "headers", "secret_file", "prefixes", "prefer",
 	} {
 		if !regexp.MustCompile(`(?m)^` + key + ` = `).MatchString(all) {
 			t.Errorf("the sample lacks %s", key)

@@ -178,7 +178,7 @@ func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outc
 	if err != nil {
 		return s.refusal(j, asError(err)), nil
 	}
-	v, why := s.decide(j, k, e)
+	v, why := s.decide(ctx, j, k, e)
 	if why != nil {
 		return s.refusal(j, why), nil
 	}
@@ -204,7 +204,7 @@ func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outc
 
 // decide asks the evidence and the guard. What a hub says of evidence counts for
 // nothing: strict is what this agent itself checked, now or when it accepted.
-func (s *service) decide(j job, k claimant, e *event) (proof.Verdict, *protocol.Error) {
+func (s *service) decide(ctx context.Context, j job, k claimant, e *event) (proof.Verdict, *protocol.Error) {
 	if j.tasks[0].Operation.BegunOnly() {
 		return proof.Verdict{}, protocol.Err(protocol.CodeUnsupported, "what proves who somebody is, and nothing else, is begun and never performed")
 	}
@@ -215,7 +215,7 @@ func (s *service) decide(j job, k claimant, e *event) (proof.Verdict, *protocol.
 		return v, protocol.Err(protocol.CodePermissionDenied, "the recovery was accepted for another recipient")
 	case a == nil || k.terms.Strict && !k.terms.Proven(a.Proven): // or accepted under weaker terms than now
 		var why *protocol.Error
-		v, why = s.prove(j, k)
+		v, why = s.prove(ctx, j, k)
 		if e.Proven, e.Refused = v.Proven, v.Refused; why != nil {
 			return v, why
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 
 // prove says whether the evidence of a request meets the terms of its account. An
 // account that is not strict needs none here: the hub's policy decides.
-func (s *service) prove(j job, k claimant) (proof.Verdict, *protocol.Error) {
+func (s *service) prove(ctx context.Context, j job, k claimant) (proof.Verdict, *protocol.Error) {
 	if !k.terms.Strict {
 		return proof.Verdict{}, nil
 	}
@@ -21,7 +22,8 @@ func (s *service) prove(j job, k claimant) (proof.Verdict, *protocol.Error) {
 	v, missing := s.checker.Check(proof.Case{
 		Context: j.context, Account: j.recovery.Account, Terms: k.terms, Evidence: j.request.Evidence,
 		AgentCode: err == nil && code.Proven, Person: k.person, Keys: k.keys, Approvers: k.approvers, Owner: func(issuer, number string) string { return s.known.Owner(s.known.Document(issuer, number)) },
-		Begun: time.Unix(j.recovery.Begun, 0), Now: s.now(),
+		Status: func(uri string) ([]byte, error) { return s.statuses.token(ctx, uri) },
+		Begun:  time.Unix(j.recovery.Begun, 0), Now: s.now(),
 	})
 	if missing != nil {
 		return v, protocol.Err(protocol.CodePermissionDenied, missing.Error())

@@ -157,6 +157,9 @@ func (s *service) openEvidence() (err error) {
 	if s.veto, err = newVeto(s.evidence); err != nil {
 		return err
 	}
+	if s.statuses, err = newStatusLists(s.evidence, s.now); err != nil {
+		return err
+	}
 	s.known, err = known.Open(s.state, s.id.keys.sign.Seed(), s.now)
 	return err
 }

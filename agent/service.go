@@ -40,6 +40,7 @@ type service struct {
 	sms      *texter // nil: nor text messages
 	codeKey  []byte  // of the hashes of codes
 	veto     *veto   // nil: nobody is asked
+	statuses *statusLists
 	known    *known.Store
 	checker  *proof.Checker
 	evidence proof.Settings

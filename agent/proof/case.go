@@ -26,8 +26,11 @@ type Case struct {
 	Approvers []Approver       // those who may approve now
 	// Owner returns the account that a document is tied to, or "".
 	Owner func(issuer, number string) string
-	Begun time.Time // of the recovery, by this agent's clock
-	Now   time.Time
+	// Status returns the status list token at an address; it is asked only where the file
+	// says so, for a document that is the person's.
+	Status func(uri string) ([]byte, error)
+	Begun  time.Time // of the recovery, by this agent's clock
+	Now    time.Time
 }
 
 // A Key is an enrolled passkey, with what proved it in.
@@ -76,6 +79,7 @@ var (
 	errOther    = errors.New("the document proved another account before")
 	errNoPerson = errors.New("the directory has no name and birth date that count")
 	errMismatch = errors.New("name or birth date are others than in the directory")
+	errNoStatus = errors.New("the document names no status list, and the file requires one")
 	errNoNumber = errors.New("the document has no number")
 )
 

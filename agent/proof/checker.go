@@ -19,11 +19,12 @@ const maxAnchors = 8 << 20
 // A Checker checks evidence against the anchors of the agent's file.
 type Checker struct {
 	anchors evidence.Anchors
+	status  string // Settings.Status
 }
 
 // Open reads the files that the settings name. The checker keeps nothing open.
 func Open(s Settings) (*Checker, error) {
-	c := &Checker{evidence.Anchors{Origins: s.Origins, VCTs: s.VCTs, DocTypes: s.DocTypes, Trust: &evidence.TrustList{}}}
+	c := &Checker{evidence.Anchors{Origins: s.Origins, VCTs: s.VCTs, DocTypes: s.DocTypes, Trust: &evidence.TrustList{}}, s.Status}
 	for _, path := range s.Trust {
 		text, err := readFile(path)
 		if err == nil {

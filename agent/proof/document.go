@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"errors"
 	"time"
 
 	"github.com/postern-id/postern/protocol"
@@ -58,5 +59,27 @@ func (c *Checker) document(p Piece, of kind, k Case, raw []byte, a evidence.Anch
 		return p, errMismatch
 	}
 	p.tied = owner == k.Account
-	return p, nil
+	return p, c.standing(claims, k, a)
+}
+
+// standing refuses a document that its issuer revoked, as the file says. It comes last: a
+// list is read for a document that would count.
+func (c *Checker) standing(claims evidence.Claims, k Case, a evidence.Anchors) error {
+	require := c.status == StatusRequire
+	switch {
+	case claims.Type == evidence.TypeIDToken || !require && c.status != StatusPrefer:
+		return nil
+	case claims.Status == nil && require:
+		return errNoStatus
+	case claims.Status == nil:
+		return nil
+	}
+	token, err := k.Status(claims.Status.URI)
+	if err == nil {
+		_, err = claims.CheckStatus(token, a, k.Now)
+	}
+	if require || errors.Is(err, evidence.ErrRevoked) {
+		return err
+	}
+	return nil
 }

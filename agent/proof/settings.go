@@ -25,6 +25,12 @@ type Settings struct {
 	// (org.iso.18013.5.1.mDL) and the EU's person identification data.
 	DocTypes []string `toml:"doc_types" json:"doc_types"`
 	VCTs     []string `toml:"vcts" json:"vcts"`
+	// Status says what the status list of a document's issuer decides: StatusIgnore
+	// (default), StatusPrefer or StatusRequire. Lists are read from StatusHosts alone,
+	// "host" or "host:port"; StatusCAFile holds further certificates.
+	Status       string   `toml:"status" json:"status"`
+	StatusHosts  []string `toml:"status_hosts" json:"status_hosts"`
+	StatusCAFile string   `toml:"status_ca_file" json:"-"`
 	// Providers are outside identity providers, each with its pinned keys.
 	Providers []Provider `toml:"provider" json:"provider"`
 	// WaitAtStart says that what stands in the directory when the agent first looks
@@ -107,6 +113,14 @@ const (
 	NoticeAllow   = "allow"
 )
 
+// Values of Settings.Status. A revoked document is refused by the last two; a list that
+// cannot be had, or a document that names none, by StatusRequire alone.
+const (
+	StatusIgnore  = "ignore"
+	StatusPrefer  = "prefer"
+	StatusRequire = "require"
+)
+
 // Values of Settings.NewAccounts.
 const (
 	NewAccountsWait  = "wait"
@@ -124,7 +138,7 @@ const (
 
 // Locate makes the paths in the settings absolute.
 func (s *Settings) Locate(path func(string) string) {
-	files := []*string{&s.VetoCAFile, &s.VetoTokenFile}
+	files := []*string{&s.VetoCAFile, &s.VetoTokenFile, &s.StatusCAFile}
 	for i := range s.Trust {
 		files = append(files, &s.Trust[i])
 	}
@@ -162,6 +176,13 @@ func (s Settings) Check(codes bool) error {
 	}
 	if s.NewAccounts != "" && s.NewAccounts != NewAccountsWait && s.NewAccounts != NewAccountsCount {
 		return fmt.Errorf("evidence.new_accounts: %q; want %q or %q", s.NewAccounts, NewAccountsWait, NewAccountsCount)
+	}
+	switch {
+	case s.Status == "" || s.Status == StatusIgnore:
+	case s.Status != StatusPrefer && s.Status != StatusRequire:
+		return fmt.Errorf("evidence.status: %q; want %q, %q or %q", s.Status, StatusIgnore, StatusPrefer, StatusRequire)
+	case len(s.StatusHosts) == 0:
+		return fmt.Errorf("evidence.status_hosts: name the hosts from which status lists may be read")
 	}
 	if s.VetoURL != "" {
 		if u, err := url.Parse(s.VetoURL); err != nil || u.Scheme != "https" || u.Host == "" {
