@@ -54,9 +54,13 @@ func TestT13_ARequestThatIsRelayedToAVictimsWalletCompletesNothing(t *testing.T)
 	if at := victim.Eval(`document.querySelector('[data-answer], #perform, [data-sealed]') === null`); at != "true" {
 		t.Errorf("the victim's browser is shown the attacker's recovery:\n%s", victim.Text())
 	}
-	posted := victim.Eval(fmt.Sprintf(`fetch(%q, {method: 'POST', redirect: 'manual', body: new URLSearchParams({form: document.querySelector('[name=form]')?.value ?? '', answer: JSON.stringify({response_code: %q})})}).then(r => r.type + ' ' + r.status)`,
+	victim.Open(v.site + "/") // a page with a form of the victim's own
+	victim.Wait(ready)
+	posted := victim.Eval(fmt.Sprintf(`fetch(%q, {method: 'POST', redirect: 'manual', body: new URLSearchParams({form: document.querySelector('[name=form]').value, answer: JSON.stringify({response_code: %q})})}).then(r => r.type + ' ' + r.status)`,
 		page+"/answer", responseCode(next)))
-	t.Logf("the victim's browser hands the code in: %s", posted)
+	if posted != "basic 404" {
+		t.Errorf("the victim's browser hands the code in: %s", posted)
+	}
 	for range 3 {
 		attacker.Open(v.site + page)
 		attacker.Wait(ceremonyReady)
@@ -105,6 +109,7 @@ func TestT13_AnAnswerBelongsToOneSessionOneKeyAndOneOrigin(t *testing.T) {
 	far.redeems(code)
 	refused(far, "another session")
 
+	shown := 0
 	for i := range one.asked().Digital {
 		for _, at := range []string{"http://" + strings.Replace(v.host, "bound", "b0und", 1), "https://recover.examp1e.com"} {
 			p := asks()
@@ -113,9 +118,14 @@ func TestT13_AnAnswerBelongsToOneSessionOneKeyAndOneOrigin(t *testing.T) {
 			if err != nil { // a wallet that reads expected_origins refuses by itself
 				continue
 			}
+			shown++
 			p.answers(map[string]any{"protocol": d.Protocol, "data": data})
 			refused(p, fmt.Sprintf("%s, shown to %s", d.Protocol, at))
 		}
+	}
+
+	if shown == 0 {
+		t.Error("no wallet showed anything to another origin")
 	}
 
 	one.redeems(code)
