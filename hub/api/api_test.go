@@ -66,14 +66,14 @@ type stack struct {
 // place is an environment with one of everything in it, and a key for it alone.
 type place struct {
 	storetest.Fixture
-	domain, key                 string
-	agent, pending, quarantined store.Agent
-	account                     store.Account
-	apikey                      store.APIKey
-	trust, pem, provider        string
-	evaluation                  string
-	request, template, subject  string
-	signer                      string // JSON
+	domain, key                  string
+	agent, pending, quarantined  store.Agent
+	account                      store.Account
+	apikey                       store.APIKey
+	trust, pem, provider, client string
+	evaluation                   string
+	request, template, subject   string
+	signer                       string // JSON
 }
 
 func start(t *testing.T, s *store.Store) *stack {
@@ -154,6 +154,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.evaluation = run.ID
+		asks := store.OIDCClient{Env: f.Env.ID, Contract: "okta_eam", Directory: p.Directory.ID, Settings: []byte(`{"name":"Okta"}`)}
+		if err := tx.AddOIDCClient(ctx, &asks); err != nil {
+			return err
+		}
+		p.client = asks.ID
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
@@ -293,6 +298,8 @@ func (p place) body(pattern string) string {
 		return `{"name":"mine","pem":` + strconv.Quote(p.pem) + `}`
 	case "POST /api/envs/{env}/domains/{domain}/wallet-certificate":
 		return `{"pem":` + strconv.Quote(p.signer) + `}`
+	case "POST /api/envs/{env}/oidc-clients", "PATCH /api/envs/{env}/oidc-clients/{client}":
+		return p.clientBody()
 	case "POST /api/envs/{env}/identity-providers", "PATCH /api/envs/{env}/identity-providers/{provider}":
 		return p.providerBody()
 	case "POST /api/envs/{env}/documents":
@@ -327,7 +334,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider, "{evaluation}", p.evaluation,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
@@ -360,6 +367,11 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 func method(pattern string) string {
 	m, _, _ := strings.Cut(pattern, " ")
 	return m
+}
+
+// clientBody is Okta, which asks about accounts of the place's directory.
+func (p place) clientBody() string {
+	return `{"contract":"okta_eam","directory":"` + p.Directory.ID + `","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`
 }
 
 // providerBody is an outside identity provider for the place's directory.

@@ -37,6 +37,8 @@ type call struct {
 	person    string                 // of {subject}
 	provider  store.IdentityProvider // of {provider}
 	run       evaluation.Run         // of {evaluation}
+	client    store.OIDCClient       // of {client}
+	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
 	detail    map[string]any         // of the audit record, in place of request and response
 	personal  map[string]string      // of the audit record
@@ -54,7 +56,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 		find func(context.Context, *store.Tx, string) error
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
-		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"evaluation", c.findEvaluation},
+		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"client", c.findClient}, {"evaluation", c.findEvaluation},
 		{"request", c.findRequest}, {"template", c.findTemplate}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)

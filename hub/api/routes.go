@@ -10,7 +10,7 @@ import (
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
 // {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template},
-// {provider}, {evaluation} and {subject}.
+// {provider}, {client}, {evaluation} and {subject}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it
@@ -112,6 +112,15 @@ func routes() []row {
 		{"GET /api/envs/{env}/identity-providers/{provider}", RoleLimited, reading, none, "", ok, plain(getProvider), false},                                // ours
 		{"PATCH /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(replaceProvider), false}, // ours
 		{"DELETE /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeProvider), false},       // ours
+
+		{"GET /api/envs/{env}/oidc-clients", RoleLimited, reading, none, "", ok, plain(listClients), false},                                                    // ours
+		{"POST /api/envs/{env}/oidc-clients", RoleAdmin, writing, small, audit.EnvUpdated, created, with(addClient).first(makeKey), false},                     // ours
+		{"GET /api/envs/{env}/oidc-clients/{client}", RoleLimited, reading, none, "", ok, plain(getClient), false},                                             // ours
+		{"PATCH /api/envs/{env}/oidc-clients/{client}", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(replaceClient), false},                    // ours
+		{"DELETE /api/envs/{env}/oidc-clients/{client}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeClient), false},                    // ours
+		{"POST /api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, writing, none, audit.EnvUpdated, created, plain(addClientSecret), false},             // ours
+		{"DELETE /api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(endClientSecrets), false},        // ours
+		{"POST /api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, writing, none, audit.EnvUpdated, created, plain(rotateClientKey).first(makeKey), false}, // ours
 
 		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
 		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},

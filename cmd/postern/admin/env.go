@@ -40,7 +40,7 @@ func envCommand(c *cobra.Command) {
 	)
 	list := leaf("list", "Lists the environments that the key is for", "  postern env list", cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error { return f.envs(c) })
-	group(c, list, domain, smsCommand(f), providerCommand(f), documentsCommand(f))
+	group(c, list, domain, smsCommand(f), providerCommand(f), clientCommand(f), documentsCommand(f))
 }
 
 func (f *flags) envs(c *cobra.Command) error {

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// oidcClientIn is what an administrator says of an identity provider that asks here who
+// somebody is.
+type oidcClientIn struct {
+	Contract  string `json:"contract"`
+	Directory string `json:"directory,omitempty"`
+	oidc.Settings
+}
+
+// oidcClientOut is a client as the API shows it.
+type oidcClientOut struct {
+	ID        string `json:"client_id"`
+	Contract  string `json:"contract"`
+	Directory string `json:"directory,omitempty"`
+	oidc.Settings
+	CreatedAt time.Time      `json:"created_at"`
+	Secrets   []time.Time    `json:"secrets_added_at"`
+	Keys      []oidc.KeyView `json:"keys"`
+	Addresses oidc.Addresses `json:"addresses"` // for the identity provider's own settings
+	Secret    string         `json:"client_secret,omitempty"`
+}
+
+// redacted implements redactor: the secret is shown once, and never kept.
+func (o oidcClientOut) redacted() any {
+	if o.Secret != "" {
+		o.Secret = redactedSecret
+	}
+	return o
+}
+
+func (c *call) wireClient(ctx context.Context, tx *store.Tx, from store.OIDCClient) (out oidcClientOut, err error) {
+	out = oidcClientOut{ID: from.ID, Contract: from.Contract, Directory: from.Directory, CreatedAt: from.CreatedAt, Secrets: []time.Time{}}
+	if err := json.Unmarshal(from.Settings, &out.Settings); err != nil {
+		return out, err
+	}
+	for _, s := range from.Secrets {
+		out.Secrets = append(out.Secrets, s.AddedAt)
+	}
+	out.Addresses = oidc.AddressesOf(oidc.Contract(from.Contract), strings.TrimSuffix(c.api.Ticket.Hub, "/"))
+	out.Keys, err = oidc.Keys(ctx, tx, from.Env, from.ID)
+	return out, err
+}
+
+// listClients lists the identity providers that ask an environment.
+func listClients(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.OIDCClients(ctx, c.env.ID)
+	list := make([]oidcClientOut, 0, len(all))
+	for _, from := range all {
+		out, err := c.wireClient(ctx, tx, from)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, out)
+	}
+	return list, err
+}
+
+func getClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return c.wireClient(ctx, tx, c.client)
+}
+
+// makeKey makes a signing key before the transaction, which must not wait for it.
+func makeKey(_ context.Context, c *call) (err error) {
+	contract := oidc.EntraEAM // all sign alike now
+	if in, ok := c.body.(*oidcClientIn); ok {
+		if known, ok := oidc.ContractByName(in.Contract); ok {
+			contract = known
+		}
+	}
+	c.newKey, err = oidc.NewKey(contract, time.Now())
+	return err
+}
+
+// addClient lets an identity provider ask, with a secret where its contract has one.
+func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (any, error) {
+	contract, ok := oidc.ContractByName(in.Contract)
+	if !ok {
+		return nil, bad("contract: want one of " + strings.Join(oidc.Contracts(), ", "))
+	}
+	if err := c.checkClient(ctx, tx, contract, in); err != nil {
+		return nil, err
+	}
+	made, err := oidc.Add(ctx, tx, c.env.ID, contract, in.Directory, in.Settings, c.newKey)
+	if err != nil {
+		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may; remove one first"))
+	}
+	return c.withSecret(ctx, tx, made)
+}
+
+// withSecret returns a client with a new secret, if it has any.
+func (c *call) withSecret(ctx context.Context, tx *store.Tx, from store.OIDCClient) (any, error) {
+	secret, err := oidc.NewSecret(ctx, tx, &from)
+	if err != nil && !errors.Is(err, oidc.ErrSecrets) {
+		return nil, err
+	}
+	out, wireErr := c.wireClient(ctx, tx, from)
+	if err == nil {
+		out.Secret = secret.Reveal()
+	}
+	c.detail = map[string]any{"oidc_client": from.ID, "request": map[string]any{"contract": from.Contract, "directory": from.Directory, "settings": out.Settings, "new_secret": err == nil}}
+	return out, wireErr
+}
+
+// replaceClient sets all of a client anew but its contract, its keys and its secrets.
+func replaceClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (any, error) {
+	if in.Contract != "" && in.Contract != c.client.Contract {
+		return nil, bad("contract: stays what it is; add another client")
+	}
+	if err := c.checkClient(ctx, tx, oidc.Contract(c.client.Contract), in); err != nil {
+		return nil, err
+	}
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"directory": in.Directory, "settings": in.Settings}}
+	return nil, oidc.Change(ctx, tx, &c.client, in.Directory, in.Settings)
+}
+
+// removeClient ends all that an identity provider may ask, and its keys.
+func removeClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"oidc_client": c.client.ID}
+	return nil, tx.RemoveOIDCClient(ctx, c.env.ID, c.client.ID)
+}
+
+// addClientSecret makes another secret; the two newest are good.
+func addClientSecret(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	if !oidc.Contract(c.client.Contract).HasSecret() {
+		return nil, bad("clients of this contract have no secret")
+	}
+	return c.withSecret(ctx, tx, c.client)
+}
+
+// endClientSecrets ends all secrets but the newest.
+func endClientSecrets(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"end_old_secrets": true}}
+	return nil, oidc.EndSecrets(ctx, tx, &c.client)
+}
+
+// rotateClientKey publishes the next key, which signs after 48 hours.
+func rotateClientKey(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"rotate_key": c.newKey.ID}}
+	if err := oidc.Rotate(ctx, tx, c.env.ID, c.client.ID, c.newKey); err != nil {
+		return nil, as(err, oidc.ErrRotating, bad("a key is published already, and signs within 48 hours"))
+	}
+	return oidc.Keys(ctx, tx, c.env.ID, c.client.ID)
+}
+
+// checkClient refuses what cannot work.
+func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract oidc.Contract, in *oidcClientIn) error {
+	if err := in.Settings.Check(contract); err != nil {
+		return bad(plainError(err))
+	}
+	if in.Domain != "" {
+		if _, err := c.siteOf(ctx, tx, in.Domain); err != nil {
+			return err
+		}
+	}
+	if contract.AsksPeople() {
+		if in.Directory != "" {
+			return bad("directory: this contract asks who somebody is, and belongs to no directory")
+		}
+		return nil
+	}
+	_, err := tx.Directory(ctx, c.env.ID, in.Directory)
+	return as(err, store.ErrNotFound, bad("directory: want the id of a directory of this environment, whose accounts are asked about"))
+}
+
+func (c *call) findClient(ctx context.Context, tx *store.Tx, id string) (err error) {
+	c.client, err = tx.OIDCClient(ctx, c.env.ID, id)
+	return err
+}
