@@ -8,6 +8,8 @@ import (
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // signIns are the questions of other identity providers in the words of the site.
@@ -29,4 +31,18 @@ func (s signIns) FinishPerson(ctx context.Context, env, use, session string, giv
 		err = request.ErrNotFound
 	}
 	return to, err
+}
+
+// strangers are requests in the words of package oidc.
+type strangers struct{ requests *request.Requests }
+
+// OpenFor implements oidc.People.
+func (s strangers) OpenFor(ctx context.Context, o oidc.Opening) (use, session string, err error) {
+	return s.requests.OpenFor(ctx, request.Opening{Env: o.Env, Exchange: o.Exchange, Origin: o.Origin, Label: o.Label, Claims: o.Claims, Language: o.Language,
+		By: request.Client{Address: o.Address, UserAgent: o.UserAgent}})
+}
+
+// FinishFor implements oidc.People.
+func (s strangers) FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error {
+	return s.requests.FinishFor(ctx, env, use, session, give, then)
 }

@@ -211,5 +211,8 @@ func (p *Provider) FinishPerson(ctx context.Context, env, use, session string, g
 		to, err = p.answered(ctx, tx, c, &x, a)
 		return err
 	})
+	if errors.Is(err, errGone) {
+		err = ErrTicket
+	}
 	return to, err
 }

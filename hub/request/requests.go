@@ -143,6 +143,7 @@ type Order struct {
 	Claims    []string
 	MaxUses   int
 	ShareLife time.Duration
+	Exchange  string    // another identity provider waits for it, see OpenFor
 	ExpiresAt time.Time // zero: Life
 	Mail      string    // address that the link is sent to; "": none
 	Phone     string    // likewise
@@ -152,7 +153,7 @@ type Order struct {
 // Create makes a request in the caller's transaction.
 func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Request, error) {
 	r := store.Request{Env: o.Env, ID: store.NewID(), State: Pending, Progress: created, Label: o.Label, Template: o.Template, Scopes: o.Scopes,
-		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, ExpiresAt: o.ExpiresAt}
+		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, ExpiresAt: o.ExpiresAt}
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = q.Now().Add(Life)
 	}

@@ -31,6 +31,7 @@ const (
 	useShared   = "shared"
 	useRejected = "rejected"
 	useRevoked  = "revoked"
+	useReturned = "returned" // to another identity provider, which sent the person
 )
 
 // A Client is the browser of a person.
@@ -51,10 +52,11 @@ const (
 	StepShared   Step = "shared"
 	StepRejected Step = "rejected"
 	StepRevoked  Step = "revoked"
+	StepReturned Step = "returned"
 	StepEnded    Step = "ended"
 )
 
-var steps = map[string]Step{useAsked: StepConsent, useChoosing: StepMethod, useProving: StepProve, useWaiting: StepWait, useDeclined: StepDeclined, useRefused: StepRefused, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked}
+var steps = map[string]Step{useAsked: StepConsent, useChoosing: StepMethod, useProving: StepProve, useWaiting: StepWait, useDeclined: StepDeclined, useRefused: StepRefused, useFound: StepShare, useShared: StepShared, useRejected: StepRejected, useRevoked: StepRevoked, useReturned: StepReturned}
 
 // A View is what a page shows of a use.
 type View struct {
@@ -71,6 +73,7 @@ type View struct {
 	Texts     Texts
 	Language  string
 	ShareLife time.Duration // 0: until it is taken back
+	Exchange  bool          // another identity provider waits for it
 	ExpiresAt time.Time
 }
 
@@ -161,12 +164,12 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		if u, r, err = own(ctx, tx, env, id, session); err != nil {
 			return v, err
 		}
-		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, ExpiresAt: u.ExpiresAt}
+		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, Exchange: r.Exchange != "", ExpiresAt: u.ExpiresAt}
 		if v.Texts, err = textsOf(ctx, tx, r); err != nil {
 			return v, err
 		}
 		switch {
-		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked || v.Step == StepRefused:
+		case v.Step == StepShared || v.Step == StepRejected || v.Step == StepRevoked || v.Step == StepRefused || v.Step == StepReturned:
 		case !q.live(u, r):
 			v.Step = StepEnded
 		case v.Step == StepProve || v.Step == StepWait || v.Step == StepDeclined:
@@ -286,11 +289,11 @@ func identity(c evidence.Claims) string {
 // Share gives what was proven to the organisation. Of two who would be the last use of
 // a request one gets ErrStep.
 func (q *Requests) Share(ctx context.Context, env, id, session string, by Client) error {
-	u, _, err := q.read(ctx, env, id, session)
+	u, r, err := q.read(ctx, env, id, session)
 	if err != nil {
 		return err
 	}
-	if u.State != useFound {
+	if u.State != useFound || r.Exchange != "" {
 		return ErrStep
 	}
 	f, err := foundIn(u)
@@ -356,11 +359,14 @@ func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, pers
 
 // Reject is the person's no, before or after the proof. What was proven is forgotten.
 func (q *Requests) Reject(ctx context.Context, env, id, session string, by Client) error {
-	u, _, err := q.read(ctx, env, id, session)
+	u, r, err := q.read(ctx, env, id, session)
 	if err != nil {
 		return err
 	}
-	if u.State == useShared || u.State == useRejected || u.State == useRevoked || u.State == useRefused {
+	if r.Exchange != "" {
+		return ErrStep // whoever waits is told, see FinishFor
+	}
+	if u.State == useShared || u.State == useRejected || u.State == useRevoked || u.State == useRefused || u.State == useReturned {
 		return ErrStep
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {

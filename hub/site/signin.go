@@ -118,6 +118,26 @@ func (v *visit) endSignIn(give bool) {
 	}
 }
 
+// returnRequest and stopRequest end the use of a request that another identity provider
+// waits for.
+func (v *visit) returnRequest() { v.endRequest(true) }
+func (v *visit) stopRequest()   { v.endRequest(false) }
+
+func (v *visit) endRequest(give bool) {
+	id, session := v.use()
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	to, err := v.site.cfg.SignIns.FinishPerson(ctx, v.req.Env, id, session, give)
+	switch {
+	case errors.Is(err, request.ErrStep): // pressed twice
+		v.toRequest()
+	case err != nil:
+		v.fail(err)
+	default:
+		v.goBack(to)
+	}
+}
+
 // goBack shows the page that leads back to whoever asked. It is a page with a link, and
 // no redirect, because browsers hold forms to our own addresses wherever they lead.
 func (v *visit) goBack(to string) {
@@ -133,4 +153,37 @@ func (s *screen) CancelPath() string {
 		return s.Path("sign-in/stop")
 	}
 	return s.Path("cancel")
+}
+
+// ExchangeText returns a text of a request's page: another one where another identity
+// provider waits.
+func (s *screen) ExchangeText(key string) string {
+	if s.Sought.Exchange {
+		key += ".exchange"
+	}
+	return s.T(key)
+}
+
+// LifeText says how long what is shared may be read.
+func (s *screen) LifeText() string {
+	switch {
+	case s.Sought.Exchange:
+		return s.T("request.life.exchange")
+	case s.Sought.ShareLife > 0:
+		return s.T("request.life", "for", s.Sought.ShareLife)
+	}
+	return s.T("request.life.none")
+}
+
+// SharePath and RejectPath are the addresses of the forms that end a request.
+func (s *screen) SharePath() string { return s.RequestPath(s.either("/share", "/return")) }
+
+// RejectPath is the other one.
+func (s *screen) RejectPath() string { return s.RequestPath(s.either("/reject", "/return/stop")) }
+
+func (s *screen) either(ours, theirs string) string {
+	if s.Sought.Exchange {
+		return theirs
+	}
+	return ours
 }

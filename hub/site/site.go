@@ -228,6 +228,8 @@ func table() []route {
 		{"/request/{use}/answer", (*visit).toRequest, decide(answerRequest)},
 		{"/request/{use}/share", (*visit).toRequest, decide(shareRequest)},
 		{"/request/{use}/reject", (*visit).toRequest, decide(rejectRequest)},
+		{"/request/{use}/return", (*visit).toRequest, (*visit).returnRequest},
+		{"/request/{use}/return/stop", (*visit).toRequest, (*visit).stopRequest},
 		{"/request/{use}/back", (*visit).toRequest, decide(takeBackRequest)},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/r/{id}/leave", (*visit).leave, nil},

@@ -24,6 +24,7 @@ type Request struct {
 	ShareLife time.Duration // how long what is shared may be read; 0: no end
 	Person    string        // who shared last
 	Source    string        // a RequestVerificationSource
+	Exchange  string        // of package oidc, for which alone it is made; "": the organisation asks
 	ExpiresAt time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -41,20 +42,20 @@ func (tx *Tx) AddRequest(ctx context.Context, r *Request) error {
 	}
 	r.Version, r.CreatedAt, r.UpdatedAt = 1, tx.Now(), tx.Now()
 	_, err = tx.Exec(ctx, `INSERT INTO requests (env, id, version, state, progress, label, template, scopes, claims, origin, ticket, ticket_hash, max_uses,
-		share_life, expires_at, created_at, updated_at) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
+		share_life, expires_at, created_at, updated_at, exchange) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16)`,
 		r.Env, r.ID, r.State, r.Progress, r.Label, r.Template, JSON(r.Scopes), JSON(r.Claims), r.Origin, ticket, HashToken(r.Ticket), r.MaxUses,
-		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt))
+		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange)
 	return err
 }
 
 const requestColumns = `env, id, version, state, progress, label, template, scopes, claims, origin, ticket, max_uses, uses, share_life, person, source,
-	expires_at, created_at, updated_at`
+	expires_at, created_at, updated_at, exchange`
 
 func (tx *Tx) scanRequest(scan Scan) (r Request, err error) {
 	var scopes, claims, ticket string
 	var maxUses, uses, life, expires, created, updated int64
 	if err = scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Progress, &r.Label, &r.Template, &scopes, &claims, &r.Origin, &ticket, &maxUses, &uses, &life,
-		&r.Person, &r.Source, &expires, &created, &updated); err != nil {
+		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange); err != nil {
 		return r, err
 	}
 	r.MaxUses, r.Uses, r.ShareLife = int(maxUses), int(uses), time.Duration(life)*time.Second
