@@ -111,6 +111,9 @@ func (p *Provider) whoAsks(a *authorization) error {
 		return errAsk("redirect_uri is not one of this client")
 	}
 	a.asked = asked{Redirect: uri, Echoed: a.q["state"], Nonce: a.q["nonce"]}
+	if a.row.post {
+		a.asked.Mode = "form_post"
+	}
 	return nil
 }
 
@@ -181,7 +184,6 @@ func (p *Provider) understandEntra(a *authorization) *oauthError {
 	case q["nonce"] == "" || q["state"] == "" || q["id_token_hint"] == "":
 		return invalid("invalid_request", "nonce, state or id_token_hint is missing")
 	}
-	a.asked.Mode = "form_post"
 	if oauth := understandClasses(a); oauth != nil {
 		return oauth
 	}

@@ -90,11 +90,10 @@ func newKey(algorithm string, now time.Time) (store.OIDCKey, error) {
 	return store.OIDCKey{ID: pub.Kid, Algorithm: algorithm, Public: []byte(store.JSON(pub)), Private: private, ActiveFrom: now}, err
 }
 
-// published makes the entry of the key set. kid is the thumbprint of RFC 7638.
-func published(signer crypto.Signer, algorithm string, now time.Time) (publicKey, error) {
-	p := publicKey{Use: "sig", Alg: algorithm}
+// describe names a public key. kid is the thumbprint of RFC 7638.
+func describe(public crypto.PublicKey) (p publicKey, err error) {
 	var thumb []byte
-	switch k := signer.Public().(type) {
+	switch k := public.(type) {
 	case *rsa.PublicKey:
 		p.Kty, p.N, p.E = "RSA", enc.EncodeToString(k.N.Bytes()), enc.EncodeToString(big.NewInt(int64(k.E)).Bytes())
 		thumb = []byte(fmt.Sprintf(`{"e":%q,"kty":"RSA","n":%q}`, p.E, p.N))
@@ -111,6 +110,16 @@ func published(signer crypto.Signer, algorithm string, now time.Time) (publicKey
 	}
 	sum := sha256.Sum256(thumb)
 	p.Kid = enc.EncodeToString(sum[:])
+	return p, nil
+}
+
+// published makes the entry of the key set.
+func published(signer crypto.Signer, algorithm string, now time.Time) (publicKey, error) {
+	p, err := describe(signer.Public())
+	if err != nil {
+		return p, err
+	}
+	p.Use, p.Alg = "sig", algorithm
 	der, err := selfSigned(signer, p.Kid, now)
 	if err != nil {
 		return p, err

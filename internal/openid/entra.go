@@ -234,7 +234,7 @@ func (e *Tenant) Judge(f url.Values) (jwt.MapClaims, error) {
 	}
 	claims := jwt.MapClaims{}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithIssuer(m.Issuer), jwt.WithAudience(e.ClientID), jwt.WithExpirationRequired(), jwt.WithIssuedAt())
-	if _, err := parser.ParseWithClaims(f.Get("id_token"), claims, func(t *jwt.Token) (any, error) { return e.keyOf(m.JWKS, t) }); err != nil {
+	if _, err := parser.ParseWithClaims(f.Get("id_token"), claims, func(t *jwt.Token) (any, error) { return e.KeyOf(m.JWKS, t) }); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
@@ -263,8 +263,8 @@ func (e *Tenant) Judge(f url.Values) (jwt.MapClaims, error) {
 	return claims, err
 }
 
-// keyOf returns the key that a token names: it stands in the set with its certificate.
-func (e *Tenant) keyOf(address string, t *jwt.Token) (any, error) {
+// KeyOf returns the key that a token names: it stands in the set with its certificate.
+func (e *Tenant) KeyOf(address string, t *jwt.Token) (any, error) {
 	var set struct {
 		Keys []struct {
 			Kid string   `json:"kid"`

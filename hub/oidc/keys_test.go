@@ -1,0 +1,252 @@
+package oidc_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/store"
+)
+
+func (r *rig) rotate(client string) error {
+	r.t.Helper()
+	k, err := oidc.NewKey(oidc.EntraEAM, r.now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx := r.t.Context()
+	return r.store.Tx(ctx, func(tx *store.Tx) error { return oidc.Rotate(ctx, tx, r.fixture.Env.ID, client, k) })
+}
+
+func (r *rig) states(client string) (all []string) {
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		keys, err := oidc.Keys(ctx, tx, r.fixture.Env.ID, client)
+		for _, k := range keys {
+			all = append(all, k.State)
+		}
+		return err
+	})
+	return all
+}
+
+func TestKeysArePublishedTwoDaysBeforeTheySignAndTwoDaysAfter(t *testing.T) {
+	r := newRig(t)
+	r.entra(nil)
+	signedBy := func() string {
+		form := r.tenant.Form(r.tenant.Hint(map[string]any{"iat": r.now().Unix()}))
+		back := r.get(r.browser, r.prove(r.ticket(r.post(r.browser, entraPath, form))))
+		header, _, _ := strings.Cut(back.form.Get("id_token"), ".")
+		var h struct{ Kid string }
+		b, err := base64.RawURLEncoding.DecodeString(header)
+		if err != nil || json.Unmarshal(b, &h) != nil || h.Kid == "" {
+			t.Fatalf("token header %q: %s", header, back.body)
+		}
+		return h.Kid
+	}
+	first := signedBy()
+	if err := r.rotate(r.tenant.ClientID); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.rotate(r.tenant.ClientID); !errors.Is(err, oidc.ErrRotating) {
+		t.Errorf("rotated twice: %v", err)
+	}
+	if got := strings.Join(r.states(r.tenant.ClientID), " "); got != "next active" || signedBy() != first {
+		t.Errorf("at once: %s", got)
+	}
+	r.ahead.Store(int64(47 * time.Hour))
+	if signedBy() != first {
+		t.Error("a key signs within two days")
+	}
+	r.ahead.Store(int64(49 * time.Hour))
+	if got := strings.Join(r.states(r.tenant.ClientID), " "); got != "active retired" || signedBy() == first || !strings.Contains(r.get(r.browser, "/entra/eam/jwks").body, first) {
+		t.Errorf("after two days: %s", got)
+	}
+	r.ahead.Store(int64(100 * time.Hour))
+	if err := r.rotate(r.tenant.ClientID); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(r.states(r.tenant.ClientID), " "); got != "next active" || strings.Contains(r.get(r.browser, "/entra/eam/jwks").body, first) {
+		t.Errorf("long after: %s", got)
+	}
+}
+
+func TestT11_EachClientHasAKeyOfItsOwnThatLiesSealed(t *testing.T) {
+	r := newRig(t)
+	a, _ := r.add(oidc.OktaEAM, nil)
+	b, _ := r.add(oidc.OktaEAM, nil)
+	seen := map[string]bool{}
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		for _, client := range []string{a, b} {
+			keys, err := tx.OIDCKeys(ctx, r.fixture.Env.ID, client)
+			if err != nil || len(keys) != 1 {
+				t.Fatalf("%v, %v", keys, err)
+			}
+			seen[keys[0].ID] = true
+			if _, err := x509.ParsePKCS8PrivateKey(keys[0].Private); err != nil {
+				t.Error(err)
+			}
+			rows, err := store.All(ctx, tx, store.Text, "SELECT private FROM oidc_keys WHERE id = $1", keys[0].ID)
+			if err != nil || strings.Contains(rows[0], base64.StdEncoding.EncodeToString(keys[0].Private[:60])) || strings.Contains(rows[0], base64.RawURLEncoding.EncodeToString(keys[0].Private[:60])) {
+				t.Errorf("a key lies in the clear: %v", err)
+			}
+		}
+		return nil
+	})
+	if len(seen) != 2 {
+		t.Error("two clients have one key")
+	}
+}
+
+func TestKeysOfBothAlgorithmsAreNamedByTheirThumbprint(t *testing.T) {
+	for _, alg := range []string{"RS256", "ES256"} {
+		k, err := oidc.KeyOf(alg, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var public struct {
+			Kid, Kty, Alg, N, Crv string
+			X5C                   []string
+		}
+		isJSON(t, string(k.Public), &public)
+		private, err := x509.ParsePKCS8PrivateKey(k.Private)
+		if err != nil || public.Kid != k.ID || public.Alg != alg || len(public.X5C) != 1 {
+			t.Fatalf("%+v: %v", public, err)
+		}
+		der, err := base64.StdEncoding.DecodeString(public.X5C[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil || cert.CheckSignatureFrom(cert) == nil == cert.IsCA { // no authority, only a container of the key
+			t.Logf("certificate: %v", err)
+		}
+		switch p := private.(type) {
+		case *rsa.PrivateKey:
+			if !p.PublicKey.Equal(cert.PublicKey) || p.N.BitLen() != 2048 || alg != "RS256" {
+				t.Error("the certificate is of another key")
+			}
+		case *ecdsa.PrivateKey:
+			if !p.PublicKey.Equal(cert.PublicKey) || alg != "ES256" {
+				t.Error("the certificate is of another key")
+			}
+		}
+	}
+	// RFC 7638, section 3.1
+	got, err := oidc.Thumbprint("0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw", "AQAB")
+	if err != nil || got != "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" {
+		t.Errorf("thumbprint %s, %v", got, err)
+	}
+}
+
+func TestDocumentsForRelyingPartiesHaveTheirLength(t *testing.T) {
+	r := newRig(t)
+	r.entra(nil)
+	for _, path := range []string{"/entra/eam/.well-known/openid-configuration", "/entra/eam/jwks", "/okta/eam/.well-known/openid-configuration", "/okta/eam/jwks", "/.well-known/openid-configuration", "/oauth2/jwks"} {
+		for _, method := range []string{"GET", "HEAD"} {
+			req, _ := http.NewRequest(method, r.origin+path, nil)
+			g := r.do(http.DefaultClient, req)
+			if g.status != 200 || g.header.Get("Content-Length") == "" || g.header.Get("Content-Type") != "application/json" || !strings.Contains(g.header.Get("Cache-Control"), "no-transform") {
+				t.Errorf("%s %s: %d %v", method, path, g.status, g.header)
+			}
+		}
+	}
+	var m struct {
+		Issuer, Token string
+		Types         []string `json:"response_types_supported"`
+		Challenges    []string `json:"code_challenge_methods_supported"`
+		Iss           bool     `json:"authorization_response_iss_parameter_supported"`
+	}
+	isJSON(t, r.get(http.DefaultClient, "/.well-known/openid-configuration").body, &m)
+	if m.Issuer != r.origin || len(m.Challenges) != 1 || m.Challenges[0] != "S256" || !m.Iss {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
+	r := newRig(t)
+	r.entra(nil)
+	client, secret := r.add(oidc.OktaEAM, nil)
+	r.buckets.shut.Store(true)
+	for _, g := range []got{
+		r.post(r.browser, entraPath, r.tenant.Form(r.tenant.Hint(nil))), r.get(r.browser, "/okta/eam/authorize?"+okta(client, "bob@example.com").Encode()),
+		r.post(r.browser, "/okta/eam/token", redeeming(client, secret, "x")), r.post(r.browser, "/oauth2/par", nil), r.get(r.browser, "/okta/eam/userinfo"), r.get(r.browser, "/entra/eam/return?code=x"),
+	} {
+		if g.status != http.StatusTooManyRequests {
+			t.Errorf("%d %s", g.status, g.body)
+		}
+	}
+}
+
+func TestASecretIsReplacedWhileBothAreGood(t *testing.T) {
+	r := newRig(t)
+	client, first := r.add(oidc.OktaEAM, nil)
+	next := func() (text string) {
+		r.tx(func(ctx context.Context, tx *store.Tx) error {
+			c, err := tx.OIDCClient(ctx, r.fixture.Env.ID, client)
+			if err != nil {
+				return err
+			}
+			s, err := oidc.NewSecret(ctx, tx, &c)
+			text = s.Reveal()
+			return err
+		})
+		return text
+	}
+	good := func(secret string) bool {
+		return strings.Contains(r.post(http.DefaultClient, "/okta/eam/token", redeeming(client, secret, "x")).body, "invalid_grant")
+	}
+	second := next()
+	if !good(first) || !good(second) {
+		t.Error("two secrets are live")
+	}
+	third := next()
+	if good(first) || !good(second) || !good(third) {
+		t.Error("the oldest of three is void")
+	}
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		c, err := tx.OIDCClient(ctx, r.fixture.Env.ID, client)
+		if err != nil {
+			return err
+		}
+		return oidc.EndSecrets(ctx, tx, &c)
+	})
+	if good(second) || !good(third) {
+		t.Error("the old one was ended")
+	}
+	r.clean(first, second, third)
+}
+
+func TestSettingsThatAreRefused(t *testing.T) {
+	tenant, app := "11111111-2222-4333-8444-555555555555", "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+	for name, c := range map[string]struct {
+		contract oidc.Contract
+		s        oidc.Settings
+	}{
+		"no name":              {oidc.EntraEAM, oidc.Settings{Tenants: []string{tenant}, AppID: app}},
+		"no tenant":            {oidc.EntraEAM, oidc.Settings{Name: "x", AppID: app}},
+		"any tenant":           {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{"common"}, AppID: app}},
+		"an upper-case tenant": {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{strings.ToUpper(app)}, AppID: app}},
+		"no application":       {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}}},
+		"another cloud":        {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}, AppID: app, Cloud: "moon"}},
+		"addresses of Entra":   {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}, AppID: app, Redirects: []string{oktaBack}}},
+		"no address":           {oidc.OktaEAM, oidc.Settings{Name: "x"}},
+		"an address in clear":  {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"http://example.okta.com/"}}},
+		"an address with a #":  {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"https://example.okta.com/#x"}}},
+		"a wildcard":           {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"*"}}},
+		"another account":      {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{oktaBack}, Account: "mail"}},
+		"strict about nobody":  {oidc.OktaIDV, oidc.Settings{Name: "x", Redirects: []string{idvBack}, AllowStrict: true}},
+	} {
+		if c.s.Check(c.contract) == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package oidc_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/openid"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+const (
+	site      = "recover.example.com"
+	authority = "https://login.microsoftonline.com"
+	oktaBack  = "https://example.okta.com/oauth2/v1/authorize/callback"
+	idvBack   = "https://example.okta.com/idp/identity-verification/callback"
+)
+
+// A rig is a provider on a real store, served over HTTP. The employee's side of it is
+// played by the test: who proves what is its word.
+type rig struct {
+	t        *testing.T
+	store    *store.Store
+	fixture  storetest.Fixture
+	provider *oidc.Provider
+	origin   string
+	tenant   *openid.Tenant
+	employee *employee
+	ahead    atomic.Int64 // of the clock
+	log      *lockedBuffer
+	browser  *http.Client
+	buckets  everything
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
+
+// An employee stands for flow and requests: what they were asked, and what they prove.
+type employee struct {
+	store  *store.Store
+	asked  flow.SignIn
+	opened oidc.Opening
+	proven []policy.Method
+	claims *evidence.Claims
+	strict bool
+	down   bool
+	who    string // account that is proven in place of the one asked for
+}
+
+func (e *employee) SignIn(_ context.Context, s flow.SignIn) (id, session string, err error) {
+	e.asked = s
+	if e.down {
+		return "", "", flow.ErrUnavailable
+	}
+	return "recovery", "session", nil
+}
+
+func (e *employee) FinishSignIn(ctx context.Context, env, _, session string, give bool, then func(tx *store.Tx, s flow.SignedIn) error) error {
+	if session != "session" || env != e.asked.Env {
+		return flow.ErrNotFound
+	}
+	s := flow.SignedIn{Env: env, Exchange: e.asked.Exchange, Recovery: "recovery", Account: e.asked.Account, Directory: e.asked.Directory, Strict: e.strict}
+	if e.who != "" {
+		s.Account = e.who
+	}
+	if give && e.asked.Account != "" && (!e.strict || e.asked.Strict) {
+		s.Proven = e.proven
+	}
+	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, s) })
+}
+
+func (e *employee) OpenFor(_ context.Context, o oidc.Opening) (use, session string, err error) {
+	e.opened = o
+	return "use", "session", nil
+}
+
+func (e *employee) FinishFor(ctx context.Context, _, _, _ string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error {
+	proven := e.claims
+	if !give {
+		proven = nil
+	}
+	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, e.opened.Exchange, proven) })
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, log: &lockedBuffer{}}
+	c := storetest.SQLite(t)
+	c.Now = r.now
+	r.store = storetest.Open(t, c)
+	r.fixture = storetest.Seed(t, r.store)
+	r.tenant = openid.NewTenant(t, authority)
+	r.employee = &employee{store: r.store, proven: []policy.Method{policy.TOTP}}
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.AddDomain(ctx, r.fixture.Env.ID, site); err != nil {
+			return err
+		}
+		return tx.DomainProven(ctx, r.fixture.Env.ID, site)
+	})
+	r.fixture.Accounts(t, r.store,
+		protocol.Account{ID: r.tenant.Object, Name: "Ann Lee", Identifiers: []string{"ann@example.com"}},
+		protocol.Account{ID: "2", Name: "Bob Roe", Identifiers: []string{"bob@example.com", "both@example.com"}},
+		protocol.Account{ID: "3", Name: "Cem Roe", Identifiers: []string{"cem@example.com", "both@example.com"}})
+	r.provider = oidc.New(oidc.Config{
+		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: &r.buckets, Client: http.DefaultClient,
+		Origin: func() string { return r.origin }, SiteOrigin: func(name string) string { return "https://" + name },
+		Authority: r.tenant.URL, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: r.now,
+	})
+	server := httptest.NewServer(r.provider)
+	t.Cleanup(server.Close)
+	r.origin = server.URL
+	r.browser = r.newBrowser()
+	return r
+}
+
+// everything lets one address ask as often as these tests do; shut lets nobody.
+type everything struct{ shut atomic.Bool }
+
+func (e *everything) Take(context.Context, string, int, time.Duration) (bool, error) {
+	return !e.shut.Load(), nil
+}
+
+func (r *rig) newBrowser() *http.Client {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (r *rig) tx(fn func(ctx context.Context, tx *store.Tx) error) {
+	r.t.Helper()
+	ctx := context.WithoutCancel(r.t.Context())
+	if err := r.store.Tx(ctx, func(tx *store.Tx) error { return fn(ctx, tx) }); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// add makes a client, and returns its id and its secret.
+func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret string) {
+	r.t.Helper()
+	s := oidc.Settings{Name: "Example", Tenants: []string{r.tenant.ID}, AppID: r.tenant.AppID}
+	directory := r.fixture.Directory.ID
+	switch c {
+	case oidc.OktaEAM:
+		s = oidc.Settings{Name: "Okta", Redirects: []string{oktaBack}}
+	case oidc.OktaIDV:
+		s, directory = oidc.Settings{Name: "Okta", Redirects: []string{idvBack}}, ""
+	}
+	if change != nil {
+		change(&s)
+	}
+	if err := s.Check(c); err != nil {
+		r.t.Fatal(err)
+	}
+	key, err := oidc.NewKey(c, r.now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		made, err := oidc.Add(ctx, tx, r.fixture.Env.ID, c, directory, s, key)
+		if err != nil {
+			return err
+		}
+		id = made.ID
+		if !c.HasSecret() {
+			return nil
+		}
+		text, err := oidc.NewSecret(ctx, tx, &made)
+		secret = text.Reveal()
+		return err
+	})
+	return id, secret
+}
+
+// entra connects the tenant.
+func (r *rig) entra(change func(*oidc.Settings)) {
+	r.t.Helper()
+	r.tenant.ClientID, _ = r.add(oidc.EntraEAM, change)
+	r.tenant.Discovery = r.origin + "/entra/eam/.well-known/openid-configuration"
+}
+
+// A got is what a browser was answered.
+type got struct {
+	status   int
+	location *url.URL
+	form     url.Values // of the page that sends itself
+	action   string
+	body     string
+	header   http.Header
+}
+
+var (
+	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+	formAction  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+)
+
+func (r *rig) do(client *http.Client, req *http.Request) got {
+	r.t.Helper()
+	res, err := client.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g := got{status: res.StatusCode, body: string(b), header: res.Header, form: url.Values{}}
+	g.location, _ = res.Location()
+	if m := formAction.FindStringSubmatch(g.body); m != nil {
+		g.action = m[1]
+		for _, f := range hiddenField.FindAllStringSubmatch(g.body, -1) {
+			g.form.Add(f[1], strings.NewReplacer("&#43;", "+", "&amp;", "&", "&#34;", `"`).Replace(f[2]))
+		}
+	}
+	return g
+}
+
+func (r *rig) post(client *http.Client, path string, form url.Values, header ...string) got {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.origin+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return r.do(client, req)
+}
+
+func (r *rig) get(client *http.Client, address string) got {
+	r.t.Helper()
+	if strings.HasPrefix(address, "/") {
+		address = r.origin + address
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.do(client, req)
+}
+
+// ticket returns what a browser carries to the recovery domain.
+func (r *rig) ticket(g got) string {
+	r.t.Helper()
+	if g.status != http.StatusSeeOther || g.location == nil || g.location.Host != site || g.location.Path != oidc.SignInPath || g.location.Fragment == "" {
+		r.t.Fatalf("not sent to the recovery domain: %d %v %s", g.status, g.location, g.body)
+	}
+	return g.location.Fragment
+}
+
+// prove walks the employee's side and returns the address that leads back.
+func (r *rig) prove(ticket string) string {
+	r.t.Helper()
+	o, err := r.provider.Open(r.t.Context(), r.fixture.Env.ID, ticket, "en", flow.Client{Address: "192.0.2.7", Origin: "https://" + site})
+	if err != nil {
+		r.t.Fatalf("open: %v", err)
+	}
+	to := o.To
+	switch {
+	case o.Recovery != "":
+		to, err = r.provider.Finish(r.t.Context(), r.fixture.Env.ID, o.Recovery, o.Session, true)
+	case o.Use != "":
+		to, err = r.provider.FinishPerson(r.t.Context(), r.fixture.Env.ID, o.Use, o.Session, true)
+	}
+	if err != nil {
+		r.t.Fatalf("finish: %v", err)
+	}
+	return to
+}
+
+// leaves returns all audit rows of a kind.
+func (r *rig) leaves(kind string) (all []string) {
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		rows, err := store.All(ctx, tx, store.Text, "SELECT leaf FROM audit_events WHERE kind = $1", kind)
+		all = rows
+		return err
+	})
+	return all
+}
+
+// clean fails the test if one of the secrets stands in log or audit.
+func (r *rig) clean(secrets ...string) {
+	r.t.Helper()
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		rows, err := store.All(ctx, tx, store.Text, "SELECT leaf FROM audit_events")
+		all := r.log.String() + strings.Join(rows, "\n")
+		for _, s := range secrets {
+			if s == "" {
+				r.t.Error("an empty canary finds nothing")
+			} else if strings.Contains(all, s) {
+				r.t.Errorf("log or audit hold %.60q", s)
+			}
+		}
+		return err
+	})
+}
+
+func isJSON(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}
