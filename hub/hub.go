@@ -192,7 +192,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
 		agentcode.New(flow.Caller{Agents: agents}),
 		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals, h.manuals,
-		smscode.New(phones),
+		smscode.New(phones), smscode.NewConfirmation(phones),
 		h.providers,
 	}
 	h.recoveries = flow.New(flow.Config{

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/provider"
@@ -279,5 +280,22 @@ func TestAProviderIsConnectedTestedChangedAndItsSecretNeverShown(t *testing.T) {
 	a.get(at).fill(at, "Disconnect", url.Values{"do": {"remove"}}).sees(200, "Removed", "None is connected")
 	if rows := g.records(audit.EnvUpdated); len(rows) != 4 || strings.Contains(strings.Join(rows, ""), "canary") {
 		t.Errorf("%d %v", len(rows), rows)
+	}
+}
+
+func TestEveryMethodAndActionHasWordsOnThePagesOfSettings(t *testing.T) {
+	for _, l := range locale.Languages() {
+		var keys []string
+		for _, row := range policy.MethodTable {
+			keys = append(keys, "set.method."+string(row.Method))
+		}
+		for _, row := range protocol.Actions {
+			keys = append(keys, "set.ways.to."+string(row.Action))
+		}
+		for _, key := range keys {
+			if !l.Has(key) {
+				t.Errorf("%s lacks %s", l.Code(), key)
+			}
+		}
 	}
 }

@@ -188,7 +188,7 @@ func (r *Runs) lacks(ctx context.Context, p place, who person, e protocol.Evalua
 	switch m {
 	case policy.MailCode:
 		return unless(has(protocol.FactMail) || who.ownMail[i], protocol.ReasonNoMail)
-	case policy.SMSCode:
+	case policy.SMSCode, policy.SMSConfirm:
 		if !p.texts {
 			return ReasonMethodOff
 		}

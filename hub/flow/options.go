@@ -107,7 +107,7 @@ func reached(m policy.Method, directory []string, own factor.Addresses) *ownReac
 // basis is what a right answer rests on in the end, and the person's own factors that
 // may have given it.
 func basis(p private, method policy.Method, v verify.Verdict) (policy.Roots, []string) {
-	own := map[policy.Method]*ownReached{policy.MailCode: p.OwnMail, policy.SMSCode: p.OwnPhone}[method]
+	own := map[policy.Method]*ownReached{policy.MailCode: p.OwnMail, policy.SMSCode: p.OwnPhone, policy.SMSConfirm: p.OwnPhone}[method]
 	switch {
 	case policy.Kept(method):
 		return v.Roots, []string{v.Factor}

@@ -240,6 +240,9 @@ func checkCombinations(list []Combination) error {
 		if len(c) == 0 || len(c) > maxMethods {
 			return fmt.Errorf("policy: a combination has 1 to %d methods", maxMethods)
 		}
+		if slices.Contains(c, SMSConfirm) && !slices.Contains(c, SMSCode) {
+			return fmt.Errorf("policy: %s comes after %s; name both", SMSConfirm, SMSCode)
+		}
 		for i, m := range c {
 			if _, known := MethodByName(m); !known || slices.Contains(c[:i], m) {
 				return fmt.Errorf("policy: %.40q is not a method, or stands twice", m)

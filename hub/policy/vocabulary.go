@@ -13,6 +13,7 @@ type Method string
 const (
 	MailCode          Method = "mail_code"          // a code made and sent by the hub to a private address
 	SMSCode           Method = "sms_code"           // a code made and sent by the hub to a phone
+	SMSConfirm        Method = "sms_confirm"        // another one, after sms_code, for this one operation
 	AgentCode         Method = "agent_code"         // a code made, sent and checked by the agent
 	TOTP              Method = "totp"               // a code of an authenticator app
 	SavedCode         Method = "saved_code"         // a recovery code that was written down
@@ -53,6 +54,7 @@ type MethodRow struct {
 var MethodTable = []MethodRow{
 	{MailCode, FormCode, true, true, false, false, true, []string{evidence.TypeMailCode}},
 	{SMSCode, FormCode, true, true, false, false, true, []string{evidence.TypeSMSCode}},
+	{SMSConfirm, FormCode, false, true, false, false, true, []string{evidence.TypeSMSCode}},
 	{AgentCode, FormCode, true, true, false, false, false, []string{evidence.TypeAgentCode}},
 	{TOTP, FormCode, true, false, false, false, true, []string{evidence.TypeTOTP}},
 	{SavedCode, FormCode, true, false, false, false, true, []string{evidence.TypeSavedCode}},

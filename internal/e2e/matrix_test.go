@@ -25,6 +25,7 @@ type matrix struct {
 	authority *evidencetest.Authority
 	app       *walletApp
 	bank      *openid.Provider
+	texts     *texts
 	staff     map[string][]string // mail addresses of two people who vouch, by width
 
 	alone sync.Mutex // held by journeys that share people, a queue or a provider with the other width
@@ -62,6 +63,7 @@ var ways = []struct {
 	{name: "a driving licence, then a person identification", given: "Wilma", walk: (*walk).byWallet},
 	{name: "a passkey", given: "Paula", walk: (*walk).byPasskey},
 	{name: "a code by mail and an app", given: "Tomas", walk: (*walk).byMailAndApp},
+	{name: "a phone of their own, two codes", given: "Smilla", walk: (*walk).byText},
 	{name: "two approvers", given: "Vera", alone: true, walk: (*walk).byPeople},
 	{name: "capture, review, appeal", given: "Rosa", alone: true, walk: (*walk).byReview,
 		flags: []string{"use-fake-device-for-media-stream", "use-fake-ui-for-media-stream"}},
@@ -76,7 +78,7 @@ var sizes = []struct {
 
 // waysTogether is the company's policy: whatever a person chooses is on one list.
 var waysTogether = map[string]any{
-	"default": [][]string{{"digital_credential"}, {"passkey"}, {"identity_provider"}, {"mail_code", "totp"}, {"mail_code", "approval"}, {"mail_code", "document_review"}},
+	"default": [][]string{{"digital_credential"}, {"passkey"}, {"identity_provider"}, {"mail_code", "totp"}, {"sms_code", "sms_confirm"}, {"mail_code", "approval"}, {"mail_code", "document_review"}},
 	"rules":   []map[string]any{{"action": "options", "accept": [][]string{{"digital_credential"}}}},
 }
 
@@ -112,7 +114,7 @@ func TestEveryWayBackInAtAPhoneAndAtADesk(t *testing.T) {
 
 func startMatrix(t *testing.T) *matrix {
 	t.Helper()
-	m := &matrix{dc: testenv.SharedSamba(t), app: newWalletApp(t), bank: openid.New(t), staff: map[string][]string{}}
+	m := &matrix{dc: testenv.SharedSamba(t), app: newWalletApp(t), bank: openid.New(t), texts: newTexts(t), staff: map[string][]string{}}
 	m.bank.Page = true
 	var err error
 	if m.authority, err = evidencetest.NewAuthority("XX", "Demo authority", time.Now()); err != nil {
@@ -127,6 +129,7 @@ func startMatrix(t *testing.T) *matrix {
 	m.do(http.MethodPost, "/api/envs/"+m.id+"/identity-providers", map[string]any{
 		"name": "Bank ID", "issuer": m.bank.URL, "client_id": m.bank.ClientID, "client_secret": m.bank.Secret, "directories": []string{m.directory},
 	}, nil)
+	m.do(http.MethodPost, "/api/envs/"+m.id+"/sms", map[string]any{"url": m.texts.URL, "body": "to={to}&text={text}", "countries": []string{"DE"}}, nil)
 	var everybody []string
 	for _, size := range sizes {
 		m.staff[size.name] = []string{"ute." + size.name + "@corp.example", "max." + size.name + "@corp.example"}
@@ -160,7 +163,7 @@ func (m *matrix) employ(given, family string) {
 func (m *matrix) walk(t *testing.T, b *testenv.Browser, given, family string) *walk {
 	env := *m.environment
 	env.t = t
-	own := &matrix{environment: &env, dc: m.dc, agent: m.agent, authority: m.authority, app: m.app, bank: m.bank, staff: m.staff}
+	own := &matrix{environment: &env, dc: m.dc, agent: m.agent, authority: m.authority, app: m.app, bank: m.bank, texts: m.texts, staff: m.staff}
 	name := login(given, family)
 	return &walk{journey: env.on(b), m: own, given: given, family: family, mail: name + "@corp.example", private: name + "@home.example",
 		dn: "CN=" + name + "," + testenv.SambaStaff}

@@ -34,13 +34,25 @@ const (
 const KeyPurpose = "postern/smscode/v1"
 
 // A Verifier is the method sms_code.
-type Verifier struct{ route *Route }
+type Verifier struct {
+	route  *Route
+	second bool // it is asked for after a first code, for this one operation
+}
 
 // New returns the method, which sends over route.
-func New(route *Route) *Verifier { return &Verifier{route} }
+func New(route *Route) *Verifier { return &Verifier{route: route} }
+
+// NewConfirmation returns the method sms_confirm: a second code after sms_code. The first
+// lets people begin, the second lets this one operation go ahead.
+func NewConfirmation(route *Route) *Verifier { return &Verifier{route, true} }
 
 // Method implements verify.Verifier.
-func (*Verifier) Method() policy.Method { return policy.SMSCode }
+func (v *Verifier) Method() policy.Method {
+	if v.second {
+		return policy.SMSConfirm
+	}
+	return policy.SMSCode
+}
 
 // Usable reports whether there is a phone that may be written to.
 func (v *Verifier) Usable(ctx context.Context, s verify.Subject) bool {
@@ -81,13 +93,13 @@ func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge
 	if s.Until.Before(until) {
 		until = s.Until
 	}
-	c := verify.Challenge{Text: keyed(v.route.keys()[0], s.Verification, code) + "." + strconv.FormatInt(until.Unix(), 10)}
+	c := verify.Challenge{Text: keyed(v.route.keys()[0], v.place(s), code) + "." + strconv.FormatInt(until.Unix(), 10)}
 	for _, p := range phones {
 		c.Masked = append(c.Masked, p.Mask())
 	}
 	c.Send = func(ctx context.Context) ([]string, error) {
 		return v.send(ctx, phones, Message{
-			Env: s.Env, Account: s.Directory + "/" + s.Account, Client: s.Client, Enroll: s.Enroll,
+			Env: s.Env, Account: s.Directory + "/" + s.Account, Client: s.Client, Enroll: s.Enroll, Second: v.second,
 			Language: s.Language, Origin: s.Origin, Code: protocol.NewSecret(code), Until: until,
 		})
 	}
@@ -120,11 +132,19 @@ func (v *Verifier) Check(_ context.Context, s verify.Subject, challenge, answer 
 	}
 	code, right := verify.CleanCode(answer), false
 	for _, key := range v.route.keys() {
-		if hmac.Equal([]byte(keyed(key, s.Verification, code)), []byte(hash)) {
+		if hmac.Equal([]byte(keyed(key, v.place(s), code)), []byte(hash)) {
 			right = true
 		}
 	}
 	return verify.Attested(right && code != "", evidence.TypeSMSCode), nil
+}
+
+// place is what a code is good for: a first code is no second one.
+func (v *Verifier) place(s verify.Subject) string {
+	if v.second {
+		return s.Verification + "\x00" + s.Operation
+	}
+	return s.Verification
 }
 
 // newCode returns uniformly distributed digits.
