@@ -194,10 +194,7 @@ func (r *Runs) lacks(ctx context.Context, p place, who person, e protocol.Evalua
 		}
 		return unless(has(protocol.FactPhone) || who.ownPhone[i], protocol.ReasonNoPhone)
 	case policy.AgentCode:
-		if !p.directory.Traits.CanSendCode {
-			return protocol.ReasonNoMailRoute
-		}
-		return unless(has(protocol.FactMail), protocol.ReasonNoMail)
+		return unless(p.directory.Traits.CanSendCode, protocol.ReasonNoMailRoute) // whether it reaches this person the agent has said
 	case policy.Approval:
 		people := p.settings.Methods.Vouchers()
 		manager := people.Manager && people.Count == 1 && has(protocol.FactManager)
