@@ -129,7 +129,7 @@ func writeFile(dir, name string, text []byte) error {
 		return err
 	}
 	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, inherit(f, dir), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".new", path); err != nil || runtime.GOOS == "windows" { // which syncs a rename itself
