@@ -160,15 +160,16 @@ func (r *Recoveries) proving(ctx context.Context, rec *store.Recovery, c *person
 }
 
 // openDecoy gives somebody who cannot be right a challenge like any other. What sends
-// nothing is opened with a random context, after as long as an agent takes to answer.
+// nothing is opened with a random context, after as long as an agent takes to begin.
 func (r *Recoveries) openDecoy(ctx context.Context, rec *store.Recovery, c *personCase) error {
 	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
 	v := r.verifiers[row.Method]
+	if err := r.keepPace(ctx, rec, c); err != nil {
+		return err
+	}
 	if row.Sends || v == nil {
 		return r.nothingSent(ctx, rec)
 	}
-	to := To{Env: rec.Env, Directory: rec.Directory}
-	_ = r.askAgent(ctx, to, protocol.MethodDescribe, protocol.Empty{}, &protocol.Description{}) // only its time counts
 	s, err := r.decoy(rec, c)
 	if err != nil {
 		return err

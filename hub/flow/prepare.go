@@ -42,7 +42,8 @@ func (r *Recoveries) prepare(ctx context.Context, rec *store.Recovery) error {
 	if c.account.ID == "" || len(c.decision.Tasks) == 0 {
 		return r.openDecoy(ctx, rec, &c)
 	}
-	if rec.AgentPart == "" {
+	began, fresh := time.Now(), rec.AgentPart == ""
+	if fresh {
 		if err := r.begin(ctx, rec, &c); err != nil {
 			return r.again(ctx, rec, &c, "agent does not begin a recovery", err)
 		}
@@ -52,6 +53,9 @@ func (r *Recoveries) prepare(ctx context.Context, rec *store.Recovery) error {
 		if err := r.readContacts(ctx, rec, &c); err != nil {
 			return r.again(ctx, rec, &c, "agent does not give addresses", err)
 		}
+	}
+	if fresh {
+		r.pace.note(rec.Directory, time.Since(began))
 	}
 	if row.Method == "" {
 		rec.Private = []byte(store.JSON(c.private))
@@ -86,6 +90,7 @@ func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, c *personCa
 	r.Log.WarnContext(ctx, what, "recovery", rec.ID, "directory", rec.Directory, "agent", rec.Agent, "error", err)
 	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
 	if asksAlike := row.Method != "" && !row.Sends && len(c.v.Proven) == 0; asksAlike { // a page that waits longer would tell that there is somebody
+		c.private.Paced = true // it has taken its time
 		return r.openDecoy(ctx, rec, c)
 	}
 	if rec.Attempts++; rec.Attempts >= maxAttempts || !mayPass(err) {

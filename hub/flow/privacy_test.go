@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -244,6 +246,52 @@ func TestFindingsBecomePlainProblems(t *testing.T) {
 		}
 		if v := b.view(); v.Step != flow.StepRefused || v.Problem != c.want {
 			t.Errorf("%s %s: %s %q, want %q", c.action, c.code, v.Step, v.Problem, c.want)
+		}
+	}
+}
+
+// A directory may be slow to begin: whoever is nobody waits as long for the page, once,
+// and no longer when they turn to another way and back.
+func TestT30_ASlowAgentTellsNothing(t *testing.T) {
+	const slow = 1800 * time.Millisecond // longer than any page is held back anyway
+	keys := newSigned(t, policy.Passkey, "known")
+	s := withWays(t, storetest.SQLite(t), `{"default":[["passkey"],["mail_code"]]}`, keys)
+	people := s.crowd()
+	s.agent.set(func(a *testAgent) {
+		a.begun = func(*protocol.Begun) { <-time.After(slow) }
+	})
+	opened := func(address string) (took [2]time.Duration) {
+		b := s.start(address)
+		b.choose(protocol.ActionPassword)
+		for i := range took {
+			from := time.Now()
+			if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "passkey", b.recipient); err != nil {
+				t.Fatal(err)
+			}
+			s.wait("the page opens", func() bool { return b.view().Ask.Open })
+			took[i] = time.Since(from)
+			if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "mail_code", b.recipient); err != nil {
+				t.Fatal(err)
+			}
+			b.settled("proving")
+		}
+		return took
+	}
+	known := opened(people["known"])
+	if known[0] < slow {
+		t.Fatalf("the test compares nothing: %s", known)
+	}
+	for _, who := range []string{"unknown", "disabled", "ambiguous"} {
+		if people[who] == "" {
+			t.Fatalf("nobody is %s", who)
+		}
+		took := opened(people[who])
+		t.Logf("%s: %s; known: %s", who, took, known)
+		if took[0] < slow {
+			t.Errorf("%s: the page opens after %s, while an agent takes %s", who, took[0], slow)
+		}
+		if took[1] >= slow {
+			t.Errorf("%s: kept waiting twice, which nobody real is: %s", who, took[1])
 		}
 	}
 }

@@ -72,6 +72,7 @@ type Config struct {
 type Recoveries struct {
 	Config
 	verifiers map[policy.Method]verify.Verifier
+	pace      pace
 	wake      chan store.RecoveryRef // rows that this node has just made due
 }
 
@@ -132,6 +133,7 @@ type private struct {
 	Masked  []string        `json:"masked,omitempty"`  // where the last code went
 	Terms   *protocol.Terms `json:"terms,omitempty"`   // what the agent asks for besides the policy
 	Groups  []string        `json:"groups,omitempty"`  // names and ids, as the agent gave them at begin
+	Paced   bool            `json:"paced,omitempty"`   // of a decoy: it was kept waiting once, as an account is
 	Counted bool            `json:"counted,omitempty"` // the code that is asked for now counts for the account
 }
 
