@@ -211,7 +211,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Store: h.store, SignIns: h.recoveries, People: strangers{h.requests}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
-	h.reviews.Flow, h.approvals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}
+	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
 	h.reviews.Watcher = h.requests
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Providers: h.providers, Captures: h.reviews,

@@ -67,14 +67,14 @@ var deManual = table{
 	"mail.manual.subject":           "Der Helpdesk von {company} hat Sie bestätigt",
 	"mail.manual.body": `Guten Tag {name},
 
-{by} von {company} hat erklärt, sicher zu wissen, wer Sie sind, damit Sie Ihr Konto wiederherstellen können.
+{by} von {company} hat erklärt, sicher zu wissen, wer Sie sind, damit Sie Ihr Konto auf {site} wiederherstellen können.
 
 Wenn Sie darum nicht gebeten haben, sagen Sie es jetzt der Administration von {company}.
 `,
 	"mail.manualrevoked.subject": "{company} hat Ihre Bestätigung zurückgenommen",
 	"mail.manualrevoked.body": `Guten Tag {name},
 
-{by} von {company} hat zurückgenommen, dass der Helpdesk sicher weiß, wer Sie sind. Eine Wiederherstellung, die noch nicht ausgeführt ist, geht ohne das weiter.
+{by} von {company} hat zurückgenommen, dass der Helpdesk sicher weiß, wer Sie sind. Eine Wiederherstellung auf {site}, die noch nicht ausgeführt ist, geht ohne das weiter.
 
 Wenn Sie Fragen haben, rufen Sie den Helpdesk von {company} an.
 `,

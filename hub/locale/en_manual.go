@@ -67,14 +67,14 @@ var enManual = table{
 	"mail.manual.subject":           "The help desk of {company} has verified you",
 	"mail.manual.body": `Hello {name},
 
-{by} of {company} has said that they are sure who you are, so that you can recover your account.
+{by} of {company} has said that they are sure who you are, so that you can recover your account at {site}.
 
 If you did not ask for this, tell the administrators of {company} now.
 `,
 	"mail.manualrevoked.subject": "{company} has taken back that you were verified",
 	"mail.manualrevoked.body": `Hello {name},
 
-{by} of {company} has taken back that the help desk was sure who you are. A recovery that has not been carried out goes on without it.
+{by} of {company} has taken back that the help desk was sure who you are. A recovery at {site} that has not been carried out goes on without it.
 
 If you have questions, call the help desk of {company}.
 `,
