@@ -60,6 +60,9 @@ type App struct {
 	// WalletLink is where recovery pages lead people whose wallet is an app on the same
 	// device: a scheme or an address that the app has claimed. Default: openid4vp://
 	WalletLink string `json:"wallet_link,omitempty"`
+	// EntraAuthority is where the signing keys of Entra ID's tenants are fetched, for
+	// tests; by default at Microsoft.
+	EntraAuthority string `json:"entra_authority,omitempty"`
 
 	config  hub.Config // from the fields above; without what is read at the start
 	host    string     // of public_url, lower case, without a port
@@ -147,7 +150,7 @@ func (a *App) Validate() error {
 		return err
 	}
 	a.config = hub.Config{
-		FactorWait: wait, WalletLink: a.WalletLink,
+		FactorWait: wait, WalletLink: a.WalletLink, EntraAuthority: a.EntraAuthority,
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,

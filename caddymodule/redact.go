@@ -31,10 +31,14 @@ const redacted = "REDACTED"
 // parameters and one-time paths. A target that cannot be read is not shown at all.
 func redact(target string) string {
 	path, query, hasQuery := strings.Cut(target, "?")
-	path = redactPath(path)
 	if !hasQuery {
-		return path
+		plain, fragment, _ := strings.Cut(path, "#")
+		if fragment != "" {
+			return redactPath(plain) + "#" + redacted
+		}
+		return redactPath(path)
 	}
+	path = redactPath(path)
 	query, fragment, hasFragment := strings.Cut(query, "#")
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {

@@ -113,7 +113,7 @@ func TestRedactHidesValuesOnly(t *testing.T) {
 		"/not-me/":                        "/not-me/",
 		"/%zz/secret":                     "/REDACTED",
 		"https://rp.example/cb?code=x":    "https://rp.example/cb?code=REDACTED",
-		"https://rp.example/cb#code=x":    "https://rp.example/cb#code=x",
+		"https://rp.example/cb#code=x":    "https://rp.example/cb#REDACTED",
 		"/console/link/secret?auth=again": "/console/link/REDACTED?auth=REDACTED",
 	} {
 		if got := redact(in); got != want {

@@ -32,6 +32,7 @@ type edgeConfig struct {
 	MasterKey string // a file; "": the one in the data folder
 	Global    string // further global options
 	Postern   string // further lines of the option postern
+	Site      string // further lines of each site
 	Join      *edge  // a node of the same installation: nothing is installed
 }
 
@@ -147,7 +148,7 @@ func (e *edge) caddyfile() string {
 		global = "auto_https disable_redirects\n\tskip_install_trust\n\ton_demand_tls {\n\t\tpermission postern\n\t}"
 		sites = "https://%[1]s:%[2]d {\n\t%[3]s\n\ttls internal\n\tpostern\n}\nhttps://:%[2]d {\n\t%[3]s\n\ttls internal {\n\t\ton_demand\n\t}\n\tpostern_site\n}\n"
 	}
-	access := fmt.Sprintf("log {\n\t\toutput file %s\n\t\tformat json\n\t}", e.file("access.log"))
+	access := fmt.Sprintf("log {\n\t\toutput file %s\n\t\tformat json\n\t}\n\t%s", e.file("access.log"), e.conf.Site)
 	host, _, _ := strings.Cut(strings.SplitN(e.url, "://", 2)[1], ":")
 	return fmt.Sprintf(`{
 	admin off

@@ -28,10 +28,11 @@ import (
 // method: it publishes keys, signs hints, sends a browser with a form, and judges what
 // comes back by every rule of that contract.
 type Tenant struct {
-	*httptest.Server        // TLS if the certificate was given
-	ID, AppID        string // of the tenant, and of the application that it consented to
-	Authority        string // under which it signs and is reached by browsers
-	Object           string // oid of the person
+	*httptest.Server                  // plain, for keys
+	Secure           *httptest.Server // TLS, for browsers
+	ID, AppID        string           // of the tenant, and of the application that it consented to
+	Authority        string           // under which it signs and is reached by browsers
+	Object           string           // oid of the person
 	Client           *http.Client
 	Discovery        string // of the method, as the administrator typed it in
 	ClientID         string // as the administrator typed it in
@@ -75,7 +76,9 @@ func NewTenant(t testing.TB, authority string) *Tenant {
 	mux.HandleFunc("GET /start", e.start)
 	mux.HandleFunc("POST "+externalReturn, e.back)
 	e.Server = httptest.NewServer(mux)
+	e.Secure = httptest.NewTLSServer(mux)
 	t.Cleanup(e.Close)
+	t.Cleanup(e.Secure.Close)
 	return e
 }
 
