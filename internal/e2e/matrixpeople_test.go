@@ -154,6 +154,9 @@ func (w *walk) byReview() {
 	w.gets()
 }
 
+// bothPictures waits until the pictures of a case are there.
+const bothPictures = `[...document.images].filter(i => i.closest('figure')).length === 2 && [...document.images].every(i => i.complete && i.naturalWidth > 0)`
+
 // refuses is the first reviewer.
 func (w *walk) refuses(desk *testenv.Browser) {
 	w.t.Helper()
@@ -162,7 +165,7 @@ func (w *walk) refuses(desk *testenv.Browser) {
 	w.passes(desk, "review-queue")
 	desk.Click("form[action*='/take'] button")
 	desk.WaitText(w.given + " " + w.family)
-	desk.Wait(`[...document.images].filter(i => i.closest('figure')).length === 2 && [...document.images].every(i => i.complete && i.naturalWidth > 0)`)
+	desk.Wait(bothPictures)
 	w.passes(desk, "review-case")
 	desk.Type("#reason", "the face is covered")
 	desk.Click("button[value=fraud]")
@@ -183,6 +186,7 @@ func (w *walk) accepts(desk *testenv.Browser) {
 	desk.WaitText("Appeal")
 	desk.Click("form[action*='/take'] button")
 	desk.WaitText(w.given + " " + w.family)
+	desk.Wait(bothPictures) // before them the buttons still move
 	w.passes(desk, "review-appeal")
 	desk.Eval(`document.querySelectorAll('[name=check]').forEach(c => c.click())`)
 	desk.Click("button[value=accept]")
