@@ -55,7 +55,10 @@ func (v *visit) keepOpener() {
 }
 
 // signInLink shows the page that takes the ticket out of its own address.
-func (v *visit) signInLink() { v.fragment("signin.link") }
+func (v *visit) signInLink() {
+	v.flow = flow.FlowSignIn
+	v.fragment("signin.link")
+}
 
 // openSignIn begins the proof that the ticket leads to.
 func (v *visit) openSignIn() {

@@ -1,0 +1,64 @@
+package request_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol/evidence"
+)
+
+// opensFor is somebody whom another identity provider sent.
+func (d *desk) opensFor(exchange string) person {
+	d.Helper()
+	id, session, err := d.OpenFor(d.Context(), request.Opening{Env: d.fixture.Env.ID, Exchange: exchange, Origin: origin, Label: "Okta", Claims: []string{"given_name", "family_name"},
+		Language: "en", By: request.Client{Address: "192.0.2.7"}})
+	d.ok(err)
+	return person{d, d.fixture.Env.ID, id, session}
+}
+
+// finish gives what was proven to whoever waits.
+func (p person) finish(give bool) (exchange string, proven *evidence.Claims, err error) {
+	err = p.FinishFor(p.Context(), p.env, p.id, p.session, give, func(_ *store.Tx, x string, c *evidence.Claims) error {
+		exchange, proven = x, c
+		return nil
+	})
+	return exchange, proven, err
+}
+
+func TestAProofForSomebodyElseIsGivenToThemAloneAndOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		p := d.opensFor("exchange-1")
+		if _, _, err := p.finish(true); !errors.Is(err, request.ErrStep) {
+			t.Errorf("before the proof: %v", err)
+		}
+		p.proves()
+		if v := p.view(); v.Step != request.StepShare || !v.Exchange {
+			t.Fatalf("view %+v", v)
+		}
+		if err := p.Share(p.Context(), p.env, p.id, p.session, request.Client{}); !errors.Is(err, request.ErrStep) {
+			t.Errorf("shared with the organisation: %v", err)
+		}
+		exchange, proven, err := p.finish(true)
+		if err != nil || exchange != "exchange-1" || proven == nil || proven.Family != "Müller" || proven.Given != "Jürgen" || proven.BirthDate != "" {
+			t.Errorf("%q, %+v, %v", exchange, proven, err)
+		}
+		if _, _, err := p.finish(true); !errors.Is(err, request.ErrStep) {
+			t.Errorf("twice: %v", err)
+		}
+		if v := p.view(); v.Step != request.StepReturned || len(v.Values) != 0 {
+			t.Errorf("afterwards: %+v", v)
+		}
+		if strings.Contains(strings.Join(d.told, " "), "share ") {
+			t.Errorf("the organisation heard of it: %v", d.told)
+		}
+		stopped := d.opensFor("exchange-2")
+		if exchange, proven, err := stopped.finish(false); err != nil || exchange != "exchange-2" || proven != nil {
+			t.Errorf("stopped: %q, %v, %v", exchange, proven, err)
+		}
+	})
+}
