@@ -2,14 +2,8 @@ package factor
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math/big"
 	"net/mail"
 	"slices"
 	"strings"
@@ -40,15 +34,7 @@ type waiting struct {
 // the counters of addresses.
 const codePurpose = "postern/factor/code/v1"
 
-func (f *Factors) hashes(text string) []string {
-	var all []string
-	for _, key := range f.cfg.Store.DeriveKeys(codePurpose) {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte(text))
-		all = append(all, base64.RawURLEncoding.EncodeToString(mac.Sum(nil)))
-	}
-	return all
-}
+func (f *Factors) keys() [][]byte { return f.cfg.Store.DeriveKeys(codePurpose) }
 
 // AddAddress sends a code to a mail address or phone. The address counts when the code
 // was typed and the wait is over.
@@ -57,13 +43,9 @@ func (f *Factors) AddAddress(ctx context.Context, o Owner, kind, typed string) (
 	if err != nil {
 		return "", err
 	}
-	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
-	if err != nil {
-		return "", fmt.Errorf("factor: %w", err)
-	}
-	code := fmt.Sprintf("%0*d", verify.Digits, n)
+	code := verify.NewCode()
 	w := waiting{Address: address, Until: f.cfg.Store.Now().Add(codeLife)}
-	w.Hash = f.hashes(o.Verification + "\x00" + address + "\x00" + code)[0]
+	w.Hash = verify.Keyed(f.keys()[0], o.Verification, address, code)
 	if err := f.countSend(ctx, o, address); err != nil {
 		return "", err
 	}
@@ -135,7 +117,7 @@ func PhoneNumber(typed string) (string, bool) {
 
 // countSend counts a code before it is sent.
 func (f *Factors) countSend(ctx context.Context, o Owner, address string) error {
-	subjects := []string{"factor:" + o.Directory + "/" + o.Account, "factor-to:" + f.hashes(address)[0]}
+	subjects := []string{"factor:" + o.Directory + "/" + o.Account, "factor-to:" + verify.Keyed(f.keys()[0], address)}
 	return f.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		for _, s := range subjects {
 			n, _, err := tx.CodeSends(ctx, o.Env, s, tx.Now().Add(-time.Hour))
@@ -195,12 +177,7 @@ func (f *Factors) proves(o Owner, row *store.Factor, code string) bool {
 		if json.Unmarshal(row.Secret, &w) != nil || typed == "" || !w.Until.After(f.cfg.Store.Now()) {
 			return false
 		}
-		right := false
-		for _, h := range f.hashes(o.Verification + "\x00" + w.Address + "\x00" + typed) {
-			if hmac.Equal([]byte(h), []byte(w.Hash)) {
-				right = true
-			}
-		}
+		right := verify.KeyedIs(w.Hash, f.keys(), o.Verification, w.Address, typed)
 		row.Secret = []byte(w.Address)
 		return right
 	}

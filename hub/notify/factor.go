@@ -2,10 +2,8 @@ package notify
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
-	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -30,28 +28,7 @@ type Factor struct {
 
 // QueueFactor is Queue for a change of what somebody recovers with.
 func (n *Notifier) QueueFactor(ctx context.Context, tx *store.Tx, f Factor) error {
-	to := recipients(f.Contacts)
-	if len(to) == 0 {
-		return ErrNoAddress
-	}
-	language := f.Contacts.Language
-	if !locale.Known(language) {
-		language = f.Language
-	}
-	p, err := placeOf(ctx, tx, f.Env, f.Origin, language)
-	if err != nil {
-		return err
-	}
-	for _, addr := range to {
-		body, err := json.Marshal(factorLetter(p, addr, f))
-		if err != nil {
-			return err
-		}
-		if err := tx.AddMail(ctx, f.Env, body, n.now().Add(keepTrying)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return n.queue(ctx, tx, f.Env, f.Origin, f.Language, f.Contacts, func(p place, to string) letter { return factorLetter(p, to, f) })
 }
 
 func factorLetter(p place, to string, f Factor) letter {

@@ -146,24 +146,29 @@ type Notice struct {
 // Wake hastens the sending. Without an address that can be sent to it is ErrNoAddress,
 // and nothing was written.
 func (n *Notifier) Queue(ctx context.Context, tx *store.Tx, notice Notice) error {
-	to := recipients(notice.Contacts)
+	return n.queue(ctx, tx, notice.Env, notice.Origin, notice.Language, notice.Contacts, func(p place, to string) letter { return noticeLetter(p, to, notice) })
+}
+
+// queue puts a letter for every address of an owner into the outbox.
+func (n *Notifier) queue(ctx context.Context, tx *store.Tx, env, origin, wish string, c protocol.Contacts, write func(p place, to string) letter) error {
+	to := recipients(c)
 	if len(to) == 0 {
 		return ErrNoAddress
 	}
-	language := notice.Contacts.Language
+	language := c.Language
 	if !locale.Known(language) {
-		language = notice.Language
+		language = wish
 	}
-	p, err := placeOf(ctx, tx, notice.Env, notice.Origin, language)
+	p, err := placeOf(ctx, tx, env, origin, language)
 	if err != nil {
 		return err
 	}
 	for _, addr := range to {
-		body, err := json.Marshal(noticeLetter(p, addr, notice))
+		body, err := json.Marshal(write(p, addr))
 		if err != nil {
 			return err
 		}
-		if err := tx.AddMail(ctx, notice.Env, body, n.now().Add(keepTrying)); err != nil {
+		if err := tx.AddMail(ctx, env, body, n.now().Add(keepTrying)); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 )
 
 // How many messages may be sent. Whoever is paid by the message asks for many, to
@@ -39,11 +40,11 @@ func (r *Route) limits(m Message, to Number, s Settings) []limit {
 		{"of the environment", "sms-env", s.perDay(), day},
 		{"to this country", "sms-country:" + to.Country, s.perCountry(), day},
 		{"for this account", "sms-account:" + m.Account, perAccount, day},
-		{"to this number", "sms-to:" + keyed(key, "number", to.E164), perNumber, day},
-		{"to numbers like this", "sms-block:" + keyed(key, "block", to.block()), perBlock, hour},
+		{"to this number", "sms-to:" + verify.Keyed(key, "number", to.E164), perNumber, day},
+		{"to numbers like this", "sms-block:" + verify.Keyed(key, "block", to.block()), perBlock, hour},
 	}
 	if m.Client != "" {
-		all = append(all, limit{"from this address", "sms-client:" + keyed(key, "client", m.Client), perClient, hour})
+		all = append(all, limit{"from this address", "sms-client:" + verify.Keyed(key, "client", m.Client), perClient, hour})
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 )
 
 // Takes returns a number as it is written everywhere, if the environment sends text
@@ -56,7 +57,7 @@ func (r *Route) SendLink(ctx context.Context, l Link) error {
 	if err != nil {
 		return errors.New("smscode: the request cannot be written")
 	}
-	m := Message{Env: l.Env, Account: "request:" + keyed(r.keys()[0], "number", to.E164)}
+	m := Message{Env: l.Env, Account: "request:" + verify.Keyed(r.keys()[0], "number", to.E164)}
 	if err := r.count(ctx, m, to, s); err != nil {
 		return err
 	}

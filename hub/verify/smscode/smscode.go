@@ -6,13 +6,7 @@ package smscode
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
-	"fmt"
-	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,15 +79,12 @@ func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge
 	if len(phones) == 0 {
 		return verify.Challenge{}, ErrNumber
 	}
-	code, err := newCode()
-	if err != nil {
-		return verify.Challenge{}, err
-	}
+	code := verify.NewCode()
 	until := v.route.now().Add(codeLife)
 	if s.Until.Before(until) {
 		until = s.Until
 	}
-	c := verify.Challenge{Text: keyed(v.route.keys()[0], v.place(s), code) + "." + strconv.FormatInt(until.Unix(), 10)}
+	c := verify.Challenge{Text: verify.Keyed(v.route.keys()[0], v.place(s), code) + "." + strconv.FormatInt(until.Unix(), 10)}
 	for _, p := range phones {
 		c.Masked = append(c.Masked, p.Mask())
 	}
@@ -130,13 +121,8 @@ func (v *Verifier) Check(_ context.Context, s verify.Subject, challenge, answer 
 	if err != nil || !v.route.now().Before(time.Unix(until, 0)) {
 		return verify.Verdict{Reason: "the code has ended"}, nil
 	}
-	code, right := verify.CleanCode(answer), false
-	for _, key := range v.route.keys() {
-		if hmac.Equal([]byte(keyed(key, v.place(s), code)), []byte(hash)) {
-			right = true
-		}
-	}
-	return verify.Attested(right && code != "", evidence.TypeSMSCode), nil
+	code := verify.CleanCode(answer)
+	return verify.Attested(code != "" && verify.KeyedIs(hash, v.route.keys(), v.place(s), code), evidence.TypeSMSCode), nil
 }
 
 // place is what a code is good for: a first code is no second one.
@@ -145,21 +131,4 @@ func (v *Verifier) place(s verify.Subject) string {
 		return s.Verification + "\x00" + s.Operation
 	}
 	return s.Verification
-}
-
-// newCode returns uniformly distributed digits.
-func newCode() (string, error) {
-	limit := new(big.Int).Exp(big.NewInt(10), big.NewInt(verify.Digits), nil)
-	n, err := rand.Int(rand.Reader, limit)
-	if err != nil {
-		return "", fmt.Errorf("smscode: %w", err)
-	}
-	return fmt.Sprintf("%0*d", verify.Digits, n), nil
-}
-
-// keyed binds a text to a place, so that a hash copied elsewhere fits nothing there.
-func keyed(key []byte, place, text string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(place + "\x00" + text))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
