@@ -12,7 +12,7 @@ TESTFLAGS   ?=
 EVIDENCE    := protocol/evidence hub/verify/capture hub/verify/provider
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test full interop lint fuzz bench dist deps clean
+.PHONY: help build demo test full interop lint fuzz zxing bench dist deps clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ interop: ## our verifier against wallets and a provider from npm, downloaded for
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/provider && npm ci --ignore-scripts --no-audit --no-fund
 	go test -tags interop -count=1 ./internal/interop
+
+zxing: ## the reader of bar codes again, from npm; its test compares hashes
+	@d=$$(mktemp -d) && cd $$d && npm pack --silent zxing-wasm@3.1.4 && tar xzf zxing-wasm-3.1.4.tgz && cd package && \
+	cp dist/iife/reader/index.js $(CURDIR)/hub/site/static/zxing.js && cp dist/reader/zxing_reader.wasm $(CURDIR)/hub/site/static/ && \
+	cp LICENSE $(CURDIR)/hub/site/zxing-LICENSE && rm -r $$d && cd $(CURDIR) && go test -run PublishedOne ./hub/site
 
 bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench

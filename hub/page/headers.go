@@ -23,6 +23,11 @@ func Allow(h http.Header, feature string) {
 	h.Set("Permissions-Policy", strings.Replace(h.Get("Permissions-Policy"), feature+"=()", feature+"=(self)", 1))
 }
 
+// AllowWASM lets this page's scripts compile WebAssembly, and nothing else.
+func AllowWASM(h http.Header) {
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'", 1))
+}
+
 // Headers sets what every answer has, pages, redirects, files and errors alike. Nothing
 // is kept by anybody unless the handler says otherwise afterwards.
 func Headers(h http.Header) {

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -46,6 +47,16 @@ func (v *visit) captures(s *screen) bool {
 	return err == nil && (p.State == store.ReviewOpen || p.State == store.ReviewRejected)
 }
 
+// barcode is what the page's script read from the back of a document, in base64: forms
+// would change its line ends. It is a hint that proves nothing.
+func (v *visit) barcode() string {
+	b, err := base64.StdEncoding.DecodeString(v.field("barcode"))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
 // Given reports whether a picture was taken already.
 func (c captureScreen) Given(kind string) bool { return slices.Contains(c.Capture.Has, kind) }
 
@@ -59,6 +70,7 @@ func (v *visit) showCapture(status int, s *screen) {
 		s.Title = s.T("capture.rejected.title")
 	}
 	page.Allow(v.w.Header(), "camera")
+	page.AllowWASM(v.w.Header()) // the reader of bar codes
 	s.Mark = at(s.View)
 	v.show(status, "capture", s)
 }
@@ -120,7 +132,7 @@ func (v *visit) handIn(ctx context.Context, view flow.View, session string) erro
 
 // keepPictures keeps what the form brings for a case, and says what is missing.
 func (v *visit) keepPictures(ctx context.Context, id string) error {
-	in := review.Given{Consent: v.field("consent") == "yes", Zone: v.field("zone"), Barcode: v.field("barcode"), Images: map[string][]byte{}}
+	in := review.Given{Consent: v.field("consent") == "yes", Zone: v.field("zone"), Barcode: v.barcode(), Images: map[string][]byte{}}
 	for _, kind := range review.Kinds {
 		body, err := v.upload(kind)
 		if err != nil {

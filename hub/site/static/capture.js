@@ -23,7 +23,27 @@ async function snap(field, input, video, say) {
   input.files = files.files;
   stop();
   say.textContent = words.wordsTaken;
+  read(input);
 }
+
+// The bar code on the back goes along as a hint: whoever looks at the pictures sees
+// whether it fits. Without one, or without the reader, nothing is missing.
+async function read(input) {
+  const field = form.elements.barcode;
+  const reader = globalThis.ZXingWASM;
+  if (input.name !== 'back' || !field || !reader) return;
+  field.value = '';
+  if (!input.files.length) return;
+  try {
+    reader.prepareZXingModule({ overrides: { locateFile: () => field.dataset.reader } });
+    const [code] = await reader.readBarcodes(input.files[0], { formats: ['PDF417'], textMode: 'Plain', tryHarder: true, maxNumberOfSymbols: 1 });
+    if (code?.isValid) field.value = btoa(String.fromCharCode(...new TextEncoder().encode(code.text)));
+  } catch {
+    // A browser without WebAssembly reads nothing.
+  }
+}
+
+for (const input of form?.querySelectorAll('input[type=file]') ?? []) input.addEventListener('change', () => read(input));
 
 async function start(field, input, say) {
   stop();
