@@ -36,6 +36,8 @@ type Config struct {
 	Recoveries  Recoveries
 	Requests    *request.Requests
 	Evaluations *evaluation.Runs
+	Members     Members
+	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.
 	Ticket protocol.Ticket

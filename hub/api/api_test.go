@@ -20,6 +20,7 @@ import (
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
@@ -70,6 +71,7 @@ type place struct {
 	agent, pending, quarantined  store.Agent
 	account                      store.Account
 	apikey                       store.APIKey
+	member                       string
 	trust, pem, provider, client string
 	evaluation                   string
 	request, template, subject   string
@@ -87,8 +89,9 @@ func start(t *testing.T, s *store.Store) *stack {
 	st.api = New(Config{
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
-		Ticket:      protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
-		Origin:      func(name string) string { return "https://" + name },
+		Members:     staff.New(staff.Config{Store: s, Mail: post{}}), Console: func() string { return "https://id.vendor.test" },
+		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
+		Origin: func(name string) string { return "https://" + name },
 	})
 	st.server = httptest.NewServer(st.api)
 	t.Cleanup(st.server.Close)
@@ -159,6 +162,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.client = asks.ID
+		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: name, Mail: name + "@staff.test", Role: "user"}
+		if err := tx.AddStaff(ctx, &who); err != nil {
+			return err
+		}
+		p.member = who.ID
 		p.apikey, err = tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: "other", Hash: store.HashToken(store.NewToken()), Role: RoleUser, Envs: []string{f.Env.ID}, Enabled: true})
 		return err
 	})
@@ -314,6 +322,10 @@ func (p place) body(pattern string) string {
 		return `{"expectations":[{"claim":"name","value":"Alice"}]}`
 	case "POST /people/bulk":
 		return `{"requests":[{"subject":"` + p.subject + `","claims":["name"]}]}`
+	case "POST /api/org/members":
+		return `{"email":"new@` + p.domain + `","role":"user"}`
+	case "PATCH /api/org/members/{member}":
+		return `{"role":"limited"}`
 	case "POST /api/apikeys":
 		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
 	}
@@ -334,7 +346,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	if strings.HasSuffix(path, "/recovery/presign") {
 		path += "?email=alice%40example.com"
@@ -362,6 +374,12 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 		})
 	}
 }
+
+// post takes every mail.
+type post struct{}
+
+func (post) QueueStaff(context.Context, *store.Tx, staff.Message) error { return nil }
+func (post) Wake()                                                      {}
 
 // method is the method of a pattern.
 func method(pattern string) string {

@@ -170,6 +170,10 @@ func routes() []row {
 		{"POST /people/bulk", RoleUser, reading, bulkSize, "", ok, with(bulkProperties), false},
 		{"DELETE /people/{subject}", RoleAdmin, writing, none, audit.VaultDeleted, noContent, plain(erasePerson), false}, // ours
 
+		{"GET /api/org/members", RoleAdmin, reading, none, "", ok, plain(listMembers), false},
+		{"POST /api/org/members", RoleAdmin, writing, small, audit.OrgMemberInvited, noContent, with(inviteMember), false},
+		{"PATCH /api/org/members/{member}", RoleAdmin, writing, small, audit.OrgMemberUpdated, noContent, with(updateMember), false},
+		{"DELETE /api/org/members/{member}", RoleAdmin, writing, none, audit.OrgMemberRemoved, noContent, plain(removeMember), false},
 		{"GET /api/apikeys", RoleAdmin, reading, none, "", ok, plain(listAPIKeys), false},
 		{"POST /api/apikeys", RoleAdmin, writing, small, audit.APIKeyCreated, created, with(createAPIKey), false},
 		{"GET /api/apikeys/{apikey}", RoleAdmin, reading, none, "", ok, plain(getAPIKey), false},

@@ -17,23 +17,48 @@ import (
 // invitation to a passkey at a place. It returns the person and the link. by is who
 // invites: nobody gives more than they have.
 func (m *Members) Invite(ctx context.Context, who store.Staff, at Place, role string, by audit.Principal) (store.Staff, protocol.Secret, error) {
-	who.Name, who.Mail = strings.TrimSpace(who.Name), strings.ToLower(strings.TrimSpace(who.Mail))
-	addr, err := mail.ParseAddress(who.Mail)
-	if err != nil || addr.Address != who.Mail || who.Name == "" || len(who.Name) > 200 || len(who.Mail) > 254 || !slices.Contains(ranks, who.Role) || at.RPID() == "" {
-		return who, protocol.Secret{}, ErrPerson
-	}
-	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) || at.Env == "" && who.Role == Approver {
-		return who, protocol.Secret{}, ErrRole
+	who, err := m.person(who, at, role)
+	if err != nil {
+		return who, protocol.Secret{}, err
 	}
 	token := store.NewToken()
 	err = m.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		who, err = m.invite(ctx, tx, who, at, role, token, by)
-		return err
+		if who, err = m.invite(ctx, tx, who, at, role, token, by); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, audit.Event{Org: who.Org, Env: at.Env, Kind: audit.OrgMemberInvited, Actor: by, Trace: who.ID,
+			Detail: map[string]any{"member": who.ID, "role": who.Role, "rp": at.RPID()}, Personal: map[string]string{"name": who.Name, "mail": who.Mail}})
 	})
 	if err == nil && m.cfg.Mail != nil {
 		m.cfg.Mail.Wake()
 	}
 	return who, protocol.NewSecret(at.Origin + at.path() + "#" + token), err
+}
+
+// InviteIn invites somebody to the console by mail alone, in the caller's transaction, who
+// records it. Where no mail is sent it is ErrMail: nobody would have the link.
+func (m *Members) InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, at Place, role string, by audit.Principal) (store.Staff, error) {
+	who, err := m.person(who, at, role)
+	if err != nil {
+		return who, err
+	}
+	if m.cfg.Mail == nil {
+		return who, ErrMail
+	}
+	return m.invite(ctx, tx, who, at, role, store.NewToken(), by)
+}
+
+// person checks who is invited, and writes their address in one form.
+func (*Members) person(who store.Staff, at Place, role string) (store.Staff, error) {
+	who.Name, who.Mail = strings.TrimSpace(who.Name), strings.ToLower(strings.TrimSpace(who.Mail))
+	addr, err := mail.ParseAddress(who.Mail)
+	if err != nil || addr.Address != who.Mail || who.Name == "" || len(who.Name) > 200 || len(who.Mail) > 254 || !slices.Contains(ranks, who.Role) || at.RPID() == "" {
+		return who, ErrPerson
+	}
+	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) || at.Env == "" && who.Role == Approver {
+		return who, ErrRole
+	}
+	return who, nil
 }
 
 // bySystem is the actor of commands on the hub's own machine, which may do anything.
@@ -78,8 +103,7 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 			return who, err
 		}
 	}
-	return who, audit.Append(ctx, tx, audit.Event{Org: who.Org, Env: at.Env, Kind: audit.OrgMemberInvited, Actor: by, Trace: who.ID,
-		Detail: map[string]any{"member": who.ID, "role": who.Role, "rp": at.RPID()}, Personal: map[string]string{"name": who.Name, "mail": who.Mail}})
+	return who, nil
 }
 
 // add makes a person. Who will decide about others in the console begins with a wait,
@@ -107,61 +131,73 @@ func (m *Members) announce(ctx context.Context, tx *store.Tx, who store.Staff, a
 // last owner.
 func (m *Members) Remove(ctx context.Context, org, id, role string, by audit.Principal) error {
 	return m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		who, err := tx.Staff(ctx, org, id)
+		who, err := m.RemoveIn(ctx, tx, org, id, role)
 		if err != nil {
-			return err
-		}
-		if !AtLeast(role, Admin) || !AtLeast(role, who.Role) {
-			return ErrRole
-		}
-		if err := m.keepOwner(ctx, tx, who); err != nil {
-			return err
-		}
-		if err := tx.RemoveStaff(ctx, org, id); err != nil {
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberRemoved, Actor: by, Detail: map[string]any{"member": id, "role": who.Role}})
 	})
 }
 
+// RemoveIn is Remove in the caller's transaction, who records it. It returns who that was.
+func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string) (store.Staff, error) {
+	who, err := tx.Staff(ctx, org, id)
+	if err != nil {
+		return who, err
+	}
+	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) {
+		return who, ErrRole
+	}
+	if err := m.keepOwner(ctx, tx, who); err != nil {
+		return who, err
+	}
+	return who, tx.RemoveStaff(ctx, org, id)
+}
+
 // SetRole changes what a person may do in the console. Who is given more decides about
 // others after a wait, of which the owners hear; ErrLast keeps the last owner. role is
 // that of whoever changes it.
 func (m *Members) SetRole(ctx context.Context, at Place, org, id, to, role string, by audit.Principal) error {
-	if !slices.Contains(ranks, to) || to == Approver {
-		return ErrPerson
-	}
 	err := m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		who, err := tx.Staff(ctx, org, id)
-		if err != nil {
+		before, err := m.SetRoleIn(ctx, tx, at, org, id, to, role, by)
+		if err != nil || before == to {
 			return err
 		}
-		if !AtLeast(role, Admin) || !AtLeast(role, who.Role) || !AtLeast(role, to) {
-			return ErrRole
-		}
-		if to == who.Role {
-			return nil
-		}
-		if to != Owner {
-			if err := m.keepOwner(ctx, tx, who); err != nil {
-				return err
-			}
-		}
-		before := who.Role
-		who.Role = to
-		if AtLeast(to, User) && !AtLeast(before, User) && by.System != bySystem {
-			who.CountsAt = later(who.CountsAt, tx.Now().Add(m.trial))
-		}
-		if err := tx.SetStaffRole(ctx, org, id, to, who.CountsAt); err != nil {
-			return err
-		}
-		return errors.Join(m.announce(ctx, tx, who, at), audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberUpdated, Actor: by, Trace: id,
-			Detail: map[string]any{"member": id, "role": to, "before": before}}))
+		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberUpdated, Actor: by, Trace: id,
+			Detail: map[string]any{"member": id, "role": to, "before": before}})
 	})
 	if err == nil && m.cfg.Mail != nil {
 		m.cfg.Mail.Wake()
 	}
 	return err
+}
+
+// SetRoleIn is SetRole in the caller's transaction, who records it. It returns the role
+// before.
+func (m *Members) SetRoleIn(ctx context.Context, tx *store.Tx, at Place, org, id, to, role string, by audit.Principal) (before string, err error) {
+	if !slices.Contains(ranks, to) || to == Approver {
+		return "", ErrPerson
+	}
+	who, err := tx.Staff(ctx, org, id)
+	if err != nil {
+		return "", err
+	}
+	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) || !AtLeast(role, to) {
+		return "", ErrRole
+	}
+	if before = who.Role; to == before {
+		return before, nil
+	}
+	if to != Owner {
+		if err := m.keepOwner(ctx, tx, who); err != nil {
+			return "", err
+		}
+	}
+	who.Role = to
+	if AtLeast(to, User) && !AtLeast(before, User) && by.System != bySystem {
+		who.CountsAt = later(who.CountsAt, tx.Now().Add(m.trial))
+	}
+	return before, errors.Join(tx.SetStaffRole(ctx, org, id, to, who.CountsAt), m.announce(ctx, tx, who, at))
 }
 
 // keepOwner is ErrLast if nobody but who could act as an owner now. Transactions that

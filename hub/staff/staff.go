@@ -42,6 +42,7 @@ var (
 	ErrPerson = errors.New("staff: a name, a mail address and a known role are needed")
 	ErrTaken  = errors.New("staff: somebody has this address already")
 	ErrRole   = errors.New("staff: the role does not reach this")
+	ErrMail   = errors.New("staff: no mail is sent, so nobody would have the link")
 	ErrLast   = errors.New("staff: the last owner stays; make somebody else an owner first")
 )
 

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Members changes who works for an organisation, in the caller's transaction, who records
+// it. Errors are those of package staff.
+type Members interface {
+	InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, at staff.Place, role string, by audit.Principal) (store.Staff, error)
+	RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string) (store.Staff, error)
+	SetRoleIn(ctx context.Context, tx *store.Tx, at staff.Place, org, id, to, role string, by audit.Principal) (before string, err error)
+}
+
+// orgMember is the wire type OrgMember. People who only vouch are none.
+type orgMember struct {
+	ID        string   `json:"member_id"`
+	Role      string   `json:"role"`
+	Envs      []string `json:"envs"` // always all: a role reaches every environment
+	Name      string   `json:"name"`
+	Email     string   `json:"email"`
+	Picture   string   `json:"profile_picture"` // always empty
+	Pending   bool     `json:"invite_pending"`
+	Principal string   `json:"principal"`
+}
+
+func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.StaffList(ctx, c.key.Org)
+	out := []orgMember{}
+	for _, s := range all {
+		if s.Role == staff.Approver {
+			continue
+		}
+		keys, err := tx.StaffKeys(ctx, s.Org, s.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, orgMember{s.ID, s.Role, []string{store.AllEnvs}, s.Name, s.Mail, "", len(keys) == 0, s.ID})
+	}
+	return map[string]any{"members": out}, err
+}
+
+// inviteMemberRequest is the wire type InviteOrgMemberRequest.
+type inviteMemberRequest struct {
+	Email string   `json:"email"`
+	Envs  []string `json:"envs,omitempty"`
+	Role  string   `json:"role"`
+}
+
+// console is where members make their passkeys.
+func (c *call) console() staff.Place { return staff.Place{Origin: c.api.Console()} }
+
+// caller is the key that acts, in the notices of staff.
+func (c *call) caller() audit.Principal {
+	return audit.Principal{Role: c.key.Role, APIKey: c.key.ID}
+}
+
+// wholeOrganisation refuses keys that are for some environments: members are of all.
+func (c *call) wholeOrganisation(envs []string) error {
+	if !c.key.Admits(store.AllEnvs) {
+		return store.ErrNotFound
+	}
+	if len(envs) > 0 && !slices.Equal(envs, []string{store.AllEnvs}) {
+		return bad(`envs: a member reaches every environment here; leave it out, or say ["*"]`)
+	}
+	return nil
+}
+
+// inviteMember sends an invitation by mail.
+func inviteMember(ctx context.Context, c *call, tx *store.Tx, req *inviteMemberRequest) (any, error) {
+	if err := c.wholeOrganisation(req.Envs); err != nil {
+		return nil, err
+	}
+	who, err := c.api.Members.InviteIn(ctx, tx, store.Staff{Org: c.key.Org, Name: req.Email, Mail: req.Email, Role: req.Role}, c.console(), c.key.Role, c.caller())
+	c.detail, c.personal = map[string]any{"member": who.ID, "role": who.Role}, map[string]string{"mail": req.Email}
+	return nil, memberError(err)
+}
+
+// updateMemberRequest is the wire type UpdateOrgMemberRequest.
+type updateMemberRequest struct {
+	Envs []string `json:"envs,omitempty"`
+	Role string   `json:"role,omitempty"`
+}
+
+func updateMember(ctx context.Context, c *call, tx *store.Tx, req *updateMemberRequest) (any, error) {
+	if err := c.wholeOrganisation(req.Envs); err != nil {
+		return nil, err
+	}
+	id := c.r.PathValue("member")
+	c.detail = map[string]any{"member": id, "role": req.Role}
+	if req.Role == "" {
+		_, err := tx.Staff(ctx, c.key.Org, id)
+		return nil, err
+	}
+	before, err := c.api.Members.SetRoleIn(ctx, tx, c.console(), c.key.Org, id, req.Role, c.key.Role, c.caller())
+	c.detail["before"] = before
+	return nil, memberError(err)
+}
+
+func removeMember(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	if err := c.wholeOrganisation(nil); err != nil {
+		return nil, err
+	}
+	id := c.r.PathValue("member")
+	who, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, id, c.key.Role)
+	c.detail = map[string]any{"member": id, "role": who.Role}
+	return nil, memberError(err)
+}
+
+// memberError says what to mend.
+func memberError(err error) error {
+	switch {
+	case errors.Is(err, staff.ErrPerson):
+		return bad("email, role: a mail address and one of owner, admin, user, limited_plus, limited are needed")
+	case errors.Is(err, staff.ErrTaken):
+		return bad("email: somebody has this address already")
+	case errors.Is(err, staff.ErrMail):
+		return bad("email: no mail is sent from here; use postern staff invite")
+	case errors.Is(err, staff.ErrRole):
+		return errForbidden
+	}
+	return err
+}

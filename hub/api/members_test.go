@@ -1,0 +1,44 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+)
+
+func TestMembersAreInvitedChangedAndRemovedAndTheLastOwnerStays(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	var owner string
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error { // an owner who has come in
+		who := store.Staff{Org: st.mine.Org.ID, ID: store.NewID(), Name: "Olga", Mail: "olga@staff.test", Role: "owner"}
+		owner = who.ID
+		if err := tx.AddStaff(ctx, &who); err != nil {
+			return err
+		}
+		return tx.AddStaffKey(ctx, &store.StaffKey{Org: who.Org, ID: store.NewID(), Staff: who.ID, RP: "id.vendor.test", Credential: "c", Secret: []byte("{}")})
+	})
+	st.want(t, 409, "DELETE", "/api/org/members/"+owner, "")
+	st.want(t, 409, "PATCH", "/api/org/members/"+owner, `{"role":"admin"}`)
+	st.want(t, 204, "POST", "/api/org/members", `{"email":"new@staff.test","role":"admin","envs":["*"]}`)
+	for body, want := range map[string]string{
+		`{"email":"new@staff.test","role":"user"}`:                 "somebody has this address",
+		`{"email":"nobody","role":"user"}`:                         "mail address",
+		`{"email":"x@staff.test","role":"reader"}`:                 "one of owner",
+		`{"email":"x@staff.test","role":"user","envs":["an-env"]}`: "every environment",
+	} {
+		if got := st.want(t, 400, "POST", "/api/org/members", body); !strings.Contains(got.body, want) {
+			t.Errorf("%s: %s", body, got.body)
+		}
+	}
+	list := st.want(t, 200, "GET", "/api/org/members", "")
+	for _, part := range []string{`"email":"new@staff.test"`, `"invite_pending":true`, `"member_id":"` + owner + `"`, `"invite_pending":false`} {
+		if !strings.Contains(list.body, part) {
+			t.Errorf("no %s in %s", part, list.body)
+		}
+	}
+	st.want(t, 204, "DELETE", "/api/org/members/"+st.mine.member, "")
+	st.want(t, 404, "DELETE", "/api/org/members/"+st.mine.member, "")
+}
