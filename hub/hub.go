@@ -182,7 +182,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.factors = factor.New(factor.Config{
 		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
 	})
-	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink})
+	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink, Client: h.hooks.Client()})
 	h.reviews = review.New(h.store, h.log)
 	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
 	h.manuals = manual.New(h.store, byHandRules{}, byHandOutlets{h.notifier, h.hooks}, h.log)

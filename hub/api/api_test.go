@@ -312,6 +312,8 @@ func (p place) body(pattern string) string {
 		return p.providerBody()
 	case "POST /api/envs/{env}/documents":
 		return `{"documents":["pid"]}`
+	case "POST /api/envs/{env}/credential-status":
+		return `{"status":"require","hosts":["status.example.org"]}`
 	case "POST /api/envs/{env}/sms":
 		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
 	case "POST /api/requests":

@@ -97,8 +97,10 @@ func routes() []row {
 		{"DELETE /api/envs/{env}/trust/{trust}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeTrust), false},                              // ours
 		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
 
-		{"GET /api/envs/{env}/documents", RoleLimited, reading, none, "", ok, plain(getDocuments), false},                     // ours
-		{"POST /api/envs/{env}/documents", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setDocuments), false}, // ours
+		{"GET /api/envs/{env}/documents", RoleLimited, reading, none, "", ok, plain(getDocuments), false},                                    // ours
+		{"POST /api/envs/{env}/documents", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setDocuments), false},                // ours
+		{"GET /api/envs/{env}/credential-status", RoleLimited, reading, none, "", ok, plain(getCredentialStatus), false},                     // ours
+		{"POST /api/envs/{env}/credential-status", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setCredentialStatus), false}, // ours
 
 		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                                      // ours
 		{"POST /api/envs/{env}/sms", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(setSMS), false},          // ours

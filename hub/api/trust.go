@@ -141,3 +141,25 @@ func setDocuments(ctx context.Context, c *call, tx *store.Tx, req *documents) (a
 	}
 	return nil, tx.SetDocuments(ctx, c.env.ID, req.Documents)
 }
+
+// credentialStatus is what is done about the status lists of issuers.
+type credentialStatus struct {
+	Status string   `json:"status"`
+	Hosts  []string `json:"hosts"` // that lists are read from; empty: whichever the issuer names
+}
+
+// getCredentialStatus shows what an environment does about revoked documents.
+func getCredentialStatus(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	s, err := tx.CredentialStatus(ctx, c.env.ID)
+	return credentialStatus{s.Mode, s.Hosts}, err
+}
+
+// setCredentialStatus replaces it.
+func setCredentialStatus(ctx context.Context, c *call, tx *store.Tx, req *credentialStatus) (any, error) {
+	s := store.CredentialStatus{Mode: req.Status, Hosts: req.Hosts}
+	if err := wallet.CheckStatusSettings(s); err != nil {
+		return nil, bad(plainError(err))
+	}
+	c.detail = map[string]any{"request": map[string]any{"credential_status": req}}
+	return nil, tx.SetCredentialStatus(ctx, c.env.ID, s)
+}

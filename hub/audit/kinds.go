@@ -121,8 +121,9 @@ const (
 	RequestAccepted   Kind = "request_accepted" // shared
 	RequestRejected   Kind = "request_rejected"
 	RequestExpired    Kind = "request_expired"
-	ScanUnusable      Kind = "scan_aborted"  // a proof that was not taken
-	VaultDeleted      Kind = "vault_deleted" // the key of a person was destroyed
+	ScanUnusable      Kind = "scan_aborted"           // a proof that was not taken
+	VaultDeleted      Kind = "vault_deleted"          // the key of a person was destroyed
+	DocumentUnread    Kind = "document_status_unread" // ours: it counted although its issuer's status list said nothing
 )
 
 // Kinds is the vocabulary.
@@ -143,5 +144,5 @@ var Kinds = []Kind{
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
 	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked, EvaluationStarted, EvaluationEnded,
 	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
-	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted,
+	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted, DocumentUnread,
 }

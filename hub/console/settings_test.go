@@ -220,8 +220,13 @@ func TestTrustIsImportedShownWithItsEndAndTakenBack(t *testing.T) {
 	if strings.Contains(a.body, `value="mdl" checked`) || !strings.Contains(a.body, `value="pid" checked`) {
 		t.Error("the kinds are not kept")
 	}
+	a.get(path).sees(200, `value="prefer" checked`)
+	a.upload(path, a.form(path, `value="status"`, url.Values{"status": {"require"}, "hosts": {"https://status.example.org/1"}}), nil).sees(422, "one on each line", `href="#hosts"`, `value="require" checked`, "https://status.example.org/1")
+	a.upload(path, a.form(path, `value="status"`, url.Values{"status": {"sometimes"}}), nil).sees(404)
+	a.get(path)
+	a.upload(path, a.form(path, `value="status"`, url.Values{"status": {"require"}, "hosts": {"Status.example.org\r\nb.example:8443"}}), nil).sees(200, "Saved", `value="require" checked`, "status.example.org\nb.example:8443")
 	a.upload(path, a.form(path, `value="remove"`, nil), nil).sees(200, "Removed", "Nobody yet")
-	if rows := g.records(audit.EnvUpdated); len(rows) != 3 || strings.Contains(strings.Join(rows, ""), "BEGIN") {
+	if rows := g.records(audit.EnvUpdated); len(rows) != 4 || strings.Contains(strings.Join(rows, ""), "BEGIN") {
 		t.Errorf("%v", rows)
 	}
 	now := time.Now()

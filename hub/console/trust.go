@@ -19,7 +19,10 @@ type trusted struct {
 	Sources   []source
 	Documents []document
 	Signers   []certificate
-	Soon      int // certificates that end soon or have ended
+	Status    string   // what is done about revoked documents
+	Modes     []string // that there are
+	Hosts     string   // that status lists are read from, one on each line
+	Soon      int      // certificates that end soon or have ended
 	Name      string
 	Root      string
 }
@@ -74,6 +77,9 @@ func (v *visit) showTrust(ctx context.Context, p *settingsPage) {
 	}
 	if kept != nil {
 		p.Trust.Name, p.Trust.Root = kept.Name, kept.Root
+		if kept.Status != "" {
+			p.Trust.Status, p.Trust.Hosts = kept.Status, kept.Hosts
+		}
 	}
 	v.showSettings("trust", "set.trust.title", p)
 }
@@ -84,11 +90,13 @@ func readTrust(ctx context.Context, tx *store.Tx, env string) (*trusted, error) 
 	for _, k := range wallet.Kinds() {
 		t.Documents = append(t.Documents, document{k, len(chosen) == 0 || slices.Contains(chosen, k)})
 	}
+	status, err3 := tx.CredentialStatus(ctx, env)
+	t.Status, t.Modes, t.Hosts = status.Mode, wallet.StatusModes(), strings.Join(status.Hosts, "\n")
 	all, err2 := tx.TrustSources(ctx, env)
 	for _, s := range all {
 		t.Sources = append(t.Sources, t.sourceOf(s, tx.Now()))
 	}
-	return t, errors.Join(err1, err2, t.readSigners(ctx, tx, env))
+	return t, errors.Join(err1, err2, err3, t.readSigners(ctx, tx, env))
 }
 
 func (t *trusted) sourceOf(s store.TrustSource, now time.Time) source {
@@ -138,7 +146,7 @@ func (t *trusted) readSigners(ctx context.Context, tx *store.Tx, env string) err
 func (v *visit) saveTrust() {
 	ctx, cancel := v.context()
 	defer cancel()
-	p, done := new(settingsPage), map[string]string{"add": "added", "remove": "removed", "documents": "saved"}[v.field("do")]
+	p, done := new(settingsPage), map[string]string{"add": "added", "remove": "removed", "documents": "saved", "status": "saved"}[v.field("do")]
 	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		p.Problems = nil
 		e, err := v.environment(ctx, tx)
@@ -152,6 +160,8 @@ func (v *visit) saveTrust() {
 			return v.removeTrust(ctx, tx, e.ID)
 		case "documents":
 			return v.saveDocuments(ctx, tx, p, e.ID)
+		case "status":
+			return v.saveStatus(ctx, tx, p, e.ID)
 		}
 		return errNoPage
 	})
@@ -242,4 +252,19 @@ func (v *visit) saveDocuments(ctx context.Context, tx *store.Tx, p *settingsPage
 	}
 	return errors.Join(tx.SetDocuments(ctx, env, kinds),
 		v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"documents": kinds}}))
+}
+
+// saveStatus says what is done about revoked documents.
+func (v *visit) saveStatus(ctx context.Context, tx *store.Tx, p *settingsPage, env string) error {
+	s := store.CredentialStatus{Mode: v.field("status"), Hosts: strings.Fields(strings.ToLower(v.field("hosts")))}
+	err := wallet.CheckStatusSettings(s)
+	if w := (*wallet.Wrong)(nil); errors.As(err, &w) && w.Field == "hosts" {
+		p.Trust = &trusted{Status: s.Mode, Hosts: v.field("hosts")}
+		v.wrong(p, "hosts", "trust.hosts")
+		return nil
+	} else if err != nil {
+		return errNoPage // no form of this page says so
+	}
+	return errors.Join(tx.SetCredentialStatus(ctx, env, s),
+		v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"credential_status": map[string]any{"status": s.Mode, "hosts": s.Hosts}}}))
 }

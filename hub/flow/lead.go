@@ -96,7 +96,7 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 			return err
 		}
 	}
-	if err := audit.Append(ctx, tx, event); err != nil {
+	if err := errors.Join(audit.Append(ctx, tx, event), r.unread(ctx, tx, rec, p, n)); err != nil {
 		return err
 	}
 	switch {
@@ -107,6 +107,14 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return errors.Join(tx.SaveVerification(ctx, &v), r.refuse(ctx, tx, rec, p, exhausted(v)))
 	}
 	return r.askNext(ctx, tx, rec, v, n)
+}
+
+// unread records that a document counted of which nobody knows whether it was revoked.
+func (r *Recoveries) unread(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private, n lead) error {
+	if !n.verdict.Right || n.verdict.Unread == "" {
+		return nil
+	}
+	return audit.Append(ctx, tx, r.event(rec, p, audit.DocumentUnread, wrongDetail(n.method, n.verdict.Unread)))
 }
 
 // exhausted says why nothing is left to prove.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
@@ -28,6 +29,7 @@ type signed struct {
 	key    ed25519.PrivateKey
 	people []string         // who has the key
 	claims *evidence.Claims // what the proof says of its holder
+	unread string           // why nobody knows whether it was revoked
 }
 
 func newSigned(t *testing.T, m policy.Method, people ...string) *signed {
@@ -56,7 +58,7 @@ func (v *signed) Check(_ context.Context, s verify.Subject, challenge, answer st
 		return verify.Verdict{Reason: "not signed"}, nil
 	}
 	row, _ := policy.MethodByName(v.method)
-	return verify.Verdict{Right: true, Evidence: []protocol.Evidence{{Type: row.Evidence[0], Raw: raw}}, Claims: v.claims}, nil
+	return verify.Verdict{Right: true, Evidence: []protocol.Evidence{{Type: row.Evidence[0], Raw: raw}}, Claims: v.claims, Unread: v.unread}, nil
 }
 
 // sign answers the open request as the person's device does.
@@ -314,6 +316,29 @@ func TestAProofThatBearsANameCountsOnlyWhenItMatches(t *testing.T) {
 	}
 	if len(asked) != 1 || asked[0].Strength != policy.NameMatch {
 		t.Errorf("asked %+v", asked)
+	}
+}
+
+func TestADocumentWhoseStatusNobodyKnowsIsRecorded(t *testing.T) {
+	document := newSigned(t, policy.DigitalCredential, "ada")
+	document.claims, document.unread = &evidence.Claims{Family: "Lovelace"}, "its list cannot be read"
+	s := newStack(t, storetest.SQLite(t), func(f *flow.Config) {
+		f.Verifiers, f.Matcher = append(f.Verifiers, document), matches(func(flow.MatchRequest) bool { return true })
+	})
+	s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["digital_credential"]]}`) })
+	s.person("ada")
+	b := s.start("ada@example.com")
+	b.choose(protocol.ActionPassword)
+	b.turn(policy.DigitalCredential)
+	if err := b.submit(document.sign(b)); err != nil {
+		t.Fatal(err)
+	}
+	rows := b.events()[audit.DocumentUnread]
+	if len(rows) != 1 || len(b.events()[audit.RecoveryVerified]) != 1 {
+		t.Fatalf("%v", b.events())
+	}
+	if d := detail(t, rows[0]); d["method"] != "digital_credential" || d["reason"] != document.unread {
+		t.Errorf("%v", d)
 	}
 }
 

@@ -181,11 +181,19 @@ func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Reque
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
 		u.State, u.Private = useFound, b
-		if err := tx.CloseCode(ctx, u.Env, u.ID); err != nil {
+		if err := errors.Join(tx.CloseCode(ctx, u.Env, u.ID), q.unread(ctx, tx, u, r, v.Unread)); err != nil {
 			return err
 		}
 		return q.progress(ctx, tx, &u, idScanned, eventScanAccepted)
 	})
+}
+
+// unread records that a document counted of which nobody knows whether it was revoked.
+func (q *Requests) unread(ctx context.Context, tx *store.Tx, u store.RequestUse, r store.Request, why string) error {
+	if why == "" {
+		return nil
+	}
+	return audit.Append(ctx, tx, q.event(r, u, audit.DocumentUnread, Client{}, map[string]any{"method": u.Method, "reason": why}))
 }
 
 // refused records a proof that was not taken.

@@ -157,6 +157,12 @@ func (p person) view() request.View {
 // presents answers the open challenge with a wallet.
 func (p person) presents(w *evidencetest.Wallet) error {
 	p.Helper()
+	return p.presentsAs(w, "mdl")
+}
+
+// presentsAs does so with one kind of document.
+func (p person) presentsAs(w *evidencetest.Wallet, kind string) error {
+	p.Helper()
 	var ask struct {
 		Digital []struct {
 			Protocol string          `json:"protocol"`
@@ -164,7 +170,7 @@ func (p person) presents(w *evidencetest.Wallet) error {
 		} `json:"digital"`
 	}
 	p.ok(json.Unmarshal(p.view().Ask, &ask))
-	data, err := w.AnswerBrowser(ask.Digital[0].Protocol, ask.Digital[0].Data, origin, "mdl", p.now)
+	data, err := w.AnswerBrowser(ask.Digital[0].Protocol, ask.Digital[0].Data, origin, kind, p.now)
 	p.ok(err)
 	b, err := json.Marshal(map[string]any{"protocol": ask.Digital[0].Protocol, "data": data})
 	p.ok(err)

@@ -68,6 +68,13 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SetDocuments": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.SetDocuments(ctx, env, []string{"pid"})
 	},
+	"CredentialStatus": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		s, err := tx.CredentialStatus(ctx, env)
+		return len(s.Hosts), err
+	},
+	"SetCredentialStatus": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SetCredentialStatus(ctx, env, store.CredentialStatus{Mode: "require", Hosts: []string{"x.test"}})
+	},
 	"UpdateEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"DeleteEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"SetLogo":           func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },

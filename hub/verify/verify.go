@@ -78,6 +78,7 @@ type Verdict struct {
 	Factor   string              // id of a thing that people enrol for themselves; see By
 	Roots    policy.Roots        // what enrolled it (T17)
 	Reason   string              // for the audit log, never for the person
+	Unread   string              // with Right: why nobody knows whether the document was revoked, for the audit log
 }
 
 // By returns v with the factor that proved it: it is worth what enrolled that.

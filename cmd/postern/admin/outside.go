@@ -68,6 +68,15 @@ func documentsCommand(f *flags) *cobra.Command {
 			func(c *cobra.Command, args []string) error {
 				return f.decideEnv(c, "POST", "/documents", map[string][]string{"documents": args})
 			}),
+		leaf("status MODE [HOST...]", "Says whether issuers are asked if they revoked a document: require, prefer or ignore; at these hosts alone, or wherever the document names",
+			"  postern env documents status require status.example.org", cobra.RangeArgs(1, 33),
+			func(c *cobra.Command, args []string) error {
+				return f.decideEnv(c, "POST", "/credential-status", map[string]any{"status": args[0], "hosts": args[1:]})
+			}),
+		leaf("show-status", "Shows whether issuers are asked", "  postern env documents show-status", cobra.NoArgs,
+			func(c *cobra.Command, _ []string) error {
+				return f.askEnv(c, "GET", "/credential-status", nil, indented)
+			}),
 		leaf("show", "Shows for which kinds", "  postern env documents show", cobra.NoArgs,
 			func(c *cobra.Command, _ []string) error { return f.askEnv(c, "GET", "/documents", nil, indented) }),
 	)

@@ -62,6 +62,16 @@ func TestTheKindsOfDocumentAreChosenAndShown(t *testing.T) {
 	if out := want(t, "env", "documents", "show"); strings.Contains(out, "mdl") {
 		t.Error(out)
 	}
+	if out := want(t, "env", "documents", "show-status"); !strings.Contains(out, "prefer") {
+		t.Error(out)
+	}
+	want(t, "env", "documents", "status", "require", "status.example.org")
+	if out := want(t, "env", "documents", "show-status"); !strings.Contains(out, "require") || !strings.Contains(out, "status.example.org") {
+		t.Error(out)
+	}
+	if _, _, err := run(t, "", "env", "documents", "status", "sometimes"); err == nil {
+		t.Error("a mode that there is not")
+	}
 	if _, _, err := run(t, "", "env", "documents", "set", "passport"); err == nil {
 		t.Error("a kind that no wallet is asked for")
 	}

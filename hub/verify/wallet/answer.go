@@ -212,9 +212,14 @@ func (v *Verifier) judge(ctx context.Context, s verify.Subject, p evidence.Prese
 	if err != nil {
 		return wrong(err.Error()), nil
 	}
-	claims, err := check(raw, s.Context, evidence.Anchors{Origins: []string{s.Origin}, Trust: trust}, v.now())
+	anchors := evidence.Anchors{Origins: []string{s.Origin}, Trust: trust}
+	claims, err := check(raw, s.Context, anchors, v.now())
 	if err != nil {
 		return wrong(err.Error()), nil
 	}
-	return verify.Verdict{Right: true, Claims: &claims, Evidence: []protocol.Evidence{{Type: forms[id], Raw: raw}}}, nil
+	refused, unread, err := v.status(ctx, s.Env, claims, anchors)
+	if err != nil || refused != "" {
+		return wrong(refused), err
+	}
+	return verify.Verdict{Right: true, Unread: unread, Claims: &claims, Evidence: []protocol.Evidence{{Type: forms[id], Raw: raw}}}, nil
 }

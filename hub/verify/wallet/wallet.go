@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -39,11 +40,12 @@ const (
 	protocolUnsigned = "openid4vp-v1-unsigned"
 )
 
-// Config is what the method is made of; Link may be empty.
+// Config is what the method is made of; Link and Client may be empty.
 type Config struct {
-	Store *store.Store
-	Now   func() time.Time
-	Link  string // address of the wallet app, to which parameters are added; "": DefaultLink
+	Store  *store.Store
+	Now    func() time.Time
+	Link   string       // address of the wallet app, to which parameters are added; "": DefaultLink
+	Client *http.Client // reads status lists: goes nowhere inside, follows no redirect; nil: none can be read
 }
 
 // DefaultLink is the scheme by which every wallet of a device may be asked (OpenID4VP
@@ -55,10 +57,14 @@ type Verifier struct {
 	store *store.Store
 	now   func() time.Time
 	link  string
+	lists *statusLists
 }
 
 // New returns the method.
-func New(cfg Config) *Verifier { return &Verifier{cfg.Store, cfg.Now, cmp.Or(cfg.Link, DefaultLink)} }
+func New(cfg Config) *Verifier {
+	lists := &statusLists{client: cfg.Client, now: cfg.Now, kept: map[listKey]keptList{}}
+	return &Verifier{cfg.Store, cfg.Now, cmp.Or(cfg.Link, DefaultLink), lists}
+}
 
 // Method implements verify.Verifier.
 func (*Verifier) Method() policy.Method { return policy.DigitalCredential }
