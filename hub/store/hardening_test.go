@@ -993,7 +993,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			return err
 		}
 		o.client, o.key, o.exchange = c.ID, "key of "+o.env, "exchange"
-		err = errors.Join(tx.AddOIDCKey(ctx, store.OIDCKey{Env: o.env, Client: c.ID, ID: o.key, Private: []byte("theirs")}),
+		err = errors.Join(err, tx.AddOIDCKey(ctx, store.OIDCKey{Env: o.env, Client: c.ID, ID: o.key, Private: []byte("theirs")}),
 			tx.AddOIDCExchange(ctx, &store.OIDCExchange{Env: o.env, ID: o.exchange, Client: c.ID, Secret: store.HashToken(store.NewToken()), ExpiresAt: tx.Now().Add(time.Hour)}),
 			tx.UseOIDCToken(ctx, o.env, "theirs", tx.Now().Add(time.Hour)))
 		if err != nil {
@@ -1007,7 +1007,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		if err := tx.AddEvaluationRows(ctx, o.env, e.ID, []store.EvaluationRow{{Account: "1", Reasons: ",no_mail,", Detail: []byte("theirs")}}); err != nil {
 			return err
 		}
-		return err
+		return nil
 	})
 	o.factor = store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
