@@ -302,6 +302,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	start(&mesh, below, "mesh", h.mesh.Run)
 	start(&upper, ctx, "store", h.store.Run)
+	start(&upper, ctx, "page bundle", h.recordBundles)
 	start(&upper, ctx, "tunnels", h.tunnels.Run)
 	start(&upper, ctx, "domains", h.domains.Run)
 	start(&upper, ctx, "recoveries", h.recoveries.Run)

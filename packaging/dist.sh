@@ -1,6 +1,6 @@
 #!/bin/bash
 # dist.sh writes dist/: a tarball and a deb of postern for each architecture, and their
-# checksums. VERSION is the version, NFPM the program that packs; ARCHS defaults to amd64
+# checksums; and BUNDLE.sha256, the scripts, styles and templates of its recovery pages. VERSION is the version, NFPM the program that packs; ARCHS defaults to amd64
 # and arm64. The same commit gives the same bytes.
 set -euo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd); cd "$ROOT"
@@ -9,7 +9,7 @@ MTIME=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>
 VERSION=${VERSION#v}
 case $VERSION in [0-9]*.[0-9]*) ;; *) VERSION=0.0.0~$VERSION ;; esac # a commit, from before the first tag
 export ROOT VERSION MTIME
-mkdir -p dist; rm -f dist/postern[-_]*
+mkdir -p dist; rm -f dist/postern[-_]* dist/BUNDLE.sha256
 for ARCH in ${ARCHS:-amd64 arm64}; do
   STAGE=$(mktemp -d); export ARCH STAGE
   trap 'rm -rf "$STAGE"' EXIT
@@ -23,5 +23,6 @@ for ARCH in ${ARCHS:-amd64 arm64}; do
   tar -C "$STAGE" --sort=name --mtime="$MTIME" --owner=0 --group=0 --numeric-owner -cf - "$name" | gzip -n9 > "dist/$name.tar.gz"
   rm -rf "$STAGE"
 done
-(cd dist && sha256sum postern[-_]* > postern-checksums.txt)
+go run ./cmd/postern bundle --list > dist/BUNDLE.sha256
+(cd dist && sha256sum BUNDLE.sha256 postern[-_]* > postern-checksums.txt)
 ls -l dist

@@ -10,5 +10,6 @@ import (
 func commands() []caddycmd.Command {
 	return append(admin.Commands(),
 		caddycmd.Command{Name: "demo", Short: "Starts everything on this machine with a small demo company", Long: demoHelp, CobraFunc: demoCommand},
+		caddycmd.Command{Name: "bundle", Short: "Prints the hashes of what the recovery pages are made of", Long: bundleHelp, CobraFunc: bundleCommand},
 	)
 }

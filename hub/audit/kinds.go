@@ -40,6 +40,8 @@ const (
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
+	BundleChanged Kind = "recovery_bundle_changed" // a hub started with other pages than the last one; the detail names both hashes
+
 	AgentTicketCreated Kind = "agent_ticket_created"
 	AgentEnrolled      Kind = "agent_enrolled"
 	AgentConfirmed     Kind = "agent_confirmed"
@@ -132,7 +134,7 @@ var Kinds = []Kind{
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
-	OperationRequested, OperationFinished,
+	OperationRequested, OperationFinished, BundleChanged,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,

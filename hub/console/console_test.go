@@ -493,6 +493,11 @@ func TestConsoleIsAccessibleAndFollowsASynchronisation(t *testing.T) {
 	g.listed(&store.SyncFailure{Error: "40 of 100 accounts are missing", Pending: store.Pending{Reason: store.PendingShrink, Missing: 40, Of: 100}})
 	g.recover("done", "", "")
 	g.recover("unknown", "", "")
+	pages := strings.Repeat("0123456789abcdef", 4)
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.RecordBundle(ctx, g.Env.ID, pages)
+		return err
+	})
 	b := testenv.Chromium(t)
 	check := func(name string) {
 		t.Helper()
@@ -521,6 +526,9 @@ func TestConsoleIsAccessibleAndFollowsASynchronisation(t *testing.T) {
 	b.Click("main button")
 	b.WaitText("Funktioniert die Wiederherstellung?")
 	check("status")
+	if !strings.Contains(b.Text(), pages) {
+		t.Error("the status does not show the hash of the pages (T4)")
+	}
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
 		if err := tx.StartSync(ctx, g.Env.ID, g.Directory.ID, "run"); err != nil {
 			return err

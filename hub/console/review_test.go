@@ -3,16 +3,19 @@ package console
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 // settled remembers what the flow was told.
@@ -92,6 +95,37 @@ func TestReviewersDecideAboutCasesThatTheyAreGiven(t *testing.T) {
 	ben.get(page).send(page+"/decide", url.Values{"verdict": {"accept"}, "check": review.Checklist})
 	if len(told.right) != 1 || !told.right[0] {
 		t.Errorf("told %v", told.right)
+	}
+}
+
+// A reviewer who is about to press a button presses that one, however late pictures come.
+func TestAPicturesPlaceIsKeptWhileItLoads(t *testing.T) {
+	g := newRig(t)
+	g.handedIn()
+	b := testenv.Chromium(t)
+	b.Open(g.url + g.newLink())
+	b.Click("main button")
+	b.WaitText("Is recovery working?")
+	b.Open(g.url + reviewsPath)
+	b.Click("main form button") // leads to the case
+	loaded := `document.querySelectorAll("figure img").length === 2 && [...document.querySelectorAll("figure img")].every(i => i.complete && i.naturalWidth === 320)`
+	b.Wait(loaded)
+	for _, width := range []int64{390, 1280} {
+		b.Viewport(width, 844)
+		place := `String(document.querySelector("button[value=accept]").getBoundingClientRect().top + scrollY)`
+		with := b.Eval(place)
+		b.Eval(`String(document.querySelectorAll("figure img").forEach(i => { i.dataset.was = i.src; i.removeAttribute("src") }))`)
+		if without := b.Eval(place); without != with {
+			t.Errorf("on %d pixels the button moves from %s to %s when the pictures come", width, without, with)
+		}
+		b.Eval(`String(document.querySelectorAll("figure img").forEach(i => { i.src = i.dataset.was }))`)
+		b.Wait(loaded)
+		for _, v := range b.Axe() {
+			t.Error(v)
+		}
+		if dir := os.Getenv("SCREENSHOTS"); dir != "" {
+			b.Screenshot(fmt.Sprintf("%s/review-%d.png", dir, width))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -26,6 +27,7 @@ type status struct {
 type environment struct {
 	ID, Name    string
 	Domains     []store.Domain
+	Bundle      store.Bundle // of its pages; empty: none is recorded yet (T4)
 	Directories []served
 	Recent      []recent
 	Outcomes    []outcome
@@ -107,6 +109,9 @@ func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) er
 	env := environment{ID: e.ID, Name: e.Name}
 	var err error
 	if env.Domains, err = tx.Domains(ctx, e.ID); err != nil {
+		return err
+	}
+	if env.Bundle, err = tx.Bundle(ctx, e.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	rows, err := tx.Directories(ctx, e.ID)

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -53,8 +55,7 @@ func NewFiles(root string, more fs.FS) *Files {
 // versionLen is how much of the hash stands in addresses.
 const versionLen = 16
 
-// Hash returns the SHA-256 over all names and contents, in hexadecimal: what a release
-// says that its pages run.
+// Hash returns the SHA-256 over all names and contents, in hexadecimal.
 func (f *Files) Hash() string { return f.hash }
 
 // Path returns the address of a file.
@@ -91,3 +92,6 @@ func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Has reports whether there is such a file, by name alone.
 func (f *Files) Has(urlPath string) bool { return f.byName[path.Base(urlPath)] != nil }
+
+// Names returns the names of all files, in no order.
+func (f *Files) Names() []string { return slices.Collect(maps.Keys(f.byName)) }

@@ -133,8 +133,9 @@ func New(cfg Config) *Site {
 	return s
 }
 
-// Bundle returns the hash of everything that the site's pages run and look like.
-func (s *Site) Bundle() string { return s.files.Hash() }
+// Bundle returns what this program's recovery pages run and look like, but for what an
+// environment sets: its colours, its logo, its words.
+func Bundle() page.Bundle { return page.NewBundle("site", static, templates) }
 
 // Wait returns when the operations that requests began have been handed over, or ctx
 // ends. It is called after the last request.

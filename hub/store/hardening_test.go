@@ -245,6 +245,18 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return open + sent, err
 	},
 
+	"Bundle": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		b, err := tx.Bundle(ctx, env)
+		if b.Hash == "mine" { // of the environment that asks
+			return 0, err
+		}
+		return 1, err
+	},
+	"RecordBundle": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.RecordBundle(ctx, env, "mine")
+		return 0, err // one of its own
+	},
+
 	"Request": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.Request(ctx, env, o.request)
 		return 1, err
@@ -988,6 +1000,9 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		p := store.IdentityProvider{Env: o.env, Body: []byte("theirs")}
 		err := errors.Join(tx.AddIdentityProvider(ctx, &p), tx.SetSMSSettings(ctx, o.env, []byte("theirs")))
 		o.provider = p.ID
+		if _, err := tx.RecordBundle(ctx, o.env, "theirs"); err != nil {
+			return err
+		}
 		c := store.OIDCClient{Env: o.env, Contract: "entra_eam", Settings: []byte("theirs")}
 		if err := tx.AddOIDCClient(ctx, &c); err != nil {
 			return err

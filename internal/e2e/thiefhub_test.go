@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -156,8 +158,9 @@ func TestT02_T03_T05_T15_TheThiefsOwnHubWritesNothingToAStrictAccount(t *testing
 	table.table(t)
 }
 
-// published checks that the scripts of the first page are those of the repository, which
-// is what a thief, unlike a hostile hub, serves (T4).
+// published checks that the edge serves the very scripts and styles of the bundle that the
+// program prints and the hub's log records, and that the first page's scripts are among
+// them: what a thief, unlike a hostile hub, serves (T4).
 func (k *vault) published(p *visitor) {
 	k.t.Helper()
 	p.get("/")
@@ -165,14 +168,32 @@ func (k *vault) published(p *visitor) {
 	if len(scripts) == 0 {
 		k.t.Fatalf("the first page has no script: %s", p.page)
 	}
-	for _, s := range scripts {
-		name := path.Base(s[1])
-		own, err := os.ReadFile(filepath.Join("..", "..", "hub", "site", "static", name))
-		if err != nil {
-			k.t.Fatal(err)
+	list, err := exec.CommandContext(k.t.Context(), programs.postern, "bundle", "--list").Output()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	name := fmt.Sprintf("%x", sha256.Sum256(list))
+	poll(k.t, "the log names the bundle", func() bool {
+		var n int
+		err := k.edge.rows(k.t).QueryRow(`SELECT count(*) FROM audit_events WHERE env = ? AND kind = 'recovery_bundle_changed' AND leaf LIKE ?`, k.id, "%"+name+"%").Scan(&n)
+		return err == nil && n == 1
+	})
+	folder := path.Dir(scripts[0][1])
+	served := map[string]bool{}
+	for line := range strings.Lines(string(list)) {
+		sum, file, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		if path.Base(path.Dir(file)) != "static" {
+			continue
 		}
-		if p.get(s[1]); p.page != string(own) {
-			k.t.Errorf("%s is not the script that is published", s[1])
+		address := folder + "/" + path.Base(file)
+		if p.get(address); fmt.Sprintf("%x", sha256.Sum256([]byte(p.page))) != sum {
+			k.t.Errorf("%s is not the file that is published", address)
+		}
+		served[address] = true
+	}
+	for _, s := range scripts {
+		if !served[s[1]] {
+			k.t.Errorf("the first page runs %s, which is not in the bundle", s[1])
 		}
 	}
 }
