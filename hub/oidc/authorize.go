@@ -32,6 +32,7 @@ type authorization struct {
 	asked  asked
 	used   string // hash of a token that must not come again
 	pushed *exchange
+	again  bool // pushed was begun by this browser before
 }
 
 // authorize takes the request of a client from a browser. What cannot be answered to the
@@ -57,6 +58,10 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, row contrac
 	}
 	if oauth := p.understand(a); oauth != nil {
 		p.turnBack(a, oauth)
+		return
+	}
+	if a.again {
+		p.resume(a)
 		return
 	}
 	to, err := p.start(a)
@@ -275,7 +280,7 @@ func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (str
 // start writes the exchange, gives the browser its cookie, and returns the address of the
 // recovery domain with the ticket that leads on there.
 func (p *Provider) start(a *authorization) (string, error) {
-	ctx, browser := a.r.Context(), store.NewToken()
+	ctx, browser := a.r.Context(), newBrowser(a.client.Env)
 	var site, ticket, id string
 	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		if site, err = p.site(ctx, tx, a.client); err != nil {
@@ -289,7 +294,7 @@ func (p *Provider) start(a *authorization) (string, error) {
 		var x exchange
 		if a.pushed != nil {
 			x = *a.pushed
-			x.Browser = store.HashToken(browser)
+			x.Browser, x.Pushed = store.HashToken(browser), x.Secret
 			ticket, err = p.save(ctx, tx, &x, stateAsked, exchangeLife)
 		} else {
 			x, ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(browser), exchangeLife)

@@ -11,5 +11,6 @@
 // "pushed" is the request_uri of a pushed request, "asked" the ticket that leads to the
 // recovery domain, "answered" the way back from there, which only the browser that began
 // can take, "code" the code that a client redeems. A client that takes its answer through
-// the browser goes from "answered" to "spent".
+// the browser goes from "answered" to "spent". Who loads a request_uri again in the browser
+// that used it gets another ticket, or goes on with the proof that is "proving".
 package oidc

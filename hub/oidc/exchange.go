@@ -45,6 +45,8 @@ type asked struct {
 	ACR       []string `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
 	Wanted    *wanted  `json:"wanted,omitempty"` // verified_claims
+	Pushed    string   `json:"pushed,omitempty"` // hash of the request_uri that began it
+	Use       string   `json:"use,omitempty"`    // proof of who somebody is, once it is begun
 	Answer    *answer  `json:"answer,omitempty"`
 }
 

@@ -183,6 +183,9 @@ func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang st
 	use, session, err := p.cfg.People.OpenFor(ctx, Opening{Env: c.Env, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Claims: x.Wanted.proof(),
 		Language: lang, Address: by.Address, UserAgent: by.UserAgent})
 	if err == nil {
+		err = p.noteUse(ctx, x, use)
+	}
+	if err == nil {
 		return Opened{Use: use, Session: session}, nil
 	}
 	p.cfg.Log.WarnContext(ctx, "a proof of identity cannot begin", "client", c.ID, "error", err)

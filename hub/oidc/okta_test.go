@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/protocol/evidence"
 )
@@ -370,6 +372,69 @@ func TestOktaPushesThatAreRefused(t *testing.T) {
 		if g := r.post(http.DefaultClient, "/oauth2/par", form); g.status != 400 && g.status != 401 || strings.Contains(g.body, "request_uri\":") {
 			t.Errorf("%s: %d %s", name, g.status, g.body)
 		}
+	}
+}
+
+func parsed(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// A browser that loads its request again goes on where it was; nobody else does, and
+// not after the answer.
+func TestP07_AReloadOfARequestURIIsServedToItsBrowserAlone(t *testing.T) {
+	r := newRig(t)
+	client, secret := r.add(oidc.OktaIDV, nil)
+	r.employee.claims = &evidence.Claims{Given: "Ann", Family: "Lee"}
+	asks := pushed(client, secret, person("IDV-DELEGATED", map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}))
+	address, other := r.push(asks), r.push(asks)
+	r.ticket(r.get(r.browser, other))
+	before := r.ticket(r.get(r.browser, address))
+	strange := func(when string) {
+		t.Helper()
+		stranger := r.newBrowser()
+		r.get(stranger, r.push(asks)) // who has a cookie, of a request of their own
+		forger, at := r.newBrowser(), parsed(t, r.origin)
+		for _, c := range r.browser.Jar.Cookies(at) { // who knows everything but the secret
+			forger.Jar.SetCookies(at, []*http.Cookie{{Name: c.Name, Value: r.fixture.Env.ID + ".x", Path: "/"}})
+		}
+		if len(forger.Jar.Cookies(at)) == 0 {
+			t.Error("nothing was forged")
+		}
+		for _, b := range []*http.Client{r.newBrowser(), stranger, forger} {
+			if g := r.get(b, address); g.status != 400 || g.location != nil {
+				t.Errorf("%s, another browser: %d %v", when, g.status, g.location)
+			}
+		}
+	}
+	strange("asked")
+	r.ahead.Store(int64(2 * time.Minute)) // a minute is what a request_uri has until it is first used
+	ticket := r.ticket(r.get(r.browser, address))
+	by := flow.Client{Address: "192.0.2.7", Origin: "https://" + site}
+	if _, err := r.provider.Open(t.Context(), r.fixture.Env.ID, before, "en", by); !errors.Is(err, oidc.ErrTicket) {
+		t.Errorf("the ticket before: %v", err)
+	}
+	opened, err := r.provider.Open(t.Context(), r.fixture.Env.ID, ticket, "en", by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := r.get(r.browser, address); g.status != 303 || g.location.String() != "https://"+site+oidc.UsePath+opened.Use {
+		t.Errorf("proving: %d %v", g.status, g.location)
+	}
+	strange("proving")
+	to, err := r.provider.FinishPerson(t.Context(), r.fixture.Env.ID, opened.Use, opened.Session, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := r.get(r.browser, address); g.status != 400 {
+		t.Errorf("answered: %d %v", g.status, g.location)
+	}
+	if back := r.get(r.browser, to); back.location == nil || back.location.Query().Get("code") == "" {
+		t.Errorf("%d %v", back.status, back.location)
 	}
 }
 

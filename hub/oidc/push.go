@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,7 +67,7 @@ func understandPushed(c client, q params) (a asked, oauth *oauthError) {
 const maxSubject = 256
 
 // takePushed finds the request that the browser brings by its name: once, and within a
-// minute.
+// minute; the browser that brought it may load the page again.
 func (p *Provider) takePushed(a *authorization) error {
 	secret, ok := strings.CutPrefix(a.q["request_uri"], requestPrefix)
 	if !ok {
@@ -74,14 +75,19 @@ func (p *Provider) takePushed(a *authorization) error {
 	}
 	ctx := a.r.Context()
 	return p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		again := false
 		x, c, err := p.find(ctx, tx, secret, statePushed)
+		if errors.Is(err, errGone) {
+			again = true
+			x, c, err = p.seen(a.r, tx, secret)
+		}
 		if err != nil {
 			return err
 		}
 		if c.row.contract != a.row.contract || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
 			return errAsk("request_uri is another client's")
 		}
-		a.pushed, a.client, a.asked = &x, c, x.asked
+		a.pushed, a.client, a.asked, a.again = &x, c, x.asked, again
 		return nil
 	})
 }

@@ -69,6 +69,12 @@ func TestOktaAsksWhetherSomebodyBearsTheNameThatItKnows(t *testing.T) {
 	b.WaitText("Prove that it is you")
 	b.Click("main form button")
 	b.Wait(`document.querySelector("form[action$='/return/stop'] button")`)
+	at := b.Eval("location.href")
+	b.Open(okta.Sent()) // the browser's own history and its reload lead here
+	b.Wait(`document.querySelector("form[action$='/return/stop'] button")`)
+	if again := b.Eval("location.href"); again != at {
+		t.Errorf("loaded again: %s, before %s", again, at)
+	}
 	b.Click("form[action$='/return/stop'] button")
 	b.WaitText("refused: access_denied")
 

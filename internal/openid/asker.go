@@ -37,6 +37,7 @@ type Asker struct {
 	Keys             *Tenant           // reads key sets
 	mu               sync.Mutex
 	asked            question
+	sent             string
 }
 
 // A question is one request that the browser is away with.
@@ -64,7 +65,18 @@ func (o *Asker) start(w http.ResponseWriter, r *http.Request) {
 		say(w, "not asked: "+err.Error())
 		return
 	}
-	http.Redirect(w, r, o.Issuer+"/oauth2/authorize?"+url.Values{"request_uri": {uri}}.Encode(), http.StatusFound)
+	to := o.Issuer + "/oauth2/authorize?" + url.Values{"request_uri": {uri}}.Encode()
+	o.mu.Lock()
+	o.sent = to
+	o.mu.Unlock()
+	http.Redirect(w, r, to, http.StatusFound)
+}
+
+// Sent returns where the browser was sent last.
+func (o *Asker) Sent() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sent
 }
 
 func say(w http.ResponseWriter, text string) {
