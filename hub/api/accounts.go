@@ -12,22 +12,27 @@ import (
 
 // account is the wire type Account.
 type account struct {
-	ID           string   `json:"id"`
-	Identifiers  []string `json:"directory_identifiers"`
-	ImmutableID  string   `json:"directory_immutable_identifier"`
-	Name         string   `json:"name"`
-	Subject      string   `json:"subject,omitempty"`
-	HasBirthDate bool     `json:"have_birth_date"`
-	Directory    string   `json:"directory"` // ours
-	Env          string   `json:"env"`       // ours
-	Disabled     bool     `json:"disabled"`  // ours
+	ID           string        `json:"id"`
+	Identifiers  []string      `json:"directory_identifiers"`
+	ImmutableID  string        `json:"directory_immutable_identifier"`
+	Name         string        `json:"name"`
+	Subject      string        `json:"subject,omitempty"`
+	HasBirthDate bool          `json:"have_birth_date"`
+	Photo        *accountPhoto `json:"photo,omitempty"`
+	Directory    string        `json:"directory"` // ours
+	Env          string        `json:"env"`       // ours
+	Disabled     bool          `json:"disabled"`  // ours
 }
 
 func wireAccount(a store.Account) account {
-	return account{
+	out := account{
 		ID: a.ID, Identifiers: append([]string{}, a.Identifiers...), ImmutableID: a.ImmutableID, Name: a.Name, Subject: a.Subject,
 		HasBirthDate: a.BirthDate != "", Directory: a.Directory, Env: a.Env, Disabled: a.Disabled,
 	}
+	if a.Photo.Exists() {
+		out.Photo = &accountPhoto{a.Photo.SHA256, a.Photo.Created.UTC()}
+	}
+	return out
 }
 
 // accountsList is the wire type AccountsList.

@@ -49,13 +49,14 @@ type Config struct {
 // API serves the rows of routes. Everything it does not know is a plain 404.
 type API struct {
 	Config
-	mux    *http.ServeMux
-	limits *limits
+	mux      *http.ServeMux
+	limits   *limits
+	decoding chan struct{} // how many photos are decoded at once
 }
 
 // New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now)}
+	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now), decoding: make(chan struct{}, decoders)}
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}

@@ -294,6 +294,8 @@ func send(t *testing.T, req *http.Request) reply {
 // bodies are valid bodies of the rows that need one.
 func (p place) body(pattern string) string {
 	switch pattern {
+	case "PUT /api/accounts/{account}/photo":
+		return aFace()
 	case "POST /api/envs/{env}/domains":
 		return `{"name":"new.` + p.domain + `"}`
 	case "POST /api/directories":
@@ -368,6 +370,10 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 	case pattern == "POST /api/directories/{directory}/evaluations":
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(tx.AgentSeen(ctx, p.Env.ID, p.agent.ID, "n", "v", "g", true), tx.RemoveEvaluation(ctx, p.Env.ID, p.evaluation))
+		})
+	case pattern == "DELETE /api/accounts/{account}/photo":
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetAccountPhoto(ctx, p.Env.ID, p.account.ID, "sum", []byte("face"))
 		})
 	case strings.HasSuffix(pattern, "agent-token"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {

@@ -251,16 +251,6 @@ func (u *updateDirectoryRequest) given() map[string]*policy.Rules {
 	}
 }
 
-// asksForPhotos names a policy that compares photos of accounts, "" if none does.
-func (u *updateDirectoryRequest) asksForPhotos() string {
-	for name, r := range u.given() {
-		if r != nil && (r.Default == policy.Photo || slices.ContainsFunc(r.Groups, func(g policy.GroupRule) bool { return g.Policy == policy.Photo })) {
-			return name
-		}
-	}
-	return ""
-}
-
 // apply changes what is given.
 func (u *updateDirectoryRequest) apply(s *policy.Settings) {
 	for name, r := range u.given() {
@@ -288,10 +278,6 @@ func updateDirectory(ctx context.Context, c *call, tx *store.Tx, req *updateDire
 	s, err := directory.Settings(d)
 	if err != nil {
 		return nil, err
-	}
-	if name := req.asksForPhotos(); name != "" {
-		return nil, bad(name + ": photo would accept nobody, because photos of accounts are not kept; use name_match or name_and_birth_date, " +
-			"and add document_review to methods where a person should compare faces")
 	}
 	req.apply(&s)
 	if d.Settings, err = directory.Store(s, d.Settings); err != nil {

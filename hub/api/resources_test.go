@@ -118,8 +118,6 @@ func TestRefusalsNameTheMemberAndTheFix(t *testing.T) {
 	for _, c := range []struct{ method, path, body, want string }{
 		{"PATCH", dir, `{"passwrod_policy":{}}`, "password_policy"},
 		{"PATCH", dir, `{"password_policy":{"groups":[],"default":"everybody"}}`, "everybody"},
-		{"PATCH", dir, `{"unlock_policy":{"groups":[{"group":{"name":"g"},"policy":"photo"}],"default":"name_match"}}`, "unlock_policy: photo would accept nobody"},
-		{"PATCH", dir, `{"mfa_policy":{"groups":[],"default":"photo"}}`, "use name_match or name_and_birth_date"},
 		{"PATCH", dir, `{"recovery_operation_rate_limit":{"count":1,"window":"soon"}}`, "1h30m"},
 		{"PATCH", dir, `{"temporary_access_pass_lifetime_minutes":5}`, "10 to 43200"},
 		{"PATCH", dir, `{"temporary_access_pass_lifetime_minutes":"5"}`, "want a number"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/capture"
 )
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
@@ -148,6 +149,8 @@ func routes() []row {
 
 		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
 		{"GET /api/accounts/{account}", RoleLimitedPlus, reading, none, "", ok, plain(getAccount), false},
+		{"PUT /api/accounts/{account}/photo", RoleAdmin, writing, capture.MaxImage, audit.AccountPhotoUploaded, noContent, photoBody(setPhoto), false},
+		{"DELETE /api/accounts/{account}/photo", RoleAdmin, writing, none, audit.AccountUpdated, noContent, plain(removePhoto), false},
 		{"GET /api/accounts/{account}/recovery", RoleLimitedPlus, reading, none, "", ok, plain(getShutOut), false},                             // ours
 		{"DELETE /api/accounts/{account}/recovery/stop", RoleAdmin, writing, none, audit.RecoveryReopened, noContent, plain(reopen), false},    // ours
 		{"DELETE /api/accounts/{account}/recovery/block", RoleAdmin, writing, none, audit.RecoveryUnblocked, noContent, plain(unblock), false}, // ours

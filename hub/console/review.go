@@ -196,7 +196,7 @@ func (v *visit) decideReview() {
 }
 
 // Checklist is what a reviewer ticks.
-func (reviewScreen) Checklist() []string { return review.Checklist }
+func (s reviewScreen) Checklist() []string { return s.Case.Points }
 
 // A sheet is what was read from one place of the document.
 type sheet struct {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
 )
 
 // settled remembers what the flow was told.
@@ -27,11 +29,13 @@ func (s *settled) Settle(_ context.Context, _, _, _ string, v verify.Verdict) er
 }
 
 // handedIn makes a case that waits for people, and returns the address of its page.
-func (g *rig) handedIn() (page, id string, told *settled) {
+func (g *rig) handedIn() (page, id string, told *settled) { g.t.Helper(); return g.handedInBy("p") }
+
+func (g *rig) handedInBy(person string) (page, id string, told *settled) {
 	g.t.Helper()
 	ctx, told := g.t.Context(), &settled{}
 	g.reviews.Flow = told
-	s := verify.Subject{Env: g.Env.ID, Directory: g.Directory.ID, Verification: store.NewID(), Account: "1", Person: "p", Name: "Anna <Weber>", Action: "password"}
+	s := verify.Subject{Env: g.Env.ID, Directory: g.Directory.ID, Verification: store.NewID(), Account: "1", Person: person, Name: "Anna <Weber>", Action: "password"}
 	c, err := g.reviews.Open(ctx, s)
 	if err != nil {
 		g.t.Fatal(err)
@@ -151,4 +155,51 @@ func TestT25_CasesOfAnotherOrganisationAreNotThere(t *testing.T) {
 	if a.get(reviewsPath); strings.Contains(a.body, "case waits") {
 		t.Errorf("the list: %s", a.body)
 	}
+}
+
+func TestReviewersSeeThePhotoOfTheAccountBesideTheFace(t *testing.T) {
+	g := newRig(t)
+	var face bytes.Buffer
+	if err := jpeg.Encode(&face, image.NewGray(image.Rect(0, 0, 320, 400)), nil); err != nil {
+		t.Fatal(err)
+	}
+	person := ""
+	g.Accounts(t, g.store, protocol.Account{ID: "photographed", Name: "Anna Weber"})
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		a, err := tx.AccountOf(ctx, g.Env.ID, g.Directory.ID, "photographed")
+		person = a.ID
+		if err != nil {
+			return err
+		}
+		return tx.SetAccountPhoto(ctx, g.Env.ID, a.ID, "sum", face.Bytes())
+	})
+	page, _, told := g.handedInBy(person)
+	ann := g.reviewer()
+	ann.get(page + "/account")
+	if ann.status != http.StatusConflict {
+		t.Errorf("the photo of a case that nobody was given: %d", ann.status)
+	}
+	ann.get(reviewsPath).send(reviewsPath+"/take", nil)
+	ann.get(page + "/account")
+	if ann.status != http.StatusOK || ann.header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("the photo: %d %v", ann.status, ann.header)
+	}
+	ann.get(page).send(page+"/decide", url.Values{"verdict": {"accept"}, "check": review.Checklist})
+	if ann.status != http.StatusUnprocessableEntity || len(told.right) != 0 || !strings.Contains(ann.body, "The face is that of the account’s photo") {
+		t.Errorf("accepted without the photo: %d", ann.status)
+	}
+	ann.get(page).send(page+"/decide", url.Values{"verdict": {"accept"}, "check": append(slices.Clone(review.Checklist), review.AccountPhoto)})
+	if len(told.right) != 1 || !told.right[0] {
+		t.Errorf("told %v", told.right)
+	}
+	page, _, _ = g.handedInBy(person)
+	b := testenv.Chromium(t)
+	b.Open(g.url + g.newLink())
+	b.Click("main form button")
+	b.WaitText("Is recovery working?")
+	b.Open(g.url + reviewsPath)
+	b.Click("main form button")
+	b.WaitText("Photo of the account")
+	b.Wait(`[...document.images].every(i => i.complete && i.naturalWidth > 0)`)
+	looked(t, b, "review-photo")
 }

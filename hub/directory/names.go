@@ -37,10 +37,14 @@ func (d *Directories) keyNames(ctx context.Context, env, directory string) error
 	}
 }
 
-// Judge compares a document with an account at a strength. Whether the name is somebody
+// Judge compares a document with an account at a strength. Under match.Photo people compare
+// the face, and the name is held against the account besides, as for match.CommonName. Whether the name is somebody
 // else's too is asked of the directory and of the operator's list.
 func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document) (grade match.Grade, reason match.Reason, err error) {
-	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate}
+	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate, HasPhoto: a.Photo.Exists()}
+	if strength == match.Photo && known.HasPhoto {
+		strength = match.CommonName
+	}
 	err = s.Read(ctx, func(tx *store.Tx) (err error) {
 		if known.Key, err = tx.BirthDateKey(ctx, a.Env, a.Directory); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err

@@ -296,6 +296,7 @@ func TestNamesThatCannotTellPeopleApartAreReported(t *testing.T) {
 		{who("", "", false, true), policy.NameMatch, protocol.ReasonNoName},
 		{who("☎", "", false, true), policy.NameMatch, ReasonUnmatchable},
 		{who("Alex Hill", "x", false, false), policy.Photo, ReasonNoPhoto},
+		{photographed(who("Alex Hill", "x", false, false)), policy.Photo, ""},
 	} {
 		if got := unnamed(c.p, c.s); got != c.want {
 			t.Errorf("%s under %s: %q, want %q", c.p.account.Name, c.s, got, c.want)
@@ -330,5 +331,24 @@ func TestCellsAreNoFormulas(t *testing.T) {
 		if got := Cell(text); got != want {
 			t.Errorf("%q: %q", text, got)
 		}
+	}
+}
+
+func photographed(p person) person {
+	p.account.Photo = store.Photo{SHA256: "sum"}
+	return p
+}
+
+func TestAReportNamesThePhotoThatIsMissing(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	r := newRig(t, s)
+	settings := policy.Default()
+	for name := range settings.Policies {
+		settings.Policies[name] = policy.Rules{Default: policy.Photo}
+	}
+	d := policy.Decide(policy.Request{Action: protocol.ActionPassword, Settings: settings, Traits: protocol.Traits{CanGetTemporaryPassword: true}})
+	got := r.operation(t.Context(), place{site: "recover.test"}, person{decisions: []policy.Decision{d}, ownMail: []bool{false}, ownPhone: []bool{false}}, protocol.Evaluation{}, 0, protocol.ActionPassword)
+	if len(got.Reasons) != 1 || got.Reasons[0] != ReasonNoPhoto || got.Could {
+		t.Errorf("%+v", got)
 	}
 }

@@ -193,7 +193,7 @@ func (r *Recoveries) decide(ctx context.Context, tx *store.Tx, rec *store.Recove
 	}
 	groups = append(groups, policy.GroupsNamed(p.Groups)...)
 	action := protocol.Action(rec.Action)
-	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key})
+	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key, Photo: a.Photo.Exists()})
 	if p.Terms != nil {
 		decision.Accept = policy.Both(decision.Accept, p.Terms.Methods)
 	}

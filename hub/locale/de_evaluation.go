@@ -128,7 +128,7 @@ var deEvaluation = table{
 	"reason.unmatchable":                 "Name hat nichts zum Vergleichen",
 	"reason.unmatchable.next":            "Der Name hat keine Buchstaben, die in einem Ausweis stehen könnten. Schreiben Sie ihn so, wie er im Ausweis steht.",
 	"reason.no_photo":                    "Kein Foto hinterlegt",
-	"reason.no_photo.next":               "Es werden keine Fotos von Konten aufbewahrt, deshalb nimmt „photo“ niemanden an. Wählen Sie eine andere Richtlinie.",
+	"reason.no_photo.next":               "Hinterlegen Sie ein Foto des Kontos oder wählen Sie eine andere Richtlinie.",
 	"reason.method_unusable":             "Nachweis nicht nutzbar",
 	"reason.method_unusable.next":        "Probieren Sie den Nachweis mit diesem Konto, und sehen Sie ins Protokoll des Hubs.",
 }

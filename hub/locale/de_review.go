@@ -78,9 +78,10 @@ var deReview = table{
 	"review.gone.text":     "Er ist entschieden, jemand anderem gegeben, oder Ihre Zeit dafür ist um.",
 	"review.open":          "Ausweise zum Ansehen",
 
-	"review.image.front":  "Vorderseite des Ausweises",
-	"review.image.back":   "Rückseite des Ausweises",
-	"review.image.selfie": "Gesicht",
+	"review.image.front":   "Vorderseite des Ausweises",
+	"review.image.back":    "Rückseite des Ausweises",
+	"review.image.selfie":  "Gesicht",
+	"review.image.account": "Foto des Kontos",
 
 	"review.check.document_kind": "Es ist eine Art von Ausweis, die wir nehmen",
 	"review.check.not_expired":   "Er ist nicht abgelaufen",
@@ -89,6 +90,7 @@ var deReview = table{
 	"review.check.face_live":     "Das Gesicht ist das eines Menschen vor der Kamera",
 	"review.check.prompt":        "Die Person hat getan, worum sie gebeten wurde",
 	"review.check.no_screen":     "Nichts wurde von einem Bildschirm oder Ausdruck fotografiert",
+	"review.check.account":       "Das Gesicht ist das auf dem Foto des Kontos",
 
 	"review.hint.mrz_check_digits":  "Prüfziffern der Zeilen",
 	"review.hint.mrz_barcode":       "Namen von Zeilen und Strichcode",

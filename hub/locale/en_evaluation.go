@@ -128,7 +128,7 @@ var enEvaluation = table{
 	"reason.unmatchable":                 "Name has nothing to compare",
 	"reason.unmatchable.next":            "The name has no letters that a document could bear. Write it as it stands in the person's document.",
 	"reason.no_photo":                    "No photo on file",
-	"reason.no_photo.next":               "No photos of accounts are kept, so “photo” accepts nobody. Choose another policy.",
+	"reason.no_photo.next":               "Add a photo of the account, or choose another policy.",
 	"reason.method_unusable":             "Method cannot be used",
 	"reason.method_unusable.next":        "Try the method with this account, and look at the hub's log.",
 }

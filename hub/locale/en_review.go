@@ -78,9 +78,10 @@ var enReview = table{
 	"review.gone.text":     "It was decided, given to somebody else, or your time for it is over.",
 	"review.open":          "Documents to look at",
 
-	"review.image.front":  "Front of the document",
-	"review.image.back":   "Back of the document",
-	"review.image.selfie": "Face",
+	"review.image.front":   "Front of the document",
+	"review.image.back":    "Back of the document",
+	"review.image.selfie":  "Face",
+	"review.image.account": "Photo of the account",
 
 	"review.check.document_kind": "It is a kind of document that we take",
 	"review.check.not_expired":   "It has not expired",
@@ -89,6 +90,7 @@ var enReview = table{
 	"review.check.face_live":     "The face is that of a person before the camera",
 	"review.check.prompt":        "The person did what was asked",
 	"review.check.no_screen":     "Nothing was photographed from a screen or a print",
+	"review.check.account":       "The face is that of the account’s photo",
 
 	"review.hint.mrz_check_digits":  "Check digits of the lines",
 	"review.hint.mrz_barcode":       "Names of lines and bar code",

@@ -44,6 +44,7 @@ type Request struct {
 	Groups   []Group  // of the account, nested ones included
 	Wish     Strength // of a presigned link; "" none
 	Key      string   // enroll-key: hash of the credential, in hex
+	Photo    bool     // the account has a photo that people can compare
 }
 
 // A Decision says whether the account may have the action, by which proofs, and what
@@ -78,7 +79,7 @@ func Decide(r Request) Decision {
 	if len(d.Accept) == 0 {
 		d.Accept = r.Settings.Methods.Default
 	}
-	return d
+	return r.compared(d, false)
 }
 
 // tasks names everything that the agent will do, so that the evidence is for exactly

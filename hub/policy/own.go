@@ -39,7 +39,7 @@ func (r Request) own(row protocol.ActionRow) Decision {
 	if len(d.Accept) == 0 && row.Action != protocol.ActionSignIn {
 		d.Accept = r.Settings.Methods.Default
 	}
-	return d
+	return r.compared(d, row.Action == protocol.ActionSignIn)
 }
 
 // strictest returns the strictest policy among those that permit the account anything.

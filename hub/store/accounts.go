@@ -19,6 +19,7 @@ type Account struct {
 	Disabled           bool
 	Subject            string // whom a relying party calls this person; empty: nobody
 	Created            time.Time
+	Photo              Photo
 }
 
 // NormalIdentifier is the form in which identifiers are compared: directories ignore
@@ -31,16 +32,16 @@ func NormalIdentifier(identifier string) string {
 // a question to the person.
 const maxMatches = 20
 
-const accountColumns = "a.id, a.env, a.directory, a.immutable_id, a.name, a.identifiers, a.birth_date, a.disabled, a.subject, a.created_at"
+const accountColumns = "a.id, a.env, a.directory, a.immutable_id, a.name, a.identifiers, a.birth_date, a.disabled, a.subject, a.created_at, " + photoColumns
 
 func scanAccount(scan Scan) (a Account, err error) {
 	var identifiers string
-	var created int64
-	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created)
+	var created, photographed int64
+	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created, &a.Photo.SHA256, &photographed)
 	if err == nil {
 		err = ParseJSON(identifiers, &a.Identifiers)
 	}
-	a.Created = Time(created)
+	a.Created, a.Photo.Created = Time(created), Time(photographed)
 	return a, err
 }
 

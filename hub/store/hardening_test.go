@@ -859,6 +859,16 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.FindAccounts(ctx, env, "ada")
 		return len(all), err
 	},
+	"AccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AccountPhoto(ctx, env, o.account)
+		return 1, err
+	},
+	"SetAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetAccountPhoto(ctx, env, o.account, "theirs", []byte("theirs"))
+	},
+	"RemoveAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveAccountPhoto(ctx, env, o.account)
+	},
 	"Account": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.Account(ctx, env, o.account)
 		return 1, err
@@ -961,7 +971,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
-		return errors.Join(err, errPerson, errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+		return errors.Join(err, errPerson, tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
@@ -1105,6 +1115,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(d, err)
 		a, err := tx.Account(ctx, o.env, o.account)
 		add(a, err)
+		photo, err := tx.AccountPhoto(ctx, o.env, o.account)
+		add(photo, err)
 		k, err := tx.APIKey(ctx, o.org, o.apiKey)
 		add(k, err)
 		g, err := tx.Agent(ctx, o.env, o.agent)

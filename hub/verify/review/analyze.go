@@ -3,6 +3,7 @@ package review
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -81,7 +82,11 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 		if failed {
 			c.Reviewers = 2
 		}
-		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(found) || ofRequest(*c) { // somebody must read it then
+		photo, err := photographed(ctx, tx, *c)
+		if err != nil {
+			return err
+		}
+		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(asked(photo), found) || ofRequest(*c) { // somebody must read it then
 			return nil
 		}
 		enough = true
@@ -94,15 +99,23 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 	return enough && err == nil
 }
 
+// asked are the checks of a case: one more where the account has a photo.
+func asked(photo bool) []string {
+	if !photo {
+		return Checks
+	}
+	return append(slices.Clone(Checks), faceAccount)
+}
+
 // passed reports whether every check that was asked for passed.
-func passed(found []Finding) bool {
-	return !slices.ContainsFunc(Checks, func(name string) bool {
+func passed(checks []string, found []Finding) bool {
+	return !slices.ContainsFunc(checks, func(name string) bool {
 		return !slices.ContainsFunc(found, func(f Finding) bool { return f.Name == name && f.Result == capture.Pass })
 	}) && !slices.ContainsFunc(found, func(f Finding) bool { return f.Result != capture.Pass })
 }
 
 func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Finding, error) {
-	q := question{Version: analyzeVer, Case: id, Checks: Checks}
+	q := question{Version: analyzeVer, Case: id}
 	err := r.Store.Read(ctx, func(tx *store.Tx) error {
 		q.Images = nil
 		c, err := tx.Review(ctx, env, id)
@@ -117,7 +130,14 @@ func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Findin
 				q.Images = append(q.Images, questionImage{kind, "image/jpeg", body})
 			}
 		}
-		return err
+		photo, photoErr := photoOf(ctx, tx, c)
+		if q.Checks = asked(photoErr == nil); photoErr == nil {
+			q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", photo})
+		}
+		if errors.Is(photoErr, store.ErrNotFound) {
+			photoErr = nil
+		}
+		return errors.Join(err, photoErr)
 	})
 	if err != nil {
 		return nil, err

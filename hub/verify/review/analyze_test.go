@@ -27,6 +27,7 @@ const analyzerSecret = "a secret of thirty-two characters"
 // An analyzer is the operator's program: a real HTTPS server that checks signatures.
 type analyzer struct {
 	results map[string]string
+	photo   bool // the account has one
 	stuck   bool // answers only when nobody listens any more
 	sign    func(at, id, body string) string
 	asked   int
@@ -91,6 +92,9 @@ func analysed(t *testing.T, a *analyzer, accepts bool) (d *desk, right, pending 
 	hooks, err := webhook.New(webhook.Config{Store: d.Store, Private: []netip.Prefix{netip.MustParsePrefix(host + "/32")}, Roots: roots})
 	d.must(err)
 	d.Analyst = hooks
+	if a.photo {
+		d.photographed()
+	}
 	if a.stuck {
 		d.Patience = time.Second
 	}
@@ -132,6 +136,17 @@ func TestAnAnalyzerLowersOrRoutesUnlessItMayAccept(t *testing.T) {
 				t.Errorf("%d reviewers, %v", got.Reviewers, err)
 			}
 		})
+	}
+}
+
+// The program is asked about the photo of the account, and is enough only if it is the same face.
+func TestAnAnalyzerComparesThePhotoOfTheAccount(t *testing.T) {
+	for result, want := range map[string]bool{"pass": true, "unsure": false, "fail": false} {
+		a := analyzer{results: map[string]string{"face_account": result}, photo: true}
+		_, right, pending := analysed(t, &a, true)
+		if right != want || pending == want || a.images != 3 {
+			t.Errorf("%s: right %v, pending %v, %d pictures", result, right, pending, a.images)
+		}
 	}
 }
 

@@ -181,6 +181,7 @@ type Case struct {
 	Appeal    bool
 	Reviewers int
 	Images    []string
+	Points    []string // what this reviewer must have looked at before they accept
 	DueAt     time.Time
 	Until     time.Time // it is given to somebody else then
 }
@@ -196,7 +197,11 @@ func (r *Reviews) Case(ctx context.Context, env, id, reviewer string) (v Case, e
 		if v.Details, err = detailsOf(c); err == nil {
 			v.Images, err = tx.ReviewImages(ctx, env, id)
 		}
-		return err
+		photo, photoErr := photographed(ctx, tx, c)
+		if v.Points = checklist(photo); photo {
+			v.Images = append(v.Images, AccountPhoto)
+		}
+		return errors.Join(err, photoErr)
 	})
 	return v, err
 }
@@ -229,7 +234,12 @@ func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer stri
 // who saw it and when.
 func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (body []byte, err error) {
 	err = r.Store.Read(ctx, func(tx *store.Tx) error {
-		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
+		c, err := r.held(ctx, tx, env, id, reviewer)
+		if err != nil {
+			return err
+		}
+		if kind == AccountPhoto {
+			body, err = photoOf(ctx, tx, c)
 			return err
 		}
 		body, err = tx.ReviewImage(ctx, env, id, kind)
@@ -245,7 +255,7 @@ func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (bo
 // as many people as the case asks for, and after an appeal for other people than before.
 func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict Verdict, reason string, checks []string, by audit.Principal) error {
 	reason = strings.TrimSpace(reason)
-	if outcomes[verdict] == "" || len(reason) > maxReason || verdict != Accept && reason == "" || verdict == Accept && !all(checks) {
+	if outcomes[verdict] == "" || len(reason) > maxReason || verdict != Accept && reason == "" || verdict == Accept && !all(Checklist, checks) {
 		return ErrAnswer
 	}
 	err := r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
@@ -254,6 +264,13 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 		}
 		if err := transcribed(*c, reviewer, verdict); err != nil {
 			return err
+		}
+		photo, err := photographed(ctx, tx, *c)
+		if err != nil {
+			return err
+		}
+		if verdict == Accept && !all(checklist(photo), checks) {
+			return ErrAnswer
 		}
 		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}
 		if err := tx.AddReviewVote(ctx, env, id, vote); err != nil {
@@ -294,13 +311,13 @@ func conclude(c *store.Review, v Verdict, agreed int, now time.Time) audit.Kind 
 	return audit.ScanRejected
 }
 
-// all reports whether every check of the list was ticked.
-func all(checks []string) bool {
-	return !slices.ContainsFunc(Checklist, func(c string) bool { return !slices.Contains(checks, c) })
+// all reports whether every check of a list was ticked.
+func all(list, checks []string) bool {
+	return !slices.ContainsFunc(list, func(c string) bool { return !slices.Contains(checks, c) })
 }
 
 func known(checks []string) []string {
-	return slices.DeleteFunc(slices.Clone(checks), func(c string) bool { return !slices.Contains(Checklist, c) })
+	return slices.DeleteFunc(slices.Clone(checks), func(c string) bool { return !slices.Contains(checklist(true), c) })
 }
 
 // settleAgain is longer than it takes from handing in to waiting, an analyzer between

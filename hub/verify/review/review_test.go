@@ -23,6 +23,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
@@ -104,6 +105,19 @@ func (d *desk) open() string {
 		d.must(d.Put(d.t.Context(), d.s.Env, c.Case, kind, picture(d.t, 90)))
 	}
 	return c.Case
+}
+
+// photographed makes the account one that is there, with a photo.
+func (d *desk) photographed() {
+	d.t.Helper()
+	d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error {
+		if err := tx.PutAccounts(d.t.Context(), d.s.Env, d.s.Directory, 1, []store.AccountWrite{{Account: protocol.Account{ID: d.s.Account, Name: d.s.Name}, Digest: "d"}}); err != nil {
+			return err
+		}
+		a, err := tx.AccountOf(d.t.Context(), d.s.Env, d.s.Directory, d.s.Account)
+		d.s.Person = a.ID
+		return errors.Join(err, tx.SetAccountPhoto(d.t.Context(), d.s.Env, a.ID, "sum", picture(d.t, 50)))
+	}))
 }
 
 // submit hands a case in.
