@@ -41,6 +41,6 @@ func (e evaluated) Evaluate(ctx context.Context, env, directory string, q protoc
 
 // ownAddresses reports whether addresses that a person added count for an action.
 func (h *Hub) ownAddresses(ctx context.Context, tx *store.Tx, a store.Account, action protocol.Action) (mails, phones bool, err error) {
-	m, p, err := h.factors.Addresses(ctx, tx, a.Env, a.Directory, a.ImmutableID, action)
+	m, p, err := h.factors.Addresses(ctx, tx, a.Env, a.Directory, a.ImmutableID, nil, action)
 	return len(m.To) > 0, len(p.To) > 0, err
 }

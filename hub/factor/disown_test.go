@@ -55,7 +55,7 @@ func TestT17_AnAddressLendsWhatEnrolledItAndNotItsMethod(t *testing.T) {
 	read := func(a protocol.Action) (phones factor.Addresses) {
 		t.Helper()
 		err := s.store.Read(t.Context(), func(tx *store.Tx) (err error) {
-			_, phones, err = s.Addresses(t.Context(), tx, s.owner.Env, s.owner.Directory, "ada", a)
+			_, phones, err = s.Addresses(t.Context(), tx, s.owner.Env, s.owner.Directory, "ada", nil, a)
 			return err
 		})
 		if err != nil {

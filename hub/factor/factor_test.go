@@ -410,7 +410,7 @@ func TestARecoveryAddressCountsOnceItsCodeWasTypedThere(t *testing.T) {
 	addresses := func() (mails []string) {
 		t.Helper()
 		err := s.store.Read(ctx, func(tx *store.Tx) error {
-			found, _, err := s.Addresses(ctx, tx, s.owner.Env, s.owner.Directory, "ada", protocol.ActionPassword)
+			found, _, err := s.Addresses(ctx, tx, s.owner.Env, s.owner.Directory, "ada", nil, protocol.ActionPassword)
 			mails = found.To
 			return err
 		})

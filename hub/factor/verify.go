@@ -15,8 +15,9 @@ import (
 )
 
 // counting returns the subject's factors of a kind that count now for what is asked: not
-// waiting any more, and enrolled by evidence that would have opened it (T17).
-func (f *Factors) counting(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action, kind string) ([]store.Factor, error) {
+// waiting any more, and enrolled by evidence that would have opened it (T17). live are the
+// groups that only an agent knows: not every directory lists accounts with theirs.
+func (f *Factors) counting(ctx context.Context, tx *store.Tx, env, directory, account string, live []policy.Group, action protocol.Action, kind string) ([]store.Factor, error) {
 	all, err := tx.Factors(ctx, env, directory, account)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -25,13 +26,14 @@ func (f *Factors) counting(ctx context.Context, tx *store.Tx, env, directory, ac
 	if err != nil {
 		return nil, err
 	}
+	groups = slices.Concat(groups, live)
 	return slices.DeleteFunc(all, func(row store.Factor) bool {
 		return row.Kind != kind || !row.Counts(tx.Now()) || !methods.Enough(action, groups, policy.RootsNamed(row.Roots))
 	}), nil
 }
 
 func (f *Factors) ofSubject(ctx context.Context, tx *store.Tx, s verify.Subject, kind string) ([]store.Factor, error) {
-	return f.counting(ctx, tx, s.Env, s.Directory, s.Account, s.Action, kind)
+	return f.counting(ctx, tx, s.Env, s.Directory, s.Account, s.Groups, s.Action, kind)
 }
 
 // Passkeys implements passkey.Keys.
@@ -148,10 +150,10 @@ type Addresses struct {
 }
 
 // Addresses returns the recovery addresses of an account that count now for an action:
-// codes may be sent there.
-func (f *Factors) Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones Addresses, err error) {
+// codes may be sent there. groups are those of which an agent told, besides the stored ones.
+func (f *Factors) Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, groups []policy.Group, action protocol.Action) (mails, phones Addresses, err error) {
 	for kind, list := range map[string]*Addresses{Mail: &mails, Phone: &phones} {
-		rows, err := f.counting(ctx, tx, env, directory, account, action, kind)
+		rows, err := f.counting(ctx, tx, env, directory, account, groups, action, kind)
 		if err != nil {
 			return mails, phones, err
 		}

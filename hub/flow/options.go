@@ -29,8 +29,9 @@ const optionsLife = 30 * time.Minute
 
 // Factors are what people added for themselves.
 type Factors interface {
-	// Addresses returns those of an account to which codes may be sent now for an action.
-	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, action protocol.Action) (mails, phones factor.Addresses, err error)
+	// Addresses returns those of an account to which codes may be sent now for an action,
+	// if it is in these groups, too.
+	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, groups []policy.Group, action protocol.Action) (mails, phones factor.Addresses, err error)
 	// Disown removes what somebody else enrolled for the owner: in the owner's recovery,
 	// with what that led to, and all that waits.
 	Disown(ctx context.Context, tx *store.Tx, o factor.Owner) error
@@ -78,7 +79,7 @@ func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recove
 		return nil
 	}
 	return r.Store.Read(ctx, func(tx *store.Tx) error {
-		mails, phones, err := r.Factors.Addresses(ctx, tx, rec.Env, rec.Directory, rec.Account, protocol.Action(rec.Action))
+		mails, phones, err := r.Factors.Addresses(ctx, tx, rec.Env, rec.Directory, rec.Account, policy.GroupsNamed(p.Groups), protocol.Action(rec.Action))
 		p.OwnMail, p.OwnPhone = reached(policy.MailCode, c.Mail, mails), reached(policy.SMSCode, c.Phone, phones)
 		c.Mail, c.Phone = append(c.Mail, mails.To...), append(c.Phone, phones.To...)
 		return err
