@@ -125,7 +125,8 @@ func (w Word) check() error {
 }
 
 // Verify takes somebody's word about an account before its recovery comes to that. The
-// caller has made sure that the one who acts is there, with their passkey.
+// caller has made sure that the one who acts is there, with their passkey. Whether it
+// counts is decided once more then, with the groups that the agent names.
 func (m *Manuals) Verify(ctx context.Context, env, account string, w Word, by Actor) error {
 	if err := w.check(); err != nil {
 		return err

@@ -290,7 +290,8 @@ func (m *Manuals) count(ctx context.Context, tx *store.Tx, row store.Approval, d
 }
 
 // fits reports whether what somebody said is for this recovery, and whether they may
-// still say it.
+// still say it. It decides: when they said it, groups that only the agent knows were
+// unknown; now the recovery has them.
 func (m *Manuals) fits(ctx context.Context, tx *store.Tx, row store.Approval, d details, v store.Manual) (bool, error) {
 	s, err := saidIn(v)
 	if err != nil {
@@ -300,12 +301,13 @@ func (m *Manuals) fits(ctx context.Context, tx *store.Tx, row store.Approval, d 
 	if err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(methods.For(d.Action, groups), func(c policy.Combination) bool { return Choice{d.Action, c}.ID() == s.Choice })
+	groups = slices.Concat(groups, d.Groups)
+	accepted := methods.For(d.Action, groups)
+	i := slices.IndexFunc(accepted, func(c policy.Combination) bool { return Choice{d.Action, c}.ID() == s.Choice })
 	if i < 0 {
 		return false, nil
 	}
-	all := methods.For(d.Action, groups)[i]
-	before := all[:max(slices.Index(all, policy.Manual), 0)]
+	before := accepted[i][:max(slices.Index(accepted[i], policy.Manual), 0)]
 	if len(before.Without(d.Proven)) > 0 {
 		return false, nil
 	}

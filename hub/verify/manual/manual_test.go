@@ -34,6 +34,7 @@ type desk struct {
 	clock     atomic.Int64
 	methods   policy.Methods
 	sensitive bool
+	board     string // a group that asks for more
 	account   store.Account
 	mu        sync.Mutex
 	mails     []Message
@@ -54,8 +55,8 @@ func (d *desk) Offered(context.Context, *store.Tx, store.Account) (list []Choice
 	return list, nil
 }
 
-func (d *desk) Sensitive(context.Context, *store.Tx, string, []policy.Group) (bool, error) {
-	return d.sensitive, nil
+func (d *desk) Sensitive(_ context.Context, _ *store.Tx, _ string, groups []policy.Group) (bool, error) {
+	return d.sensitive || slices.ContainsFunc(groups, func(g policy.Group) bool { return g.Name == d.board }), nil
 }
 
 func (d *desk) QueueManual(_ context.Context, _ *store.Tx, m Message) error {
@@ -306,6 +307,39 @@ func TestT17_WhoMayVerifyWhom(t *testing.T) {
 		}
 		if list, err := d.Waiting(t.Context(), d.Env.ID, d.people["private"]); err != nil || len(list) != 0 {
 			t.Errorf("sees their own: %+v, %v", list, err)
+		}
+	})
+}
+
+// Active Directory lists accounts without groups, so when somebody says something before,
+// nobody knows that the account is one of the board: the recovery does.
+func TestT17_GroupsThatOnlyTheAgentKnowsDecideWhatWasSaidBefore(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.board = "Board"
+		counted := func(groups ...string) bool {
+			t.Helper()
+			d.told = nil
+			s := d.recovery(policy.MailCode)
+			s.Groups = policy.GroupsNamed(groups)
+			d.open(s)
+			d.Upkeep(t.Context())
+			return len(d.told) == 1 && d.told[0].Right
+		}
+		d.must(d.say("ann"))
+		if counted("Staff", "Board") {
+			t.Error("counted although the help desk may not decide about the board")
+		}
+		if !counted("Staff") {
+			t.Error("did not count for an ordinary account")
+		}
+		d.must(d.say("admin"))
+		d.methods.Rules = []policy.MethodRule{{Group: &policy.Group{Name: "Board"}, Accept: []policy.Combination{{policy.Passkey, policy.Manual}}}}
+		if counted("Board") {
+			t.Error("counted under a combination that the rule of the group does not accept")
+		}
+		d.methods.Rules[0].Accept[0] = policy.Combination{policy.MailCode, policy.Manual}
+		if !counted("Board") {
+			t.Error("what an administrator said of a member of the board did not count")
 		}
 	})
 }
