@@ -295,6 +295,40 @@ func TestAReadDocumentIsAnotherPersonThanASignedOne(t *testing.T) {
 	}
 }
 
+// A passport and the licences of two states of one country may bear the same number.
+func TestStrangersWhoseDocumentsBearOneNumberAreTwoPeople(t *testing.T) {
+	o := newOffice(t, false)
+	ann := review.Facts{Kind: review.Card, Given: "Ann", Family: "Öne", Birth: "1980-01-01", Number: "123456789", Country: "US"}
+	subject := func(f review.Facts) string {
+		t.Helper()
+		created := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
+		p := o.opens(created)
+		o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+		o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
+		o.ok(o.decides(o.hands(p), "S-ann", review.Accept, f))
+		o.ok(p.Share(t.Context(), p.env, p.id, p.session, request.Client{}))
+		return o.document(created).Subject
+	}
+	first := subject(ann)
+	again := ann
+	again.Family, again.Given, again.Number, again.Expiry = " O\u0308NE ", "Ann Eve", " 123456789", "2099-12-31"
+	if got := subject(again); got != first || got == "" {
+		t.Errorf("the same person, typed in another way, is %q and was %q", got, first)
+	}
+	for what, change := range map[string]func(f *review.Facts){
+		"another kind":       func(f *review.Facts) { f.Kind = review.Passport },
+		"another birth date": func(f *review.Facts) { f.Birth = "1990-02-02" },
+		"another name":       func(f *review.Facts) { f.Family = "Two" },
+		"another country":    func(f *review.Facts) { f.Country = "CA" },
+		"another number":     func(f *review.Facts) { f.Number = "123456780" },
+	} {
+		f := ann
+		if change(&f); subject(f) == first {
+			t.Errorf("%s makes them one person", what)
+		}
+	}
+}
+
 func TestDocumentsAreAskedOnlyWhereTheEnvironmentSaysSo(t *testing.T) {
 	o := newOffice(t, false)
 	o.tx(func(tx *store.Tx) error {

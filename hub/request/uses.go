@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -9,7 +10,10 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
@@ -275,15 +279,25 @@ func (q *Requests) progress(ctx context.Context, tx *store.Tx, u *store.RequestU
 
 // identity is what makes two proofs those of one person: an account at a provider, or
 // the number of a document. A document without a number is nobody else's: names and
-// dates may be shared by strangers, and one must not pass for the other.
+// dates may be shared by strangers, and one must not pass for the other. Where people
+// read the document the country is all that is known of its issuer, and a passport and
+// the licences of its states may bear one number: its kind, the birth date and the name
+// part them.
 func identity(c evidence.Claims) string {
 	switch {
 	case c.Subject != "":
 		return "account\x00" + c.Issuer + "\x00" + c.Subject
+	case c.Document != "" && c.Type == evidence.TypeReview:
+		return strings.Join([]string{"read", c.Issuer, c.DocType, c.Document, c.BirthDate, folded(cmp.Or(c.Family, c.Given))}, "\x00")
 	case c.Document != "":
 		return "document\x00" + c.Issuer + "\x00" + c.Document
 	}
 	return "once\x00" + store.NewToken()
+}
+
+// folded brings a name to one case, one composition and one kind of space.
+func folded(name string) string {
+	return strings.Join(strings.Fields(norm.NFKC.String(strings.ToLower(norm.NFKC.String(name)))), " ")
 }
 
 // Share gives what was proven to the organisation. Of two who would be the last use of

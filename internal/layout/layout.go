@@ -94,7 +94,7 @@ var owner = map[string][]string{
 	"github.com/prometheus/":          {"caddymodule", "hub"},
 	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
-	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow"},
+	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow", "hub/request"},
 }
 
 // pure packages decide; they never talk to the outside.
