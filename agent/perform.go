@@ -188,12 +188,12 @@ func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outc
 	if why := s.vetoed(ctx, j, k); why != nil {
 		return s.refusal(j, why), nil
 	}
+	if s.tries(j) {
+		return s.evaluated(ctx, j, k)
+	}
 	slot, why := s.guard.Reserve(j.recovery.Account)
 	if why != nil {
 		return s.refusal(j, why), nil
-	}
-	if s.tries(j) {
-		return s.evaluated(ctx, j, k)
 	}
 	out, err := s.change(ctx, j, k, v)
 	if out != nil && (out.State == protocol.Unchanged || out.State == protocol.Failed) || protocol.CodeOf(err) == protocol.CodeNotBegun {

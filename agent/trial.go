@@ -32,11 +32,18 @@ func (s *service) evaluated(ctx context.Context, j job, k claimant) (*protocol.O
 // wouldFail returns what would have stood in the way; an error when the directory cannot
 // be asked.
 func (s *service) wouldFail(ctx context.Context, j job, k claimant) (*protocol.Error, error) {
-	if _, why := s.guard.Reserve(j.recovery.Account); why != nil {
+	slot, why := s.guard.Reserve(j.recovery.Account)
+	if why != nil {
 		return why, nil
 	}
+	var err error
 	if enrols(j.tasks) {
-		return asError(s.checkKey(j)), nil
+		why = asError(s.checkKey(j))
+	} else {
+		why, err = s.dryRun(ctx, k.facts, j.tasks)
 	}
-	return s.dryRun(ctx, k.facts, j.tasks)
+	if why != nil || err != nil {
+		slot.Release()
+	}
+	return why, err
 }

@@ -91,6 +91,33 @@ func TestATrialSaysWhatWouldHaveStoodInTheWay(t *testing.T) {
 	}
 }
 
+func TestATrialCountsTowardsTheLimitsOnceAndOnlyIfItWouldBeDone(t *testing.T) {
+	rules := rulesOfTests
+	rules.PerAccountPerHour = 1
+	r := newRig(t, rules)
+	r.evaluating(t, true)
+	try := func() *protocol.Error {
+		t.Helper()
+		q, b := r.beginOn(t, accountID(1), reset)
+		out := r.performed(t, r.request(q, b))
+		if out.State != protocol.Evaluated {
+			t.Fatalf("outcome = %+v", out)
+		}
+		return out.Error
+	}
+	r.company.edit(t, accountID(1), func(p *person) { p.Disabled = true })
+	if why := try(); why == nil || why.Reason != protocol.ReasonDisabled {
+		t.Errorf("a disabled account: %v", why)
+	}
+	r.company.edit(t, accountID(1), func(p *person) { p.Disabled = false })
+	if why := try(); why != nil {
+		t.Errorf("the first of the hour: %v", why)
+	}
+	if why := try(); why == nil || why.Code != protocol.CodeRateLimited {
+		t.Errorf("the second of the hour: %v", why)
+	}
+}
+
 func TestATrialTiesNoDocumentAndTellsTheOwnerThatItIsOne(t *testing.T) {
 	r, srv := strictRig(t, required([]string{"agent_code"}))
 	r.evaluating(t, true)
