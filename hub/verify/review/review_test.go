@@ -280,8 +280,8 @@ func TestARejectedAppealIsFinal(t *testing.T) {
 
 func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
-	d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
-	d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
+	d.must(d.configure(review.Settings{SecondFor: []string{"Finance", "g-2"}}))
+	d.s.Groups = []policy.Group{{ID: "1", Name: "FINANCE"}}
 	id := d.submit()
 	d.take("S-ann", id)
 	d.must(d.decide("S-ann", id, review.Accept))
@@ -295,6 +295,20 @@ func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 	d.must(d.decide("S-ben", id, review.Accept))
 	if len(d.flow.told) != 1 || !d.flow.told[0].Right {
 		t.Errorf("told %+v", d.flow.told)
+	}
+}
+
+func TestT17_GroupsForTwoReviewersAreNamedInAnyCase(t *testing.T) {
+	s := review.Settings{SecondFor: []string{"Finance", "CN=Board,DC=example"}}
+	for group, want := range map[policy.Group]bool{
+		{ID: "1", Name: "finance"}:                   true,
+		{ID: "cn=board,dc=example", Name: "Board"}:   true,
+		{ID: "2", Name: "Finances"}:                  false,
+		{ID: "cn=board,dc=example,dc=org", Name: ""}: false,
+	} {
+		if got := s.Second([]policy.Group{group}); got != want {
+			t.Errorf("%+v: %v", group, got)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
@@ -50,10 +51,11 @@ func (s Settings) Check() error {
 	return nil
 }
 
-// Second reports whether two people decide about a member of groups.
+// Second reports whether two people decide about a member of groups. Directories do not
+// tell upper from lower case, in ids or in names.
 func (s Settings) Second(groups []policy.Group) bool {
 	return slices.ContainsFunc(groups, func(g policy.Group) bool {
-		return slices.Contains(s.SecondFor, g.ID) || slices.Contains(s.SecondFor, g.Name)
+		return slices.ContainsFunc(s.SecondFor, func(of string) bool { return strings.EqualFold(of, g.ID) || strings.EqualFold(of, g.Name) })
 	})
 }
 
