@@ -46,12 +46,6 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// Names of the installation's key pairs in the store.
-const (
-	keyNoise = "noise" // X25519, which agents pin
-	keyLog   = "log"   // Ed25519, of the audit log
-)
-
 // A Hub is one node. It serves as soon as it is open; what happens behind the answers
 // needs Run.
 type Hub struct {
@@ -131,11 +125,11 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 	if h.domains, err = domain.Open(ctx, h.store, h.domainSettings(cfg), h.log); err != nil {
 		return err
 	}
-	noise, err := h.store.HubKey(ctx, keyNoise, noiseKey)
+	noise, err := h.store.HubKey(ctx, store.HubKeyNoise, noiseKey)
 	if err != nil {
 		return err
 	}
-	logKey, err := h.store.HubKey(ctx, keyLog, signKey)
+	logKey, err := h.store.HubKey(ctx, store.HubKeyLog, signKey)
 	if err != nil {
 		return err
 	}
@@ -224,7 +218,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
-	mux.HandleFunc("/api/diragent", h.tunnels.ServeLegacy)
+	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	rest := api.New(api.Config{
 		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})

@@ -18,7 +18,7 @@ const Subprotocol = "postern.agent.v1"
 // Path is where the hub serves tunnels.
 const Path = "/api/agent"
 
-// suite is the one that DESIGN fixes: Noise_IK_25519_AESGCM_SHA256.
+// suite is the only one that is spoken: Noise_IK_25519_AESGCM_SHA256.
 var suite = noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256)
 
 // Keys are a static X25519 key pair of one end.

@@ -22,20 +22,6 @@ var documents = map[string]kind{
 	evidence.TypeIDToken: {MethodIdentityProvider, evidence.CheckIDToken, func(c evidence.Claims) string { return c.Subject }},
 }
 
-// MethodOf returns the method that a type of evidence proves, "" for a type that an
-// agent does not check.
-func MethodOf(kind string) string {
-	switch kind {
-	case evidence.TypeAgentCode:
-		return MethodAgentCode
-	case evidence.TypePasskey:
-		return MethodPasskey
-	case evidence.TypeApproval:
-		return MethodApproval
-	}
-	return documents[kind].method
-}
-
 func numberOf(c evidence.Claims) string { return c.Document }
 
 // document checks a document or a sign-in at a provider, and that it is this person's.

@@ -1,17 +1,13 @@
-// Package directory keeps the hub's accounts equal to those in directories: it registers
-// directories, lists their accounts through agents pass by pass, writes differences,
-// hides what disappeared, and asks an administrator before it believes something
-// improbable. It also holds the settings that administrators made. It knows no tunnel, no
+// Package directory keeps the hub's accounts equal to those in directories: it lists
+// their accounts through agents pass by pass, writes differences, hides what disappeared,
+// and asks an administrator before it believes something improbable. It also holds the settings that administrators made. It knows no tunnel, no
 // HTTP, and decides nothing about a recovery.
 package directory
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -78,41 +74,6 @@ func New(c Config) *Directories {
 	}
 	return &Directories{store: c.Store, calls: c.Calls, leases: c.Leases, log: c.Log, onError: c.OnError,
 		retryWait: retryWait, waiting: map[To]bool{}, asked: map[To]bool{}, wake: make(chan struct{}, 1)}
-}
-
-// A Kind is a kind of directory that may be registered.
-type Kind struct {
-	Name  string // in REST
-	Title string // for people
-}
-
-// Kinds is the vocabulary of kinds. The other kinds of the public API need a connection
-// to a cloud service, which this version does not have.
-var Kinds = []Kind{
-	{"ad", "Active Directory"},
-	{"ldap", "LDAP"},
-	{"demo", "Demonstration"},
-	{"custom", "Custom (an agent of your own)"},
-}
-
-// ErrKind is given for a kind that cannot be registered.
-var ErrKind = errors.New("directory: this version serves the kinds ad, ldap, demo and custom")
-
-// Register writes a new directory with default settings and a key of its own for the
-// birth-date hash. Nothing is listed until an agent is enrolled. An empty name is
-// replaced by what the agent says.
-func Register(ctx context.Context, tx *store.Tx, env, kind, name string) (store.Directory, error) {
-	if !slices.ContainsFunc(Kinds, func(k Kind) bool { return k.Name == kind }) {
-		return store.Directory{}, ErrKind
-	}
-	d, err := tx.CreateDirectory(ctx, store.Directory{Env: env, Kind: kind, Name: name})
-	if err != nil {
-		return store.Directory{}, err
-	}
-	key := make([]byte, store.MasterKeySize)
-	_, _ = rand.Read(key) // never fails
-	d.HasBirthDateKey = true
-	return d, tx.SetBirthDateKey(ctx, env, d.ID, key)
 }
 
 // callLimit is how long an agent may take for one answer: a page of a slow directory.

@@ -358,7 +358,7 @@ func (tx *Tx) SweepAccounts(ctx context.Context, env, directory string, immutabl
 	return err
 }
 
-// sweptKept is how long a swept account's bound data is kept (DESIGN: 30 days).
+// sweptKept is how long a swept account's bound data is kept: long enough to undo a mistaken removal.
 const sweptKept = 30 * 24 * time.Hour
 
 // PurgeAccounts removes accounts that were swept 30 days ago, a bounded number at once.

@@ -35,11 +35,6 @@ func (tx *Tx) Organisations(ctx context.Context) ([]Organisation, error) {
 	return All(ctx, tx, scanOrganisation, "SELECT id, name, created_at FROM organisations ORDER BY created_at, id")
 }
 
-// RenameOrganisation changes the name of an organisation.
-func (tx *Tx) RenameOrganisation(ctx context.Context, org, name string) error {
-	return tx.Must(ctx, "UPDATE organisations SET name = $2 WHERE id = $1", org, name)
-}
-
 // An Environment is what a recovery domain belongs to: directories, their accounts and
 // the settings of its microsite.
 type Environment struct {

@@ -121,11 +121,6 @@ func TestAddressesOfWebhooksAreChecked(t *testing.T) {
 	if _, err := CheckURL("https://example.com:8443/a/b?token=1"); err != nil {
 		t.Error(err)
 	}
-	for value, ok := range map[string]bool{"Bearer x": true, "": true, "x\r\nX-Evil: 1": false, "x\x00": false} {
-		if err := CheckAuthorization(value); (err == nil) != ok {
-			t.Errorf("%q: %v", value, err)
-		}
-	}
 }
 
 func FuzzAnswer(f *testing.F) {

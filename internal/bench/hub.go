@@ -136,7 +136,7 @@ func (h *hub) seed(s *stage) {
 func (h *hub) register(s *stage, kind string) protocol.Ticket {
 	secret := rand.Text()
 	d, err := store.Change(s.ctx, h.store, func(tx *store.Tx) (store.Directory, error) {
-		d, err := directory.Register(s.ctx, tx, h.env, kind, kind)
+		d, err := tx.CreateDirectory(s.ctx, store.Directory{Env: h.env, Kind: kind, Name: kind})
 		if err != nil {
 			return d, err
 		}
@@ -180,7 +180,7 @@ func (h *hub) enrolKeys(s *stage, n int) (all []enrolled) {
 }
 
 func (h *hub) enrolOne(ctx context.Context, tx *store.Tx) (e enrolled, err error) {
-	d, err := directory.Register(ctx, tx, h.env, "custom", "bench")
+	d, err := tx.CreateDirectory(ctx, store.Directory{Env: h.env, Kind: "custom", Name: "bench"})
 	if err != nil {
 		return e, err
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Equal is the filter (attribute=value) for any value (RFC 4515 §3). Every value that
-// came from outside goes through it, Prefix or EqualBytes.
+// came from outside goes through it or Prefix.
 func Equal(attribute, value string) string {
 	return "(" + attribute + "=" + ldap.EscapeFilter(value) + ")"
 }
@@ -15,18 +15,6 @@ func Equal(attribute, value string) string {
 // Prefix is the filter (attribute=value*).
 func Prefix(attribute, value string) string {
 	return "(" + attribute + "=" + ldap.EscapeFilter(value) + "*)"
-}
-
-// EqualBytes is the filter (attribute=value) for a binary value: each byte is escaped.
-func EqualBytes(attribute string, value []byte) string {
-	const digits = "0123456789abcdef"
-	var b strings.Builder
-	b.WriteString("(" + attribute + "=")
-	for _, c := range value {
-		b.Write([]byte{'\\', digits[c>>4], digits[c&15]})
-	}
-	b.WriteByte(')')
-	return b.String()
 }
 
 // Present is the filter (attribute=*).
