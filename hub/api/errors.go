@@ -46,7 +46,7 @@ var answers = []struct {
 	{evaluation.ErrOff, http.StatusConflict, "no agent of the directory evaluates: set evaluation = true in the agent's own file and start it again"},
 	{evaluation.ErrGroup, http.StatusBadRequest, "group: the directory has no group of this name or id"},
 	{evaluation.ErrRunning, http.StatusConflict, "an evaluation of this directory is under way"},
-	{staff.ErrLast, http.StatusConflict, "the last owner stays; make somebody else an owner first, who has signed in once"},
+	{staff.ErrLast, http.StatusConflict, "the last owner stays; make somebody else an owner first, who has signed in once and whose 24 hours are over"},
 	{store.ErrRevoked, http.StatusConflict, "the agent was revoked, which is final; enrol it again"},
 	{store.ErrConflict, http.StatusConflict, "this does not fit the present state; read it again"},
 	{store.ErrUnavailable, http.StatusServiceUnavailable, "the store does not answer; try again"},

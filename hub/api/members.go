@@ -14,7 +14,7 @@ import (
 // it. Errors are those of package staff.
 type Members interface {
 	InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, at staff.Place, role string, by audit.Principal) (store.Staff, error)
-	RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string) (store.Staff, error)
+	RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string, by audit.Principal) (store.Staff, error)
 	SetRoleIn(ctx context.Context, tx *store.Tx, at staff.Place, org, id, to, role string, by audit.Principal) (before string, err error)
 }
 
@@ -108,7 +108,7 @@ func removeMember(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		return nil, err
 	}
 	id := c.r.PathValue("member")
-	who, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, id, c.key.Role)
+	who, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, id, c.key.Role, c.caller())
 	c.detail = map[string]any{"member": id, "role": who.Role}
 	return nil, memberError(err)
 }

@@ -79,7 +79,7 @@ Wenn Sie darum nicht gebeten haben, sagen Sie es jetzt der Administration von {c
 Wenn Sie Fragen haben, rufen Sie den Helpdesk von {company} an.
 `,
 	"console.last.title":   "Die letzte Eigentümerin oder der letzte Eigentümer bleibt",
-	"console.last.text":    "Geben Sie diese Rolle zuerst jemand anderem, der sich schon einmal angemeldet hat.",
+	"console.last.text":    "Geben Sie diese Rolle zuerst jemand anderem. Diese Person muss sich schon einmal angemeldet haben, und ihre 24 Stunden Wartezeit müssen vorbei sein.",
 	"console.mine.title":   "Wo ich angemeldet bin",
 	"console.mine.text":    "Eine Sitzung endet eine Stunde, nachdem Sie zuletzt da waren, und nach einem Tag. Beenden Sie die, die Sie nicht kennen.",
 	"console.mine.seen":    "Zuletzt da {at}",

@@ -79,7 +79,7 @@ If you did not ask for this, tell the administrators of {company} now.
 If you have questions, call the help desk of {company}.
 `,
 	"console.last.title":   "The last owner stays",
-	"console.last.text":    "Make somebody else an owner first, who has signed in once.",
+	"console.last.text":    "Make somebody else an owner first, who has signed in once and whose 24 hours of waiting are over.",
 	"console.mine.title":   "Where I am signed in",
 	"console.mine.text":    "A session ends an hour after you were last there, and after a day. End those that you do not know.",
 	"console.mine.seen":    "Last there {at}",

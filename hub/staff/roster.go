@@ -131,7 +131,7 @@ func (m *Members) announce(ctx context.Context, tx *store.Tx, who store.Staff, a
 // last owner.
 func (m *Members) Remove(ctx context.Context, org, id, role string, by audit.Principal) error {
 	return m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		who, err := m.RemoveIn(ctx, tx, org, id, role)
+		who, err := m.RemoveIn(ctx, tx, org, id, role, by)
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (m *Members) Remove(ctx context.Context, org, id, role string, by audit.Pri
 }
 
 // RemoveIn is Remove in the caller's transaction, who records it. It returns who that was.
-func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string) (store.Staff, error) {
+func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id, role string, by audit.Principal) (store.Staff, error) {
 	who, err := tx.Staff(ctx, org, id)
 	if err != nil {
 		return who, err
@@ -148,14 +148,14 @@ func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id, role stri
 	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) {
 		return who, ErrRole
 	}
-	if err := m.keepOwner(ctx, tx, who); err != nil {
+	if err := m.keepOwner(ctx, tx, who, by); err != nil {
 		return who, err
 	}
 	return who, tx.RemoveStaff(ctx, org, id)
 }
 
 // SetRole changes what a person may do in the console. Who is given more decides about
-// others after a wait, of which the owners hear; ErrLast keeps the last owner. role is
+// others after a wait, whatever they decided before, of which the owners hear; ErrLast keeps the last owner. role is
 // that of whoever changes it.
 func (m *Members) SetRole(ctx context.Context, at Place, org, id, to, role string, by audit.Principal) error {
 	err := m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
@@ -189,20 +189,22 @@ func (m *Members) SetRoleIn(ctx context.Context, tx *store.Tx, at Place, org, id
 		return before, nil
 	}
 	if to != Owner {
-		if err := m.keepOwner(ctx, tx, who); err != nil {
+		if err := m.keepOwner(ctx, tx, who, by); err != nil {
 			return "", err
 		}
 	}
 	who.Role = to
-	if AtLeast(to, User) && !AtLeast(before, User) && by.System != bySystem {
+	if AtLeast(to, User) && AtLeast(to, before) && by.System != bySystem {
 		who.CountsAt = later(who.CountsAt, tx.Now().Add(m.trial))
 	}
 	return before, errors.Join(tx.SetStaffRole(ctx, org, id, to, who.CountsAt), m.announce(ctx, tx, who, at))
 }
 
-// keepOwner is ErrLast if nobody but who could act as an owner now. Transactions that
-// change staff are serial, so of two who remove each other at once one fails.
-func (m *Members) keepOwner(ctx context.Context, tx *store.Tx, who store.Staff) error {
+// keepOwner is ErrLast if nobody but who could act as an owner now. An owner who still
+// waits is none yet: somebody's second self must not be rid of those who read of it before
+// the wait is over (T18); on the hub's own machine one will do. Transactions that change
+// staff are serial, so of two who remove each other at once one fails.
+func (m *Members) keepOwner(ctx context.Context, tx *store.Tx, who store.Staff, by audit.Principal) error {
 	if who.Role != Owner {
 		return nil
 	}
@@ -215,7 +217,8 @@ func (m *Members) keepOwner(ctx context.Context, tx *store.Tx, who store.Staff) 
 		return err
 	}
 	for _, o := range all {
-		if o.ID == who.ID || o.Role != Owner || o.Suspended(tx.Now()) {
+		counts := o.Decides(tx.Now()) || by.System == bySystem && !o.Suspended(tx.Now())
+		if o.ID == who.ID || o.Role != Owner || !counts {
 			continue
 		}
 		if works, err := m.works(ctx, tx, o); err != nil || works {

@@ -43,7 +43,7 @@ var (
 	ErrTaken  = errors.New("staff: somebody has this address already")
 	ErrRole   = errors.New("staff: the role does not reach this")
 	ErrMail   = errors.New("staff: no mail is sent, so nobody would have the link")
-	ErrLast   = errors.New("staff: the last owner stays; make somebody else an owner first")
+	ErrLast   = errors.New("staff: the last owner stays; make somebody else an owner first, and wait until they decide")
 )
 
 // Wait is how long a key that vouches does not count, so that the others hear of it

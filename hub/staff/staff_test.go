@@ -141,6 +141,70 @@ func TestT18_WhoIsNewInTheConsoleDecidesAfterADay(t *testing.T) {
 	})
 }
 
+// T18: whoever holds an owner's sign-in makes themselves a second owner, and must not be rid
+// of the others before those had their day to read of it.
+func TestT18_WhoIsNewRemovesNoOwnerWhileTheyWait(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ann, _ := o.come("ann@example.com", Owner)
+		stolen := audit.Principal{OrgMember: ann.ID, Role: Owner}
+		second, token := o.hire("second@example.org", Owner, stolen)
+		_, err := o.Join(t.Context(), console, token, evidencetest.NewAuthenticator(console.Origin).Register(challengeOf(token)))
+		o.must(err)
+		by := audit.Principal{OrgMember: second.ID, Role: Owner}
+		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, by); !errors.Is(err, ErrLast) {
+			t.Errorf("the only owner who decides was removed: %v", err)
+		}
+		if err := o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Limited, Owner, by); !errors.Is(err, ErrLast) {
+			t.Errorf("the only owner who decides was demoted: %v", err)
+		}
+		o.clock.Add(int64(Trial + time.Minute))
+		o.must(o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Limited, Owner, by))
+	})
+}
+
+// On the hub's own machine, where everything could be done anyway, nobody waits for an
+// owner who waits.
+func TestACommandRemovesAnOwnerForOneWhoWaits(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ann, _ := o.come("ann@example.com", Owner)
+		_, token := o.hire("ben@example.com", Owner, audit.Principal{OrgMember: ann.ID, Role: Owner})
+		_, err := o.Join(t.Context(), console, token, evidencetest.NewAuthenticator(console.Origin).Register(challengeOf(token)))
+		o.must(err)
+		o.must(o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, audit.Principal{System: bySystem}))
+	})
+}
+
+// T18: a promotion is news to the owners and a wait, whatever the role before; a lower role
+// is neither, and a command changes roles at once.
+func TestT18_WhoIsGivenMoreDecidesAfterADayWhateverTheyWere(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ann, _ := o.come("ann@example.com", Owner)
+		by := audit.Principal{OrgMember: ann.ID, Role: Owner}
+		for _, c := range []struct {
+			from, to string
+			by       audit.Principal
+			waits    bool
+		}{
+			{User, Admin, by, true}, {User, Owner, by, true}, {Admin, Owner, by, true}, {Limited, User, by, true},
+			{Owner, Admin, by, false}, {Admin, User, by, false}, {User, User, by, false}, {Owner, Limited, by, false}, {Limited, LimitedPlus, by, false},
+			{User, Owner, audit.Principal{System: bySystem}, false},
+		} {
+			who, _ := o.come(store.NewID()+"@example.com", c.from)
+			o.mails = nil
+			o.must(o.SetRole(t.Context(), console, o.Org.ID, who.ID, c.to, Owner, c.by))
+			told := false
+			for _, m := range o.mails {
+				told = told || m.Kind == NewMember && m.To == ann.Mail && m.Who == who.Name && m.Role == c.to
+			}
+			got := o.find(who.ID)
+			if got.Role != c.to || got.Decides(o.store.Now().Add(Trial-time.Minute)) == c.waits || !got.Decides(o.store.Now().Add(Trial+time.Minute)) || told != c.waits {
+				t.Errorf("%s to %s by %+v: %s, counts at %s, told %v", c.from, c.to, c.by, got.Role, got.CountsAt, told)
+			}
+			o.must(o.Remove(t.Context(), o.Org.ID, who.ID, Owner, by))
+		}
+	})
+}
+
 func TestTheLastOwnerIsNeitherRemovedNorDemoted(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		ann, _ := o.come("ann@example.com", Owner)
