@@ -68,19 +68,21 @@ func (v *environment) ticket() string {
 // waitSynced waits until a pass that began after "since" has ended without an error.
 func (v *environment) waitSynced(since time.Time) {
 	v.t.Helper()
-	var d struct {
+	type state struct {
 		Started   *time.Time `json:"last_sync_started_at"`
 		Completed *time.Time `json:"last_sync_completed_at"`
 		Running   bool       `json:"sync_running"`
 		Count     int
 		Error     string `json:"last_sync_error"`
 	}
+	var d state
 	v.t.Cleanup(func() {
 		if v.t.Failed() {
 			v.t.Logf("directory %s when it was last looked at: %+v, started %v", v.directory, d, d.Started)
 		}
 	})
 	poll(v.t, "a finished synchronisation", func() bool {
+		d = state{} // what an answer leaves out is not as it was before
 		v.do(http.MethodGet, "/api/directories/"+v.directory, nil, &d)
 		return d.Completed != nil && !d.Completed.Before(since.Truncate(time.Second)) && d.Count > 0 && d.Error == ""
 	})

@@ -9,7 +9,7 @@ import (
 func TestWithoutScriptsAnAccountIsUnlockedAndAPasswordPageSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	s := corp(t)
-	nils, nora := hire(t, s, "nils", ""), hire(t, s, "nora", "")
+	nils, nora := hire(t, s, "nils", ""), hire(t, s, "nadja", "")
 	v := sharedEdge(t).environment(t, "noscript", "ldap")
 	v.startAgent(slapdAgent(s))
 	b := testenv.Chromium(t)
