@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	hooks "github.com/postern-id/postern/hub/webhook"
 )
 
 // webhook is the wire type WebhookDefinition. Its authorization header is never shown.
@@ -57,9 +58,6 @@ func redactWebhooks(all []webhookRequest) []webhookRequest {
 	}
 	return out
 }
-
-// webhookEvents are the wire values of WebhookEventType.
-var webhookEvents = []string{"audit", "directory_provider_err", "picture", "recover", "reject", "request", "share"}
 
 // maxWebhooks bounds the webhooks of an environment: each event goes to all of them.
 const maxWebhooks = 32
@@ -151,19 +149,27 @@ func checkWebhook(member string, w store.Webhook) (store.Webhook, error) {
 		return w, bad(member + ": authorization_header: want one line")
 	}
 	events := []string{}
-	for _, e := range w.Events {
-		if e == "revoke" {
-			e = "reject" // the published text's name for it
+	for _, name := range w.Events {
+		e, known := hooks.KnownEvent(name)
+		if !known {
+			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, name, eventNames()))
 		}
-		if !slices.Contains(webhookEvents, e) {
-			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, e, strings.Join(webhookEvents, ", ")))
-		}
-		if !slices.Contains(events, e) {
-			events = append(events, e)
+		if !slices.Contains(events, string(e)) {
+			events = append(events, string(e))
 		}
 	}
 	w.Events = events
 	return w, nil
+}
+
+// eventNames lists what can be subscribed to.
+func eventNames() string {
+	names := make([]string, 0, len(hooks.Events))
+	for _, e := range hooks.Events {
+		names = append(names, string(e))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // refreshSecretRequest is the wire type RefreshWebhookSecretRequest.

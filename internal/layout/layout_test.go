@@ -2,6 +2,7 @@ package layout
 
 import (
 	"go/ast"
+	"go/build"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -215,10 +216,24 @@ func refuse(pkg, name string) string {
 	for mayImport[tree] == nil && tree != "." {
 		tree = path.Dir(tree)
 	}
+	if (tree == "hub" || tree == "agent") && tree != pkg {
+		return "the package has no row in mayImport"
+	}
 	if slices.ContainsFunc(mayImport[tree], func(a string) bool { return within(in, a) }) {
 		return ""
 	}
 	return "not in mayImport[" + tree + "]"
+}
+
+// A rule about a package that the standard library does not have refuses nothing.
+func TestPurePackagesAreKeptFromStandardPackagesThatExist(t *testing.T) {
+	for pkg, all := range pure {
+		for _, name := range all {
+			if p, err := build.Import(name, "", build.FindOnly); err != nil || !p.Goroot {
+				t.Errorf("pure[%q] names %q, which is no standard package: %v", pkg, name, err)
+			}
+		}
+	}
 }
 
 // within reports whether pkg is pattern, or below it when pattern ends with "/...".
@@ -236,6 +251,9 @@ func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
 		{"protocol", "github.com/redis/go-redis/v9"},
 		{"agent/directory/ldap", Module + "/agent"},
 		{"hub/store", "github.com/redis/go-redis/v9"},
+		{"hub/unlisted", Module + "/hub/console"},
+		{"agent/unlisted", Module + "/agent/directory"},
+		{"hub/verify", "net/http"},
 	} {
 		if refuse(c.pkg, c.imports) == "" {
 			t.Errorf("%s may import %s", c.pkg, c.imports)
