@@ -31,6 +31,20 @@ func (f *Factors) Disown(ctx context.Context, tx *store.Tx, o Owner) error {
 	return f.remove(ctx, tx, o, Disowned, gone...)
 }
 
+// TakeBack removes, in the caller's transaction, what the recovery that o names enrolled by
+// a method whose proof was taken back, and whatever was enrolled with that later, whether it
+// counts already or not (T07, T17). The caller wakes the notices.
+func (f *Factors) TakeBack(ctx context.Context, tx *store.Tx, o Owner, method string) error {
+	all, err := tx.Factors(ctx, o.Env, o.Directory, o.Account)
+	if err != nil || o.Recovery == "" {
+		return err
+	}
+	gone := offspring(all, func(row store.Factor) bool {
+		return row.Recovery == o.Recovery && slices.Contains(row.EnrolledBy, method)
+	})
+	return f.remove(ctx, tx, o, Removed, gone...)
+}
+
 // NotMine removes one of the owner's factors with all that the same recovery enrolled,
 // and whatever was enrolled with any of it later: what else somebody left behind who
 // came so far. What the owner enrolled in the recovery that is open now stays.

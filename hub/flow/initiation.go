@@ -116,6 +116,7 @@ func (r *Recoveries) anew(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	}
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return slices.Contains(again, m) })
 	v.State, v.Offered, v.Shown = verificationOpen, again, only(again)
+	err = rests(ctx, tx, rec, v)
 	for _, m := range again {
 		row, _ := policy.MethodByName(policy.Method(m))
 		for _, kind := range row.Evidence {

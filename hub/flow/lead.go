@@ -109,6 +109,37 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	return r.askNext(ctx, tx, rec, v, n)
 }
 
+// rests works out anew what the proofs that remain rest on. What nobody knows any more of
+// adds nothing to it.
+func rests(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Verification) error {
+	p, err := privateOf(rec)
+	if err != nil {
+		return err
+	}
+	own, err := tx.Factors(ctx, rec.Env, rec.Directory, rec.Account)
+	if err != nil {
+		return err
+	}
+	before := v.Factors
+	var all policy.Roots
+	v.Factors = nil
+	for _, name := range v.Proven {
+		m := policy.Method(name)
+		if !policy.Kept(m) {
+			roots, factors := basis(p, m, verify.Verdict{})
+			all, v.Factors = all.With(roots), append(v.Factors, factors...)
+			continue
+		}
+		for _, row := range own {
+			if row.Kind == name && slices.Contains(before, row.ID) {
+				all, v.Factors = all.With(policy.RootsNamed(row.Roots)), append(v.Factors, row.ID)
+			}
+		}
+	}
+	v.Roots = all.Texts()
+	return nil
+}
+
 // unread records that a document counted of which nobody knows whether it was revoked.
 func (r *Recoveries) unread(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private, n lead) error {
 	if !n.verdict.Right || n.verdict.Unread == "" {

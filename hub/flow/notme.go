@@ -100,11 +100,17 @@ func (r *Recoveries) disown(ctx context.Context, tx *store.Tx, o store.Objection
 	if r.Factors == nil {
 		return nil
 	}
-	owner := factor.Owner{Env: o.Env, Directory: o.Directory, Account: o.Account, Person: a.ID, Name: a.Name, Recovery: o.Recovery}
+	return r.Factors.Disown(ctx, tx, afterwards(&store.Recovery{Env: o.Env, ID: o.Recovery, Directory: o.Directory, Account: o.Account}, a))
+}
+
+// afterwards is the owner of what a recovery enrolled that may have ended long ago.
+func afterwards(rec *store.Recovery, a store.Account) factor.Owner {
+	owner := factor.Owner{Env: rec.Env, Directory: rec.Directory, Account: rec.Account, Person: a.ID, Name: a.Name, Recovery: rec.ID,
+		Origin: rec.Origin, Language: rec.Language}
 	for _, name := range a.Identifiers {
 		if address, err := NormalAddress(name); err == nil {
 			owner.Contacts.Primary = append(owner.Contacts.Primary, address)
 		}
 	}
-	return r.Factors.Disown(ctx, tx, owner)
+	return owner
 }

@@ -35,6 +35,8 @@ type Factors interface {
 	// Disown removes what somebody else enrolled for the owner: in the owner's recovery,
 	// with what that led to, and all that waits.
 	Disown(ctx context.Context, tx *store.Tx, o factor.Owner) error
+	// TakeBack removes what the owner's recovery enrolled by a method, with what that led to.
+	TakeBack(ctx context.Context, tx *store.Tx, o factor.Owner, method string) error
 }
 
 // enrolledKey is what a recovery with the action enroll-key is about.
@@ -241,6 +243,13 @@ func (r *Recoveries) keyEnrolled(ctx context.Context, tx *store.Tx, rec *store.R
 	in, err := intentOf(rec)
 	if err != nil {
 		return err
+	}
+	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
+	if err != nil {
+		return err
+	}
+	if v.State != verificationProven { // its proof was taken back meanwhile
+		return keyUnwanted(ctx, tx, rec, in.Key)
 	}
 	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, r.Now().Add(factor.Wait)); !errors.Is(err, store.ErrNotFound) {
 		return err

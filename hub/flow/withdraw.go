@@ -13,13 +13,17 @@ import (
 // Withdraw takes a method away from a recovery whose proof people take back: one that has
 // not been sent to its agent is led back to proving, without that method. fn writes down,
 // in the same transaction, that it was taken back. performed says that it was too late:
-// the operation had been sent. A recovery that has ended, or is not known, is only
-// written down.
+// the operation had been sent. What a recovery enrolled by the method is taken back with it,
+// when it has ended, too; otherwise one that has ended, or is not known, is only written
+// down.
 func (r *Recoveries) Withdraw(ctx context.Context, env, recovery, method string, fn func(tx *store.Tx, performed bool) error) (performed bool, err error) {
 	for range settleTries {
 		if performed, err = r.withdraw(ctx, env, recovery, method, fn); !errors.Is(err, store.ErrConflict) {
 			break
 		}
+	}
+	if err == nil {
+		r.wakeOthers()
 	}
 	return performed, r.plain(ctx, err)
 }
@@ -38,8 +42,13 @@ func (r *Recoveries) withdraw(ctx context.Context, env, recovery, method string,
 	}
 	concerned := slices.Contains(c.v.Proven, method) || slices.Contains(c.v.Waiting, method)
 	if !isOpen(rec.State) || rec.State == stateRefused || !concerned {
-		performed := slices.Contains([]string{stateSent, stateDone, stateUnknown}, rec.State) && concerned
-		return performed, r.Store.Tx(ctx, func(tx *store.Tx) error { return r.asItWas(ctx, tx, &rec, performed, fn) })
+		performed := wasSent(&rec) && concerned
+		return performed, r.Store.Tx(ctx, func(tx *store.Tx) error {
+			if err := r.asItWas(ctx, tx, &rec, performed, fn); err != nil {
+				return err
+			}
+			return r.takeBack(ctx, tx, &rec, method, performed)
+		})
 	}
 	proven := slices.Contains(c.v.Proven, method)
 	n, err := r.without(ctx, &rec, &c, method)
@@ -49,6 +58,9 @@ func (r *Recoveries) withdraw(ctx context.Context, env, recovery, method string,
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
 		try, v := rec, c.v
 		if err := fn(tx, false); err != nil {
+			return err
+		}
+		if err := r.takeBack(ctx, tx, &try, method, false); err != nil {
 			return err
 		}
 		if proven {
@@ -97,6 +109,9 @@ func (r *Recoveries) unprove(ctx context.Context, tx *store.Tx, rec *store.Recov
 	row, _ := policy.MethodByName(policy.Method(method))
 	v.State = verificationOpen
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return m == method })
+	if err := rests(ctx, tx, rec, v); err != nil {
+		return err
+	}
 	for _, kind := range row.Evidence {
 		if err := tx.DropEvidenceOf(ctx, rec.Env, v.ID, kind); err != nil {
 			return err
