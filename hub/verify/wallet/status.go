@@ -82,8 +82,9 @@ func (l *statusLists) check(ctx context.Context, env string, c evidence.Claims, 
 	}
 	key := listKey{env, c.Status.URI}
 	if token := l.remembered(key); token != nil {
-		_, err := c.CheckStatus(token, a, l.now())
-		return err
+		if _, err := c.CheckStatus(token, a, l.now()); err == nil || errors.Is(err, evidence.ErrRevoked) {
+			return err
+		} // the list is older than this document, or another authority's: read it anew
 	}
 	token, err := l.fetch(ctx, u)
 	if err != nil {
@@ -101,7 +102,8 @@ var errUnlisted = errors.New("wallet: the document names no status list")
 
 // statusAddress takes the address that an issuer's signature put into a document, if it
 // is of a host that lists are read from. Without hosts it is the issuer's own choice: an
-// authority that the environment trusts signed it, and the client goes nowhere inside.
+// authority that the environment trusts signed it, and the client reaches public addresses
+// and the networks that the hub's operator allowed, nothing else.
 func statusAddress(address string, hosts []string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {

@@ -27,6 +27,7 @@ type revocations struct {
 	by     *evidencetest.Authority // who signs the list
 	cwt    bool
 	value  byte // of the entry
+	index  int  // of the entry
 	status int  // of the answers
 	ttl    time.Duration
 	asked  atomic.Int32
@@ -37,7 +38,7 @@ const inside = "127.0.0.1/32"
 
 func newRevocations(t *testing.T, allowed ...string) *revocations {
 	t.Helper()
-	v := &revocations{stage: newStage(t).trust(), status: http.StatusOK, ttl: time.Hour}
+	v := &revocations{stage: newStage(t).trust(), index: 1, status: http.StatusOK, ttl: time.Hour}
 	v.by = v.authority
 	v.server = httptest.NewTLSServer(http.HandlerFunc(v.serve))
 	t.Cleanup(v.server.Close)
@@ -61,7 +62,7 @@ func (v *revocations) serve(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/list", http.StatusFound)
 		return
 	}
-	l := evidencetest.StatusList{URI: v.server.URL + r.URL.Path, Issued: v.now, TTL: v.ttl, Bits: 2, Values: []byte{0, v.value}}
+	l := evidencetest.StatusList{URI: v.server.URL + r.URL.Path, Issued: v.now, TTL: v.ttl, Bits: 2, Values: append(make([]byte, v.index), v.value)}
 	text, err := v.by.Credentials.StatusJWT(l)
 	token := []byte(text)
 	if v.cwt && err == nil {
@@ -83,7 +84,7 @@ func (v *revocations) holds(address string) {
 	v.Helper()
 	plain := map[string]any{}
 	if address != "" {
-		plain["status"] = map[string]any{"status_list": map[string]any{"uri": address, "idx": 1}}
+		plain["status"] = map[string]any{"status_list": map[string]any{"uri": address, "idx": v.index}}
 	}
 	c, err := v.authority.IssueClaims(map[string]any{
 		"family_name": "Müller", "given_name": "Jürgen", "birthdate": "1980-02-29", "document_number": "D1234567", "issuing_country": "XX", "date_of_expiry": "2099-01-01",
@@ -213,6 +214,23 @@ func TestAStatusListIsKeptAsLongAsItSaysAndMinutesAtMost(t *testing.T) {
 	v.status = http.StatusServiceUnavailable
 	reads("what could not be read", 10*time.Minute, false, 5)
 	reads("is not kept", 0, false, 6)
+}
+
+// A list grows with what its issuer signs: one that was read before that tells nothing of it.
+func TestAListThatIsOlderThanADocumentIsReadAnew(t *testing.T) {
+	v := newRevocations(t, inside)
+	v.sets(wallet.StatusRequire)
+	v.holds(v.server.URL + "/list")
+	if got := v.shows(); !got.Right || v.asked.Load() != 1 {
+		t.Fatalf("asked %d times, %+v", v.asked.Load(), got)
+	}
+	v.index = 100
+	v.holds(v.server.URL + "/list")
+	for range 2 { // and is kept then
+		if got := v.shows(); !got.Right || v.asked.Load() != 2 {
+			t.Errorf("asked %d times, %+v", v.asked.Load(), got)
+		}
+	}
 }
 
 func TestT25_AStatusListOfOneEnvironmentSaysNothingToAnother(t *testing.T) {

@@ -45,7 +45,7 @@ type Config struct {
 	Store  *store.Store
 	Now    func() time.Time
 	Link   string       // address of the wallet app, to which parameters are added; "": DefaultLink
-	Client *http.Client // reads status lists: goes nowhere inside, follows no redirect; nil: none can be read
+	Client *http.Client // reads status lists: goes nowhere inside that the operator did not allow, follows no redirect; nil: none can be read
 }
 
 // DefaultLink is the scheme by which every wallet of a device may be asked (OpenID4VP
