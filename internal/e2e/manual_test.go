@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -87,8 +88,10 @@ func TestTheHelpDeskVerifiesEmployeesByHandAndTakesItBack(t *testing.T) {
 	t.Parallel()
 	s := corp(t)
 	wilma, betty := hire(t, s, "wilma", ""), hire(t, s, "betty", "")
-	env := startEdge(t, edgeConfig{}).environment(t, "byhand", "ldap")
+	env := startEdge(t, edgeConfig{Postern: webhookOption}).environment(t, "byhand", "ldap")
 	env.startAgent(slapdAgent(s))
+	hears := receive(t)
+	env.do(http.MethodPatch, "/api/envs/"+env.id, map[string]any{"add_webhooks": []any{map[string]any{"url": hears.url, "events": []string{"manual_verification_revoked"}}}}, nil)
 	env.change(map[string]any{"methods": map[string]any{"default": [][]string{{"mail_code", "manual"}}}})
 	desk := env.helpdesk("Ann")
 	desk.finds(wilma.mail)
@@ -115,6 +118,10 @@ func TestTheHelpDeskVerifiesEmployeesByHandAndTakesItBack(t *testing.T) {
 	desk.b.Click("form[action$='/revoke'] button")
 	desk.b.WaitText("it was not her after all")
 	desk.looked("manual-revoked")
+	poll(t, "the webhook", func() bool {
+		heard := string(hears.heard())
+		return strings.Contains(heard, `"event_type":"manual_verification_revoked"`) && strings.Contains(heard, "it was not her after all")
+	})
 	b.Click("#perform") // the page still shows the button
 	b.WaitText("Waiting for the help desk")
 	if got := betty.writes(t, s); len(got) != 0 {
