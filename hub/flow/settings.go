@@ -57,7 +57,7 @@ func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in inte
 			return len(in.Actions) > 0 && !slices.Contains(in.Actions, a)
 		})
 		if len(actions) > 0 {
-			list = append(list, DirectoryChoice{ID: d.ID, Name: d.Name, Actions: actions, Trial: d.Evaluation})
+			list = append(list, DirectoryChoice{ID: d.ID, Name: d.Name, Actions: actions, Trial: d.TrialsOnly})
 		}
 	}
 	return list

@@ -68,8 +68,9 @@ func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	return v, err
 }
 
-// showTrial says whether the directory that was chosen is evaluated. What the agent began
-// is said only after the proof: before it, there may be nobody for whom anything began.
+// showTrial says whether nothing but trials can come of the directory that was chosen. What
+// the agent began is said only after the proof: before it, there may be nobody for whom
+// anything began, and as long as one agent changes things it may be the one that begins.
 func showTrial(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
 	if rec.Directory == "" {
 		return nil
@@ -78,7 +79,7 @@ func showTrial(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) 
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	v.Trial = d.Evaluation
+	v.Trial = d.TrialsOnly
 	return err
 }
 

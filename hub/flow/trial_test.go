@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -60,6 +61,65 @@ func TestP09_BeforeTheProofATrialIsShownByTheDirectoryAlone(t *testing.T) {
 			t.Errorf("%s: what an agent began shows before the proof", address)
 		}
 	}
+}
+
+// While some agents of a directory evaluate and others do not, nobody is promised that
+// nothing will change: the agent that begins may be one that changes things.
+func TestT33_WithMixedAgentsNoTrialIsPromisedBeforeTheProof(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("ada")
+		b := s.start("ada@example.com")
+		shown := func() [2]bool {
+			t.Helper()
+			o, err := s.Offered(t.Context(), s.env)
+			if err != nil || len(o.Directories) != 1 || o.Directories[0].Trial != o.Trial {
+				t.Fatalf("offered %+v, %v", o, err)
+			}
+			return [2]bool{o.Trial, b.view().Trial}
+		}
+		says := func(agent string, evaluation bool) {
+			s.tx(func(ctx context.Context, tx *store.Tx) error {
+				return tx.AgentSeen(ctx, s.env, agent, "a", "1", "g", evaluation)
+			})
+		}
+		says(s.agent.id, true)
+		if got := shown(); got != [2]bool{true, true} {
+			t.Errorf("the only agent evaluates: %v", got)
+		}
+		second := newAgent(t, s.clock.now)
+		s.enrol(second, s.dir)
+		if got := shown(); got != [2]bool{true, true} {
+			t.Errorf("a second one waits to be let in: %v", got)
+		}
+		s.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetAgentState(ctx, s.env, second.id, protocol.AgentActive, protocol.AgentPending)
+		})
+		if got := shown(); got != [2]bool{false, false} {
+			t.Errorf("a second one changes things: %v", got)
+		}
+		s.tx(func(ctx context.Context, tx *store.Tx) error {
+			d, err := tx.Directory(ctx, s.env, s.dir)
+			if err == nil && !d.Evaluation {
+				t.Error("no run may be started, although one agent evaluates")
+			}
+			return err
+		})
+		b.choose(protocol.ActionPassword)
+		if b.view().Trial {
+			t.Error("promised once the directory is chosen")
+		}
+		says(second.id, true)
+		if got := shown(); got != [2]bool{true, true} {
+			t.Errorf("both evaluate: %v", got)
+		}
+		says(second.id, false)
+		s.tx(func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetAgentState(ctx, s.env, second.id, protocol.AgentRevoked, protocol.AgentActive)
+		})
+		if got := shown(); got != [2]bool{true, true} {
+			t.Errorf("the other was revoked: %v", got)
+		}
+	})
 }
 
 // Active Directory lists accounts without groups: the agent names them when it begins.

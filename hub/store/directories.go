@@ -18,6 +18,7 @@ type Directory struct {
 	HasBirthDateKey     bool
 	HasLegacyToken      bool
 	Evaluation          bool      // an active agent says that its own file lets it change nothing
+	TrialsOnly          bool      // every active agent says so, and there is one
 	NativeSince         time.Time // when its first agent was enrolled; zero: none was, so it may be legacy
 	Sync                SyncState
 	Created, Updated    time.Time
@@ -113,19 +114,22 @@ const directoryColumns = `id, env, kind, name, traits, policies, methods, rate_c
 	allow_unsealed, CASE birth_date_key WHEN '' THEN 0 ELSE 1 END, CASE legacy_token_hash WHEN '' THEN 0 ELSE 1 END, native_since, needs_reconnect,
 	fingerprint, generation, sync_state, sync_started_at, sync_completed_at, sync_full_at, sync_beat_at, sync_listed, sync_expected, sync_error,
 	sync_pending, account_count, created_at, updated_at,
-	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation <> 0) THEN 1 ELSE 0 END`
+	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation <> 0) THEN 1 ELSE 0 END,
+	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation = 0) THEN 1 ELSE 0 END`
 
 func scanDirectory(scan Scan) (d Directory, err error) {
 	var traits, policies, methods, pending string
+	var live bool // an active agent is no trial
 	var window, native, started, completed, full, beat, created, updated int64
 	set, sync := &d.Settings, &d.Sync
 	err = scan(&d.ID, &d.Env, &d.Kind, &d.Name, &traits, &policies, &methods, &set.RateLimit.Count, &window, &set.AccessPassMinutes,
 		&set.AccessPassReusable, &set.AllowUnsealed, &d.HasBirthDateKey, &d.HasLegacyToken, &native, &sync.NeedsReconnect,
 		&sync.Fingerprint, &sync.Generation, &sync.State, &started, &completed, &full, &beat, &sync.Listed, &sync.Expected, &sync.Error,
-		&pending, &sync.Count, &created, &updated, &d.Evaluation)
+		&pending, &sync.Count, &created, &updated, &d.Evaluation, &live)
 	if err == nil {
 		err = errors.Join(ParseJSON(traits, &d.Traits), ParseJSON(policies, &set.Policies), ParseJSON(pending, &sync.Pending))
 	}
+	d.TrialsOnly = d.Evaluation && !live
 	set.Methods = json.RawMessage(methods)
 	set.RateLimit.Window = time.Duration(window) * time.Millisecond
 	sync.Started, sync.Completed, sync.FullCompleted, sync.Beat = Time(started), Time(completed), Time(full), Time(beat)
