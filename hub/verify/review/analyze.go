@@ -65,7 +65,7 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 	if err != nil || settings.Analyzer == nil {
 		return false
 	}
-	found, err := r.ask(ctx, env, id, *settings.Analyzer)
+	found, shown, err := r.ask(ctx, env, id, *settings.Analyzer)
 	if err != nil {
 		r.Log.WarnContext(ctx, "the analyzer gave no answer", "case", id, "error", err)
 		return false
@@ -82,11 +82,11 @@ func (r *Reviews) analyse(ctx context.Context, env, id string) (enough bool) {
 		if failed {
 			c.Reviewers = 2
 		}
-		photo, err := photographed(ctx, tx, *c)
+		photo, err := photoSum(ctx, tx, *c)
 		if err != nil {
 			return err
 		}
-		if !settings.Analyzer.Accepts || c.Reviewers > 1 || !passed(asked(photo), found) || ofRequest(*c) { // somebody must read it then
+		if !settings.Analyzer.Accepts || c.Reviewers > 1 || photo != shown || !passed(asked(photo != ""), found) || ofRequest(*c) { // somebody must read it then
 			return nil
 		}
 		enough = true
@@ -114,9 +114,10 @@ func passed(checks []string, found []Finding) bool {
 	}) && !slices.ContainsFunc(found, func(f Finding) bool { return f.Result != capture.Pass })
 }
 
-func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Finding, error) {
+// ask also returns which photo of the account the program was shown.
+func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) (found []Finding, photo string, err error) {
 	q := question{Version: analyzeVer, Case: id}
-	err := r.Store.Read(ctx, func(tx *store.Tx) error {
+	err = r.Store.Read(ctx, func(tx *store.Tx) error {
 		q.Images = nil
 		c, err := tx.Review(ctx, env, id)
 		if err != nil {
@@ -130,29 +131,28 @@ func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) ([]Findin
 				q.Images = append(q.Images, questionImage{kind, "image/jpeg", body})
 			}
 		}
-		photo, photoErr := photoOf(ctx, tx, c)
+		face, photoErr := photoOf(ctx, tx, c)
 		if q.Checks = asked(photoErr == nil); photoErr == nil {
-			q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", photo})
+			q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", face})
 		}
-		if errors.Is(photoErr, store.ErrNotFound) {
-			photoErr = nil
-		}
+		photo, photoErr = photoSum(ctx, tx, c)
 		return errors.Join(err, photoErr)
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	body, err := json.Marshal(q)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.Patience)
 	defer cancel()
 	answer, err := r.Analyst.Exchange(ctx, a.URL, a.Secret, id, body)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return findings(answer)
+	found, err = findings(answer)
+	return found, photo, err
 }
 
 // findings reads an answer; what it says beyond the bounds is cut.

@@ -2,7 +2,10 @@ package review
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"slices"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -23,13 +26,46 @@ func photoOf(ctx context.Context, tx *store.Tx, c store.Review) ([]byte, error) 
 	return tx.AccountPhoto(ctx, c.Env, c.Person)
 }
 
-// photographed reports whether the account of a case has a photo.
-func photographed(ctx context.Context, tx *store.Tx, c store.Review) (bool, error) {
-	_, err := photoOf(ctx, tx, c)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+// photoSum returns the SHA-256, in hexadecimal, of the photo of the account that a case is
+// about, as it is now; "" if there is none. It tells whether two people saw the same one.
+func photoSum(ctx context.Context, tx *store.Tx, c store.Review) (string, error) {
+	body, err := photoOf(ctx, tx, c)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", err
 	}
-	return err == nil, err
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// saw keeps which photo a reviewer accepted.
+func saw(c *store.Review, reviewer, photo string) error {
+	d, err := detailsOf(*c)
+	if err != nil || photo == "" {
+		return err
+	}
+	if d.Photos == nil {
+		d.Photos = map[string]string{}
+	}
+	d.Photos[reviewer] = photo
+	c.Details = []byte(store.JSON(d))
+	return nil
+}
+
+// compared returns the decisions of those who saw the photo that the account has now, if it
+// has one.
+func compared(ctx context.Context, tx *store.Tx, c store.Review, votes []store.ReviewVote) ([]store.ReviewVote, error) {
+	if len(votes) == 0 {
+		return nil, nil
+	}
+	d, err := detailsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	photo, err := photoSum(ctx, tx, c)
+	return slices.DeleteFunc(slices.Clone(votes), func(v store.ReviewVote) bool { return photo != "" && d.Photos[v.Reviewer] != photo }), err
 }
 
 // checklist is Checklist, and the photo of the account where there is one.

@@ -80,8 +80,12 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 			if err != nil {
 				return err
 			}
+			same, err := compared(ctx, tx, c, votes)
+			if err != nil {
+				return err
+			}
 			held := c.Assigned != "" && c.AssignedUntil.After(tx.Now())
-			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, votes, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
+			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, same, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
 				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer), NotYet: !me.decides, CountsAt: me.CountsAt})
 		}
 		return nil
@@ -90,7 +94,7 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 }
 
 // agreed counts who accepted in the round that runs and may decide still: what somebody
-// accepted who was removed or suspended since counts no more.
+// accepted who was removed or suspended since counts no more. Votes are those of compared.
 func agreed(c store.Review, votes []store.ReviewVote, staff []store.Staff, now time.Time) (n int) {
 	for _, v := range votes {
 		counts := strings.HasPrefix(v.Reviewer, Nameless) || slices.ContainsFunc(staff, func(p store.Staff) bool { return p.ID == v.Reviewer && p.Decides(now) })
@@ -197,8 +201,8 @@ func (r *Reviews) Case(ctx context.Context, env, id, reviewer string) (v Case, e
 		if v.Details, err = detailsOf(c); err == nil {
 			v.Images, err = tx.ReviewImages(ctx, env, id)
 		}
-		photo, photoErr := photographed(ctx, tx, c)
-		if v.Points = checklist(photo); photo {
+		photo, photoErr := photoSum(ctx, tx, c)
+		if v.Points = checklist(photo != ""); photo != "" {
 			v.Images = append(v.Images, AccountPhoto)
 		}
 		return errors.Join(err, photoErr)
@@ -265,18 +269,24 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 		if err := transcribed(*c, reviewer, verdict); err != nil {
 			return err
 		}
-		photo, err := photographed(ctx, tx, *c)
+		photo, err := photoSum(ctx, tx, *c)
 		if err != nil {
 			return err
 		}
-		if verdict == Accept && !all(checklist(photo), checks) {
+		if verdict == Accept && !all(checklist(photo != ""), checks) {
 			return ErrAnswer
+		}
+		if err := saw(c, reviewer, photo); err != nil {
+			return err
 		}
 		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}
 		if err := tx.AddReviewVote(ctx, env, id, vote); err != nil {
 			return err
 		}
 		votes, err := tx.ReviewVotes(ctx, env, id)
+		if err == nil {
+			votes, err = compared(ctx, tx, *c, votes)
+		}
 		if err != nil {
 			return err
 		}

@@ -77,6 +77,8 @@ type Details struct {
 	Own     []string         `json:"own,omitempty"`     // addresses of the account: whoever has one of them is its owner
 	Facts   *Facts           `json:"facts,omitempty"`   // of a request: what the document says
 	ReadBy  string           `json:"read_by,omitempty"` // who typed that last
+
+	Photos map[string]string `json:"photos,omitempty"` // by reviewer: SHA-256 of the account's photo that they accepted
 }
 
 // Method implements verify.Verifier.

@@ -116,7 +116,16 @@ func (d *desk) photographed() {
 		}
 		a, err := tx.AccountOf(d.t.Context(), d.s.Env, d.s.Directory, d.s.Account)
 		d.s.Person = a.ID
-		return errors.Join(err, tx.SetAccountPhoto(d.t.Context(), d.s.Env, a.ID, "sum", picture(d.t, 50)))
+		return err
+	}))
+	d.portrayed(50)
+}
+
+// portrayed sets or replaces the photo.
+func (d *desk) portrayed(tone uint8) {
+	d.t.Helper()
+	d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error {
+		return tx.SetAccountPhoto(d.t.Context(), d.s.Env, d.s.Person, "sum", picture(d.t, tone))
 	}))
 }
 
@@ -295,6 +304,70 @@ func TestSensitiveGroupsNeedTwoPeople(t *testing.T) {
 	d.must(d.decide("S-ben", id, review.Accept))
 	if len(d.flow.told) != 1 || !d.flow.told[0].Right {
 		t.Errorf("told %+v", d.flow.told)
+	}
+}
+
+// Whoever can set photos must not have one person's word about one face count for another.
+func TestT17_WhoComparedAnotherPhotoIsNotCounted(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
+		d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
+		d.photographed()
+		id := d.submit()
+		accepts := func(reviewer string) {
+			t.Helper()
+			d.take(reviewer, id)
+			ticks := append(slices.Clone(review.Checklist), review.AccountPhoto)
+			d.must(d.Decide(t.Context(), d.s.Env, id, reviewer, review.Accept, "", ticks, audit.Principal{Role: "owner"}))
+		}
+		second := func() bool {
+			t.Helper()
+			list, err := d.List(t.Context(), d.s.Env, "S-zoe")
+			if err != nil || len(list) != 1 {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			return list[0].Second
+		}
+		accepts("S-ann")
+		if !second() {
+			t.Error("who accepted does not count")
+		}
+		d.portrayed(120)
+		if second() {
+			t.Error("the list counts who compared another photo")
+		}
+		accepts("S-ben")
+		if len(d.flow.told) != 0 {
+			t.Fatalf("who compared another photo was counted: %+v", d.flow.told)
+		}
+		if !second() {
+			t.Error("who compared the new photo does not count")
+		}
+		accepts("S-cleo")
+		if len(d.flow.told) != 1 || !d.flow.told[0].Right {
+			t.Errorf("told %+v", d.flow.told)
+		}
+	})
+}
+
+func TestT17_WhoDecidedBeforeThereWasAPhotoIsNotCounted(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t))
+	d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
+	d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
+	d.photographed()
+	d.must(d.Store.Tx(t.Context(), func(tx *store.Tx) error { return tx.RemoveAccountPhoto(t.Context(), d.s.Env, d.s.Person) }))
+	id := d.submit()
+	d.take("S-ann", id)
+	d.must(d.decide("S-ann", id, review.Accept))
+	d.portrayed(50)
+	d.take("S-ben", id)
+	if err := d.decide("S-ben", id, review.Accept); !errors.Is(err, review.ErrAnswer) {
+		t.Fatalf("accepted without the photo: %v", err)
+	}
+	ticks := append(slices.Clone(review.Checklist), review.AccountPhoto)
+	d.must(d.Decide(t.Context(), d.s.Env, id, "S-ben", review.Accept, "", ticks, audit.Principal{Role: "owner"}))
+	if len(d.flow.told) != 0 {
+		t.Errorf("one person compared the photo: %+v", d.flow.told)
 	}
 }
 
