@@ -20,6 +20,7 @@ for ARCH in ${ARCHS:-amd64 arm64}; do
   name=postern-$VERSION-linux-$ARCH
   mkdir "$STAGE/$name"
   cp "$STAGE/postern" packaging/postern.service Caddyfile.example README.md CHANGELOG.md LICENSE "$STAGE/$name/"
+  cp -r docs "$STAGE/$name/"
   tar -C "$STAGE" --sort=name --mtime="$MTIME" --owner=0 --group=0 --numeric-owner -cf - "$name" | gzip -n9 > "dist/$name.tar.gz"
   rm -rf "$STAGE"
 done

@@ -22,8 +22,10 @@ if [ ! -e /etc/postern/Caddyfile ]; then
 Postern is installed and not yet configured. Next:
   install -m 0640 -g postern /usr/share/doc/postern/Caddyfile.example /etc/postern/Caddyfile
   (change the names in it)
+  install -m 0640 -g postern /dev/stdin /etc/postern/smtp.password
+  (the mail password, then Ctrl-D; or take "user" and "password_file" out of the Caddyfile)
   sudo -u postern postern validate --config /etc/postern/Caddyfile
-  sudo -u postern postern init --organisation "Your organisation"
+  sudo -u postern postern init --organisation "Your organisation" --save
   systemctl enable --now postern
 Keep a copy of /etc/postern/master.key elsewhere: without it the data cannot be read.
 NEXT
