@@ -143,11 +143,26 @@ func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *personCas
 	e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
 	e.Personal = map[string]string{"masked": strings.Join(masked, ", ")}
 	sent := func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }
+	lease := rec.DueAt
 	err = r.proving(ctx, rec, c, sent)
-	if errors.Is(err, store.ErrConflict) { // the person was faster, and went on
-		return r.Store.Tx(ctx, sent)
+	if errors.Is(err, store.ErrConflict) {
+		return r.overtaken(ctx, rec, c, lease, sent)
 	}
 	return err
+}
+
+// overtaken keeps that a code was sent where the person was faster. Who only pressed
+// twice, or took the recovery to a phone, waits for that code still.
+func (r *Recoveries) overtaken(ctx context.Context, rec *store.Recovery, c *personCase, lease time.Time, sent func(*store.Tx) error) error {
+	now, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, rec.Env, rec.ID) })
+	if err != nil {
+		return err
+	}
+	if now.State != statePreparing || store.Millis(now.DueAt) != store.Millis(lease) {
+		return r.Store.Tx(ctx, sent)
+	}
+	*rec = now
+	return r.proving(ctx, rec, c, sent)
 }
 
 // proving shows the challenge as open.

@@ -228,7 +228,7 @@ func TestFourOutcomes(t *testing.T) {
 
 // The node that sent an operation may have died with the answer, or hang: others ask
 // within seconds, and nothing is sent again.
-func TestP05_AnOperationWhoseNodeIsGoneIsAskedForWithinSeconds(t *testing.T) {
+func TestP25_AnOperationWhoseNodeIsGoneIsAskedForWithinSeconds(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
 		b := s.ready("ada@example.com", protocol.ActionPassword)
@@ -254,7 +254,7 @@ func TestP05_AnOperationWhoseNodeIsGoneIsAskedForWithinSeconds(t *testing.T) {
 	})
 }
 
-func TestP05_AnAgentThatComesBackIsAskedWithinSeconds(t *testing.T) {
+func TestP25_AnAgentThatComesBackIsAskedWithinSeconds(t *testing.T) {
 	s := newStackSQLite(t)
 	s.person("ada")
 	b := s.ready("ada@example.com", protocol.ActionPassword)

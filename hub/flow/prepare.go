@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -87,6 +88,9 @@ func (r *Recoveries) nothingSent(ctx context.Context, rec *store.Recovery) error
 // again tries the same work a little later, and gives up after a few attempts. A
 // refusal that will not change is not tried again, nor is anything whose wait would show.
 func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, c *personCase, what string, err error) error {
+	if errors.Is(err, store.ErrConflict) { // the person went on meanwhile: what is known here is old
+		return err
+	}
 	r.Log.WarnContext(ctx, what, "recovery", rec.ID, "directory", rec.Directory, "agent", rec.Agent, "error", err)
 	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
 	if asksAlike := row.Method != "" && !row.Sends && len(c.v.Proven) == 0; asksAlike { // a page that waits longer would tell that there is somebody

@@ -93,14 +93,14 @@ func (r *Recoveries) advance(ctx context.Context, ref store.RecoveryRef) {
 	}
 }
 
-// work does one step within the lease. A node that stops gives the row back, so that
-// nobody waits for the lease to end.
+// work does one step within the lease. A node that stops, or that was overtaken by the
+// person, gives the row back, so that nobody waits for the lease to end.
 func (r *Recoveries) work(ctx context.Context, rec *store.Recovery) error {
 	work, cancel := context.WithTimeout(ctx, workLife)
 	defer cancel()
 	until := rec.DueAt
 	err := r.step(work, rec)
-	if ctx.Err() == nil || err == nil {
+	if err == nil || ctx.Err() == nil && !errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	return errors.Join(err, r.giveBack(context.WithoutCancel(ctx), store.RecoveryRef{Env: rec.Env, ID: rec.ID}, until))
@@ -110,14 +110,18 @@ func (r *Recoveries) work(ctx context.Context, rec *store.Recovery) error {
 func (r *Recoveries) giveBack(ctx context.Context, ref store.RecoveryRef, until time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, giveBackLife)
 	defer cancel()
-	return r.Store.Tx(ctx, func(tx *store.Tx) error {
+	rec, err := store.Change(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) {
 		rec, err := tx.Recovery(ctx, ref.Env, ref.ID)
 		if err != nil || store.Millis(rec.DueAt) != store.Millis(until) {
-			return err
+			return rec, err
 		}
 		rec.DueAt = r.Now()
-		return tx.SaveRecovery(ctx, &rec)
+		return rec, tx.SaveRecovery(ctx, &rec)
 	})
+	if err == nil {
+		r.poke(&rec)
+	}
+	return err
 }
 
 // lease returns the row with a due time in the future, so that no other node takes it.
