@@ -192,7 +192,7 @@ func TestReviewersSeeThePhotoOfTheAccountBesideTheFace(t *testing.T) {
 	if len(told.right) != 1 || !told.right[0] {
 		t.Errorf("told %v", told.right)
 	}
-	page, _, _ = g.handedInBy(person)
+	g.handedInBy(person)
 	b := testenv.Chromium(t)
 	b.Open(g.url + g.newLink())
 	b.Click("main form button")
