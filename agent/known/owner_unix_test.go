@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestWhatRootWritesBelongsToTheAgent(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away")
-	}
+	testenv.NeedRoot(t) // nobody else can give files away
 	const agent = 65534 // nobody
 	dir := t.TempDir()
 	if err := os.Chown(dir, agent, agent); err != nil {

@@ -48,10 +48,25 @@ func Look(program string) (string, error) {
 // Missing skips the test, or fails it under CI=true, because what is not here.
 func Missing(t testing.TB, what string) {
 	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed, and CI=true allows no skip (make deps installs it)", what)
+	skip(t, what+" is not installed (make deps installs it)")
+}
+
+// NeedRoot skips a test of what only root can do where somebody else runs it, or fails
+// it under CI=true.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		skip(t, "only root can do what this tests (run it as root)")
 	}
-	t.Skipf("%s is not installed: skipped (make deps installs it)", what)
+}
+
+// skip is the only place that skips: never where CI=true.
+func skip(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s, and CI=true allows no skip", why)
+	}
+	t.Skipf("%s: skipped", why)
 }
 
 // Ports stay below 32768, where the kernel's ephemeral ports begin: a server on a
