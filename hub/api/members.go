@@ -30,6 +30,11 @@ type orgMember struct {
 	Principal string   `json:"principal"`
 }
 
+// memberList is the wire type ListOrgMembersResponse.
+type memberList struct {
+	Members []orgMember `json:"members"`
+}
+
 func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.StaffList(ctx, c.key.Org)
 	out := []orgMember{}
@@ -43,7 +48,7 @@ func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		}
 		out = append(out, orgMember{s.ID, s.Role, []string{store.AllEnvs}, s.Name, s.Mail, "", len(keys) == 0, s.ID})
 	}
-	return map[string]any{"members": out}, err
+	return memberList{out}, err
 }
 
 // inviteMemberRequest is the wire type InviteOrgMemberRequest.

@@ -175,6 +175,8 @@ func routes() []row {
 		{"POST /people/bulk", RoleUser, reading, bulkSize, "", ok, with(bulkProperties), false},
 		{"DELETE /people/{subject}", RoleAdmin, writing, none, audit.VaultDeleted, noContent, plain(erasePerson), false}, // ours
 
+		{"GET /api/org", RoleLimited, reading, none, "", ok, plain(getOrg), false},
+		{"PATCH /api/org", RoleOwner, writing, small, audit.OrgUpdated, noContent, with(updateOrg), false},
 		{"GET /api/org/members", RoleAdmin, reading, none, "", ok, plain(listMembers), false},
 		{"POST /api/org/members", RoleAdmin, writing, small, audit.OrgMemberInvited, noContent, with(inviteMember), false},
 		{"PATCH /api/org/members/{member}", RoleAdmin, writing, small, audit.OrgMemberUpdated, noContent, with(updateMember), false},

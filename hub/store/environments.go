@@ -2,37 +2,58 @@ package store
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"time"
 )
 
 // An Organisation owns environments, API keys and administrators.
 type Organisation struct {
 	ID, Name string
+	Allowed  []netip.Prefix // from where it is administered; none: from everywhere
 	Created  time.Time
+}
+
+// Admits reports whether the organisation may be administered from an address.
+func (o Organisation) Admits(from netip.Addr) bool {
+	from = from.Unmap().WithZone("")
+	return len(o.Allowed) == 0 || slices.ContainsFunc(o.Allowed, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
 // CreateOrganisation writes a new organisation. An empty ID is filled in.
 func (tx *Tx) CreateOrganisation(ctx context.Context, o Organisation) (Organisation, error) {
 	o.ID, o.Created = orNew(o.ID), tx.Now()
-	_, err := tx.Exec(ctx, "INSERT INTO organisations (id, name, created_at) VALUES ($1, $2, $3)", o.ID, o.Name, Millis(o.Created))
+	_, err := tx.Exec(ctx, "INSERT INTO organisations (id, name, allowed_addresses, created_at) VALUES ($1, $2, $3, $4)", o.ID, o.Name, prefixes(o.Allowed), Millis(o.Created))
 	return o, err
 }
 
+// UpdateOrganisation writes the name and from where it is administered.
+func (tx *Tx) UpdateOrganisation(ctx context.Context, o Organisation) error {
+	return tx.Must(ctx, "UPDATE organisations SET name = $2, allowed_addresses = $3 WHERE id = $1", o.ID, o.Name, prefixes(o.Allowed))
+}
+
+func prefixes(all []netip.Prefix) string { return JSON(append([]netip.Prefix{}, all...)) }
+
+const organisationColumns = "id, name, allowed_addresses, created_at"
+
 func scanOrganisation(scan Scan) (o Organisation, err error) {
 	var created int64
-	err = scan(&o.ID, &o.Name, &created)
+	var allowed string
+	if err = scan(&o.ID, &o.Name, &allowed, &created); err == nil {
+		err = ParseJSON(allowed, &o.Allowed)
+	}
 	o.Created = Time(created)
 	return o, err
 }
 
 // Organisation returns one organisation.
 func (tx *Tx) Organisation(ctx context.Context, org string) (Organisation, error) {
-	return One(ctx, tx, scanOrganisation, "SELECT id, name, created_at FROM organisations WHERE id = $1", org)
+	return One(ctx, tx, scanOrganisation, "SELECT "+organisationColumns+" FROM organisations WHERE id = $1", org)
 }
 
 // Organisations returns every organisation of the installation, oldest first.
 func (tx *Tx) Organisations(ctx context.Context) ([]Organisation, error) {
-	return All(ctx, tx, scanOrganisation, "SELECT id, name, created_at FROM organisations ORDER BY created_at, id")
+	return All(ctx, tx, scanOrganisation, "SELECT "+organisationColumns+" FROM organisations ORDER BY created_at, id")
 }
 
 // An Environment is what a recovery domain belongs to: directories, their accounts and

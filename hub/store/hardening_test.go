@@ -22,7 +22,7 @@ var withoutEnvironment = map[string]string{
 	"Now": "no query", "Seal": "no query", "Unseal": "no query", "Exec": "no query", "Swap": "no query", "Must": "no query", "Row": "no query",
 
 	"Setting": "of the installation", "SetSetting": "of the installation",
-	"CreateOrganisation": "of the installation", "Organisation": "of the installation", "Organisations": "of the installation",
+	"CreateOrganisation": "of the installation", "Organisation": "of the installation", "UpdateOrganisation": "the id is the organisation", "Organisations": "of the installation",
 	"AllDomains": "for a node's memory", "AllDirectories": "for the scheduler", "AgentStates": "for a node's memory",
 	"AddRecovery": "its row names the environment", "AddVerification": "its row names the environment", "AddObjection": "its row names the environment",
 	"DueRecoveries": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
