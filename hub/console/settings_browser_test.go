@@ -76,7 +76,7 @@ func TestSettingsInABrowserOnAPhoneAndADesk(t *testing.T) {
 	looked(t, b, "trust")
 	b.Type("#hosts", "https://no.host/")
 	b.Click(`form:has([name=status]) button`)
-	b.WaitText("one on each line")
+	b.Wait(`document.querySelector('[aria-invalid=true], .errors')`) // the hint says the same words before
 	looked(t, b, "trust-wrong")
 	b.Open(g.url + base + "/providers")
 	looked(t, b, "providers")

@@ -146,7 +146,7 @@ func (b *Browser) Eval(script string) string {
 	gesture := func(p *runtime.EvaluateParams) { p.UserGesture = new(true) }
 	s, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("(async () => String(await ("+script+")))()", chromedp.EvalAwaitPromise, gesture))
 	if err != nil {
-		b.t.Fatalf("%s: %v", script, err)
+		b.t.Fatalf("%.200s: %v", script, err) // a script may be a whole library
 	}
 	return s
 }
