@@ -72,7 +72,8 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 	m := e.Microsite
 	return env{
 		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
-		CallbackURLs: []string{}, Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
+		TermsOfServiceURL: e.TermsOfServiceURL,
+		CallbackURLs:      append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
 			Languages: append([]string{}, m.Languages...), Accent: m.Accent,
@@ -113,6 +114,8 @@ func createEnv(ctx context.Context, c *call, tx *store.Tx, req *createEnvRequest
 type updateEnvRequest struct {
 	Name           *string          `json:"name,omitempty"`
 	PublicName     *string          `json:"public_name,omitempty"`
+	CallbackURLs   *[]string        `json:"callback_urls,omitempty"`
+	TermsURL       *string          `json:"terms_of_service_url,omitempty"` // deprecated by the reference; "" removes it
 	RemoveWebhooks []string         `json:"remove_webhooks,omitempty"`
 	RemoveWebhook  []string         `json:"remove_webhook,omitempty"`
 	AddWebhooks    []webhookRequest `json:"add_webhooks,omitempty"`
@@ -144,11 +147,13 @@ type micrositeUpdate struct {
 	Accent           *string   `json:"accent,omitempty"`
 }
 
-// updateEnv changes names, the recovery site's settings and webhooks.
+// updateEnv changes names, addresses, the recovery site's settings and webhooks.
 func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest) (any, error) {
 	e := c.env
 	set(&e.Name, req.Name)
 	set(&e.PublicName, req.PublicName)
+	set(&e.CallbackURLs, req.CallbackURLs)
+	set(&e.TermsOfServiceURL, req.TermsURL)
 	if m := req.Microsite; m != nil {
 		set(&e.Microsite.RequirePresigned, m.RequirePresigned)
 		set(&e.Microsite.Languages, m.Languages)
@@ -158,6 +163,9 @@ func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest
 		return nil, err
 	}
 	if err := checkMicrosite(e.Microsite); err != nil {
+		return nil, err
+	}
+	if err := checkAddresses(e); err != nil {
 		return nil, err
 	}
 	if err := tx.UpdateEnvironment(ctx, e); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -63,8 +64,12 @@ type Environment struct {
 	Name       string // for administrators
 	PublicName string // for employees
 	Microsite  Microsite
-	Created    time.Time
-	Updated    time.Time
+	// CallbackURLs are where the environment's OpenID clients may send people back to,
+	// in the order in which they were given. They are compared text for text.
+	CallbackURLs      []string
+	TermsOfServiceURL string // empty: none
+	Created           time.Time
+	Updated           time.Time
 }
 
 // Microsite holds the settings of an environment's recovery site.
@@ -87,21 +92,21 @@ func orNew(id string) string {
 func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	e.ID, e.Created, e.Updated = orNew(e.ID), tx.Now(), tx.Now()
 	m := e.Microsite
-	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, Millis(e.Created))
+	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`,
+		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created))
 	return e, err
 }
 
-const environmentColumns = "id, org, name, public_name, require_presigned, languages, accent, logo_type, created_at, updated_at"
+const environmentColumns = "id, org, name, public_name, require_presigned, languages, accent, logo_type, callback_urls, terms_url, created_at, updated_at"
 
 func scanEnvironment(scan Scan) (e Environment, err error) {
 	var created, updated int64
-	var languages string
+	var languages, callbacks string
 	m := &e.Microsite
-	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.LogoType, &created, &updated)
+	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.LogoType, &callbacks, &e.TermsOfServiceURL, &created, &updated)
 	if err == nil {
-		err = ParseJSON(languages, &m.Languages)
+		err = errors.Join(ParseJSON(languages, &m.Languages), ParseJSON(callbacks, &e.CallbackURLs))
 	}
 	e.Created, e.Updated = Time(created), Time(updated)
 	return e, err
@@ -117,11 +122,12 @@ func (tx *Tx) Environments(ctx context.Context, org string) ([]Environment, erro
 	return All(ctx, tx, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE org = $1 ORDER BY created_at, id", org)
 }
 
-// UpdateEnvironment writes names and microsite settings, without the logo.
+// UpdateEnvironment writes names, addresses and microsite settings, without the logo.
 func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
 	m := e.Microsite
-	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6, updated_at = $7
-		WHERE id = $1`, e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, Millis(tx.Now()))
+	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6,
+		callback_urls = $7, terms_url = $8, updated_at = $9 WHERE id = $1`,
+		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()))
 }
 
 // SetLogo stores the logo of an environment; an empty one removes it. The caller has
