@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -41,18 +39,9 @@ type accountsList struct {
 	NextOffset int       `json:"next_offset,omitempty"` // absent: that was all
 }
 
-// Length of a page of accounts.
-const (
-	defaultCount = 50
-	maxQuery     = 200 // bytes of a search text
-)
-
 // listAccounts answers with a page of the accounts of one, several or all environments.
 func listAccounts(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	f, err := c.accountFilter()
-	if err != nil {
-		return nil, err
-	}
+	f := c.accountFilter()
 	if f.Directory != "" {
 		if err := c.findDirectory(ctx, tx, f.Directory); err != nil {
 			return nil, as(err, store.ErrNotFound, bad("directory: not a directory that this key is for"))
@@ -104,48 +93,10 @@ func pageOf(ctx context.Context, tx *store.Tx, envs []store.Environment, f store
 }
 
 // accountFilter reads the parameters.
-func (c *call) accountFilter() (f store.AccountFilter, err error) {
-	if err := c.onlyParameters("env", "offset", "count", "verified", "directory", "q"); err != nil {
-		return f, err
+func (c *call) accountFilter() store.AccountFilter {
+	return store.AccountFilter{
+		Offset: c.number("offset"), Count: c.number("count"), Directory: c.text("directory"), Query: c.text("q"), Bound: c.truth("verified"),
 	}
-	if f.Offset, err = c.number("offset", 0, 1<<30); err != nil {
-		return f, err
-	}
-	if f.Count, err = c.number("count", defaultCount, store.MaxAccounts); err != nil {
-		return f, err
-	}
-	if f.Directory, err = c.single("directory"); err != nil {
-		return f, err
-	}
-	if f.Query, err = c.single("q"); err != nil {
-		return f, err
-	}
-	if len(f.Query) > maxQuery {
-		return f, bad(fmt.Sprintf("q: at most %d bytes", maxQuery))
-	}
-	verified, err := c.single("verified")
-	if err != nil || verified == "" {
-		return f, err
-	}
-	bound, err := strconv.ParseBool(verified)
-	if err != nil {
-		return f, bad("verified: want true or false")
-	}
-	f.Bound = &bound
-	return f, nil
-}
-
-// number reads a parameter that is a number from 0, or 1 for counts.
-func (c *call) number(name string, absent, most int) (int, error) {
-	text, err := c.single(name)
-	if err != nil || text == "" {
-		return absent, err
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > most || name == "count" && n == 0 {
-		return 0, bad(fmt.Sprintf("%s: want a number up to %d", name, most))
-	}
-	return n, nil
 }
 
 // findAccount finds an account by its id, its immutable id or any identifier, in all
@@ -208,6 +159,7 @@ func accountsNamed(ctx context.Context, tx *store.Tx, envs []store.Environment, 
 	return all, nil
 }
 
+// getAccount answers with one account.
 func getAccount(_ context.Context, c *call, _ *store.Tx) (any, error) {
 	return wireAccount(c.account), nil
 }

@@ -10,6 +10,11 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
+// agentList is the agents of a directory.
+type agentList struct {
+	Agents []agentOut `json:"agents"`
+}
+
 // agentOut is an agent of a directory.
 type agentOut struct {
 	ID          string     `json:"id"`
@@ -24,6 +29,7 @@ type agentOut struct {
 	Nodes       []string   `json:"nodes"`                    // that hold a tunnel of it now
 }
 
+// listAgents answers with the agents of a directory, and the nodes that hold a tunnel of each.
 func listAgents(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.Agents(ctx, c.env.ID, c.directory.ID)
 	out := []agentOut{}
@@ -47,7 +53,7 @@ func connectedAgents(ctx context.Context, c *call, reply any) (any, error) {
 		}
 		out[i].Nodes = append([]string{}, nodes...)
 	}
-	return map[string]any{"agents": out}, nil
+	return agentList{out}, nil
 }
 
 // createTicketRequest asks for a ticket.

@@ -184,6 +184,9 @@ func (c *call) admit(ctx context.Context) error {
 	if err := c.api.Store.Read(ctx, func(tx *store.Tx) error { return c.resolve(ctx, tx) }); err != nil {
 		return err
 	}
+	if err := c.checkQuery(); err != nil {
+		return err
+	}
 	return c.readBody()
 }
 

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,7 +91,7 @@ func start(t *testing.T, s *store.Store) *stack {
 	st.api = New(Config{
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
-		Members:     staff.New(staff.Config{Store: s, Mail: post{}}), Console: func() string { return "https://id.vendor.test" },
+		Members:     staff.New(staff.Config{Store: s, Mail: unsent{}}), Console: func() string { return "https://id.vendor.test" },
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
 	})
@@ -291,52 +293,18 @@ func send(t *testing.T, req *http.Request) reply {
 	return reply{resp.StatusCode, resp.Header, string(b)}
 }
 
-// bodies are valid bodies of the rows that need one.
+// body is the example of a row, for the place.
 func (p place) body(pattern string) string {
-	switch pattern {
-	case "PUT /api/accounts/{account}/photo":
-		return aFace()
-	case "POST /api/envs/{env}/domains":
-		return `{"name":"new.` + p.domain + `"}`
-	case "POST /api/directories":
-		return `{"env":"` + p.Env.ID + `","kind":"agent"}`
-	case "POST /api/envs/{env}/recovery_microsite/presign":
-		return `{"email":"alice@example.com","ttl":"1h"}`
-	case "POST /api/directories/{directory}/agents/{agent}/confirm":
-		return `{"fingerprint":"` + protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey) + `"}`
-	case "POST /api/envs/{env}/trust":
-		return `{"name":"mine","pem":` + strconv.Quote(p.pem) + `}`
-	case "POST /api/envs/{env}/domains/{domain}/wallet-certificate":
-		return `{"pem":` + strconv.Quote(p.signer) + `}`
-	case "POST /api/envs/{env}/oidc-clients", "PATCH /api/envs/{env}/oidc-clients/{client}":
-		return p.clientBody()
-	case "POST /api/envs/{env}/identity-providers", "PATCH /api/envs/{env}/identity-providers/{provider}":
-		return p.providerBody()
-	case "POST /api/envs/{env}/documents":
-		return `{"documents":["pid"]}`
-	case "POST /api/envs/{env}/credential-status":
-		return `{"status":"require","hosts":["status.example.org"]}`
-	case "POST /api/envs/{env}/sms":
-		return `{"twilio":{"account_sid":"AC1","auth_token":"postern_canary","from":"+4915112345678"},"countries":["DE"]}`
-	case "POST /api/requests":
-		return `{"env":"` + p.Env.ID + `","claims":["name","birth_date"],"label":"Ref 1"}`
-	case "POST /api/envs/{env}/templates":
-		return `{"name":"new","claim_definitions":[{"claim":"birth_date"}]}`
-	case "POST /people/{subject}/compare":
-		return `{"expectations":[{"claim":"name","value":"Alice"}]}`
-	case "POST /people/bulk":
-		return `{"requests":[{"subject":"` + p.subject + `","claims":["name"]}]}`
-	case "POST /api/org/members":
-		return `{"email":"new@` + p.domain + `","role":"user"}`
-	case "PATCH /api/org/members/{member}":
-		return `{"role":"limited"}`
-	case "POST /api/apikeys":
-		return `{"envs":["` + p.Env.ID + `"],"role":"limited"}`
-	}
-	if strings.HasPrefix(pattern, "GET") || strings.HasPrefix(pattern, "DELETE") {
-		return ""
-	}
-	return "{}"
+	i := slices.IndexFunc(routes(), func(r row) bool { return r.pattern == pattern })
+	return p.fill(routes()[i].example)
+}
+
+// fill puts what is in the place where an example has a name for it.
+func (p place) fill(text string) string {
+	inJSON := func(s string) string { q := strconv.Quote(s); return q[1 : len(q)-1] }
+	return strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{account}", p.account.ID, "{subject}", p.subject,
+		"{request}", p.request, "{template}", p.template, "{apikey}", p.apikey.ID, "{agent}", p.agent.ID, "{secret}", "postern_canary",
+		"{fingerprint}", protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey), "{pem}", inJSON(p.pem), "{signer}", inJSON(p.signer), "{photo}", aFace()).Replace(text)
 }
 
 // path fills a row's path with what is in the place.
@@ -352,8 +320,16 @@ func (p place) path(pattern string) string {
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
 		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
-	if strings.HasSuffix(path, "/recovery/presign") {
-		path += "?email=alice%40example.com"
+	query := url.Values{}
+	for _, r := range routes() {
+		for _, param := range r.query {
+			if r.pattern == pattern && param.example != "" {
+				query.Add(param.name, p.fill(param.example))
+			}
+		}
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
 	}
 	return path
 }
@@ -383,11 +359,11 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 	}
 }
 
-// post takes every mail.
-type post struct{}
+// unsent takes every mail.
+type unsent struct{}
 
-func (post) QueueStaff(context.Context, *store.Tx, staff.Message) error { return nil }
-func (post) Wake()                                                      {}
+func (unsent) QueueStaff(context.Context, *store.Tx, staff.Message) error { return nil }
+func (unsent) Wake()                                                      {}
 
 // method is the method of a pattern.
 func method(pattern string) string {
@@ -396,11 +372,7 @@ func method(pattern string) string {
 }
 
 // clientBody is Okta, which asks about accounts of the place's directory.
-func (p place) clientBody() string {
-	return `{"contract":"okta_eam","directory":"` + p.Directory.ID + `","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`
-}
+func (p place) clientBody() string { return p.body("POST /api/envs/{env}/oidc-clients") }
 
 // providerBody is an outside identity provider for the place's directory.
-func (p place) providerBody() string {
-	return `{"name":"Acme ID","issuer":"https://login.example.com","client_id":"recovery","client_secret":"postern_canary","directories":["` + p.Directory.ID + `"]}`
-}
+func (p place) providerBody() string { return p.body("POST /api/envs/{env}/identity-providers") }

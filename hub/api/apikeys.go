@@ -22,6 +22,11 @@ type apiKey struct {
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 }
 
+// apiKeyList is the wire type ListAPIKeysResponse.
+type apiKeyList struct {
+	Keys []apiKey `json:"apikeys"`
+}
+
 func wireAPIKey(k store.APIKey) apiKey {
 	return apiKey{k.ID, k.Name, k.Created, k.Enabled, append([]string{}, k.Envs...), k.Role, at(k.Expires), at(k.LastUsed)}
 }
@@ -35,9 +40,10 @@ func listAPIKeys(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 			out = append(out, wireAPIKey(k))
 		}
 	}
-	return map[string]any{"apikeys": out}, err
+	return apiKeyList{out}, err
 }
 
+// getAPIKey answers with one key, never with its text.
 func getAPIKey(_ context.Context, c *call, _ *store.Tx) (any, error) {
 	return wireAPIKey(c.apikey), nil
 }

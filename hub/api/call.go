@@ -142,7 +142,7 @@ func (c *call) environments(ctx context.Context, tx *store.Tx) ([]store.Environm
 // chosen returns the environments of the parameter env, all that the key is for if it
 // is absent. One that the key is not for is not found.
 func (c *call) chosen(ctx context.Context, tx *store.Tx) ([]store.Environment, error) {
-	ids := c.query["env"]
+	ids := c.many("env")
 	if len(ids) == 0 {
 		return c.environments(ctx, tx)
 	}

@@ -128,35 +128,3 @@ func set[T any](to *T, from *T) {
 		*to = *from
 	}
 }
-
-// single returns the one value of a query parameter, "" if it is absent. A repeated
-// parameter could mean either value, so it is refused.
-func (c *call) single(name string) (string, error) {
-	all := c.query[name]
-	switch len(all) {
-	case 0:
-		return "", nil
-	case 1:
-		return all[0], nil
-	}
-	return "", bad(name + ": give this parameter once")
-}
-
-// onlyParameters refuses query parameters that the row does not know.
-func (c *call) onlyParameters(names ...string) error {
-	for name := range c.query {
-		if !contains(names, name) {
-			return bad(fmt.Sprintf("%.60s: there is no such parameter; there are: %s", name, strings.Join(names, ", ")))
-		}
-	}
-	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}

@@ -107,11 +107,13 @@ func rules(s policy.Settings, name string) policy.Rules {
 	return r
 }
 
+// directoryList is the wire type GetDirectoriesResponse.
+type directoryList struct {
+	Directories []directoryOut `json:"directories"`
+}
+
 // listDirectories answers with the directories of one, several or all environments.
 func listDirectories(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	if err := c.onlyParameters("env"); err != nil {
-		return nil, err
-	}
 	envs, err := c.chosen(ctx, tx)
 	if err != nil {
 		return nil, as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
@@ -130,9 +132,10 @@ func listDirectories(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 			out = append(out, w)
 		}
 	}
-	return map[string]any{"directories": out}, nil
+	return directoryList{out}, nil
 }
 
+// getDirectory answers with one directory.
 func getDirectory(_ context.Context, c *call, tx *store.Tx) (any, error) {
 	return wireDirectory(c.directory, tx.Now())
 }
@@ -308,6 +311,7 @@ func setBirthDateSecret(ctx context.Context, tx *store.Tx, d store.Directory, te
 	return tx.SetBirthDateKey(ctx, d.Env, d.ID, key)
 }
 
+// deleteDirectory removes a directory with its accounts and agents.
 func deleteDirectory(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return nil, tx.DeleteDirectory(ctx, c.env.ID, c.directory.ID)
 }

@@ -46,11 +46,18 @@ func at(t time.Time) *time.Time {
 	return &t
 }
 
-func listDomains(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	all, err := tx.Domains(ctx, c.env.ID)
-	return map[string]any{"domains": c.wireDomains(all)}, err
+// domainList is the domains of an environment.
+type domainList struct {
+	Domains []domainOut `json:"domains"`
 }
 
+// listDomains answers with the recovery domains of an environment.
+func listDomains(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.Domains(ctx, c.env.ID)
+	return domainList{c.wireDomains(all)}, err
+}
+
+// getDomain answers with one domain and what proves it.
 func getDomain(_ context.Context, c *call, _ *store.Tx) (any, error) {
 	return c.wireDomain(c.domain), nil
 }

@@ -34,6 +34,16 @@ type micrositeOut struct {
 	Accent           string      `json:"accent"`
 }
 
+// envList is the wire type ListEnvsResponse.
+type envList struct {
+	Envs []env `json:"envs"`
+}
+
+// createdID is the wire types CreateEnvResponse and CreateTemplateResponse.
+type createdID struct {
+	ID string `json:"id"`
+}
+
 // listEnvs answers with the environments that the key is for.
 func listEnvs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := c.environments(ctx, tx)
@@ -48,7 +58,7 @@ func listEnvs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		}
 		out = append(out, w)
 	}
-	return map[string]any{"envs": out}, nil
+	return envList{out}, nil
 }
 
 // getEnv answers with one environment.
@@ -106,7 +116,7 @@ func createEnv(ctx context.Context, c *call, tx *store.Tx, req *createEnvRequest
 	}
 	e, err := tx.CreateEnvironment(ctx, e)
 	c.env = e
-	return map[string]any{"id": e.ID}, err
+	return createdID{e.ID}, err
 }
 
 // updateEnvRequest is the wire type EnvUpdateRequest as far as this release has it. The

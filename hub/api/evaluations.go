@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/postern-id/postern/hub/evaluation"
@@ -22,9 +21,15 @@ func (c *call) findEvaluation(ctx context.Context, tx *store.Tx, id string) (err
 	return nil
 }
 
+// evaluationList is the evaluations of a directory.
+type evaluationList struct {
+	Evaluations []evaluation.Run `json:"evaluations"`
+}
+
+// listEvaluations answers with the evaluations of a directory, the newest first.
 func listEvaluations(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := c.api.Evaluations.List(ctx, tx, c.env.ID, c.directory.ID)
-	return map[string]any{"evaluations": all}, err
+	return evaluationList{all}, err
 }
 
 // startEvaluation begins a run. Whom it looks at stands in the audit record only as a
@@ -43,26 +48,26 @@ func wakeEvaluations(_ context.Context, c *call, reply any) (any, error) {
 	return reply, nil
 }
 
+// getEvaluation answers with one evaluation and what it found so far.
 func getEvaluation(_ context.Context, c *call, _ *store.Tx) (any, error) { return c.run, nil }
+
+// could is how much an account could have, in the spelling of the parameter; its place
+// is the number of the reply.
+var could = []string{"nothing", "some", "all"}
+
+// evaluatedList is a page of evaluated accounts.
+type evaluatedList struct {
+	Accounts []evaluation.Account `json:"accounts"`
+	After    string               `json:"after"` // for the next page; empty: that was all
+}
 
 // evaluatedAccounts lists accounts of a run, by reason and by how much they could have.
 func evaluatedAccounts(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	f := store.EvaluationFilter{Reason: c.query.Get("reason"), After: c.query.Get("after"), Count: 100}
+	f := store.EvaluationFilter{Reason: c.text("reason"), After: c.text("after"), Count: c.number("count")}
 	if f.Reason != "" && !slices.Contains(evaluation.Reasons(), protocol.Reason(f.Reason)) {
 		return nil, bad("reason: unknown")
 	}
-	if text := c.query.Get("count"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > store.MaxAccounts {
-			return nil, bad("count: want 1 to " + strconv.Itoa(store.MaxAccounts))
-		}
-		f.Count = n
-	}
-	if text := c.query.Get("could"); text != "" {
-		i := slices.Index([]string{"nothing", "some", "all"}, text)
-		if i < 0 {
-			return nil, bad("could: want nothing, some or all")
-		}
+	if i := slices.Index(could, c.text("could")); i >= 0 {
 		f.Could = &i
 	}
 	all, err := c.api.Evaluations.Accounts(ctx, tx, c.env.ID, c.run.ID, f)
@@ -70,14 +75,16 @@ func evaluatedAccounts(ctx context.Context, c *call, tx *store.Tx) (any, error) 
 	if len(all) == f.Count {
 		next = all[len(all)-1].ID
 	}
-	return map[string]any{"accounts": all, "after": next}, err
+	return evaluatedList{all, next}, err
 }
 
+// cancelEvaluation ends an evaluation before it is done.
 func cancelEvaluation(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"evaluation": c.run.ID, "directory": c.directory.ID}
 	return nil, c.api.Evaluations.Cancel(ctx, tx, c.env.ID, c.run.ID)
 }
 
+// removeEvaluation removes an evaluation with what it found.
 func removeEvaluation(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"evaluation": c.run.ID, "directory": c.directory.ID, "removed": true}
 	return nil, tx.RemoveEvaluation(ctx, c.env.ID, c.run.ID)

@@ -35,6 +35,7 @@ type memberList struct {
 	Members []orgMember `json:"members"`
 }
 
+// listMembers answers with who works for the organisation.
 func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.StaffList(ctx, c.key.Org)
 	out := []orgMember{}
@@ -93,6 +94,7 @@ type updateMemberRequest struct {
 	Role string   `json:"role,omitempty"`
 }
 
+// updateMember gives a member another role.
 func updateMember(ctx context.Context, c *call, tx *store.Tx, req *updateMemberRequest) (any, error) {
 	if err := c.wholeOrganisation(req.Envs); err != nil {
 		return nil, err
@@ -108,6 +110,7 @@ func updateMember(ctx context.Context, c *call, tx *store.Tx, req *updateMemberR
 	return nil, memberError(err)
 }
 
+// removeMember ends what a member may do.
 func removeMember(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if err := c.wholeOrganisation(nil); err != nil {
 		return nil, err

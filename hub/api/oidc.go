@@ -67,6 +67,7 @@ func listClients(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return list, err
 }
 
+// getClient answers with one identity provider that asks here.
 func getClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return c.wireClient(ctx, tx, c.client)
 }

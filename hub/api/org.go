@@ -18,6 +18,7 @@ type organisation struct {
 	Allowed []netip.Prefix `json:"allowed_ip_addresses,omitempty"`
 }
 
+// getOrg answers with the organisation of the key.
 func getOrg(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	o, err := tx.Organisation(ctx, c.key.Org)
 	if err != nil {
@@ -43,6 +44,7 @@ type orgUpdate struct {
 // maxAddresses bounds the list of addresses, which is read at every request.
 const maxAddresses = 256
 
+// updateOrg changes the name of the organisation and from where it may be reached.
 func updateOrg(ctx context.Context, c *call, tx *store.Tx, req *orgUpdate) (any, error) {
 	if !c.key.Admits(store.AllEnvs) {
 		return nil, errForbidden

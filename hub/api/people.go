@@ -65,6 +65,11 @@ type bulkItem struct {
 	Claims  []string `json:"claims"`
 }
 
+// bulkResponse is the wire type BulkResponse.
+type bulkResponse struct {
+	Data []request.Disclosed `json:"data"`
+}
+
 // bulkProperties answers for several people. Of somebody who is not known nothing is
 // shared.
 func bulkProperties(ctx context.Context, c *call, tx *store.Tx, req *bulkRequest) (any, error) {
@@ -87,5 +92,5 @@ func bulkProperties(ctx context.Context, c *call, tx *store.Tx, req *bulkRequest
 		}
 		data = append(data, d)
 	}
-	return map[string]any{"data": data}, nil
+	return bulkResponse{data}, nil
 }

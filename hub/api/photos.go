@@ -30,10 +30,14 @@ type aPhoto struct {
 // redacted implements redactor.
 func (p *aPhoto) redacted() any { return nil }
 
+// pictures are the types of a photo; SVG would be a program.
+var pictures = []string{"image/jpeg", "image/png", "image/webp"}
+
 // photoBody is an action whose body is a picture, which is written anew before the
 // transaction.
 func photoBody(run func(context.Context, *call, *store.Tx, *aPhoto) (any, error)) action {
 	return action{
+		what: run, media: pictures,
 		decode: func(b []byte) (any, error) {
 			sum := sha256.Sum256(b)
 			return &aPhoto{sent: b, sha256: hex.EncodeToString(sum[:])}, nil

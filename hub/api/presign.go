@@ -25,6 +25,11 @@ type presignRequest struct {
 	Domain      string                              `json:"domain"`   // ours: which of the environment's domains
 }
 
+// presigned is the wire type RecoveryMicrositePresignResponse.
+type presigned struct {
+	URL string `json:"url"`
+}
+
 // fixedKey is the key of one environment's links, read before the transaction.
 type fixedKey []byte
 
@@ -61,7 +66,7 @@ func presign(ctx context.Context, c *call, tx *store.Tx, req *presignRequest) (a
 		return nil, err
 	}
 	c.recordLink(link)
-	return map[string]any{"url": site + "/?id_token=" + text}, nil
+	return presigned{site + "/?id_token=" + text}, nil
 }
 
 // recordLink says in the audit record what the link admits to, never the link.
@@ -104,24 +109,15 @@ func presignQuery(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 }
 
 func (c *call) presignParameters() (*presignRequest, error) {
-	if err := c.onlyParameters("email", "operation", "directory", "flow", "ttl"); err != nil {
-		return nil, err
-	}
-	req := &presignRequest{Directories: c.query["directory"]}
-	for _, o := range c.query["operation"] {
+	req := &presignRequest{Email: c.text("email"), Flow: c.text("flow"), Directories: c.many("directory")}
+	for _, o := range c.many("operation") {
 		req.Operations = append(req.Operations, protocol.Action(o))
 	}
+	ttl := c.text("ttl")
+	if ttl == "" {
+		return req, nil
+	}
 	var err error
-	if req.Email, err = c.single("email"); err != nil {
-		return nil, err
-	}
-	if req.Flow, err = c.single("flow"); err != nil {
-		return nil, err
-	}
-	ttl, err := c.single("ttl")
-	if err != nil || ttl == "" {
-		return req, err
-	}
 	if req.TTL, err = policy.ParseDuration(ttl); err != nil {
 		return nil, bad("ttl: want a duration such as 1h30m")
 	}

@@ -45,6 +45,7 @@ func listProviders(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return list, err
 }
 
+// getProvider answers with one outside identity provider.
 func getProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return c.wireProvider(ctx, tx, c.provider)
 }

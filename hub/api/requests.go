@@ -166,6 +166,7 @@ func (req *createRequestRequest) end() (at time.Time, err error) {
 	return at, nil
 }
 
+// getRequest answers with one request and what was shared by it.
 func getRequest(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return c.api.Requests.Document(ctx, tx, c.request)
 }
@@ -186,6 +187,7 @@ type updateRequestRequest struct {
 	Label *string `json:"label,omitempty"`
 }
 
+// updateRequest changes the label of a request.
 func updateRequest(ctx context.Context, c *call, tx *store.Tx, req *updateRequestRequest) (any, error) {
 	c.detail = map[string]any{"request_id": c.request.ID, "request": req}
 	if req.Label == nil {
@@ -212,14 +214,12 @@ type requestsList struct {
 
 // listRequests answers with a page of an environment's requests.
 func listRequests(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	f, none, err := c.requestFilter()
-	if err != nil {
-		return nil, err
-	}
+	f, none := c.requestFilter()
 	list := requestsList{Requests: []request.Document{}}
 	if none {
 		return list, nil
 	}
+	var err error
 	if list.Total, err = tx.CountRequests(ctx, c.env.ID, f); err != nil {
 		return nil, err
 	}
@@ -242,51 +242,28 @@ func listRequests(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 
 // requestFilter reads the parameters. none says that they can fit no request: all are
 // made through the API, which has no requester, and nothing waits for its deletion.
-func (c *call) requestFilter() (f store.RequestFilter, none bool, err error) {
-	if err = c.onlyParameters("q", "requestor", "count", "offset", "sort", "statusFilter", "updatedAt"); err != nil {
-		return f, false, err
-	}
-	if f.Offset, err = c.number("offset", 0, 1<<30); err != nil {
-		return f, false, err
-	}
-	if f.Count, err = c.number("count", defaultCount, maxList); err != nil {
-		return f, false, err
-	}
-	text := map[string]string{}
-	for _, name := range []string{"q", "requestor", "sort", "statusFilter", "updatedAt"} {
-		if text[name], err = c.single(name); err != nil {
-			return f, false, err
-		}
-	}
-	if f.Query = text["q"]; len(f.Query) > maxQuery {
-		return f, false, bad(fmt.Sprintf("q: at most %d bytes", maxQuery))
-	}
-	if err = sorted(&f, text["sort"]); err != nil {
-		return f, false, err
-	}
-	if err = updated(&f, text["updatedAt"], time.Now().UTC()); err != nil {
-		return f, false, err
-	}
-	none, err = inStatus(&f, text["statusFilter"])
-	return f, none || text["requestor"] != "", err
+func (c *call) requestFilter() (f store.RequestFilter, none bool) {
+	f = store.RequestFilter{Offset: c.number("offset"), Count: c.number("count"), Query: c.text("q")}
+	sorted(&f, c.text("sort"))
+	updated(&f, c.text("updatedAt"), time.Now().UTC())
+	return f, inStatus(&f, c.text("statusFilter")) || c.text("requestor") != ""
 }
+
+// Words of the parameters of a list of requests.
+var (
+	sorts         = []string{"last_created", "last_updated", "-last_created", "-last_updated"}
+	statusFilters = []string{"active", "expired", "hideExpired", "rejectedAll", "rejectedFraud", "scheduledForDeletion"}
+	updates       = []string{"all", "today", "week", "month", "lastmonth", "year"}
+)
 
 // sorted reads sort: the last first, or with "-" the first.
-func sorted(f *store.RequestFilter, order string) error {
+func sorted(f *store.RequestFilter, order string) {
 	order, f.OldestFirst = strings.CutPrefix(order, "-")
-	switch order {
-	case "", "last_created":
-	case "last_updated":
-		f.ByUpdate = true
-	default:
-		return bad("sort: want last_created, last_updated, -last_created or -last_updated")
-	}
-	return nil
+	f.ByUpdate = order == "last_updated"
 }
 
-func inStatus(f *store.RequestFilter, filter string) (none bool, err error) {
+func inStatus(f *store.RequestFilter, filter string) (none bool) {
 	switch filter {
-	case "":
 	case "active":
 		f.States = []string{request.Pending, request.InProgress}
 	case "expired":
@@ -298,28 +275,20 @@ func inStatus(f *store.RequestFilter, filter string) (none bool, err error) {
 	case "rejectedFraud":
 		f.States = []string{request.RejectedFraud}
 	case "scheduledForDeletion": // people are erased at once
-		none = true
-	default:
-		err = bad("statusFilter: want active, expired, hideExpired, rejectedAll, rejectedFraud or scheduledForDeletion")
+		return true
 	}
-	return none, err
+	return false
 }
 
 // updated reads updatedAt, in UTC.
-func updated(f *store.RequestFilter, span string, now time.Time) error {
+func updated(f *store.RequestFilter, span string, now time.Time) {
 	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
 	month := day.AddDate(0, 0, 1-day.Day())
-	spans := map[string]time.Time{"": {}, "all": {}, "today": day, "week": day.AddDate(0, 0, -7), "month": month, "lastmonth": month.AddDate(0, -1, 0),
-		"year": day.AddDate(0, 1-int(day.Month()), 1-day.Day())}
-	from, ok := spans[span]
-	if !ok {
-		return bad("updatedAt: want all, today, week, month, lastmonth or year")
-	}
-	f.UpdatedAfter = from
+	f.UpdatedAfter = map[string]time.Time{"today": day, "week": day.AddDate(0, 0, -7), "month": month, "lastmonth": month.AddDate(0, -1, 0),
+		"year": day.AddDate(0, 1-int(day.Month()), 1-day.Day())}[span]
 	if span == "lastmonth" {
 		f.UpdatedBefore = month
 	}
-	return nil
 }
 
 // splitClaims reads the claims of a path.

@@ -43,6 +43,11 @@ type commonNames struct {
 	Threshold int    `json:"threshold"` // from how many people on a name is common
 }
 
+// commonNamesKept says how many names of the list are common.
+type commonNamesKept struct {
+	Names int `json:"names"`
+}
+
 // setCommonNames replaces an environment's list of common names; an empty one ends it.
 func setCommonNames(ctx context.Context, c *call, tx *store.Tx, req *commonNames) (any, error) {
 	keys, n, err := directory.ReadCommonNames(c.env.ID, strings.NewReader(req.List), req.Threshold)
@@ -50,5 +55,5 @@ func setCommonNames(ctx context.Context, c *call, tx *store.Tx, req *commonNames
 		return nil, bad(strings.TrimPrefix(err.Error(), "directory: "))
 	}
 	c.detail = map[string]any{"common_names": n}
-	return map[string]int{"names": n}, tx.SetCommonNames(ctx, c.env.ID, keys)
+	return commonNamesKept{n}, tx.SetCommonNames(ctx, c.env.ID, keys)
 }

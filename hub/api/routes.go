@@ -1,191 +1,128 @@
 package api
 
 import (
-	"context"
-	"net/http"
-
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/evaluation"
+	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
-)
-
-// A row is one endpoint. What its path names is resolved before do runs: {env},
-// {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template},
-// {provider}, {client}, {evaluation} and {subject}.
-type row struct {
-	pattern string
-	role    string // the least that reaches it
-	class   class
-	body    int64      // longest body; 0: none is read
-	kind    audit.Kind // the record that it leaves; "": it only reads
-	status  int        // on success
-	do      action
-	bearer  bool // not by Basic: a GET that changes something (T24)
-}
-
-// An action is what a row does.
-type action struct {
-	decode func([]byte) (any, error) // nil: the body is not read
-	// before prepares what a transaction must not wait for.
-	before func(context.Context, *call) error
-	// run works in the transaction of the row, which may run it several times.
-	run func(context.Context, *call, *store.Tx) (any, error)
-	// after works when the transaction has happened, and may replace its reply.
-	after func(context.Context, *call, any) (any, error)
-}
-
-// first returns the action with something to prepare.
-func (a action) first(before func(context.Context, *call) error) action {
-	a.before = before
-	return a
-}
-
-// then returns the action with something to do afterwards.
-func (a action) then(after func(context.Context, *call, any) (any, error)) action {
-	a.after = after
-	return a
-}
-
-// plain is an action that has no body.
-func plain(run func(context.Context, *call, *store.Tx) (any, error)) action {
-	return action{run: run}
-}
-
-// with is an action whose body is a T.
-func with[T any](run func(context.Context, *call, *store.Tx, *T) (any, error)) action {
-	return action{
-		decode: func(b []byte) (any, error) { return decode[T](b) },
-		run:    func(ctx context.Context, c *call, tx *store.Tx) (any, error) { return run(ctx, c, tx, c.body.(*T)) },
-	}
-}
-
-// Bounds of bodies, in bytes.
-const (
-	none        = 0
-	small       = 16 << 10  // names, lists of ids
-	outsideSize = 256 << 10 // settings of outside services, with their keys
-	policySize  = 4 << 20   // five policies with all their groups, see hub/policy
-)
-
-// Statuses of success.
-const (
-	ok        = http.StatusOK
-	created   = http.StatusCreated
-	noContent = http.StatusNoContent
-	refused   = http.StatusBadRequest // of rows that only say why there is nothing
+	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/hub/verify/smscode"
 )
 
 // routes lists every endpoint. Paths and statuses are those of the public reference;
-// rows marked "ours" are not in it.
+// rows marked ours are not in it. From a row come who may call it and how often, what is
+// read of the request, the audit record, and its part of docs/openapi.yaml.
 func routes() []row {
 	return []row{
-		{"GET /api/envs", RoleLimited, reading, none, "", ok, plain(listEnvs), false},
-		{"POST /api/envs", RoleOwner, writing, small, audit.EnvCreated, created, with(createEnv), false},
-		{"GET /api/envs/{env}", RoleLimited, reading, none, "", ok, plain(getEnv), false},
-		{"PATCH /api/envs/{env}", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(updateEnv), false},
-		{"DELETE /api/envs/{env}", RoleOwner, writing, none, audit.EnvDeleted, noContent, plain(deleteEnv).then(refreshDomains), false},
-		{"POST /api/envs/{env}/refresh-webhook-secret", RoleAdmin, writing, small, audit.EnvWebhookSecretUpdated, ok, with(refreshWebhookSecret), false},
+		get("/api/envs", RoleLimited, plain(listEnvs)).gives(envList{}),
+		post("/api/envs", RoleOwner, audit.EnvCreated, with(createEnv)).creates(createdID{}).like(`{"name":"Live"}`),
+		get("/api/envs/{env}", RoleLimited, plain(getEnv)).gives(env{}),
+		patch("/api/envs/{env}", RoleAdmin, audit.EnvUpdated, with(updateEnv)).like(`{"public_name":"Example AG"}`),
+		remove("/api/envs/{env}", RoleOwner, audit.EnvDeleted, plain(deleteEnv).then(refreshDomains)),
+		post("/api/envs/{env}/refresh-webhook-secret", RoleAdmin, audit.EnvWebhookSecretUpdated, with(refreshWebhookSecret)).gives(webhookSecret{}).like(`{"envID":"{env}"}`),
 
-		{"GET /api/envs/{env}/domains", RoleLimited, reading, none, "", ok, plain(listDomains), false},                                                      // ours
-		{"POST /api/envs/{env}/domains", RoleAdmin, writing, small, audit.EnvUpdated, created, with(addDomain).then(checkDomain), false},                    // ours
-		{"GET /api/envs/{env}/domains/{domain}", RoleLimited, reading, none, "", ok, plain(getDomain), false},                                               // ours
-		{"DELETE /api/envs/{env}/domains/{domain}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeDomain).then(refreshDomains), false}, // ours
-		{"POST /api/envs/{env}/domains/{domain}/check", RoleUser, writing, none, "", ok, plain(getDomain).then(checkDomain), false},                         // ours
+		get("/api/envs/{env}/domains", RoleLimited, plain(listDomains)).gives(domainList{}).ours(),
+		post("/api/envs/{env}/domains", RoleAdmin, audit.EnvUpdated, with(addDomain).then(checkDomain)).creates(domainOut{}).like(`{"name":"new.{domain}"}`).ours(),
+		get("/api/envs/{env}/domains/{domain}", RoleLimited, plain(getDomain)).gives(domainOut{}).ours(),
+		remove("/api/envs/{env}/domains/{domain}", RoleAdmin, audit.EnvUpdated, plain(removeDomain).then(refreshDomains)).ours(),
+		post("/api/envs/{env}/domains/{domain}/check", RoleUser, "", plain(getDomain).then(checkDomain)).gives(domainOut{}).ours(),
 
-		{"GET /api/envs/{env}/trust", RoleLimited, reading, none, "", ok, plain(listTrust), false},                                                              // ours
-		{"POST /api/envs/{env}/trust", RoleAdmin, writing, trustSize, audit.EnvUpdated, created, with(addTrust), false},                                         // ours
-		{"GET /api/envs/{env}/trust/{trust}", RoleLimited, reading, none, "", ok, plain(getTrust), false},                                                       // ours
-		{"DELETE /api/envs/{env}/trust/{trust}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeTrust), false},                              // ours
-		{"POST /api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setWalletCertificate), false}, // ours
+		get("/api/envs/{env}/trust", RoleLimited, plain(listTrust)).gives([]trustOut{}).ours(),
+		post("/api/envs/{env}/trust", RoleAdmin, audit.EnvUpdated, with(addTrust)).creates(trustOut{}).upTo(trustSize).like(`{"name":"mine","pem":"{pem}"}`).ours(),
+		get("/api/envs/{env}/trust/{trust}", RoleLimited, plain(getTrust)).gives(trustOut{}).ours(),
+		remove("/api/envs/{env}/trust/{trust}", RoleAdmin, audit.EnvUpdated, plain(removeTrust)).ours(),
+		post("/api/envs/{env}/domains/{domain}/wallet-certificate", RoleAdmin, audit.EnvUpdated, with(setWalletCertificate)).like(`{"pem":"{signer}"}`).ours(),
 
-		{"GET /api/envs/{env}/documents", RoleLimited, reading, none, "", ok, plain(getDocuments), false},                                    // ours
-		{"POST /api/envs/{env}/documents", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setDocuments), false},                // ours
-		{"GET /api/envs/{env}/credential-status", RoleLimited, reading, none, "", ok, plain(getCredentialStatus), false},                     // ours
-		{"POST /api/envs/{env}/credential-status", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setCredentialStatus), false}, // ours
+		get("/api/envs/{env}/documents", RoleLimited, plain(getDocuments)).gives(documents{}).ours(),
+		post("/api/envs/{env}/documents", RoleAdmin, audit.EnvUpdated, with(setDocuments)).like(`{"documents":["pid"]}`).ours(),
+		get("/api/envs/{env}/credential-status", RoleLimited, plain(getCredentialStatus)).gives(credentialStatus{}).ours(),
+		post("/api/envs/{env}/credential-status", RoleAdmin, audit.EnvUpdated, with(setCredentialStatus)).like(`{"status":"require","hosts":["status.example.org"]}`).ours(),
 
-		{"GET /api/envs/{env}/sms", RoleAdmin, reading, none, "", ok, plain(getSMS), false},                                      // ours
-		{"POST /api/envs/{env}/sms", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(setSMS), false},          // ours
-		{"DELETE /api/envs/{env}/sms", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeSMS), false},           // ours
-		{"GET /api/envs/{env}/review", RoleLimited, reading, none, "", ok, plain(getReview), false},                              // ours
-		{"POST /api/envs/{env}/review", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(setReview), false},          // ours
-		{"POST /api/envs/{env}/common-names", RoleAdmin, writing, commonSize, audit.EnvUpdated, ok, with(setCommonNames), false}, // ours
+		get("/api/envs/{env}/sms", RoleAdmin, plain(getSMS)).gives(smscode.Settings{}).ours(),
+		post("/api/envs/{env}/sms", RoleAdmin, audit.EnvUpdated, with(setSMS)).upTo(outsideSize).like(`{"twilio":{"account_sid":"AC1","auth_token":"{secret}","from":"+4915112345678"},"countries":["DE"]}`).ours(),
+		remove("/api/envs/{env}/sms", RoleAdmin, audit.EnvUpdated, plain(removeSMS)).ours(),
+		get("/api/envs/{env}/review", RoleLimited, plain(getReview)).gives(review.Settings{}).ours(),
+		post("/api/envs/{env}/review", RoleAdmin, audit.EnvUpdated, with(setReview)).like(`{"requests":true}`).ours(),
+		post("/api/envs/{env}/common-names", RoleAdmin, audit.EnvUpdated, with(setCommonNames)).gives(commonNamesKept{}).upTo(commonSize).like(`{"list":"Smith,9000\nMüller,5000\n","threshold":1000}`).ours(),
 
-		{"GET /api/envs/{env}/identity-providers", RoleLimited, reading, none, "", ok, plain(listProviders), false},                                         // ours
-		{"POST /api/envs/{env}/identity-providers", RoleAdmin, writing, outsideSize, audit.EnvUpdated, created, with(addProvider), false},                   // ours
-		{"GET /api/envs/{env}/identity-providers/{provider}", RoleLimited, reading, none, "", ok, plain(getProvider), false},                                // ours
-		{"PATCH /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, outsideSize, audit.EnvUpdated, noContent, with(replaceProvider), false}, // ours
-		{"DELETE /api/envs/{env}/identity-providers/{provider}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeProvider), false},       // ours
+		get("/api/envs/{env}/identity-providers", RoleLimited, plain(listProviders)).gives([]providerOut{}).ours(),
+		post("/api/envs/{env}/identity-providers", RoleAdmin, audit.EnvUpdated, with(addProvider)).creates(providerOut{}).upTo(outsideSize).like(`{"name":"Acme ID","issuer":"https://login.example.com","client_id":"recovery","client_secret":"{secret}","directories":["{directory}"]}`).ours(),
+		get("/api/envs/{env}/identity-providers/{provider}", RoleLimited, plain(getProvider)).gives(providerOut{}).ours(),
+		patch("/api/envs/{env}/identity-providers/{provider}", RoleAdmin, audit.EnvUpdated, with(replaceProvider)).upTo(outsideSize).like(`{"name":"Acme ID","issuer":"https://login.example.com","client_id":"recovery","client_secret":"{secret}","directories":["{directory}"]}`).ours(),
+		remove("/api/envs/{env}/identity-providers/{provider}", RoleAdmin, audit.EnvUpdated, plain(removeProvider)).ours(),
 
-		{"GET /api/envs/{env}/oidc-clients", RoleLimited, reading, none, "", ok, plain(listClients), false},                                                    // ours
-		{"POST /api/envs/{env}/oidc-clients", RoleAdmin, writing, small, audit.EnvUpdated, created, with(addClient).first(makeKey), false},                     // ours
-		{"GET /api/envs/{env}/oidc-clients/{client}", RoleLimited, reading, none, "", ok, plain(getClient), false},                                             // ours
-		{"PATCH /api/envs/{env}/oidc-clients/{client}", RoleAdmin, writing, small, audit.EnvUpdated, noContent, with(replaceClient), false},                    // ours
-		{"DELETE /api/envs/{env}/oidc-clients/{client}", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(removeClient), false},                    // ours
-		{"POST /api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, writing, none, audit.EnvUpdated, created, plain(addClientSecret), false},             // ours
-		{"DELETE /api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, writing, none, audit.EnvUpdated, noContent, plain(endClientSecrets), false},        // ours
-		{"POST /api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, writing, none, audit.EnvUpdated, created, plain(rotateClientKey).first(makeKey), false}, // ours
+		get("/api/envs/{env}/oidc-clients", RoleLimited, plain(listClients)).gives([]oidcClientOut{}).ours(),
+		post("/api/envs/{env}/oidc-clients", RoleAdmin, audit.EnvUpdated, with(addClient).first(makeKey)).creates(oidcClientOut{}).like(`{"contract":"okta_eam","directory":"{directory}","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`).ours(),
+		get("/api/envs/{env}/oidc-clients/{client}", RoleLimited, plain(getClient)).gives(oidcClientOut{}).ours(),
+		patch("/api/envs/{env}/oidc-clients/{client}", RoleAdmin, audit.EnvUpdated, with(replaceClient)).like(`{"contract":"okta_eam","directory":"{directory}","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`).ours(),
+		remove("/api/envs/{env}/oidc-clients/{client}", RoleAdmin, audit.EnvUpdated, plain(removeClient)).ours(),
+		post("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(addClientSecret)).creates(oidcClientOut{}).ours(),
+		remove("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(endClientSecrets)).ours(),
+		post("/api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, audit.EnvUpdated, plain(rotateClientKey).first(makeKey)).creates([]oidc.KeyView{}).ours(),
 
-		{"GET /api/directories", RoleLimited, reading, none, "", ok, plain(listDirectories), false},
-		{"POST /api/directories", RoleAdmin, writing, small, audit.DirectoryCreated, ok, with(createDirectory), false},
-		{"GET /api/directories/{directory}", RoleLimited, reading, none, "", ok, plain(getDirectory), false},
-		{"PATCH /api/directories/{directory}", RoleAdmin, writing, policySize, audit.DirectoryUpdated, noContent, with(updateDirectory), false},
-		{"DELETE /api/directories/{directory}", RoleAdmin, writing, none, audit.DirectoryDeleted, noContent, plain(deleteDirectory), false},
-		{"POST /api/directories/{directory}/sync", RoleUser, writing, none, "", noContent, plain(nothing).then(syncDirectory), false},
-		{"POST /api/directories/{directory}/sync/confirm", RoleAdmin, writing, none, audit.AgentSyncConfirmed, noContent, plain(confirmSync).then(syncDirectory), false}, // ours
-		{"GET /api/directories/{directory}/regenerate-directory-agent-token", RoleAdmin, writing, none, audit.AgentTokenCreated, ok, plain(regenerateToken), true},
+		get("/api/directories", RoleLimited, plain(listDirectories)).takes(listIn("env")).gives(directoryList{}),
+		post("/api/directories", RoleAdmin, audit.DirectoryCreated, with(createDirectory)).gives(createDirectoryResponse{}).like(`{"env":"{env}","kind":"agent"}`),
+		get("/api/directories/{directory}", RoleLimited, plain(getDirectory)).gives(directoryOut{}),
+		patch("/api/directories/{directory}", RoleAdmin, audit.DirectoryUpdated, with(updateDirectory)).upTo(policySize).like(`{"password_policy":{"groups":[],"default":"name_match"},"recovery_operation_rate_limit":{"count":100,"window":"1h"}}`),
+		remove("/api/directories/{directory}", RoleAdmin, audit.DirectoryDeleted, plain(deleteDirectory)),
+		post("/api/directories/{directory}/sync", RoleUser, "", plain(nothing).then(syncDirectory)),
+		post("/api/directories/{directory}/sync/confirm", RoleAdmin, audit.AgentSyncConfirmed, plain(confirmSync).then(syncDirectory)).ours(),
+		get("/api/directories/{directory}/regenerate-directory-agent-token", RoleAdmin, plain(regenerateToken)).leaves(audit.AgentTokenCreated).bearerOnly().gives(agentToken{}),
 
-		{"GET /api/directories/{directory}/agents", RoleLimited, reading, none, "", ok, plain(listAgents).then(connectedAgents), false},                     // ours
-		{"POST /api/directories/{directory}/agent-tickets", RoleAdmin, writing, small, audit.AgentTicketCreated, created, with(createTicket), false},        // ours
-		{"POST /api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, writing, small, audit.AgentConfirmed, noContent, with(confirmAgent), false}, // ours
-		{"POST /api/directories/{directory}/agents/{agent}/release", RoleAdmin, writing, none, audit.AgentResolved, noContent, plain(releaseAgent), false},  // ours
-		{"DELETE /api/directories/{directory}/agents/{agent}", RoleAdmin, writing, none, audit.AgentRevoked, noContent, plain(revokeAgent), false},          // ours
+		get("/api/directories/{directory}/agents", RoleLimited, plain(listAgents).then(connectedAgents)).gives(agentList{}).ours(),
+		post("/api/directories/{directory}/agent-tickets", RoleAdmin, audit.AgentTicketCreated, with(createTicket)).creates(createTicketResponse{}).like(`{"ttl":"30m"}`).ours(),
+		post("/api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, audit.AgentConfirmed, with(confirmAgent)).like(`{"fingerprint":"{fingerprint}"}`).ours(),
+		post("/api/directories/{directory}/agents/{agent}/release", RoleAdmin, audit.AgentResolved, plain(releaseAgent)).ours(),
+		remove("/api/directories/{directory}/agents/{agent}", RoleAdmin, audit.AgentRevoked, plain(revokeAgent)).ours(),
 
-		{"GET /api/directories/{directory}/evaluations", RoleLimitedPlus, reading, none, "", ok, plain(listEvaluations), false},                                                 // ours
-		{"POST /api/directories/{directory}/evaluations", RoleAdmin, writing, policySize, audit.EvaluationStarted, created, with(startEvaluation).then(wakeEvaluations), false}, // ours
-		{"GET /api/directories/{directory}/evaluations/{evaluation}", RoleLimitedPlus, reading, none, "", ok, plain(getEvaluation), false},                                      // ours
-		{"GET /api/directories/{directory}/evaluations/{evaluation}/accounts", RoleLimitedPlus, reading, none, "", ok, plain(evaluatedAccounts), false},                         // ours
-		{"POST /api/directories/{directory}/evaluations/{evaluation}/cancel", RoleAdmin, writing, none, audit.EvaluationEnded, noContent, plain(cancelEvaluation), false},       // ours
-		{"DELETE /api/directories/{directory}/evaluations/{evaluation}", RoleAdmin, writing, none, audit.EvaluationEnded, noContent, plain(removeEvaluation), false},            // ours
+		get("/api/directories/{directory}/evaluations", RoleLimitedPlus, plain(listEvaluations)).gives(evaluationList{}).ours(),
+		post("/api/directories/{directory}/evaluations", RoleAdmin, audit.EvaluationStarted, with(startEvaluation).then(wakeEvaluations)).creates(evaluation.Run{}).upTo(policySize).like(`{"accounts":["alice@example.com"]}`).ours(),
+		get("/api/directories/{directory}/evaluations/{evaluation}", RoleLimitedPlus, plain(getEvaluation)).gives(evaluation.Run{}).ours(),
+		get("/api/directories/{directory}/evaluations/{evaluation}/accounts", RoleLimitedPlus, plain(evaluatedAccounts)).takes(textIn("reason", maxID), wordIn("could", could...), textIn("after", maxID), countIn(store.MaxAccounts)).gives(evaluatedList{}).ours(),
+		post("/api/directories/{directory}/evaluations/{evaluation}/cancel", RoleAdmin, audit.EvaluationEnded, plain(cancelEvaluation)).ours(),
+		remove("/api/directories/{directory}/evaluations/{evaluation}", RoleAdmin, audit.EvaluationEnded, plain(removeEvaluation)).ours(),
 
-		{"GET /api/accounts", RoleLimitedPlus, reading, none, "", ok, plain(listAccounts), false},
-		{"GET /api/accounts/{account}", RoleLimitedPlus, reading, none, "", ok, plain(getAccount), false},
-		{"PUT /api/accounts/{account}/photo", RoleAdmin, writing, capture.MaxImage, audit.AccountPhotoUploaded, noContent, photoBody(setPhoto), false},
-		{"DELETE /api/accounts/{account}/photo", RoleAdmin, writing, none, audit.AccountUpdated, noContent, plain(removePhoto), false},
-		{"GET /api/accounts/{account}/recovery", RoleLimitedPlus, reading, none, "", ok, plain(getShutOut), false},                             // ours
-		{"DELETE /api/accounts/{account}/recovery/stop", RoleAdmin, writing, none, audit.RecoveryReopened, noContent, plain(reopen), false},    // ours
-		{"DELETE /api/accounts/{account}/recovery/block", RoleAdmin, writing, none, audit.RecoveryUnblocked, noContent, plain(unblock), false}, // ours
+		get("/api/accounts", RoleLimitedPlus, plain(listAccounts)).takes(listIn("env"), textIn("directory", maxID), textIn("q", maxQuery), boolIn("verified"), countIn(store.MaxAccounts), offsetIn()).gives(accountsList{}),
+		get("/api/accounts/{account}", RoleLimitedPlus, plain(getAccount)).gives(account{}),
+		put("/api/accounts/{account}/photo", RoleAdmin, audit.AccountPhotoUploaded, photoBody(setPhoto)).upTo(capture.MaxImage).like(`{photo}`),
+		remove("/api/accounts/{account}/photo", RoleAdmin, audit.AccountUpdated, plain(removePhoto)),
+		get("/api/accounts/{account}/recovery", RoleLimitedPlus, plain(getShutOut)).gives(shutOut{}).ours(),
+		remove("/api/accounts/{account}/recovery/stop", RoleAdmin, audit.RecoveryReopened, plain(reopen)).ours(),
+		remove("/api/accounts/{account}/recovery/block", RoleAdmin, audit.RecoveryUnblocked, plain(unblock)).ours(),
 
-		{"POST /api/envs/{env}/recovery_microsite/presign", RoleUser, presigns, small, audit.RecoveryLinkCreated, ok, with(presign).first(signingKey), false},
-		{"POST /api/env/{env}/recovery/presign", RoleUser, presigns, none, audit.RecoveryLinkCreated, ok, plain(presignQuery).first(signingKey), false},
+		post("/api/envs/{env}/recovery_microsite/presign", RoleUser, audit.RecoveryLinkCreated, with(presign).first(signingKey)).gives(presigned{}).paced(presigns).like(`{"email":"alice@example.com","ttl":"1h"}`),
+		post("/api/env/{env}/recovery/presign", RoleUser, audit.RecoveryLinkCreated, plain(presignQuery).first(signingKey)).takes(textIn("email", maxQuery).like("alice@example.com"), listIn("operation"), listIn("directory"), textIn("flow", maxID), textIn("ttl", maxID)).gives(presigned{}).paced(presigns),
 
-		{"GET /api/envs/{env}/requests", RoleUser, reading, none, "", ok, plain(listRequests), false},
-		{"GET /api/envs/{env}/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
-		{"POST /api/requests", RoleUser, writing, small, audit.RequestCreated, created, with(createRequest).then(sendLinks), false},
-		{"GET /api/requests/{request}", RoleUser, reading, none, "", ok, plain(getRequest), false},
-		{"PATCH /api/requests/{request}", RoleUser, writing, small, audit.RequestUpdated, noContent, with(updateRequest), false},
-		{"DELETE /api/requests/{request}", RoleUser, writing, none, audit.RequestCanceled, noContent, plain(cancelRequest), false},
-		{"POST /api/envs/{env}/templates", RoleAdmin, writing, small, audit.TemplateCreated, ok, with(createTemplate), false},
-		{"PATCH /api/envs/{env}/templates/{template}", RoleAdmin, writing, small, audit.TemplateUpdated, noContent, with(updateTemplate), false},
-		{"DELETE /api/envs/{env}/templates/{template}", RoleAdmin, writing, none, audit.TemplateDeleted, noContent, plain(removeTemplate), false},
+		get("/api/envs/{env}/requests", RoleUser, plain(listRequests)).takes(textIn("q", maxQuery), textIn("requestor", maxQuery), wordIn("sort", sorts...), wordIn("statusFilter", statusFilters...), wordIn("updatedAt", updates...), countIn(maxList), offsetIn()).gives(requestsList{}),
+		get("/api/envs/{env}/requests/{request}", RoleUser, plain(getRequest)).gives(request.Document{}),
+		post("/api/requests", RoleUser, audit.RequestCreated, with(createRequest).then(sendLinks)).creates(createdRequest{}).like(`{"env":"{env}","claims":["name","birth_date"],"label":"Ref 1"}`),
+		get("/api/requests/{request}", RoleUser, plain(getRequest)).gives(request.Document{}),
+		patch("/api/requests/{request}", RoleUser, audit.RequestUpdated, with(updateRequest)).like(`{"label":"Ref 2"}`),
+		remove("/api/requests/{request}", RoleUser, audit.RequestCanceled, plain(cancelRequest)),
+		post("/api/envs/{env}/templates", RoleAdmin, audit.TemplateCreated, with(createTemplate)).gives(createdID{}).like(`{"name":"new","claim_definitions":[{"claim":"birth_date"}]}`),
+		patch("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateUpdated, with(updateTemplate)).like(`{"headline":"Who are you?"}`),
+		remove("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateDeleted, plain(removeTemplate)),
 
-		{"GET /people/{subject}/properties/{scopes}", RoleUser, reading, none, "", ok, plain(getProperties), false},
-		{"DELETE /people/{subject}/properties/{scopes}", RoleUser, writing, none, audit.SharingRevoked, noContent, plain(revokeProperties), false},
-		{"POST /people/{subject}/compare", RoleUser, writing, small, audit.PeopleCompare, ok, with(comparePerson), false},
-		{"POST /people/{subject}/compare/selfie", RoleUser, reading, none, "", refused, plain(compareFace), false},
-		{"POST /people/bulk", RoleUser, reading, bulkSize, "", ok, with(bulkProperties), false},
-		{"DELETE /people/{subject}", RoleAdmin, writing, none, audit.VaultDeleted, noContent, plain(erasePerson), false}, // ours
+		get("/people/{subject}/properties/{scopes}", RoleUser, plain(getProperties)).gives(request.Disclosed{}),
+		remove("/people/{subject}/properties/{scopes}", RoleUser, audit.SharingRevoked, plain(revokeProperties)),
+		post("/people/{subject}/compare", RoleUser, audit.PeopleCompare, with(comparePerson)).gives(comparisonResult{}).like(`{"expectations":[{"claim":"name","value":"Alice"}]}`),
+		post("/people/{subject}/compare/selfie", RoleUser, "", plain(compareFace)).refuses().paced(reading),
+		post("/people/bulk", RoleUser, "", with(bulkProperties)).gives(bulkResponse{}).upTo(bulkSize).paced(reading).like(`{"requests":[{"subject":"{subject}","claims":["name"]}]}`),
+		remove("/people/{subject}", RoleAdmin, audit.VaultDeleted, plain(erasePerson)).ours(),
 
-		{"GET /api/org", RoleLimited, reading, none, "", ok, plain(getOrg), false},
-		{"PATCH /api/org", RoleOwner, writing, small, audit.OrgUpdated, noContent, with(updateOrg), false},
-		{"GET /api/org/members", RoleAdmin, reading, none, "", ok, plain(listMembers), false},
-		{"POST /api/org/members", RoleAdmin, writing, small, audit.OrgMemberInvited, noContent, with(inviteMember), false},
-		{"PATCH /api/org/members/{member}", RoleAdmin, writing, small, audit.OrgMemberUpdated, noContent, with(updateMember), false},
-		{"DELETE /api/org/members/{member}", RoleAdmin, writing, none, audit.OrgMemberRemoved, noContent, plain(removeMember), false},
-		{"GET /api/apikeys", RoleAdmin, reading, none, "", ok, plain(listAPIKeys), false},
-		{"POST /api/apikeys", RoleAdmin, writing, small, audit.APIKeyCreated, created, with(createAPIKey), false},
-		{"GET /api/apikeys/{apikey}", RoleAdmin, reading, none, "", ok, plain(getAPIKey), false},
-		{"PATCH /api/apikeys/{apikey}", RoleAdmin, writing, small, audit.APIKeyUpdated, noContent, with(updateAPIKey), false},
-		{"DELETE /api/apikeys/{apikey}", RoleAdmin, writing, none, audit.APIKeyDeleted, noContent, plain(deleteAPIKey), false},
+		get("/api/org", RoleLimited, plain(getOrg)).gives(organisation{}),
+		patch("/api/org", RoleOwner, audit.OrgUpdated, with(updateOrg)).like(`{"name":"Example AG","allowed_ip_addresses":["127.0.0.0/8","::1","192.0.2.0/24"]}`),
+		get("/api/org/members", RoleAdmin, plain(listMembers)).gives(memberList{}),
+		post("/api/org/members", RoleAdmin, audit.OrgMemberInvited, with(inviteMember)).like(`{"email":"new@{domain}","role":"user"}`),
+		patch("/api/org/members/{member}", RoleAdmin, audit.OrgMemberUpdated, with(updateMember)).like(`{"role":"limited"}`),
+		remove("/api/org/members/{member}", RoleAdmin, audit.OrgMemberRemoved, plain(removeMember)),
+		get("/api/apikeys", RoleAdmin, plain(listAPIKeys)).gives(apiKeyList{}),
+		post("/api/apikeys", RoleAdmin, audit.APIKeyCreated, with(createAPIKey)).creates(createAPIKeyResponse{}).like(`{"name":"dashboard","envs":["{env}"],"role":"limited"}`),
+		get("/api/apikeys/{apikey}", RoleAdmin, plain(getAPIKey)).gives(apiKey{}),
+		patch("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyUpdated, with(updateAPIKey)).like(`{"enabled":false}`),
+		remove("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyDeleted, plain(deleteAPIKey)),
 	}
 }
 

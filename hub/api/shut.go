@@ -23,6 +23,7 @@ type shutOut struct {
 	Blocked *time.Time `json:"blocked_until,omitempty"` // the owner said "this was not me"
 }
 
+// getShutOut says what keeps an account from being recovered.
 func getShutOut(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	blocked, err := tx.RecoveryBlock(ctx, c.env.ID, c.account.Directory, c.account.ImmutableID)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 func getSMS(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	body, err := tx.SMSSettings(ctx, c.env.ID)
 	if err != nil || body == nil {
-		return struct{}{}, err
+		return smscode.Settings{}, err
 	}
 	var s smscode.Settings
 	err = json.Unmarshal(body, &s)

@@ -192,6 +192,7 @@ func (t templateOut) row(env string) (store.Template, error) {
 
 var errTemplateName = bad("name: another template of this environment has it")
 
+// createTemplate adds a template. The first of an environment is its default.
 func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
 	all, err := tx.Templates(ctx, c.env.ID)
 	if err != nil {
@@ -211,9 +212,10 @@ func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateReq
 		return nil, err
 	}
 	err = tx.AddTemplate(ctx, &row)
-	return map[string]any{"id": row.ID}, as(err, store.ErrConflict, errTemplateName)
+	return createdID{row.ID}, as(err, store.ErrConflict, errTemplateName)
 }
 
+// updateTemplate changes what is given of a template.
 func updateTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
 	t, err := wireTemplate(c.template)
 	if err != nil {

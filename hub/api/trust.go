@@ -71,6 +71,7 @@ func listTrust(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return out, err
 }
 
+// getTrust answers with one source of trust and the authorities that it brings.
 func getTrust(_ context.Context, c *call, _ *store.Tx) (any, error) { return wireTrust(c.trust), nil }
 
 // addTrust imports a source after it was read and, if it is a list, verified.

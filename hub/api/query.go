@@ -1,0 +1,168 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A parameter is one that stands in the query of a row's address. What does not fit is
+// refused before the row's function runs.
+type parameter struct {
+	name    string
+	kind    string   // of JSON Schema: string, integer, boolean
+	many    bool     // it may be repeated
+	most    int      // bytes of a text, or the greatest number
+	least   int      // number
+	absent  string   // what its absence means, "" if nothing
+	words   []string // the only values; nil: any
+	example string   // "": none is needed
+}
+
+// Bounds of parameters.
+const (
+	maxID       = 200     // bytes of an id, a word or a date
+	maxQuery    = 200     // bytes of a search text
+	maxOffset   = 1 << 30 // rows that may be skipped
+	maxRepeated = 100     // values of one parameter
+)
+
+// defaultCount is the length of a page.
+const defaultCount = 50
+
+// textIn is a text of at most so many bytes.
+func textIn(name string, most int) parameter {
+	return parameter{name: name, kind: "string", most: most}
+}
+
+// listIn may be repeated; each value is an id or a word.
+func listIn(name string) parameter {
+	return parameter{name: name, kind: "string", most: maxID, many: true}
+}
+
+// wordIn is one of the words.
+func wordIn(name string, words ...string) parameter {
+	return parameter{name: name, kind: "string", most: maxID, words: words}
+}
+
+// wordsIn may be repeated; each value is one of the words.
+func wordsIn(name string, words ...string) parameter {
+	return parameter{name: name, kind: "string", most: maxID, words: words, many: true}
+}
+
+// boolIn is true or false.
+func boolIn(name string) parameter { return parameter{name: name, kind: "boolean", most: maxID} }
+
+// numberIn is a number between two others.
+func numberIn(name string, least, most, absent int) parameter {
+	return parameter{name: name, kind: "integer", least: least, most: most, absent: strconv.Itoa(absent)}
+}
+
+// countIn is the length of a page, at most so many.
+func countIn(most int) parameter { return numberIn("count", 1, most, defaultCount) }
+
+// offsetIn is how many are skipped before a page.
+func offsetIn() parameter { return numberIn("offset", 0, maxOffset, 0) }
+
+// like is the parameter with an example, which the tests send.
+func (p parameter) like(example string) parameter {
+	p.example = example
+	return p
+}
+
+// checkQuery refuses parameters that the row does not have, or not with such values.
+func (c *call) checkQuery() error {
+	var lines badRequest
+	for name, values := range c.query {
+		i := slices.IndexFunc(c.row.query, func(p parameter) bool { return p.name == name })
+		if i < 0 {
+			lines = append(lines, unknown("parameter", name, c.row.parameters()))
+			continue
+		}
+		if err := c.row.query[i].check(values); err != "" {
+			lines = append(lines, err)
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	slices.Sort(lines)
+	return lines[:min(len(lines), maxLines)]
+}
+
+// parameters are the names of the row's parameters.
+func (r row) parameters() (names []string) {
+	for _, p := range r.query {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// check returns what is wrong with the values of a parameter, "" if nothing.
+func (p parameter) check(values []string) string {
+	if len(values) > 1 && !p.many {
+		return p.name + ": give this parameter once"
+	}
+	if len(values) > maxRepeated {
+		return fmt.Sprintf("%s: at most %d of them", p.name, maxRepeated)
+	}
+	for _, v := range values {
+		if wrong := p.wrong(v); wrong != "" {
+			return p.name + ": " + wrong
+		}
+	}
+	return ""
+}
+
+// wrong returns what is wrong with a value of a parameter, "" if nothing. An empty value
+// is an absent one.
+func (p parameter) wrong(v string) string {
+	switch {
+	case v == "":
+		return ""
+	case !utf8.ValidString(v) || strings.ContainsFunc(v, isControl):
+		return "want a text without control characters, in UTF-8"
+	case p.kind == "integer":
+		if n, err := strconv.Atoi(v); err != nil || n < p.least || n > p.most {
+			return fmt.Sprintf("want a number from %d to %d", p.least, p.most)
+		}
+	case p.kind == "boolean":
+		if v != "true" && v != "false" {
+			return "want true or false"
+		}
+	case len(v) > p.most:
+		return fmt.Sprintf("at most %d bytes", p.most)
+	case p.words != nil && !slices.Contains(p.words, v):
+		return oneOf(v, p.words)
+	}
+	return ""
+}
+
+// text returns the one value of a parameter, "" if it is absent.
+func (c *call) text(name string) string { return c.query.Get(name) }
+
+// many returns all values of a parameter.
+func (c *call) many(name string) []string { return c.query[name] }
+
+// number returns a parameter that is a number, what it is by itself if it is absent.
+func (c *call) number(name string) int {
+	text := c.query.Get(name)
+	if text == "" {
+		i := slices.IndexFunc(c.row.query, func(p parameter) bool { return p.name == name })
+		text = c.row.query[i].absent
+	}
+	n, _ := strconv.Atoi(text) // checkQuery has seen to that
+	return n
+}
+
+// truth returns a parameter that is true or false, nil if it is absent.
+func (c *call) truth(name string) *bool {
+	text := c.query.Get(name)
+	if text == "" {
+		return nil
+	}
+	is := text == "true"
+	return &is
+}
