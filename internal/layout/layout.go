@@ -12,16 +12,18 @@ const Module = "github.com/postern-id/postern"
 // of the importer wins; a tree that is missing here may use none, and the rows of hub and
 // agent, which wire everything, are of those two packages alone. Tests are free.
 var mayImport = map[string][]string{
-	"protocol":                       {},
+	"protocol":                       {"protocol/auditlog"},
 	"protocol/seal":                  {"protocol"},
 	"protocol/auditlog":              {},
+	"protocol/auditlog/auditlogtest": {"protocol/auditlog"},
 	"protocol/match":                 {"protocol"},
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
 
-	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known"},
+	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known", "agent/witness"},
 	"agent/proof":                   {"protocol/...", "agent/settings", "agent/directory"},
 	"agent/known":                   {"protocol"},
+	"agent/witness":                 {"protocol/auditlog"},
 	"agent/settings":                {"protocol"},
 	"agent/journal":                 {"protocol"},
 	"agent/guard":                   {"protocol", "agent/directory"},
@@ -94,7 +96,7 @@ var owner = map[string][]string{
 	"github.com/boombuler/barcode":    {"hub/factor"},
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
-	"golang.org/x/mod/sumdb":          {"protocol/auditlog", "hub/audit"},
+	"golang.org/x/mod/sumdb":          {"protocol/auditlog/...", "hub/audit"},
 	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow", "hub/request"},

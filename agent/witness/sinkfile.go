@@ -1,0 +1,62 @@
+package witness
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// The agent's own file of checkpoints, and bounds of every file that is a sink: the
+// oldest goes.
+const (
+	checkpointsFile = "checkpoints.jsonl"
+	maxSinkFile     = 10 << 20 // bytes: about 15,000 checkpoints
+	keepSinkFiles   = 5        // older files that are kept
+)
+
+// fileOutput appends to a file, which it opens for each line: a file share that was away
+// is there again by itself.
+type fileOutput struct {
+	path string
+	sync bool
+	most int64 // for tests; 0: maxSinkFile
+}
+
+func (o *fileOutput) write(line []byte) (err error) {
+	if err := o.rotate(int64(len(line)) + 1); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(o.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err = f.Write(append(line[:len(line):len(line)], '\n')); err != nil || !o.sync {
+		return err
+	}
+	return f.Sync()
+}
+
+// rotate makes path path.1, and so on, when the file would grow too large.
+func (o *fileOutput) rotate(more int64) error {
+	most := int64(maxSinkFile)
+	if o.most > 0 {
+		most = o.most
+	}
+	info, err := os.Stat(o.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Size() == 0 || info.Size()+more <= most:
+		return nil
+	}
+	for i := keepSinkFiles - 1; i >= 1; i-- {
+		_ = os.Rename(fmt.Sprintf("%s.%d", o.path, i), fmt.Sprintf("%s.%d", o.path, i+1)) // missing, mostly
+	}
+	return os.Rename(o.path, o.path+".1")
+}
+
+func (o *fileOutput) close() error { return nil }
