@@ -41,12 +41,16 @@ func TestEnvironmentKeepsItsMicrositeAndLogo(t *testing.T) {
 				return err
 			}
 			e.Microsite = store.Microsite{RequirePresigned: true, Languages: []string{"de", "en"}, Accent: "#123456"}
+			e.CallbackURLs = []string{"https://app.example/back"}
 			return errors.Join(tx.UpdateEnvironment(ctx, e), tx.SetLogo(ctx, e.ID, "image/png", logo))
 		})
 		do(t, s, func(ctx context.Context, tx *store.Tx) error {
 			e, err := tx.Environment(ctx, f.Env.ID)
 			if want := (store.Microsite{RequirePresigned: true, Languages: []string{"de", "en"}, Accent: "#123456", LogoType: "image/png"}); !reflect.DeepEqual(e.Microsite, want) {
 				t.Errorf("microsite %+v, want %+v", e.Microsite, want)
+			}
+			if len(e.CallbackURLs) != 1 || e.CallbackURLs[0] != "https://app.example/back" {
+				t.Errorf("callbacks %v", e.CallbackURLs)
 			}
 			got, kind, errLogo := tx.Logo(ctx, f.Env.ID)
 			if !bytes.Equal(got, logo) || kind != "image/png" {
