@@ -91,7 +91,7 @@ type organisation struct {
 // Allowed implements flow.Veto.
 func (o organisation) Allowed(ctx context.Context, q flow.VetoRequest) (bool, string, error) {
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
-		Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
+		Recovery: q.Recovery, Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
 	})
 	if err == nil && v.Silent() {
 		err = errSilent

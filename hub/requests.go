@@ -19,12 +19,17 @@ type requestHooks struct{ hooks *webhook.Hooks }
 
 // RequestChanged implements request.Hooks.
 func (h requestHooks) RequestChanged(ctx context.Context, tx *store.Tx, env, event string, r request.Document) error {
-	return h.hooks.RequestChanged(ctx, tx, env, webhook.RequestChange{Event: event, Request: r})
+	c := webhook.RequestChange{ID: r.ID, Event: event, Request: r}
+	if !r.PIIRemoved {
+		_, c.Person, _ = request.ParseSubject(r.Subject)
+	}
+	return h.hooks.RequestChanged(ctx, tx, env, c)
 }
 
 // SharingChanged implements request.Hooks.
 func (h requestHooks) SharingChanged(ctx context.Context, tx *store.Tx, env string, s request.Sharing) error {
-	return h.hooks.SharingChanged(ctx, tx, env, webhook.Sharing{Subject: s.Subject, Request: s.Request, Label: s.Label, Claims: s.Claims, Revoked: s.Revoked})
+	_, person, _ := request.ParseSubject(s.Subject)
+	return h.hooks.SharingChanged(ctx, tx, env, webhook.Sharing{Person: person, Subject: s.Subject, Request: s.Request, Label: s.Label, Claims: s.Claims, Revoked: s.Revoked})
 }
 
 // reviewed tells requests or recoveries what reviewers decided, whichever waits for it.

@@ -75,7 +75,7 @@ type place struct {
 	apikey                       store.APIKey
 	member                       string
 	trust, pem, provider, client string
-	evaluation                   string
+	evaluation, delivery         string
 	request, template, subject   string
 	signer                       string // JSON
 }
@@ -164,6 +164,9 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.client = asks.ID
+		if p.delivery, err = addDelivered(ctx, tx, f.Env.ID); err != nil {
+			return err
+		}
 		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: name, Mail: name + "@staff.test", Role: "user"}
 		if err := tx.AddStaff(ctx, &who); err != nil {
 			return err
@@ -318,7 +321,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation, "{delivery}", p.delivery,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	query := url.Values{}
 	for _, r := range routes() {

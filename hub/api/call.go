@@ -38,6 +38,7 @@ type call struct {
 	provider  store.IdentityProvider // of {provider}
 	run       evaluation.Run         // of {evaluation}
 	client    store.OIDCClient       // of {client}
+	delivery  store.Delivery         // of {delivery}
 	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
 	detail    map[string]any         // of the audit record, in place of request and response
@@ -57,7 +58,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
 		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"client", c.findClient}, {"evaluation", c.findEvaluation},
-		{"request", c.findRequest}, {"template", c.findTemplate}, {"subject", c.findSubject},
+		{"request", c.findRequest}, {"template", c.findTemplate}, {"delivery", c.findDelivery}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)
 		if id == "" {

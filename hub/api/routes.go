@@ -22,6 +22,8 @@ func routes() []row {
 		patch("/api/envs/{env}", RoleAdmin, audit.EnvUpdated, with(updateEnv)).like(`{"public_name":"Example AG"}`),
 		remove("/api/envs/{env}", RoleOwner, audit.EnvDeleted, plain(deleteEnv).then(refreshDomains)),
 		post("/api/envs/{env}/refresh-webhook-secret", RoleAdmin, audit.EnvWebhookSecretUpdated, with(refreshWebhookSecret)).gives(webhookSecret{}).like(`{"envID":"{env}"}`),
+		get("/api/envs/{env}/webhooks", RoleAdmin, plain(listDeliveries)).takes(countIn(store.MaxDeliveries-1), offsetIn()).gives(deliveryList{}),
+		post("/api/envs/{env}/webhooks/{delivery}/replay", RoleAdmin, audit.WebhookReplayed, plain(replayDelivery)).gives(delivery{}).ours(),
 
 		get("/api/envs/{env}/domains", RoleLimited, plain(listDomains)).gives(domainList{}).ours(),
 		post("/api/envs/{env}/domains", RoleAdmin, audit.EnvUpdated, with(addDomain).then(checkDomain)).creates(domainOut{}).like(`{"name":"new.{domain}"}`).ours(),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	hooks "github.com/postern-id/postern/hub/webhook"
 )
@@ -174,22 +175,42 @@ func eventNames() string {
 
 // refreshSecretRequest is the wire type RefreshWebhookSecretRequest.
 type refreshSecretRequest struct {
-	EnvID string `json:"envID"`
+	EnvID string           `json:"envID"`
+	Keep  *policy.Duration `json:"keep_former,omitempty"` // ours; absent: keepFormer
 }
+
+// How long the former secret signs beside the new one.
+const (
+	keepFormer    = 24 * time.Hour
+	maxKeepFormer = 30 * 24 * time.Hour
+)
 
 // webhookSecret is the wire type RefreshWebhookSecretResponse.
 type webhookSecret struct {
-	Secret string `json:"webhook_shared_secret"`
+	Secret      string     `json:"webhook_shared_secret"`
+	FormerUntil *time.Time `json:"former_valid_until,omitempty"` // ours
 }
 
 // redacted implements redactor.
-func (webhookSecret) redacted() any { return webhookSecret{redactedSecret} }
+func (s webhookSecret) redacted() any { return webhookSecret{redactedSecret, s.FormerUntil} }
 
-// refreshWebhookSecret makes a new secret for signatures; the former one ends.
+// refreshWebhookSecret makes a new secret for signatures. The former one signs beside it
+// for a while.
 func refreshWebhookSecret(ctx context.Context, c *call, tx *store.Tx, req *refreshSecretRequest) (any, error) {
 	if req.EnvID != "" && req.EnvID != c.env.ID {
 		return nil, bad("envID: another environment than the path names")
 	}
-	secret, err := tx.RenewWebhookSecret(ctx, c.env.ID)
-	return webhookSecret{secret}, err
+	keep := keepFormer
+	if req.Keep != nil {
+		keep = time.Duration(*req.Keep)
+	}
+	if keep < 0 || keep > maxKeepFormer {
+		return nil, bad("keep_former: want a duration from 0s to 720h")
+	}
+	secrets, err := tx.RenewWebhookSecret(ctx, c.env.ID, keep)
+	out := webhookSecret{Secret: secrets.Present}
+	if secrets.Former != "" {
+		out.FormerUntil = &secrets.FormerUntil
+	}
+	return out, err
 }

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 	hooks "github.com/postern-id/postern/hub/webhook"
@@ -25,11 +27,76 @@ func TestEveryEventCanBeSubscribedToAndIsQueuedForWhoeverDid(t *testing.T) {
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		err := bells.ManualVerificationRevoked(ctx, tx, st.mine.Env.ID, hooks.Revocation{ID: "m1", ExternalID: "a1", Reason: "a voice like hers"})
 		if err == nil {
-			queued, err = tx.Deliveries(ctx, st.mine.Env.ID, 10)
+			queued, err = tx.Deliveries(ctx, st.mine.Env.ID, 0, 1)
 		}
 		return err
 	})
 	if len(queued) != 1 || queued[0].Event != "manual_verification_revoked" || !strings.Contains(queued[0].Body, "a voice like hers") {
 		t.Errorf("queued: %+v", queued)
+	}
+}
+
+// addDelivered writes a finished delivery to a webhook that hears of nothing.
+func addDelivered(ctx context.Context, tx *store.Tx, env string) (string, error) {
+	hook, err := tx.AddWebhook(ctx, store.Webhook{Env: env, URL: "https://hooks.test/", Enabled: true})
+	if err != nil {
+		return "", err
+	}
+	d := store.Delivery{ID: store.NewID(), Env: env, Webhook: hook, Event: "share", Person: "ada", Body: `{"event_type":"share"}`}
+	return d.ID, tx.AddDelivered(ctx, d, store.Try{Header: []store.Header{{Name: "X-Nametag-Id", Value: d.ID}}, Attempt: store.Attempt{Status: 500, Error: "status 500", Body: "no"}})
+}
+
+func TestTheHistoryOfWebhooksShowsEveryAttemptAndReplaysUnderTheSameID(t *testing.T) {
+	st := lite(t)
+	path := "/api/envs/" + st.mine.Env.ID + "/webhooks"
+	read := func() (list deliveryList) {
+		t.Helper()
+		got := st.want(t, 200, "GET", path+"?count=1", "")
+		if err := json.Unmarshal([]byte(got.body), &list); err != nil || len(list.Webhooks) != 1 {
+			t.Fatalf("%v: %s", err, got.body)
+		}
+		return list
+	}
+	d := read().Webhooks[0]
+	if d.ID != st.mine.delivery || d.Status != 500 || d.URL != "https://hooks.test/" || d.Body != `{"event_type":"share"}` || len(d.RequestHeader) != 1 ||
+		len(d.Attempts) != 1 || d.Attempts[0].Error != "status 500" || d.Attempts[0].Body != "no" || d.NextTry != nil {
+		t.Errorf("%+v", d)
+	}
+	st.want(t, 200, "POST", path+"/"+d.ID+"/replay", "")
+	if again := read().Webhooks[0]; again.ID != d.ID || again.NextTry == nil || len(again.Attempts) != 1 {
+		t.Errorf("after the replay: %+v", again)
+	}
+	st.want(t, 409, "POST", path+"/"+d.ID+"/replay", "") // it is under way
+	st.want(t, 404, "POST", path+"/"+st.other.delivery+"/replay", "")
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.NeedPersonKey(ctx, st.mine.Env.ID, "ada"); err != nil {
+			return err
+		}
+		return tx.ErasePersonKey(ctx, st.mine.Env.ID, "ada")
+	})
+	if gone := read().Webhooks[0]; !gone.PIIErased || gone.Body != "" || len(gone.Attempts) != 0 {
+		t.Errorf("after erasing: %+v", gone)
+	}
+	st.want(t, 409, "POST", path+"/"+d.ID+"/replay", "")
+	st.want(t, 400, "GET", path+"?count=0", "")
+}
+
+func TestTheFormerWebhookSecretIsKeptAsLongAsItIsWanted(t *testing.T) {
+	st := lite(t)
+	path := "/api/envs/" + st.mine.Env.ID + "/refresh-webhook-secret"
+	if first := st.want(t, 200, "POST", path, `{}`); strings.Contains(first.body, "former_valid_until") {
+		t.Errorf("the first one replaces something: %s", first.body)
+	}
+	for body, want := range map[string]time.Duration{`{}`: 24 * time.Hour, `{"keep_former":"90m"}`: 90 * time.Minute} {
+		until, err := time.Parse(time.RFC3339, st.want(t, 200, "POST", path, body).member(t, "former_valid_until").(string))
+		if err != nil || time.Until(until.Add(-want)).Abs() > time.Minute {
+			t.Errorf("%s: until %s, %v", body, until, err)
+		}
+	}
+	if now := st.want(t, 200, "POST", path, `{"keep_former":"0s"}`); strings.Contains(now.body, "former_valid_until") {
+		t.Errorf("a leaked one lives on: %s", now.body)
+	}
+	for _, body := range []string{`{"keep_former":"-1s"}`, `{"keep_former":"721h"}`, `{"keep_former":"soon"}`} {
+		st.want(t, 400, "POST", path, body)
 	}
 }

@@ -40,6 +40,8 @@ const (
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
+	WebhookReplayed Kind = "recovery_webhook_replayed" // an administrator had a delivery made again
+
 	BundleChanged Kind = "recovery_bundle_changed" // a hub started with other pages than the last one; the detail names both hashes
 
 	AgentTicketCreated Kind = "agent_ticket_created"
@@ -134,7 +136,7 @@ var Kinds = []Kind{
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
-	OperationRequested, OperationFinished, BundleChanged,
+	OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,

@@ -133,9 +133,13 @@ func (tx *Tx) NeedPersonKey(ctx context.Context, env, person string) (PersonKey,
 	return k, err
 }
 
-// ErasePersonKey destroys the key of a person. ErrNotFound if there is none.
+// ErasePersonKey destroys the key of a person, and what webhooks were told of that one.
+// ErrNotFound if there is no key.
 func (tx *Tx) ErasePersonKey(ctx context.Context, env, person string) error {
 	tx.erased = true
+	if err := tx.eraseDeliveries(ctx, env, person); err != nil {
+		return err
+	}
 	return tx.Must(ctx, "UPDATE audit_persons SET secret = '', erased_at = $3 WHERE env = $1 AND person = $2 AND secret <> ''",
 		env, person, Millis(tx.Now()))
 }

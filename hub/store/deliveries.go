@@ -12,67 +12,180 @@ type Delivery struct {
 	Env       string
 	Webhook   string
 	Event     string
-	Body      string
+	Person    string // whom it tells of, by the name that the audit log uses; "": nobody
+	Trace     string // the request or recovery that it tells of; "": none
+	Body      string // "" once the person was erased
+	Header    []Header
 	Attempts  []Attempt
+	Status    int // of the last answer; 0: none
 	Tries     int
 	NextAt    time.Time // zero: finished
 	CreatedAt time.Time
+	Erased    bool // with the person
 
 	version int64
 }
 
-// An Attempt is one try of a delivery, for the history that administrators see.
+// A Header is one line of a request or an answer, in the spelling of the public API.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// An Attempt is one try of a delivery, for the history that administrators see, in the
+// spelling of the public API. Header and Body are those of the answer, cut.
 type Attempt struct {
 	Start  time.Time `json:"start_time"`
 	End    time.Time `json:"end_time"`
 	Status int       `json:"status"` // 0: no answer
+	Header []Header  `json:"header"`
+	Body   string    `json:"body"`
 	Error  string    `json:"error,omitempty"`
 }
 
-// AddDelivery queues an event for a webhook of the environment, to be delivered at once;
-// ErrNotFound.
-func (tx *Tx) AddDelivery(ctx context.Context, env, webhook, event, body string) error {
-	now := Millis(tx.Now())
-	return tx.Must(ctx, `INSERT INTO webhook_deliveries (id, env, webhook, event, body, next_at, created_at)
-		SELECT $1, env, id, $4, $5, $6, $7 FROM webhooks WHERE env = $2 AND id = $3`, NewID(), env, webhook, event, body, now, now)
+// A Try is what came of one try.
+type Try struct {
+	Header  []Header // of the request, without secrets
+	Attempt Attempt
+	Next    time.Time // when to try again; zero: never
 }
 
-const deliveryColumns = `SELECT id, env, webhook, event, body, attempts, tries, next_at, created_at, version FROM webhook_deliveries `
+// delivered is what of a delivery is sealed.
+type delivered struct {
+	Body     string    `json:"body"`
+	Header   []Header  `json:"header,omitempty"`
+	Attempts []Attempt `json:"attempts,omitempty"`
+}
 
-// ClaimDeliveries takes at most n deliveries that are due for this node until then: no
-// other node tries them meanwhile, unless this one dies and the claim lapses.
-func (tx *Tx) ClaimDeliveries(ctx context.Context, n int, until time.Time) ([]Delivery, error) {
-	due, err := All(ctx, tx, scanDelivery, deliveryColumns+`WHERE next_at > 0 AND next_at <= $1 AND claimed_until <= $1 ORDER BY next_at, id LIMIT $2`,
-		Millis(tx.Now()), n)
+func deliveryCell(env, id string) Cell {
+	return Cell{Env: env, Table: "webhook_deliveries", Column: "content", Row: id}
+}
+
+func (tx *Tx) sealDelivery(d Delivery) (string, error) {
+	return tx.Seal(deliveryCell(d.Env, d.ID), []byte(JSON(delivered{d.Body, d.Header, d.Attempts})))
+}
+
+// AddDelivery queues an event for a webhook of its environment, to be delivered at once
+// but after those before it that tell of the same person or trace; ErrNotFound. It makes
+// the id.
+func (tx *Tx) AddDelivery(ctx context.Context, d Delivery) error {
+	d.ID, d.Attempts, d.Header = NewID(), nil, nil
+	d.NextAt = tx.Now()
+	return tx.insertDelivery(ctx, d)
+}
+
+// AddDelivered writes down what was asked at once, outside of the outbox; ErrNotFound.
+func (tx *Tx) AddDelivered(ctx context.Context, d Delivery, t Try) error {
+	d.Header, d.Attempts, d.Status, d.Tries, d.NextAt = t.Header, []Attempt{t.Attempt}, t.Attempt.Status, 1, time.Time{}
+	return tx.insertDelivery(ctx, d)
+}
+
+func (tx *Tx) insertDelivery(ctx context.Context, d Delivery) error {
+	sealed, err := tx.sealDelivery(d)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i := range due {
-		d := &due[i]
-		err := tx.Swap(ctx, `UPDATE webhook_deliveries SET claimed_until = $3, version = version + 1 WHERE id = $1 AND version = $2`,
+	return tx.Must(ctx, `INSERT INTO webhook_deliveries (id, env, webhook, event, body, content, person, trace, ord, status, tries, next_at, created_at)
+		SELECT $1, env, id, $4, '', $5, $6, $7, $8, $9, $10, $11, $12 FROM webhooks WHERE env = $2 AND id = $3`,
+		d.ID, d.Env, d.Webhook, d.Event, sealed, d.Person, d.Trace, tx.order(), d.Status, d.Tries, Millis(d.NextAt), Millis(tx.Now()))
+}
+
+// order returns a number that is greater than those before it: the clock's nanoseconds,
+// so that it holds over nodes as far as their clocks agree.
+func (tx *Tx) order() int64 {
+	for {
+		last := tx.s.ordered.Load()
+		next := max(tx.Now().UnixNano(), last+1)
+		if tx.s.ordered.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+const deliveryColumns = `SELECT d.id, d.env, d.webhook, d.event, d.body, d.attempts, d.content, d.person, d.trace, d.status, d.tries, d.next_at, d.created_at, d.erased, d.version
+	FROM webhook_deliveries d `
+
+// isDue is the condition of a delivery that nobody is trying and whose time has come.
+const isDue = `d.next_at > 0 AND d.next_at <= $1 AND d.claimed_until <= $1`
+
+// DueWebhooks lists webhooks that something is due for.
+func (tx *Tx) DueWebhooks(ctx context.Context) ([]string, error) {
+	return All(ctx, tx, Text, `SELECT id FROM webhooks WHERE EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook = webhooks.id AND `+isDue+`)`, Millis(tx.Now()))
+}
+
+// DueDeliveries lists at most n deliveries that are due for a webhook. One that tells of
+// the same person or trace as an earlier one waits until that is finished.
+func (tx *Tx) DueDeliveries(ctx context.Context, webhook string, n int) ([]Delivery, error) {
+	return All(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.webhook = $2 AND `+isDue+`
+		AND (d.person = '' OR NOT EXISTS (SELECT 1 FROM webhook_deliveries e WHERE e.webhook = d.webhook AND e.person = d.person AND e.next_at > 0 AND e.ord < d.ord))
+		AND (d.trace = '' OR NOT EXISTS (SELECT 1 FROM webhook_deliveries e WHERE e.webhook = d.webhook AND e.trace = d.trace AND e.next_at > 0 AND e.ord < d.ord))
+		ORDER BY d.next_at, d.ord LIMIT $3`, Millis(tx.Now()), webhook, n)
+}
+
+// ClaimDeliveries takes those of the deliveries for this node until then that no other
+// node took: no other node tries them meanwhile, unless this one dies and the claim
+// lapses.
+func (tx *Tx) ClaimDeliveries(ctx context.Context, due []Delivery, until time.Time) ([]Delivery, error) {
+	var got []Delivery
+	for _, d := range due {
+		n, err := tx.Exec(ctx, `UPDATE webhook_deliveries SET claimed_until = $3, version = version + 1 WHERE id = $1 AND version = $2`,
 			d.ID, d.version, Millis(until))
 		if err != nil {
 			return nil, err
 		}
-		d.version++
+		if n == 1 {
+			d.version++
+			got = append(got, d)
+		}
 	}
-	return due, nil
+	return got, nil
 }
 
-// FinishTry records what a try of a claimed delivery came to: next is when to try
-// again, zero for never. ErrConflict if the claim lapsed and another node took it.
-func (tx *Tx) FinishTry(ctx context.Context, d Delivery, a Attempt, next time.Time) error {
-	attempts, err := json.Marshal(append(d.Attempts, a))
+// FinishTry records what a try of a claimed delivery came to. ErrConflict if the claim
+// lapsed and another node took it, or if the person was erased meanwhile.
+func (tx *Tx) FinishTry(ctx context.Context, d Delivery, t Try) error {
+	d.Header, d.Attempts = t.Header, append(d.Attempts[:len(d.Attempts):len(d.Attempts)], t.Attempt)
+	if over := len(d.Attempts) - maxAttempts; over > 0 {
+		d.Attempts = d.Attempts[over:]
+	}
+	sealed, err := tx.sealDelivery(d)
 	if err != nil {
 		return err
 	}
-	return tx.Swap(ctx, `UPDATE webhook_deliveries SET attempts = $3, tries = tries + 1, next_at = $4, claimed_until = 0, version = version + 1
-		WHERE id = $1 AND version = $2`, d.ID, d.version, string(attempts), Millis(next))
+	return tx.Swap(ctx, `UPDATE webhook_deliveries SET body = '', attempts = '[]', content = $3, status = $4, tries = tries + 1, next_at = $5, claimed_until = 0, version = version + 1
+		WHERE id = $1 AND version = $2`, d.ID, d.version, sealed, t.Attempt.Status, Millis(t.Next))
 }
 
-// Deliveries lists the latest deliveries of an environment, the newest first.
-func (tx *Tx) Deliveries(ctx context.Context, env string, n int) ([]Delivery, error) {
-	return All(ctx, tx, scanDelivery, deliveryColumns+`WHERE env = $1 ORDER BY created_at DESC, id LIMIT $2`, env, n)
+// maxAttempts is how many tries of one delivery are remembered, those of replays
+// included.
+const maxAttempts = 30
+
+// MaxDeliveries is the longest list of deliveries.
+const MaxDeliveries = 200
+
+// Deliveries lists at most n deliveries of an environment after the first skip, the
+// newest first.
+func (tx *Tx) Deliveries(ctx context.Context, env string, skip, n int) ([]Delivery, error) {
+	return All(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.env = $1 ORDER BY d.created_at DESC, d.ord DESC, d.id LIMIT $2 OFFSET $3`, env, min(n, MaxDeliveries), skip)
+}
+
+// Delivery returns one delivery.
+func (tx *Tx) Delivery(ctx context.Context, env, id string) (Delivery, error) {
+	return One(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.env = $1 AND d.id = $2`, env, id)
+}
+
+// ReplayDelivery queues a finished delivery again, after those that wait already, with
+// its id and all its tries; ErrConflict if it is not finished or was erased.
+func (tx *Tx) ReplayDelivery(ctx context.Context, env, id string) error {
+	return tx.Swap(ctx, `UPDATE webhook_deliveries SET next_at = $3, ord = $4, tries = 0, claimed_until = 0, version = version + 1
+		WHERE env = $1 AND id = $2 AND next_at = 0 AND erased = 0`, env, id, Millis(tx.Now()), tx.order())
+}
+
+// eraseDeliveries forgets what deliveries say of a person, and ends those that wait.
+func (tx *Tx) eraseDeliveries(ctx context.Context, env, person string) error {
+	_, err := tx.Exec(ctx, `UPDATE webhook_deliveries SET body = '', attempts = '[]', content = '', next_at = 0, erased = 1, version = version + 1
+		WHERE env = $1 AND person = $2 AND person <> ''`, env, person)
+	return err
 }
 
 // PurgeDeliveries deletes what is finished and older than before.
@@ -81,13 +194,23 @@ func (tx *Tx) PurgeDeliveries(ctx context.Context, before time.Time) error {
 	return err
 }
 
-func scanDelivery(scan Scan) (Delivery, error) {
+func (tx *Tx) scanDelivery(scan Scan) (Delivery, error) {
 	var d Delivery
-	var attempts string
-	var next, created int64
-	if err := scan(&d.ID, &d.Env, &d.Webhook, &d.Event, &d.Body, &attempts, &d.Tries, &next, &created, &d.version); err != nil {
+	var attempts, sealed string
+	var next, created, erased int64
+	if err := scan(&d.ID, &d.Env, &d.Webhook, &d.Event, &d.Body, &attempts, &sealed, &d.Person, &d.Trace, &d.Status, &d.Tries, &next, &created, &erased, &d.version); err != nil {
 		return d, err
 	}
-	d.NextAt, d.CreatedAt = Time(next), Time(created)
-	return d, json.Unmarshal([]byte(attempts), &d.Attempts)
+	d.NextAt, d.CreatedAt, d.Erased = Time(next), Time(created), erased != 0
+	if sealed == "" { // erased, or queued before contents were sealed
+		return d, json.Unmarshal([]byte(attempts), &d.Attempts)
+	}
+	plain, err := tx.Unseal(deliveryCell(d.Env, d.ID), sealed)
+	if err != nil {
+		return d, err
+	}
+	var c delivered
+	err = json.Unmarshal(plain, &c)
+	d.Body, d.Header, d.Attempts = c.Body, c.Header, c.Attempts
+	return d, err
 }

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation string
+	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -35,7 +35,7 @@ var withoutEnvironment = map[string]string{
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret", "ConsoleSessionSeen": "by a secret",
 	"AppendAudit": "its row names the environment",
-	"AddWebhook":  "its row names the environment", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
+	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
@@ -119,18 +119,22 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"RemoveWebhook": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RemoveWebhook(ctx, env, o.webhook)
 	},
-	"AddDelivery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return 1, tx.AddDelivery(ctx, env, o.webhook, "mine", "{}")
-	},
 	"Deliveries": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		all, err := tx.Deliveries(ctx, env, 10)
+		all, err := tx.Deliveries(ctx, env, 0, 10)
 		return len(all), err
+	},
+	"Delivery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.Delivery(ctx, env, o.delivery)
+		return 1, err
+	},
+	"ReplayDelivery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ReplayDelivery(ctx, env, o.delivery)
 	},
 	"WaitingMails": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return tx.WaitingMails(ctx, env)
 	},
 	"RenewWebhookSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		_, err := tx.RenewWebhookSecret(ctx, env) // makes one of its own
+		_, err := tx.RenewWebhookSecret(ctx, env, time.Hour) // makes one of its own
 		return 0, err
 	},
 	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment
@@ -956,6 +960,12 @@ func fillRequests(t *testing.T, s *store.Store, o *owned) {
 	})
 }
 
+// addDelivered writes a delivery that is finished.
+func addDelivered(ctx context.Context, tx *store.Tx, o *owned) error {
+	o.delivery = store.NewID()
+	return tx.AddDelivered(ctx, store.Delivery{ID: o.delivery, Env: o.env, Webhook: o.webhook, Event: "e", Body: "{}"}, store.Try{})
+}
+
 // fill writes one of everything and returns the ids.
 func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	t.Helper()
@@ -971,7 +981,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
-		return errors.Join(err, errPerson, tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, tx.AddDelivery(ctx, o.env, hook, "e", "{}"), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+		return errors.Join(err, errPerson, tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, addDelivered(ctx, tx, &o), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})

@@ -68,6 +68,8 @@ var sealedColumns = []sealedColumn{
 	{"reviews", "secret", "env", "id"},
 	{"manual_verifications", "details", "env", "id"},
 	{"staff_keys", "secret", "''", "id"},
+	{"webhook_deliveries", "content", "env", "id"},
+	{"webhook_secrets", "former", "env", "env"},
 	{"webhook_secrets", "secret", "env", "env"},
 	{"webhooks", "authorization_header", "env", "id"},
 }

@@ -55,7 +55,8 @@ type Store struct {
 	stop context.CancelFunc // ends what wg counts
 	wg   sync.WaitGroup
 
-	unscrubbed atomic.Bool // a destroyed key may still be in the files
+	unscrubbed atomic.Bool  // a destroyed key may still be in the files
+	ordered    atomic.Int64 // the last number that Tx.order gave
 }
 
 // database is what SQLite and PostgreSQL do differently.

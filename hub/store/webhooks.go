@@ -92,47 +92,77 @@ func (tx *Tx) scanWebhook(scan Scan) (Webhook, error) {
 // webhookSecretBytes is the size of the random part of a webhook secret.
 const webhookSecretBytes = 32
 
-func webhookSecretCell(env string) Cell {
-	return Cell{Env: env, Table: "webhook_secrets", Column: "secret", Row: env}
+func webhookSecretCell(env, column string) Cell {
+	return Cell{Env: env, Table: "webhook_secrets", Column: column, Row: env}
 }
 
-// WebhookSecret returns the text that signs an environment's deliveries, "webhook-" and
-// 64 hexadecimal digits, made at its first use.
-func (s *Store) WebhookSecret(ctx context.Context, env string) (string, error) {
-	secret, err := Get(ctx, s, func(tx *Tx) (string, error) { return tx.webhookSecret(ctx, env) })
+// WebhookSecrets are the texts that sign an environment's deliveries, each "webhook-" and
+// 64 hexadecimal digits.
+type WebhookSecrets struct {
+	Present     string
+	Former      string // signs too, so that receivers may be changed one by one; "": none
+	FormerUntil time.Time
+}
+
+// WebhookSecrets returns the secrets of an environment. The first one is made at its
+// first use.
+func (s *Store) WebhookSecrets(ctx context.Context, env string) (WebhookSecrets, error) {
+	secrets, err := Get(ctx, s, func(tx *Tx) (WebhookSecrets, error) { return tx.webhookSecrets(ctx, env) })
 	if !errors.Is(err, ErrNotFound) {
-		return secret, err
+		return secrets, err
 	}
-	return Change(ctx, s, func(tx *Tx) (string, error) {
-		secret, err := tx.webhookSecret(ctx, env)
+	return Change(ctx, s, func(tx *Tx) (WebhookSecrets, error) {
+		secrets, err := tx.webhookSecrets(ctx, env)
 		if !errors.Is(err, ErrNotFound) {
-			return secret, err
+			return secrets, err
 		}
-		return tx.RenewWebhookSecret(ctx, env)
+		return tx.RenewWebhookSecret(ctx, env, 0)
 	})
 }
 
-func (tx *Tx) webhookSecret(ctx context.Context, env string) (string, error) {
-	sealed, err := One(ctx, tx, Text, `SELECT secret FROM webhook_secrets WHERE env = $1`, env)
+func (tx *Tx) webhookSecrets(ctx context.Context, env string) (w WebhookSecrets, err error) {
+	var present, former string
+	var until int64
+	err = tx.Row(ctx, []any{&present, &former, &until}, `SELECT secret, former, former_until FROM webhook_secrets WHERE env = $1`, env)
 	if err != nil {
-		return "", err
+		return w, err
 	}
-	plain, err := tx.Unseal(webhookSecretCell(env), sealed)
-	return string(plain), err
+	plain, err := tx.Unseal(webhookSecretCell(env, "secret"), present)
+	w.Present = string(plain)
+	if w.FormerUntil = Time(until); err != nil || former == "" || !w.FormerUntil.After(tx.Now()) {
+		w.FormerUntil = time.Time{}
+		return w, err
+	}
+	plain, err = tx.Unseal(webhookSecretCell(env, "former"), former)
+	w.Former = string(plain)
+	return w, err
 }
 
-// RenewWebhookSecret makes a new secret, which signs from now on, and returns it.
-func (tx *Tx) RenewWebhookSecret(ctx context.Context, env string) (string, error) {
+// RenewWebhookSecret makes a new secret, which signs from now on, and returns it with the
+// one that it replaces. That one signs beside it for so long.
+func (tx *Tx) RenewWebhookSecret(ctx context.Context, env string, keep time.Duration) (WebhookSecrets, error) {
+	old, err := tx.webhookSecrets(ctx, env)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return old, err
+	}
 	b := make([]byte, webhookSecretBytes)
 	_, _ = rand.Read(b) // never fails
-	secret := "webhook-" + hex.EncodeToString(b)
-	sealed, err := tx.Seal(webhookSecretCell(env), []byte(secret))
+	w := WebhookSecrets{Present: "webhook-" + hex.EncodeToString(b)}
+	present, err := tx.Seal(webhookSecretCell(env, "secret"), []byte(w.Present))
 	if err != nil {
-		return "", err
+		return w, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO webhook_secrets (env, secret, created_at) VALUES ($1, $2, $3)
-		ON CONFLICT (env) DO UPDATE SET secret = excluded.secret, created_at = excluded.created_at`, env, sealed, Millis(tx.Now()))
-	return secret, err
+	former := ""
+	if keep > 0 && old.Present != "" {
+		w.Former, w.FormerUntil = old.Present, tx.Now().Add(keep)
+		if former, err = tx.Seal(webhookSecretCell(env, "former"), []byte(w.Former)); err != nil {
+			return w, err
+		}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO webhook_secrets (env, secret, created_at, former, former_until) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (env) DO UPDATE SET secret = excluded.secret, created_at = excluded.created_at, former = excluded.former, former_until = excluded.former_until`,
+		env, present, Millis(tx.Now()), former, Millis(w.FormerUntil))
+	return w, err
 }
 
 // Names are what an environment and its organisation are called.

@@ -35,7 +35,11 @@ func (h *Hooks) Alarm(ctx context.Context, tx *store.Tx, env string, a Alarm) er
 	if err != nil {
 		return err
 	}
-	return queue(ctx, tx, env, Audit, map[string]any{
+	about := whom{trace: a.Trace}
+	if about.person, err = personOf(ctx, tx, env, a.Directory, a.ExternalID); err != nil {
+		return err
+	}
+	return queue(ctx, tx, env, Audit, about, map[string]any{
 		"event_type": Audit, "kind": a.Kind, "time": a.At.UTC(), "trace": a.Trace, "org_name": names.Org, "env_name": names.Env, "env": env,
 		"remote_addr": a.RemoteAddr, "user_agent": a.UserAgent, a.Kind: alarmAbout{a.Directory, a.Subject, a.ExternalID, a.Action},
 	})

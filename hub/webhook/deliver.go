@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,23 +16,71 @@ const (
 	retries     = 5 // after the first try
 	retryAfter  = 30 * time.Second
 	tryTimeout  = 15 * time.Second // one delivery, answer included
-	claimFor    = 60 * time.Second // longer than a try; a dead node's deliveries wait as long
-	atOnce      = 8                // deliveries under way on this node
+	claimFor    = 30 * time.Second // longer than a try and its record; a dead node's deliveries wait as long
+	atOnce      = 4                // deliveries under way on this node to one receiver
+	atOnceIll   = 1                // to one whose last try failed, so that the dead cost little
+	atOnceAll   = 256              // to all receivers, for the sake of memory and sockets
 	lookEvery   = 2 * time.Second  // what other nodes queued, and retries that are due
 	keepFor     = 7 * 24 * time.Hour
 	sweepEvery  = time.Hour
 	finishWrite = 5 * time.Second // to record a try whose answer came while the hub stops
 )
 
+// receivers counts what is under way, so that a slow receiver takes no other's place.
+type receivers struct {
+	mu    sync.Mutex
+	busy  map[string]int // by webhook
+	ill   map[string]bool
+	total int
+	wg    sync.WaitGroup
+}
+
+func newReceivers() *receivers {
+	return &receivers{busy: map[string]int{}, ill: map[string]bool{}}
+}
+
+// room returns how many deliveries a webhook may have beside those under way.
+func (r *receivers) room(webhook string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	most := atOnce
+	if r.ill[webhook] {
+		most = atOnceIll
+	}
+	return max(0, min(most-r.busy[webhook], atOnceAll-r.total))
+}
+
+// start runs one delivery, which reports whether the receiver took it.
+func (r *receivers) start(webhook string, deliver func() (taken bool)) {
+	r.mu.Lock()
+	r.busy[webhook]++
+	r.total++
+	r.mu.Unlock()
+	r.wg.Go(func() {
+		taken := deliver()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.total--
+		if r.busy[webhook]--; r.busy[webhook] == 0 {
+			delete(r.busy, webhook)
+		}
+		if delete(r.ill, webhook); !taken {
+			r.ill[webhook] = true
+		}
+	})
+}
+
 // Run delivers what is queued until ctx ends. Every node runs it; a delivery is tried by
 // one of them at a time. While the store is away nothing is lost.
 func (h *Hooks) Run(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	r := newReceivers()
+	defer r.wg.Wait()
 	var away bool
 	var swept time.Time
 	for {
-		err := h.deliverDue(ctx)
+		err := h.deliverDue(ctx, r)
 		if err == nil && time.Since(swept) > sweepEvery {
 			swept = time.Now()
 			err = h.store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeDeliveries(ctx, h.now().Add(-keepFor)) })
@@ -49,66 +98,82 @@ func (h *Hooks) Run(ctx context.Context) error {
 	}
 }
 
-// deliverDue tries everything that is due, at most atOnce at a time.
-func (h *Hooks) deliverDue(ctx context.Context) error {
-	for {
-		due, err := store.Change(ctx, h.store, func(tx *store.Tx) ([]store.Delivery, error) {
-			return tx.ClaimDeliveries(ctx, atOnce, h.now().Add(claimFor))
-		})
-		if errors.Is(err, store.ErrConflict) {
-			return nil // another node is at it; look again later
-		}
-		if err != nil || len(due) == 0 {
-			return err
-		}
-		var wg sync.WaitGroup
-		for _, d := range due {
-			wg.Go(func() { h.try(ctx, d) })
-		}
-		wg.Wait()
-		if ctx.Err() != nil {
-			return nil
+// deliverDue starts what is due and has room.
+func (h *Hooks) deliverDue(ctx context.Context, r *receivers) error {
+	hooks, err := store.Get(ctx, h.store, func(tx *store.Tx) ([]string, error) { return tx.DueWebhooks(ctx) })
+	if err != nil {
+		return err
+	}
+	// Those with most room come first: what is left over is taken by the idle.
+	slices.SortStableFunc(hooks, func(a, b string) int { return r.room(b) - r.room(a) })
+	for _, id := range hooks {
+		if n := r.room(id); n > 0 {
+			if err := h.deliverTo(ctx, r, id, n); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// deliverTo starts at most n deliveries to one webhook.
+func (h *Hooks) deliverTo(ctx context.Context, r *receivers, webhook string, n int) error {
+	due, err := store.Get(ctx, h.store, func(tx *store.Tx) ([]store.Delivery, error) { return tx.DueDeliveries(ctx, webhook, n) })
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	got, err := store.Change(ctx, h.store, func(tx *store.Tx) ([]store.Delivery, error) {
+		return tx.ClaimDeliveries(ctx, due, h.now().Add(claimFor))
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another node is at it; look again later
+	}
+	for _, d := range got {
+		r.start(webhook, func() bool {
+			defer h.Wake() // there is room again, and the next one of the same person may go
+			return h.try(ctx, d)
+		})
+	}
+	return err
 }
 
 // try makes one try of a claimed delivery and records what it came to.
-func (h *Hooks) try(ctx context.Context, d store.Delivery) {
+func (h *Hooks) try(ctx context.Context, d store.Delivery) (taken bool) {
 	w, err := store.Get(ctx, h.store, func(tx *store.Tx) (store.Webhook, error) { return tx.Webhook(ctx, d.Env, d.Webhook) })
 	if err != nil {
-		return // removed meanwhile, or the store is away: the claim lapses
+		return false // removed meanwhile, or the store is away: the claim lapses
 	}
-	a := store.Attempt{Start: h.now().UTC()}
-	a.Status, err = h.post(ctx, w, d)
-	a.End = h.now().UTC()
-	if err != nil {
-		a.Error = err.Error()
+	t := h.post(ctx, w, d)
+	if ctx.Err() != nil && t.Attempt.Error != "" {
+		return false // the hub stops: another node, or this one later, tries again
 	}
-	if ctx.Err() != nil && err != nil {
-		return // the hub stops: another node, or this one later, tries again
-	}
-	next := h.next(d, a, w.Enabled)
+	t.Next = h.next(d, t.Attempt, w.Enabled)
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWrite)
 	defer cancel()
-	err = h.store.Tx(write, func(tx *store.Tx) error { return tx.FinishTry(write, d, a, next) })
-	h.log.DebugContext(ctx, "webhook tried", "env", d.Env, "webhook", d.Webhook, "delivery", d.ID, "status", a.Status, "err", err)
+	err = h.store.Tx(write, func(tx *store.Tx) error { return tx.FinishTry(write, d, t) })
+	h.log.DebugContext(ctx, "webhook tried", "env", d.Env, "webhook", d.Webhook, "delivery", d.ID, "status", t.Attempt.Status, "err", err)
+	return t.Attempt.Error == ""
 }
 
-func (h *Hooks) post(ctx context.Context, w store.Webhook, d store.Delivery) (status int, err error) {
+func (h *Hooks) post(ctx context.Context, w store.Webhook, d store.Delivery) store.Try {
+	now := h.now().UTC()
+	failed := store.Try{Attempt: store.Attempt{Start: now, End: now}}
 	if !w.Enabled {
-		return 0, errors.New("the webhook was switched off")
+		failed.Attempt.Error = "the webhook was switched off"
+		return failed
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	secret, err := h.store.WebhookSecret(ctx, w.Env)
+	secrets, err := h.store.WebhookSecrets(ctx, w.Env)
 	if err != nil {
-		return 0, err
+		failed.Attempt.Error = err.Error()
+		return failed
 	}
-	a, err := h.sender.send(ctx, post{w.URL, w.Authorization, d.ID, secret, []byte(d.Body)}, h.now())
+	a, t, err := h.exchange(ctx, postOf(w, d, secrets))
 	if err == nil && a.status >= 300 {
-		err = fmt.Errorf("status %d", a.status)
+		t.Attempt.Error = fmt.Sprintf("status %d", a.status)
 	}
-	return a.status, err
+	return t
 }
 
 // next is when to try again, zero if the delivery succeeded or was tried enough.

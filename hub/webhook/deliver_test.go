@@ -3,7 +3,9 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,13 +28,34 @@ func (b *bench) fail(t *testing.T, h *Hooks, text string) {
 	}
 }
 
+// failAt tells of an operation of its own.
+func (b *bench) failAt(t *testing.T, h *Hooks, trace string) {
+	t.Helper()
+	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+		return h.DirectoryFailed(t.Context(), tx, b.env, DirectoryError{Directory: "dir", Trace: trace})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (b *bench) history(t *testing.T) []store.Delivery {
 	t.Helper()
-	all, err := store.Get(t.Context(), b.store, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(t.Context(), b.env, 100) })
+	all, err := store.Get(t.Context(), b.store, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(t.Context(), b.env, 0, 100) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// pass starts what is due and waits for it.
+func pass(t *testing.T, h *Hooks) {
+	t.Helper()
+	r := newReceivers()
+	if err := h.deliverDue(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	r.wg.Wait()
 }
 
 func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
@@ -45,9 +68,7 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 		h := b.hooks(t)
 		b.fail(t, h, "agent: failed to list users")
 		for range 12 {
-			if err := h.deliverDue(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			pass(t, h)
 			b.now.Add(15_000) // every second look comes before the retry is due
 		}
 		got := r.requests()
@@ -64,7 +85,7 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 			body.OrgName != "Example" || body.EnvName != "production" || body.Context.ProviderRequestID != "op1" || body.Error != "agent: failed to list users" {
 			t.Errorf("body = %s, %v", got[0].body, err)
 		}
-		if all := b.history(t); len(all) != 1 || all[0].Tries != 6 || len(all[0].Attempts) != 6 || all[0].Attempts[5].Status != 500 || !all[0].NextAt.IsZero() {
+		if all := b.history(t); len(all) != 1 || all[0].Tries != 6 || len(all[0].Attempts) != 6 || all[0].Attempts[5].Status != 500 || all[0].Status != 500 || !all[0].NextAt.IsZero() {
 			t.Errorf("history = %+v", all)
 		}
 	})
@@ -74,27 +95,179 @@ func TestADeliverySurvivesTheNodeThatTriedIt(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		b := newBench(t, c)
 		r := b.listen(t, allowed+":0")
-		b.subscribe(t, r.url, DirectoryProviderErr)
+		hook := b.subscribe(t, r.url, DirectoryProviderErr)
 		h := b.hooks(t)
 		b.fail(t, h, "x")
 		_, err := store.Change(t.Context(), b.store, func(tx *store.Tx) ([]store.Delivery, error) { // a node that dies now
-			return tx.ClaimDeliveries(t.Context(), 1, b.clock().Add(claimFor))
+			due, err := tx.DueDeliveries(t.Context(), hook, 1)
+			if err != nil {
+				return nil, err
+			}
+			return tx.ClaimDeliveries(t.Context(), due, b.clock().Add(claimFor))
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := b.hooks(t)
-		if err := other.deliverDue(t.Context()); err != nil || len(r.requests()) != 0 {
-			t.Errorf("%d requests while the claim holds, %v", len(r.requests()), err)
+		if pass(t, other); len(r.requests()) != 0 {
+			t.Errorf("%d requests while the claim holds", len(r.requests()))
 		}
 		b.now.Add(claimFor.Milliseconds() + 1000)
-		if err := other.deliverDue(t.Context()); err != nil || len(r.requests()) != 1 {
-			t.Errorf("%d requests after it lapsed, %v", len(r.requests()), err)
+		if pass(t, other); len(r.requests()) != 1 {
+			t.Errorf("%d requests after it lapsed", len(r.requests()))
 		}
-		if err := other.deliverDue(t.Context()); err != nil || len(r.requests()) != 1 {
-			t.Errorf("%d requests in all, %v", len(r.requests()), err)
+		if pass(t, other); len(r.requests()) != 1 {
+			t.Errorf("%d requests in all", len(r.requests()))
 		}
 	})
+}
+
+// What the history shows: what was sent and what came back, cut, and no secret.
+func TestTheHistoryHoldsWhatWasSentAndAnsweredWithoutSecrets(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	r.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "canary")
+		w.Header().Set("X-Reason", strings.Repeat("r", 2*keepValue))
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = w.Write([]byte(strings.Repeat("é", keepBody)))
+	})
+	b.subscribe(t, r.url, DirectoryProviderErr, Recover)
+	h := b.hooks(t)
+	b.fail(t, h, "x")
+	pass(t, h)
+	if _, err := h.Ask(t.Context(), b.env, question); err != nil {
+		t.Fatal(err)
+	}
+	all := b.history(t)
+	if len(all) != 2 {
+		t.Fatalf("%d deliveries", len(all))
+	}
+	for _, d := range all {
+		text := store.JSON(d)
+		if len(d.Attempts) != 1 || d.Status != http.StatusTeapot || d.Attempts[0].Error != "status 418" || len(d.Attempts[0].Body) != keepBody || len(text) > 3*keepBody {
+			t.Errorf("%s: %.2000s", d.Event, text)
+		}
+		for _, secret := range []string{"canary", "Bearer of the receiver"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s shows %q", d.Event, secret)
+			}
+		}
+		for _, shown := range []string{headerSigned, `"X-Nametag-Id","value":"` + d.ID, "X-Reason", blanked} {
+			if !strings.Contains(text, shown) {
+				t.Errorf("%s lacks %s: %s", d.Event, shown, text)
+			}
+		}
+	}
+}
+
+func TestASlowReceiverDelaysNobodyElse(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	slow, quick := b.listen(t, allowed+":0"), b.listen(t, allowed+":0")
+	release := make(chan struct{})
+	slow.answers(func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	b.subscribe(t, slow.url, DirectoryProviderErr)
+	b.subscribe(t, quick.url, DirectoryProviderErr)
+	h := b.hooks(t)
+	const many = 3 * atOnce
+	for i := range many {
+		b.failAt(t, h, fmt.Sprint("operation ", i))
+	}
+	r := newReceivers()
+	for len(quick.requests()) < many {
+		if err := h.deliverDue(t.Context(), r); err != nil || t.Context().Err() != nil {
+			t.Fatal(err, t.Context().Err())
+		}
+		select {
+		case <-h.wake:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%d of %d came while another receiver hangs", len(quick.requests()), many)
+		}
+	}
+	if n := len(slow.requests()); n > atOnce {
+		t.Errorf("the slow receiver has %d at once, at most %d", n, atOnce)
+	}
+}
+
+func TestAReceiverThatFailedIsTriedOneAtATime(t *testing.T) {
+	r := newReceivers()
+	if n := r.room("w"); n != atOnce {
+		t.Errorf("room %d", n)
+	}
+	r.start("w", func() bool { return false })
+	r.wg.Wait()
+	if n := r.room("w"); n != atOnceIll {
+		t.Errorf("room after a failure %d", n)
+	}
+	r.start("w", func() bool { return true })
+	r.wg.Wait()
+	if n := r.room("w"); n != atOnce || len(r.busy)+len(r.ill)+r.total != 0 {
+		t.Errorf("room when well again %d, %+v", n, r.busy)
+	}
+}
+
+func TestAWebhookThatIsSwitchedOffIsNotCalled(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	hook := b.subscribe(t, r.url, DirectoryProviderErr)
+	h := b.hooks(t)
+	b.fail(t, h, "queued before")
+	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+		w, err := tx.Webhook(t.Context(), b.env, hook)
+		if err != nil {
+			return err
+		}
+		w.Enabled = false
+		return tx.UpdateWebhook(t.Context(), w)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fail(t, h, "after")
+	pass(t, h)
+	pass(t, h)
+	if all := b.history(t); len(r.requests()) != 0 || len(all) != 1 || !all[0].NextAt.IsZero() || all[0].Attempts[0].Error != "the webhook was switched off" {
+		t.Errorf("%d requests, %+v", len(r.requests()), all)
+	}
+}
+
+func TestP18_BothSecretsSignWhileTheFormerOneLives(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	b.subscribe(t, r.url, DirectoryProviderErr)
+	h := b.hooks(t)
+	before, err := b.store.WebhookSecrets(t.Context(), b.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := store.Change(t.Context(), b.store, func(tx *store.Tx) (store.WebhookSecrets, error) {
+		return tx.RenewWebhookSecret(t.Context(), b.env, time.Hour)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fail(t, h, "x")
+	pass(t, h)
+	b.now.Add(time.Hour.Milliseconds() + 1)
+	b.fail(t, h, "y")
+	pass(t, h)
+	got := r.requests()
+	if len(got) != 2 {
+		t.Fatalf("%d requests", len(got))
+	}
+	for i, former := range []bool{true, false} {
+		q := got[i]
+		stamp, _, _ := strings.Cut(strings.TrimPrefix(q.header.Get(headerSigned), "t="), ",")
+		dated := []byte(stamp + "." + q.header.Get(headerID) + "." + string(q.body))
+		want := "t=" + stamp + ",v1=" + sign(now.Present, dated)
+		if former {
+			want += ",v1=" + sign(before.Present, dated)
+		}
+		if q.header.Get(headerSigned) != want || q.header.Get(headerSignature) != sign(now.Present, q.body) {
+			t.Errorf("request %d: %v, want %s", i, q.header, want)
+		}
+	}
 }
 
 func TestRunDeliversWhatIsQueuedAndEndsWithItsContext(t *testing.T) {

@@ -39,5 +39,9 @@ func (h *Hooks) ManualVerificationRevoked(ctx context.Context, tx *store.Tx, env
 	if err != nil {
 		return err
 	}
-	return queue(ctx, tx, env, ManualRevoked, revocationBody{ManualRevoked, names.Org, names.Env, h.now().UTC(), r.ID, r.Directory, r.ExternalID, r.Subject, r.Recovery, r.Performed, r.Reason})
+	person, err := personOf(ctx, tx, env, r.Directory, r.ExternalID)
+	if err != nil {
+		return err
+	}
+	return queue(ctx, tx, env, ManualRevoked, whom{person, r.Recovery}, revocationBody{ManualRevoked, names.Org, names.Env, h.now().UTC(), r.ID, r.Directory, r.ExternalID, r.Subject, r.Recovery, r.Performed, r.Reason})
 }

@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -30,6 +32,7 @@ const FailedMessage = "A custom integration failed, so nothing was changed. Plea
 
 // A Question describes the operation that is about to be carried out.
 type Question struct {
+	Recovery   string // its id, for the history
 	Subject    string // person; "" if unknown
 	Language   string // Accept-Language of the browser
 	Directory  string
@@ -78,16 +81,22 @@ func (v Verdict) Message() string { return v.message }
 // Ask puts the question to every webhook of the environment that subscribes to recover,
 // once and within ten seconds. Every one has to agree: anything but an answer with status
 // 200 and without deny_user_message is a no. An error says that not even the webhooks
-// could be read; the verdict denies then too.
+// could be read; the verdict denies then too. What was asked and answered stands in the
+// history.
 func (h *Hooks) Ask(ctx context.Context, env string, q Question) (Verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.answer)
+	asking, cancel := context.WithTimeout(ctx, h.answer)
 	defer cancel()
 	var hooks []store.Webhook
 	var names store.Names
-	err := h.store.Read(ctx, func(tx *store.Tx) (err error) {
-		if hooks, err = subscribed(ctx, tx, env, Recover); err == nil {
-			names, err = tx.EnvironmentNames(ctx, env)
+	about := store.Delivery{Env: env, Event: string(Recover), Trace: q.Recovery}
+	err := h.store.Read(asking, func(tx *store.Tx) (err error) {
+		if hooks, err = subscribed(asking, tx, env, Recover); err != nil {
+			return err
 		}
+		if names, err = tx.EnvironmentNames(asking, env); err != nil || len(hooks) == 0 {
+			return err
+		}
+		about.Person, err = personOf(asking, tx, env, q.Directory, q.ExternalID)
 		return err
 	})
 	if err != nil {
@@ -104,53 +113,104 @@ func (h *Hooks) Ask(ctx context.Context, env string, q Question) (Verdict, error
 	if err != nil {
 		return Verdict{message: FailedMessage}, err
 	}
-	return h.askAll(ctx, env, hooks, body)
-}
-
-// askAll asks at the same time and returns the first no in the order of creation. A
-// receiver that says no weighs more than one that is silent.
-func (h *Hooks) askAll(ctx context.Context, env string, hooks []store.Webhook, body []byte) (Verdict, error) {
-	secret, err := h.store.WebhookSecret(ctx, env)
+	about.Body = string(body)
+	secrets, err := h.store.WebhookSecrets(asking, env)
 	if err != nil {
 		return Verdict{message: FailedMessage}, err
 	}
-	at := h.now()
-	answers := make([]string, len(hooks))
+	answers := h.askAll(asking, hooks, secrets, about)
+	h.remember(ctx, answers)
+	return h.judge(answers), nil
+}
+
+// personOf returns how the audit log names the person of an account, "" for one that is
+// not known.
+func personOf(ctx context.Context, tx *store.Tx, env, directory, account string) (string, error) {
+	a, err := tx.AccountOf(ctx, env, directory, account)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return a.ID, err
+}
+
+// An opinion is what one webhook made of a question.
+type opinion struct {
+	says  string // "": yes; FailedMessage: it did not answer as agreed
+	asked store.Delivery
+	came  store.Try
+}
+
+// askAll asks at the same time, and returns the opinions in the order of creation.
+func (h *Hooks) askAll(ctx context.Context, hooks []store.Webhook, secrets store.WebhookSecrets, about store.Delivery) []opinion {
+	all := make([]opinion, len(hooks))
 	var wg sync.WaitGroup
 	for i, w := range hooks {
-		wg.Go(func() { answers[i] = h.ask(ctx, w, post{w.URL, w.Authorization, store.NewID(), secret, body}) })
+		wg.Go(func() {
+			d := about
+			d.ID, d.Webhook = store.NewID(), w.ID
+			says, came := h.ask(ctx, w, postOf(w, d, secrets))
+			all[i] = opinion{says, d, came}
+		})
 	}
 	wg.Wait() // every one ends with ctx
-	silent := false
-	for _, no := range answers {
-		if no != "" && no != FailedMessage {
-			return Verdict{message: no}, nil
+	return all
+}
+
+// judge returns the first no. A receiver that says no weighs more than one that is
+// silent.
+func (h *Hooks) judge(all []opinion) Verdict {
+	v := Verdict{allowed: true, at: h.now()}
+	for _, o := range all {
+		switch o.says {
+		case "":
+		case FailedMessage:
+			v = Verdict{message: FailedMessage, silent: true}
+		default:
+			return Verdict{message: o.says}
 		}
-		silent = silent || no != ""
 	}
-	if silent {
-		return Verdict{message: FailedMessage, silent: true}, nil
+	return v
+}
+
+// remember writes the opinions into the history. They are acted on although it fails.
+func (h *Hooks) remember(ctx context.Context, all []opinion) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWrite)
+	defer cancel()
+	err := h.store.Tx(ctx, func(tx *store.Tx) error {
+		for _, o := range all {
+			if err := tx.AddDelivered(ctx, o.asked, o.came); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.log.WarnContext(ctx, "the history lacks what recover webhooks were asked", "err", err)
 	}
-	return Verdict{allowed: true, at: at}, nil
 }
 
 // ask returns "" for yes, or what the person is told: FailedMessage where nobody said no.
-func (h *Hooks) ask(ctx context.Context, w store.Webhook, p post) string {
-	a, err := h.sender.send(ctx, p, h.now())
-	if err != nil || a.status != http.StatusOK {
+func (h *Hooks) ask(ctx context.Context, w store.Webhook, p post) (string, store.Try) {
+	a, came, err := h.exchange(ctx, p)
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("status %d", a.status)
+	}
+	denied, message := false, ""
+	if err == nil {
+		if denied, message, err = readAnswer(a); err != nil {
+			err = errors.New("the answer is malformed JSON")
+		}
+	}
+	switch {
+	case err != nil:
+		came.Attempt.Error = err.Error()
 		h.log.WarnContext(ctx, "recover webhook failed, so the recovery is refused", "env", w.Env, "webhook", w.ID, "status", a.status, "err", err)
-		return FailedMessage
-	}
-	denied, message, err := readAnswer(a)
-	if err != nil {
-		h.log.WarnContext(ctx, "recover webhook answered with malformed json, so the recovery is refused", "env", w.Env, "webhook", w.ID)
-		return FailedMessage
-	}
-	if denied {
+		return FailedMessage, came
+	case denied:
 		h.log.InfoContext(ctx, "recover webhook refused a recovery", "env", w.Env, "webhook", w.ID)
-		return message
+		return message, came
 	}
-	return ""
+	return "", came
 }
 
 // readAnswer reads deny_user_message of a JSON answer. A body of another type, or none,

@@ -8,6 +8,8 @@ import (
 
 // A RequestChange is a change of a request.
 type RequestChange struct {
+	ID      string // of the request
+	Person  string // who answered it last, by the name that the audit log uses; "" if nobody did, or was erased
 	Event   string // in the spelling of the public documents: "request_accepted"
 	Request any    // the wire type Request
 }
@@ -20,11 +22,12 @@ type requestBody struct {
 
 // RequestChanged queues the event request in the caller's transaction.
 func (h *Hooks) RequestChanged(ctx context.Context, tx *store.Tx, env string, c RequestChange) error {
-	return queue(ctx, tx, env, Request, requestBody{Request, c.Event, c.Request})
+	return queue(ctx, tx, env, Request, whom{c.Person, c.ID}, requestBody{Request, c.Event, c.Request})
 }
 
 // A Sharing is what a person shared with an environment, or took back.
 type Sharing struct {
+	Person  string // by the name that the audit log uses
 	Subject string
 	Request string // id
 	Label   string
@@ -53,5 +56,5 @@ func (h *Hooks) SharingChanged(ctx context.Context, tx *store.Tx, env string, s 
 	if s.Revoked {
 		event = Reject
 	}
-	return queue(ctx, tx, env, event, sharingBody{event, s.Subject, s.Request, names.Org, names.Env, append([]string{}, s.Claims...), s.Label})
+	return queue(ctx, tx, env, event, whom{s.Person, s.Request}, sharingBody{event, s.Subject, s.Request, names.Org, names.Env, append([]string{}, s.Claims...), s.Label})
 }

@@ -23,7 +23,7 @@ func TestRequestsAndWhatIsSharedAreToldInThePublicWords(t *testing.T) {
 		if _, err := tx.AddWebhook(ctx, store.Webhook{Env: f.Env.ID, URL: "https://example.com", Enabled: true, Events: []string{"share", "reject", "request"}}); err != nil {
 			return err
 		}
-		if err := h.RequestChanged(ctx, tx, f.Env.ID, RequestChange{"request_accepted", map[string]string{"id": "r"}}); err != nil {
+		if err := h.RequestChanged(ctx, tx, f.Env.ID, RequestChange{Event: "request_accepted", Request: map[string]string{"id": "r"}}); err != nil {
 			return err
 		}
 		if err := h.SharingChanged(ctx, tx, f.Env.ID, sharing); err != nil {
@@ -34,16 +34,14 @@ func TestRequestsAndWhatIsSharedAreToldInThePublicWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bodies, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]string, error) {
-		return store.All(t.Context(), tx, store.Text, "SELECT body FROM webhook_deliveries WHERE env = $1", f.Env.ID)
-	})
-	if err != nil || len(bodies) != 3 {
-		t.Fatalf("%q %v", bodies, err)
+	told, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(t.Context(), f.Env.ID, 0, 10) })
+	if err != nil || len(told) != 3 {
+		t.Fatalf("%+v %v", told, err)
 	}
 	seen := map[string]map[string]any{}
-	for _, b := range bodies {
+	for _, d := range told {
 		var m map[string]any
-		if err := json.Unmarshal([]byte(b), &m); err != nil {
+		if err := json.Unmarshal([]byte(d.Body), &m); err != nil {
 			t.Fatal(err)
 		}
 		seen[m["event_type"].(string)] = m

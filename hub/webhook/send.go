@@ -20,15 +20,17 @@ import (
 
 // Headers of every delivery. The first two are those of the public documents; the third
 // signs the time as well, so that a recorded delivery cannot be sent again later:
-// "t=<Unix seconds>,v1=<hex HMAC-SHA256 of t.id.body>".
+// "t=<Unix seconds>,v1=<hex HMAC-SHA256 of t.id.body>", with a further v1 for the former
+// secret while that still signs.
 const (
 	headerID        = "X-Nametag-ID"
 	headerSignature = "X-Nametag-Signature"
 	headerSigned    = "X-Postern-Signature"
 )
 
-// userAgent names the sender.
-const userAgent = "Postern-Webhooks/1"
+// userAgent names the sender. It begins as in the public documents, since receivers look
+// at it, and says that it is not the same.
+const userAgent = "Nametag-Webhooks/1 Postern/1"
 
 // Bounds of a receiver's answer and of a definition.
 const (
@@ -66,6 +68,7 @@ type post struct {
 	url, authorization string
 	id                 string
 	secret             string
+	former             string // signs too; "": none
 	body               []byte
 }
 
@@ -73,6 +76,7 @@ type post struct {
 type answer struct {
 	status int
 	json   bool
+	header http.Header
 	body   []byte
 	signed string // by the receiver, where it signs
 }
@@ -101,7 +105,8 @@ func (s *sender) send(ctx context.Context, p post, now time.Time) (answer, error
 	if err == nil && len(body) > maxAnswer {
 		err = fmt.Errorf("webhook: the answer is longer than %d bytes", maxAnswer)
 	}
-	return answer{res.StatusCode, strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "application/json"), body, res.Header.Get(headerSigned)}, err
+	isJSON := strings.HasPrefix(strings.ToLower(res.Header.Get("Content-Type")), "application/json")
+	return answer{res.StatusCode, isJSON, res.Header, body, res.Header.Get(headerSigned)}, err
 }
 
 // hideURL drops the address, which may hold a token in its query.
@@ -138,7 +143,12 @@ func (p post) headers(now time.Time) http.Header {
 	h.Set(headerID, p.id)
 	h.Set(headerSignature, sign(p.secret, p.body))
 	t := strconv.FormatInt(now.Unix(), 10)
-	h.Set(headerSigned, "t="+t+",v1="+sign(p.secret, []byte(t+"."+p.id+"."+string(p.body))))
+	dated := []byte(t + "." + p.id + "." + string(p.body))
+	signed := "t=" + t + ",v1=" + sign(p.secret, dated)
+	if p.former != "" {
+		signed += ",v1=" + sign(p.former, dated)
+	}
+	h.Set(headerSigned, signed)
 	if p.authorization != "" {
 		h.Set("Authorization", p.authorization)
 	}

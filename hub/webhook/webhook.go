@@ -1,10 +1,12 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -89,9 +91,20 @@ func subscribed(ctx context.Context, tx *store.Tx, env string, e Event) ([]store
 	return slices.DeleteFunc(all, func(w store.Webhook) bool { return !w.Enabled || !slices.Contains(w.Events, string(e)) }), err
 }
 
+// maxBody bounds what is told of one event. Every part of every body has a bound of its
+// own that keeps it far below.
+const maxBody = 1 << 20
+
+// whom says what an event is about: what tells of one person or trace arrives in its
+// order, and what tells of a person goes with them.
+type whom struct {
+	person string // by the name that the audit log uses; "": nobody
+	trace  string // the request or recovery; "": none
+}
+
 // queue puts an event into the outbox of every webhook that wants it, in the caller's
 // transaction: what happened and that it will be told of are one.
-func queue(ctx context.Context, tx *store.Tx, env string, e Event, body any) error {
+func queue(ctx context.Context, tx *store.Tx, env string, e Event, about whom, body any) error {
 	hooks, err := subscribed(ctx, tx, env, e)
 	if err != nil || len(hooks) == 0 {
 		return err
@@ -100,8 +113,12 @@ func queue(ctx context.Context, tx *store.Tx, env string, e Event, body any) err
 	if err != nil {
 		return err
 	}
+	if len(b) > maxBody {
+		return fmt.Errorf("webhook: %s has %d bytes; at most %d are told", e, len(b), maxBody)
+	}
 	for _, w := range hooks {
-		if err := tx.AddDelivery(ctx, env, w.ID, string(e), string(b)); err != nil {
+		err := tx.AddDelivery(ctx, store.Delivery{Env: env, Webhook: w.ID, Event: string(e), Person: about.person, Trace: about.trace, Body: string(b)})
+		if err != nil {
 			return err
 		}
 	}
@@ -157,7 +174,13 @@ func (h *Hooks) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, e
 		OrgName: names.Org, EnvName: names.Env, Date: h.now().UTC(), Subject: e.Subject, ExternalID: e.ExternalID, Error: e.Error,
 	}
 	body.Context.ProviderRequestID = e.Trace
-	return queue(ctx, tx, env, DirectoryProviderErr, body)
+	about := whom{trace: cmp.Or(e.Trace, e.Directory)}
+	if e.ExternalID != "" {
+		if about.person, err = personOf(ctx, tx, env, e.Directory, e.ExternalID); err != nil {
+			return err
+		}
+	}
+	return queue(ctx, tx, env, DirectoryProviderErr, about, body)
 }
 
 // Wake makes Run look at the outbox now.

@@ -258,6 +258,11 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 	if v, err := h.Ask(t.Context(), b.env, question); err != nil || v.Silent() || v.Message() != "no" {
 		t.Errorf("one silent, one no: %+v, %v", v, err)
 	}
+	for _, d := range b.history(t) {
+		if d.Event != string(Recover) || !d.NextAt.IsZero() || len(d.Attempts) != 1 {
+			t.Errorf("history: %+v", d)
+		}
+	}
 	if n := len(r.requests()) - before; n != 3 {
 		t.Errorf("the question was put %d times; it is never repeated", n)
 	}
@@ -298,7 +303,8 @@ func TestP18_AReceiverCanTellAReplay(t *testing.T) {
 	if _, err := b.hooks(t).Ask(t.Context(), b.env, question); err != nil {
 		t.Fatal(err)
 	}
-	secret, err := b.store.WebhookSecret(t.Context(), b.env)
+	secrets, err := b.store.WebhookSecrets(t.Context(), b.env)
+	secret := secrets.Present
 	if err != nil {
 		t.Fatal(err)
 	}

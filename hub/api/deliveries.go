@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	hooks "github.com/postern-id/postern/hub/webhook"
+)
+
+// delivery is the wire type Webhook: one event that a webhook was told, or will be.
+type delivery struct {
+	ID            string          `json:"id"`
+	Status        int             `json:"status"`
+	URL           string          `json:"url"`
+	Body          string          `json:"body"`
+	RequestHeader []store.Header  `json:"request_header"`
+	Attempts      []store.Attempt `json:"attempts"`
+
+	Webhook   string     `json:"webhook"`              // ours: id of its definition
+	Event     string     `json:"event_type"`           // ours
+	CreatedAt time.Time  `json:"created_at"`           // ours
+	NextTry   *time.Time `json:"next_try,omitempty"`   // ours; absent: finished
+	PIIErased bool       `json:"pii_erased,omitempty"` // ours: the person was erased, and the body with them
+}
+
+// redacted implements redactor: the audit log says which delivery it was, not what was told.
+func (d delivery) redacted() any {
+	return delivery{ID: d.ID, Webhook: d.Webhook, Event: d.Event, CreatedAt: d.CreatedAt}
+}
+
+// deliveryList is the wire type ListWebhooksResponse.
+type deliveryList struct {
+	Webhooks   []delivery `json:"webhooks"`
+	NextOffset int        `json:"next_offset,omitempty"` // ours; absent: that was all
+}
+
+func wireDelivery(d store.Delivery, url string) delivery {
+	out := delivery{ID: d.ID, Status: d.Status, URL: url, Body: d.Body, RequestHeader: d.Header, Attempts: d.Attempts,
+		Webhook: d.Webhook, Event: d.Event, CreatedAt: d.CreatedAt, PIIErased: d.Erased}
+	if !d.NextAt.IsZero() {
+		out.NextTry = &d.NextAt
+	}
+	if out.RequestHeader == nil {
+		out.RequestHeader = []store.Header{}
+	}
+	if out.Attempts == nil {
+		out.Attempts = []store.Attempt{}
+	}
+	return out
+}
+
+// listDeliveries answers with what webhooks of an environment were told in the last days,
+// the newest first.
+func listDeliveries(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	skip, n := c.number("offset"), c.number("count")
+	all, err := tx.Deliveries(ctx, c.env.ID, skip, n+1)
+	if err != nil {
+		return nil, err
+	}
+	list := deliveryList{Webhooks: []delivery{}}
+	if len(all) > n {
+		all, list.NextOffset = all[:n], skip+n
+	}
+	told, err := tx.Webhooks(ctx, c.env.ID)
+	for _, d := range all {
+		list.Webhooks = append(list.Webhooks, wireDelivery(d, urlOf(told, d.Webhook)))
+	}
+	return list, err
+}
+
+func urlOf(all []store.Webhook, id string) string {
+	i := slices.IndexFunc(all, func(w store.Webhook) bool { return w.ID == id })
+	if i < 0 {
+		return ""
+	}
+	return all[i].URL
+}
+
+func (c *call) findDelivery(ctx context.Context, tx *store.Tx, id string) (err error) {
+	c.delivery, err = tx.Delivery(ctx, c.env.ID, id)
+	return err
+}
+
+// replayDelivery queues a delivery again, under its id.
+func replayDelivery(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	w, err := tx.Webhook(ctx, c.env.ID, c.delivery.Webhook)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.delivery.Event == string(hooks.Recover):
+		return nil, bad("delivery: the question recover is about one moment; it is not asked again")
+	case !w.Enabled:
+		return nil, bad("delivery: the webhook is switched off; switch it on first")
+	}
+	if err := tx.ReplayDelivery(ctx, c.env.ID, c.delivery.ID); err != nil {
+		return nil, err // under way already, or erased
+	}
+	d, err := tx.Delivery(ctx, c.env.ID, c.delivery.ID)
+	return wireDelivery(d, w.URL), err
+}
