@@ -25,7 +25,7 @@ type account struct {
 func wireAccount(a store.Account) account {
 	out := account{
 		ID: a.ID, Identifiers: append([]string{}, a.Identifiers...), ImmutableID: a.ImmutableID, Name: a.Name, Subject: a.Subject,
-		HasBirthDate: a.BirthDate != "", Directory: a.Directory, Env: a.Env, Disabled: a.Disabled,
+		HasBirthDate: a.BirthDate != "" || a.GivenBirthDate, Directory: a.Directory, Env: a.Env, Disabled: a.Disabled,
 	}
 	if a.Photo.Exists() {
 		out.Photo = &accountPhoto{a.Photo.SHA256, a.Photo.Created.UTC()}
@@ -42,8 +42,8 @@ type accountsList struct {
 // listAccounts answers with a page of the accounts of one, several or all environments.
 func listAccounts(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	f := c.accountFilter()
-	if f.Directory != "" {
-		if err := c.findDirectory(ctx, tx, f.Directory); err != nil {
+	for _, d := range f.Directories {
+		if err := c.findDirectory(ctx, tx, d); err != nil {
 			return nil, as(err, store.ErrNotFound, bad("directory: not a directory that this key is for"))
 		}
 	}
@@ -95,7 +95,7 @@ func pageOf(ctx context.Context, tx *store.Tx, envs []store.Environment, f store
 // accountFilter reads the parameters.
 func (c *call) accountFilter() store.AccountFilter {
 	return store.AccountFilter{
-		Offset: c.number("offset"), Count: c.number("count"), Directory: c.text("directory"), Query: c.text("q"), Bound: c.truth("verified"),
+		Offset: c.number("offset"), Count: c.number("count"), Directories: c.many("directory"), Query: c.text("q"), Bound: c.truth("verified"),
 	}
 }
 

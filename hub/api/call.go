@@ -41,6 +41,7 @@ type call struct {
 	delivery  store.Delivery         // of {delivery}
 	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
+	concerns  string                 // row id of the account that the audit record is about, if it is one
 	detail    map[string]any         // of the audit record, in place of request and response
 	personal  map[string]string      // of the audit record
 }
@@ -174,8 +175,8 @@ func (c *call) record(ctx context.Context, tx *store.Tx, reply any) error {
 	agent := c.r.UserAgent()
 	return audit.Append(ctx, tx, audit.Event{
 		Org: c.key.Org, Env: c.env.ID, Kind: c.row.kind, Trace: c.trace,
-		Actor:      audit.Principal{Role: c.key.Role, APIKey: c.key.ID},
-		RemoteAddr: host, UserAgent: agent[:min(len(agent), maxUserAgent)],
+		Actor:   audit.Principal{Role: c.key.Role, APIKey: c.key.ID},
+		Account: c.concerns, RemoteAddr: host, UserAgent: agent[:min(len(agent), maxUserAgent)],
 		Detail: c.details(reply), Personal: c.personal,
 	})
 }

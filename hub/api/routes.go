@@ -86,7 +86,9 @@ func routes() []row {
 		post("/api/directories/{directory}/evaluations/{evaluation}/cancel", RoleAdmin, audit.EvaluationEnded, plain(cancelEvaluation)).ours(),
 		remove("/api/directories/{directory}/evaluations/{evaluation}", RoleAdmin, audit.EvaluationEnded, plain(removeEvaluation)).ours(),
 
-		get("/api/accounts", RoleLimitedPlus, plain(listAccounts)).takes(listIn("env"), textIn("directory", maxID), textIn("q", maxQuery), boolIn("verified"), countIn(store.MaxAccounts), offsetIn()).gives(accountsList{}),
+		get("/api/accounts", RoleLimitedPlus, plain(listAccounts)).takes(listIn("env"), listIn("directory"), textIn("q", maxQuery), boolIn("verified"), countIn(store.MaxAccounts), offsetIn()).gives(accountsList{}),
+		patch("/api/accounts", RoleAdmin, audit.AccountUpdated, with(updateAccounts)).gives(accountResults{}).upTo(accountUpdatesSize).like(`{"accounts":[{"id":"{account}","birth_date":"1985-03-09"}]}`),
+		patch("/api/accounts/{account}", RoleAdmin, audit.AccountUpdated, with(updateAccount)).like(`{"subject":"{subject}","birth_date":"1985-03-09"}`),
 		get("/api/accounts/{account}", RoleLimitedPlus, plain(getAccount)).gives(account{}),
 		put("/api/accounts/{account}/photo", RoleAdmin, audit.AccountPhotoUploaded, photoBody(setPhoto)).upTo(capture.MaxImage).like(`{photo}`),
 		remove("/api/accounts/{account}/photo", RoleAdmin, audit.AccountUpdated, plain(removePhoto)),

@@ -39,14 +39,20 @@ func (d *Directories) keyNames(ctx context.Context, env, directory string) error
 
 // Judge compares a document with an account at a strength. Under match.Photo people compare
 // the face, and the name is held against the account besides, as for match.CommonName. Whether the name is somebody
-// else's too is asked of the directory and of the operator's list.
+// else's too is asked of the directory and of the operator's list. A
+// birth date that an operator gave counts like the directory's, and where both are there both
+// must agree. Agents never hear of it: in strict mode it does not count (T16).
 func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document) (grade match.Grade, reason match.Reason, err error) {
 	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate, HasPhoto: a.Photo.Exists()}
 	if strength == match.Photo && known.HasPhoto {
 		strength = match.CommonName
 	}
+	var given string
 	err = s.Read(ctx, func(tx *store.Tx) (err error) {
 		if known.Key, err = tx.BirthDateKey(ctx, a.Env, a.Directory); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if given, err = tx.GivenBirthDate(ctx, a.Env, a.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		err = nil
@@ -58,7 +64,13 @@ func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.
 	if err != nil {
 		return match.No, "", err
 	}
+	if known.BirthDateHash == "" {
+		known.BirthDateHash = given
+	}
 	grade, reason = match.Judge(strength, d, known)
+	if grade != match.No && given != "" && !match.BirthDate(known.Key, a.ImmutableID, given, d.BirthDate) {
+		grade, reason = match.No, match.BirthDateOther
+	}
 	return grade, reason, nil
 }
 

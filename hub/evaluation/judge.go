@@ -242,7 +242,7 @@ func unnamed(who person, s policy.Strength) protocol.Reason {
 		return ReasonUnmatchable
 	case (s == policy.NameMatch || s == policy.Photo) && who.common:
 		return ReasonCommonName
-	case s == policy.NameAndBirthDate && who.account.BirthDate == "":
+	case s == policy.NameAndBirthDate && who.account.BirthDate == "" && !who.account.GivenBirthDate:
 		return protocol.ReasonNoBirthDate
 	}
 	return ""

@@ -15,7 +15,8 @@ type Account struct {
 	ImmutableID        string // canonical; with Directory the key of the account
 	Name               string
 	Identifiers        []string // as the directory spells them
-	BirthDate          string   // keyed hash; empty: unknown
+	BirthDate          string   // of the directory: keyed hash; empty: unknown
+	GivenBirthDate     bool     // an operator gave one besides, see GivenBirthDate
 	Disabled           bool
 	Subject            string // whom a relying party calls this person; empty: nobody
 	Created            time.Time
@@ -32,15 +33,16 @@ func NormalIdentifier(identifier string) string {
 // a question to the person.
 const maxMatches = 20
 
-const accountColumns = "a.id, a.env, a.directory, a.immutable_id, a.name, a.identifiers, a.birth_date, a.disabled, a.subject, a.created_at, " + photoColumns
+const accountColumns = "a.id, a.env, a.directory, a.immutable_id, a.name, a.identifiers, a.birth_date, a.disabled, a.subject, a.created_at, " + givenColumn + ", " + photoColumns
 
 func scanAccount(scan Scan) (a Account, err error) {
 	var identifiers string
-	var created, photographed int64
-	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created, &a.Photo.SHA256, &photographed)
+	var created, given, photographed int64
+	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created, &given, &a.Photo.SHA256, &photographed)
 	if err == nil {
 		err = ParseJSON(identifiers, &a.Identifiers)
 	}
+	a.GivenBirthDate = given == 1
 	a.Created, a.Photo.Created = Time(created), Time(photographed)
 	return a, err
 }
@@ -72,11 +74,11 @@ func (tx *Tx) AccountOf(ctx context.Context, env, directory, immutableID string)
 
 // An AccountFilter narrows a list of accounts.
 type AccountFilter struct {
-	Directory string // empty: every directory of the environment
-	Query     string // part of the name or of an identifier, in any case
-	Bound     *bool  // with a subject, or without one; nil: either
-	Offset    int
-	Count     int // at most MaxAccounts
+	Directories []string // empty: every directory of the environment
+	Query       string   // part of the name or of an identifier, in any case
+	Bound       *bool    // with a subject, or without one; nil: either
+	Offset      int
+	Count       int // at most MaxAccounts
 }
 
 // MaxAccounts is the longest list of accounts.
@@ -85,7 +87,7 @@ const MaxAccounts = 1000
 // where returns the condition of the filter, without offset and count.
 func (f AccountFilter) where(env string) where {
 	w := where{text: "a.env = $1 AND a.swept_at = 0", args: []any{env}}
-	w.add("a.directory = $%d", f.Directory, f.Directory != "")
+	w.oneOf("a.directory", f.Directories)
 	w.add("CASE a.subject WHEN '' THEN 0 ELSE 1 END = $%d", Flag(f.Bound != nil && *f.Bound), f.Bound != nil)
 	q := NormalIdentifier(f.Query)
 	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS

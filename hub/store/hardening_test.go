@@ -863,6 +863,16 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.FindAccounts(ctx, env, "ada")
 		return len(all), err
 	},
+	"GivenBirthDate": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.GivenBirthDate(ctx, env, o.account)
+		return 1, err
+	},
+	"RemoveGivenBirthDate": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveGivenBirthDate(ctx, env, o.account)
+	},
+	"SetGivenBirthDate": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetGivenBirthDate(ctx, env, o.account, "mine")
+	},
 	"AccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.AccountPhoto(ctx, env, o.account)
 		return 1, err
@@ -882,11 +892,11 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, err
 	},
 	"Accounts": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		all, err := tx.Accounts(ctx, env, store.AccountFilter{Directory: o.directory, Count: 10})
+		all, err := tx.Accounts(ctx, env, store.AccountFilter{Directories: []string{o.directory}, Count: 10})
 		return len(all), err
 	},
 	"CountMatching": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		return tx.CountMatching(ctx, env, store.AccountFilter{Directory: o.directory})
+		return tx.CountMatching(ctx, env, store.AccountFilter{Directories: []string{o.directory}})
 	},
 	"SetSubject": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.SetSubject(ctx, env, o.account, "mine")
@@ -981,7 +991,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
-		return errors.Join(err, errPerson, tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, addDelivered(ctx, tx, &o), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+		return errors.Join(err, errPerson, tx.SetGivenBirthDate(ctx, o.env, o.account, "theirs"), tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, addDelivered(ctx, tx, &o), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
@@ -1127,6 +1137,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(a, err)
 		photo, err := tx.AccountPhoto(ctx, o.env, o.account)
 		add(photo, err)
+		born, err := tx.GivenBirthDate(ctx, o.env, o.account)
+		add(born, err)
 		k, err := tx.APIKey(ctx, o.org, o.apiKey)
 		add(k, err)
 		g, err := tx.Agent(ctx, o.env, o.agent)

@@ -292,10 +292,15 @@ func TestAccountsAreFoundByAnyIdentifierInAnyCase(t *testing.T) {
 				return err
 			})
 		}
-		for filter, n := range map[store.AccountFilter]int{
-			{Count: 10}: 2, {Count: 1}: 1, {Count: 10, Offset: 1}: 1, {Query: "LOVE", Count: 10}: 1, {Query: "%", Count: 10}: 1,
-			{Query: "müller@", Count: 10}: 1, {Directory: f.Directory.ID, Count: 10}: 2, {Directory: "other", Count: 10}: 0,
+		for _, c := range []struct {
+			filter store.AccountFilter
+			n      int
+		}{
+			{store.AccountFilter{Count: 10}, 2}, {store.AccountFilter{Count: 1}, 1}, {store.AccountFilter{Count: 10, Offset: 1}, 1},
+			{store.AccountFilter{Query: "LOVE", Count: 10}, 1}, {store.AccountFilter{Query: "%", Count: 10}, 1}, {store.AccountFilter{Query: "müller@", Count: 10}, 1},
+			{store.AccountFilter{Directories: []string{f.Directory.ID, "other"}, Count: 10}, 2}, {store.AccountFilter{Directories: []string{"other"}, Count: 10}, 0},
 		} {
+			filter, n := c.filter, c.n
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				got, err := tx.Accounts(ctx, f.Env.ID, filter)
 				if len(got) != n {

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+// accountUpdate is the wire type AccountUpdateRequest. An empty subject unbinds, an empty
+// birth date forgets the one that was given here.
+type accountUpdate struct {
+	Subject   *string `json:"subject,omitempty"`
+	BirthDate *string `json:"birth_date,omitempty"` // YYYY-MM-DD, or a hash that match.BirthDate reads
+}
+
+// redacted implements redactor: a birth date is hashed, or guessed from its hash, in no time.
+func (u accountUpdate) redacted() any {
+	if u.BirthDate != nil {
+		hidden := redactedSecret
+		u.BirthDate = &hidden
+	}
+	return u
+}
+
+// updateAccount binds an account to a person, and keeps when its owner was born.
+func updateAccount(ctx context.Context, c *call, tx *store.Tx, req *accountUpdate) (any, error) {
+	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "request": req.redacted()}
+	return nil, c.changeAccount(ctx, tx, *req)
+}
+
+// changeAccount changes the account of the call.
+func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate) error {
+	if u.Subject != nil {
+		if err := c.bind(ctx, tx, *u.Subject); err != nil {
+			return err
+		}
+	}
+	switch {
+	case u.BirthDate == nil:
+		return nil
+	case *u.BirthDate == "":
+		return as(tx.RemoveGivenBirthDate(ctx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
+	}
+	hash, err := birthDateHash(*u.BirthDate, time.Now())
+	if err != nil {
+		return err
+	}
+	return tx.SetGivenBirthDate(ctx, c.account.Env, c.account.ID, hash)
+}
+
+// bind binds the account to somebody whom its environment knows.
+func (c *call) bind(ctx context.Context, tx *store.Tx, subject string) error {
+	if subject == "" {
+		return tx.SetSubject(ctx, c.account.Env, c.account.ID, "")
+	}
+	env, person, ok := request.ParseSubject(subject)
+	if !ok || env != c.account.Env {
+		return bad("subject: not one of the account's environment")
+	}
+	known, err := tx.Person(ctx, env, person)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !known.ErasedAt.IsZero() {
+		return bad("subject: nobody of this name has shared anything here")
+	}
+	if err != nil {
+		return err
+	}
+	return tx.SetSubject(ctx, env, c.account.ID, subject)
+}
+
+// saltSize is the salt of a birth date that was sent in clear, in bytes.
+const saltSize = 16
+
+// birthDateHash returns the form in which a birth date is kept: hashes as they are, a date
+// in clear as a salted hash.
+func birthDateHash(text string, now time.Time) (string, error) {
+	if len(text) > maxName || !match.ValidBirthDate(text) {
+		return "", bad("birth_date: want YYYY-MM-DD, $sha256$HASH, $sha256$SALT$HASH with a salt of 12 to 64 bytes, or $hmac-sha256$HASH, in unpadded base64")
+	}
+	born, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return text, nil
+	}
+	if born.After(now) {
+		return "", bad("birth_date: this day has not come yet")
+	}
+	var salt [saltSize]byte
+	_, _ = rand.Read(salt[:]) // never fails
+	sum := sha256.Sum256(append(salt[:], text...))
+	return "$sha256$" + base64.RawStdEncoding.EncodeToString(salt[:]) + "$" + base64.RawStdEncoding.EncodeToString(sum[:]), nil
+}
+
+// Bounds of a bulk change.
+const (
+	maxAccountUpdates  = 1000
+	accountUpdatesSize = 512 << 10
+)
+
+// accountUpdates is the wire type AccountBulkUpdateRequest.
+type accountUpdates struct {
+	Accounts []accountUpdateItem `json:"accounts"`
+}
+
+type accountUpdateItem struct {
+	ID        string  `json:"id"` // the account's own, its immutable one, or any identifier
+	Subject   *string `json:"subject,omitempty"`
+	BirthDate *string `json:"birth_date,omitempty"`
+}
+
+// accountResults is the wire type AccountBulkUpdateResponse.
+type accountResults struct {
+	Results []accountResult `json:"results"`
+}
+
+type accountResult struct {
+	ID     string `json:"id"` // as it was asked for
+	Status int    `json:"status"`
+	Error  string `json:"error,omitempty"`
+}
+
+// updateAccounts changes several accounts, each for itself: what is refused of one does
+// not hold the others up.
+func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpdates) (any, error) {
+	if len(req.Accounts) == 0 || len(req.Accounts) > maxAccountUpdates {
+		return nil, bad(fmt.Sprintf("accounts: want 1 to %d", maxAccountUpdates))
+	}
+	out, changed, envs := accountResults{Results: []accountResult{}}, []string{}, map[string]bool{}
+	for _, item := range req.Accounts {
+		err := c.findAccount(ctx, tx, item.ID)
+		if err == nil {
+			envs[c.account.Env] = true
+			err = c.changeAccount(ctx, tx, accountUpdate{item.Subject, item.BirthDate})
+		}
+		result, err := resultOf(item.ID, err)
+		if err != nil {
+			return nil, err
+		}
+		if result.Status == http.StatusNoContent {
+			changed = append(changed, c.account.ID)
+		}
+		out.Results = append(out.Results, result)
+	}
+	if len(envs) != 1 {
+		c.env = store.Environment{} // the record is the organisation's
+	}
+	c.detail = map[string]any{"accounts": changed, "asked": len(req.Accounts)}
+	return out, nil
+}
+
+// resultOf says what came of one account; an error that is not the caller's ends it all.
+func resultOf(id string, err error) (accountResult, error) {
+	var refused badRequest
+	switch {
+	case err == nil:
+		return accountResult{id, http.StatusNoContent, ""}, nil
+	case errors.As(err, &refused):
+		return accountResult{id, http.StatusBadRequest, refused[0]}, nil
+	case errors.Is(err, store.ErrNotFound):
+		return accountResult{id, http.StatusNotFound, "account not found"}, nil
+	case errors.Is(err, errAmbiguous):
+		return accountResult{id, http.StatusConflict, "several accounts bear this identifier"}, nil
+	}
+	return accountResult{}, err
+}
