@@ -2,24 +2,21 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol/match"
 )
 
 // accountUpdate is the wire type AccountUpdateRequest. An empty subject unbinds, an empty
 // birth date forgets the one that was given here.
 type accountUpdate struct {
 	Subject   *string `json:"subject,omitempty"`
-	BirthDate *string `json:"birth_date,omitempty"` // YYYY-MM-DD, or a hash that match.BirthDate reads
+	BirthDate *string `json:"birth_date,omitempty"` // YYYY-MM-DD, or a hash, see directory.BirthDateHash
 }
 
 // redacted implements redactor: a birth date is hashed, or guessed from its hash, in no time.
@@ -50,9 +47,9 @@ func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate)
 	case *u.BirthDate == "":
 		return as(tx.RemoveGivenBirthDate(ctx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
 	}
-	hash, err := birthDateHash(*u.BirthDate, time.Now())
+	hash, err := directory.BirthDateHash(*u.BirthDate, time.Now())
 	if err != nil {
-		return err
+		return bad(plainError(err))
 	}
 	return tx.SetGivenBirthDate(ctx, c.account.Env, c.account.ID, hash)
 }
@@ -74,28 +71,6 @@ func (c *call) bind(ctx context.Context, tx *store.Tx, subject string) error {
 		return err
 	}
 	return tx.SetSubject(ctx, env, c.account.ID, subject)
-}
-
-// saltSize is the salt of a birth date that was sent in clear, in bytes.
-const saltSize = 16
-
-// birthDateHash returns the form in which a birth date is kept: hashes as they are, a date
-// in clear as a salted hash.
-func birthDateHash(text string, now time.Time) (string, error) {
-	if len(text) > maxName || !match.ValidBirthDate(text) {
-		return "", bad("birth_date: want YYYY-MM-DD, $sha256$HASH, $sha256$SALT$HASH with a salt of 12 to 64 bytes, or $hmac-sha256$HASH, in unpadded base64")
-	}
-	born, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		return text, nil
-	}
-	if born.After(now) {
-		return "", bad("birth_date: this day has not come yet")
-	}
-	var salt [saltSize]byte
-	_, _ = rand.Read(salt[:]) // never fails
-	sum := sha256.Sum256(append(salt[:], text...))
-	return "$sha256$" + base64.RawStdEncoding.EncodeToString(salt[:]) + "$" + base64.RawStdEncoding.EncodeToString(sum[:]), nil
 }
 
 // Bounds of a bulk change.
