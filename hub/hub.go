@@ -202,14 +202,14 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Mail: postman{h.notifier}, SMS: texting{phones},
 	})
 	h.oidc = oidc.New(oidc.Config{
-		Store: h.store, SignIns: h.recoveries, People: strangers{h.requests}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
+		Store: h.store, SignIns: h.recoveries, People: strangers{h.requests}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
 	h.reviews.Watcher = h.requests
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Providers: h.providers, Captures: h.reviews,
-		SignIns: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
+		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
 }

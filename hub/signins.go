@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/request"
@@ -18,11 +19,42 @@ type signIns struct{ *oidc.Provider }
 // Open implements site.SignIns.
 func (s signIns) Open(ctx context.Context, env, ticket, lang string, by flow.Client) (site.SignIn, error) {
 	o, err := s.Provider.Open(ctx, env, ticket, lang, by)
-	if errors.Is(err, oidc.ErrTicket) {
-		err = flow.ErrNotAdmitted
-	}
-	return site.SignIn(o), err
+	return site.SignIn(o), notAdmitted(err)
 }
+
+// Read implements site.Phones.
+func (s signIns) Read(ctx context.Context, env, secret string) (site.SignInReading, error) {
+	r, err := s.Provider.Read(ctx, env, secret)
+	return site.SignInReading(r), notAdmitted(err)
+}
+
+// GoOn implements site.Phones.
+func (s signIns) GoOn(ctx context.Context, env, secret, lang string, by flow.Client) (site.SignIn, error) {
+	o, err := s.Provider.GoOn(ctx, env, secret, lang, by)
+	return site.SignIn(o), notAdmitted(err)
+}
+
+// Disown implements site.Phones.
+func (s signIns) Disown(ctx context.Context, env, secret string) error {
+	return notAdmitted(s.Provider.Disown(ctx, env, secret))
+}
+
+// notAdmitted is the site's word for a ticket that leads nowhere.
+func notAdmitted(err error) error {
+	if errors.Is(err, oidc.ErrTicket) {
+		return flow.ErrNotAdmitted
+	}
+	return err
+}
+
+// pictures draw addresses for cameras.
+type pictures struct{}
+
+// Draw implements oidc.Picture.
+func (pictures) Draw(text string) (string, int, error) { return factor.QR(text) }
+
+// PNG implements oidc.Picture.
+func (pictures) PNG(text string) ([]byte, error) { return factor.QRImage(text) }
 
 // FinishPerson implements site.SignIns.
 func (s signIns) FinishPerson(ctx context.Context, env, use, session string, give bool) (string, error) {

@@ -30,13 +30,14 @@ type contractRow struct {
 	algorithm string
 	authorize audit.Kind
 	finish    audit.Kind
+	screen    bool // its requests wait on a page here, where a phone can go on
 }
 
 // contracts is the vocabulary of contracts.
 var contracts = []contractRow{
-	{EntraEAM, "/entra/eam", "/entra/eam", true, false, false, false, []string{"openid"}, rs256, audit.EntraEAMAuthorize, audit.EntraEAMFinish},
-	{OktaEAM, "/okta/eam", "/okta/eam", false, true, false, false, []string{"openid"}, rs256, audit.OktaEAMAuthorize, audit.OktaEAMFinish},
-	{OktaIDV, "", "/oauth2", false, true, true, true, []string{"openid", "profile", "identity_assurance"}, rs256, audit.OAuth2V2Authorize, audit.OAuth2V2Authorize},
+	{EntraEAM, "/entra/eam", "/entra/eam", true, false, false, false, []string{"openid"}, rs256, audit.EntraEAMAuthorize, audit.EntraEAMFinish, false},
+	{OktaEAM, "/okta/eam", "/okta/eam", false, true, false, false, []string{"openid"}, rs256, audit.OktaEAMAuthorize, audit.OktaEAMFinish, false},
+	{OktaIDV, "", "/oauth2", false, true, true, true, []string{"openid", "profile", "identity_assurance"}, rs256, audit.OAuth2V2Authorize, audit.OAuth2V2Authorize, false},
 }
 
 // ContractByName returns the contract of a name, and whether there is one.

@@ -15,6 +15,8 @@ import (
 const (
 	statePushed   = "pushed"
 	stateAsked    = "asked"
+	stateClaimed  = "claimed" // a phone has read the picture
+	stateAgreed   = "agreed"  // its code was typed
 	stateProving  = "proving"
 	stateAnswered = "answered"
 	stateCode     = "code"
@@ -47,6 +49,12 @@ type asked struct {
 	Wanted    *wanted  `json:"wanted,omitempty"` // verified_claims
 	Pushed    string   `json:"pushed,omitempty"` // hash of the request_uri that began it
 	Use       string   `json:"use,omitempty"`    // proof of who somebody is, once it is begun
+	Device    string   `json:"device,omitempty"` // User-Agent of the browser that began
+	Framed    bool     `json:"framed,omitempty"` // its page stands in a frame of the client
+	Theme     string   `json:"theme,omitempty"`  // colour that it has there
+	Turn      int      `json:"turn,omitempty"`   // phones that were turned away
+	Phone     *phone   `json:"phone,omitempty"`
+	Declined  bool     `json:"declined,omitempty"` // by cancelling, there or on the phone
 	Answer    *answer  `json:"answer,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/store"
@@ -11,6 +12,7 @@ import (
 
 // An Opened is what a ticket led to.
 type Opened struct {
+	Phone             string // what a phone waits by that has read the ticket off a screen; "": it was no phone
 	Recovery, Session string // the proof of an account; "": there is none
 	Use               string // the proof of who somebody is, with its Session; "": there is none
 	To                string // otherwise: the address to go back to
@@ -23,10 +25,19 @@ var ErrTicket = errors.New("oidc: the ticket leads nowhere")
 // Open begins, for the browser that brought a ticket to the recovery domain of an
 // environment, the proof that a client asked for. A ticket is good once.
 func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by flow.Client) (Opened, error) {
+	if ticket, ok := strings.CutPrefix(ticket, phoneMark); ok {
+		secret, err := p.claim(ctx, env, ticket, by)
+		return Opened{Phone: secret}, err
+	}
+	return p.open(ctx, env, ticket, stateAsked, lang, by)
+}
+
+// open begins the proof of an exchange in a state.
+func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by flow.Client) (Opened, error) {
 	var x exchange
 	var c client
 	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		if x, c, err = p.find(ctx, tx, ticket, stateAsked); err != nil {
+		if x, c, err = p.find(ctx, tx, secret, state); err != nil {
 			return err
 		}
 		if x.Env != env {
@@ -73,12 +84,13 @@ func (p *Provider) giveUp(ctx context.Context, x exchange, code string) (o Opene
 }
 
 // answered writes the answer down, and returns the address at which the browser that
-// began takes it.
+// began takes it. It is empty where that browser waits for it: whoever proved on a phone
+// has nothing to hand on.
 func (p *Provider) answered(ctx context.Context, tx *store.Tx, c client, x *exchange, a answer) (string, error) {
 	a.At = p.cfg.Now()
 	x.Answer = &a
 	code, err := p.save(ctx, tx, x, stateAnswered, codeLife)
-	if err != nil {
+	if err != nil || x.shared() {
 		return "", err
 	}
 	return p.cfg.Origin() + c.row.endpoints + returnPath + "?" + url.Values{"code": {code}}.Encode(), nil

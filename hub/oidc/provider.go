@@ -30,12 +30,19 @@ type Buckets interface {
 	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
 }
 
+// A Picture draws an address for the camera of a phone.
+type Picture interface {
+	Draw(text string) (path string, size int, err error) // of an SVG
+	PNG(text string) ([]byte, error)
+}
+
 // Config is what a Provider is made of.
 type Config struct {
 	Store      *store.Store
 	SignIns    SignIns
 	People     People // nil: nobody can be asked who they are
 	Buckets    Buckets
+	Picture    Picture                  // nil: no phone can go on with what a screen shows
 	Client     *http.Client             // for the keys of tenants; reaches public addresses only
 	Origin     func() string            // scheme and host of public_url
 	SiteOrigin func(name string) string // of a recovery domain
@@ -49,6 +56,7 @@ type Config struct {
 type Provider struct {
 	cfg    Config
 	mux    *http.ServeMux
+	files  *page.Files
 	script string // hash of the script that sends a form by itself, for the policy of its page
 
 	mu      sync.Mutex
@@ -61,10 +69,11 @@ func New(cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	sum := sha256.Sum256([]byte(sendScript))
-	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", tenants: map[string]tenantKeys{}}
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}}
 	for _, row := range contracts {
 		p.serveContract(row)
 	}
+	p.serveWaiting()
 	return p
 }
 

@@ -25,6 +25,7 @@ type SignIns interface {
 
 // A SignIn is what a ticket led to.
 type SignIn struct {
+	Phone             string // what a phone waits by that has read the ticket off a screen; "": it was no phone
 	Recovery, Session string // the proof of an account; "": there is none
 	Use               string // the proof of who somebody is, with its Session; "": there is none
 	To                string // otherwise: the address to go back to
@@ -70,6 +71,17 @@ func (v *visit) openSignIn() {
 		v.fail(errSignIn)
 	case err != nil:
 		v.fail(err)
+	default:
+		v.opened(in)
+	}
+}
+
+// opened leads to what a ticket led to.
+func (v *visit) opened(in SignIn) {
+	switch {
+	case in.Phone != "":
+		v.host.SetCookie(v.w, signInPhone, in.Phone, sessionLife, http.SameSiteStrictMode)
+		v.see(signInPhonePath, nil)
 	case in.Recovery != "":
 		v.mark(in.Recovery)
 		v.open(in.Recovery, in.Session)
@@ -144,6 +156,10 @@ func (v *visit) endRequest(give bool) {
 // goBack shows the page that leads back to whoever asked. It is a page with a link, and
 // no redirect, because browsers hold forms to our own addresses wherever they lead.
 func (v *visit) goBack(to string) {
+	if to == "" { // the browser that began goes on by itself
+		v.message(http.StatusOK, "signin.phone.done.title", []string{"signin.phone.done.text"}, nil)
+		return
+	}
 	s := v.screen(flow.View{})
 	s.Title, s.GoOn, s.Script = s.T("signin.back.title"), to, v.site.files.Path("return.js")
 	v.show(http.StatusOK, "signedin", s)

@@ -105,6 +105,7 @@ type Config struct {
 	Providers  Providers
 	Owners     Owners
 	SignIns    SignIns
+	Phones     Phones
 	Factors    *factor.Factors
 	Store      Reader
 	Log        *slog.Logger
@@ -200,6 +201,11 @@ func table() []route {
 		{"/r/{id}/cancel", (*visit).toRecovery, (*visit).cancel},
 		{"/r/{id}/saved-code", (*visit).toRecovery, (*visit).newCode},
 		{signInPath, (*visit).signInLink, (*visit).openSignIn},
+		{signInPhonePath, (*visit).phoneAsks, nil},
+		{signInPhonePath + "/code", (*visit).phoneShows, nil},
+		{signInPhonePath + "/state", (*visit).phoneState, nil},
+		{signInPhonePath + "/go", (*visit).phoneAsks, (*visit).phoneGoes},
+		{signInPhonePath + "/disown", (*visit).phoneAsks, (*visit).phoneDisowns},
 		{"/r/{id}/sign-in", (*visit).toRecovery, (*visit).finishSignIn},
 		{"/r/{id}/sign-in/stop", (*visit).toRecovery, (*visit).stopSignIn},
 		{"/options", (*visit).toOptions, nil},

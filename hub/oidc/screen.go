@@ -1,0 +1,168 @@
+package oidc
+
+import (
+	"embed"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/postern-id/postern/hub/brand"
+	"github.com/postern-id/postern/hub/locale"
+	"github.com/postern-id/postern/hub/page"
+)
+
+//go:embed templates
+var templates embed.FS
+
+//go:embed static
+var static embed.FS
+
+// screens are the pages of the browser that began.
+var screens = page.ParseScreens(templates, "picture", "typecode", "goeson")
+
+// filesPath begins the addresses of scripts and stylesheets, lookPath those of colours.
+const (
+	filesPath = "/oauth2/static/"
+	lookPath  = "/oauth2/look/"
+)
+
+// noScriptReload is after how many seconds a browser without scripts asks again.
+const noScriptReload = 5
+
+// A screen is what a template shows.
+type screen struct {
+	page.Words
+	Title   string
+	Company string
+	Form    string // token of forms
+	Refresh int    // seconds after which a browser without scripts loads again
+	Theme   string
+	Framed  bool
+	Script  string
+	Wrong   string // what was wrong with the code
+
+	Here   string // the address that leads on in this browser
+	Link   string // the address that a phone reads
+	QR     string
+	QRSize int
+
+	files  *page.Files
+	waiter *waiter
+}
+
+// File returns the address of a static file.
+func (s *screen) File(name string) string { return s.files.Path(name) }
+
+// Poll is what the page's script asks, Page the page itself, At how it stands.
+func (s *screen) Poll() string { return s.waiter.address(pollPath, "/poll") }
+func (s *screen) Page() string { return s.waiter.address(waitPath, "") }
+func (s *screen) At() string   { return s.waiter.x.State }
+
+// Path returns the address of one of the page's forms.
+func (s *screen) Path(form string) string { return s.waiter.address(waitPath, "/"+form) }
+
+// showWaiting shows the page for the state of an exchange; wrong is the key of what was
+// wrong, if anything was.
+func (p *Provider) showWaiting(a *waiter, status int, wrong string) {
+	l := locale.NewChoice(a.env.Microsite.Languages).For(a.r.Header.Get("Accept-Language"))
+	company := a.env.PublicName
+	if company == "" {
+		company = a.env.Name
+	}
+	s := &screen{
+		Words:   page.Words{Language: l, Always: []any{"company", company, "client", a.c.settings.Name, "site", strings.TrimPrefix(a.site, "https://")}},
+		Company: company, Refresh: noScriptReload, Framed: a.x.Framed, Theme: lookOf(a), Script: p.files.Path("authorize.js"), files: p.files, waiter: a,
+	}
+	name, err := "goeson", error(nil)
+	switch a.x.State {
+	case stateAsked:
+		name, err = "picture", p.drawTicket(a, s)
+	case stateClaimed:
+		name, s.Refresh = "typecode", 0 // whoever types is not interrupted
+		if wrong != "" {
+			s.Wrong = s.T(wrong)
+		}
+	}
+	s.Title = s.T("authorize." + name + ".title")
+	if !a.inQuery {
+		s.Form = a.host.FormToken(a.w, a.r)
+	}
+	var b []byte
+	if err == nil {
+		b, err = screens.Render(name, s)
+	}
+	if err != nil {
+		p.cfg.Log.ErrorContext(a.r.Context(), "a page failed", "page", name, "error", err)
+		http.Error(a.w, "this page failed", http.StatusInternalServerError)
+		return
+	}
+	a.admitFrames()
+	page.Write(a.w, a.r, status, l, b)
+}
+
+// drawTicket puts the way on into the page: for this browser, and as a picture for a phone.
+func (p *Provider) drawTicket(a *waiter, s *screen) (err error) {
+	ticket := ticketOf(a.session, a.x.ID, a.x.Turn)
+	s.Here, s.Link = a.site+SignInPath+"#"+ticket, a.site+SignInPath+"#"+phoneMark+ticket
+	s.QR, s.QRSize, err = p.cfg.Picture.Draw(s.Link)
+	return err
+}
+
+// admitFrames lets forms lead to the client, and, where its page was begun for a frame,
+// the client's own pages frame it: those of the addresses that an administrator allowed
+// (T25 and P24: nobody else's).
+func (a *waiter) admitFrames() {
+	h, own := a.w.Header(), strings.Join(hosts(a.c.redirects()), " ")
+	policy := strings.Replace(page.Policy, "form-action 'self'", "form-action 'self' "+own, 1)
+	if a.x.Framed {
+		policy = strings.Replace(policy, "frame-ancestors 'none'", "frame-ancestors "+own, 1)
+		h.Del("X-Frame-Options") // older than frame-ancestors, and cannot name anybody
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	}
+	h.Set("Content-Security-Policy", policy)
+}
+
+// colour is how a colour is written in an address.
+var colour = regexp.MustCompile(`^[0-9a-f]{6}$`)
+
+// lookOf is the address of the colours of a page.
+func lookOf(a *waiter) string {
+	accent := a.env.Microsite.Accent
+	if a.x.Theme != "" {
+		accent = a.x.Theme
+	}
+	palette, err := brand.Derive(accent)
+	if err != nil {
+		palette, _ = brand.Derive(brand.Default)
+	}
+	return lookPath + palette.Accent[1:]
+}
+
+// look serves the colours that are derived from one.
+func (p *Provider) look(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("accent")
+	palette, err := brand.Derive("#" + name)
+	if !colour.MatchString(name) || err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Del("Vary")
+	_, _ = fmt.Fprintf(w, ":root{--accent:%s;--on-accent:%s;--link:%s}\n@media(prefers-color-scheme:dark){:root{--accent:%s;--on-accent:%s;--link:%s}}\n",
+		palette.Accent, palette.OnAccent, palette.Link, palette.NightAccent, palette.OnNight, palette.NightLink)
+}
+
+// themeOf reads the colour that a client wishes for its frame, with or without a "#". One
+// that cannot be read, or on which no text can be, is as good as none.
+func themeOf(q url.Values) string {
+	name := "#" + strings.ToLower(strings.TrimPrefix(q.Get("theme_color"), "#"))
+	palette, err := brand.Derive(name)
+	if err != nil {
+		return ""
+	}
+	return palette.Accent
+}

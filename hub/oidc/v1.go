@@ -1,0 +1,110 @@
+package oidc
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// pollPath begins the addresses that scripts ask.
+const pollPath = "/api/authorize/"
+
+// Numbers by which the public API says how an authorization stands.
+const (
+	statusPending  = 100
+	statusComplete = 200
+	statusRejected = 403
+	statusExpired  = 510
+)
+
+// An AuthorizeResponse answers who begins a sign-in and asks for JSON in place of a page.
+// What is empty is absent.
+type AuthorizeResponse struct {
+	ErrorMessage string `json:"error_message,omitempty"`
+	RedirectURI  string `json:"redirect_uri,omitempty"` // where to go on: the page, or the client with an error
+	EnvName      string `json:"env_name,omitempty"`
+	QRCode       []byte `json:"qrcode,omitempty"` // PNG
+	Request      string `json:"request,omitempty"`
+	SessionToken string `json:"session_token,omitempty"`
+	Experience   string `json:"app_clip_experience,omitempty"`
+	Return       string `json:"return"` // as it was asked
+}
+
+// A PollResponse says how an authorization stands.
+type PollResponse struct {
+	Status      int        `json:"status"`
+	RedirectURI string     `json:"redirect_uri,omitempty"` // once it is over: where the browser goes
+	LastEvent   *PollEvent `json:"last_event,omitempty"`
+}
+
+// A PollEvent is the state that was reached last: asked, claimed (a code is to be typed
+// on the page of the authorization), agreed, proving, answered.
+type PollEvent struct {
+	Event string `json:"event"`
+}
+
+// A CancelResponse says where the browser goes.
+type CancelResponse struct {
+	RedirectURI string `json:"redirect_uri"`
+}
+
+// returns are the values of "return".
+var returns = []string{"", "chrome", "firefox", "https"}
+
+// asksJSON reports whether a client asks for JSON in place of a page.
+func asksJSON(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
+	kind, _, _ = strings.Cut(kind, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/json")
+}
+
+// poll says how an authorization stands to the browser that began it. It changes nothing.
+func (p *Provider) poll(w http.ResponseWriter, r *http.Request) {
+	a, err := p.waiter(w, r)
+	switch {
+	case errors.Is(err, errGone):
+		writeJSON(w, r, http.StatusOK, []byte(store.JSON(PollResponse{Status: statusExpired})))
+	case err != nil:
+		p.fail(w, r, p.trouble(r, "an authorization cannot be read", err))
+	default:
+		writeJSON(w, r, http.StatusOK, []byte(store.JSON(a.stands())))
+	}
+}
+
+func (a *waiter) stands() PollResponse {
+	out := PollResponse{Status: statusPending, LastEvent: &PollEvent{a.x.State}}
+	if a.x.State == stateAnswered && a.x.shared() {
+		out.Status, out.RedirectURI = statusComplete, a.host.Origin+a.address(waitPath, "")
+		if a.x.Answer != nil && a.x.Answer.Error != "" {
+			out.Status = statusRejected
+		}
+	}
+	return out
+}
+
+// stop ends an authorization for a client that speaks JSON.
+func (p *Provider) stop(w http.ResponseWriter, r *http.Request) {
+	a, err := p.waiter(w, r)
+	if err == nil && !a.inQuery && !a.ours() {
+		err = errGone
+	}
+	if err == nil {
+		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error { return p.cancel(r.Context(), tx, a) })
+	}
+	switch {
+	case errors.Is(err, errGone):
+		writeJSON(w, r, http.StatusNotFound, []byte(`{"status":404,"errors":["there is no such authorization, or it is over"]}`))
+	case err != nil:
+		p.fail(w, r, p.trouble(r, "an authorization cannot be ended", err))
+	default:
+		writeJSON(w, r, http.StatusOK, []byte(store.JSON(CancelResponse{a.host.Origin + a.address(waitPath, "")})))
+	}
+}
+
+// ours reports whether a script of our own pages sent a request that only a cookie proves.
+func (a *waiter) ours() bool {
+	origin, site := a.r.Header.Get("Origin"), a.r.Header.Get("Sec-Fetch-Site")
+	return (origin == "" || origin == a.host.Origin) && (site == "" || site == "same-origin")
+}
