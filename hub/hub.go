@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/api"
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/console"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
@@ -44,6 +44,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // A Hub is one node. It serves as soon as it is open; what happens behind the answers
@@ -71,6 +72,8 @@ type Hub struct {
 	reviews     *review.Reviews
 	site        *site.Site
 	control     http.Handler
+
+	audit *audit.Log
 
 	mu     sync.Mutex
 	public *url.URL // of public_url, which an update may change
@@ -133,6 +136,9 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	h.audit = audit.NewLog(audit.LogConfig{
+		Store: h.store, Key: ed25519.PrivateKey(logKey.Private), Origin: auditlog.Origin(h.public.Hostname()), Log: h.log,
+	})
 	h.tunnels = tunnel.New(tunnel.Config{
 		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Executor: h.execute, Log: h.log,
 		Connected: func(to tunnel.To) { h.directories.Wake(to.Env, to.Directory) },
@@ -141,7 +147,7 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 	if err := h.openServices(cfg); err != nil {
 		return err
 	}
-	fingerprint := sha256.Sum256(logKey.Public)
+	fingerprint := auditlog.Fingerprint(logKey.Public)
 	h.control = h.openControl(protocol.Ticket{Hub: cfg.PublicURL, HubName: h.public.Hostname(), HubKey: noise.Public, LogKey: fingerprint[:]})
 	return nil
 }
@@ -296,6 +302,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	start(&mesh, below, "mesh", h.mesh.Run)
 	start(&upper, ctx, "store", h.store.Run)
+	start(&upper, ctx, "audit log", h.audit.Run)
 	start(&upper, ctx, "page bundle", h.recordBundles)
 	start(&upper, ctx, "tunnels", h.tunnels.Run)
 	start(&upper, ctx, "domains", h.domains.Run)

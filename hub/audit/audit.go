@@ -1,13 +1,13 @@
 // Package audit writes and reads the audit log. An event is a row with its exact bytes
 // (the leaf), written in the transaction that does what it tells of. What a leaf says of
 // a person is encrypted under a key of that person, so that erasing the key erases the
-// person and leaves every leaf as it was. It knows no HTTP and decides nothing.
+// person and leaves every leaf as it was. A Log makes a Merkle tree of the leaves, with
+// signed checkpoints and proofs. It knows no HTTP and decides nothing.
 package audit
 
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/json"
@@ -189,11 +189,6 @@ func (l leaf) encode() ([]byte, error) {
 	return append(append(b, l.Detail...), '}'), nil
 }
 
-// LeafHash is the hash of a leaf in a log (RFC 6962, section 2.1).
-func LeafHash(leaf []byte) [sha256.Size]byte {
-	return sha256.Sum256(append([]byte{0}, leaf...))
-}
-
 // crockford is the alphabet of ULIDs.
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
@@ -207,6 +202,13 @@ func newULID(at time.Time) string {
 	ns := uint32(at.Nanosecond() % int(time.Millisecond))
 	b[8], b[9], b[10] = byte(ns>>12), byte(ns>>4), byte(ns<<4)|b[10]&0x0f
 	return encodeULID([16]byte(b[2:]))
+}
+
+// minULID is the least id of an event of a time.
+func minULID(at time.Time) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(max(at.UnixMilli(), 0)))
+	return encodeULID([16]byte(append(b[2:], make([]byte, 10)...)))
 }
 
 // encodeULID writes 128 bits as 26 characters of five bits, with two zero bits before them.

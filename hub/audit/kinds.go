@@ -105,6 +105,7 @@ const (
 	ExtensionInvoked          Kind = "extension_invoked"
 	EvaluationStarted         Kind = "recovery_evaluation_started" // ours: a run over the accounts of a directory
 	EvaluationEnded           Kind = "recovery_evaluation_ended"   // ours: by an administrator
+	LeavesDropped             Kind = "audit_leaves_dropped"        // ours: old leaves are kept as hashes only
 )
 
 // Kinds of captured documents, as the public reference spells the events of a request.
@@ -146,7 +147,7 @@ var Kinds = []Kind{
 	ConsoleSignin, ConsoleSigninEmail, ConsoleSigninSAML, CLISignin,
 	OAuth2PushedAuthorization, OAuth2Authorize, OAuth2V2Authorize, OAuth2RequestCanceled, OAuth2Token,
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
-	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked, EvaluationStarted, EvaluationEnded,
+	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked, EvaluationStarted, EvaluationEnded, LeavesDropped,
 	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
 	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted, DocumentUnread,
 }

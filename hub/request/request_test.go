@@ -20,6 +20,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol/auditlog"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
@@ -493,7 +494,7 @@ func TestAnErasedPersonCannotBeReadAndTheLogStaysAsItWas(t *testing.T) {
 		after := d.log()
 		erased := 0
 		for i, e := range before {
-			if !bytes.Equal(e.Leaf, after[i].Leaf) || audit.LeafHash(e.Leaf) != audit.LeafHash(after[i].Leaf) {
+			if !bytes.Equal(e.Leaf, after[i].Leaf) || auditlog.LeafHash(e.Leaf) != auditlog.LeafHash(after[i].Leaf) {
 				t.Errorf("leaf %s was changed", e.ID)
 			}
 			if after[i].Erased {

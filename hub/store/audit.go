@@ -17,10 +17,15 @@ type AuditRow struct {
 	Leaf                               string
 }
 
-// AppendAudit writes a row of the audit log. Only hub/audit calls it.
+// AppendAudit writes a row of the audit log, which gets its index later. Only hub/audit
+// calls it.
 func (tx *Tx) AppendAudit(ctx context.Context, r AuditRow) error {
 	_, err := tx.Exec(ctx, "INSERT INTO audit_events (id, org, env, kind, account, trace, time, leaf) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 		r.ID, r.Org, r.Env, r.Kind, r.Account, r.Trace, Millis(r.Time), r.Leaf)
+	if err == nil {
+		_, err = tx.Exec(ctx, "INSERT INTO audit_pending (event) VALUES ($1)", r.ID)
+	}
+	tx.audited = true
 	return err
 }
 

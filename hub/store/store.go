@@ -57,6 +57,8 @@ type Store struct {
 
 	unscrubbed atomic.Bool  // a destroyed key may still be in the files
 	ordered    atomic.Int64 // the last number that Tx.order gave
+
+	audited chan struct{} // holds a token after an audit row was written
 }
 
 // database is what SQLite and PostgreSQL do differently.
@@ -86,7 +88,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: open: %w", mapError(err))
 	}
-	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: cmp.Or(c.keyRefresh, keyRefresh)}
+	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: cmp.Or(c.keyRefresh, keyRefresh), audited: make(chan struct{}, 1)}
 	if err := s.prepare(ctx, c.MasterKey); err != nil {
 		_ = db.close()
 		return nil, err
@@ -139,13 +141,19 @@ func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)
 // is returned. After an error that wraps ErrUnavailable the change may still have
 // happened: read again before doing it twice.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
-	erased := false
+	erased, audited := false, false
 	err := s.db.write(ctx, func(q querier) error {
 		tx := &Tx{s: s, q: q}
 		err := fn(tx)
-		erased = tx.erased
+		erased, audited = tx.erased, tx.audited
 		return err
 	})
+	if err == nil && audited {
+		select {
+		case s.audited <- struct{}{}:
+		default: // it was said already
+		}
+	}
 	if err == nil && erased {
 		s.scrub(context.WithoutCancel(ctx))
 	}

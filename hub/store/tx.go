@@ -41,6 +41,8 @@ type Tx struct {
 	s      *Store
 	q      querier
 	erased bool // a key was destroyed, and must be gone from the files too
+
+	audited bool // an audit row was written, and wants its index
 }
 
 // Now is the time that rows written in this transaction bear.
