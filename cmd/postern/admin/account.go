@@ -20,7 +20,11 @@ type shutOut struct {
 func accountCommand(c *cobra.Command) {
 	f := new(flags)
 	f.on(c)
-	group(c,
+	group(c, f.listAccounts(), f.setAccount(), photoCommand(f),
+		leaf("get ACCOUNT", "Shows an account, by its id or any of its names, as JSON", "  postern account get ada@example.com", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				return f.ask(c, "GET", accountPath(args[0]), nil, indented)
+			}),
 		leaf("recovery ACCOUNT", "Shows what keeps an account from being recovered",
 			"  postern account recovery ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.shutOut(c, args[0]) }),
@@ -37,9 +41,9 @@ func accountCommand(c *cobra.Command) {
 	)
 }
 
-func recoveryPath(account string) string {
-	return "/api/accounts/" + url.PathEscape(account) + "/recovery"
-}
+func accountPath(account string) string { return "/api/accounts/" + url.PathEscape(account) }
+
+func recoveryPath(account string) string { return accountPath(account) + "/recovery" }
 
 func (f *flags) shutOut(c *cobra.Command, account string) error {
 	return f.ask(c, "GET", recoveryPath(account), nil, func(w io.Writer, answer []byte) error {

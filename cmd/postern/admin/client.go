@@ -197,12 +197,33 @@ func (cl *client) do(ctx context.Context, method, path string, body, out any) er
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+cl.key.Reveal())
-	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := cl.http.Do(req)
+	return cl.finish(cl.http, req, out)
+}
+
+// uploadTimeout bounds the upload of a file: half a gigabyte of photos over a slow line.
+const uploadTimeout = time.Hour
+
+// put sends a file of a kind and of size bytes, and decodes the answer into out.
+func (cl *client) put(ctx context.Context, path, kind string, in io.Reader, size int64, out any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, cl.server+path, in)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", kind)
+	slow := *cl.http
+	slow.Timeout = uploadTimeout
+	return cl.finish(&slow, req, out)
+}
+
+// finish sends a request with the key and reads the answer.
+func (cl *client) finish(by *http.Client, req *http.Request, out any) error {
+	req.Header.Set("Authorization", "Bearer "+cl.key.Reveal())
+	req.Header.Set("Accept", "application/json")
+	resp, err := by.Do(req)
 	if err != nil {
 		return fmt.Errorf("the hub does not answer: %w", err)
 	}
@@ -212,7 +233,7 @@ func (cl *client) do(ctx context.Context, method, path string, body, out any) er
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		return refusal(path, resp.StatusCode, b)
+		return refusal(req.URL.Path, resp.StatusCode, b)
 	}
 	if out == nil || len(b) == 0 {
 		return nil

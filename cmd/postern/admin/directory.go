@@ -48,14 +48,27 @@ func (d directoryOut) state() string {
 func directoryCommand(c *cobra.Command) {
 	f := new(flags)
 	f.on(c)
-	group(c, f.createDirectory(),
+	c.Aliases = []string{"dir"}
+	group(c, f.createDirectory(), publishedAgent(f),
 		leaf("list", "Lists directories", "  postern directory list", cobra.NoArgs,
 			func(c *cobra.Command, _ []string) error { return f.directories(c) }),
 		leaf("get ID", "Shows one directory with its policies, as JSON", "  postern directory get 5f0c…", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.getDirectory(c, args[0]) }),
+		leaf("set ID FILE", `Changes policies and limits to what a JSON file says, "-" for standard input`,
+			"  postern directory set 5f0c… policies.json", cobra.ExactArgs(2),
+			func(c *cobra.Command, args []string) error {
+				body, err := readSettings(c, args[1])
+				if err != nil {
+					return err
+				}
+				return f.decide(c, "PATCH", directoryPath(args[0]), body)
+			}),
+		f.removal("delete ID", "Removes a directory with its accounts and agents", "directory delete", directoryPath),
 		f.syncDirectory(), f.ticket(), f.agents(), f.resetOptions(), f.evaluate(),
 	)
 }
+
+func directoryPath(id string) string { return "/api/directories/" + url.PathEscape(id) }
 
 func (f *flags) createDirectory() *cobra.Command {
 	var kind, name string

@@ -40,7 +40,24 @@ func envCommand(c *cobra.Command) {
 	)
 	list := leaf("list", "Lists the environments that the key is for", "  postern env list", cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error { return f.envs(c) })
-	group(c, list, domain, smsCommand(f), providerCommand(f), clientCommand(f), documentsCommand(f))
+	one := func(id string) string { return "/api/envs/" + url.PathEscape(id) }
+	group(c, list,
+		leaf("get ID", "Shows an environment with all its settings, as JSON", "  postern env get 5f0c…", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error { return f.ask(c, "GET", one(args[0]), nil, indented) }),
+		leaf("create NAME", "Makes an environment", "  postern env create Testing", cobra.ExactArgs(1),
+			func(c *cobra.Command, args []string) error {
+				return f.ask(c, "POST", "/api/envs", map[string]string{"name": args[0]}, printID)
+			}),
+		leaf("set ID FILE", `Changes what a JSON file says, "-" for standard input`, `  echo '{"public_name":"Example AG"}' | postern env set 5f0c… -`, cobra.ExactArgs(2),
+			func(c *cobra.Command, args []string) error {
+				body, err := readSettings(c, args[1])
+				if err != nil {
+					return err
+				}
+				return f.decide(c, "PATCH", one(args[0]), body)
+			}),
+		f.removal("delete ID", "Removes an environment with its directories, accounts and settings", "env delete", one),
+		domain, smsCommand(f), providerCommand(f), clientCommand(f), documentsCommand(f))
 }
 
 func (f *flags) envs(c *cobra.Command) error {
@@ -104,4 +121,27 @@ func (f *flags) domains(c *cobra.Command) error {
 		}
 		return table(w, rows)
 	})
+}
+
+// printID prints the id of what was made.
+func printID(w io.Writer, answer []byte) error {
+	var made struct{ ID string }
+	if err := json.Unmarshal(answer, &made); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, made.ID)
+	return err
+}
+
+// removal is a command that removes for good, and asks for the id a second time.
+func (f *flags) removal(use, short, name string, path func(id string) string) *cobra.Command {
+	var sure string
+	c := leaf(use, short, "  postern "+name+" 5f0c… --yes 5f0c…", cobra.ExactArgs(1), func(c *cobra.Command, args []string) error {
+		if sure != args[0] {
+			return fmt.Errorf("this cannot be undone; to go on: postern %s %s --yes %s", name, args[0], args[0])
+		}
+		return f.decide(c, "DELETE", path(args[0]), nil)
+	})
+	c.Flags().StringVar(&sure, "yes", "", "the id once more")
+	return c
 }

@@ -23,7 +23,7 @@ type Settings struct {
 	Password string            `json:"password,omitempty"`
 	Secrets  map[string]string `json:"secrets,omitempty"`
 
-	Countries  []string `json:"countries"`              // ISO 3166-1 alpha-2; messages go nowhere else
+	Countries  []string `json:"countries,omitempty"`    // ISO 3166-1 alpha-2; messages go nowhere else
 	Home       string   `json:"home_country,omitempty"` // of numbers that the directory writes without one
 	PerDay     int      `json:"per_day,omitempty"`      // messages of the environment; 0: DefaultPerDay
 	PerCountry int      `json:"per_country,omitempty"`  // a day, to one country; 0: PerDay

@@ -1,0 +1,156 @@
+package admin
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// id returns the first word after a line's first one, such as of "request 5f0c…".
+func id(t *testing.T, line string) string {
+	t.Helper()
+	words := strings.Fields(line)
+	if len(words) < 2 {
+		t.Fatalf("no id in %q", line)
+	}
+	return words[1]
+}
+
+// proven registers a recovery domain and proves it: links need one.
+func (st *stack) proven(t *testing.T) {
+	t.Helper()
+	want(t, "env", "domain", "add", "recover.example.test")
+	st.dns.Set(t, "recover.example.test", "CNAME "+st.Environment+".edge.test")
+	want(t, "env", "domain", "check", "recover.example.test")
+}
+
+func TestARequestIsMadeFoundLabelledAndCancelled(t *testing.T) {
+	st := start(t)
+	st.proven(t)
+	made := id(t, want(t, "request", "create", "--claim", "name", "--claim", "birth_date", "--label", "ticket 4711", "--ttl", "24h", "--max-usages", "2"))
+	if out := want(t, "request", "list", "--query", "4711", "--status", "active", "--sort", "-last_created"); !strings.Contains(out, made) || !strings.Contains(out, "pending") {
+		t.Errorf("list printed %s", out)
+	}
+	want(t, "request", "label", made, "ticket 4712")
+	if out := want(t, "request", "get", made); !strings.Contains(out, `"ticket 4712"`) {
+		t.Errorf("get printed %s", out)
+	}
+	want(t, "request", "cancel", made)
+	if out := want(t, "request", "get", made); !strings.Contains(out, `"cancelled"`) {
+		t.Errorf("after cancel: %s", out)
+	}
+	want(t, "request", "create", "--claim", "name")
+	if out := want(t, "request", "list", "--count", "1"); !strings.Contains(out, "1 of 2; the next ones: --offset 1") {
+		t.Errorf("a page printed %s", out)
+	}
+	if _, _, err := run(t, "", "request", "create", "--claim", "shoe_size"); err == nil || !strings.Contains(err.Error(), "shoe_size") {
+		t.Errorf("an unknown claim: %v", err)
+	}
+}
+
+func TestAnAPIKeyIsMadeUsedDisabledAndRemoved(t *testing.T) {
+	st := start(t)
+	file := filepath.Join(st.dir, "key")
+	made := id(t, want(t, "apikey", "create", "--name", "reports", "--role", "limited_plus", "--expires-in", "1h", "--out", file))
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the key's file: %v, %v", info, err)
+	}
+	if out := want(t, "env", "list", "--key-file", file); !strings.Contains(out, st.Environment) {
+		t.Errorf("with the new key: %s", out)
+	}
+	if _, _, err := run(t, "", "apikey", "list", "--key-file", file); err == nil {
+		t.Error("a key of a smaller role lists keys")
+	}
+	want(t, "apikey", "set", made, "--disable", "--never-expires")
+	if out := want(t, "apikey", "list"); !strings.Contains(out, "reports") || !strings.Contains(out, "disabled") {
+		t.Errorf("list printed %s", out)
+	}
+	if _, _, err := run(t, "", "env", "list", "--key-file", file); err == nil {
+		t.Error("a disabled key works")
+	}
+	want(t, "apikey", "set", made, "--enable", "--name", "monthly reports")
+	if out := want(t, "apikey", "get", made); !strings.Contains(out, `"monthly reports"`) || strings.Contains(out, "expires_at") {
+		t.Errorf("get printed %s", out)
+	}
+	want(t, "apikey", "delete", made)
+	if _, _, err := run(t, "", "apikey", "get", made); err == nil {
+		t.Error("a removed key is shown")
+	}
+}
+
+func TestAnEnvironmentIsMadeChangedAndRemovedOnlyWhenItsIDIsSaidTwice(t *testing.T) {
+	start(t)
+	made := strings.TrimSpace(want(t, "env", "create", "Testing"))
+	if _, errs, err := run(t, `{"public_name":"Example AG"}`, "env", "set", made, "-"); err != nil {
+		t.Fatal(err, errs)
+	}
+	if out := want(t, "env", "get", made); !strings.Contains(out, `"Example AG"`) {
+		t.Errorf("get printed %s", out)
+	}
+	if _, _, err := run(t, "", "env", "delete", made); err == nil || !strings.Contains(err.Error(), "--yes "+made) {
+		t.Errorf("without being sure: %v", err)
+	}
+	want(t, "env", "delete", made, "--yes", made)
+	if out := want(t, "env", "list"); strings.Contains(out, made) {
+		t.Errorf("it is still there: %s", out)
+	}
+}
+
+// Published examples of the command line work with the program's name changed.
+func TestPublishedAgentCommandsWork(t *testing.T) {
+	st := start(t)
+	var made struct{ ID, Agent_token string }
+	if err := json.Unmarshal([]byte(want(t, "dir", "agent", "register", "-e", st.Environment, "--json")), &made); err != nil || made.Agent_token == "" {
+		t.Fatal(made, err)
+	}
+	if out := want(t, "dir", "agent", "regenerate", "-d", made.ID); !strings.Contains(out, "token for the agent") || strings.Contains(out, made.Agent_token) {
+		t.Errorf("regenerate printed %s", out)
+	}
+	if _, _, err := run(t, "", "dir", "agent", "regenerate"); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("without a directory: %v", err)
+	}
+	if out := want(t, "dir", "get", made.ID); !strings.Contains(out, made.ID) {
+		t.Errorf("get printed %s", out)
+	}
+	want(t, "directory", "delete", made.ID, "--yes", made.ID)
+}
+
+func TestEveryOperationIsReachedByTheCommandAPI(t *testing.T) {
+	st := start(t)
+	if out := want(t, "api", "get", "/api/envs/"+st.Environment); !strings.Contains(out, `  "id": "`+st.Environment) {
+		t.Errorf("GET printed %s", out)
+	}
+	if _, errs, err := run(t, `{"name":"Live"}`, "api", "PATCH", "/api/envs/"+st.Environment, "--data", "-"); err != nil {
+		t.Fatal(err, errs)
+	}
+	if out := want(t, "env", "list"); !strings.Contains(out, "Live") {
+		t.Errorf("after PATCH: %s", out)
+	}
+	for _, args := range [][]string{{"api", "STEAL", "/api/envs"}, {"api", "GET", "https://example.com/"}, {"api", "GET"}} {
+		if _, _, err := run(t, "", args...); err == nil {
+			t.Errorf("%q was taken", args)
+		}
+	}
+}
+
+func TestAccountsAreListedShownAndHaveNoPhotoOfAnUnknownKind(t *testing.T) {
+	st := start(t)
+	if out := want(t, "account", "list", "--query", "ada", "--verified=false", "--count", "5"); !strings.HasPrefix(out, "ID") {
+		t.Errorf("list printed %s", out)
+	}
+	if _, _, err := run(t, "", "account", "get", "nobody@example.com"); err == nil {
+		t.Error("nobody is shown")
+	}
+	file := filepath.Join(st.dir, "face.unknown")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := run(t, "", "account", "photo", "set", "ada@example.com", file); err == nil || !strings.Contains(err.Error(), ".jpg") {
+		t.Errorf("a file of an unknown kind: %v", err)
+	}
+	if _, _, err := run(t, "", "account", "set", "ada@example.com"); err == nil {
+		t.Error("a change of nothing was taken")
+	}
+}
