@@ -17,7 +17,7 @@ type apiKey struct {
 	CreatedAt  time.Time  `json:"created_at"`
 	Enabled    bool       `json:"enabled"`
 	Envs       []string   `json:"envs"`
-	Role       string     `json:"role"`
+	Role       string     `json:"role" words:"role"`
 	ExpiresAt  *time.Time `json:"expires_at,omitempty"`
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 }
@@ -51,9 +51,9 @@ func getAPIKey(_ context.Context, c *call, _ *store.Tx) (any, error) {
 // createAPIKeyRequest is the wire type CreateAPIKeyRequest.
 type createAPIKeyRequest struct {
 	Name      string     `json:"name,omitempty"`
-	Enabled   *bool      `json:"enabled,omitempty"` // absent: true
-	Envs      []string   `json:"envs,omitempty"`    // absent: all, for callers who reach all
-	Role      string     `json:"role,omitempty"`    // absent: user
+	Enabled   *bool      `json:"enabled,omitempty"`           // absent: true
+	Envs      []string   `json:"envs,omitempty"`              // absent: all, for callers who reach all
+	Role      string     `json:"role,omitempty" words:"role"` // absent: user
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
@@ -118,7 +118,7 @@ func (c *call) checkAPIKey(ctx context.Context, tx *store.Tx, k store.APIKey) er
 type updateAPIKeyRequest struct {
 	Name      *string             `json:"name,omitempty"`
 	Enabled   *bool               `json:"enabled,omitempty"`
-	Role      *string             `json:"role,omitempty"`
+	Role      *string             `json:"role,omitempty" words:"role"`
 	Envs      *[]string           `json:"envs,omitempty"`
 	ExpiresAt optional[time.Time] `json:"expires_at,omitzero"` // null: never
 }

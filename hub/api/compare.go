@@ -14,8 +14,8 @@ type comparisonRequest struct {
 }
 
 type expectation struct {
-	Scope string `json:"scope,omitempty"`
-	Claim string `json:"claim"`
+	Scope string `json:"scope,omitempty" words:"scope"`
+	Claim string `json:"claim" words:"claim"`
 	Value string `json:"value"`
 }
 

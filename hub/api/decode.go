@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -20,78 +22,62 @@ func (c *call) readBody() error {
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
-		return bad(fmt.Sprintf("the body has more than %d bytes", c.row.body))
+		return refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", c.row.body)}
 	case err != nil:
 		return bad("the body ended early")
+	}
+	if len(b) > 0 && !c.row.do.reads(c.r.Header.Get("Content-Type")) {
+		return refusal{http.StatusUnsupportedMediaType, "Content-Type: want " + strings.Join(c.row.do.types(), ", ")}
 	}
 	c.body, err = c.row.do.decode(b)
 	return err
 }
 
-// decode reads a body of type T: one JSON object without unknown members. An empty body
-// is an empty object.
+// asJSON are the types of a JSON body. The second one is what curl -d says by itself, as
+// in the published examples; the body is read as JSON all the same.
+var asJSON = []string{"application/json", "application/x-www-form-urlencoded"}
+
+// types are the types that a body of the action may have.
+func (a action) types() []string {
+	if a.takes != nil {
+		return asJSON
+	}
+	return a.media
+}
+
+// reads reports whether the action takes a body of this type. One that is not named is
+// taken for what it should be.
+func (a action) reads(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && slices.Contains(a.types(), media)
+}
+
+// decode reads a body of type T: one JSON object, see inspect. An empty body is an empty
+// object.
 func decode[T any](b []byte) (*T, error) {
 	v := new(T)
 	if len(bytes.TrimSpace(b)) == 0 {
 		return v, nil
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return nil, bad(explain(err, reflect.TypeFor[T]()))
+	if lines := inspect(b, reflect.TypeFor[T]()); len(lines) > 0 {
+		return nil, lines
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, bad("the body is one JSON object and nothing after it")
+	if err := json.Unmarshal(b, v); err != nil {
+		return nil, bad(explain(err))
 	}
 	return v, nil
 }
 
-// explain says in a caller's words what is wrong with a body of type t.
-func explain(err error, t reflect.Type) string {
+// explain says in a caller's words what is wrong with a body that inspect lets pass.
+func explain(err error) string {
 	var wrongType *json.UnmarshalTypeError
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return fmt.Sprintf("%s: a JSON %s is not what belongs here; want %s", wrongType.Field, wrongType.Value, want(wrongType.Type))
-	case errors.As(err, &wrongType):
-		return "the body must be a JSON object, not a " + wrongType.Value
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("the body is not JSON: %s at byte %d", syntax, syntax.Offset)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return "the body is not JSON: it ends too early"
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		name = strings.Trim(name, `"`)
-		return fmt.Sprintf("%.60s: there is no such member; there are: %s", name, strings.Join(members(t), ", "))
+	if errors.As(err, &wrongType) && wrongType.Field != "" {
+		return fmt.Sprintf("%s: a JSON %.40s is not what belongs here; want %s", wrongType.Field, wrongType.Value, want(wrongType.Type))
 	}
 	return strings.TrimPrefix(err.Error(), "policy: ")
-}
-
-// want names a type as JSON knows it.
-func want(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a text"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	}
-	return "a number"
-}
-
-// members lists the names that an object of the type may have.
-func members(t reflect.Type) []string {
-	var names []string
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name != "" && name != "-" {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // optional tells an absent member from null and from a value.
@@ -100,6 +86,9 @@ type optional[T any] struct {
 	Null  bool
 	Value T
 }
+
+// wraps implements wrapper.
+func (optional[T]) wraps() reflect.Type { return reflect.TypeFor[T]() }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (o *optional[T]) UnmarshalJSON(b []byte) error {

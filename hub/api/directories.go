@@ -17,7 +17,7 @@ import (
 type directoryOut struct {
 	ID   string `json:"id"`
 	Env  string `json:"env"`
-	Kind string `json:"kind"`
+	Kind string `json:"kind" words:"kind"`
 	Name string `json:"name"`
 
 	Authenticate policy.Rules `json:"authenticate_policy"`
@@ -152,7 +152,7 @@ var kinds = []string{kindCustom, kindAgent, "ad", "ldap", "demo"}
 // createDirectoryRequest is the wire type CreateDirectoryRequest.
 type createDirectoryRequest struct {
 	Env         string       `json:"env"`
-	Kind        string       `json:"kind"`
+	Kind        string       `json:"kind" words:"kind"`
 	Credentials *credentials `json:"credentials,omitempty"`
 	Name        string       `json:"name,omitempty"` // ours; absent: what the agent says
 }

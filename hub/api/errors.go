@@ -18,6 +18,15 @@ type badRequest []string
 // Error implements error.
 func (b badRequest) Error() string { return "api: " + strings.Join(b, "; ") }
 
+// refusal is one line with a status of its own.
+type refusal struct {
+	status int
+	text   string
+}
+
+// Error implements error.
+func (r refusal) Error() string { return "api: " + r.text }
+
 // bad returns a refusal of one line.
 func bad(line string) error { return badRequest{line} }
 
@@ -58,6 +67,11 @@ func (c *call) fail(err error) {
 	var refused badRequest
 	if errors.As(err, &refused) {
 		failLines(c.w, http.StatusBadRequest, refused)
+		return
+	}
+	var other refusal
+	if errors.As(err, &other) {
+		fail(c.w, other.status, other.text)
 		return
 	}
 	for _, a := range answers {

@@ -21,7 +21,7 @@ type Members interface {
 // orgMember is the wire type OrgMember. People who only vouch are none.
 type orgMember struct {
 	ID        string   `json:"member_id"`
-	Role      string   `json:"role"`
+	Role      string   `json:"role" words:"role"`
 	Envs      []string `json:"envs"` // always all: a role reaches every environment
 	Name      string   `json:"name"`
 	Email     string   `json:"email"`
@@ -56,7 +56,7 @@ func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 type inviteMemberRequest struct {
 	Email string   `json:"email"`
 	Envs  []string `json:"envs,omitempty"`
-	Role  string   `json:"role"`
+	Role  string   `json:"role" words:"role"`
 }
 
 // console is where members make their passkeys.
@@ -91,7 +91,7 @@ func inviteMember(ctx context.Context, c *call, tx *store.Tx, req *inviteMemberR
 // updateMemberRequest is the wire type UpdateOrgMemberRequest.
 type updateMemberRequest struct {
 	Envs []string `json:"envs,omitempty"`
-	Role string   `json:"role,omitempty"`
+	Role string   `json:"role,omitempty" words:"role"`
 }
 
 // updateMember gives a member another role.

@@ -26,7 +26,7 @@ func TestMembersAreInvitedChangedAndRemovedAndTheLastOwnerStays(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"email":"new@staff.test","role":"user"}`:                 "somebody has this address",
 		`{"email":"nobody","role":"user"}`:                         "mail address",
-		`{"email":"x@staff.test","role":"reader"}`:                 "one of owner",
+		`{"email":"x@staff.test","role":"reader"}`:                 "is none of limited",
 		`{"email":"x@staff.test","role":"user","envs":["an-env"]}`: "every environment",
 	} {
 		if got := st.want(t, 400, "POST", "/api/org/members", body); !strings.Contains(got.body, want) {

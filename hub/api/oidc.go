@@ -14,7 +14,7 @@ import (
 // oidcClientIn is what an administrator says of an identity provider that asks here who
 // somebody is.
 type oidcClientIn struct {
-	Contract  string `json:"contract"`
+	Contract  string `json:"contract,omitempty" words:"contract"`
 	Directory string `json:"directory,omitempty"`
 	oidc.Settings
 }

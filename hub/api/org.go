@@ -13,8 +13,8 @@ import (
 // organisation is the wire type Org. Whoever may change them also sees the addresses.
 type organisation struct {
 	Name    string         `json:"name"`
-	Role    string         `json:"role"` // the caller's
-	Envs    []string       `json:"envs"` // those that the caller reaches, oldest first
+	Role    string         `json:"role" words:"role"` // the caller's
+	Envs    []string       `json:"envs"`              // those that the caller reaches, oldest first
 	Allowed []netip.Prefix `json:"allowed_ip_addresses,omitempty"`
 }
 

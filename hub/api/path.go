@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // isPlainPath reports whether the path has one reading only: no empty, dot or
@@ -15,7 +16,7 @@ func isPlainPath(r *http.Request) bool {
 	}
 	for _, segment := range strings.Split(escaped[1:], "/") {
 		plain, err := url.PathUnescape(segment)
-		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsFunc(plain, isControl) {
+		if err != nil || plain == "" || !utf8.ValidString(plain) || plain == "." || plain == ".." || strings.ContainsFunc(plain, isControl) {
 			return false
 		}
 	}

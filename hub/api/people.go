@@ -61,8 +61,8 @@ type bulkRequest struct {
 
 type bulkItem struct {
 	Subject string   `json:"subject"`
-	Scopes  []string `json:"scopes,omitempty"`
-	Claims  []string `json:"claims"`
+	Scopes  []string `json:"scopes,omitempty" words:"scope"`
+	Claims  []string `json:"claims" words:"claim"`
 }
 
 // bulkResponse is the wire type BulkResponse.

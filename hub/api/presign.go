@@ -15,14 +15,14 @@ import (
 
 // presignRequest is the wire type RecoveryMicrositePresignRequest, with ours.
 type presignRequest struct {
-	Email       string                              `json:"email"`
+	Email       string                              `json:"email,omitempty"`
 	TTL         policy.Duration                     `json:"ttl"`
-	Operations  []protocol.Action                   `json:"operations"`
-	Directories []string                            `json:"directories"`
-	Flow        string                              `json:"flow"`
-	Policy      map[protocol.Action]policy.Strength `json:"recovery_policy"`
-	OneShot     bool                                `json:"one_shot"` // ours
-	Domain      string                              `json:"domain"`   // ours: which of the environment's domains
+	Operations  []protocol.Action                   `json:"operations,omitempty"`
+	Directories []string                            `json:"directories,omitempty"`
+	Flow        string                              `json:"flow,omitempty" words:"flow"`
+	Policy      map[protocol.Action]policy.Strength `json:"recovery_policy,omitempty"`
+	OneShot     bool                                `json:"one_shot,omitempty"` // ours
+	Domain      string                              `json:"domain,omitempty"`   // ours: which of the environment's domains
 }
 
 // presigned is the wire type RecoveryMicrositePresignResponse.

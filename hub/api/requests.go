@@ -28,8 +28,8 @@ const statusCreated = 100
 // published text only.
 type createRequestRequest struct {
 	Env       string           `json:"env"`
-	Scopes    []string         `json:"scopes,omitempty"`
-	Claims    []string         `json:"claims,omitempty"`
+	Scopes    []string         `json:"scopes,omitempty" words:"scope"`
+	Claims    []string         `json:"claims,omitempty" words:"claim"`
 	Template  string           `json:"template,omitempty"`
 	ExpiresAt *time.Time       `json:"expires_at,omitempty"`
 	TTL       *policy.Duration `json:"ttl,omitempty"`
@@ -45,8 +45,8 @@ type createdRequest struct {
 	ID        string    `json:"id"`
 	Status    int       `json:"status"`
 	Env       string    `json:"env"`
-	Scopes    []string  `json:"scopes"`
-	Claims    []string  `json:"claims"`
+	Scopes    []string  `json:"scopes" words:"scope"`
+	Claims    []string  `json:"claims" words:"claim"`
 	Template  string    `json:"template,omitempty"`
 	Link      string    `json:"link"`
 	Phone     string    `json:"phone,omitempty"`

@@ -126,7 +126,8 @@ func TestRefusalsNameTheMemberAndTheFix(t *testing.T) {
 		{"PATCH", dir, `[]`, "object"},
 		{"PATCH", dir, `{"name":"x"} {"name":"y"}`, "nothing after it"},
 		{"PATCH", dir, `{"name":`, "not JSON"},
-		{"PATCH", dir, `{"name":"a\u0000b"}`, "name: want one line"},
+		{"PATCH", dir, `{"name":"a\u0000b"}`, "name: a NUL"},
+		{"PATCH", dir, `{"name":"a\nb"}`, "name: want one line"},
 		{"PATCH", env, `{"microsite":{"accent":"red"}}`, "#0a5fd0"},
 		{"PATCH", env, `{"microsite":{"languages":["klingon!"]}}`, "klingon!"},
 		{"PATCH", env, `{"add_webhooks":[{"url":"ftp://x","events":[]}]}`, "https address"},
@@ -148,7 +149,6 @@ func TestRefusalsNameTheMemberAndTheFix(t *testing.T) {
 		{"POST", env + "/recovery_microsite/presign", `{"email":"a@b.test","ttl":"48h"}`, "ttl"},
 		{"POST", env + "/recovery_microsite/presign", `{"email":"a@b.test","ttl":"1h","operations":["delete"]}`, "operation"},
 		{"POST", env + "/recovery_microsite/presign", `{"email":"a@b.test","ttl":"1h","recovery_policy":{"mfa":"NONE"}}`, "NONE"},
-		{"POST", env + "/recovery_microsite/presign", `{"email":"` + strings.Repeat("x", 20<<10) + `"}`, "bytes"},
 	} {
 		got := st.do(t, st.owner, c.method, c.path, c.body)
 		var refusal struct {
@@ -560,7 +560,7 @@ func FuzzBodies(f *testing.F) {
 		for _, r := range rows {
 			v, err := r.do.decode(b)
 			if err != nil {
-				if refused, ok := err.(badRequest); !ok || len(refused) != 1 || len(refused[0]) > 1000 {
+				if refused, ok := err.(badRequest); !ok || len(refused) == 0 || len(refused) > maxLines || len(refused[0]) > 1000 {
 					t.Errorf("%s: %q: %T %.200v", r.pattern, b, err, err)
 				}
 				continue

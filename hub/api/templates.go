@@ -40,12 +40,12 @@ type templateText struct {
 }
 
 type scopeAsked struct {
-	Scope   string   `json:"scope"`
+	Scope   string   `json:"scope" words:"scope"`
 	Domains []string `json:"restrict_email_domains,omitempty"`
 }
 
 type claimAsked struct {
-	Claim string `json:"claim"`
+	Claim string `json:"claim" words:"claim"`
 }
 
 // templateOut is the wire type Template.

@@ -123,7 +123,7 @@ func setWalletCertificate(ctx context.Context, c *call, tx *store.Tx, req *walle
 
 // documents are the kinds of document that wallets are asked for.
 type documents struct {
-	Documents []string `json:"documents"`
+	Documents []string `json:"documents" words:"document"`
 }
 
 // getDocuments shows for which kinds of document an environment asks wallets.

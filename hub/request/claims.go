@@ -154,6 +154,16 @@ func KnownScope(name string) bool {
 	return slices.Contains(otherScopes, name) || scopeClaim(name) != ""
 }
 
+// Scopes lists the scopes of the public API.
+func Scopes() []string {
+	all := slices.Clone(otherScopes)
+	for _, r := range claims {
+		all = append(all, r.scopes...)
+	}
+	slices.Sort(all)
+	return all
+}
+
 // scopeClaim returns the claim that a scope stands for, "" if it has none.
 func scopeClaim(scope string) string {
 	for _, r := range claims {
