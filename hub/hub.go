@@ -230,6 +230,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	})
 	mux.Handle("/api/", rest)
 	mux.Handle("/people/", rest)
+	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
 		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})

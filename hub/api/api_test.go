@@ -354,6 +354,11 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			return tx.SetAccountPhoto(ctx, p.Env.ID, p.account.ID, "sum", []byte("face"))
 		})
+	case strings.HasPrefix(pattern, "DELETE ") && strings.HasSuffix(pattern, "/logo"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			l := store.NewLogo("mobile", "image/png", []byte("logo"))
+			return errors.Join(tx.SetLogo(ctx, p.Env.ID, l), tx.SetDirectoryLogo(ctx, p.Env.ID, p.Directory.ID, l))
+		})
 	case strings.HasSuffix(pattern, "agent-token"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, "UPDATE directories SET native_since = 0, kind = 'custom' WHERE id = $1", p.Directory.ID)

@@ -47,6 +47,8 @@ type directoryOut struct {
 	CanUnlock                 bool `json:"can_unlock"`
 	CanUpdateAccountsList     bool `json:"can_update_accounts_list"`
 
+	LogoURL string `json:"logo_url,omitempty"`
+
 	Methods       policy.Methods     `json:"methods"`        // ours
 	ResetOptions  []policy.ResetRule `json:"reset_options"`  // ours: methods as three switches, where they can be read so
 	Native        bool               `json:"native"`         // ours: an agent is enrolled, so there is no agent token
@@ -70,7 +72,7 @@ type syncQuestion struct {
 	Of      int       `json:"of,omitempty"`
 }
 
-func wireDirectory(d store.Directory, now time.Time) (directoryOut, error) {
+func (c *call) wireDirectory(d store.Directory, now time.Time) (directoryOut, error) {
 	s, err := directory.Settings(d)
 	if err != nil {
 		return directoryOut{}, err
@@ -86,7 +88,7 @@ func wireDirectory(d store.Directory, now time.Time) (directoryOut, error) {
 		CanGetMFABypassCode: t.CanGetMFABypassCode, CanGetMFALink: t.CanGetMFALink, CanGetPasswordLink: t.CanGetPasswordLink,
 		CanGetTemporaryAccessPass: t.CanGetTemporaryAccessPass, CanGetTemporaryPassword: t.CanGetTemporaryPassword,
 		CanRemoveAllMFA: t.CanRemoveAllMFA, CanUnlock: t.CanUnlock, CanUpdateAccountsList: t.CanUpdateAccountsList,
-		Methods: s.Methods, ResetOptions: s.Methods.ResetRules(), Native: !d.NativeSince.IsZero(), AllowUnsealed: d.Settings.AllowUnsealed,
+		LogoURL: c.logoURL(d.Logo), Methods: s.Methods, ResetOptions: s.Methods.ResetRules(), Native: !d.NativeSince.IsZero(), AllowUnsealed: d.Settings.AllowUnsealed,
 		Sync: syncOut{Listed: d.Sync.Listed, Expected: d.Sync.Expected},
 	}
 	if out.SyncRunning {
@@ -125,7 +127,7 @@ func listDirectories(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 			return nil, err
 		}
 		for _, d := range all {
-			w, err := wireDirectory(d, tx.Now())
+			w, err := c.wireDirectory(d, tx.Now())
 			if err != nil {
 				return nil, err
 			}
@@ -137,7 +139,7 @@ func listDirectories(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 
 // getDirectory answers with one directory.
 func getDirectory(_ context.Context, c *call, tx *store.Tx) (any, error) {
-	return wireDirectory(c.directory, tx.Now())
+	return c.wireDirectory(c.directory, tx.Now())
 }
 
 // Kinds of directories that may be made. A custom one begins with a token for an agent

@@ -82,8 +82,8 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 	m := e.Microsite
 	return env{
 		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
-		TermsOfServiceURL: e.TermsOfServiceURL,
-		CallbackURLs:      append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
+		LogoURL: c.logoURL(e.Microsite.Logo), TermsOfServiceURL: e.TermsOfServiceURL,
+		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
 			Languages: append([]string{}, m.Languages...), Accent: m.Accent,

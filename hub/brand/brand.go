@@ -1,6 +1,7 @@
 // Package brand decides by measured contrast whether an environment's accent colour can
-// carry text, and derives the other colours that pages need from it. It is pure and
-// knows neither pages nor where a colour is kept.
+// carry text, derives the other colours that pages need from it, and writes logos anew so
+// that they hold nothing but a picture. It is pure and knows neither pages nor where
+// anything is kept.
 package brand
 
 import (

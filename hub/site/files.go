@@ -29,15 +29,19 @@ func (v *visit) theme() {
 	v.body(css)
 }
 
-// logo serves the environment's logo. Opened by itself, an SVG file can do nothing.
+// logo serves a logo of the environment by its sum. Opened by itself, an SVG file can do
+// nothing.
 func (v *visit) logo() {
-	if v.look.Logo == "" {
-		v.missing()
-		return
+	sum := v.r.URL.Query().Get("v")
+	for _, l := range v.look.logos {
+		if l.Sum == sum {
+			v.w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+			v.kept(l.Media, true)
+			v.body(string(l.Body))
+			return
+		}
 	}
-	v.w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
-	v.kept(v.look.imageType, v.r.URL.Query().Get("v") == v.look.Logo)
-	v.body(string(v.look.image))
+	v.missing()
 }
 
 func (v *visit) robots() {

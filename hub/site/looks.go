@@ -2,11 +2,7 @@ package site
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +17,7 @@ type look struct {
 	Languages   []string
 	RequireLink bool
 	Palette     brand.Palette
-	Logo        string // hash of the logo, "" if there is none
-	image       []byte
-	imageType   string
+	logos       []store.Logo
 	speech      *locale.Choice // among Languages
 	first       *firstPages
 }
@@ -87,28 +81,23 @@ func (m *memory[T]) forget() {
 // readLook reads how an environment appears.
 func (s *Site) readLook(ctx context.Context, env string) (*look, error) {
 	var e store.Environment
-	var image []byte
-	var imageType string
+	var logos []store.Logo
 	err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if e, err = tx.Environment(ctx, env); err != nil || e.Microsite.LogoType == "" {
-			return err
-		}
-		image, imageType, err = tx.Logo(ctx, env)
-		if errors.Is(err, store.ErrNotFound) { // removed at this moment
-			err = nil
+		if e, err = tx.Environment(ctx, env); err == nil {
+			logos, err = tx.Logos(ctx, env)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("site: environment: %w", err)
 	}
-	return newLook(e, image, imageType), nil
+	return newLook(e, logos), nil
 }
 
-func newLook(e store.Environment, image []byte, imageType string) *look {
+func newLook(e store.Environment, logos []store.Logo) *look {
 	l := &look{
 		Name: e.PublicName, Languages: e.Microsite.Languages, RequireLink: e.Microsite.RequirePresigned,
-		speech: locale.NewChoice(e.Microsite.Languages), first: newFirstPages(),
+		speech: locale.NewChoice(e.Microsite.Languages), first: newFirstPages(), logos: logos,
 	}
 	if l.Name == "" {
 		l.Name = e.Name
@@ -118,10 +107,6 @@ func newLook(e store.Environment, image []byte, imageType string) *look {
 		palette, _ = brand.Derive(brand.Default)
 	}
 	l.Palette = palette
-	if len(image) > 0 && slices.Contains(logoTypes, imageType) {
-		sum := sha256.Sum256(image)
-		l.Logo, l.image, l.imageType = hex.EncodeToString(sum[:8]), image, imageType
-	}
 	return l
 }
 
@@ -132,5 +117,24 @@ func (s *Site) nameless(host string) *look {
 	return &l
 }
 
-// logoTypes are the images that browsers show in every environment.
-var logoTypes = []string{"image/png", "image/jpeg", "image/webp", "image/svg+xml"}
+// Kinds of logos: of every page, and of pages that show a QR code or that a link in a
+// message opens.
+const (
+	logoOfPages = "mobile"
+	logoOfCodes = "qr"
+	logoOfLinks = "install"
+)
+
+// logo returns the address of the logo of a kind, or else that of every page; "" if there
+// is none.
+func (l *look) logo(kind string) (address string) {
+	for _, one := range l.logos {
+		if one.Kind == kind {
+			return "/logo?v=" + one.Sum
+		}
+		if one.Kind == logoOfPages {
+			address = "/logo?v=" + one.Sum
+		}
+	}
+	return address
+}

@@ -65,6 +65,7 @@ func (v *visit) handOver() {
 		v.fail(err)
 		return
 	}
+	s.Logo = v.look.logo(logoOfCodes)
 	s.Title, s.Step, s.Rotate, s.Mark = s.T("handover.title"), 3, rotate, at(view)
 	v.show(http.StatusOK, "handover", s)
 }

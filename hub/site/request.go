@@ -119,7 +119,7 @@ func (v *visit) showRequest(status int, wrong string) {
 // showUse shows the page of a view; more says what was wrong, if anything was.
 func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	s := v.screen(flow.View{Language: view.Language})
-	s.Variant = "request"
+	s.Variant, s.Logo = "request", v.look.logo(logoOfLinks)
 	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
 	if view.Step == request.StepConsent && view.Texts.Headline != "" {
 		s.Title = view.Texts.Headline

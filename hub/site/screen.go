@@ -78,9 +78,7 @@ func (v *visit) screen(view flow.View) *screen {
 		Words: words, Company: v.look.Name, View: view, Trial: view.Trial, visit: v,
 		Home: v.address("/", v.keptHints()), Theme: v.themePath(),
 	}
-	if v.look.Logo != "" {
-		s.Logo = "/logo?v=" + v.look.Logo
-	}
+	s.Logo = v.look.logo(logoOfPages)
 	return s
 }
 

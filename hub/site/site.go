@@ -128,7 +128,7 @@ var static embed.FS
 
 // New makes a site.
 func New(cfg Config) *Site {
-	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), plain: newLook(store.Environment{}, nil, "")}
+	s := &Site{cfg: cfg, files: page.NewFiles("/static/", static), plain: newLook(store.Environment{}, nil)}
 	s.looks, s.state = newMemory(lookupTime, s.readLook), newMemory(outageTime, s.readCondition)
 	s.mux = s.routes()
 	return s

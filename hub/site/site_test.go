@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -479,14 +480,17 @@ func TestEnvironmentShowsItsOwnLook(t *testing.T) {
 	p.get("/logo").sees(404)
 	svg := `<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`
 	if err := g.store.Tx(t.Context(), func(tx *store.Tx) error {
-		return tx.SetLogo(t.Context(), g.env.ID, "image/svg+xml", []byte(svg))
+		return errors.Join(tx.SetLogo(t.Context(), g.env.ID, store.NewLogo("mobile", "image/svg+xml", []byte(svg))),
+			tx.SetLogo(t.Context(), g.env.ID, store.NewLogo("qr", "image/png", []byte("of the codes"))))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	g.site.looks.forget()
 	logo := regexp.MustCompile(`/logo\?v=[0-9a-f]+`).FindString(p.get("/").body)
+	p.get(logo + "0").sees(404)
+	p.get("/logo?v="+store.NewLogo("", "", []byte("of the codes")).Sum).sees(200, "of the codes")
 	p.get(logo)
-	if p.body != svg || p.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(p.header.Get("Content-Security-Policy"), "sandbox") {
+	if p.body != svg || p.header.Get("Cache-Control") != forever || p.header.Get("Content-Type") != "image/svg+xml" || !strings.Contains(p.header.Get("Content-Security-Policy"), "sandbox") {
 		t.Errorf("logo: %q %v", p.body, p.header)
 	}
 }

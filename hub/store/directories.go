@@ -16,6 +16,7 @@ type Directory struct {
 	Traits              protocol.Traits
 	Settings            DirectorySettings
 	HasBirthDateKey     bool
+	Logo                string // sum of its logo; empty: none
 	HasLegacyToken      bool
 	Evaluation          bool      // an active agent says that its own file lets it change nothing
 	TrialsOnly          bool      // every active agent says so, and there is one
@@ -115,7 +116,8 @@ const directoryColumns = `id, env, kind, name, traits, policies, methods, rate_c
 	fingerprint, generation, sync_state, sync_started_at, sync_completed_at, sync_full_at, sync_beat_at, sync_listed, sync_expected, sync_error,
 	sync_pending, account_count, created_at, updated_at,
 	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation <> 0) THEN 1 ELSE 0 END,
-	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation = 0) THEN 1 ELSE 0 END`
+	CASE WHEN EXISTS (SELECT 1 FROM agents WHERE agents.directory = directories.id AND agents.state = 'active' AND agents.evaluation = 0) THEN 1 ELSE 0 END,
+	COALESCE((SELECT sum FROM directory_logos WHERE directory_logos.directory = directories.id), '')`
 
 func scanDirectory(scan Scan) (d Directory, err error) {
 	var traits, policies, methods, pending string
@@ -125,7 +127,7 @@ func scanDirectory(scan Scan) (d Directory, err error) {
 	err = scan(&d.ID, &d.Env, &d.Kind, &d.Name, &traits, &policies, &methods, &set.RateLimit.Count, &window, &set.AccessPassMinutes,
 		&set.AccessPassReusable, &set.AllowUnsealed, &d.HasBirthDateKey, &d.HasLegacyToken, &native, &sync.NeedsReconnect,
 		&sync.Fingerprint, &sync.Generation, &sync.State, &started, &completed, &full, &beat, &sync.Listed, &sync.Expected, &sync.Error,
-		&pending, &sync.Count, &created, &updated, &d.Evaluation, &live)
+		&pending, &sync.Count, &created, &updated, &d.Evaluation, &live, &d.Logo)
 	if err == nil {
 		err = errors.Join(ParseJSON(traits, &d.Traits), ParseJSON(policies, &set.Policies), ParseJSON(pending, &sync.Pending))
 	}

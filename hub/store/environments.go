@@ -77,7 +77,7 @@ type Microsite struct {
 	RequirePresigned bool
 	Languages        []string // BCP 47, the first is the default; empty: all that the catalogue has
 	Accent           string   // #rrggbb; empty: the product's
-	LogoType         string   // media type of the logo; empty: none. SetLogo changes it
+	Logo             string   // sum of the logo of kind mobile; empty: none. SetLogo changes it
 }
 
 // orNew gives a row without an id a new one.
@@ -98,13 +98,14 @@ func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment
 	return e, err
 }
 
-const environmentColumns = "id, org, name, public_name, require_presigned, languages, accent, logo_type, callback_urls, terms_url, created_at, updated_at"
+const environmentColumns = `id, org, name, public_name, require_presigned, languages, accent,
+	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at`
 
 func scanEnvironment(scan Scan) (e Environment, err error) {
 	var created, updated int64
 	var languages, callbacks string
 	m := &e.Microsite
-	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.LogoType, &callbacks, &e.TermsOfServiceURL, &created, &updated)
+	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.Logo, &callbacks, &e.TermsOfServiceURL, &created, &updated)
 	if err == nil {
 		err = errors.Join(ParseJSON(languages, &m.Languages), ParseJSON(callbacks, &e.CallbackURLs))
 	}
@@ -128,24 +129,6 @@ func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
 	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6,
 		callback_urls = $7, terms_url = $8, updated_at = $9 WHERE id = $1`,
 		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()))
-}
-
-// SetLogo stores the logo of an environment; an empty one removes it. The caller has
-// checked its kind and bounded its size.
-func (tx *Tx) SetLogo(ctx context.Context, env, mediaType string, logo []byte) error {
-	return tx.Must(ctx, "UPDATE environments SET logo = $2, logo_type = $3, updated_at = $4 WHERE id = $1",
-		env, Base64(logo), mediaType, Millis(tx.Now()))
-}
-
-// Logo returns the logo of an environment and its media type; ErrNotFound if there is none.
-func (tx *Tx) Logo(ctx context.Context, env string) (logo []byte, mediaType string, err error) {
-	var text string
-	err = tx.Row(ctx, []any{&text, &mediaType}, "SELECT logo, logo_type FROM environments WHERE id = $1 AND logo <> ''", env)
-	if err != nil {
-		return nil, "", err
-	}
-	logo, err = ParseBase64(text)
-	return logo, mediaType, err
 }
 
 // DeleteEnvironment removes an environment with everything that belongs to it. Its

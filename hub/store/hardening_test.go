@@ -29,6 +29,7 @@ var withoutEnvironment = map[string]string{
 	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep", "PurgeProofCounters": "upkeep",
 	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep",
 
+	"LogoBySum":         "public: finds it by its content",
 	"CreateEnvironment": "makes one", "CreateDirectory": "its row names the environment",
 	"Domain": "finds it by the host", "APIKeyByHash": "finds it by a secret", "LegacyDirectory": "finds it by a secret", "AgentByKey": "finds it by a key",
 	"RedeemTicket": "finds it by a secret", "EnrolAgent": "finds it by a secret",
@@ -80,7 +81,19 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"UpdateEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"DeleteEnvironment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"SetLogo":           func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
-	"Logo":              func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
+	"RemoveLogo": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveLogo(ctx, env, "mobile")
+	},
+	"Logos": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.Logos(ctx, env)
+		return len(all), err
+	},
+	"SetDirectoryLogo": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.SetDirectoryLogo(ctx, env, o.directory, store.NewLogo("", "image/png", []byte("mine")))
+	},
+	"RemoveDirectoryLogo": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.RemoveDirectoryLogo(ctx, env, o.directory)
+	},
 	"Environments": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (n int, err error) {
 		all, err := tx.Environments(ctx, org)
 		for _, e := range all {
@@ -994,6 +1007,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
 		o.webhook = hook
 		return errors.Join(err, errPerson, tx.SetGivenBirthDate(ctx, o.env, o.account, "theirs"), tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, addDelivered(ctx, tx, &o), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
+			tx.SetLogo(ctx, o.env, store.NewLogo("mobile", "image/png", []byte("theirs"))), tx.SetDirectoryLogo(ctx, o.env, o.directory, store.NewLogo("", "image/png", []byte("theirs"))),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
 			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
@@ -1217,6 +1231,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(shares, err)
 		templates, err := tx.Templates(ctx, o.env)
 		add(templates, err)
+		logos, err := tx.Logos(ctx, o.env)
+		add(logos, err)
 		return errors.Join(errs...)
 	})
 	return all
@@ -1248,6 +1264,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
+			"Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",

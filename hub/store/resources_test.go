@@ -42,29 +42,28 @@ func TestEnvironmentKeepsItsMicrositeAndLogo(t *testing.T) {
 			}
 			e.Microsite = store.Microsite{RequirePresigned: true, Languages: []string{"de", "en"}, Accent: "#123456"}
 			e.CallbackURLs = []string{"https://app.example/back"}
-			return errors.Join(tx.UpdateEnvironment(ctx, e), tx.SetLogo(ctx, e.ID, "image/png", logo))
+			return errors.Join(tx.UpdateEnvironment(ctx, e), tx.SetLogo(ctx, e.ID, store.NewLogo("mobile", "image/png", logo)))
 		})
 		do(t, s, func(ctx context.Context, tx *store.Tx) error {
 			e, err := tx.Environment(ctx, f.Env.ID)
-			if want := (store.Microsite{RequirePresigned: true, Languages: []string{"de", "en"}, Accent: "#123456", LogoType: "image/png"}); !reflect.DeepEqual(e.Microsite, want) {
+			if want := (store.Microsite{RequirePresigned: true, Languages: []string{"de", "en"}, Accent: "#123456", Logo: store.NewLogo("", "", logo).Sum}); !reflect.DeepEqual(e.Microsite, want) {
 				t.Errorf("microsite %+v, want %+v", e.Microsite, want)
 			}
 			if len(e.CallbackURLs) != 1 || e.CallbackURLs[0] != "https://app.example/back" {
 				t.Errorf("callbacks %v", e.CallbackURLs)
 			}
-			got, kind, errLogo := tx.Logo(ctx, f.Env.ID)
-			if !bytes.Equal(got, logo) || kind != "image/png" {
-				t.Errorf("logo %v of type %s", got, kind)
+			got, errLogo := tx.LogoBySum(ctx, e.Microsite.Logo)
+			if !bytes.Equal(got.Body, logo) || got.Media != "image/png" {
+				t.Errorf("logo %+v", got)
 			}
 			all, errAll := tx.Environments(ctx, f.Org.ID)
 			if len(all) != 1 || all[0].ID != f.Env.ID {
 				t.Errorf("environments %+v", all)
 			}
-			return errors.Join(err, errLogo, errAll, tx.SetLogo(ctx, f.Env.ID, "", nil))
+			return errors.Join(err, errLogo, errAll, tx.RemoveLogo(ctx, f.Env.ID, "mobile"))
 		})
 		want(t, s, store.ErrNotFound, func(ctx context.Context, tx *store.Tx) error {
-			_, _, err := tx.Logo(ctx, f.Env.ID)
-			return err
+			return tx.RemoveLogo(ctx, f.Env.ID, "mobile")
 		})
 		want(t, s, store.ErrNotFound, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.CreateEnvironment(ctx, store.Environment{Org: store.NewID(), Name: "x"})
