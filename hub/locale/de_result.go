@@ -113,6 +113,7 @@ var deResult = table{
 	"problem.password_policy":      "Die Regeln des Verzeichnisses erlauben jetzt kein neues Passwort. Oft liegt die letzte Änderung noch nicht lange genug zurück. Es wurde nichts geändert.",
 	"problem.password_policy.next": "Versuchen Sie es morgen noch einmal, oder wenden Sie sich an Ihren Helpdesk.",
 	"problem.vetoed":               "{company} hat das geprüft und nicht zugestimmt.",
+	"problem.silent":               "Eine eigene Anbindung ist ausgefallen: {company} prüft das mit einem eigenen Dienst, und der hat nicht geantwortet.",
 	"problem.vetoed.says":          "Die Antwort von {company}:",
 	"problem.vetoed.next":          "Bitte wenden Sie sich an Ihren Helpdesk.",
 	"problem.limit":                "Dieses Konto wurde in kurzer Zeit zu oft wiederhergestellt. Es wurde nichts geändert.",

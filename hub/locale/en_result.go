@@ -113,6 +113,7 @@ var enResult = table{
 	"problem.password_policy":      "The rules of the directory do not allow a new password now. Often the last change was too short a time ago. Nothing was changed.",
 	"problem.password_policy.next": "Try again tomorrow, or ask your help desk.",
 	"problem.vetoed":               "{company} checked this and did not agree to it.",
+	"problem.silent":               "A custom integration failed: {company} checks this with a service of its own, and that did not answer.",
 	"problem.vetoed.says":          "The answer of {company}:",
 	"problem.vetoed.next":          "Please ask your help desk.",
 	"problem.limit":                "This account was recovered too often in a short time. Nothing was changed.",

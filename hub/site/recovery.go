@@ -111,6 +111,9 @@ func (v *visit) showReady(status int, s *screen) {
 		if p != flow.ProblemNone {
 			s.Reason = s.T("problem." + string(p))
 		}
+		if p == flow.ProblemVetoed { // where nobody said no, or there would be no button
+			s.Reason = s.T("problem.silent")
+		}
 	}
 	v.keepSession(s.View)
 	v.show(status, "ready", s)

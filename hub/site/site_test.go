@@ -331,6 +331,7 @@ func TestEveryOutcomeSaysWhatToDoNow(t *testing.T) {
 			r.Step, r.Problem, r.Message = flow.StepRefused, flow.ProblemVetoed, "Call <b>HR</b>"
 		}, []string{"Call &lt;b&gt;HR&lt;/b&gt;"}},
 		{"unchanged", func(r *recovery) { r.Step, r.Problem = flow.StepReady, flow.ProblemUnavailable }, []string{"nothing was changed. You can try again", "cannot be reached", "Unlock my account"}},
+		{"silent", func(r *recovery) { r.Step, r.Problem = flow.StepReady, flow.ProblemVetoed }, []string{"nothing was changed. You can try again", "A custom integration failed", "Unlock my account"}},
 		{"later", func(r *recovery) { r.Step, r.RetryAt = flow.StepReady, time.Now().Add(time.Minute) }, []string{"You can try again at <time"}},
 		{"expired", func(r *recovery) { r.Step, r.Ended = flow.StepEnded, flow.EndExpired }, []string{"The time has run out"}},
 		{"voided", func(r *recovery) { r.Step, r.Ended = flow.StepEnded, flow.EndVoided }, []string{"This recovery was stopped"}},
