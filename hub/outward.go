@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
@@ -108,20 +107,6 @@ func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env str
 	return o.failed(ctx, tx, env, f.Directory, webhook.DirectoryError{
 		Action: webhook.ProviderAction(f.Action), ExternalID: f.Account, Trace: f.Recovery, Error: text(f.Err),
 	})
-}
-
-// Disowned implements flow.Alarms.
-func (o organisation) Disowned(ctx context.Context, tx *store.Tx, env string, d flow.Disowned) error {
-	a := webhook.Alarm{Kind: string(audit.RecoveryDisowned), Trace: d.Recovery, Directory: d.Directory, ExternalID: d.Account,
-		Action: string(d.Action), RemoteAddr: d.Client.Address, UserAgent: d.Client.UserAgent, At: d.At}
-	if d.Account != "" {
-		who, err := tx.AccountOf(ctx, env, d.Directory, d.Account)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		a.Subject = who.Subject
-	}
-	return o.hooks.Alarm(ctx, tx, env, a)
 }
 
 // Wake implements flow.Alarms.

@@ -167,15 +167,6 @@ func TestTheOrganisationIsAskedAndHearsOfFailures(t *testing.T) {
 	if b := o.body(t); b["action"] != "user_reset_password" || b["error"] != "unavailable: gone" || b["directory_kind"] != "ldap" || b["external_id"] != "acc-1" {
 		t.Errorf("failure = %v", b)
 	}
-	d := flow.Disowned{Recovery: "r2", Directory: q.Directory, Account: "acc-1", Action: protocol.ActionPassword, Client: flow.Client{Address: "192.0.2.7"}, At: time.Now()}
-	if err := o.store.Tx(t.Context(), func(tx *store.Tx) error { return o.org.Disowned(t.Context(), tx, q.Env, d) }); err != nil {
-		t.Fatal(err)
-	}
-	o.org.Wake()
-	if b := o.body(t); b["event_type"] != "audit" || b["kind"] != "recovery_disowned" || b["trace"] != "r2" || b["remote_addr"] != "192.0.2.7" ||
-		b["recovery_disowned"].(map[string]any)["external_id"] != "acc-1" {
-		t.Errorf("alarm = %v", b)
-	}
 	o.org.SyncFailed(t.Context(), q.Env, q.Directory, "agent: failed to list users")
 	if b := o.body(t); b["action"] != "sync" || b["error"] != "agent: failed to list users" {
 		t.Errorf("failed sync = %v", b)

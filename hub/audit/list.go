@@ -17,6 +17,7 @@ type Record struct {
 	Org, Env   string
 	Trace      string
 	Account    string
+	Person     string // by the name under which Erase erases what is personal; "": nobody
 	Actor      Principal
 	RemoteAddr string
 	UserAgent  string
@@ -59,6 +60,7 @@ func read(ctx context.Context, tx *store.Tx, row store.AuditRow) (Record, error)
 	if l.Personal == nil {
 		return r, nil
 	}
+	r.Person = l.Personal.Person
 	var err error
 	r.Personal, r.Erased, err = l.Personal.decrypt(ctx, tx, l.Env, l.ID)
 	if r.Personal[remoteMember] != "" || r.Personal[agentMember] != "" {

@@ -10,17 +10,6 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// A Disowned recovery is one that somebody was made to take over by whoever began it.
-type Disowned struct {
-	Recovery  string
-	Directory string // id
-	Account   string // immutable id; "" before it is known
-	Person    string // row id of the account
-	Action    protocol.Action
-	Client    Client // that began it
-	At        time.Time
-}
-
 // Limits of mails about disowned recoveries: whoever begins many of them floods nobody.
 const (
 	disownedMails = 1
@@ -29,7 +18,7 @@ const (
 
 // Disown ends a recovery that the person who reads or has read its ticket did not begin,
 // and raises the alarm: somebody had them read a picture from a screen. The owner gets a
-// mail, the organisation's webhooks hear of it, and it stands in the log.
+// mail, and it stands in the log, which the organisation's webhooks hear of.
 func (r *Recoveries) Disown(ctx context.Context, env, id, session string) error {
 	var rec store.Recovery
 	err := r.Store.Tx(ctx, func(tx *store.Tx) (err error) {
@@ -58,12 +47,6 @@ func (r *Recoveries) endDisowned(ctx context.Context, tx *store.Tx, rec *store.R
 	}
 	if err := r.warn(ctx, tx, rec, p); err != nil {
 		return err
-	}
-	if r.Alarms != nil {
-		d := Disowned{Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account, Person: rec.Person, Action: protocol.Action(rec.Action), Client: p.Client, At: r.Now()}
-		if err := r.Alarms.Disowned(ctx, tx, rec.Env, d); err != nil {
-			return err
-		}
 	}
 	if err := r.stop(ctx, tx, rec, EndDisowned, audit.RecoveryDisowned, "the person who took it over did not begin it"); err != nil {
 		return err

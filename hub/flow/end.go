@@ -54,7 +54,7 @@ func (r *Recoveries) stop(ctx context.Context, tx *store.Tx, rec *store.Recovery
 			tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID))
 	}
 	if err == nil {
-		err = errors.Join(r.close(rec, how), audit.Append(ctx, tx, r.event(rec, p, kind, map[string]any{"reason": reason})))
+		err = errors.Join(r.close(rec, how), audit.Append(ctx, tx, r.event(rec, p, kind, map[string]any{"reason": reason, "directory": rec.Directory, "action": rec.Action})))
 	}
 	return err
 }

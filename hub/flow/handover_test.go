@@ -204,9 +204,6 @@ func disowned(t *testing.T, take func(b *browser, ticket string) (*browser, erro
 	if told := s.notices.all(); len(told) != 1 || !told[0].Disowned || told[0].Client.UserAgent != "Browser/1" || len(told[0].Contacts.Mail) == 0 {
 		t.Errorf("the owner hears %+v", told)
 	}
-	if a := s.alarms.disowned; len(a) != 1 || a[0].Recovery != b.id || a[0].Account != "ada" {
-		t.Errorf("the organisation hears %+v", a)
-	}
 	s.wait("the agent is told", func() bool { return s.agent.count(protocol.MethodDrop) == 1 })
 }
 
@@ -447,7 +444,7 @@ func TestT31_TheOwnerIsWarnedOnceAnHour(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, a := len(s.notices.all()), len(s.alarms.disowned); n != 1 || a != 3 {
-		t.Errorf("%d mails and %d alarms of three", n, a)
+	if n := len(s.notices.all()); n != 1 {
+		t.Errorf("%d mails of three", n)
 	}
 }

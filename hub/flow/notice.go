@@ -51,12 +51,10 @@ type Failure struct {
 	Err       error  // *protocol.Error where an agent said why
 }
 
-// Alarms hears of failures of directories and agents, and of recoveries that were disowned.
+// Alarms hears of failures of directories and agents.
 type Alarms interface {
 	// DirectoryFailed queues the alarm in the caller's transaction.
 	DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f Failure) error
-	// Disowned queues the alarm about a recovery that somebody was made to take over.
-	Disowned(ctx context.Context, tx *store.Tx, env string, d Disowned) error
 	// Wake hastens the delivery of what has committed.
 	Wake()
 }

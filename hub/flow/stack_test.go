@@ -437,15 +437,6 @@ func (n *notices) all() []flow.Notice {
 type alarms struct {
 	mu   sync.Mutex
 	list []flow.Failure
-
-	disowned []flow.Disowned
-}
-
-func (a *alarms) Disowned(_ context.Context, _ *store.Tx, _ string, d flow.Disowned) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.disowned = append(a.disowned, d)
-	return nil
 }
 
 func (a *alarms) DirectoryFailed(_ context.Context, _ *store.Tx, _ string, f flow.Failure) error {

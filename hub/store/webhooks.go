@@ -34,7 +34,10 @@ func (tx *Tx) AddWebhook(ctx context.Context, w Webhook) (string, error) {
 	now := Millis(tx.Now())
 	_, err = tx.Exec(ctx, `INSERT INTO webhooks (id, env, url, enabled, events, authorization_header, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`, w.ID, w.Env, w.URL, Flag(w.Enabled), events, sealed, now)
-	return w.ID, err
+	if err != nil {
+		return "", err
+	}
+	return w.ID, tx.follow(ctx, w)
 }
 
 // UpdateWebhook writes every member but the time of creation; ErrNotFound.
@@ -43,8 +46,12 @@ func (tx *Tx) UpdateWebhook(ctx context.Context, w Webhook) error {
 	if err != nil {
 		return err
 	}
-	return tx.Must(ctx, `UPDATE webhooks SET url = $3, enabled = $4, events = $5, authorization_header = $6, updated_at = $7
+	err = tx.Must(ctx, `UPDATE webhooks SET url = $3, enabled = $4, events = $5, authorization_header = $6, updated_at = $7
 		WHERE env = $1 AND id = $2`, w.Env, w.ID, w.URL, Flag(w.Enabled), events, sealed, Millis(tx.Now()))
+	if err != nil {
+		return err
+	}
+	return tx.follow(ctx, w)
 }
 
 func (tx *Tx) webhookColumns(w Webhook) (events, sealed string, err error) {

@@ -80,7 +80,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 	var away bool
 	var swept time.Time
 	for {
-		err := h.deliverDue(ctx, r)
+		err := errors.Join(h.followLog(ctx), h.deliverDue(ctx, r))
 		if err == nil && time.Since(swept) > sweepEvery {
 			swept = time.Now()
 			err = h.store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeDeliveries(ctx, h.now().Add(-keepFor)) })

@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 	"hub/domain":          {"hub/store"},
 	"hub/locale":          {},
 	"hub/notify":          {"protocol", "hub/store", "hub/locale"},
-	"hub/webhook":         {"protocol", "hub/store"},
+	"hub/webhook":         {"protocol", "hub/store", "hub/audit"},
 	"hub/verify":          {"protocol/...", "hub/policy", "hub/store", "hub/verify/..."},
 	"hub/factor":          {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
 	"hub/verify/approval": {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify"},

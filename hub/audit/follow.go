@@ -1,0 +1,34 @@
+package audit
+
+import (
+	"context"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// followBatch is how many events of the log one call of Follow goes through, whosever
+// they are: the time of a transaction is bounded.
+const followBatch = 200
+
+// Follow returns the events of an environment in the order of the log, from an index on,
+// and the index from which the next call goes on. What has an index keeps it, and nothing
+// comes before it later: whoever remembers next misses no event and gets none twice.
+func Follow(ctx context.Context, tx *store.Tx, env string, from int64) (all []Record, next int64, err error) {
+	head, err := tx.AuditHead(ctx)
+	if err != nil {
+		return nil, from, err
+	}
+	from = max(from, head.Dropped)
+	rows, err := tx.AuditSince(ctx, env, from, followBatch)
+	if err != nil {
+		return nil, from, err
+	}
+	for _, row := range rows {
+		r, err := read(ctx, tx, row)
+		if err != nil {
+			return nil, from, err
+		}
+		all = append(all, r)
+	}
+	return all, max(from, min(from+followBatch, head.Size)), nil
+}
