@@ -99,23 +99,27 @@ func logoPart(contentType string, body []byte) ([]byte, error) {
 // logoKind returns the kind that is meant.
 func (c *call) logoKind() string { return cmp.Or(c.text("kind"), logoKinds[0]) }
 
+// uploadLogo sets a logo of an environment, of one kind.
 func uploadLogo(ctx context.Context, c *call, tx *store.Tx, l store.Logo) (any, error) {
 	kind := c.logoKind()
 	l.Kind, c.detail = kind, map[string]any{"kind": kind}
 	return nil, tx.SetLogo(ctx, c.env.ID, l)
 }
 
+// deleteLogo removes a logo of an environment, of one kind.
 func deleteLogo(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	kind := c.logoKind()
 	c.detail = map[string]any{"kind": kind}
 	return nil, tx.RemoveLogo(ctx, c.env.ID, kind)
 }
 
+// uploadDirectoryLogo sets the logo of a directory.
 func uploadDirectoryLogo(ctx context.Context, c *call, tx *store.Tx, l store.Logo) (any, error) {
 	c.detail = map[string]any{"directory": c.directory.ID}
 	return nil, tx.SetDirectoryLogo(ctx, c.env.ID, c.directory.ID, l)
 }
 
+// deleteDirectoryLogo removes the logo of a directory.
 func deleteDirectoryLogo(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"directory": c.directory.ID}
 	return nil, tx.RemoveDirectoryLogo(ctx, c.env.ID, c.directory.ID)

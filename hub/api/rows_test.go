@@ -13,7 +13,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 )
 
-var update = flag.Bool("update", false, "write the list of routes")
+var update = flag.Bool("update", false, "write the golden files")
 
 func TestP03_TheListOfRoutesIsAGoldenFile(t *testing.T) {
 	var b strings.Builder
