@@ -195,7 +195,7 @@ func (r createDirectoryResponse) redacted() any {
 // createDirectory makes a directory with the settings of a new one, written out.
 func createDirectory(ctx context.Context, c *call, tx *store.Tx, req *createDirectoryRequest) (any, error) {
 	if !slices.Contains(kinds, req.Kind) {
-		return nil, bad(fmt.Sprintf("kind: %.40q is none of %s", req.Kind, strings.Join(kinds, ", ")))
+		return nil, bad(fmt.Sprintf("kind: %.40q cannot be served by this hub; it serves %s, each through an agent in your network", req.Kind, strings.Join(kinds, ", ")))
 	}
 	if req.Credentials != nil {
 		return nil, bad("credentials: the agent holds them; leave them out")
@@ -219,6 +219,23 @@ func createDirectory(ctx context.Context, c *call, tx *store.Tx, req *createDire
 	}
 	token := store.NewToken()
 	return createDirectoryResponse{d.ID, token}, tx.SetLegacyToken(ctx, d.Env, d.ID, store.HashToken(token))
+}
+
+// errNoCredentials is what is said of credentials: every kind of directory here is
+// reached by its agent, which holds them in the customer's network (T1).
+var errNoCredentials = bad("this directory is served by its agent, which holds the credentials in its own file; there is nothing to authorize here. To enrol an agent use POST /api/directories/{directory}/agent-tickets")
+
+// noAuthorization says that the directory is authorized nowhere.
+func noAuthorization(context.Context, *call, *store.Tx) (any, error) { return nil, errNoCredentials }
+
+// refuseCredentials takes none: what is not needed is not kept.
+func refuseCredentials(context.Context, *call, *store.Tx, *credentials) (any, error) {
+	return nil, errNoCredentials
+}
+
+// redacted implements redactor.
+func (c *credentials) redacted() any {
+	return &credentials{Partition: c.Partition, Secret: redactedSecret}
 }
 
 // updateDirectoryRequest is the wire type UpdateDirectoryRequest, with ours.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/language"
@@ -11,7 +12,7 @@ import (
 	"github.com/postern-id/postern/hub/store"
 )
 
-// env is the wire type Env. Members of parts that this release lacks are empty.
+// env is the wire type Env. SAML is not spoken, so no directory is listed under it.
 type env struct {
 	ID                string        `json:"id"`
 	Name              string        `json:"name"`
@@ -21,7 +22,7 @@ type env struct {
 	CallbackURLs      []string      `json:"callback_urls"`
 	Webhooks          []webhook     `json:"webhooks"`
 	Templates         []templateOut `json:"templates"`
-	OIDCDelegates     []struct{}    `json:"oidc_delegates"`
+	OIDCDelegates     []delegate    `json:"oidc_delegates"`
 	SAMLDirectories   []string      `json:"microsite_saml_directories"`
 	Microsite         micrositeOut  `json:"microsite"` // ours
 }
@@ -79,11 +80,15 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 	if err != nil {
 		return env{}, err
 	}
+	delegates, err := wireDelegates(ctx, tx, e.ID)
+	if err != nil {
+		return env{}, err
+	}
 	m := e.Microsite
 	return env{
 		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
 		LogoURL: c.logoURL(e.Microsite.Logo), TermsOfServiceURL: e.TermsOfServiceURL,
-		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: []struct{}{}, SAMLDirectories: []string{},
+		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: delegates, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
 			Languages: append([]string{}, m.Languages...), Accent: m.Accent,
@@ -119,19 +124,24 @@ func createEnv(ctx context.Context, c *call, tx *store.Tx, req *createEnvRequest
 	return createdID{e.ID}, err
 }
 
-// updateEnvRequest is the wire type EnvUpdateRequest as far as this release has it. The
+// updateEnvRequest is the wire type EnvUpdateRequest, with ours. The
 // singular names stand in published examples.
 type updateEnvRequest struct {
-	Name           *string          `json:"name,omitempty"`
-	PublicName     *string          `json:"public_name,omitempty"`
-	CallbackURLs   *[]string        `json:"callback_urls,omitempty"`
-	TermsURL       *string          `json:"terms_of_service_url,omitempty"` // deprecated by the reference; "" removes it
-	RemoveWebhooks []string         `json:"remove_webhooks,omitempty"`
-	RemoveWebhook  []string         `json:"remove_webhook,omitempty"`
-	AddWebhooks    []webhookRequest `json:"add_webhooks,omitempty"`
-	AddWebhook     []webhookRequest `json:"add_webhook,omitempty"`
-	UpdateWebhook  *webhookUpdate   `json:"update_webhook,omitempty"`
-	Microsite      *micrositeUpdate `json:"microsite,omitempty"` // ours
+	Name            *string          `json:"name,omitempty"`
+	PublicName      *string          `json:"public_name,omitempty"`
+	CallbackURLs    *[]string        `json:"callback_urls,omitempty"`
+	TermsURL        *string          `json:"terms_of_service_url,omitempty"` // deprecated by the reference; "" removes it
+	RemoveWebhooks  []string         `json:"remove_webhooks,omitempty"`
+	RemoveWebhook   []string         `json:"remove_webhook,omitempty"`
+	AddWebhooks     []webhookRequest `json:"add_webhooks,omitempty"`
+	AddWebhook      []webhookRequest `json:"add_webhook,omitempty"`
+	UpdateWebhook   *webhookUpdate   `json:"update_webhook,omitempty"`
+	RemoveDelegates []string         `json:"remove_oidc_delegates,omitempty"`
+	RemoveDelegate  []string         `json:"remove_oidc_delegate,omitempty"`
+	AddDelegates    []delegate       `json:"add_oidc_delegates,omitempty"`
+	AddDelegate     []delegate       `json:"add_oidc_delegate,omitempty"`
+	UpdateDelegate  *delegateUpdate  `json:"update_oidc_delegate,omitempty"`
+	Microsite       *micrositeUpdate `json:"microsite,omitempty"` // ours
 }
 
 // redacted implements redactor: authorization headers are secrets.
@@ -144,6 +154,11 @@ func (u *updateEnvRequest) redacted() any {
 		w.Authorization = &hidden
 		out.UpdateWebhook = &w
 	}
+	out.AddDelegates, out.AddDelegate = nil, nil
+	for _, d := range slices.Concat(u.AddDelegates, u.AddDelegate) {
+		out.AddDelegates = append(out.AddDelegates, d.redacted())
+	}
+	out.UpdateDelegate = u.UpdateDelegate.redacted()
 	return out
 }
 
@@ -179,6 +194,9 @@ func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest
 		return nil, err
 	}
 	if err := tx.UpdateEnvironment(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := updateDelegates(ctx, c, tx, req); err != nil {
 		return nil, err
 	}
 	return nil, updateWebhooks(ctx, c, tx, req)

@@ -27,7 +27,7 @@ const logoSize = brand.MaxLogo + 8<<10
 const LogosPath = "GET /logos/{sum}"
 
 // logoMedia are the types of a logo, and of a form that holds one.
-var logoMedia = []string{"image/png", "image/jpeg", "image/svg+xml", "multipart/form-data"}
+var logoMedia = []string{"image/png", "image/jpeg", "image/svg+xml", "multipart/form-data", "application/octet-stream"}
 
 // aLogo is the body of a row that takes a logo.
 type aLogo struct {

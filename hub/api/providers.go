@@ -80,8 +80,11 @@ func removeProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return nil, tx.RemoveIdentityProvider(ctx, c.env.ID, c.provider.ID)
 }
 
-// checkProvider refuses what cannot work.
+// checkProvider opens encrypted secrets, and refuses what cannot work.
 func (c *call) checkProvider(ctx context.Context, tx *store.Tx, s *provider.Settings) error {
+	if err := c.openSecrets(ctx, tx, "client_secret, private_key", &s.ClientSecret, &s.PrivateKey); err != nil {
+		return err
+	}
 	err := s.CheckIn(ctx, tx, c.env.ID, c.api.Ticket.HubName)
 	if w := (*provider.Wrong)(nil); errors.As(err, &w) {
 		return bad(w.Field + ": " + w.Text)

@@ -155,8 +155,7 @@ func TestATemplateSaysNothingThatNobodyFollows(t *testing.T) {
 		`"scope_definitions":[{"scope":"nt:name","restrict_email_domains":["example.com"]}]`: "restrict_email_domains",
 		`"enable_selfie_only":true`:                                                          "enable_selfie_only",
 		`"require_selfie_reverification":true`:                                               "require_selfie_reverification",
-		`"qr_headline":"Scan"`:                                                               "qr_headline",
-		`"expiration_text":"soon"`:                                                           "expiration_text",
+		`"qr_headline":"a\u0000b"`:                                                           "qr_headline",
 		`"headline":"` + strings.Repeat("x", 401) + `"`:                                      "headline",
 	} {
 		if got := st.want(t, http.StatusBadRequest, "POST", env, `{"name":"n",`+body+`}`); !strings.Contains(got.body, want) {

@@ -142,21 +142,18 @@ func (t templateOut) check() error {
 	return checkProvable(scopes, claims)
 }
 
-// refused names members that nothing here would follow.
+// refused names members that would promise a check which nothing here makes. Texts for
+// pages that are not shown are kept as they are.
 func (t templateText) refused() error {
 	switch {
 	case t.Reverification || t.SelfieOnly:
 		return bad("require_selfie_reverification, enable_selfie_only: this product compares no faces")
-	case t.QRHeadline != "" || t.QRText != "":
-		return bad("qr_headline, qr_custom_text: no page of this product shows a QR code for a request")
-	case t.ExpirationText != "":
-		return bad("expiration_text: pages say themselves when a request ends")
 	case slices.ContainsFunc(t.Scopes, func(s scopeAsked) bool { return len(s.Domains) > 0 }):
 		return bad("scope_definitions: restrict_email_domains: no method of this product proves a mail address")
 	}
-	for _, text := range []string{t.Headline, t.AcceptText, t.AcceptedText, t.InstallMessage} {
+	for _, text := range []string{t.Headline, t.AcceptText, t.AcceptedText, t.InstallMessage, t.QRHeadline, t.QRText, t.ExpirationText} {
 		if len(text) > maxTemplateText || strings.ContainsFunc(text, isControl) {
-			return bad(fmt.Sprintf("headline, accept_text, accepted_text, install_message_sms: want one line of at most %d bytes", maxTemplateText))
+			return bad(fmt.Sprintf("headline, accept_text, accepted_text, install_message_sms, qr_headline, qr_custom_text, expiration_text: want one line of at most %d bytes", maxTemplateText))
 		}
 	}
 	return nil
@@ -203,6 +200,9 @@ func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateReq
 	}
 	t := templateOut{templateText: templateText{Enabled: true, MaxUsages: 1}}
 	req.put(&t)
+	if req.Name == nil {
+		t.Name = freeName(all)
+	}
 	t.Default = t.Default || len(all) == 0
 	if err := t.check(); err != nil {
 		return nil, err
@@ -216,6 +216,15 @@ func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateReq
 }
 
 // updateTemplate changes what is given of a template.
+// freeName is the name of a template that was given none.
+func freeName(all []store.Template) string {
+	name := "Template"
+	for n := 2; slices.ContainsFunc(all, func(t store.Template) bool { return t.Name == name }); n++ {
+		name = fmt.Sprint("Template ", n)
+	}
+	return name
+}
+
 func updateTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
 	t, err := wireTemplate(c.template)
 	if err != nil {

@@ -113,6 +113,9 @@ func removeWebhook(ctx context.Context, c *call, tx *store.Tx, id string) error 
 func addWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookRequest) error {
 	w := store.Webhook{Env: c.env.ID, URL: req.URL, Enabled: true, Events: req.Events, Authorization: req.Authorization}
 	set(&w.Enabled, req.Enabled)
+	if err := c.openSecrets(ctx, tx, "add_webhooks.authorization_header", &w.Authorization); err != nil {
+		return err
+	}
 	w, err := checkWebhook("add_webhooks", w)
 	if err != nil {
 		return err
@@ -130,6 +133,9 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 	set(&w.Enabled, req.Enabled)
 	set(&w.Events, req.Events)
 	set(&w.Authorization, req.Authorization)
+	if err := c.openSecrets(ctx, tx, "update_webhook.authorization_header", &w.Authorization); err != nil {
+		return err
+	}
 	if w, err = checkWebhook("update_webhook", w); err != nil {
 		return err
 	}

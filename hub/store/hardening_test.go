@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation string
+	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -83,6 +83,13 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SetLogo":           func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"RemoveLogo": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RemoveLogo(ctx, env, "mobile")
+	},
+	"OpenSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.OpenSecret(ctx, env, o.secret)
+		if errors.Is(err, store.ErrSecret) {
+			err = store.ErrNotFound
+		}
+		return 1, err
 	},
 	"Logos": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.Logos(ctx, env)
@@ -1027,6 +1034,10 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 			tx.AddObjection(ctx, store.Objection{Hash: "hash of " + o.env, Env: o.env, ExpiresAt: time.Now().Add(time.Hour)}),
 			tx.BlockRecovery(ctx, o.env, o.directory, "1", time.Now().Add(time.Hour)))
 	})
+	var err error
+	if o.secret, err = s.EncryptSecret(t.Context(), o.env, []byte("theirs")); err != nil {
+		t.Fatal(err)
+	}
 	o.staff, o.staffKey, o.approval, o.manual = store.NewID(), store.NewID(), store.NewID(), store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: o.staff, Name: "Ann", Mail: "Ann@example.com", Directory: o.directory, Account: "7"}),
@@ -1268,7 +1279,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
-			"Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
+			"OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",

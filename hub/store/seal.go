@@ -52,6 +52,7 @@ var sealedColumns = []sealedColumn{
 	{"hub_keys", "private", "''", "name"},
 	{"mails", "body", "env", "id"},
 	{"presign_keys", "secret", "env", "env"},
+	{"secret_keys", "secret", "env", "env"},
 	{"request_uses", "private", "env", "id"},
 	{"request_sends", "address", "env", "request"},
 	{"requests", "ticket", "env", "id"},
