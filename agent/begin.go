@@ -149,6 +149,9 @@ func (s *service) canBeTold(ctx context.Context, k claimant) (bool, error) {
 // cannot be asked.
 func (s *service) firstFinding(ctx context.Context, k claimant, t proof.Terms, tasks []protocol.Task, notice bool) (*protocol.Error, error) {
 	f := k.facts
+	if why := s.stopped(); why != nil {
+		return why, nil
+	}
 	c := guard.Case{Account: f.ID, Facts: f, Tasks: tasks, Notice: notice, NoNotice: t.NoNotice, Strict: true} // evidence can still come
 	if why := s.guard.Judge(c); why != nil {
 		return why, nil

@@ -62,6 +62,9 @@ func (s *service) codesOf(ctx context.Context, id string, sending bool, e *event
 // sendCode makes a code for one recovery and sends it to the addresses that the
 // directory has now. A new code ends the one before.
 func (s *service) sendCode(ctx context.Context, q protocol.SendCodeRequest, e *event) (any, error) {
+	if why := s.stopped(); why != nil {
+		return nil, why
+	}
 	r, release, err := s.codesOf(ctx, q.Recovery, true, e)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
+	"github.com/postern-id/postern/agent/witness"
 )
 
 // Config is the agent's one file. Relative paths in it are relative to the file.
@@ -34,6 +35,8 @@ type Config struct {
 	SMS SMSConfig `toml:"sms"`
 	// Evidence is what this agent believes, and what it asks for itself.
 	Evidence proof.Settings `toml:"evidence"`
+	// Log is where checkpoints of the hub's audit log go.
+	Log witness.Settings `toml:"log"`
 
 	// File is the whole file, from which the directory kind reads its table.
 	File settings.File `toml:"-"`
@@ -100,6 +103,7 @@ func ParseConfig(f settings.File) (Config, error) {
 		*p = f.Path(*p)
 	}
 	cfg.Evidence.Locate(f.Path)
+	cfg.Log.Locate(f.Path)
 	if err := cfg.check(); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", f.Name, err)
 	}
@@ -117,7 +121,7 @@ func (c Config) check() error {
 		return errors.New("directory.kind is missing: name the kind of directory in a table [directory]")
 	}
 	_, err := guard.New(c.Guard, nil, nil)
-	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.SMS.check(), c.Evidence.Check(c.SMTP.on() || c.SMS.on()))
+	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.SMS.check(), c.Log.Check(), c.Evidence.Check(c.SMTP.on() || c.SMS.on()))
 }
 
 func (h HubConfig) check() error {

@@ -113,7 +113,7 @@ func crashAt(t *testing.T, point string, meanwhile func(*rig)) (*rig, protocol.P
 		t.Fatal(err)
 	}
 	q, b := r.beginOn(t, accountID(1), reset)
-	frame := r.request(q, b)
+	frame := logged(r.request(q, b), r.id, 0) // its process has another log
 	r.halt(t)
 	plan := filepath.Join(t.TempDir(), "plan.json")
 	if err := writeJSON(plan, crashPlan{r.state, r.company.path, point, frame}); err != nil {

@@ -67,6 +67,9 @@ func LoadIdentity(dir string) (*Identity, error) {
 	if err := json.Unmarshal(text, id); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, identityFile), err)
 	}
+	if len(id.LogKey) != 32 {
+		return nil, fmt.Errorf("%s: it does not pin the key of the hub's audit log; enrol anew in an empty state folder", filepath.Join(dir, identityFile))
+	}
 	if id.keys, err = loadKeys(dir); err != nil {
 		return nil, err
 	}

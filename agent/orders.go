@@ -19,11 +19,13 @@ import (
 
 // Local orders: what the administrator of this machine tells a running agent. An order
 // is an empty file in a folder of the agent's own, its words are the file's name, so
-// that it does not matter whose file it is. Orders only take away.
+// that it does not matter whose file it is. Orders take away, or decide what only this
+// machine may.
 const (
 	ordersDir   = "orders"
 	orderCancel = "cancel-"     // and a recovery's joined id
 	orderRemove = "remove-key-" // and a passkey's hash
+	orderAccept = "accept-log-" // and the hash of a head of the audit log
 	ordersEvery = 2 * time.Second
 )
 
@@ -48,6 +50,15 @@ func OrderKeyRemoval(state string, hash []byte) error {
 		return errors.New("a passkey's hash has 32 bytes")
 	}
 	return give(state, orderRemove+hex.EncodeToString(hash))
+}
+
+// OrderAcceptLog tells the agent of a state folder to go on with the history of the audit
+// log that stopped it, if hash is still that of its head.
+func OrderAcceptLog(state, hash string) error {
+	if text, err := hex.DecodeString(hash); err != nil || len(text) != 32 {
+		return errors.New("a head's hash has 64 hexadecimal digits")
+	}
+	return give(state, orderAccept+hash)
 }
 
 func give(state, name string) error {
@@ -108,6 +119,9 @@ func (s *service) follow(ctx context.Context, name string) error {
 			return nil
 		}
 		return s.removeHere(ctx, hash)
+	}
+	if hash, is := strings.CutPrefix(name, orderAccept); is {
+		return s.recorded(e, s.acceptHere(hash, e))
 	}
 	s.log.Warn("there is no such local order", "order", name)
 	return nil

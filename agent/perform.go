@@ -37,6 +37,9 @@ func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *eve
 		return nil, err
 	}
 	defer s.flights.enter(j.context)()
+	if err := s.proven(j); err != nil {
+		return nil, err
+	}
 	release, err := s.locks.take(ctx, j.recovery.Account)
 	if err != nil {
 		return nil, err

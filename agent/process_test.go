@@ -84,7 +84,7 @@ func newSite(t *testing.T) *site {
 	s.cutter = testenv.NewCutter(t, s.slapd.Addr())
 	config := fmt.Sprintf(siteConfig, testenv.SlapdPeople, s.cutter.Addr, s.cutter.CAFile, testenv.SlapdAgent, testenv.SlapdPeople, testenv.SlapdBase)
 	ticket := protocol.Ticket{
-		Hub: "http://" + s.hub.nodes[0].addr, HubName: "hub.example", HubKey: s.hub.keys.Public, Directory: "directory-1", Secret: "s",
+		Hub: "http://" + s.hub.nodes[0].addr, HubName: "hub.example", HubKey: s.hub.keys.Public, LogKey: hubLog.Fingerprint(), Directory: "directory-1", Secret: "s",
 		Expires: time.Now().Add(time.Hour),
 	}
 	for name, text := range map[string]string{"agent.toml": config, "password": testenv.SlapdAgentPassword, "ticket": ticket.Encode().Reveal()} {
@@ -165,6 +165,7 @@ func modifies(op byte) bool { return op == testenv.LDAPModify || op == testenv.L
 func TestP13_AgentProcessKilledAroundTheModifyOfARealServer(t *testing.T) {
 	testenv.Need(t, "slapd")
 	s := newSite(t)
+	seen := int64(0)
 	for i, c := range []struct {
 		name    string
 		at      func(op byte) bool
@@ -183,7 +184,8 @@ func TestP13_AgentProcessKilledAroundTheModifyOfARealServer(t *testing.T) {
 			}
 			before := s.changes(t, dn)
 			l := s.start(t)
-			frame := resetOf(t, l, key, testenv.SlapdID(dn))
+			frame := logged(resetOf(t, l, key, testenv.SlapdID(dn)), &Identity{Agent: "agent-1", Directory: "directory-1"}, seen)
+			seen = sizeOf(t, frame.Log)
 			var cut atomic.Bool
 			s.cutter.On(func(op byte) testenv.Cut {
 				if !c.at(op) || !cut.CompareAndSwap(false, true) {

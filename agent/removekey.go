@@ -22,6 +22,9 @@ func (s *service) removeKey(ctx context.Context, q protocol.RemoveKeyRequest, e 
 		return nil, protocol.Err(protocol.CodeBadRequest, "hash: want 32 bytes")
 	}
 	e.Account, e.Operation = q.Account, removalOf(q.Hash)
+	if why := s.stopped(); why != nil {
+		return nil, why
+	}
 	release, err := s.locks.take(ctx, q.Account)
 	if err != nil {
 		return nil, err

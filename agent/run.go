@@ -70,6 +70,9 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 	wg.Go(func() { s.maintain(ctx, fail) })
 	wg.Go(func() { s.watch(ctx) })
 	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.rulesHash())
+	if why := s.stopped(); why != nil {
+		s.log.Error("this agent does nothing: the hub showed two histories of its audit log; compare both heads with postern-agent accept-log", "shown_hash", why.LogHash)
+	}
 	if s.trial {
 		s.log.Warn("evaluation is switched on in the agent's file: every operation is a dry run, nothing is changed")
 	}
@@ -136,15 +139,18 @@ func newService(ctx context.Context, cfg Config, id *Identity, state string, dir
 	if err != nil {
 		return nil, err
 	}
-	s.journal = j
+	s.journal = j // whose lock is that of the whole folder
 	if err := s.takeOrders(); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
-	if s.guard, err = guard.New(cfg.Guard, performedOf(j, now()), now); err != nil {
+	if err := s.openWitness(cfg.Log); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
+	if s.guard, err = guard.New(cfg.Guard, performedOf(j, now()), now); err != nil {
+		return nil, errors.Join(err, s.witness.Close(), j.Close())
+	}
 	if s.events, err = openEvents(state); err != nil {
-		return nil, errors.Join(fmt.Errorf("event log: %w", err), j.Close())
+		return nil, errors.Join(fmt.Errorf("event log: %w", err), s.witness.Close(), j.Close())
 	}
 	return s, nil
 }
@@ -180,5 +186,5 @@ func (s *service) close() error {
 	s.passes.wg.Wait()
 	close(s.ending)
 	s.notices.Wait()
-	return errors.Join(s.known.Save(), s.journal.Close(), s.events.close())
+	return errors.Join(s.known.Save(), s.witness.Close(), s.journal.Close(), s.events.close())
 }

@@ -34,7 +34,7 @@ func TestT21_SecretThatTheDirectoryMakesIsSealedToo(t *testing.T) {
 	for _, op := range []string{"get_password_link", "get_mfa_link", "get_mfa_bypass_code", "get_temporary_access_pass?lifetime_minutes=10"} {
 		q, b := r.beginOn(t, accountID(1), op)
 		f := r.request(q, b)
-		body, err := r.serve(t.Context(), protocol.MethodPerform, encode(t, f), "node")
+		body, err := r.serve(t.Context(), protocol.MethodPerform, encode(t, logged(f, r.id, r.witness.Last())), "node")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/agent/proof"
+	"github.com/postern-id/postern/agent/witness"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -48,6 +49,7 @@ type service struct {
 	trial    bool   // the file says evaluation = true: nothing is changed
 	assessed assessments
 	events   *eventLog
+	witness  *witness.Log // what was seen of the hub's audit log
 	passes   *passes
 	slots    slots
 	locks    accountLocks
@@ -88,6 +90,7 @@ var calls = map[protocol.Method]call{
 	protocol.MethodOutcome:    {"outcome", recovery, with((*service).outcome)},
 	protocol.MethodRemoveKey:  {"remove_key", lookup, with((*service).removeKey)},
 	protocol.MethodEvaluate:   {"evaluate", bulk, with((*service).evaluate)},
+	protocol.MethodWitness:    {"witness", bulk, with((*service).witnessed)},
 }
 
 // with decodes the body of a call.
@@ -155,8 +158,10 @@ func (s *service) record(e *event, start time.Time, err error) {
 	if err != nil {
 		e.refuse(err)
 	}
-	if err := s.events.write(*e); err != nil {
-		s.log.Error("event log cannot be written", "error", err)
+	if e.Method != "witness" || e.Code != "" { // those that were taken are in the sinks
+		if err := s.events.write(*e); err != nil {
+			s.log.Error("event log cannot be written", "error", err)
+		}
 	}
 	level := slog.LevelDebug
 	if e.Method == "perform" || e.Code != "" {

@@ -14,6 +14,8 @@ import (
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
+	"github.com/postern-id/postern/protocol/auditlog/auditlogtest"
 	"github.com/postern-id/postern/protocol/seal"
 )
 
@@ -45,7 +47,21 @@ func newIdentity(t testing.TB, state string) *Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Identity{Agent: "agent-1", Directory: "directory-1", Hub: "https://hub.example", HubName: "hub.example", keys: k}
+	return &Identity{Agent: "agent-1", Directory: "directory-1", Hub: "https://hub.example", HubName: "hub.example", LogKey: hubLog.Fingerprint(), keys: k}
+}
+
+// hubLog is the audit log of the hub of these tests.
+var hubLog = auditlogtest.New("hub.example")
+
+// logged returns a request with the proof that the hub's audit log has it, for an agent
+// that has seen from entries.
+func logged(q protocol.PerformRequest, id *Identity, from int64) protocol.PerformRequest {
+	entry := hubLog.Request(id.Agent, id.Directory, q.Members.Operation, q.Context.String())
+	var err error
+	if q.Log, err = hubLog.Prove(context.Background(), entry, from); err != nil {
+		panic(err) // it was just put in
+	}
+	return q
 }
 
 func newRig(t testing.TB, rules guard.Rules) *rig {
@@ -91,6 +107,10 @@ func ask[A any](t *testing.T, s *service, m protocol.Method, q any) (A, error) {
 
 func askWith[A any](ctx context.Context, s *service, m protocol.Method, q any) (A, error) {
 	var a A
+	p, operation := any(q).(protocol.PerformRequest)
+	if operation && p.Log.Checkpoint == "" {
+		return askLogged[A](ctx, s, p)
+	}
 	body, err := json.Marshal(q)
 	if err != nil {
 		return a, err
@@ -104,6 +124,27 @@ func askWith[A any](ctx context.Context, s *service, m protocol.Method, q any) (
 		return a, err
 	}
 	return a, json.Unmarshal(text, &a)
+}
+
+// askLogged asks as a hub does: the request is in its log, and it proves anew while the
+// agent has seen more.
+func askLogged[A any](ctx context.Context, s *service, q protocol.PerformRequest) (a A, err error) {
+	for {
+		a, err = askWith[A](ctx, s, protocol.MethodPerform, logged(q, s.id, s.witness.Last()))
+		if protocol.CodeOf(err) != protocol.CodeLogBehind {
+			return a, err
+		}
+	}
+}
+
+// sizeOf is what an agent has seen that was shown a proof.
+func sizeOf(t *testing.T, p auditlog.Proof) int64 {
+	t.Helper()
+	c, err := auditlog.OpenCheckpoint(p.Checkpoint, p.Public, hubLog.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Size
 }
 
 const reset = "get_temporary_password?must_change=true,unlock"

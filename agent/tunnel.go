@@ -81,6 +81,7 @@ func helloOf(cfg Config, version, guardHash string, now time.Time) protocol.Hell
 func (m *tunnels) hello() protocol.Hello {
 	h := helloOf(m.cfg, m.version, m.svc.rulesHash(), m.svc.now())
 	h.Agent, h.Instance, h.Nodes = m.svc.id.Agent, m.instance, m.connected()
+	h.LogSize, h.LogStopped = m.svc.witness.Last(), m.svc.witness.Stopped()
 	return h
 }
 

@@ -34,7 +34,7 @@ func TestAgentEnrolsRunsAndServesACall(t *testing.T) {
 	cfg := h.enrolled(t, "http")
 	cfg.StateDir = filepath.Join(t.TempDir(), "state")
 	ticket := protocol.Ticket{
-		Hub: "http://" + h.nodes[0].addr, HubName: "hub.example", HubKey: h.keys.Public, LogKey: []byte("log"),
+		Hub: "http://" + h.nodes[0].addr, HubName: "hub.example", HubKey: h.keys.Public, LogKey: hubLog.Fingerprint(),
 		Directory: "directory-1", Secret: "one use", Expires: time.Now().Add(time.Hour),
 	}
 	e, err := Enroll(t.Context(), cfg, "test", ticket, testLog(t))
@@ -73,7 +73,7 @@ func TestP11_TicketOfAnotherHubIsWorthNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := protocol.Ticket{
-		Hub: "http://" + h.nodes[0].addr, HubName: "hub.example", HubKey: h.keys.Public, Directory: "directory-1", Secret: "s", Expires: time.Now().Add(time.Hour),
+		Hub: "http://" + h.nodes[0].addr, HubName: "hub.example", HubKey: h.keys.Public, LogKey: hubLog.Fingerprint(), Directory: "directory-1", Secret: "s", Expires: time.Now().Add(time.Hour),
 	}
 	for name, change := range map[string]func(*protocol.Ticket){
 		"key":       func(k *protocol.Ticket) { k.HubKey = other.Public },

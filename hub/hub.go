@@ -143,6 +143,7 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Executor: h.execute, Log: h.log,
 		Connected: func(to tunnel.To) { h.directories.Wake(to.Env, to.Directory) },
 		Keys:      protocol.Keys{Private: noise.Private, Public: noise.Public},
+		Audit:     h.audit,
 	})
 	if err := h.openServices(cfg); err != nil {
 		return err

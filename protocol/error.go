@@ -22,6 +22,10 @@ const (
 	CodeQuarantined    Code = "quarantined"  // the agent is connected but given nothing
 	CodeRateLimited    Code = "rate_limited" // the agent's own limits or breaker
 	CodeUnsupported    Code = "unsupported"  // the directory kind cannot do it
+
+	CodeLogUnproven     Code = "log_unproven"     // nothing proves that the audit log has the request
+	CodeLogBehind       Code = "log_behind"       // the proof must begin at LogSize: prove again, nothing was done
+	CodeLogInconsistent Code = "log_inconsistent" // two histories were shown: the agent does nothing until its administrator decides
 )
 
 // An Error is a refusal or failure that crosses the tunnel. Message is for
@@ -31,6 +35,10 @@ type Error struct {
 	Message string `json:"message"`
 	// Reason is the same for reports, where one is known.
 	Reason Reason `json:"reason,omitempty"`
+	// LogSize is from where a proof must begin: of CodeLogBehind and CodeLogInconsistent.
+	LogSize int64 `json:"log_size,omitempty"`
+	// LogHash is that of the head by which the agent stopped: of CodeLogInconsistent.
+	LogHash string `json:"log_hash,omitempty"`
 }
 
 // Errorf is not offered on purpose: messages are constants with plain values, made by Err.

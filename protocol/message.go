@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
+
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // A Method names a call from hub to agent. Its number is on the wire.
@@ -25,6 +27,7 @@ const (
 	MethodOutcome    Method = 11 // OutcomeRequest → Outcome: what became of a context; never changes the directory
 	MethodRemoveKey  Method = 12 // RemoveKeyRequest → RemovedKey: a passkey leaves the agent's keyring
 	MethodEvaluate   Method = 13 // EvaluateRequest → Evaluations; only while the agent's own file says so
+	MethodWitness    Method = 14 // WitnessRequest → Witnessed: the agent keeps the newest checkpoint of the audit log
 )
 
 // A Priority orders frames that wait for the same tunnel.
@@ -55,7 +58,11 @@ type Hello struct {
 	Groups []GroupTrust `json:"groups,omitempty"`
 	// Evaluation says that the agent's own file lets it change nothing: every operation is
 	// a dry run. A hub can neither switch it on nor off (T33).
-	Evaluation bool      `json:"evaluation,omitempty"`
+	Evaluation bool `json:"evaluation,omitempty"`
+	// LogSize is from where proofs of the audit log must begin; LogStopped is the hash of
+	// the head by which this agent stopped, "" while it acts (T9).
+	LogSize    int64     `json:"log_size,omitempty"`
+	LogStopped string    `json:"log_stopped,omitempty"`
 	Time       time.Time `json:"time"`
 }
 
@@ -281,10 +288,45 @@ type PerformRequest struct {
 	Members  Members    `json:"members"`
 	Context  Context    `json:"context"` // as the hub computed it; a difference is refused
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// Log proves that the audit log has an entry of this request: kind RequestedKind, with
+	// the same context, agent, directory and operation. An agent acts on nothing else (T8).
+	Log auditlog.Proof `json:"log"`
 	// Credential is the passkey of an EnrollKey, JSON of evidence.Credential; its hash is
 	// the operation's parameter key. Nil for every other operation.
 	Credential []byte `json:"credential,omitempty"`
 }
+
+// RequestedKind is the kind of the entry of a PerformRequest in the audit log. Its detail
+// stands in a member of that name.
+const RequestedKind = "operation_requested"
+
+// A RequestedEntry is what an agent reads of such an entry.
+type RequestedEntry struct {
+	Context   string `json:"context"` // Context.String
+	Agent     string `json:"agent"`
+	Directory string `json:"directory"`
+	Operation string `json:"operation"` // CanonicalTasks
+}
+
+// WitnessRequest shows the agent a checkpoint of the audit log, which begins with the one
+// of From entries (T9).
+type WitnessRequest struct {
+	Public      []byte          `json:"public"`     // key of the log; believed only if it is the pinned one
+	Checkpoint  string          `json:"checkpoint"` // signed note
+	From        int64           `json:"from"`
+	Consistency []auditlog.Hash `json:"consistency,omitempty"`
+}
+
+// Witnessed says that the agent has the checkpoint on its disk and where its file says.
+type Witnessed struct {
+	Size      int64  `json:"size"`
+	Signature string `json:"signature"` // the line of its cosignature: auditlog.Checkpoint.Cosign, named Witness
+	// Failing names sinks that did not take what they were given last.
+	Failing []string `json:"failing,omitempty"`
+}
+
+// Witness is the name of an agent in its cosignatures.
+func Witness(agent string) string { return "postern-agent/" + agent }
 
 // Evidence is one proof in the bundle. Raw never reaches a journal or log.
 type Evidence struct {

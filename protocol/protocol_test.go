@@ -89,7 +89,7 @@ func TestT28_AnOutcomeIsSignedOverContextStateAndSecret(t *testing.T) {
 }
 
 func TestATicketSurvivesItsTextAndNothingElseIsOne(t *testing.T) {
-	want := Ticket{Hub: "https://id.example.com", HubName: "id.example.com", HubKey: make([]byte, 32), Directory: "d", Secret: "s-canary", Expires: time.Unix(1e9, 0).UTC()}
+	want := Ticket{Hub: "https://id.example.com", HubName: "id.example.com", HubKey: make([]byte, 32), LogKey: make([]byte, 32), Directory: "d", Secret: "s-canary", Expires: time.Unix(1e9, 0).UTC()}
 	text := want.Encode().Reveal()
 	got, err := ParseTicket("\n " + text + "\n")
 	if err != nil || got.Secret != want.Secret || !got.Expires.Equal(want.Expires) {
@@ -103,7 +103,7 @@ func TestATicketSurvivesItsTextAndNothingElseIsOne(t *testing.T) {
 }
 
 func FuzzParseTicket(f *testing.F) {
-	f.Add(Ticket{Hub: "https://h", HubName: "h", HubKey: make([]byte, 32), Directory: "d", Secret: "s"}.Encode().Reveal())
+	f.Add(Ticket{Hub: "https://h", HubName: "h", HubKey: make([]byte, 32), LogKey: make([]byte, 32), Directory: "d", Secret: "s"}.Encode().Reveal())
 	f.Fuzz(func(t *testing.T, text string) { _, _ = ParseTicket(text) })
 }
 

@@ -66,6 +66,8 @@ func (t Ticket) check() error {
 		return fmt.Errorf("%w: hub address", ErrTicket)
 	case len(t.HubKey) != 32:
 		return fmt.Errorf("%w: hub key", ErrTicket)
+	case len(t.LogKey) != 32:
+		return fmt.Errorf("%w: key of the audit log", ErrTicket)
 	case t.HubName == "" || t.Directory == "" || t.Secret == "":
 		return fmt.Errorf("%w: a member is empty", ErrTicket)
 	}

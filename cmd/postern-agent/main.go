@@ -51,6 +51,7 @@ func commands() []command {
 		{"key", "list the passkeys that were let in, and remove one", keyHelp, key},
 		{"held", "list what the agent holds for a delay", heldHelp, held},
 		{"cancel", "end a recovery for good", cancelHelp, cancel},
+		{"accept-log", "show two histories of the hub's audit log, and accept one", acceptHelp, acceptLog},
 		{"config", "print a sample of the configuration file", configHelp, config},
 		{"version", "print the version", versionHelp, printVersion},
 	}
@@ -75,7 +76,7 @@ func run(ctx context.Context, args []string, s std) int {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "postern-agent changes accounts of one directory for a Postern hub, by outbound connections only.\n\nUsage:\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  postern-agent %-8s  %s\n", c.name, c.does)
+		fmt.Fprintf(w, "  postern-agent %-10s  %s\n", c.name, c.does)
 	}
 	fmt.Fprintf(w, "\nEvery command has --help. The configuration file is %s unless --config names another.\n", defaultConfig())
 }

@@ -95,7 +95,7 @@ func TestSampleIsAConfigurationThatRunReads(t *testing.T) {
 
 func TestT19_TicketIsReadFromFileOrStdinAndNeverPrinted(t *testing.T) {
 	ticket := protocol.Ticket{
-		Hub: "https://127.0.0.1:1", HubName: "hub.example", HubKey: make([]byte, 32), Directory: "d", Secret: "s3cret-of-the-ticket",
+		Hub: "https://127.0.0.1:1", HubName: "hub.example", HubKey: make([]byte, 32), LogKey: make([]byte, 32), Directory: "d", Secret: "s3cret-of-the-ticket",
 		Expires: time.Now().Add(time.Hour),
 	}.Encode().Reveal()
 	path := write(t, "agent.toml", "state_dir='"+t.TempDir()+"'\n[directory]\nkind='ad'\n")

@@ -71,18 +71,24 @@ type leaf struct {
 // Append writes an event in the caller's transaction, so that it is there exactly if
 // what it tells of is.
 func Append(ctx context.Context, tx *store.Tx, e Event) error {
+	_, err := AppendRow(ctx, tx, e)
+	return err
+}
+
+// AppendRow is Append, and returns the id of the row.
+func AppendRow(ctx context.Context, tx *store.Tx, e Event) (id string, err error) {
 	if !slices.Contains(Kinds, e.Kind) {
-		return fmt.Errorf("audit: kind %q is not in the table of kinds", e.Kind)
+		return "", fmt.Errorf("audit: kind %q is not in the table of kinds", e.Kind)
 	}
 	l, err := e.leaf(ctx, tx)
 	if err != nil {
-		return fmt.Errorf("audit: %s: %w", e.Kind, err)
+		return "", fmt.Errorf("audit: %s: %w", e.Kind, err)
 	}
 	b, err := l.bytes()
 	if err != nil {
-		return fmt.Errorf("audit: %s: %w", e.Kind, err)
+		return "", fmt.Errorf("audit: %s: %w", e.Kind, err)
 	}
-	return tx.AppendAudit(ctx, store.AuditRow{
+	return l.ID, tx.AppendAudit(ctx, store.AuditRow{
 		ID: l.ID, Org: l.Org, Env: l.Env, Kind: string(l.Kind), Account: l.Account, Trace: l.Trace, Time: l.Time, Leaf: string(b),
 	})
 }

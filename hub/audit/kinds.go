@@ -50,6 +50,8 @@ const (
 	AgentConflict      Kind = "agent_conflict" // two live processes use one key
 	AgentResolved      Kind = "agent_resolved" // an administrator decided a conflict
 	AgentRevoked       Kind = "agent_revoked"
+	AgentLogRefused    Kind = "agent_log_refused"   // it was shown two histories of this log, and does nothing
+	AgentLogAccepted   Kind = "agent_log_accepted"  // its administrator decided which one counts
 	AgentTokenCreated  Kind = "agent_token_created" // of the public agent protocol
 	AgentSyncConfirmed Kind = "agent_sync_confirmed"
 )
@@ -138,7 +140,7 @@ var Kinds = []Kind{
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
-	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentTokenCreated, AgentSyncConfirmed,
+	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,
 	EnvWebhookSecretUpdated, OrgUpdated, OrgMemberInvited, OrgMemberRemoved, OrgMemberUpdated,

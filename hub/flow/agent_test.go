@@ -182,7 +182,7 @@ func (a *testAgent) begin(q protocol.BeginRequest, b *protocol.Begun) error {
 
 // perform does what the agent does: recompute the context from its own journal, execute
 // at most once, sign.
-func (a *testAgent) perform(ctx context.Context, q protocol.PerformRequest) (out protocol.Outcome, err error) {
+func (a *testAgent) perform(ctx context.Context, _ string, q protocol.PerformRequest) (out protocol.Outcome, err error) {
 	if err := a.enter(ctx, protocol.MethodPerform); err != nil {
 		return out, err
 	}

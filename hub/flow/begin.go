@@ -124,7 +124,8 @@ func problemOf(code protocol.Code, tasks []protocol.Task) Problem {
 		return ProblemNotAllowed
 	case protocol.CodePasswordPolicy:
 		return ProblemPolicy
-	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeQuarantined, protocol.CodeServiceAuthentication, protocol.CodeConfiguration:
+	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeQuarantined, protocol.CodeServiceAuthentication, protocol.CodeConfiguration,
+		protocol.CodeLogUnproven, protocol.CodeLogBehind, protocol.CodeLogInconsistent:
 		return ProblemUnavailable
 	case protocol.CodeUnsupportedAccountState:
 		switch {

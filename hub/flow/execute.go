@@ -12,8 +12,9 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// A Send gives one request to the agent of a tunnel and reads its answer.
-type Send func(ctx context.Context, q protocol.PerformRequest) (protocol.Outcome, error)
+// A Send gives one request to the agent of a tunnel and reads its answer. entry is the id
+// of the row of the audit log that says what is asked: the agent wants to see it proven.
+type Send func(ctx context.Context, entry string, q protocol.PerformRequest) (protocol.Outcome, error)
 
 // commitLife bounds the commit of an outcome: it must not be lost with its caller.
 const commitLife = 10 * time.Second
@@ -27,7 +28,7 @@ func (r *Recoveries) Execute(ctx context.Context, to To, recovery string, send S
 	if err != nil {
 		return err
 	}
-	out, err := send(ctx, q)
+	out, err := send(ctx, rec.Entry, q)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLife)
 	defer cancel()
 	if err == nil {
@@ -145,7 +146,8 @@ func (r *Recoveries) settleError(ctx context.Context, rec *store.Recovery, err e
 	switch out.Error.Code {
 	case protocol.CodeInternal:
 		return errors.Join(err, r.postpone(ctx, rec, r.Now().Add(resolveFirst)))
-	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeQuarantined:
+	case protocol.CodeUnavailable, protocol.CodeRateLimited, protocol.CodeQuarantined,
+		protocol.CodeLogUnproven, protocol.CodeLogBehind, protocol.CodeLogInconsistent: // what is wrong with the log is no fault of the recovery
 		out.State = protocol.Unchanged
 	}
 	r.Log.WarnContext(ctx, "operation was refused", "recovery", rec.ID, "agent", rec.Agent, "error", err)

@@ -54,7 +54,7 @@ func TestT10_TheExecutorBelievesOnlyTheStore(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
 		forge := func(to flow.To, recovery string) error {
-			return s.Execute(t.Context(), to, recovery, func(context.Context, protocol.PerformRequest) (protocol.Outcome, error) {
+			return s.Execute(t.Context(), to, recovery, func(context.Context, string, protocol.PerformRequest) (protocol.Outcome, error) {
 				t.Errorf("sent for a recovery in state %s", s.state(recovery))
 				return protocol.Outcome{}, protocol.Err(protocol.CodeInternal, "")
 			})

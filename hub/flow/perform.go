@@ -102,9 +102,9 @@ func (r *Recoveries) press(ctx context.Context, env, id, session string, recipie
 		}
 		rec.Problem, rec.Message, rec.RetryAt = "", "", time.Time{}
 		rec.Context, rec.PressedAt, rec.DueAt = c.String(), now, now.Add(askingLife)
-		return errors.Join(move(rec, stateAsking), tx.AddOperationUse(ctx, env, rec.Directory, rec.Account, id),
-			audit.Append(ctx, tx, r.event(rec, p, audit.OperationRequested, map[string]any{
-				"operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory})))
+		rec.Entry, err = audit.AppendRow(ctx, tx, r.event(rec, p, audit.OperationRequested, map[string]any{
+			"operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory}))
+		return errors.Join(err, move(rec, stateAsking), tx.AddOperationUse(ctx, env, rec.Directory, rec.Account, id))
 	})
 }
 

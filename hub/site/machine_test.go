@@ -150,7 +150,7 @@ func (m *machine) Call(_ context.Context, _ flow.To, _ protocol.Method, _ protoc
 
 // Execute implements flow.Agents: the node that holds the tunnel.
 func (m *machine) Execute(ctx context.Context, to flow.To, recovery string) error {
-	return m.flow.Execute(ctx, to, recovery, func(_ context.Context, q protocol.PerformRequest) (out protocol.Outcome, err error) {
+	return m.flow.Execute(ctx, to, recovery, func(_ context.Context, _ string, q protocol.PerformRequest) (out protocol.Outcome, err error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		own := m.begun[q.Members.Recovery]

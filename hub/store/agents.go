@@ -23,17 +23,29 @@ type Agent struct {
 	Seen               time.Time
 	Kept               string    // while two live processes use its key: the instance that is given calls
 	ConflictSince      time.Time // zero: there is none
+	Witness            Witness
 }
 
-const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at, kept_instance, conflict_at, evaluation"
+// A Witness is what an agent has seen of the audit log.
+type Witness struct {
+	Size       int64
+	Checkpoint string // the newest that it signed, as a note with both signatures
+	Seen       time.Time
+	Stopped    string // hash of the head by which it stopped; "" while it acts (T9)
+	Failing    string // its sinks that fail, with a space between
+}
+
+const agentColumns = "id, env, directory, name, noise_key, sign_key, state, version, guard_hash, enrolled_at, seen_at, kept_instance, conflict_at, evaluation, log_size, log_checkpoint, log_seen_at, log_stopped, log_failing"
 
 func scanAgent(scan Scan) (a Agent, err error) {
 	var noise, sign string
-	var enrolled, seen, conflict, evaluation int64
-	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen, &a.Kept, &conflict, &evaluation); err != nil {
+	var enrolled, seen, conflict, evaluation, witnessed int64
+	w := &a.Witness
+	if err = scan(&a.ID, &a.Env, &a.Directory, &a.Name, &noise, &sign, &a.State, &a.Version, &a.GuardHash, &enrolled, &seen, &a.Kept, &conflict, &evaluation,
+		&w.Size, &w.Checkpoint, &witnessed, &w.Stopped, &w.Failing); err != nil {
 		return a, err
 	}
-	a.Evaluation = evaluation != 0
+	a.Evaluation, w.Seen = evaluation != 0, Time(witnessed)
 	a.Enrolled, a.Seen, a.ConflictSince = Time(enrolled), Time(seen), Time(conflict)
 	var errNoise, errSign error
 	a.NoiseKey, errNoise = ParseBase64(noise)
@@ -78,4 +90,30 @@ func (tx *Tx) SetAgentState(ctx context.Context, env, id, state string, from ...
 func (tx *Tx) AgentSeen(ctx context.Context, env, id, name, version, guardHash string, evaluation bool) error {
 	return tx.Must(ctx, "UPDATE agents SET seen_at = $3, name = $4, version = $5, guard_hash = $6, evaluation = $7 WHERE env = $1 AND id = $2",
 		env, id, Millis(tx.Now()), name, version, guardHash, Flag(evaluation))
+}
+
+// AgentWitnessed records that an agent signed a checkpoint, unless it signed a later one
+// while it did not stop.
+func (tx *Tx) AgentWitnessed(ctx context.Context, env, id string, w Witness) error {
+	_, err := tx.Exec(ctx, `UPDATE agents SET log_size = $3, log_checkpoint = $4, log_seen_at = $5, log_stopped = '', log_failing = $6
+		WHERE env = $1 AND id = $2 AND (log_size <= $3 OR log_stopped <> '')`, env, id, w.Size, w.Checkpoint, Millis(tx.Now()), w.Failing)
+	return err
+}
+
+// AgentStopped records that an agent was shown two histories of the audit log, and the
+// hash of the head that is not a continuation of what it saw. It reports whether that is
+// news.
+func (tx *Tx) AgentStopped(ctx context.Context, env, id, hash string) (bool, error) {
+	err := tx.Swap(ctx, "UPDATE agents SET log_stopped = $3 WHERE env = $1 AND id = $2 AND log_stopped <> $3", env, id, hash)
+	if errors.Is(err, ErrConflict) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// WitnessedAgents returns the agents of an organisation that signed a checkpoint of the
+// audit log, or stopped because of it, those with the newest first.
+func (tx *Tx) WitnessedAgents(ctx context.Context, org string) ([]Agent, error) {
+	return All(ctx, tx, scanAgent, "SELECT "+agentColumns+` FROM agents WHERE (log_size > 0 OR log_stopped <> '') AND env IN (SELECT id FROM environments WHERE org = $1)
+		ORDER BY log_size DESC, id`, org)
 }

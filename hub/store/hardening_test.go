@@ -874,6 +874,24 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AgentSeen": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.AgentSeen(ctx, env, o.agent, "n", "v", "g", true)
 	},
+	"AgentWitnessed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if err := tx.AgentWitnessed(ctx, env, o.agent, store.Witness{Size: 1, Checkpoint: "note"}); err != nil {
+			return 0, err
+		}
+		a, err := tx.Agent(ctx, env, o.agent)
+		return int(a.Witness.Size), err
+	},
+	"AgentStopped": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		news, err := tx.AgentStopped(ctx, env, o.agent, "hash")
+		if !news {
+			return 0, err
+		}
+		return 1, err
+	},
+	"WitnessedAgents": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.WitnessedAgents(ctx, org)
+		return len(all), err
+	},
 	"AgentStanding": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.AgentStanding(ctx, env, o.agent)
 		return 1, err
@@ -1112,7 +1130,8 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		if _, err := tx.CreateTicket(t.Context(), o.env, o.directory, hash, time.Minute); err != nil {
 			return store.Agent{}, err
 		}
-		return tx.EnrolAgent(t.Context(), hash, store.Agent{NoiseKey: []byte(store.NewID()), SignKey: []byte("s")})
+		a, err := tx.EnrolAgent(t.Context(), hash, store.Agent{NoiseKey: []byte(store.NewID()), SignKey: []byte("s")})
+		return a, errors.Join(err, tx.AgentWitnessed(t.Context(), a.Env, a.ID, store.Witness{Size: 1}))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -1273,7 +1292,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"Directory", "Account", "AccountOf", "Accounts", "FindAccounts", "AccountGroups", "Groups", "AllGroups",
 			"Agent", "Agents", "Evaluation", "Evaluations", "EvaluationRows", "AccountsAfter", "CountMembers", "Domains", "BirthDateKey", "KnownAccounts", "KnownAmong", "CountAccounts", "APIKey", "APIKeys", "Environments",
-			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
+			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentWitnessed", "AgentStopped", "WitnessedAgents", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",

@@ -37,7 +37,8 @@ type Recovery struct {
 	Operation  string // id of the frame that was sent last
 	Result     []byte // what the agent sealed; sealed once more at rest
 	MustChange bool
-	Trial      bool // the agent evaluates it, and changes nothing
+	Trial      bool   // the agent evaluates it, and changes nothing
+	Entry      string // id of the row of the audit log that says what the agent is asked
 
 	Attempts    int64
 	ResultUntil time.Time
@@ -85,7 +86,7 @@ func (tx *Tx) AddRecovery(ctx context.Context, r *Recovery) error {
 
 const recoveryColumns = `env, id, version, state, ending, session, address, private, intent, link, language, origin,
 	directory, action, account, person, strength, tasks, problem, message, agent, agent_part, not_after, recipient, context,
-	operation, result, must_change, attempts, result_until, due_at, pressed_at, retry_at, expires_at, created_at, updated_at, trial`
+	operation, result, must_change, attempts, result_until, due_at, pressed_at, retry_at, expires_at, created_at, updated_at, trial, entry`
 
 // Recovery returns one recovery.
 func (tx *Tx) Recovery(ctx context.Context, env, id string) (Recovery, error) {
@@ -99,7 +100,7 @@ func (tx *Tx) scanRecovery(scan Scan) (Recovery, error) {
 	var at [7]int64
 	err := scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Ending, &r.Session, &r.Address, &private, &r.Intent, &r.Link, &r.Language, &r.Origin,
 		&r.Directory, &r.Action, &r.Account, &r.Person, &r.Strength, &r.Tasks, &r.Problem, &r.Message, &r.Agent, &r.AgentPart, &r.NotAfter, &recipient, &r.Context,
-		&r.Operation, &result, &mustChange, &r.Attempts, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6], &trial)
+		&r.Operation, &result, &mustChange, &r.Attempts, &at[0], &at[1], &at[2], &at[3], &at[4], &at[5], &at[6], &trial, &r.Entry)
 	if err != nil {
 		return r, err
 	}
@@ -133,12 +134,12 @@ func (tx *Tx) SaveRecovery(ctx context.Context, r *Recovery) error {
 	err = tx.Swap(ctx, `UPDATE recoveries SET version = version + 1, state = $4, ending = $5, private = $6, directory = $7,
 		action = $8, account = $9, person = $10, strength = $11, tasks = $12, problem = $13, message = $14, agent = $15, agent_part = $16,
 		not_after = $17, recipient = $18, context = $19, operation = $20, result = $21, must_change = $22,
-		attempts = $23, result_until = $24, due_at = $25, pressed_at = $26, retry_at = $27, expires_at = $28, updated_at = $29, trial = $30
+		attempts = $23, result_until = $24, due_at = $25, pressed_at = $26, retry_at = $27, expires_at = $28, updated_at = $29, trial = $30, entry = $31
 		WHERE env = $1 AND id = $2 AND version = $3`,
 		r.Env, r.ID, r.Version, r.State, r.Ending, private, r.Directory,
 		r.Action, r.Account, r.Person, r.Strength, r.Tasks, r.Problem, r.Message, r.Agent, r.AgentPart,
 		r.NotAfter, base64.RawURLEncoding.EncodeToString(r.Recipient), r.Context, r.Operation, result, Flag(r.MustChange),
-		r.Attempts, Millis(r.ResultUntil), Millis(r.DueAt), Millis(r.PressedAt), Millis(r.RetryAt), Millis(r.ExpiresAt), Millis(now), Flag(r.Trial))
+		r.Attempts, Millis(r.ResultUntil), Millis(r.DueAt), Millis(r.PressedAt), Millis(r.RetryAt), Millis(r.ExpiresAt), Millis(now), Flag(r.Trial), r.Entry)
 	if err == nil {
 		r.Version, r.UpdatedAt = r.Version+1, now
 	}

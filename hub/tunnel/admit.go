@@ -137,11 +137,14 @@ func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 	c := &conn{
 		identity: identity{agent.Env, agent.Directory, agent.ID, strings.Clone(hello.Instance), hello.Name, hello.Version},
 		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups), evaluation: hello.Evaluation,
+		signKey: agent.SignKey,
 	}
+	c.view.said(hello)
 	if !hello.Time.IsZero() {
 		c.skew = hello.Time.Sub(now)
 	}
 	a.t.roster.add(c)
+	a.t.showSoon(c)
 	a.conn = c
 }
 

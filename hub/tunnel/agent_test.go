@@ -14,6 +14,7 @@ import (
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // realAgent enrols the agent that we ship, with a directory of its own.
@@ -23,7 +24,7 @@ func (in *installation) realAgent(t *testing.T, nodes ...*node) (agent.Config, a
 	cfg, err := agent.ParseConfig(settings.File{Name: filepath.Join(t.TempDir(), "agent.toml"), Text: []byte(text)})
 	must(t, err)
 	e, err := agent.Enroll(t.Context(), cfg, "test", protocol.Ticket{
-		Hub: nodes[0].server.URL, HubName: hubName, HubKey: in.keys.Public, Directory: in.Directory.ID, Secret: in.newTicket(t), Expires: time.Now().Add(time.Hour),
+		Hub: nodes[0].server.URL, HubName: hubName, HubKey: in.keys.Public, LogKey: in.logKey(), Directory: in.Directory.ID, Secret: in.newTicket(t), Expires: time.Now().Add(time.Hour),
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	must(t, err)
 	return cfg, e
@@ -103,4 +104,10 @@ func TestTheSecondAgentThatWeShipWaitsForItsFingerprint(t *testing.T) {
 	eventually(t, "it serves again", func() bool {
 		return n.Call(t.Context(), in.to(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil) == nil
 	})
+}
+
+// logKey is what a ticket pins of the audit log.
+func (in *installation) logKey() []byte {
+	f := auditlog.Fingerprint(in.audit.Public())
+	return f[:]
 }

@@ -206,10 +206,8 @@ func (t *Tunnels) executeHere(ctx context.Context, to To, recovery string) error
 	defer t.work.Done()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), executeLife)
 	defer cancel()
-	return t.cfg.Executor(ctx, to, recovery, func(ctx context.Context, req protocol.PerformRequest) (out protocol.Outcome, err error) {
-		err = t.give(ctx, all[0], func(p peer) error {
-			return p.Call(ctx, protocol.MethodPerform, protocol.PriorityRecovery, req, &out)
-		})
+	return t.cfg.Executor(ctx, to, recovery, func(ctx context.Context, entry string, req protocol.PerformRequest) (protocol.Outcome, error) {
+		out, err := t.perform(ctx, all[0], entry, req)
 		if err == nil && out.Context != req.Context {
 			err = protocol.Err(protocol.CodeInternal, "the agent answered for another context")
 		}

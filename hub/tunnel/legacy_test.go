@@ -246,7 +246,7 @@ func recoveryOf(t *testing.T, in *installation, n *node, operation string, recip
 func executeLegacy(t *testing.T, in *installation, n *node, req protocol.PerformRequest) (out protocol.Outcome, err error) {
 	t.Helper()
 	n.cfg.Executor = func(ctx context.Context, _ To, _ string, send Send) (err error) {
-		out, err = send(ctx, req)
+		out, err = send(ctx, "", req)
 		return err
 	}
 	err = n.Execute(t.Context(), protocol.LegacyAgent(in.Directory.ID), in.Env.ID, "r")

@@ -33,6 +33,8 @@ type conn struct {
 	groups     []protocol.GroupTrust // what the agent says of its groups; nil: the hub can reset everybody
 	evaluation bool                  // the agent's own file lets it change nothing
 	seq        uint64                // order of admission on this node
+	signKey    []byte                // Ed25519, public; nil: legacy
+	view       view                  // of the audit log
 
 	ready chan struct{} // closed when peer is set, or the admission failed
 	peer  peer          // nil if it failed; read after ready
@@ -116,6 +118,12 @@ func (r *roster) add(c *conn) {
 	c.seq = r.next
 	r.byDirectory[c.Directory] = append(r.byDirectory[c.Directory], c)
 	r.count++
+}
+
+func (r *roster) empty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count == 0
 }
 
 func (r *roster) remove(c *conn) {

@@ -299,6 +299,7 @@ type executions struct {
 	ran  atomic.Int64
 	node atomic.Pointer[string]
 	req  protocol.PerformRequest
+	row  string // of the audit log
 	out  chan protocol.Outcome
 	err  error
 }
@@ -312,7 +313,7 @@ func (x *executions) executor(name string) Executor {
 		}
 		req := x.req
 		req.ID = recovery
-		out, err := send(ctx, req)
+		out, err := send(ctx, x.row, req)
 		if err == nil {
 			x.out <- out
 		}
@@ -324,6 +325,7 @@ func TestAnOperationIsExecutedWhereTheAgentIs(t *testing.T) {
 	in, _ := installRedis(t)
 	x := &executions{out: make(chan protocol.Outcome, 4), req: protocol.PerformRequest{Members: protocol.Members{Recovery: "r", Operation: "unlock"}}}
 	x.req.Context = x.req.Members.Context()
+	x.row = in.requested(t, nil)
 	a := in.start(t, func(c *Config) { c.Executor = x.executor("a") })
 	b := in.start(t, func(c *Config) { c.Executor = x.executor("b") })
 	meet(t, a, b)
@@ -394,7 +396,7 @@ func TestT10_NodesTakeNoOperationFromEachOther(t *testing.T) {
 
 func TestAnOutcomeForAnotherContextIsNoOutcome(t *testing.T) {
 	in := install(t)
-	x := &executions{out: make(chan protocol.Outcome, 1), req: protocol.PerformRequest{Context: protocol.Context{1}}}
+	x := &executions{out: make(chan protocol.Outcome, 1), req: protocol.PerformRequest{Context: protocol.Context{1}}, row: in.requested(t, nil)}
 	n := in.start(t, func(c *Config) { c.Executor = x.executor("a") })
 	p := in.enrolled(t, n)
 	p.serve = func(context.Context, protocol.Method, []byte) (any, error) {

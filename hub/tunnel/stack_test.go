@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
@@ -40,6 +41,7 @@ type installation struct {
 	storetest.Fixture
 	store *store.Store
 	keys  protocol.Keys
+	audit *audit.Log
 	coord func() coord.Coord // what a further node uses
 }
 
@@ -64,7 +66,18 @@ func installOn(t *testing.T, s *store.Store, c func() coord.Coord) *installation
 	t.Helper()
 	keys, err := protocol.GenerateKeys()
 	must(t, err)
-	return &installation{Fixture: storetest.Seed(t, s), store: s, keys: keys, coord: c}
+	log := audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{5}, 32)), Origin: auditlog.Origin(hubName)})
+	return &installation{Fixture: storetest.Seed(t, s), store: s, keys: keys, audit: log, coord: c}
+}
+
+// requested writes the row of the audit log of an operation, and returns its id.
+func (in *installation) requested(t *testing.T, detail any) string {
+	t.Helper()
+	id, err := store.Change(t.Context(), in.store, func(tx *store.Tx) (string, error) {
+		return audit.AppendRow(t.Context(), tx, audit.Event{Env: in.Env.ID, Kind: audit.OperationRequested, Detail: detail})
+	})
+	must(t, err)
+	return id
 }
 
 // start adds a node to the installation.
@@ -76,7 +89,7 @@ func (in *installation) start(t *testing.T, change ...func(*Config)) *node {
 	var err error
 	n.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: c, MasterKey: storetest.MasterKey, Name: "test", Log: log})
 	must(t, err)
-	cfg := Config{Store: in.store, Coord: c, Mesh: n.mesh, Keys: in.keys, HubName: hubName, Log: log}
+	cfg := Config{Store: in.store, Coord: c, Mesh: n.mesh, Keys: in.keys, HubName: hubName, Log: log, Audit: in.audit}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -151,8 +164,9 @@ type process struct {
 	ticket   string
 	instance string
 	serve    func(ctx context.Context, m protocol.Method, body []byte) (any, error)
-	ahead    time.Duration // its clock
-	nodes    []string      // it says that it has tunnels to
+	witness  func(body []byte) (any, error) // nil: it knows no audit log
+	ahead    time.Duration                  // its clock
+	nodes    []string                       // it says that it has tunnels to
 	header   http.Header
 }
 
@@ -211,6 +225,12 @@ type link struct {
 
 // ServeCall implements protocol.Handler.
 func (p *process) ServeCall(ctx context.Context, m protocol.Method, body []byte) (any, error) {
+	if m == protocol.MethodWitness && p.witness == nil {
+		return nil, protocol.Err(protocol.CodeUnsupported, "an agent of an older version")
+	}
+	if m == protocol.MethodWitness {
+		return p.witness(body)
+	}
 	return p.serve(ctx, m, body)
 }
 

@@ -22,9 +22,10 @@ import (
 // and calls send at most once. Nothing but the two ids came from elsewhere.
 type Executor func(ctx context.Context, to To, recovery string, send Send) error
 
-// Send gives the operation to the agent and returns its outcome, whose signature the
-// caller checks. CodeUnavailable means that it was not sent.
-type Send func(ctx context.Context, req protocol.PerformRequest) (protocol.Outcome, error)
+// Send gives the operation to the agent, with the proof that the audit log has an entry of
+// it, and returns its outcome, whose signature the caller checks. CodeUnavailable means
+// that it was not sent.
+type Send func(ctx context.Context, entry string, req protocol.PerformRequest) (protocol.Outcome, error)
 
 // A Config is what Tunnels are made of.
 type Config struct {
@@ -34,12 +35,13 @@ type Config struct {
 	Keys     protocol.Keys // the installation's, which agents pin
 	HubName  string        // host of the public address
 	Executor Executor
+	Log      *slog.Logger
+	Audit    AuditLog // what agents want to see proven, and witness
 	// Connected, if set, is told of every agent that begins to be given calls; it must
 	// not block.
 	Connected func(To)
 	// Address tells whom a request comes from; nil takes the connection's address.
 	Address func(*http.Request) string
-	Log     *slog.Logger
 }
 
 // Tunnels are the connections of one node. They live as long as Run, whatever HTTP
@@ -54,6 +56,8 @@ type Tunnels struct {
 	roster roster
 	wheel  wheel
 	begun  begunAccounts
+
+	witnesses witnesses
 
 	work     sync.WaitGroup // goroutines of connections and calls
 	mu       sync.Mutex
@@ -99,6 +103,7 @@ func (t *Tunnels) Run(ctx context.Context) error {
 	var upkeep sync.WaitGroup
 	upkeep.Go(func() { t.turn(ctx) })
 	upkeep.Go(func() { t.sweeps(ctx) })
+	upkeep.Go(func() { t.witness(ctx) })
 	<-ctx.Done()
 	t.drain()
 	upkeep.Wait()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/sha256"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,12 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // hubName is in the Noise prologue; agents reach the hub by its address.
@@ -36,6 +37,7 @@ type hub struct {
 	keys        protocol.Keys
 	url, caFile string // caFile is empty without TLS
 	env         string
+	audit       *audit.Log
 	execute     tunnel.Executor // set before anything is executed
 }
 
@@ -70,8 +72,9 @@ func openHub(s *stage, cfg store.Config, keys protocol.Keys) *hub {
 	s.Cleanup(func() { _ = local.Close() })
 	mesh, err := coord.NewMesh(coord.MeshConfig{Coord: local, MasterKey: masterKey, Name: "bench", Log: quiet})
 	s.need(err)
-	h := &hub{store: db, keys: keys}
-	h.tunnels = tunnel.New(tunnel.Config{Store: db, Coord: local, Mesh: mesh, Keys: keys, HubName: hubName, Log: quiet,
+	logKey := ed25519.NewKeyFromSeed(masterKey)
+	h := &hub{store: db, keys: keys, audit: audit.NewLog(audit.LogConfig{Store: db, Key: logKey, Origin: auditlog.Origin(hubName), Log: quiet})}
+	h.tunnels = tunnel.New(tunnel.Config{Store: db, Coord: local, Mesh: mesh, Keys: keys, HubName: hubName, Log: quiet, Audit: h.audit,
 		Executor: func(ctx context.Context, to tunnel.To, recovery string, send tunnel.Send) error {
 			return h.execute(ctx, to, recovery, send)
 		}})
@@ -82,6 +85,7 @@ func openHub(s *stage, cfg store.Config, keys protocol.Keys) *hub {
 	s.Cleanup(cancel)
 	wg.Go(func() { _ = mesh.Run(ctx) })
 	wg.Go(func() { _ = h.tunnels.Run(ctx) })
+	wg.Go(func() { _ = h.audit.Run(ctx) })
 	s.running(h)
 	return h
 }
@@ -144,7 +148,7 @@ func (h *hub) register(s *stage, kind string) protocol.Ticket {
 		return d, err
 	})
 	s.need(err)
-	logKey := sha256.Sum256([]byte("bench"))
+	logKey := auditlog.Fingerprint(h.audit.Public())
 	return protocol.Ticket{Hub: h.url, HubName: hubName, HubKey: h.keys.Public, LogKey: logKey[:], Directory: d.ID, Secret: secret,
 		Expires: time.Now().Add(store.MaxTicketLife)}
 }

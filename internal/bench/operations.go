@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/protocol"
@@ -52,12 +53,13 @@ type operations struct {
 
 	mu       sync.Mutex
 	requests map[string]protocol.PerformRequest
+	rows     map[string]string // of the audit log, by recovery
 }
 
 func newOperations(s *stage, h *hub, directory string) *operations {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	s.need(err)
-	o := &operations{hub: h, directory: directory, requests: map[string]protocol.PerformRequest{}}
+	o := &operations{hub: h, directory: directory, requests: map[string]protocol.PerformRequest{}, rows: map[string]string{}}
 	o.recipient, err = seal.Encode(key.PublicKey())
 	s.need(err)
 	agents, err := store.Get(s.ctx, h.store, func(tx *store.Tx) ([]store.Agent, error) { return tx.Agents(s.ctx, h.env, directory) })
@@ -70,10 +72,10 @@ func newOperations(s *stage, h *hub, directory string) *operations {
 // execute implements tunnel.Executor: the flow would read the recovery from the store.
 func (o *operations) execute(ctx context.Context, _ tunnel.To, recovery string, send tunnel.Send) error {
 	o.mu.Lock()
-	request := o.requests[recovery]
+	request, row := o.requests[recovery], o.rows[recovery]
 	o.mu.Unlock()
 	request.Sent = time.Now().Unix()
-	outcome, err := send(ctx, request)
+	outcome, err := send(ctx, row, request)
 	if err == nil && outcome.State != protocol.Done {
 		err = fmt.Errorf("bench: the operation is %s: %w", outcome.State, outcome.Error)
 	}
@@ -98,12 +100,30 @@ func (o *operations) begin(s *stage, account string) string {
 	return m.Recovery
 }
 
+// request writes the row of the audit log of each operation, as a press does. What gives
+// it its place in the log, and proves it, is part of carrying it out.
+func (o *operations) request(s *stage, recoveries []string) {
+	s.need(o.hub.store.Tx(s.ctx, func(tx *store.Tx) error {
+		for _, id := range recoveries {
+			q := o.requests[id]
+			row, err := audit.AppendRow(s.ctx, tx, audit.Event{Env: o.hub.env, Kind: audit.OperationRequested, Detail: protocol.RequestedEntry{
+				Context: q.Context.String(), Agent: o.agent, Directory: o.directory, Operation: q.Members.Operation}})
+			if err != nil {
+				return err
+			}
+			o.rows[id] = row
+		}
+		return nil
+	}))
+}
+
 // together carries out n operations at the same time and returns how long all took.
 func (o *operations) together(s *stage, round, n int) float64 {
 	var begun []string
 	for i := range n {
 		begun = append(begun, o.begin(s, fmt.Sprintf("%s/%d-%d-%d", operationTakes, round, n, i)))
 	}
+	o.request(s, begun)
 	errs := make([]error, n)
 	began := time.Now()
 	var all sync.WaitGroup
@@ -123,6 +143,7 @@ func (o *operations) together(s *stage, round, n int) float64 {
 func (o *operations) lookups(s *stage, round int) (idle, behind float64) {
 	idle = o.lookup(s)
 	recovery := o.begin(s, fmt.Sprintf("%s/%d", longOperation, round))
+	o.request(s, []string{recovery})
 	ended := make(chan error, 1)
 	go func() { ended <- o.hub.tunnels.Execute(s.ctx, o.agent, o.hub.env, recovery) }()
 	for len(o.get(s, working)) == 0 {

@@ -162,8 +162,7 @@ func (th *thief) perform(l *protocol.Link, name string, q protocol.PerformReques
 	if q.Sent == 0 {
 		q.Sent = time.Now().Unix()
 	}
-	var out protocol.Outcome
-	err := l.Call(th.t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &out)
+	out, err := th.hub.perform(l, q)
 	th.outcomes.add(name, outcomeOf(out, err))
 	return out, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog/auditlogtest"
 	"github.com/postern-id/postern/protocol/seal"
 )
 
@@ -24,6 +25,7 @@ import (
 type hostileHub struct {
 	t      *testing.T
 	keys   protocol.Keys
+	log    *auditlogtest.Log // a hub that has the key of its log can put anything into it, and cannot leave out
 	server *httptest.Server
 	links  chan *protocol.Link
 
@@ -62,7 +64,7 @@ func startHostileHub(t *testing.T) *hostileHub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &hostileHub{t: t, keys: keys, links: make(chan *protocol.Link, 8)}
+	h := &hostileHub{t: t, keys: keys, log: auditlogtest.New(hostileName), links: make(chan *protocol.Link, 8)}
 	h.server = httptest.NewServer(http.HandlerFunc(h.serve))
 	t.Cleanup(func() {
 		h.server.CloseClientConnections()
@@ -104,7 +106,7 @@ func (h *hostileHub) agent(conf agentConfig) (*agent, *protocol.Link) {
 	h.t.Helper()
 	a := &agent{t: h.t, dir: testenv.Dir(h.t)}
 	a.write(conf)
-	a.enrol(protocol.Ticket{Hub: h.server.URL, HubName: hostileName, HubKey: h.keys.Public, Directory: "directory-1", Secret: "s",
+	a.enrol(protocol.Ticket{Hub: h.server.URL, HubName: hostileName, HubKey: h.keys.Public, LogKey: h.log.Fingerprint(), Directory: "directory-1", Secret: "s",
 		Expires: time.Now().Add(time.Hour)}.Encode().Reveal())
 	a.start()
 	return a, h.next()
@@ -118,6 +120,25 @@ func (h *hostileHub) next() *protocol.Link {
 	case <-time.After(within):
 		h.t.Fatal("the agent does not come")
 		return nil
+	}
+}
+
+// perform asks for an operation with the proof that the log has it, and proves anew while
+// the agent has seen more of the log.
+func (h *hostileHub) perform(l *protocol.Link, q protocol.PerformRequest) (out protocol.Outcome, err error) {
+	entry := h.log.Request("agent-1", q.Members.Directory, q.Members.Operation, q.Context.String())
+	from := int64(0)
+	for {
+		if q.Log, err = h.log.Prove(h.t.Context(), entry, from); err != nil {
+			h.t.Error(err)
+			return out, err
+		}
+		err = l.Call(h.t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &out)
+		var refused *protocol.Error
+		if !errors.As(err, &refused) || refused.Code != protocol.CodeLogBehind {
+			return out, err
+		}
+		from = refused.LogSize
 	}
 }
 
@@ -154,8 +175,8 @@ func TestP13_T14_AHostileHubReplaysAndWritesNothingMore(t *testing.T) {
 	_, stranger := h.agent(o.agent()) // a second agent of the same directory
 	who, untouched := o.colleague(0), o.colleague(1)
 	q := h.begin(l, who.dn)
-	var first protocol.Outcome
-	if err := l.Call(t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &first); err != nil || first.State != protocol.Done {
+	first, err := h.perform(l, q)
+	if err != nil || first.State != protocol.Done {
 		t.Fatalf("perform: %v %+v", err, first)
 	}
 	pending := h.begin(l, untouched.dn) // begun, and never performed at its own agent
@@ -166,8 +187,7 @@ func TestP13_T14_AHostileHubReplaysAndWritesNothingMore(t *testing.T) {
 		slots <- struct{}{}
 		calls.Go(func() {
 			defer func() { <-slots }()
-			var out protocol.Outcome
-			err := l.Call(t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, q, &out)
+			out, err := h.perform(l, q)
 			if err == nil && !out.Replayed && out.State == protocol.Done {
 				fresh.Add(1)
 			}

@@ -250,10 +250,10 @@ func (th *thief) elsewhere(shown []protocol.Evidence) {
 	second, l := th.hub.agent(th.site.conf)
 	q := th.begin(th.site.victim, strictReset)
 	pieces := []protocol.Evidence{shows(th.t, th.papers, recoverySite, q.Context), approved(th.boss, q.Context, "boss"), approved(th.hr, q.Context, "hr")}
-	var out protocol.Outcome
 	req := q.PerformRequest
 	req.ID, req.Evidence = "second-agent", append(pieces, shown...)
-	if err := l.Call(th.t.Context(), protocol.MethodPerform, protocol.PriorityRecovery, req, &out); protocol.CodeOf(err) != protocol.CodeNotBegun {
+	out, err := th.hub.perform(l, req)
+	if protocol.CodeOf(err) != protocol.CodeNotBegun {
 		th.t.Errorf("a second agent: %v %+v", err, out.State)
 	} else {
 		th.outcomes.add("second-agent", outcomeOf(out, err))

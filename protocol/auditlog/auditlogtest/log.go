@@ -38,11 +38,12 @@ func New(hub string) *Log {
 
 // Fingerprint is what a ticket pins.
 func (l *Log) Fingerprint() []byte {
-	f := auditlog.Fingerprint(l.public())
+	f := auditlog.Fingerprint(l.Public())
 	return f[:]
 }
 
-func (l *Log) public() ed25519.PublicKey {
+// Public is the log's key.
+func (l *Log) Public() ed25519.PublicKey {
 	k, _ := l.Key.Public().(ed25519.PublicKey) // always is
 	return k
 }
@@ -144,7 +145,7 @@ func (l *Log) Prove(_ context.Context, id string, from int64) (auditlog.Proof, e
 	if err != nil {
 		return auditlog.Proof{}, err
 	}
-	p := auditlog.Proof{Public: l.public(), Checkpoint: note, Index: i, Leaf: l.leaves[i], From: from}
+	p := auditlog.Proof{Public: l.Public(), Checkpoint: note, Index: i, Leaf: l.leaves[i], From: from}
 	if p.Inclusion, err = tlog.ProveRecord(head.Size, i, reader(l.hashes)); err != nil {
 		return p, err
 	}
