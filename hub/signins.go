@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 
+	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // signIns are the questions of other identity providers in the words of the site.
@@ -65,16 +65,29 @@ func (s signIns) FinishPerson(ctx context.Context, env, use, session string, giv
 	return to, err
 }
 
-// strangers are requests in the words of package oidc.
-type strangers struct{ requests *request.Requests }
-
-// OpenFor implements oidc.People.
-func (s strangers) OpenFor(ctx context.Context, o oidc.Opening) (use, session string, err error) {
-	return s.requests.OpenFor(ctx, request.Opening{Env: o.Env, Exchange: o.Exchange, Origin: o.Origin, Label: o.Label, Claims: o.Claims, Language: o.Language,
-		By: request.Client{Address: o.Address, UserAgent: o.UserAgent}})
+// bindings finds the accounts that proofs are of, and asks their agents.
+type bindings struct {
+	store      *store.Store
+	recoveries *flow.Recoveries
 }
 
-// FinishFor implements oidc.People.
-func (s strangers) FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error {
-	return s.requests.FinishFor(ctx, env, use, session, give, then)
+// Bind implements oidc.Accounts.
+func (b bindings) Bind(ctx context.Context, q oidc.Binding) (oidc.Bound, error) {
+	a, err := directory.Bind(ctx, b.store, q.Env, q.Directory, q.Identifier, q.Strength, q.Document)
+	switch {
+	case errors.Is(err, directory.ErrNobody):
+		return oidc.Bound{Reason: oidc.NoAccount}, nil
+	case errors.Is(err, directory.ErrSeveral):
+		return oidc.Bound{Reason: oidc.SeveralAccounts}, nil
+	case errors.Is(err, directory.ErrFace):
+		return oidc.Bound{Reason: oidc.PhotoNotCompared}, nil
+	case err != nil:
+		return oidc.Bound{}, err
+	}
+	word, err := b.recoveries.WordOn(ctx, a, q.Origin)
+	out := oidc.Bound{Account: a, Strict: word.Strict}
+	if word.Refused {
+		out.Reason = oidc.NotPermitted
+	}
+	return out, err
 }

@@ -15,6 +15,7 @@ import (
 // somebody is.
 type oidcClientIn struct {
 	Contract  string `json:"contract,omitempty" words:"contract"`
+	ClientID  string `json:"client_id,omitempty"` // openid: the id of the environment, or of the directory; "": one is made
 	Directory string `json:"directory,omitempty"`
 	oidc.Settings
 }
@@ -73,14 +74,24 @@ func getClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 }
 
 // makeKey makes a signing key before the transaction, which must not wait for it.
-func makeKey(_ context.Context, c *call) (err error) {
-	contract := oidc.EntraEAM // all sign alike now
+func makeKey(ctx context.Context, c *call) (err error) {
+	contract, settings := oidc.EntraEAM, oidc.Settings{} // a request that names none is refused later
 	if in, ok := c.body.(*oidcClientIn); ok {
 		if known, ok := oidc.ContractByName(in.Contract); ok {
-			contract = known
+			contract, settings = known, in.Settings
+		}
+	} else if found, err := store.Get(ctx, c.api.Store, func(tx *store.Tx) (store.OIDCClient, error) {
+		return tx.OIDCClient(ctx, c.r.PathValue("env"), c.r.PathValue("client"))
+	}); err == nil {
+		contract = oidc.Contract(found.Contract)
+		if err := json.Unmarshal(found.Settings, &settings); err != nil {
+			return err
 		}
 	}
-	c.newKey, err = oidc.NewKey(contract, time.Now())
+	if settings.Check(contract) != nil { // it is refused later, in words
+		contract, settings = oidc.OpenID, oidc.Settings{}
+	}
+	c.newKey, err = oidc.NewKey(contract, settings, time.Now())
 	return err
 }
 
@@ -93,18 +104,18 @@ func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (an
 	if err := c.checkClient(ctx, tx, contract, in); err != nil {
 		return nil, err
 	}
-	made, err := oidc.Add(ctx, tx, c.env.ID, contract, in.Directory, in.Settings, c.newKey)
+	made, err := oidc.Add(ctx, tx, c.env.ID, in.ClientID, contract, in.Directory, in.Settings, c.newKey)
 	if err != nil {
-		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may; remove one first"))
+		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id; remove one first"))
 	}
 	return c.withSecret(ctx, tx, made)
 }
 
 // withSecret returns a client with a new secret, if it has any.
-func (c *call) withSecret(ctx context.Context, tx *store.Tx, from store.OIDCClient) (any, error) {
+func (c *call) withSecret(ctx context.Context, tx *store.Tx, from store.OIDCClient) (oidcClientOut, error) {
 	secret, err := oidc.NewSecret(ctx, tx, &from)
 	if err != nil && !errors.Is(err, oidc.ErrSecrets) {
-		return nil, err
+		return oidcClientOut{}, err
 	}
 	out, wireErr := c.wireClient(ctx, tx, from)
 	if err == nil {
@@ -134,10 +145,11 @@ func removeClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 
 // addClientSecret makes another secret; the two newest are good.
 func addClientSecret(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	if !oidc.Contract(c.client.Contract).HasSecret() {
-		return nil, bad("clients of this contract have no secret")
+	out, err := c.withSecret(ctx, tx, c.client)
+	if err == nil && out.Secret == "" {
+		return nil, bad("this client has no secret: its contract has none, or it proves itself in another way")
 	}
-	return c.withSecret(ctx, tx, c.client)
+	return out, err
 }
 
 // endClientSecrets ends all secrets but the newest.
@@ -165,7 +177,16 @@ func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract oidc.Cont
 			return err
 		}
 	}
-	if contract.AsksPeople() {
+	if in.ClientID != "" && (contract != oidc.OpenID || in.ClientID != c.env.ID && in.ClientID != in.Directory) {
+		return bad("client_id: is made for you; for openid it may be the id of the environment, or of the directory that is named beside it")
+	}
+	if in.ClientID == c.env.ID && in.Directory != "" {
+		return bad("directory: the client that is the environment belongs to no directory")
+	}
+	if contract == oidc.OpenID && in.Directory == "" {
+		return nil
+	}
+	if contract.AsksPeople() && contract != oidc.OpenID {
 		if in.Directory != "" {
 			return bad("directory: this contract asks who somebody is, and belongs to no directory")
 		}

@@ -25,4 +25,14 @@ var deSignIn = table{
 	"request.life.exchange":         "Hier wird nichts davon aufbewahrt.",
 	"request.returned.title":        "Sie sind zu Ihrer Anmeldung zurückgekehrt",
 	"request.returned.text":         "Diese Prüfung ist beendet. Sie können diese Seite schließen.",
+
+	"request.consent.text.openid": "Eine Anwendung von {company} bittet Sie zu zeigen, wer Sie sind. Sie fragt nach:",
+	"request.share.text.openid":   "Das wurde nachgewiesen. Wenn Sie fortfahren, erfährt die Anwendung das, und sonst nichts.",
+	"request.share.openid":        "Teilen und weiter zur Anwendung",
+	"request.noshare.openid":      "Nicht teilen",
+	"request.reject.openid":       "Abbrechen und zurück zur Anwendung",
+	"request.claim.account":       "Welches Konto bei {company} Ihres ist",
+	"request.claim.email":         "Ihre E-Mail-Adresse bei {company}",
+	"request.claim.self":          "Dass Sie dieselbe Person wie beim letzten Mal sind, unter einem Namen, den nur {company} für Sie hat",
+	"request.claim.looked":        "{company} sieht es anhand Ihres Nachweises nach",
 }

@@ -25,4 +25,14 @@ var enSignIn = table{
 	"request.life.exchange":         "Nothing of it is kept here.",
 	"request.returned.title":        "You went back to your sign-in",
 	"request.returned.text":         "This check is over. You can close this page.",
+
+	"request.consent.text.openid": "An application of {company} asks you to prove who you are. It asks for:",
+	"request.share.text.openid":   "This was proven. If you go on, the application is told this, and nothing else.",
+	"request.share.openid":        "Share, and continue to the application",
+	"request.noshare.openid":      "Do not share",
+	"request.reject.openid":       "Cancel, and back to the application",
+	"request.claim.account":       "Which account at {company} is yours",
+	"request.claim.email":         "Your mail address at {company}",
+	"request.claim.self":          "That you are the same person as the last time, by a name that only {company} has for you",
+	"request.claim.looked":        "{company} looks it up by what you proved",
 }

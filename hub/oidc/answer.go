@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -101,8 +102,8 @@ func (p *Provider) turnBack(a *authorization, e *oauthError) {
 
 // returned is where people come back from the recovery domain. Only the browser that
 // began takes the answer, and only once.
-func (p *Provider) returned(w http.ResponseWriter, r *http.Request, row contractRow) {
-	a := &authorization{w: w, r: r, row: row}
+func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at issuerRow) {
+	a := &authorization{w: w, r: r, at: at}
 	var fields []formField
 	var x exchange
 	err := p.admit(r, "return")
@@ -115,7 +116,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, row contract
 				return err
 			}
 			host, _ := page.ParseOrigin(p.cfg.Origin())
-			if browser := host.Cookie(r, browserCookie+x.ID); a.client.row.contract != row.contract || x.Answer == nil ||
+			if browser := host.Cookie(r, browserCookie+x.ID); !at.serves(a.client.row.contract) || x.Answer == nil ||
 				subtle.ConstantTimeCompare([]byte(store.HashToken(browser)), []byte(x.Browser)) != 1 {
 				return errGone
 			}
@@ -160,11 +161,12 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c client, x *exch
 // idToken writes what was proven, and returns the subject with it.
 func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchange) (token, subject string, err error) {
 	now := p.cfg.Now()
+	_, life := c.lives()
 	if subject, err = subjectOf(ctx, tx, c, x); err != nil {
 		return "", "", err
 	}
 	claims := jwt.MapClaims{
-		"iss": p.issuer(c.row), "aud": c.ID, "sub": subject, "iat": now.Unix(), "exp": now.Add(tokenLife).Unix(), "auth_time": x.Answer.At.Unix(),
+		"iss": p.issuer(c.row), "aud": c.ID, "sub": subject, "iat": now.Unix(), "exp": now.Add(life).Unix(), "auth_time": x.Answer.At.Unix(),
 	}
 	for name, value := range map[string]string{"nonce": x.Nonce, "acr": x.Answer.ACR, "preferred_username": x.User} {
 		if value != "" {
@@ -177,6 +179,9 @@ func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchan
 	if x.Answer.Verified != nil {
 		claims["verified_claims"] = []any{x.Answer.Verified}
 	}
+	if x.Answer.Told != nil {
+		maps.Copy(claims, x.Answer.Told.Claims)
+	}
 	token, err = p.sign(ctx, tx, c, claims)
 	return token, subject, err
 }
@@ -186,6 +191,9 @@ func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchan
 func subjectOf(ctx context.Context, tx *store.Tx, c client, x exchange) (string, error) {
 	if x.Subject != "" {
 		return x.Subject, nil
+	}
+	if x.Answer != nil && x.Answer.Told != nil {
+		return x.Answer.Told.Subject, nil
 	}
 	return tx.PersonID(ctx, c.Env, fmt.Sprintf("oidc\x00%s\x00%s\x00%s", c.ID, c.Directory, x.Account))
 }

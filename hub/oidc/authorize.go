@@ -26,7 +26,8 @@ const maxExchanges = 4
 type authorization struct {
 	w      http.ResponseWriter
 	r      *http.Request
-	row    contractRow
+	at     issuerRow
+	row    contractRow // of the client, once it is known
 	q      params
 	client client
 	asked  asked
@@ -37,14 +38,14 @@ type authorization struct {
 
 // authorize takes the request of a client from a browser. What cannot be answered to the
 // client is said to the person; everything else goes back to where they came from.
-func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, row contractRow) {
-	a := &authorization{w: w, r: r, row: row}
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at issuerRow) {
+	a := &authorization{w: w, r: r, at: at}
 	if err := p.admit(r, "authorize"); err != nil {
 		p.refuse(a, err)
 		return
 	}
 	var err error
-	if row.post {
+	if at.post {
 		a.q, err = formParams(w, r)
 	} else {
 		a.q, err = parseParams(r.URL.RawQuery)
@@ -100,14 +101,16 @@ func (p *Provider) refuse(a *authorization, err error) {
 
 // whoAsks finds the client, and where it may be answered.
 func (p *Provider) whoAsks(a *authorization) error {
-	if a.row.pushed {
+	if a.at.pushes && a.q["request_uri"] != "" {
 		return p.takePushed(a)
 	}
-	c, err := p.clientByID(a.r.Context(), a.q["client_id"], a.row)
+	c, err := p.clientByID(a.r.Context(), a.q["client_id"], a.at)
 	if err != nil {
 		return err
 	}
-	a.client = c
+	if a.client, a.row = c, c.row; c.row.pushed || c.settings.RequirePAR {
+		return errAsk("request_uri is missing: requests of this client are pushed")
+	}
 	uri, err := a.q.redirect()
 	if err != nil {
 		return err
@@ -122,16 +125,25 @@ func (p *Provider) whoAsks(a *authorization) error {
 	return nil
 }
 
-// clientByID finds a client of a contract.
-func (p *Provider) clientByID(ctx context.Context, id string, row contractRow) (client, error) {
-	found, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (store.OIDCClient, error) { return tx.OIDCClientByID(ctx, id) })
-	if errors.Is(err, store.ErrNotFound) || err == nil && found.Contract != string(row.contract) {
-		return client{}, errAsk("client_id is not known here")
+// errNobody says that there is no such client at the issuer.
+const errNobody = errAsk("client_id is not known here")
+
+// clientByID finds a client of one of an issuer's contracts.
+func (p *Provider) clientByID(ctx context.Context, id string, at issuerRow) (client, error) {
+	c, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (client, error) {
+		found, err := tx.OIDCClientByID(ctx, id)
+		if err != nil {
+			return client{}, err
+		}
+		return load(ctx, tx, found)
+	})
+	if errors.Is(err, store.ErrNotFound) && at.serves(OpenID) {
+		c, err = p.builtIn(ctx, id)
 	}
-	if err != nil {
-		return client{}, err
+	if errors.Is(err, store.ErrNotFound) || err == nil && !at.serves(c.row.contract) {
+		return client{}, errNobody
 	}
-	return clientOf(found)
+	return c, err
 }
 
 // understand reads what is asked. Its error goes back to the client.
@@ -139,8 +151,11 @@ func (p *Provider) understand(a *authorization) *oauthError {
 	if a.pushed != nil {
 		return nil // understood when it was pushed
 	}
-	if a.row.contract == EntraEAM {
+	switch a.row.contract {
+	case EntraEAM:
 		return p.understandEntra(a)
+	case OpenID:
+		return p.understandOpenID(a.r, a.client, a.q, &a.asked, false)
 	}
 	if oauth := understandCode(a.row, a.q, &a.asked); oauth != nil {
 		return oauth
@@ -282,6 +297,7 @@ func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (str
 func (p *Provider) start(a *authorization) (string, error) {
 	ctx, browser := a.r.Context(), newBrowser(a.client.Env)
 	var site, ticket, id string
+	life, _ := a.client.lives()
 	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		if site, err = p.site(ctx, tx, a.client); err != nil {
 			return err
@@ -295,9 +311,9 @@ func (p *Provider) start(a *authorization) (string, error) {
 		if a.pushed != nil {
 			x = *a.pushed
 			x.Browser, x.Pushed = store.HashToken(browser), x.Secret
-			ticket, err = p.save(ctx, tx, &x, stateAsked, exchangeLife)
+			ticket, err = p.save(ctx, tx, &x, stateAsked, life)
 		} else {
-			x, ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(browser), exchangeLife)
+			x, ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(browser), life)
 		}
 		if id = x.ID; err != nil {
 			return err
@@ -315,6 +331,6 @@ func (p *Provider) start(a *authorization) (string, error) {
 	for i := range max(0, len(old)-maxExchanges+1) {
 		host.DropCookie(a.w, old[i])
 	}
-	host.SetCookie(a.w, browserCookie+id, browser, exchangeLife, http.SameSiteLaxMode)
+	host.SetCookie(a.w, browserCookie+id, browser, life, http.SameSiteLaxMode)
 	return site + SignInPath + "#" + ticket, nil
 }

@@ -17,10 +17,11 @@ const maxSecrets = 2
 // ErrSecrets says that the contract has no secrets.
 var ErrSecrets = errors.New("oidc: clients of this contract have no secret")
 
-// Add makes a client, with its first key. The caller has checked the settings, and made
-// the key outside of the transaction.
-func Add(ctx context.Context, tx *store.Tx, env string, c Contract, directory string, s Settings, k store.OIDCKey) (store.OIDCClient, error) {
-	out := store.OIDCClient{Env: env, Contract: string(c), Directory: directory, Settings: []byte(store.JSON(s)), Secrets: []store.OIDCSecret{}}
+// Add makes a client, with its first key; id is "" or what the client is besides: its
+// environment, or its directory. The caller has checked the settings, and made the key
+// outside of the transaction.
+func Add(ctx context.Context, tx *store.Tx, env, id string, c Contract, directory string, s Settings, k store.OIDCKey) (store.OIDCClient, error) {
+	out := store.OIDCClient{Env: env, ID: id, Contract: string(c), Directory: directory, Settings: []byte(store.JSON(s)), Secrets: []store.OIDCSecret{}}
 	if err := tx.AddOIDCClient(ctx, &out); err != nil {
 		return out, err
 	}
@@ -36,7 +37,9 @@ func Change(ctx context.Context, tx *store.Tx, c *store.OIDCClient, directory st
 // NewSecret makes a secret of a client, which is shown once. The oldest ends where there
 // are two already.
 func NewSecret(ctx context.Context, tx *store.Tx, c *store.OIDCClient) (protocol.Secret, error) {
-	if !Contract(c.Contract).HasSecret() {
+	if of, err := clientOf(*c); err != nil {
+		return protocol.Secret{}, err
+	} else if !of.row.code || of.settings.Auth == authKey || of.settings.Auth == authNone {
 		return protocol.Secret{}, ErrSecrets
 	}
 	secret := store.NewToken()
@@ -77,12 +80,13 @@ type Addresses struct {
 	PAR       string `json:"pushed_authorization_request_endpoint,omitempty"`
 	UserInfo  string `json:"userinfo_endpoint,omitempty"`
 	JWKS      string `json:"jwks_uri"`
+	End       string `json:"end_session_endpoint,omitempty"`
 }
 
 // AddressesOf returns the addresses of a contract below an origin.
 func AddressesOf(c Contract, origin string) Addresses {
 	row, _ := rowOf(c)
 	p := Provider{cfg: Config{Origin: func() string { return origin }}}
-	m := p.metadata(row)
-	return Addresses{m.Issuer, origin + row.path + discoveryPath, m.Authorize, m.Token, m.PAR, m.UserInfo, m.JWKS}
+	m := p.metadataOf(row)
+	return Addresses{m.Issuer, origin + row.path + discoveryPath, m.Authorize, m.Token, m.PAR, m.UserInfo, m.JWKS, m.EndSession}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/postern-id/postern/hub/policy"
 )
 
-// A Contract is one way in which an identity provider asks.
+// A Contract is one way in which an identity provider or an application asks.
 type Contract string
 
 // The contracts.
@@ -15,6 +15,7 @@ const (
 	EntraEAM Contract = "entra_eam" // Microsoft Entra ID, external authentication method
 	OktaEAM  Contract = "okta_eam"  // Okta, identity provider as a factor
 	OktaIDV  Contract = "okta_idv"  // Okta, identity-verification vendor
+	OpenID   Contract = "openid"    // applications of the organisation itself
 )
 
 // A contractRow is what differs between contracts.
@@ -24,7 +25,8 @@ type contractRow struct {
 	endpoints string // path below which its endpoints stand
 	post      bool   // requests come as a form that another site posts; otherwise in a query
 	code      bool   // answers with a code; otherwise with an id_token in a form
-	pushed    bool   // takes pushed requests only, with PKCE
+	pushes    bool   // takes pushed requests
+	pushed    bool   // and no others, with PKCE
 	people    bool   // asks who somebody is, not whether they hold an account
 	scopes    []string
 	algorithm string
@@ -35,9 +37,35 @@ type contractRow struct {
 
 // contracts is the vocabulary of contracts.
 var contracts = []contractRow{
-	{EntraEAM, "/entra/eam", "/entra/eam", true, false, false, false, []string{"openid"}, rs256, audit.EntraEAMAuthorize, audit.EntraEAMFinish, false},
-	{OktaEAM, "/okta/eam", "/okta/eam", false, true, false, false, []string{"openid"}, rs256, audit.OktaEAMAuthorize, audit.OktaEAMFinish, false},
-	{OktaIDV, "", "/oauth2", false, true, true, true, []string{"openid", "profile", "identity_assurance"}, rs256, audit.OAuth2V2Authorize, audit.OAuth2V2Authorize, false},
+	{EntraEAM, "/entra/eam", "/entra/eam", true, false, false, false, false, []string{"openid"}, rs256, audit.EntraEAMAuthorize, audit.EntraEAMFinish, false},
+	{OktaEAM, "/okta/eam", "/okta/eam", false, true, false, false, false, []string{"openid"}, rs256, audit.OktaEAMAuthorize, audit.OktaEAMFinish, false},
+	{OktaIDV, "", "/oauth2", false, true, true, true, true, []string{"openid", "profile", "identity_assurance"}, rs256, audit.OAuth2V2Authorize, audit.OAuth2V2Authorize, false},
+	{OpenID, "", "/oauth2", false, true, true, false, true, openIDScopes, es256, audit.OAuth2Authorize, audit.OAuth2Authorize, true},
+}
+
+// An issuerRow is where contracts are asked that share one issuer: which of them it is,
+// the client says.
+type issuerRow struct {
+	path, endpoints    string
+	post, code, pushes bool
+	rows               []contractRow
+}
+
+// issuers groups the contracts by issuer.
+func issuers() (all []issuerRow) {
+	for _, row := range contracts {
+		i := slices.IndexFunc(all, func(at issuerRow) bool { return at.path == row.path })
+		if i < 0 {
+			i, all = len(all), append(all, issuerRow{row.path, row.endpoints, row.post, row.code, row.pushes, nil})
+		}
+		all[i].rows = append(all[i].rows, row)
+	}
+	return all
+}
+
+// serves reports whether a contract is asked at this issuer.
+func (at issuerRow) serves(c Contract) bool {
+	return slices.ContainsFunc(at.rows, func(r contractRow) bool { return r.contract == c })
 }
 
 // ContractByName returns the contract of a name, and whether there is one.

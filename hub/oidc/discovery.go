@@ -3,6 +3,7 @@ package oidc
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/postern-id/postern/hub/store"
@@ -10,8 +11,10 @@ import (
 
 // Paths of every contract.
 const (
-	discoveryPath = "/.well-known/openid-configuration" // OpenID Connect Discovery 4
+	discoveryPath = "/.well-known/openid-configuration"       // OpenID Connect Discovery 4
+	metadataPath  = "/.well-known/oauth-authorization-server" // RFC 8414, section 3
 	returnPath    = "/return"
+	endPath       = "/logout" // OpenID Connect RP-Initiated Logout 2
 )
 
 // metadata is what the provider says of itself (OpenID Connect Discovery 3, RFC 8414).
@@ -40,9 +43,35 @@ type metadata struct {
 	VerifiedClaims bool     `json:"verified_claims_supported,omitempty"`
 	Frameworks     []string `json:"trust_frameworks_supported,omitempty"`
 	InVerified     []string `json:"claims_in_verified_claims_supported,omitempty"`
+	EndSession     string   `json:"end_session_endpoint,omitempty"`
+	AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
 }
 
-func (p *Provider) metadata(row contractRow) metadata {
+// metadata is what an issuer says of itself: all that any of its contracts can.
+func (p *Provider) metadata(at issuerRow) metadata {
+	var m metadata
+	for i, row := range at.rows {
+		one := p.metadataOf(row)
+		if i == 0 {
+			m = one
+			continue
+		}
+		for _, l := range [][2]*[]string{{&m.Scopes, &one.Scopes}, {&m.Algorithms, &one.Algorithms}, {&m.ClientAuth, &one.ClientAuth}, {&m.Challenges, &one.Challenges},
+			{&m.Claims, &one.Claims}, {&m.ACR, &one.ACR}, {&m.AuthAlgorithms, &one.AuthAlgorithms}} {
+			for _, name := range *l[1] {
+				if !slices.Contains(*l[0], name) {
+					*l[0] = append(slices.Clone(*l[0]), name)
+				}
+			}
+		}
+		m.RequirePAR = m.RequirePAR && one.RequirePAR
+		m.EndSession += one.EndSession
+	}
+	return m
+}
+
+// metadataOf is what one contract can.
+func (p *Provider) metadataOf(row contractRow) metadata {
 	origin := p.cfg.Origin()
 	m := metadata{
 		Issuer: origin + row.path, Authorize: origin + row.endpoints + "/authorize", JWKS: origin + row.endpoints + "/jwks",
@@ -55,8 +84,14 @@ func (p *Provider) metadata(row contractRow) metadata {
 		m.ResponseTypes, m.ResponseModes, m.Grants = []string{"code"}, []string{"query", "fragment", "form_post"}, []string{"authorization_code"}
 		m.ClientAuth, m.Challenges = []string{"client_secret_basic", "client_secret_post"}, []string{"S256"}
 	}
-	if row.pushed {
-		m.PAR, m.RequirePAR = origin+row.endpoints+"/par", true
+	if row.pushes {
+		m.PAR, m.RequirePAR = origin+row.endpoints+"/par", row.pushed
+	}
+	if row.contract == OpenID {
+		m.EndSession, m.AuthAlgorithms, m.Algorithms = origin+row.endpoints+endPath, assertionAlgorithms, openIDAlgorithms
+		m.ClientAuth = append(m.ClientAuth, authKey, authNone)
+		m.Claims, m.ACR = append(m.Claims, openIDClaims...), strengthNames
+		return m
 	}
 	if row.people {
 		m.VerifiedClaims, m.Frameworks, m.InVerified = true, []string{frameworkDelegated}, comparable
@@ -74,14 +109,14 @@ func (p *Provider) metadata(row contractRow) metadata {
 // of it, which a server in front that compresses would take away.
 const cached = "public, max-age=3600, no-transform"
 
-func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, row contractRow) {
+func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, at issuerRow) {
 	w.Header().Set("Cache-Control", cached)
 	w.Header().Del("Vary")
-	writeJSON(w, r, http.StatusOK, []byte(store.JSON(p.metadata(row))))
+	writeJSON(w, r, http.StatusOK, []byte(store.JSON(p.metadata(at))))
 }
 
-func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, row contractRow) {
-	set, err := p.keySet(r.Context(), row.contract)
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, at issuerRow) {
+	set, err := p.keySet(r.Context(), at)
 	if err != nil {
 		p.cfg.Log.WarnContext(r.Context(), "keys cannot be read", "error", err)
 		http.Error(w, "keys cannot be read now", http.StatusServiceUnavailable)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -39,7 +40,8 @@ type asked struct {
 	Echoed    string   `json:"state"` // state of the request
 	Nonce     string   `json:"nonce,omitempty"`
 	Mode      string   `json:"mode,omitempty"`      // response_mode
-	Challenge string   `json:"challenge,omitempty"` // of PKCE, S256
+	Challenge string   `json:"challenge,omitempty"` // of PKCE
+	Clear     bool     `json:"clear,omitempty"`     // and it is the verifier itself
 	Subject   string   `json:"subject,omitempty"`   // sub of the answer, where the client names it
 	User      string   `json:"user,omitempty"`      // preferred_username of the answer
 	Account   string   `json:"account,omitempty"`   // immutable id; "" nobody
@@ -49,6 +51,7 @@ type asked struct {
 	Wanted    *wanted  `json:"wanted,omitempty"` // verified_claims
 	Pushed    string   `json:"pushed,omitempty"` // hash of the request_uri that began it
 	Use       string   `json:"use,omitempty"`    // proof of who somebody is, once it is begun
+	Plain     *plain   `json:"plain,omitempty"`  // what an application asks
 	Device    string   `json:"device,omitempty"` // User-Agent of the browser that began
 	Framed    bool     `json:"framed,omitempty"` // its page stands in a frame of the client
 	Theme     string   `json:"theme,omitempty"`  // colour that it has there
@@ -69,6 +72,7 @@ type answer struct {
 	Strict   bool            `json:"strict,omitempty"`
 	Recovery string          `json:"recovery,omitempty"`
 	Verified *verified       `json:"verified,omitempty"`
+	Told     *told           `json:"told,omitempty"`
 }
 
 // An exchange is one sign-in with what it is about.
@@ -86,6 +90,15 @@ func exchangeOf(e store.OIDCExchange) (exchange, error) {
 		return x, fmt.Errorf("oidc: an exchange cannot be read: %w", err)
 	}
 	return x, nil
+}
+
+// lives returns how long somebody may take for an exchange of the client, and how long
+// its tokens are good.
+func (c client) lives() (asked, tokens time.Duration) {
+	if c.row.contract == OpenID {
+		return request.Life, openIDTokenLife
+	}
+	return exchangeLife, tokenLife
 }
 
 // find returns the exchange of a secret in a state, with its client.
@@ -109,7 +122,7 @@ func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchang
 	if err != nil {
 		return x, c, err
 	}
-	if c, err = clientOf(found); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
+	if c, err = load(ctx, tx, found); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
 		err = errGone
 	}
 	return x, c, err

@@ -11,27 +11,20 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol/evidence"
 	"github.com/postern-id/postern/protocol/match"
 )
 
 // People are proofs of who somebody is, by methods that bear a name.
 type People interface {
 	// OpenFor begins a proof for an exchange on a recovery domain.
-	OpenFor(ctx context.Context, o Opening) (use, session string, err error)
+	OpenFor(ctx context.Context, o request.Opening) (use, session string, err error)
 	// FinishFor ends the proof of a session, once: with what was proven, or with nil. then
-	// does the caller's part in the same transaction. Nothing of it is kept.
-	FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error
-}
-
-// An Opening is what People begin with.
-type Opening struct {
-	Env, Exchange, Origin string
-	Label                 string   // for the organisation's list
-	Claims                []string // of the public API, that must be proven
-	Language              string   // BCP 47
-	Address, UserAgent    string   // of the browser
+	// does the caller's part in the same transaction.
+	FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error
+	// ProofFor returns what the session has proven, and for which exchange.
+	ProofFor(ctx context.Context, env, use, session string) (exchange string, p request.Proof, err error)
 }
 
 // Words of the contract. Okta spells the framework in two ways; the hyphen is sent.
@@ -151,7 +144,7 @@ func (w *wanted) proof() []string {
 
 // compare says whether a proof is of the person whom the client describes: by the rules
 // of package match, where only an agreement beyond doubt counts, whatever "fuzzy" says.
-func (w *wanted) compare(c *evidence.Claims) bool {
+func (w *wanted) compare(c *request.Proof) bool {
 	if c == nil {
 		return false
 	}
@@ -177,11 +170,16 @@ func (w *wanted) result(agrees bool, at time.Time, process string) *verified {
 
 // openPeople begins the proof of who somebody is.
 func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang string, by flow.Client) (Opened, error) {
-	if p.cfg.People == nil || x.Wanted == nil {
+	if p.cfg.People == nil || x.Wanted == nil && x.Plain == nil {
 		return p.giveUp(ctx, x, "temporarily_unavailable")
 	}
-	use, session, err := p.cfg.People.OpenFor(ctx, Opening{Env: c.Env, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Claims: x.Wanted.proof(),
-		Language: lang, Address: by.Address, UserAgent: by.UserAgent})
+	o := request.Opening{Env: c.Env, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
+	if x.Plain != nil {
+		x.Plain.open(&o, x.ExpiresAt)
+	} else {
+		o.Claims = x.Wanted.proof()
+	}
+	use, session, err := p.cfg.People.OpenFor(ctx, o)
 	if err == nil {
 		err = p.noteUse(ctx, x, use)
 	}
@@ -198,7 +196,13 @@ func (p *Provider) FinishPerson(ctx context.Context, env, use, session string, g
 	if p.cfg.People == nil {
 		return "", ErrTicket
 	}
-	err = p.cfg.People.FinishFor(ctx, env, use, session, give, func(tx *store.Tx, id string, proven *evidence.Claims) error {
+	var seen *told
+	if give {
+		if seen, err = p.tell(ctx, env, use, session); err != nil {
+			return "", err
+		}
+	}
+	err = p.cfg.People.FinishFor(ctx, env, use, session, give, func(tx *store.Tx, id string, proven *request.Proof) error {
 		row, err := tx.OIDCExchange(ctx, env, id)
 		if err != nil {
 			return err
@@ -208,8 +212,15 @@ func (p *Provider) FinishPerson(ctx context.Context, env, use, session string, g
 			return err
 		}
 		a := answer{Error: "access_denied"}
-		if proven != nil && x.Wanted != nil {
+		switch {
+		case proven == nil:
+		case x.Wanted != nil:
 			a = answer{Verified: x.Wanted.result(x.Wanted.compare(proven), p.cfg.Now(), x.ID)}
+		case x.Plain != nil && seen != nil:
+			if !seen.of(*proven) {
+				return errGone // another proof was made meanwhile
+			}
+			a = seen.answer()
 		}
 		to, err = p.answered(ctx, tx, c, &x, a)
 		return err

@@ -1,9 +1,11 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -17,6 +19,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -28,6 +31,7 @@ import (
 const (
 	rs256 = "RS256"
 	es256 = "ES256"
+	eddsa = "EdDSA"
 )
 
 // Times of keys.
@@ -59,13 +63,14 @@ type publicKey struct {
 	X5T string   `json:"x5t,omitempty"`
 }
 
-// NewKey makes a key for a client. It takes a moment; no transaction should wait for it.
-func NewKey(c Contract, now time.Time) (store.OIDCKey, error) {
+// NewKey makes a key for a client of a contract with such settings. It takes a moment; no
+// transaction should wait for it.
+func NewKey(c Contract, s Settings, now time.Time) (store.OIDCKey, error) {
 	row, ok := rowOf(c)
 	if !ok {
 		return store.OIDCKey{}, fmt.Errorf("oidc: contract %q is not known", c)
 	}
-	return newKey(row.algorithm, now)
+	return newKey(cmp.Or(s.Algorithm, row.algorithm), now)
 }
 
 func newKey(algorithm string, now time.Time) (store.OIDCKey, error) {
@@ -76,6 +81,8 @@ func newKey(algorithm string, now time.Time) (store.OIDCKey, error) {
 		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case es256:
 		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case eddsa:
+		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		err = fmt.Errorf("oidc: no keys for %q", algorithm)
 	}
@@ -105,6 +112,9 @@ func describe(public crypto.PublicKey) (p publicKey, err error) {
 		half := (len(point) - 1) / 2
 		p.Kty, p.Crv, p.X, p.Y = "EC", k.Curve.Params().Name, enc.EncodeToString(point[1:1+half]), enc.EncodeToString(point[1+half:])
 		thumb = []byte(fmt.Sprintf(`{"crv":%q,"kty":"EC","x":%q,"y":%q}`, p.Crv, p.X, p.Y))
+	case ed25519.PublicKey:
+		p.Kty, p.Crv, p.X = "OKP", "Ed25519", enc.EncodeToString(k)
+		thumb = []byte(fmt.Sprintf(`{"crv":%q,"kty":"OKP","x":%q}`, p.Crv, p.X)) // RFC 8037, section 2
 	default:
 		return p, errors.New("oidc: a key of an unknown kind")
 	}
@@ -223,17 +233,40 @@ func (p *Provider) sign(ctx context.Context, tx *store.Tx, c client, claims jwt.
 	return t.SignedString(private)
 }
 
-// keySet returns what the keys endpoint of a contract answers.
-func (p *Provider) keySet(ctx context.Context, c Contract) ([]byte, error) {
-	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]string, error) { return tx.PublishedOIDCKeys(ctx, string(c)) })
-	if err != nil {
-		return nil, err
+// keysKept is how long a node answers with the same key set: a key is published long
+// before it signs, but for a client's first.
+const keysKept = time.Second
+
+// A keptSet is what the keys endpoint of an issuer answered last.
+type keptSet struct {
+	mu   sync.Mutex
+	body []byte
+	at   time.Time
+}
+
+// keySet returns what the keys endpoint of an issuer answers.
+func (p *Provider) keySet(ctx context.Context, at issuerRow) ([]byte, error) {
+	kept, now := p.sets[at.path], p.cfg.Now()
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if age := now.Sub(kept.at); kept.body != nil && age >= 0 && age < keysKept {
+		return kept.body, nil
 	}
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`
 	}{[]json.RawMessage{}}
-	for _, k := range all {
-		set.Keys = append(set.Keys, json.RawMessage(k))
+	for _, row := range at.rows {
+		all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]string, error) { return tx.PublishedOIDCKeys(ctx, string(row.contract)) })
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range all {
+			set.Keys = append(set.Keys, json.RawMessage(k))
+		}
 	}
-	return json.Marshal(set)
+	body, err := json.Marshal(set)
+	if err == nil {
+		kept.body, kept.at = body, now
+	}
+	return body, err
 }

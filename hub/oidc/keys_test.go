@@ -19,7 +19,7 @@ import (
 
 func (r *rig) rotate(client string) error {
 	r.t.Helper()
-	k, err := oidc.NewKey(oidc.EntraEAM, r.now())
+	k, err := oidc.NewKey(oidc.EntraEAM, oidc.Settings{}, r.now())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func TestOktaGetsACodeAndATokenThatNamesItsUser(t *testing.T) {
 		t.Errorf("the second use of the code did not take the access token back: %d %s", g.status, g.body)
 	}
 	r.clean(code, secret, reply.IDToken, reply.Access)
-	if len(r.leaves("okta_eam_authorize")) != 2 || len(r.leaves("okta_eam_finish")) != 2 || len(r.leaves("oauth2_token")) != 2 {
+	if len(r.leaves("okta_eam_authorize")) != 2 || len(r.leaves("okta_eam_finish")) != 2 || len(r.leaves("oauth2_token")) != 3 {
 		t.Error("records are missing")
 	}
 }
@@ -182,7 +182,7 @@ func TestClientsProveThemselvesInOneWay(t *testing.T) {
 		"another contract's":       {redeeming(client, idvSecret, "CODE"), nil, 401, "invalid_client"},
 		"somebody unknown":         {redeeming("nobody", secret, "CODE"), nil, 401, "invalid_client"},
 		"as another client":        {redeeming(other, otherSecret, "CODE"), nil, 400, "invalid_grant"},
-		"by an assertion":          {func() url.Values { f := redeeming(client, "", "CODE"); f.Set("client_assertion", "x"); return f }(), nil, 400, "invalid_client"},
+		"by an assertion":          {func() url.Values { f := redeeming(client, "", "CODE"); f.Set("client_assertion", "x"); return f }(), nil, 401, "invalid_client"},
 		"header for another":       {redeeming(other, "", "CODE"), []string{"Authorization", basic(client, secret)}, 401, "invalid_client"},
 		"header that is no base64": {without(redeeming("", "", "CODE")), []string{"Authorization", "Basic %%%"}, 401, "invalid_client"},
 		"a parameter twice":        {func() url.Values { f := redeeming(client, secret, "CODE"); f.Add("code", "x"); return f }(), nil, 400, "invalid_request"},

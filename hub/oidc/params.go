@@ -47,6 +47,8 @@ func parseParams(raw string) (params, error) {
 			most = maxHint
 		case "claims":
 			most = maxClaims
+		case "client_assertion":
+			most = maxAssertion
 		}
 		switch {
 		case len(values) > 1:

@@ -40,7 +40,8 @@ type Picture interface {
 type Config struct {
 	Store      *store.Store
 	SignIns    SignIns
-	People     People // nil: nobody can be asked who they are
+	People     People   // nil: nobody can be asked who they are
+	Accounts   Accounts // nil: nobody's account is named
 	Buckets    Buckets
 	Picture    Picture                  // nil: no phone can go on with what a screen shows
 	Client     *http.Client             // for the keys of tenants; reaches public addresses only
@@ -61,6 +62,9 @@ type Provider struct {
 
 	mu      sync.Mutex
 	tenants map[string]tenantKeys // by authority
+	clients map[string]clientKeys // by jwks_uri
+
+	sets map[string]*keptSet // by path of the issuer; never changes
 }
 
 // New makes a Provider. It needs Run for the upkeep of keys.
@@ -69,39 +73,43 @@ func New(cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	sum := sha256.Sum256([]byte(sendScript))
-	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}}
-	for _, row := range contracts {
-		p.serveContract(row)
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}}
+	for _, at := range issuers() {
+		p.sets[at.path] = new(keptSet)
+		p.serveIssuer(at)
 	}
 	p.serveWaiting()
 	return p
 }
 
-func (p *Provider) serveContract(row contractRow) {
-	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, row contractRow)) {
-		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h(w, r, row) })
+func (p *Provider) serveIssuer(at issuerRow) {
+	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, at issuerRow)) {
+		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h(w, r, at) })
 	}
-	handle("GET "+row.path+discoveryPath, p.discovery)
-	handle("GET "+row.endpoints+"/jwks", p.jwks)
-	handle("GET "+row.endpoints+returnPath, p.returned)
-	if row.post {
-		handle("POST "+row.endpoints+"/authorize", p.authorize)
+	handle("GET "+at.path+discoveryPath, p.discovery)
+	handle("GET "+at.endpoints+"/jwks", p.jwks)
+	handle("GET "+at.endpoints+returnPath, p.returned)
+	if at.post {
+		handle("POST "+at.endpoints+"/authorize", p.authorize)
 	} else {
-		handle("GET "+row.endpoints+"/authorize", p.authorize)
+		handle("GET "+at.endpoints+"/authorize", p.authorize)
 	}
-	if row.pushed {
-		handle("POST "+row.endpoints+"/par", p.push)
+	if at.pushes {
+		handle("GET "+metadataPath+at.path, p.discovery)
+		handle("POST "+at.endpoints+"/par", p.push)
+		handle("GET "+at.endpoints+endPath, p.endSession)
+		handle("POST "+at.endpoints+endPath, p.endSession)
 	}
-	if row.code {
-		handle("POST "+row.endpoints+"/token", p.token)
-		handle("GET "+row.endpoints+"/userinfo", p.userinfo)
-		handle("POST "+row.endpoints+"/userinfo", p.userinfo)
+	if at.code {
+		handle("POST "+at.endpoints+"/token", p.token)
+		handle("GET "+at.endpoints+"/userinfo", p.userinfo)
+		handle("POST "+at.endpoints+"/userinfo", p.userinfo)
 	}
 }
 
 // Patterns lists the paths below which the provider answers, for a mux.
 func Patterns() []string {
-	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath}
+	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath, metadataPath}
 }
 
 // ServeHTTP implements http.Handler. Whoever mounts it sees to it that it is reached on
@@ -213,7 +221,11 @@ func (p *Provider) rotate(ctx context.Context, c store.OIDCClient) error {
 	if len(keys) > 0 && keys[0].ActiveFrom.Add(rotateEvery).After(now) {
 		return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return forget(ctx, tx, keys, now) })
 	}
-	k, err := NewKey(Contract(c.Contract), now)
+	of, err := clientOf(c)
+	if err != nil {
+		return err
+	}
+	k, err := NewKey(of.row.contract, of.settings, now)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,12 @@ package oidc
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -13,11 +16,15 @@ import (
 const requestPrefix = "urn:ietf:params:oauth:request_uri:"
 
 // push takes a request from a client's server, before the browser comes (RFC 9126).
-func (p *Provider) push(w http.ResponseWriter, r *http.Request, row contractRow) {
-	c, q, oauth := p.clientRequest(w, r, row)
+func (p *Provider) push(w http.ResponseWriter, r *http.Request, at issuerRow) {
+	c, q, oauth := p.clientRequest(w, r, at)
 	var a asked
 	if oauth == nil {
-		a, oauth = understandPushed(c, q)
+		a, oauth = p.understandPushed(r, c, q)
+	}
+	life := pushedLife
+	if oauth == nil {
+		life, oauth = pushedFor(c, q)
 	}
 	if oauth != nil {
 		p.fail(w, r, oauth)
@@ -25,22 +32,54 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, row contractRow)
 	}
 	uri := ""
 	err := p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
-		x, secret, err := p.begin(r.Context(), tx, c, a, statePushed, "", pushedLife)
+		x, secret, err := p.begin(r.Context(), tx, c, a, statePushed, "", life)
 		if err != nil {
 			return err
 		}
 		uri = requestPrefix + secret
-		return p.recordPushed(r.Context(), tx, c, x, q)
+		return p.recordPushed(r.Context(), tx, r, c, x, q, life)
 	})
 	if err != nil {
 		p.fail(w, r, p.trouble(r, "a request cannot be kept", err))
 		return
 	}
-	writeJSON(w, r, http.StatusCreated, []byte(store.JSON(map[string]any{"request_uri": uri, "expires_in": int(pushedLife.Seconds())})))
+	writeJSON(w, r, http.StatusCreated, []byte(store.JSON(map[string]any{"request_uri": uri, "expires_in": int(life.Seconds())})))
 }
 
-// understandPushed reads a pushed request of Okta for a person's identity.
-func understandPushed(c client, q params) (a asked, oauth *oauthError) {
+// Bounds of expiry_seconds.
+const maxPushedLife = time.Hour
+
+// pushedFor reads how long a request_uri is good.
+func pushedFor(c client, q params) (time.Duration, *oauthError) {
+	text := q["expiry_seconds"]
+	if text == "" || c.row.contract != OpenID {
+		return pushedLife, nil
+	}
+	n, err := strconv.Atoi(text)
+	if life := time.Duration(n) * time.Second; err == nil && n > 0 && life <= maxPushedLife {
+		return life, nil
+	}
+	return 0, invalid("invalid_request", fmt.Sprintf("expiry_seconds: want a number from 1 to %d", int(maxPushedLife.Seconds())))
+}
+
+// understandPushed reads a pushed request.
+func (p *Provider) understandPushed(r *http.Request, c client, q params) (asked, *oauthError) {
+	if c.row.contract != OpenID {
+		return understandIDV(c, q)
+	}
+	a := asked{Redirect: q["redirect_uri"], Echoed: q["state"], Nonce: q["nonce"]}
+	switch {
+	case q["client_id"] != "" && q["client_id"] != c.ID:
+		return a, invalid("invalid_request", "client_id is another one than the client's")
+	case !slices.Contains(c.redirects(), a.Redirect):
+		return a, invalid("invalid_request", "redirect_uri is not one of this client")
+	}
+	oauth := p.understandOpenID(r, c, q, &a, true)
+	return a, oauth
+}
+
+// understandIDV reads a request of Okta for a person's identity.
+func understandIDV(c client, q params) (a asked, oauth *oauthError) {
 	a = asked{Redirect: q["redirect_uri"], Echoed: q["state"], Nonce: q["nonce"], Subject: q["login_hint"], Hint: q["login_hint"]}
 	switch {
 	case q["client_id"] != c.ID:
@@ -84,10 +123,10 @@ func (p *Provider) takePushed(a *authorization) error {
 		if err != nil {
 			return err
 		}
-		if c.row.contract != a.row.contract || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
+		if !a.at.serves(c.row.contract) || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
 			return errAsk("request_uri is another client's")
 		}
-		a.pushed, a.client, a.asked, a.again = &x, c, x.asked, again
+		a.pushed, a.client, a.row, a.asked, a.again = &x, c, c.row, x.asked, again
 		return nil
 	})
 }

@@ -91,6 +91,9 @@ func (p *Provider) event(c client, kind audit.Kind, trace string, r *http.Reques
 
 // recordAsked writes that a browser was sent to the recovery domain.
 func (p *Provider) recordAsked(ctx context.Context, tx *store.Tx, a *authorization, x exchange) error {
+	if a.row.contract == OpenID {
+		return p.recordBegun(ctx, tx, a, x)
+	}
 	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: a.record(), Response: asksReply{
 		ClientID: a.client.ID, Redirect: x.Redirect, Server: p.issuer(a.row), State: x.ID,
 	}}
@@ -115,6 +118,9 @@ func (a *authorization) record() asksRecord {
 
 // recordRefused writes that a request was sent back unanswered.
 func (p *Provider) recordRefused(ctx context.Context, tx *store.Tx, a *authorization, e *oauthError) error {
+	if a.row.contract == OpenID {
+		return p.recordTurnedBack(ctx, tx, a, e)
+	}
 	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: finishRecord{Error: e.Code, State: short(a.asked.Echoed)},
 		Response: finishReply{Error: e.Code, State: short(a.asked.Echoed), Redirect: a.asked.Redirect}}
 	return audit.Append(ctx, tx, p.event(a.client, a.row.finish, store.NewID(), a.r, d))
@@ -122,6 +128,9 @@ func (p *Provider) recordRefused(ctx context.Context, tx *store.Tx, a *authoriza
 
 // recordFinished writes what a client was answered. given names what it got.
 func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c client, x exchange, given string) error {
+	if c.row.contract == OpenID {
+		return p.recordAnswered(ctx, tx, c, x)
+	}
 	reply := finishReply{BindingFailed: x.Answer.Error != "", Error: x.Answer.Error, State: short(x.Echoed), Redirect: x.Redirect}
 	switch given {
 	case "code":
@@ -132,27 +141,6 @@ func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c client, x
 	d := record{Directory: c.Directory, Contract: c.row.contract, Request: finishRecord{Code: redacted, Error: x.Answer.Error, State: x.ID}, Response: reply,
 		Recovery: x.Answer.Recovery, Methods: x.Answer.Proven, ACR: x.Answer.ACR, AMR: x.Answer.AMR, Strict: x.Answer.Strict}
 	e := p.event(c, c.row.finish, x.ID, nil, d)
-	e.Account = x.Answer.Person
-	return audit.Append(ctx, tx, e)
-}
-
-// recordPushed writes that a client pushed a request.
-func (p *Provider) recordPushed(ctx context.Context, tx *store.Tx, c client, x exchange, q params) error {
-	d := map[string]any{"contract": c.row.contract, "request": map[string]string{
-		"client_id": c.ID, "client_secret": redacted, "redirect_uri": x.Redirect, "response_type": short(q["response_type"]), "response_mode": short(q["response_mode"]),
-		"scope": short(q["scope"]), "state": short(q["state"]), "code_challenge_method": short(q["code_challenge_method"]), "claims": redacted,
-	}, "response": map[string]any{"request_uri": redacted, "expires_in": int(pushedLife.Seconds())}}
-	e := p.event(c, audit.OAuth2PushedAuthorization, x.ID, nil, d)
-	e.Personal = map[string]string{"hint": short(x.Hint)}
-	return audit.Append(ctx, tx, e)
-}
-
-// recordToken writes that a code was redeemed.
-func (p *Provider) recordToken(ctx context.Context, tx *store.Tx, c client, x exchange, reply tokenReply) error {
-	d := map[string]any{"contract": c.row.contract, "request": map[string]string{
-		"grant_type": "authorization_code", "client_id": c.ID, "client_secret": redacted, "redirect_uri": x.Redirect, "code": redacted,
-	}, "response": map[string]any{"access_token": redacted, "id_token": redacted, "scope": reply.Scope, "expires_in": reply.ExpiresIn, "token_type": reply.TokenType}}
-	e := p.event(c, audit.OAuth2Token, x.ID, nil, d)
 	e.Account = x.Answer.Person
 	return audit.Append(ctx, tx, e)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/internal/openid"
@@ -76,7 +77,7 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 type employee struct {
 	store  *store.Store
 	asked  flow.SignIn
-	opened oidc.Opening
+	opened request.Opening
 	proven []policy.Method
 	claims *evidence.Claims
 	strict bool
@@ -106,17 +107,33 @@ func (e *employee) FinishSignIn(ctx context.Context, env, _, session string, giv
 	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, s) })
 }
 
-func (e *employee) OpenFor(_ context.Context, o oidc.Opening) (use, session string, err error) {
+func (e *employee) OpenFor(_ context.Context, o request.Opening) (use, session string, err error) {
 	e.opened = o
 	return "use", "session", nil
 }
 
-func (e *employee) FinishFor(ctx context.Context, _, _, _ string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error {
-	proven := e.claims
+func (e *employee) FinishFor(ctx context.Context, _, _, _ string, give bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error {
+	proven := e.proof()
 	if !give {
 		proven = nil
 	}
 	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, e.opened.Exchange, proven) })
+}
+
+// proof is what requests make of the claims, of which none is shared.
+func (e *employee) proof() *request.Proof {
+	if e.claims == nil {
+		return nil
+	}
+	return &request.Proof{Given: e.claims.Given, Family: e.claims.Family, BirthDate: e.claims.BirthDate}
+}
+
+func (e *employee) ProofFor(context.Context, string, string, string) (string, request.Proof, error) {
+	p := e.proof()
+	if p == nil {
+		return "", request.Proof{}, request.ErrStep
+	}
+	return e.opened.Exchange, *p, nil
 }
 
 func newRig(t *testing.T) *rig {
@@ -190,12 +207,12 @@ func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret stri
 	if err := s.Check(c); err != nil {
 		r.t.Fatal(err)
 	}
-	key, err := oidc.NewKey(c, r.now())
+	key, err := oidc.NewKey(c, s, r.now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.tx(func(ctx context.Context, tx *store.Tx) error {
-		made, err := oidc.Add(ctx, tx, r.fixture.Env.ID, c, directory, s, key)
+		made, err := oidc.Add(ctx, tx, r.fixture.Env.ID, "", c, directory, s, key)
 		if err != nil {
 			return err
 		}

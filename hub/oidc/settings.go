@@ -27,6 +27,15 @@ type Settings struct {
 	Redirects   []string `json:"redirect_uris,omitempty"` // okta_eam, okta_idv: exact
 	Account     string   `json:"account,omitempty"`       // how the account is found; "": by immutable_id for Entra, by identifier for Okta
 	AllowStrict bool     `json:"allow_strict,omitempty"`  // accounts whose agent asks for evidence that it checks itself may sign in here (T11)
+
+	// The rest is for the contract openid alone.
+	Algorithm  string          `json:"id_token_signed_response_alg,omitempty"` // of the keys that are made from now on; "": ES256
+	Auth       string          `json:"token_endpoint_auth_method,omitempty"`   // "": a secret, in the header or in the form
+	JWKS       json.RawMessage `json:"jwks,omitempty"`                         // private_key_jwt: the client's public keys,
+	JWKSURI    string          `json:"jwks_uri,omitempty"`                     // or where they are
+	PKCE       string          `json:"pkce,omitempty"`                         // "": S256; plain: plain as well; optional: none as well
+	RequirePAR bool            `json:"require_pushed_authorization_requests,omitempty"`
+	PostLogout []string        `json:"post_logout_redirect_uris,omitempty"` // besides redirect_uris; exact
 }
 
 // Bounds of settings.
@@ -67,6 +76,12 @@ func cloudOf(name string) (cloud, bool) {
 func (s Settings) Check(c Contract) error {
 	if s.Name == "" || len(s.Name) > maxName || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("oidc: name: want one line of at most %d bytes", maxName)
+	}
+	if c == OpenID {
+		return s.checkOpenID()
+	}
+	if s.Algorithm+s.Auth+s.JWKSURI+s.PKCE != "" || len(s.JWKS) > 0 || s.RequirePAR || len(s.PostLogout) > 0 {
+		return errors.New("oidc: id_token_signed_response_alg, token_endpoint_auth_method, jwks, jwks_uri, pkce, require_pushed_authorization_requests: only for openid")
 	}
 	if c == EntraEAM {
 		return s.checkEntra()
@@ -136,6 +151,8 @@ type client struct {
 	store.OIDCClient
 	row      contractRow
 	settings Settings
+
+	callbacks []string // of the environment, for clients without addresses of their own
 }
 
 func clientOf(c store.OIDCClient) (client, error) {
@@ -154,6 +171,9 @@ func clientOf(c store.OIDCClient) (client, error) {
 func (c client) redirects() []string {
 	if c.row.contract == EntraEAM {
 		return entraRedirects()
+	}
+	if len(c.settings.Redirects) == 0 {
+		return c.callbacks
 	}
 	return c.settings.Redirects
 }

@@ -1,21 +1,25 @@
 package oidc
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"context"
 
 	"github.com/postern-id/postern/hub/store"
 )
 
 // credentials are what a client proves itself by.
-type credentials struct{ id, secret string }
+type credentials struct {
+	id, secret string
+	assertion  string // in place of a secret
+	basic      bool
+}
 
 // maxBasic bounds the credentials of an Authorization header, in bytes.
 const maxBasic = 1 << 10
@@ -23,13 +27,14 @@ const maxBasic = 1 << 10
 // parseCredentials reads how a client proves itself: in the header (RFC 6749 2.3.1, form
 // encoded before it is base64 encoded) or in the form. Both at once is an error.
 func parseCredentials(header string, q params) (credentials, *oauthError) {
+	asserts := q["client_assertion"] != "" || q["client_assertion_type"] != ""
 	if header == "" {
-		if q["client_assertion"] != "" || q["client_assertion_type"] != "" {
-			return credentials{}, invalid("invalid_client", "want client_secret_basic or client_secret_post")
+		if asserts {
+			return assertedCredentials(q)
 		}
-		return credentials{q["client_id"], q["client_secret"]}, nil
+		return credentials{id: q["client_id"], secret: q["client_secret"]}, nil
 	}
-	if q["client_secret"] != "" || q["client_assertion"] != "" {
+	if q["client_secret"] != "" || asserts {
 		return credentials{}, invalid("invalid_request", "the client proves itself in more than one way")
 	}
 	kind, text, _ := strings.Cut(header, " ")
@@ -41,7 +46,7 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 	if err != nil || !ok {
 		return credentials{}, errClient()
 	}
-	c := credentials{}
+	c := credentials{basic: true}
 	if c.id, err = url.QueryUnescape(id); err == nil {
 		c.secret, err = url.QueryUnescape(secret)
 	}
@@ -53,7 +58,7 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 
 // clientRequest reads a request of a client's server: who it is, and what it says. An
 // address that tries too often waits.
-func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, row contractRow) (client, params, *oauthError) {
+func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issuerRow) (client, params, *oauthError) {
 	if err := p.admit(r, "client"); err != nil {
 		return client{}, nil, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""}
 	}
@@ -68,14 +73,16 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, row con
 	if oauth != nil {
 		return client{}, nil, oauth
 	}
-	c, err := p.clientByID(r.Context(), given.id, row)
+	c, err := p.clientByID(r.Context(), given.id, at)
 	if errors.As(err, new(errAsk)) {
 		return client{}, nil, errClient()
 	}
 	if err != nil {
 		return client{}, nil, p.trouble(r, "a client cannot be read", err)
 	}
-	if !c.knows(given.secret) {
+	if ok, err := p.proves(r, c, given); err != nil {
+		return client{}, nil, p.trouble(r, "a client cannot be told from another", err)
+	} else if !ok {
 		return client{}, nil, errClient()
 	}
 	return c, q, nil
@@ -95,20 +102,22 @@ func (p *Provider) trouble(r *http.Request, what string, err error) *oauthError 
 	return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", ""}
 }
 
-// tokenReply is the answer of the token endpoint. subject is of the public API.
+// tokenReply is the answer of the token endpoint. claims and subject are of the public
+// API, whose refresh_token is left out: there is none, and RFC 6749 knows no empty one.
 type tokenReply struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`
 	ExpiresIn   int    `json:"expires_in"`
 	Scope       string `json:"scope"`
+	Claims      string `json:"claims"`
 	IDToken     string `json:"id_token"`
 	Subject     string `json:"subject"`
 }
 
 // token redeems a code.
-func (p *Provider) token(w http.ResponseWriter, r *http.Request, row contractRow) {
+func (p *Provider) token(w http.ResponseWriter, r *http.Request, at issuerRow) {
 	w.Header().Set("Pragma", "no-cache")
-	c, q, oauth := p.clientRequest(w, r, row)
+	c, q, oauth := p.clientRequest(w, r, at)
 	if oauth == nil && q["grant_type"] != "authorization_code" {
 		oauth = invalid("unsupported_grant_type", "want authorization_code")
 	}
@@ -145,7 +154,10 @@ func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenR
 		if row.Env == c.Env && row.Client == c.ID && row.State == stateSpent { // RFC 9700 4.5, RFC 6749 4.1.2
 			again = true
 			row.State, row.Access = stateRevoked, ""
-			return tx.SaveOIDCExchange(ctx, &row)
+			if err := tx.SaveOIDCExchange(ctx, &row); err != nil {
+				return err
+			}
+			return p.recordReused(ctx, tx, c, row.ID)
 		}
 		x, owner, err := p.read(ctx, tx, row, stateCode)
 		if err != nil {
@@ -168,6 +180,9 @@ func (x exchange) verifies(verifier string) bool {
 	if x.Challenge == "" {
 		return verifier == ""
 	}
+	if x.Clear {
+		return subtle.ConstantTimeCompare([]byte(verifier), []byte(x.Challenge)) == 1
+	}
 	sum := sha256.Sum256([]byte(verifier))
 	return subtle.ConstantTimeCompare([]byte(enc.EncodeToString(sum[:])), []byte(x.Challenge)) == 1
 }
@@ -180,18 +195,22 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c client, x *exchang
 		return tokenReply{}, err
 	}
 	access := store.NewToken()
-	x.State, x.Access, x.ExpiresAt = stateSpent, store.HashToken(access), p.cfg.Now().Add(tokenLife)
+	_, life := c.lives()
+	x.State, x.Access, x.ExpiresAt = stateSpent, store.HashToken(access), p.cfg.Now().Add(life)
 	if err := tx.SaveOIDCExchange(ctx, &x.OIDCExchange); err != nil {
 		return tokenReply{}, err
 	}
-	reply := tokenReply{access, "Bearer", int(tokenLife.Seconds()), strings.Join(c.row.scopes, " "), token, subject}
+	reply := tokenReply{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(c.row.scopes, " "), IDToken: token, Subject: subject}
+	if x.Plain != nil {
+		reply.Scope, reply.Claims = strings.Join(x.Plain.Scopes, " "), x.Answer.Told.names()
+	}
 	return reply, p.recordToken(ctx, tx, c, *x, reply)
 }
 
 // userinfo answers what the id_token said already, for clients that ask twice.
-func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, row contractRow) {
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at issuerRow) {
 	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	out := map[string]string{}
+	out := map[string]any{}
 	err := p.admit(r, "client")
 	if err == nil {
 		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
@@ -206,11 +225,14 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, row contract
 			if err != nil {
 				return err
 			}
-			if c.row.contract != row.contract || !strings.EqualFold(kind, "Bearer") {
+			if !at.serves(c.row.contract) || !strings.EqualFold(kind, "Bearer") {
 				return errGone
 			}
 			if out["sub"], err = subjectOf(r.Context(), tx, c, x); x.User != "" {
 				out["preferred_username"] = x.User
+			}
+			if x.Answer != nil && x.Answer.Told != nil {
+				maps.Copy(out, x.Answer.Told.Claims)
 			}
 			return err
 		})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
@@ -16,6 +17,7 @@ type claimRow struct {
 	legacy func(p *Properties, value any)             // where it stands in a Request
 
 	document bool // only a document says it
+	matched  bool // the directory says it of the account that a proof is of
 }
 
 // GovtID is the wire type GovtidValue.
@@ -33,22 +35,29 @@ const (
 	passport   = "passport"
 )
 
+// Claims that a directory says of the account that a proof is of. Only an exchange asks
+// for them, whose client belongs to a directory.
+const (
+	Account = "account"
+	Email   = "email"
+)
+
 // claims is the vocabulary.
 var claims = []claimRow{
 	{"name", []string{"nt:name", "nt:legal_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given + " " + c.Family) },
-		func(p *Properties, v any) { p.Name, p.LegalName = asText(v), asText(v) }, false},
+		func(p *Properties, v any) { p.Name, p.LegalName = asText(v), asText(v) }, false, false},
 	{"given_name", []string{"nt:first_name", "nt:legal_first_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Given) },
-		func(p *Properties, v any) { p.FirstName, p.LegalFirstName = asText(v), asText(v) }, false},
+		func(p *Properties, v any) { p.FirstName, p.LegalFirstName = asText(v), asText(v) }, false, false},
 	{"family_name", []string{"nt:last_name", "nt:legal_last_name"}, func(c evidence.Claims, _ time.Time) any { return text(c.Family) },
-		func(p *Properties, v any) { p.LastName, p.LegalLastName = asText(v), asText(v) }, false},
+		func(p *Properties, v any) { p.LastName, p.LegalLastName = asText(v), asText(v) }, false, false},
 	{"birth_date", []string{"nt:birth_date"}, func(c evidence.Claims, _ time.Time) any { return text(c.BirthDate) },
-		func(p *Properties, v any) { p.BirthDate = asText(v) }, false},
+		func(p *Properties, v any) { p.BirthDate = asText(v) }, false, false},
 	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
-		func(p *Properties, v any) { p.GovtID = v }, true},
-	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true},
-	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false},
-	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false},
-	{name: "account"}, {name: "address", scopes: []string{"nt:address"}}, {name: "email", scopes: []string{"nt:email", "nt:email:unverified"}},
+		func(p *Properties, v any) { p.GovtID = v }, true, false},
+	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true, false},
+	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false, false},
+	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false, false},
+	{name: Account, matched: true}, {name: "address", scopes: []string{"nt:address"}}, {name: Email, scopes: []string{"nt:email", "nt:email:unverified"}, matched: true},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
 	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "picture", scopes: []string{"nt:profile_picture"}}, {name: "preferred_name"},
 }
@@ -195,6 +204,23 @@ func Provable(names []string) []string {
 		}
 	}
 	return out
+}
+
+// Matched reports whether a directory says a claim, of the account that a proof is of.
+func Matched(name string) bool {
+	r, _ := claimByName(name)
+	return r.matched
+}
+
+// shown lists what a person is asked for and would share.
+func shown(r store.Request) []string {
+	if r.Exchange == "" {
+		return Provable(r.Claims)
+	}
+	return slices.DeleteFunc(slices.Clone(r.Claims), func(n string) bool {
+		row, _ := claimByName(n)
+		return row.value == nil && !row.matched
+	})
 }
 
 // values returns what a proof says of the claims that it says something of.

@@ -5,26 +5,43 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // exchangeLife is how long somebody may take whom another identity provider sent.
 const exchangeLife = 15 * time.Minute
 
-// An Opening is a proof that another identity provider waits for. It is shown to nobody
-// here, and nothing of it is kept.
+// An Opening is a proof that somebody else waits for. Where it keeps nothing, it is shown
+// to nobody here, and nothing of it stays.
 type Opening struct {
 	Env, Exchange, Origin, Label string
 	Claims                       []string // that the proof must bear
+	Scopes                       []string // as they were asked for
+	Template                     string   // whose words the pages bear; "": none
+	Keeps                        bool     // what is shared is the organisation's as well
+	ShareLife                    time.Duration
+	ExpiresAt                    time.Time // zero: after 15 minutes
 	Language                     string
 	By                           Client
 }
 
+// A Proof is what somebody proved for whoever waits.
+type Proof struct {
+	Given, Family, BirthDate string         // as far as it was proven
+	Values                   map[string]any // of the claims that were asked for
+	Person                   string         // how the environment calls them
+	Method                   policy.Method
+}
+
 // OpenFor begins a proof for whoever waits for it, in the browser that was sent.
 func (q *Requests) OpenFor(ctx context.Context, o Opening) (id, session string, err error) {
+	if o.ExpiresAt.IsZero() {
+		o.ExpiresAt = q.Now().Add(exchangeLife)
+	}
 	r, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Request, error) {
-		return q.Create(ctx, tx, Order{Env: o.Env, Origin: o.Origin, Label: o.Label, Claims: o.Claims, MaxUses: 1, Exchange: o.Exchange, ExpiresAt: q.Now().Add(exchangeLife)})
+		return q.Create(ctx, tx, Order{Env: o.Env, Origin: o.Origin, Label: o.Label, Template: o.Template, Scopes: o.Scopes, Claims: o.Claims, MaxUses: 1,
+			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, ExpiresAt: o.ExpiresAt})
 	})
 	if err != nil {
 		return "", "", err
@@ -32,24 +49,47 @@ func (q *Requests) OpenFor(ctx context.Context, o Opening) (id, session string, 
 	return q.Open(ctx, o.Env, r.Ticket, o.Language, o.By)
 }
 
+// ProofFor returns what a session has proven for an exchange, and would give. ErrStep
+// says that there is nothing.
+func (q *Requests) ProofFor(ctx context.Context, env, id, session string) (exchange string, p Proof, err error) {
+	u, r, err := q.read(ctx, env, id, session)
+	if err != nil {
+		return "", p, err
+	}
+	if r.Exchange == "" || u.State != useFound {
+		return "", p, ErrStep
+	}
+	err = q.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		p, err = q.proof(ctx, tx, u)
+		return err
+	})
+	return r.Exchange, p, err
+}
+
+func (q *Requests) proof(ctx context.Context, tx *store.Tx, u store.RequestUse) (p Proof, err error) {
+	f, err := foundIn(u)
+	if err != nil {
+		return p, err
+	}
+	p = Proof{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"]), Values: f.Values, Method: policy.Method(u.Method)}
+	if f.Holder != nil {
+		p.Given, p.Family, p.BirthDate = f.Holder.Given, f.Holder.Family, f.Holder.BirthDate
+	}
+	p.Person, err = tx.PersonID(ctx, u.Env, f.Identity)
+	return p, err
+}
+
 // FinishFor ends the proof of a session, once: with what was proven if the person gives
 // it, otherwise with nil. then does the part of whoever waits in the same transaction.
-// What was proven is forgotten. ErrStep says that there is nothing to end.
-func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give bool, then func(tx *store.Tx, exchange string, proven *evidence.Claims) error) error {
+// What was proven is forgotten, or kept as what they shared. ErrStep says that there is
+// nothing to end.
+func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give bool, then func(tx *store.Tx, exchange string, proven *Proof) error) error {
 	u, r, err := q.read(ctx, env, id, session)
 	if err != nil {
 		return err
 	}
 	if r.Exchange == "" || give && u.State != useFound {
 		return ErrStep
-	}
-	var proven *evidence.Claims
-	if give {
-		f, err := foundIn(u)
-		if err != nil {
-			return err
-		}
-		proven = &evidence.Claims{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"])}
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
 		r, err := tx.Request(ctx, env, u.Request)
@@ -59,19 +99,34 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 		if !q.live(u, r) {
 			return ErrStep
 		}
-		if err := q.returned(ctx, tx, &u, r, give); err != nil {
+		var proven *Proof
+		if give {
+			p, err := q.proof(ctx, tx, u)
+			if err != nil {
+				return err
+			}
+			proven = &p
+		}
+		if err := q.returned(ctx, tx, &u, r, proven); err != nil {
 			return err
 		}
 		return then(tx, r.Exchange, proven)
 	})
 }
 
-// returned ends request and use, and forgets what was proven.
-func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestUse, r store.Request, give bool) error {
-	kind, event := audit.RequestRejected, eventCanceled
+// returned ends request and use.
+func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestUse, r store.Request, proven *Proof) (err error) {
+	kind, event, names := audit.RequestRejected, eventCanceled, []string(nil)
 	u.State, u.Private, r.State = useReturned, nil, Cancelled
-	if give {
+	if proven != nil {
 		kind, event, r.State, r.Uses = audit.RequestAccepted, eventAccepted, Shared, r.Uses+1
+	}
+	kept := proven != nil && r.Keeps
+	if kept {
+		u.Person, r.Person, r.Progress, r.Source = proven.Person, proven.Person, consentGiven, "full_idv"
+		if names, err = q.keep(ctx, tx, r, u.Person, proven.Values); err != nil {
+			return err
+		}
 	}
 	if err := tx.CloseCode(ctx, u.Env, u.ID); err != nil {
 		return err
@@ -82,5 +137,8 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	if err := audit.Append(ctx, tx, q.event(r, *u, kind, Client{}, map[string]any{"exchange": r.Exchange})); err != nil {
 		return err
 	}
-	return q.tell(ctx, tx, r, event)
+	if err := q.tell(ctx, tx, r, event); err != nil || !kept {
+		return err
+	}
+	return q.share(ctx, tx, r, u.Person, names, false)
 }

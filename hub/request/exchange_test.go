@@ -8,7 +8,6 @@ import (
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
-	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // opensFor is somebody whom another identity provider sent.
@@ -21,8 +20,8 @@ func (d *desk) opensFor(exchange string) person {
 }
 
 // finish gives what was proven to whoever waits.
-func (p person) finish(give bool) (exchange string, proven *evidence.Claims, err error) {
-	err = p.FinishFor(p.Context(), p.env, p.id, p.session, give, func(_ *store.Tx, x string, c *evidence.Claims) error {
+func (p person) finish(give bool) (exchange string, proven *request.Proof, err error) {
+	err = p.FinishFor(p.Context(), p.env, p.id, p.session, give, func(_ *store.Tx, x string, c *request.Proof) error {
 		exchange, proven = x, c
 		return nil
 	})

@@ -15,19 +15,20 @@ import (
 
 // usable lists the methods by which a stranger can prove any of the claims here, in the
 // order in which they are offered.
-func (q *Requests) usable(ctx context.Context, s verify.Subject, claims []string) (all []verify.Verifier) {
+func (q *Requests) usable(ctx context.Context, s verify.Subject, r store.Request) (all []verify.Verifier) {
 	for _, v := range q.Verifiers {
-		if gives(v.Method(), claims) && v.Usable(ctx, s) {
+		if gives(v.Method(), r) && v.Usable(ctx, s) {
 			all = append(all, v)
 		}
 	}
 	return all
 }
 
-// gives reports whether a method says anything of these claims: who signs in somewhere
-// shows no document.
-func gives(m policy.Method, names []string) bool {
-	return slices.ContainsFunc(Provable(names), func(n string) bool {
+// gives reports whether a method says anything of what is asked for: who signs in
+// somewhere shows no document. Whoever waits may ask for no more than who it is.
+func gives(m policy.Method, r store.Request) bool {
+	names := Provable(r.Claims)
+	return r.Keeps && len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {
 		row, _ := claimByName(n)
 		return !row.document || m != policy.IdentityProvider
 	})
@@ -53,7 +54,7 @@ func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
 	if u.State != useAsked {
 		return ErrStep
 	}
-	all := q.usable(ctx, q.subject(u, r), r.Claims)
+	all := q.usable(ctx, q.subject(u, r), r)
 	switch len(all) {
 	case 0:
 		return ErrMethods
@@ -80,7 +81,7 @@ func (q *Requests) Choose(ctx context.Context, env, id, session, method string) 
 }
 
 func (q *Requests) choose(ctx context.Context, u store.RequestUse, r store.Request, m policy.Method) error {
-	for _, v := range q.usable(ctx, q.subject(u, r), r.Claims) {
+	for _, v := range q.usable(ctx, q.subject(u, r), r) {
 		if v.Method() == m {
 			return q.challenge(ctx, u, r, v)
 		}
@@ -170,9 +171,9 @@ func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Reque
 	}
 	var f found
 	if v.Right && v.Claims != nil {
-		f = found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)}
+		f = foundOf(r, *v.Claims, q.Now())
 	}
-	if len(f.Values) == 0 {
+	if !f.answers(r) {
 		return errors.Join(q.refused(ctx, u, r, v.Reason), ErrWrong)
 	}
 	b, err := json.Marshal(f)

@@ -108,7 +108,7 @@ func (q *Requests) Settle(ctx context.Context, env, use string, v verify.Verdict
 	if v.Right && v.Claims != nil {
 		return q.accepted(ctx, u, r, v)
 	}
-	others := v.Reason != RejectedFraud && len(q.usable(ctx, q.subject(u, r), r.Claims)) > 0
+	others := v.Reason != RejectedFraud && len(q.usable(ctx, q.subject(u, r), r)) > 0
 	return q.step(ctx, &u, func(tx *store.Tx) error {
 		if others {
 			u.State = useChoosing
@@ -132,7 +132,7 @@ func (q *Requests) Settle(ctx context.Context, env, use string, v verify.Verdict
 
 // accepted keeps what people read, for the person to share.
 func (q *Requests) accepted(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
-	b, err := json.Marshal(found{values(r.Claims, *v.Claims, q.Now()), identity(*v.Claims)})
+	b, err := json.Marshal(foundOf(r, *v.Claims, q.Now()))
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,7 @@ type View struct {
 	Language  string
 	ShareLife time.Duration // 0: until it is taken back
 	Exchange  bool          // another identity provider waits for it
+	Keeps     bool          // and the organisation is answered as well
 	ExpiresAt time.Time
 }
 
@@ -85,6 +86,30 @@ type View struct {
 type found struct {
 	Values   map[string]any `json:"values"`
 	Identity string         `json:"identity"`
+	Holder   *holder        `json:"holder,omitempty"` // whoever waits compares it with accounts
+}
+
+// holder is what an account is compared with.
+type holder struct {
+	Given     string `json:"given"`
+	Family    string `json:"family"`
+	BirthDate string `json:"birth_date,omitempty"`
+}
+
+func foundOf(r store.Request, c evidence.Claims, now time.Time) found {
+	f := found{Values: values(r.Claims, c, now), Identity: identity(c)}
+	if r.Keeps {
+		f.Holder = &holder{c.Given, c.Family, c.BirthDate}
+	}
+	return f
+}
+
+// answers reports whether a proof says anything of what is asked for.
+func (f found) answers(r store.Request) bool {
+	if len(f.Values) > 0 {
+		return true
+	}
+	return r.Keeps && len(Provable(r.Claims)) == 0 && f.Holder != nil && f.Holder.Given+f.Holder.Family != ""
 }
 
 // Open begins a use for whoever has the link. ErrGone says no more than that.
@@ -168,7 +193,7 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		if u, r, err = own(ctx, tx, env, id, session); err != nil {
 			return v, err
 		}
-		v = View{ID: u.ID, Step: steps[u.State], Claims: Provable(r.Claims), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, Exchange: r.Exchange != "", ExpiresAt: u.ExpiresAt}
+		v = View{ID: u.ID, Step: steps[u.State], Claims: shown(r), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, Exchange: r.Exchange != "", Keeps: r.Keeps, ExpiresAt: u.ExpiresAt}
 		if v.Texts, err = textsOf(ctx, tx, r); err != nil {
 			return v, err
 		}
@@ -189,7 +214,7 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		return v, nil
 	})
 	if err == nil && (v.Step == StepMethod || v.Step == StepProve) {
-		v.Methods = methods(q.usable(ctx, q.subject(u, r), r.Claims))
+		v.Methods = methods(q.usable(ctx, q.subject(u, r), r))
 	}
 	return v, err
 }

@@ -126,9 +126,16 @@ func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	}
 	s.Ways = s.waysOf(view)
 	for _, c := range view.Claims {
-		if value, ok := view.Values[c]; ok || view.Step != request.StepShare {
+		value, ok := view.Values[c]
+		if request.Matched(c) {
+			value, ok = s.T("request.claim.looked"), true
+		}
+		if ok || view.Step != request.StepShare {
 			s.Facts = append(s.Facts, fact{s.T("request.claim." + c), s.factText(value)})
 		}
+	}
+	if view.Keeps && len(view.Claims) == 0 {
+		s.Facts = append(s.Facts, fact{s.T("request.claim.self"), ""})
 	}
 	switch view.Step {
 	case request.StepProve:

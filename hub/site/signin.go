@@ -177,7 +177,10 @@ func (s *screen) CancelPath() string {
 // ExchangeText returns a text of a request's page: another one where another identity
 // provider waits.
 func (s *screen) ExchangeText(key string) string {
-	if s.Sought.Exchange {
+	switch {
+	case s.Sought.Keeps:
+		key += ".openid"
+	case s.Sought.Exchange:
 		key += ".exchange"
 	}
 	return s.T(key)
@@ -186,7 +189,7 @@ func (s *screen) ExchangeText(key string) string {
 // LifeText says how long what is shared may be read.
 func (s *screen) LifeText() string {
 	switch {
-	case s.Sought.Exchange:
+	case s.Sought.Exchange && !s.Sought.Keeps:
 		return s.T("request.life.exchange")
 	case s.Sought.ShareLife > 0:
 		return s.T("request.life", "for", s.Sought.ShareLife)

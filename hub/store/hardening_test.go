@@ -593,6 +593,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.Namesakes(ctx, env, o.directory, "nobody", store.NameKeys(o.directory, []string{"theirs"}))
 		return len(all), err
 	},
+	"AccountsNamed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.AccountsNamed(ctx, env, o.directory, store.NameKeys(o.directory, []string{"theirs"}))
+		return len(all), err
+	},
 	"SetCommonNames": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.SetCommonNames(ctx, env, []int64{1}) // of its own environment only
 	},

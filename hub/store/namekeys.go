@@ -72,6 +72,16 @@ func (tx *Tx) Namesakes(ctx context.Context, env, directory, account string, key
 		WHERE k.key IN (`+numbers(keys)+`) AND a.env = $1 AND a.directory = $2 AND a.id <> $3 AND a.swept_at = 0 LIMIT `+fmt.Sprint(maxNamesakes), env, directory, account)
 }
 
+// AccountsNamed returns the accounts of a directory whose names have one of the keys.
+func (tx *Tx) AccountsNamed(ctx context.Context, env, directory string, keys []int64) ([]Account, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	return All(ctx, tx, scanAccount, "SELECT "+accountColumns+` FROM accounts a
+		WHERE a.num IN (SELECT account FROM account_name_keys WHERE key IN (`+numbers(keys)+`)) AND a.env = $1 AND a.directory = $2 AND a.swept_at = 0
+		ORDER BY a.num LIMIT `+fmt.Sprint(maxNamesakes), env, directory)
+}
+
 // numbers writes keys into a statement: they are numbers.
 func numbers(keys []int64) string {
 	texts := make([]string, len(keys))

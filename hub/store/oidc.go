@@ -25,17 +25,19 @@ type OIDCSecret struct {
 	AddedAt time.Time `json:"added_at"`
 }
 
-// AddOIDCClient inserts c under an id of its own; ErrConflict when the environment has
-// as many as it may.
+// AddOIDCClient inserts c under its id, or one of its own; ErrConflict when there is one
+// of that id, or the environment has as many as it may. Those that are the environment
+// itself or one of its directories do not count.
 func (tx *Tx) AddOIDCClient(ctx context.Context, c *OIDCClient) error {
 	var n int64
-	if err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM oidc_clients WHERE env = $1", c.Env); err != nil {
+	if err := tx.Row(ctx, []any{&n}, `SELECT COUNT(*) FROM oidc_clients
+		WHERE env = $1 AND id <> env AND id NOT IN (SELECT id FROM directories WHERE env = $1)`, c.Env); err != nil {
 		return err
 	}
-	if n >= maxOIDCClients {
+	if n >= maxOIDCClients && c.ID == "" {
 		return ErrConflict
 	}
-	c.ID, c.Version, c.CreatedAt = NewID(), 1, tx.Now()
+	c.ID, c.Version, c.CreatedAt = orNew(c.ID), 1, tx.Now()
 	_, err := tx.Exec(ctx, "INSERT INTO oidc_clients (env, id, contract, directory, settings, secrets, version, created_at) VALUES ($1, $2, $3, $4, $5, $6, 1, $7)",
 		c.Env, c.ID, c.Contract, c.Directory, string(c.Settings), JSON(c.Secrets), Millis(c.CreatedAt))
 	return err

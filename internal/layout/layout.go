@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"hub/staff":           {"protocol/...", "hub/store", "hub/audit"},
 	"hub/evaluation":      {"protocol", "protocol/match", "hub/policy", "hub/store", "hub/directory", "hub/verify"},
 	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify"},
-	"hub/oidc":            {"protocol", "protocol/match", "protocol/evidence", "hub/flow", "hub/policy", "hub/store", "hub/audit", "hub/brand", "hub/page", "hub/locale"},
+	"hub/oidc":            {"hub/request", "protocol", "protocol/match", "protocol/evidence", "hub/flow", "hub/policy", "hub/store", "hub/audit", "hub/brand", "hub/page", "hub/locale"},
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},
 	"hub/site":            {"hub/request", "hub/verify/capture", "hub/verify/review", "hub/factor", "hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy", "hub/verify/wallet", "hub/verify/provider", "hub/verify/approval", "hub/staff"},

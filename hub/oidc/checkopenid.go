@@ -1,0 +1,72 @@
+package oidc
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+)
+
+// What settings say of code_challenge.
+const (
+	pkcePlain    = "plain"    // the method plain is taken as well
+	pkceOptional = "optional" // none is taken as well
+)
+
+// checkOpenID checks the settings of an application.
+func (s Settings) checkOpenID() error {
+	switch {
+	case len(s.Tenants) > 0 || s.AppID != "" || s.Cloud != "" || s.Account != "":
+		return errors.New("oidc: tenants, app_id, cloud, account: not for openid")
+	case s.Algorithm != "" && !slices.Contains(openIDAlgorithms, s.Algorithm):
+		return errors.New("oidc: id_token_signed_response_alg: want ES256, RS256 or EdDSA")
+	case s.PKCE != "" && s.PKCE != pkcePlain && s.PKCE != pkceOptional:
+		return errors.New("oidc: pkce: want nothing, plain or optional")
+	case s.Auth == authNone && s.PKCE != "":
+		return errors.New("oidc: pkce: a client that does not prove itself sends S256")
+	case len(s.Redirects) > maxRedirects || len(s.PostLogout) > maxRedirects:
+		return fmt.Errorf("oidc: redirect_uris, post_logout_redirect_uris: want at most %d addresses", maxRedirects)
+	}
+	for _, r := range slices.Concat(s.Redirects, s.PostLogout) {
+		if !IsCallback(r) {
+			return errors.New("oidc: redirect_uris, post_logout_redirect_uris: want addresses as https://host/path; http only to this machine itself")
+		}
+	}
+	return s.checkAuth()
+}
+
+func (s Settings) checkAuth() error {
+	keys := len(s.JWKS) > 0 && string(s.JWKS) != "null"
+	switch s.Auth {
+	case "", "client_secret_basic", "client_secret_post", authNone:
+		if keys || s.JWKSURI != "" {
+			return errors.New("oidc: jwks, jwks_uri: only for private_key_jwt")
+		}
+	case authKey:
+		if keys == (s.JWKSURI != "") {
+			return errors.New("oidc: private_key_jwt: want jwks, or jwks_uri")
+		}
+		if u, err := url.Parse(s.JWKSURI); s.JWKSURI != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(s.JWKSURI) > maxURL) {
+			return errors.New("oidc: jwks_uri: want an https address")
+		}
+		if keys {
+			if _, err := parseClientKeys(s.JWKS); err != nil {
+				return fmt.Errorf("oidc: jwks: %w", err)
+			}
+		}
+	default:
+		return errors.New("oidc: token_endpoint_auth_method: want nothing, client_secret_basic, client_secret_post, private_key_jwt or none")
+	}
+	return nil
+}
+
+// IsCallback reports whether people may be sent back to an address: https, or http on the
+// person's own machine (RFC 8252 7.3), without a fragment.
+func IsCallback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || len(address) > maxURL || u.String() != address {
+		return false
+	}
+	local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && local
+}

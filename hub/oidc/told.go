@@ -1,0 +1,189 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+// Accounts finds the account that a proof is of.
+type Accounts interface {
+	Bind(ctx context.Context, b Binding) (Bound, error)
+}
+
+// A Binding is a proof that is to be that of an account.
+type Binding struct {
+	Env, Directory string
+	Identifier     string // that the account must bear; "": any
+	Origin         string // recovery domain of the proof
+	Strength       match.Strength
+	Document       match.Document
+}
+
+// A Bound is what came of it.
+type Bound struct {
+	Account store.Account // zero: none
+	Reason  string        // why there is none; one of the reasons below
+	Strict  bool          // its agent asks for evidence that it checks itself (T11)
+}
+
+// Reasons why there is no account, in account_status.failure_reason.
+const (
+	NoAccount        = "account_not_found"
+	SeveralAccounts  = "multiple_accounts_found"
+	PhotoNotCompared = "photo_not_compared"
+	NotPermitted     = "account_not_permitted"
+	NotNow           = "temporarily_unavailable"
+)
+
+// accountValue is the wire type AccountValue.
+type accountValue struct {
+	ImmutableID string   `json:"immutable_external_id,omitempty"`
+	IDs         []string `json:"ids,omitempty"`
+	Strength    string   `json:"binding_strength,omitempty"`
+}
+
+// accountStatus stands in place of account where there is none.
+type accountStatus struct {
+	Reason string `json:"failure_reason"`
+}
+
+// A told is what an application is told of a person.
+type told struct {
+	Subject  string         `json:"subject"`
+	Person   string         `json:"person"`
+	Claims   map[string]any `json:"claims"`
+	Account  string         `json:"account,omitempty"`  // row id, for the log
+	Strength string         `json:"strength,omitempty"` // in which the account is theirs
+	Strict   bool           `json:"strict,omitempty"`
+	Failure  string         `json:"failure,omitempty"`
+	proof    request.Proof
+	refused  bool // somebody else was asked for
+}
+
+// names lists the claims, as the public API's text.
+func (t *told) names() string { return strings.Join(slices.Sorted(maps.Keys(t.Claims)), " ") }
+
+// of reports whether it is of this proof.
+func (t *told) of(p request.Proof) bool {
+	s := t.proof
+	return s.Person == p.Person && s.Given == p.Given && s.Family == p.Family && s.BirthDate == p.BirthDate && s.Method == p.Method
+}
+
+// answer turns it into the answer of an exchange.
+func (t *told) answer() answer {
+	a := answer{Told: t, Person: t.Account, Strict: t.Strict, ACR: t.Strength, AMR: references[t.proof.Method]}
+	if t.refused {
+		return answer{Error: "access_denied"}
+	}
+	return a
+}
+
+// tell makes out what an application would be told of whoever proved something in a
+// session: before the transaction that ends it, because an agent is asked. nil where the
+// one who waits is no application.
+func (p *Provider) tell(ctx context.Context, env, use, session string) (*told, error) {
+	id, proof, err := p.cfg.People.ProofFor(ctx, env, use, session)
+	if err != nil {
+		return nil, err
+	}
+	var x exchange
+	var c client
+	var site string
+	err = p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+		row, err := tx.OIDCExchange(ctx, env, id)
+		if err != nil {
+			return err
+		}
+		if x, c, err = p.read(ctx, tx, row, stateProving); err != nil || x.Plain == nil {
+			return err
+		}
+		site, err = p.site(ctx, tx, c)
+		return err
+	})
+	if errors.Is(err, errGone) {
+		err = ErrTicket
+	}
+	if err != nil || x.Plain == nil {
+		return nil, err
+	}
+	t := &told{Subject: request.Subject(env, proof.Person), Person: proof.Person, Claims: map[string]any{}, proof: proof}
+	for _, n := range x.Plain.Claims {
+		if v, ok := proof.Values[n]; ok {
+			t.say(x.Plain, n, v)
+		}
+	}
+	t.refused = x.Plain.Who != "" && x.Plain.Who != t.Subject
+	if slices.ContainsFunc(x.Plain.Claims, request.Matched) && !t.refused {
+		p.bind(ctx, c, x, site, t)
+	}
+	return t, nil
+}
+
+// say adds a claim, in the application's spelling as well.
+func (t *told) say(w *plain, name string, value any) {
+	t.Claims[name] = value
+	if other := w.Names[name]; other != "" {
+		t.Claims[other] = value
+	}
+}
+
+// bind adds what the directory says of the account that the proof is of.
+func (p *Provider) bind(ctx context.Context, c client, x exchange, site string, t *told) {
+	b := p.bound(ctx, c, x, site, t)
+	if t.Strict = b.Strict; b.Reason != "" {
+		t.Failure = b.Reason
+		t.Claims["account_status"] = accountStatus{b.Reason}
+		return
+	}
+	t.Account, t.Strength = b.Account.ID, string(x.Plain.Strength)
+	if slices.Contains(x.Plain.Claims, request.Account) {
+		t.Claims[request.Account] = accountValue{b.Account.ImmutableID, b.Account.Identifiers, t.Strength}
+	}
+	if mail := mailOf(b.Account, x.Plain.Email); mail != "" && slices.Contains(x.Plain.Claims, request.Email) {
+		t.Claims[request.Email] = mail
+	}
+}
+
+func (p *Provider) bound(ctx context.Context, c client, x exchange, site string, t *told) Bound {
+	if p.cfg.Accounts == nil {
+		return Bound{Reason: NotNow}
+	}
+	strength := x.Plain.Strength
+	if !slices.Contains(x.Plain.Claims, request.Account) {
+		strength = match.CommonName // the public API's for email
+	}
+	b, err := p.cfg.Accounts.Bind(ctx, Binding{Env: c.Env, Directory: c.Directory, Identifier: x.Plain.Email, Origin: site, Strength: strength,
+		Document: match.Document{Given: t.proof.Given, Family: t.proof.Family, BirthDate: t.proof.BirthDate}})
+	if err != nil {
+		p.cfg.Log.WarnContext(ctx, "whose account a proof is of cannot be said", "client", c.ID, "directory", c.Directory, "error", err)
+		return Bound{Reason: NotNow}
+	}
+	if b.Reason == "" && b.Strict && !c.settings.AllowStrict {
+		b.Reason = NotPermitted
+	}
+	return b
+}
+
+// mailOf returns the mail address of an account: the one that was hinted at, or its first.
+func mailOf(a store.Account, hint string) string {
+	first := ""
+	for _, id := range a.Identifiers {
+		if !strings.Contains(id, "@") {
+			continue
+		}
+		if hint != "" && strings.EqualFold(strings.TrimSpace(hint), id) {
+			return id
+		}
+		if first == "" {
+			first = id
+		}
+	}
+	return first
+}
