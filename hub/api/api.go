@@ -37,6 +37,7 @@ type Config struct {
 	Requests    *request.Requests
 	Evaluations *evaluation.Runs
 	Members     Members
+	Faces       Faces
 	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.
@@ -52,11 +53,12 @@ type API struct {
 	mux      *http.ServeMux
 	limits   *limits
 	decoding chan struct{} // how many photos are decoded at once
+	archives chan struct{} // how many archives lie on the disk at once
 }
 
 // New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now), decoding: make(chan struct{}, decoders)}
+	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now), decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives)}
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
+	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -57,10 +58,11 @@ func (a *asked) Connected(context.Context, string, string, string) ([]string, er
 // a second organisation.
 type stack struct {
 	*asked
-	store  *store.Store
-	api    *API
-	server *httptest.Server
-	dns    *testenv.DNS
+	store   *store.Store
+	api     *API
+	server  *httptest.Server
+	dns     *testenv.DNS
+	reviews *review.Reviews
 
 	mine, other, foreign place  // one environment, another of the same organisation, one of another organisation
 	owner                string // a key of the organisation for all environments
@@ -88,7 +90,9 @@ func start(t *testing.T, s *store.Store) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	st.reviews = review.New(s, log)
 	st.api = New(Config{
+		Faces: st.reviews,
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Members:     staff.New(staff.Config{Store: s, Mail: unsent{}}), Console: func() string { return "https://id.vendor.test" },
@@ -307,7 +311,7 @@ func (p place) fill(text string) string {
 	inJSON := func(s string) string { q := strconv.Quote(s); return q[1 : len(q)-1] }
 	return strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{account}", p.account.ID, "{subject}", p.subject,
 		"{request}", p.request, "{template}", p.template, "{apikey}", p.apikey.ID, "{agent}", p.agent.ID, "{secret}", "postern_canary",
-		"{fingerprint}", protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey), "{pem}", inJSON(p.pem), "{signer}", inJSON(p.signer), "{photo}", aFace()).Replace(text)
+		"{fingerprint}", protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey), "{pem}", inJSON(p.pem), "{signer}", inJSON(p.signer), "{photo}", aFace(), "{photos}", archiveOf(p.account.ID+".png", aFace())).Replace(text)
 }
 
 // path fills a row's path with what is in the place.

@@ -41,6 +41,7 @@ type call struct {
 	delivery  store.Delivery         // of {delivery}
 	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
+	recorded  bool                   // the row has left records of its own
 	concerns  string                 // row id of the account that the audit record is about, if it is one
 	detail    map[string]any         // of the audit record, in place of request and response
 	personal  map[string]string      // of the audit record
@@ -165,9 +166,14 @@ const maxUserAgent = 200
 
 // record writes the audit event of the row.
 func (c *call) record(ctx context.Context, tx *store.Tx, reply any) error {
-	if c.row.kind == "" {
+	if c.row.kind == "" || c.recorded {
 		return nil
 	}
+	return c.append(ctx, tx, reply)
+}
+
+// append writes an audit event of the row's kind.
+func (c *call) append(ctx context.Context, tx *store.Tx, reply any) error {
 	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
 	if err != nil {
 		host = c.r.RemoteAddr

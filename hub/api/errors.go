@@ -37,6 +37,7 @@ var (
 	errForbidden    = errors.New("api: the role of this API key does not reach this")
 	errAmbiguous    = errors.New("api: several accounts bear this identifier; use the id of one")
 	errTooMany      = errors.New("api: too many requests")
+	errAnalyzer     = errors.New("api: the analyzer gave no answer")
 )
 
 // answers maps errors to statuses, first match first. Their texts are shown, those of
@@ -50,6 +51,7 @@ var answers = []struct {
 	{errBearer, http.StatusUnauthorized, "this path takes Authorization: Bearer only"},
 	{errForbidden, http.StatusForbidden, "the role of this API key does not reach this"},
 	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
+	{errAnalyzer, http.StatusServiceUnavailable, "the analyzer of this environment gave no answer that counts; try again"},
 	{errAmbiguous, http.StatusConflict, "several accounts bear this identifier; use the id of one"},
 	{store.ErrNotFound, http.StatusNotFound, "not found"},
 	{evaluation.ErrOff, http.StatusConflict, "no agent of the directory evaluates: set evaluation = true in the agent's own file and start it again"},
@@ -72,6 +74,11 @@ func (c *call) fail(err error) {
 	var other refusal
 	if errors.As(err, &other) {
 		fail(c.w, other.status, other.text)
+		return
+	}
+	var face unfit
+	if errors.As(err, &face) {
+		fail(c.w, http.StatusUnprocessableEntity, face.Error())
 		return
 	}
 	for _, a := range answers {

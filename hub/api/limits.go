@@ -18,6 +18,7 @@ var (
 	reading  = class{"read", 1200} // a dashboard with a dozen widgets, twice a second
 	writing  = class{"write", 240} // scripts that set up many directories
 	presigns = class{"presign", 600}
+	archived = class{"archive", 12} // 500 MB each
 )
 
 // window is the time in which requests are counted.

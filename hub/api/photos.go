@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -31,7 +30,7 @@ type aPhoto struct {
 func (p *aPhoto) redacted() any { return nil }
 
 // pictures are the types of a photo; SVG would be a program.
-var pictures = []string{"image/jpeg", "image/png", "image/webp"}
+var pictures = []string{"image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff"}
 
 // photoBody is an action whose body is a picture, which is written anew before the
 // transaction.
@@ -51,19 +50,37 @@ func photoBody(run func(context.Context, *call, *store.Tx, *aPhoto) (any, error)
 
 // cleanPhoto writes the picture anew: no metadata, no place, no second file inside.
 func cleanPhoto(ctx context.Context, c *call) error {
+	p := c.body.(*aPhoto)
+	clean, err := c.cleaned(ctx, p.sent)
+	p.clean, p.sent = clean, nil
+	if err != nil {
+		return err
+	}
+	var account store.Account
+	err = c.api.Store.Read(ctx, func(tx *store.Tx) error {
+		err := c.resolve(ctx, tx)
+		account = c.account
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.checkFace(ctx, account, clean)
+}
+
+// errPhoto says which pictures are taken.
+var errPhoto = bad("the image must be a JPEG, PNG, WebP, GIF (of which the first picture counts) or TIFF of at most 7 MB and 24 million pixels; SVG and AVIF are not taken: save it as one of these")
+
+// cleaned writes a picture anew, one at a time.
+func (c *call) cleaned(ctx context.Context, raw []byte) ([]byte, error) {
 	select {
 	case c.api.decoding <- struct{}{}:
 		defer func() { <-c.api.decoding }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	p := c.body.(*aPhoto)
-	clean, err := capture.Clean(p.sent)
-	if errors.Is(err, capture.ErrImage) {
-		return bad("the body must be a JPEG, PNG or WebP image of at most 7 MB and 24 million pixels")
-	}
-	p.clean, p.sent = clean, nil
-	return err
+	clean, err := capture.CleanPhoto(raw)
+	return clean, as(err, capture.ErrImage, errPhoto)
 }
 
 // setPhoto keeps a photo of an account, in place of another.

@@ -98,6 +98,8 @@ func routes() []row {
 		patch("/api/accounts/{account}", RoleAdmin, audit.AccountUpdated, with(updateAccount)).like(`{"subject":"{subject}","birth_date":"1985-03-09"}`),
 		get("/api/accounts/{account}", RoleLimitedPlus, plain(getAccount)).gives(account{}),
 		put("/api/accounts/{account}/photo", RoleAdmin, audit.AccountPhotoUploaded, photoBody(setPhoto)).upTo(capture.MaxImage).like(`{photo}`),
+		put("/api/account/photos", RoleAdmin, audit.AccountPhotoUploaded, zipBody(setPhotos)).takes(textIn("directory", maxID).like("{directory}")).gives(photoResults{}).upTo(maxArchive).paced(archived).like(`{photos}`),
+		post("/api/account/photos", RoleAdmin, audit.AccountPhotoUploaded, zipBody(setPhotos)).takes(textIn("directory", maxID).like("{directory}")).gives(photoResults{}).upTo(maxArchive).paced(archived).like(`{photos}`),
 		remove("/api/accounts/{account}/photo", RoleAdmin, audit.AccountUpdated, plain(removePhoto)),
 		get("/api/accounts/{account}/recovery", RoleLimitedPlus, plain(getShutOut)).gives(shutOut{}).ours(),
 		remove("/api/accounts/{account}/recovery/stop", RoleAdmin, audit.RecoveryReopened, plain(reopen)).ours(),

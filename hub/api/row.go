@@ -122,6 +122,7 @@ type action struct {
 	what   any                       // the function that does it, for its name
 	takes  reflect.Type              // of the body; nil: none, or not JSON
 	media  []string                  // types of a body that is not JSON
+	stream bool                      // before reads the body, which is too large to hold
 	decode func([]byte) (any, error) // nil: the body is not read
 	// before prepares what a transaction must not wait for.
 	before func(context.Context, *call) error

@@ -234,3 +234,9 @@ func (q *Requests) event(r store.Request, u store.RequestUse, kind audit.Kind, b
 	}
 	return e
 }
+
+// Shares reports whether a person shares a claim now.
+func (q *Requests) Shares(ctx context.Context, tx *store.Tx, env, person, claim string) (bool, error) {
+	all, err := tx.Properties(ctx, env, person)
+	return slices.ContainsFunc(all, func(p store.Property) bool { return p.Claim == claim && propertyStatus(p, q.Now()) == statusShared }), err
+}

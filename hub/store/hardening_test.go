@@ -332,6 +332,13 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"PutProperty": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.PutProperty(ctx, env, theirPerson(o), store.Property{Claim: "name", Value: []byte("mine")})
 	},
+	"PutPicture": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.PutPicture(ctx, env, theirPerson(o), store.PictureSelfie, []byte("mine"))
+	},
+	"Picture": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, _, err := tx.Picture(ctx, env, theirPerson(o), store.PictureSelfie)
+		return 1, err
+	},
 	"Properties": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.Properties(ctx, env, theirPerson(o))
 		return len(all), err
@@ -1013,7 +1020,7 @@ func fillRequests(t *testing.T, s *store.Store, o *owned) {
 		o.template = tmpl.ID
 		return errors.Join(err, tx.AddRequest(ctx, &store.Request{Env: o.env, ID: o.request, State: "pending", Ticket: "ticket of " + o.env}),
 			tx.AddRequestUse(ctx, &store.RequestUse{Env: o.env, ID: o.use, Request: o.request, State: "asked"}),
-			tx.AddPerson(ctx, o.env, theirPerson(*o)), tx.PutProperty(ctx, o.env, theirPerson(*o), store.Property{Claim: "name", Value: []byte("theirs")}),
+			tx.AddPerson(ctx, o.env, theirPerson(*o)), tx.PutProperty(ctx, o.env, theirPerson(*o), store.Property{Claim: "name", Value: []byte("theirs")}), tx.PutPicture(ctx, o.env, theirPerson(*o), store.PictureSelfie, []byte("theirs")),
 			tx.AddShare(ctx, o.env, store.Share{Request: o.request, Person: theirPerson(*o)}))
 	})
 }
@@ -1263,6 +1270,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(request, err)
 		use, err := tx.RequestUse(ctx, o.env, o.use)
 		add(use, err)
+		selfie, _, err := tx.Picture(ctx, o.env, theirPerson(o), store.PictureSelfie)
+		add(selfie, err)
 		properties, err := tx.Properties(ctx, o.env, theirPerson(o))
 		add(properties, err)
 		shares, err := tx.Shares(ctx, o.env, theirPerson(o))

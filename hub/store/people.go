@@ -81,6 +81,9 @@ func (tx *Tx) ErasePerson(ctx context.Context, env, id string) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM properties WHERE env = $1 AND person = $2", env, id); err != nil {
 		return err
 	}
+	if err := tx.removePictures(ctx, env, id); err != nil {
+		return err
+	}
 	if err := tx.ErasePersonKey(ctx, env, id); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -143,6 +146,11 @@ func (tx *Tx) Properties(ctx context.Context, env, person string) ([]Property, e
 // RevokeProperty forgets what a person shared of a claim; ErrNotFound if nothing is
 // shared.
 func (tx *Tx) RevokeProperty(ctx context.Context, env, person, claim string) error {
+	if claim == PictureClaim {
+		if err := tx.removePictures(ctx, env, person); err != nil {
+			return err
+		}
+	}
 	return tx.Must(ctx, "UPDATE properties SET value = '', revoked_at = $4 WHERE env = $1 AND person = $2 AND claim = $3 AND revoked_at = 0",
 		env, person, claim, Millis(tx.Now()))
 }

@@ -26,6 +26,12 @@ func (tx *Tx) EndShare(ctx context.Context, env, request, person string) error {
 		env, request, person, Millis(tx.Now())); err != nil {
 		return err
 	}
+	tx.erased = true
+	if _, err := tx.Exec(ctx, `DELETE FROM person_pictures WHERE env = $1 AND person = $2 AND EXISTS
+		(SELECT 1 FROM properties p WHERE p.env = $1 AND p.person = $2 AND p.claim = $3 AND p.expires_at > 0 AND p.expires_at <= $4)`,
+		env, person, PictureClaim, Millis(tx.Now())); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `UPDATE properties SET value = '' WHERE env = $1 AND person = $2 AND expires_at > 0 AND expires_at <= $3`,
 		env, person, Millis(tx.Now()))
 	return err

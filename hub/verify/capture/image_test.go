@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"image"
 	"image/color"
+	"image/color/palette"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"strings"
 	"testing"
+
+	"golang.org/x/image/tiff"
 )
 
 // halves is a picture with a red left and a blue right half.
@@ -133,6 +138,45 @@ func TestP21_BombsAndOtherFilesAreRefusedBeforeDecoding(t *testing.T) {
 			t.Errorf("%s was taken", what)
 		}
 	}
+}
+
+func TestPhotosOfAdministratorsMayBeGIFAndTIFF(t *testing.T) {
+	m := image.NewPaletted(image.Rect(0, 0, 40, 20), palette.WebSafe)
+	var asGIF, asTIFF bytes.Buffer
+	if err := errors.Join(gif.Encode(&asGIF, m, nil), tiff.Encode(&asTIFF, m, &tiff.Options{Compression: tiff.Deflate})); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string][]byte{"GIF": asGIF.Bytes(), "TIFF": asTIFF.Bytes()} {
+		if out, err := CleanPhoto(raw); err != nil || !bytes.HasPrefix(out, []byte("\xff\xd8\xff")) {
+			t.Errorf("%s: %.10q %v", name, out, err)
+		}
+		if _, err := Clean(raw); !errors.Is(err, ErrImage) {
+			t.Errorf("%s of a phone: %v", name, err)
+		}
+		if _, err := CleanPhoto(raw[:len(raw)/2]); !errors.Is(err, ErrImage) {
+			t.Errorf("half a %s: %v", name, err)
+		}
+	}
+	large := bytes.Clone(asGIF.Bytes())
+	copy(large[6:], []byte{0xff, 0xff, 0xff, 0xff}) // width and height
+	if _, err := CleanPhoto(large); !errors.Is(err, ErrImage) {
+		t.Errorf("65,535 by 65,535 pixels: %v", err)
+	}
+}
+
+func FuzzPhoto(f *testing.F) {
+	m := image.NewPaletted(image.Rect(0, 0, 4, 2), palette.WebSafe)
+	var asGIF, asTIFF bytes.Buffer
+	if err := errors.Join(gif.Encode(&asGIF, m, nil), tiff.Encode(&asTIFF, m, nil)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(asGIF.Bytes())
+	f.Add(asTIFF.Bytes())
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if out, err := CleanPhoto(raw); (err == nil) != (len(out) > 0) {
+			t.Errorf("%d bytes, %v", len(out), err)
+		}
+	})
 }
 
 func FuzzImage(f *testing.F) {

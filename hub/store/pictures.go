@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Kinds of pictures of people.
+const (
+	PictureSelfie = "selfie"  // verified with a document
+	PictureChosen = "picture" // that is shown of them
+)
+
+// PictureClaim is the claim by whose consent pictures are kept. They go with it.
+const PictureClaim = "picture"
+
+func picturePlace(env, person, kind string) string {
+	return "postern/picture/v1\x00" + env + "\x00" + person + "\x00" + kind
+}
+
+// PutPicture keeps a picture of a person under their key, in place of one of the same
+// kind. The caller has written it anew, and asked for consent.
+func (tx *Tx) PutPicture(ctx context.Context, env, person, kind string, body []byte) error {
+	k, err := tx.NeedPersonKey(ctx, env, person)
+	if err != nil {
+		return err
+	}
+	sealed, err := k.Seal(picturePlace(env, person, kind), body)
+	if err != nil {
+		return err
+	}
+	tx.erased = true
+	_, err = tx.Exec(ctx, `INSERT INTO person_pictures (env, person, kind, body, created_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (env, person, kind) DO UPDATE SET body = excluded.body, created_at = excluded.created_at`, env, person, kind, sealed, Millis(tx.Now()))
+	return err
+}
+
+// Picture returns a picture of a person and since when it is there; ErrNotFound if there
+// is none.
+func (tx *Tx) Picture(ctx context.Context, env, person, kind string) (body []byte, since time.Time, err error) {
+	var sealed string
+	var at int64
+	if err := tx.Row(ctx, []any{&sealed, &at}, "SELECT body, created_at FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind); err != nil {
+		return nil, since, err
+	}
+	k, err := tx.PersonKey(ctx, env, person)
+	if err != nil {
+		return nil, since, err
+	}
+	body, err = k.Open(picturePlace(env, person, kind), sealed)
+	return body, Time(at), err
+}
+
+// removePictures destroys the pictures of a person.
+func (tx *Tx) removePictures(ctx context.Context, env, person string) error {
+	tx.erased = true
+	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE env = $1 AND person = $2", env, person)
+	return err
+}

@@ -1,0 +1,78 @@
+package review
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/capture"
+)
+
+// Pictures outside of a case, of which the operator's program is asked.
+const (
+	Photo  = "photo"  // that somebody brings
+	Selfie = "selfie" // that was verified with a document
+)
+
+// Checks of pictures outside of a case.
+const (
+	OneFace       = "one_face"       // exactly one legible face is on the photo
+	FaceSelfie    = "face_selfie"    // it is that of the selfie
+	EmployeeBadge = "employee_badge" // the photo is fit for a badge
+)
+
+// Reasons of a failed OneFace.
+const (
+	NoFace    = "no_face"
+	ManyFaces = "multiple_faces"
+)
+
+// ErrNoAnalyzer says that an environment has no program that looks at pictures.
+var ErrNoAnalyzer = errors.New("review: no analyzer is set up for this environment")
+
+// A Picture is a JPEG of one of the kinds above.
+type Picture struct {
+	Kind string
+	JPEG []byte
+}
+
+// LookAt asks the operator's program about pictures that belong to no case, and returns one
+// finding per check, capture.Unsure where the program said nothing. Errors: ErrNoAnalyzer;
+// others are the program's, which is away, late or does not sign.
+func (r *Reviews) LookAt(ctx context.Context, env string, pictures []Picture, checks ...string) ([]Finding, error) {
+	settings, err := store.Get(ctx, r.Store, func(tx *store.Tx) (Settings, error) { return ReadSettings(ctx, tx, env) })
+	if err != nil {
+		return nil, err
+	}
+	if settings.Analyzer == nil || r.Analyst == nil {
+		return nil, ErrNoAnalyzer
+	}
+	q := question{Version: analyzeVer, Case: store.NewID(), Checks: checks}
+	for _, p := range pictures {
+		q.Images = append(q.Images, questionImage{p.Kind, "image/jpeg", p.JPEG})
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	answer, err := r.Analyst.Exchange(ctx, settings.Analyzer.URL, settings.Analyzer.Secret, q.Case, body)
+	if err != nil {
+		return nil, err
+	}
+	found, err := findings(answer)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Finding, len(checks))
+	for i, name := range checks {
+		out[i] = Finding{Name: name, Result: capture.Unsure}
+		if j := slices.IndexFunc(found, func(f Finding) bool { return f.Name == name }); j >= 0 {
+			out[i] = found[j]
+		}
+	}
+	return out, nil
+}
