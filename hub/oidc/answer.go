@@ -36,40 +36,53 @@ type formField struct{ Name, Value string }
 // reply sends the browser to the client with an answer, in the client's mode. fields
 // never stand in a log: the page's body and a redirect's address are ours alone.
 func (p *Provider) reply(w http.ResponseWriter, r *http.Request, c client, a asked, fields []formField) {
+	if a.Mode == "form_post" {
+		p.post(w, r, c, a, p.stamped(c, a, fields))
+		return
+	}
+	w.Header().Set("Location", p.redirection(c, a, fields))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// stamped adds what every answer has.
+func (p *Provider) stamped(c client, a asked, fields []formField) []formField {
 	if a.Echoed != "" {
 		fields = append(fields, formField{"state", a.Echoed})
 	}
 	if c.row.code {
 		fields = append(fields, formField{"iss", p.issuer(c.row)}) // RFC 9207
 	}
-	if a.Mode == "form_post" {
-		p.post(w, r, c, a.Redirect, fields)
-		return
-	}
+	return fields
+}
+
+// redirection returns the client's address with an answer.
+func (p *Provider) redirection(c client, a asked, fields []formField) string {
 	q := url.Values{}
-	for _, f := range fields {
+	for _, f := range p.stamped(c, a, fields) {
 		q.Set(f.Name, f.Value)
 	}
 	sep := "?"
 	if a.Mode == "fragment" {
 		sep = "#"
 	}
-	w.Header().Set("Location", a.Redirect+sep+q.Encode())
-	w.WriteHeader(http.StatusSeeOther)
+	return a.Redirect + sep + q.Encode()
 }
 
 // post writes the page that sends itself. Only this page may send a form elsewhere, and
 // only to where the client may be answered.
-func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, to string, fields []formField) {
+func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, a asked, fields []formField) {
 	l := locale.Choose(nil, r.Header.Get("Accept-Language"))
 	var b bytes.Buffer
-	err := formPage.Execute(&b, map[string]any{"Language": l.Code(), "Title": l.Text("signin.back.title"), "Button": l.Text("common.continue"), "Action": to, "Fields": fields})
+	err := formPage.Execute(&b, map[string]any{"Language": l.Code(), "Title": l.Text("signin.back.title"), "Button": l.Text("common.continue"), "Action": a.Redirect, "Fields": fields})
 	if err != nil {
 		http.Error(w, "this page failed", http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+strings.Join(hosts(c.redirects()), " ")+"; frame-ancestors 'none'; base-uri 'none'")
+	if a.Framed {
+		admitFrames(h, c)
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	_, _ = w.Write(b.Bytes())
@@ -96,6 +109,10 @@ func (p *Provider) turnBack(a *authorization, e *oauthError) {
 	fields := []formField{{"error", e.Code}}
 	if e.Description != "" {
 		fields = append(fields, formField{"error_description", e.Description})
+	}
+	if asksJSON(a.r) {
+		respondWrong(a, http.StatusBadRequest, strings.TrimSuffix(e.Code+": "+e.Description, ": "), p.redirection(a.client, a.asked, fields))
+		return
 	}
 	p.reply(a.w, a.r, a.client, a.asked, fields)
 }

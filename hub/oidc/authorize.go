@@ -65,14 +65,16 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at issuerRo
 		p.resume(a)
 		return
 	}
-	to, err := p.start(a)
+	b, err := p.start(a)
 	switch {
 	case errors.Is(err, store.ErrConflict), errors.Is(err, errGone):
 		p.turnBack(a, invalid("access_denied", "this was used before"))
 	case err != nil:
 		p.refuse(a, err)
+	case asksJSON(r):
+		p.respond(a, b)
 	default:
-		w.Header().Set("Location", to)
+		w.Header().Set("Location", b.leads(a))
 		w.WriteHeader(http.StatusSeeOther)
 	}
 }
@@ -95,6 +97,10 @@ func (p *Provider) refuse(a *authorization, err error) {
 	default:
 		status, text = http.StatusServiceUnavailable, "This sign-in cannot go on now. Try again in a minute."
 		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.contract, "client", a.client.ID, "error", err)
+	}
+	if asksJSON(a.r) {
+		respondWrong(a, status, text, "")
+		return
 	}
 	http.Error(a.w, text, status)
 }
@@ -292,14 +298,14 @@ func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (str
 	return "", nil
 }
 
-// start writes the exchange, gives the browser its cookie, and returns the address of the
-// recovery domain with the ticket that leads on there.
-func (p *Provider) start(a *authorization) (string, error) {
-	ctx, browser := a.r.Context(), newBrowser(a.client.Env)
-	var site, ticket, id string
+// start writes the exchange, gives the browser its cookie, and returns what leads on: the
+// recovery domain, and the ticket for it.
+func (p *Provider) start(a *authorization) (b beginning, err error) {
+	ctx := a.r.Context()
+	b.browser = newBrowser(a.client.Env)
 	life, _ := a.client.lives()
-	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		if site, err = p.site(ctx, tx, a.client); err != nil {
+	err = p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if b.site, err = p.site(ctx, tx, a.client); err != nil {
 			return err
 		}
 		if a.used != "" {
@@ -310,27 +316,30 @@ func (p *Provider) start(a *authorization) (string, error) {
 		var x exchange
 		if a.pushed != nil {
 			x = *a.pushed
-			x.Browser, x.Pushed = store.HashToken(browser), x.Secret
-			ticket, err = p.save(ctx, tx, &x, stateAsked, life)
+			x.Browser, x.Pushed = store.HashToken(b.browser), x.Secret
+			b.ticket, err = p.save(ctx, tx, &x, stateAsked, life)
 		} else {
-			x, ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(browser), life)
+			x, b.ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(b.browser), life)
 		}
-		if id = x.ID; err != nil {
+		if b.id = x.ID; err == nil && a.client.row.screen {
+			b.ticket, err = p.present(a, tx, &x, b.browser)
+		}
+		if err != nil {
 			return err
 		}
 		return p.recordAsked(ctx, tx, a, x)
 	})
 	if err != nil {
-		return "", err
+		return b, err
 	}
 	host, ok := page.ParseOrigin(p.cfg.Origin())
 	if !ok {
-		return "", fmt.Errorf("oidc: public_url cannot be served")
+		return b, fmt.Errorf("oidc: public_url cannot be served")
 	}
 	old := host.CookiesWith(a.r, browserCookie)
 	for i := range max(0, len(old)-maxExchanges+1) {
 		host.DropCookie(a.w, old[i])
 	}
-	host.SetCookie(a.w, browserCookie+id, browser, life, http.SameSiteLaxMode)
-	return site + SignInPath + "#" + ticket, nil
+	host.SetCookie(a.w, browserCookie+b.id, b.browser, life, http.SameSiteLaxMode)
+	return b, nil
 }

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -230,6 +231,7 @@ func (p *Provider) sign(ctx context.Context, tx *store.Tx, c client, claims jwt.
 	}
 	t := jwt.NewWithClaims(jwt.GetSigningMethod(k.Algorithm), claims)
 	t.Header["kid"] = k.ID
+	p.sets[c.row.path].outlive(k.ID)
 	return t.SignedString(private)
 }
 
@@ -242,6 +244,16 @@ type keptSet struct {
 	mu   sync.Mutex
 	body []byte
 	at   time.Time
+}
+
+// outlive lets the set be read anew before its time where a key is not in it: a client's
+// first key signs at once, and its token must not come before it.
+func (k *keptSet) outlive(kid string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !bytes.Contains(k.body, []byte(kid)) {
+		k.body = nil
+	}
 }
 
 // keySet returns what the keys endpoint of an issuer answers.

@@ -1,17 +1,23 @@
 package oidc
 
 import (
+	"context"
+	"crypto"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/store"
 )
 
 // endSession ends what this browser began here (OpenID Connect RP-Initiated Logout 1.0).
 // Nobody stays signed in: there is no session to end but that of an unfinished proof, so
-// nothing is asked of the person, and what an id_token_hint says counts for nothing.
+// nothing is asked of the person; an id_token_hint says whose client asks, and no more.
 func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at issuerRow) {
 	a := &authorization{w: w, r: r, at: at}
 	err := p.admit(r, "authorize")
@@ -46,7 +52,11 @@ func (p *Provider) afterwards(a *authorization) (string, error) {
 	if to == "" {
 		return "", nil
 	}
-	c, err := p.clientByID(a.r.Context(), a.q["client_id"], a.at)
+	id, err := p.leaving(a)
+	if err != nil {
+		return "", err
+	}
+	c, err := p.clientByID(a.r.Context(), id, a.at)
 	if err != nil {
 		return "", err
 	}
@@ -63,4 +73,46 @@ func (p *Provider) afterwards(a *authorization) (string, error) {
 		u.RawQuery = q.Encode()
 	}
 	return u.String(), nil
+}
+
+// leaving returns the client that ends a sign-in: the one that says so, or the one that
+// a token of ours was made for, however old. mod_auth_openidc names no client.
+func (p *Provider) leaving(a *authorization) (string, error) {
+	id, hint := a.q["client_id"], a.q["id_token_hint"]
+	if hint == "" {
+		return id, nil
+	}
+	claims, ctx := jwt.RegisteredClaims{}, a.r.Context()
+	_, err := jwt.NewParser(jwt.WithValidMethods(openIDAlgorithms), jwt.WithoutClaimsValidation()).ParseWithClaims(hint, &claims, func(t *jwt.Token) (any, error) {
+		if len(claims.Audience) != 1 || claims.Issuer != p.cfg.Origin()+a.at.path || id != "" && claims.Audience[0] != id {
+			return nil, errGone
+		}
+		c, err := p.clientByID(ctx, claims.Audience[0], a.at)
+		if err != nil {
+			return nil, err
+		}
+		return p.publicKey(ctx, c, t)
+	})
+	if err != nil {
+		return "", errors.Join(errAsk("id_token_hint is not a token of this client"), err)
+	}
+	return claims.Audience[0], nil
+}
+
+// publicKey returns the key of a client by which a token says that it was signed.
+func (p *Provider) publicKey(ctx context.Context, c client, t *jwt.Token) (any, error) {
+	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range all {
+		if k.ID != t.Header["kid"] || k.Algorithm != t.Method.Alg() {
+			continue
+		}
+		private, err := x509.ParsePKCS8PrivateKey(k.Private)
+		if signer, ok := private.(crypto.Signer); err == nil && ok {
+			return signer.Public(), nil
+		}
+	}
+	return nil, errGone
 }

@@ -95,6 +95,7 @@ func (p *Provider) serveIssuer(at issuerRow) {
 		handle("GET "+at.endpoints+"/authorize", p.authorize)
 	}
 	if at.pushes {
+		p.serveV1(at)
 		handle("GET "+metadataPath+at.path, p.discovery)
 		handle("POST "+at.endpoints+"/par", p.push)
 		handle("GET "+at.endpoints+endPath, p.endSession)
@@ -109,7 +110,7 @@ func (p *Provider) serveIssuer(at issuerRow) {
 
 // Patterns lists the paths below which the provider answers, for a mux.
 func Patterns() []string {
-	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath, metadataPath}
+	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath, metadataPath, "/authorize", waitPath, "/oauth/authorize", "/x/", "/token", "/logout", pollPath}
 }
 
 // ServeHTTP implements http.Handler. Whoever mounts it sees to it that it is reached on

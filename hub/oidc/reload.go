@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/page"
@@ -45,11 +46,14 @@ func (p *Provider) begun(ctx context.Context, tx *store.Tx, id, browser string) 
 		return x, c, errGone
 	case err != nil:
 		return x, c, err
-	case !same(row.Browser, store.HashToken(browser)), row.State != stateAsked && row.State != stateProving:
+	case !same(row.Browser, store.HashToken(browser)), !slices.Contains(goesOn, row.State):
 		return x, c, errGone
 	}
 	return p.read(ctx, tx, row, row.State)
 }
+
+// goesOn are the states in which an exchange has no answer yet, and its browser goes on.
+var goesOn = []string{stateAsked, stateClaimed, stateAgreed, stateProving}
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
@@ -57,6 +61,11 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 // place of the one before, or to the proof that it began. Nothing lasts longer for it.
 func (p *Provider) resume(a *authorization) {
 	to, ctx := "", a.r.Context()
+	if a.client.row.screen {
+		a.w.Header().Set("Location", waitAddress(waitPath, a.pushed.ID, "", "", false))
+		a.w.WriteHeader(http.StatusSeeOther)
+		return
+	}
 	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		site, err := p.site(ctx, tx, a.client)
 		if err != nil {

@@ -156,7 +156,7 @@ func newRig(t *testing.T) *rig {
 		protocol.Account{ID: "2", Name: "Bob Roe", Identifiers: []string{"bob@example.com", "both@example.com"}},
 		protocol.Account{ID: "3", Name: "Cem Roe", Identifiers: []string{"cem@example.com", "both@example.com"}})
 	r.provider = oidc.New(oidc.Config{
-		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: &r.buckets, Client: http.DefaultClient,
+		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: &r.buckets, Picture: drawn{}, Client: http.DefaultClient,
 		Origin: func() string { return r.origin }, SiteOrigin: func(name string) string { return "https://" + name },
 		Authority: r.tenant.URL, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: r.now,
 	})

@@ -98,7 +98,10 @@ func (p *Provider) showWaiting(a *waiter, status int, wrong string) {
 		http.Error(a.w, "this page failed", http.StatusInternalServerError)
 		return
 	}
-	a.admitFrames()
+	admitForms(a.w.Header(), a.c)
+	if a.x.Framed {
+		admitFrames(a.w.Header(), a.c)
+	}
 	page.Write(a.w, a.r, status, l, b)
 }
 
@@ -110,18 +113,19 @@ func (p *Provider) drawTicket(a *waiter, s *screen) (err error) {
 	return err
 }
 
-// admitFrames lets forms lead to the client, and, where its page was begun for a frame,
-// the client's own pages frame it: those of the addresses that an administrator allowed
-// (T25 and P24: nobody else's).
-func (a *waiter) admitFrames() {
-	h, own := a.w.Header(), strings.Join(hosts(a.c.redirects()), " ")
-	policy := strings.Replace(page.Policy, "form-action 'self'", "form-action 'self' "+own, 1)
-	if a.x.Framed {
-		policy = strings.Replace(policy, "frame-ancestors 'none'", "frame-ancestors "+own, 1)
-		h.Del("X-Frame-Options") // older than frame-ancestors, and cannot name anybody
-		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	}
-	h.Set("Content-Security-Policy", policy)
+// admitForms lets forms of a page lead to the client besides.
+func admitForms(h http.Header, c client) {
+	own := strings.Join(hosts(c.redirects()), " ")
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "form-action 'self'", "form-action 'self' "+own, 1))
+}
+
+// admitFrames lets the client's own pages frame one that was begun for a frame: those of
+// the addresses that an administrator allowed, and nobody else's (P24).
+func admitFrames(h http.Header, c client) {
+	own := strings.Join(hosts(c.redirects()), " ")
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "frame-ancestors 'none'", "frame-ancestors "+own, 1))
+	h.Del("X-Frame-Options") // older than frame-ancestors, and cannot name anybody
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
 // colour is how a colour is written in an address.

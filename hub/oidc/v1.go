@@ -53,6 +53,77 @@ type CancelResponse struct {
 // returns are the values of "return".
 var returns = []string{"", "chrome", "firefox", "https"}
 
+// serveV1 serves the older addresses of an issuer. They take either a request_uri or all
+// parameters, as the newer ones do.
+func (p *Provider) serveV1(at issuerRow) {
+	for _, pattern := range []string{"GET /authorize", "GET /oauth/authorize", "GET /x/{experience}/authorize"} {
+		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { p.authorize(w, r, at) })
+	}
+	p.mux.HandleFunc("GET "+framePath, func(w http.ResponseWriter, r *http.Request) { p.authorize(w, r, at) })
+	p.mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) { p.token(w, r, at) })
+	p.mux.HandleFunc("POST /logout", func(w http.ResponseWriter, r *http.Request) { p.endSession(w, r, at) })
+}
+
+// framePath is where a sign-in begins that a client shows in a frame of its own page.
+const framePath = "/authorize/iframe"
+
+// A beginning is an exchange that a browser has just begun.
+type beginning struct{ id, browser, site, ticket string }
+
+// present makes an exchange one that waits on a page here.
+func (p *Provider) present(a *authorization, tx *store.Tx, x *exchange, browser string) (ticket string, err error) {
+	x.Device, x.Framed, x.Theme = short(a.r.UserAgent()), a.framed(), ""
+	if x.Framed {
+		x.Theme = themeOf(a.r.URL.Query())
+	}
+	return ticketOf(browser, x.ID, x.Turn), p.show(a.r.Context(), tx, x, browser)
+}
+
+func (a *authorization) framed() bool { return a.r.URL.Path == framePath }
+
+// leads returns where the browser goes that began: on a phone straight to the proof, and
+// otherwise to the page from which a phone may go on.
+func (b beginning) leads(a *authorization) string {
+	if a.client.row.screen && (a.framed() || !handheld(a.r)) {
+		return waitAddress(waitPath, b.id, "", b.browser, a.framed())
+	}
+	return b.site + SignInPath + "#" + b.ticket
+}
+
+// handheld reports whether a browser says that it is one of a phone.
+func handheld(r *http.Request) bool {
+	agent := r.UserAgent()
+	return r.Header.Get("Sec-Ch-Ua-Mobile") == "?1" || strings.Contains(agent, "Mobile") || strings.Contains(agent, "Android") || strings.Contains(agent, "iPhone")
+}
+
+// respond answers who began and asks for JSON. The code that a phone shows is typed on
+// the page of redirect_uri: nothing else takes it.
+func (p *Provider) respond(a *authorization, b beginning) {
+	out := AuthorizeResponse{EnvName: a.client.settings.Name, Request: b.id, SessionToken: b.browser, Experience: short(a.r.PathValue("experience")),
+		Return: a.q["return"], RedirectURI: p.cfg.Origin() + waitAddress(waitPath, b.id, "", b.browser, true)}
+	err := p.cfg.Store.Read(a.r.Context(), func(tx *store.Tx) error {
+		e, err := tx.Environment(a.r.Context(), a.client.Env)
+		if out.EnvName = e.PublicName; out.EnvName == "" {
+			out.EnvName = e.Name
+		}
+		return err
+	})
+	if err == nil {
+		out.QRCode, err = p.cfg.Picture.PNG(b.site + SignInPath + "#" + phoneMark + b.ticket)
+	}
+	if err != nil {
+		p.refuse(a, err)
+		return
+	}
+	writeJSON(a.w, a.r, http.StatusOK, []byte(store.JSON(out)))
+}
+
+// respondWrong answers who asked for JSON that it cannot go on; to is the client's own
+// address with the error, if it may be told.
+func respondWrong(a *authorization, status int, text, to string) {
+	writeJSON(a.w, a.r, status, []byte(store.JSON(AuthorizeResponse{ErrorMessage: text, RedirectURI: to, Return: a.q["return"]})))
+}
+
 // asksJSON reports whether a client asks for JSON in place of a page.
 func asksJSON(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Accept"), ",")
