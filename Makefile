@@ -33,7 +33,7 @@ test: deps build ## every test that runs within minutes, against real servers
 lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "gofmt wants:"; echo "$$bad"; exit 1; }
 	go vet ./...
-	go vet -tags interop ./internal/interop
+	go vet -tags interop ./internal/interop ./internal/e2e
 	GOOS=windows go vet ./agent/... ./protocol/... ./cmd/postern-agent
 	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ honnef.co/go/tools/cmd/staticcheck
 	$(TOOLS)/staticcheck ./...
@@ -47,10 +47,12 @@ full: lint test interop fuzz bench dist ## all of it, five minutes for each pars
 	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
-interop: ## our verifier against wallets and a provider from npm, downloaded for it (node 20)
+interop: ## our verifier against wallets, a provider and a relying party from npm, downloaded for it (node 20)
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/provider && npm ci --ignore-scripts --no-audit --no-fund
+	cd internal/interop/relying && npm ci --ignore-scripts --no-audit --no-fund
 	go test -tags interop -count=1 ./internal/interop
+	go test -tags interop -count=1 -run TestOpenidClient ./internal/e2e
 
 zxing: ## the reader of bar codes again, from npm; its test compares hashes
 	@d=$$(mktemp -d) && cd $$d && npm pack --silent zxing-wasm@3.1.4 && tar xzf zxing-wasm-3.1.4.tgz && cd package && \

@@ -1,4 +1,5 @@
 // Package interop holds our verifier against wallets, and our relying party against an
 // OpenID provider, that others wrote, from npm, in a job for development only: make
-// interop. It ships nothing.
+// interop. The relying party from npm that asks ours is driven by internal/e2e, which
+// has the hub behind its own TLS. It ships nothing.
 package interop
