@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/request"
@@ -38,6 +39,7 @@ type Config struct {
 	Evaluations *evaluation.Runs
 	Members     Members
 	Faces       Faces
+	Audit       *audit.Log
 	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/flow"
@@ -77,7 +79,7 @@ type place struct {
 	apikey                       store.APIKey
 	member                       string
 	trust, pem, provider, client string
-	evaluation, delivery         string
+	evaluation, delivery, event  string
 	request, template, subject   string
 	signer                       string // JSON
 }
@@ -95,6 +97,7 @@ func start(t *testing.T, s *store.Store) *stack {
 		Faces: st.reviews,
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
+		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Members:     staff.New(staff.Config{Store: s, Mail: unsent{}}), Console: func() string { return "https://id.vendor.test" },
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
@@ -133,7 +136,7 @@ func (st *stack) beside(t *testing.T, f storetest.Fixture) storetest.Fixture {
 // place puts one of everything into an environment.
 func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 	t.Helper()
-	p := place{Fixture: f, domain: "recover." + name + "-" + f.Env.ID[:8] + ".test"}
+	p := place{Fixture: f, event: store.NewID(), domain: "recover." + name + "-" + f.Env.ID[:8] + ".test"}
 	p.pem, p.signer = string(newAuthority(t).PEM()), signerOf(t, p.domain)
 	p.key = st.addKey(t, store.APIKey{Org: f.Org.ID, Role: RoleOwner, Envs: []string{f.Env.ID}})
 	f.Accounts(t, st.store, protocol.Account{ID: name + "-1", Identifiers: []string{"alice@" + name + ".test", name + "/alice c?d"}, Name: "Alice " + name})
@@ -325,7 +328,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation, "{delivery}", p.delivery,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation, "{delivery}", p.delivery, "{event}", p.event,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	query := url.Values{}
 	for _, r := range routes() {
@@ -345,6 +348,10 @@ func (p place) path(pattern string) string {
 func (st *stack) prepare(t *testing.T, p place, pattern string) {
 	t.Helper()
 	switch {
+	case strings.Contains(pattern, "{event}"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.AppendAudit(ctx, store.AuditRow{ID: p.event, Org: p.Org.ID, Env: p.Env.ID, Kind: "env_updated", Leaf: `{"id":"` + p.event + `","kind":"env_updated"}`})
+		})
 	case strings.HasSuffix(pattern, "/sync/confirm"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, "UPDATE directories SET sync_pending = $1 WHERE id = $2", `{"reason":"shrink","missing":9,"of":20}`, p.Directory.ID)

@@ -39,6 +39,7 @@ type call struct {
 	run       evaluation.Run         // of {evaluation}
 	client    store.OIDCClient       // of {client}
 	delivery  store.Delivery         // of {delivery}
+	event     store.AuditRow         // of {event}
 	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
 	recorded  bool                   // the row has left records of its own
@@ -60,7 +61,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
 		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"client", c.findClient}, {"evaluation", c.findEvaluation},
-		{"request", c.findRequest}, {"template", c.findTemplate}, {"delivery", c.findDelivery}, {"subject", c.findSubject},
+		{"request", c.findRequest}, {"template", c.findTemplate}, {"delivery", c.findDelivery}, {"event", c.findEvent}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)
 		if id == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/capture"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/hub/verify/smscode"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // routes lists every endpoint. Paths and statuses are those of the public reference;
@@ -136,6 +137,13 @@ func routes() []row {
 		get("/api/apikeys/{apikey}", RoleAdmin, plain(getAPIKey)).gives(apiKey{}),
 		patch("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyUpdated, with(updateAPIKey)).like(`{"enabled":false}`),
 		remove("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyDeleted, plain(deleteAPIKey)),
+
+		get("/api/audit", RoleOwner, plain(listAudit)).gives(auditList{}).takes(textIn("start", maxID), textIn("end", maxID), boolIn("reverse"), numberIn("count", 1, store.MaxAudit, auditCount),
+			listIn("env"), wordsIn("kind", auditKinds()...), textIn("query", maxQuery), textIn("cursor", maxID)),
+		get("/api/audit/checkpoints", RoleAdmin, plain(nothing).then(auditCheckpoints)).gives(auditHead{}).ours(),
+		get("/api/audit/consistency", RoleAdmin, plain(nothing).then(auditConsistency)).gives(auditConsistent{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("to", 0, maxEntry, 0)).ours(),
+		get("/api/audit/events/{event}/proof", RoleAdmin, plain(nothing).then(auditProof)).gives(auditlog.Proof{}).takes(numberIn("from", 0, maxEntry, 0)).ours(),
+		get("/api/audit/leaves", RoleOwner, plain(nothing).then(auditLeaves)).gives(auditlog.Export{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("count", 1, audit.MaxEntries, auditCount)).ours(),
 	}
 }
 

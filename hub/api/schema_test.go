@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // schemas are the JSON schemas of Go types, by reflection, with the words of their
@@ -30,6 +31,8 @@ func (s *schemas) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
 		return object{{"type", "string"}, {"format", "date-time"}}
+	case t == reflect.TypeFor[auditlog.Hash]():
+		return object{{"type", "string"}, {"contentEncoding", "base64"}}
 	case t == reflect.TypeFor[policy.Duration]():
 		return object{{"type", "string"}, {"examples", list{"1h30m0s"}}}
 	case t == reflect.TypeFor[json.RawMessage](), t.Kind() == reflect.Interface:

@@ -210,8 +210,8 @@ func newULID(at time.Time) string {
 	return encodeULID([16]byte(b[2:]))
 }
 
-// minULID is the least id of an event of a time.
-func minULID(at time.Time) string {
+// FirstID is the least id that an event of a time can have.
+func FirstID(at time.Time) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(max(at.UnixMilli(), 0)))
 	return encodeULID([16]byte(append(b[2:], make([]byte, 10)...)))

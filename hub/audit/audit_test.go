@@ -190,14 +190,19 @@ func TestListNarrowsAndPages(t *testing.T) {
 			filter store.AuditFilter
 			want   string
 		}{
-			"everything":   {store.AuditFilter{}, "t5.t4.t3.t2.t1.t0.."},
-			"oldest first": {store.AuditFilter{Envs: []string{f.Env.ID}, OldestFirst: true}, "t0.t1.t2.t3.t4.t5."},
-			"organisation": {store.AuditFilter{Envs: []string{""}}, "."},
-			"kind":         {store.AuditFilter{Kinds: []string{"recovery_started"}}, "t5.t3.t1."},
-			"account":      {store.AuditFilter{Account: "a1"}, "t5.t4."},
-			"trace":        {store.AuditFilter{Trace: "t2"}, "t2."},
-			"times":        {store.AuditFilter{Start: base.Add(2 * time.Hour), End: base.Add(4 * time.Hour)}, "t3.t2."},
-			"next page":    {store.AuditFilter{Envs: []string{f.Env.ID}, Count: 2, After: first[1].ID}, "t3.t2."},
+			"everything":                 {store.AuditFilter{}, "t5.t4.t3.t2.t1.t0.."},
+			"oldest first":               {store.AuditFilter{Envs: []string{f.Env.ID}, OldestFirst: true}, "t0.t1.t2.t3.t4.t5."},
+			"organisation":               {store.AuditFilter{Envs: []string{""}}, "."},
+			"kind":                       {store.AuditFilter{Kinds: []string{"recovery_started"}}, "t5.t3.t1."},
+			"account":                    {store.AuditFilter{Account: "a1"}, "t5.t4."},
+			"trace":                      {store.AuditFilter{Trace: "t2"}, "t2."},
+			"times":                      {store.AuditFilter{From: audit.FirstID(base.Add(2 * time.Hour)), To: audit.FirstID(base.Add(4 * time.Hour))}, "t3.t2."},
+			"two kinds":                  {store.AuditFilter{Kinds: []string{"recovery_started", "org_updated"}}, "t5.t3.t1.."},
+			"the newest of two kinds":    {store.AuditFilter{Kinds: []string{"recovery_started", "env_updated"}, Count: 3}, "t5.t4.t3."},
+			"the oldest of two kinds":    {store.AuditFilter{Envs: []string{"", f.Env.ID}, Kinds: []string{"org_updated", "env_updated"}, Count: 3, OldestFirst: true}, ".t0.t2."},
+			"an environment of others":   {store.AuditFilter{Envs: []string{other.Env.ID}}, ""},
+			"environments of others too": {store.AuditFilter{Envs: []string{other.Env.ID, ""}}, "."},
+			"next page":                  {store.AuditFilter{Envs: []string{f.Env.ID}, Count: 2, After: first[1].ID}, "t3.t2."},
 		} {
 			if got := traces(c.filter); got != c.want {
 				t.Errorf("%s: %s, want %s", name, got, c.want)

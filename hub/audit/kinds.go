@@ -153,3 +153,16 @@ var Kinds = []Kind{
 	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
 	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted, DocumentUnread,
 }
+
+// Elsewhere are the kinds of the public reference that belong to integrations which
+// Postern does not have. They are no mistake in a search, and never written.
+var Elsewhere = []string{
+	"ashby_integration_created", "ashby_integration_deleted", "ashby_integration_updated",
+	"greenhouse_integration_created", "greenhouse_integration_credentials_updated", "greenhouse_integration_deleted",
+	"greenhouse_integration_updated", "interview_config_updated", "interview_created",
+	"interview_deleted", "interview_link_followed", "interview_opted_out",
+	"interview_updated", "interview_verification_started", "recruitee_integration_created",
+	"recruitee_integration_credentials_updated", "recruitee_integration_deleted", "recruitee_integration_updated",
+	"workable_integration_created", "workable_integration_credentials_updated", "workable_integration_deleted",
+	"workable_integration_updated",
+}

@@ -49,7 +49,7 @@ func drop(ctx context.Context, tx *store.Tx, before time.Time) (more bool, err e
 		return false, err
 	}
 	to := head.Dropped
-	first := minULID(before)
+	first := FirstID(before)
 	for _, r := range rows {
 		if r.ID >= first {
 			break

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret string
+	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret, event string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -114,6 +114,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AuditRows": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		all, err := tx.AuditRows(ctx, org, store.AuditFilter{Envs: []string{o.env}, Count: 10})
 		return len(all), err
+	},
+	"AuditRow": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		_, err := tx.AuditRow(ctx, org, o.event)
+		return 1, err
 	},
 	"PersonKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.PersonKey(ctx, env, o.account)
@@ -1045,11 +1049,11 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		o.apiKey = k.ID
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
-		o.webhook = hook
+		o.webhook, o.event = hook, store.NewID()
 		return errors.Join(err, errPerson, tx.SetGivenBirthDate(ctx, o.env, o.account, "theirs"), tx.SetAccountPhoto(ctx, o.env, o.account, "theirs", []byte("theirs")), errKey, errDomain, errHook, addDelivered(ctx, tx, &o), tx.AddMail(ctx, o.env, []byte("theirs"), tx.Now().Add(time.Hour)), tx.PutGroups(ctx, o.env, o.directory, []protocol.Group{{ID: "g", Name: "G"}}),
 			tx.SetLogo(ctx, o.env, store.NewLogo("mobile", "image/png", []byte("theirs"))), tx.SetDirectoryLogo(ctx, o.env, o.directory, store.NewLogo("", "image/png", []byte("theirs"))),
 			tx.SetBirthDateKey(ctx, o.env, o.directory, []byte("k")), tx.StartSync(ctx, o.env, o.directory, "run"),
-			tx.AppendAudit(ctx, store.AuditRow{ID: store.NewID(), Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
+			tx.AppendAudit(ctx, store.AuditRow{ID: o.event, Org: o.org, Env: o.env, Kind: "k", Account: o.account}))
 	})
 	o.recovery, o.verification = store.NewID(), store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {

@@ -28,9 +28,12 @@ CREATE TABLE audit_head (
 );
 INSERT INTO audit_head (id, size, checkpoint, dropped) VALUES (1, 0, '', 0);
 
--- Search: each index ends with the id, which begins with the time.
+-- Search: each index ends with the id, which begins with the time, so that a page is read
+-- in its order and no further.
+DROP INDEX audit_events_env;
 DROP INDEX audit_events_account;
+CREATE INDEX audit_events_env ON audit_events (org, env, id);
+CREATE INDEX audit_events_kind ON audit_events (org, kind, id);
+CREATE INDEX audit_events_env_kind ON audit_events (org, env, kind, id);
 CREATE INDEX audit_events_account ON audit_events (account, id) WHERE account <> '';
 CREATE INDEX audit_events_trace ON audit_events (trace, id) WHERE trace <> '';
-CREATE INDEX audit_events_kind ON audit_events (org, kind, id);
-CREATE INDEX audit_events_env_kind ON audit_events (env, kind, id);
