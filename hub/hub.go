@@ -28,6 +28,7 @@ import (
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/terminal"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
@@ -231,16 +232,19 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Audit: h.audit, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
+	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
+	mux.Handle(terminal.Pattern, terminals)
 	mux.Handle("/people/", rest)
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)
 	}
 	mux.Handle("/console", pages)
 	mux.Handle("/console/", pages)
+	mux.Handle("/cli/login/", pages)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		page.Headers(w.Header())
 		http.Redirect(w, r, "/console", http.StatusSeeOther)

@@ -37,7 +37,7 @@ func Install(ctx context.Context, cfg Config, organisation, environment string) 
 		return Installation{}, err
 	}
 	defer s.Close()
-	key, link := api.NewKey(), store.NewToken()
+	key, link := store.NewAPIKey(), store.NewToken()
 	in := Installation{Key: protocol.NewSecret(key), ConsoleLink: protocol.NewSecret(cfg.PublicURL + consoleLinkPath + link)}
 	err = s.Tx(ctx, func(tx *store.Tx) error {
 		if orgs, err := tx.Organisations(ctx); err != nil || len(orgs) > 0 {

@@ -239,7 +239,7 @@ func (st *stack) enrol(t *testing.T, f storetest.Fixture, n int) (a store.Agent)
 
 func (st *stack) addKey(t *testing.T, k store.APIKey) string {
 	t.Helper()
-	text := NewKey()
+	text := store.NewAPIKey()
 	k.Name, k.Hash, k.Enabled = "test", store.HashToken(text), true
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.CreateAPIKey(ctx, k)

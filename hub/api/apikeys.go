@@ -68,7 +68,7 @@ func (r createAPIKeyResponse) redacted() any { return createAPIKeyResponse{r.ID,
 
 // createAPIKey makes a key, which is shown this once.
 func createAPIKey(ctx context.Context, c *call, tx *store.Tx, req *createAPIKeyRequest) (any, error) {
-	text := NewKey()
+	text := store.NewAPIKey()
 	k := store.APIKey{Org: c.key.Org, Name: req.Name, Hash: store.HashToken(text), Role: RoleUser, Envs: req.Envs, Enabled: true}
 	set(&k.Enabled, req.Enabled)
 	set(&k.Expires, req.ExpiresAt)

@@ -31,9 +31,6 @@ func roleReaches(have, want string) bool {
 // maxKey bounds what is taken for an API key, in bytes.
 const maxKey = 256
 
-// NewKey returns a new API key: opaque, and recognisable by secret scanners.
-func NewKey() string { return "postern_" + store.NewToken() }
-
 // presentedKey returns the key that a request shows, as a Bearer token or as the
 // password of Basic with an empty user name. "" for anything else.
 func presentedKey(r *http.Request) string {

@@ -106,7 +106,7 @@ func TestEveryRowWantsAKeyOfItsRole(t *testing.T) {
 	}
 	for _, r := range routes() {
 		path, body := st.mine.path(r.pattern), st.mine.body(r.pattern)
-		for what, key := range map[string]string{"none": "", "unknown": NewKey(), "long": strings.Repeat("x", 4000)} {
+		for what, key := range map[string]string{"none": "", "unknown": store.NewAPIKey(), "long": strings.Repeat("x", 4000)} {
 			if got := st.do(t, key, method(r.pattern), path, body); got.status != http.StatusUnauthorized {
 				t.Errorf("%s with a key %s: %d %s", r.pattern, what, got.status, got.body)
 			}

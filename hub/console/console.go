@@ -43,6 +43,7 @@ type Config struct {
 	Evaluations Evaluations
 	Manuals     Manuals
 	Members     Members
+	Terminals   Terminals
 	Providers   Providers
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
@@ -144,6 +145,8 @@ func table() []route {
 		{providerPath, staff.Admin, (*visit).provider, (*visit).saveProvider},
 		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},
 		{staff.ConsolePath + "/key", open, (*visit).invitation, (*visit).join},
+		{terminalPath, staff.Limited, (*visit).terminal, (*visit).approveTerminal},
+		{terminalPath + "/confirm", staff.Limited, nil, (*visit).confirmTerminal},
 		{root + "/enter", open, (*visit).toRoot, (*visit).enter},
 		{root + "/static/", open, (*visit).file, nil},
 		{"/", open, (*visit).missing, (*visit).missing},

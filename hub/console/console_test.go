@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/terminal"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
@@ -66,16 +67,17 @@ func (a *asked) SyncNow(_ context.Context, _, id string) error {
 // A rig is a console over real stores, tunnels and directories.
 type rig struct {
 	storetest.Fixture
-	t       *testing.T
-	store   *store.Store
-	agents  connected
-	sync    *asked
-	url     string
-	reviews *review.Reviews
-	manuals *manual.Manuals
-	desk    byHandOffice
-	logs    *bytes.Buffer
-	clock   atomic.Int64 // how far the store's is ahead
+	t         *testing.T
+	store     *store.Store
+	agents    connected
+	sync      *asked
+	url       string
+	reviews   *review.Reviews
+	manuals   *manual.Manuals
+	terminals *terminal.Terminals
+	desk      byHandOffice
+	logs      *bytes.Buffer
+	clock     atomic.Int64 // how far the store's is ahead
 }
 
 // ahead sets the clock forward.
@@ -100,7 +102,8 @@ func newRig(t *testing.T) *rig {
 	g.reviews = review.New(s, log)
 	g.manuals = manual.New(s, &g.desk, &g.desk, log)
 	g.manuals.Flow = &g.desk
-	pages := New(Config{Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	g.terminals = terminal.New(terminal.Config{Store: s, Buckets: freely{}, Log: log})
+	pages := New(Config{Terminals: g.terminals, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

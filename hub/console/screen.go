@@ -24,7 +24,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "terminal", "terminalkey")
 
 // A screen is what a template shows.
 type screen struct {
@@ -41,6 +41,7 @@ type screen struct {
 	Members   *members
 	Settings  *settingsPage
 	ByHand    *byHand
+	Terminal  *terminalPage
 	Restart   string
 	reviewScreen
 

@@ -75,7 +75,7 @@ func (v *visit) askKey(status int, failed bool) {
 	v.host.SetCookie(v.w, signInCookie, state, ceremonyLife, http.SameSiteStrictMode)
 	s := v.screen()
 	s.Title, s.Texts = s.T("console.signin.title"), []string{s.T("console.signin.text"), s.T("console.signin.how")}
-	s.Keys = &keys{Ask: ask, Post: v.address(root + "/enter"), Button: s.T("console.key.button"), Failed: failed, Script: v.console.files.Path("key.js")}
+	s.Keys = &keys{Ask: ask, Fields: []pair{{"back", v.cameFrom()}}, Post: v.address(root + "/enter"), Button: s.T("console.key.button"), Failed: failed, Script: v.console.files.Path("key.js")}
 	page.Allow(v.w.Header(), "publickey-credentials-get")
 	v.show(status, "signin", s)
 }
@@ -93,7 +93,7 @@ func (v *visit) enter() {
 	default:
 		v.host.DropCookie(v.w, signInCookie)
 		v.host.SetCookie(v.w, sessionCookie, session, 0, http.SameSiteStrictMode)
-		v.see(root)
+		v.see(back(v.field("back")))
 	}
 }
 

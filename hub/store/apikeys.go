@@ -40,6 +40,9 @@ func scanAPIKey(scan Scan) (k APIKey, err error) {
 	return k, err
 }
 
+// NewAPIKey returns the text of a new key: opaque, and recognisable by secret scanners.
+func NewAPIKey() string { return "postern_" + NewToken() }
+
 // CreateAPIKey writes a new key. An empty ID is filled in.
 func (tx *Tx) CreateAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 	k.ID, k.Created = orNew(k.ID), tx.Now()

@@ -57,7 +57,7 @@ var withoutEnvironment = map[string]string{
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
 	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
 	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeByAccess": "finds it by a secret",
-	"PurgeOIDC": "upkeep",
+	"PurgeOIDC": "upkeep", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and

@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"hub/verify/smscode":  {"protocol/...", "hub/policy", "hub/store", "hub/locale", "hub/verify"},
 	"hub/verify/review":   {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify/..."},
 	"hub/flow":            {"protocol/...", "hub/factor", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify/...", "hub/token"},
+	"hub/terminal":        {"hub/store", "hub/audit"},
 	"hub/staff":           {"protocol/...", "hub/store", "hub/audit"},
 	"hub/evaluation":      {"protocol", "protocol/match", "hub/policy", "hub/store", "hub/directory", "hub/verify"},
 	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify"},
@@ -62,7 +63,7 @@ var mayImport = map[string][]string{
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},
 	"hub/site":            {"hub/request", "hub/verify/capture", "hub/verify/review", "hub/factor", "hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/locale", "hub/token", "hub/store", "hub/policy", "hub/verify/wallet", "hub/verify/provider", "hub/verify/approval", "hub/staff"},
-	"hub/console":         {"hub/verify/manual", "hub/evaluation", "hub/staff", "hub/policy", "hub/verify/capture", "hub/verify/provider", "hub/verify/wallet", "hub/verify/review", "hub/brand", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
+	"hub/console":         {"hub/terminal", "hub/verify/manual", "hub/evaluation", "hub/staff", "hub/policy", "hub/verify/capture", "hub/verify/provider", "hub/verify/wallet", "hub/verify/review", "hub/brand", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
 	"hub/api":             {"protocol/auditlog", "hub/verify/capture", "hub/staff", "hub/oidc", "hub/evaluation", "hub/request", "hub/verify/review", "hub/brand", "protocol", "protocol/evidence", "hub/verify/wallet", "hub/verify/smscode", "hub/verify/provider", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel", "hub/webhook"},
 
 	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},

@@ -20,6 +20,7 @@ func Commands() []caddycmd.Command {
 		{Name: "request", Short: "Asks people who they are, by a link, and shows what they shared", Long: remoteHelp, CobraFunc: requestCommand},
 		{Name: "apikey", Short: "Makes, lists, changes and removes API keys", Long: remoteHelp, CobraFunc: apiKeyCommand},
 		{Name: "secrets", Short: "Seals secrets for settings", Long: remoteHelp, CobraFunc: secretsCommand},
+		{Name: "auth", Short: "Signs this command line in, by the console", Long: remoteHelp, CobraFunc: authCommand},
 		{Name: "api", Short: "Sends one request to the REST API and prints the answer", Long: remoteHelp, CobraFunc: callCommand},
 		{Name: "staff", Short: "Invites, lists and removes staff and people who vouch", Long: staffHelp, CobraFunc: staffCommand},
 		{Name: "rotate-key", Short: "Seals the store anew under another master key", Long: rotateHelp, CobraFunc: rotateCommand},
@@ -33,7 +34,7 @@ first of
 
   --server, --key-file
   POSTERN_SERVER, POSTERN_KEY
-  the configuration file (mode 0600; "postern init --save" writes it)
+  the configuration file (mode 0600; "postern auth login" and "postern init --save" write it)
 
 A key is never an argument: arguments are seen by everybody on the machine.`
 

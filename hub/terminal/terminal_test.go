@@ -1,0 +1,147 @@
+package terminal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/nacl/box"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
+
+// few lets an address ask so often.
+type few struct{ left atomic.Int64 }
+
+func (f *few) Take(context.Context, string, int, time.Duration) (bool, error) {
+	return f.left.Add(-1) >= 0, nil
+}
+
+func newKey(t *testing.T) (key string, public, private *[32]byte) {
+	t.Helper()
+	public, private, err := box.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(public[:]), public, private
+}
+
+func TestT32_TheCodeIsDerivedFromTheKeyAndNothingElseFits(t *testing.T) {
+	key, _, _ := newKey(t)
+	code := Code(key)
+	for _, good := range []string{code, strings.ToLower(code), strings.ReplaceAll(code, "-", " "), "  " + code + "\n", key[len(key)-6:]} {
+		if err := Check(key, good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	other, _, _ := newKey(t)
+	for _, bad := range []string{"", "-", code[:8], code + "0", Code(other), key[:6], key, key[len(key)-5:]} {
+		if err := Check(key, bad); !errors.Is(err, ErrCode) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"", "short", key + "A", strings.Repeat("!", 43), key[:42] + "="} {
+		if err := Check(bad, code); !errors.Is(err, ErrKey) {
+			t.Errorf("key %q: %v", bad, err)
+		}
+	}
+}
+
+// Of many approvals of one terminal one counts, on either store, and what waits for it
+// hears of it while it waits.
+func TestT32_OneApprovalOfATerminalCountsAndReachesItWhileItWaits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		allowed := &few{}
+		allowed.left.Store(2)
+		terms := New(Config{Store: s, Buckets: allowed, Log: slog.Default()})
+		mux := http.NewServeMux()
+		mux.Handle(Pattern, terms)
+		srv := httptest.NewServer(mux)
+		defer srv.Close()
+		key, public, private := newKey(t)
+		type answer struct {
+			status int
+			body   []byte
+		}
+		came := make(chan answer, 1)
+		go func() {
+			status, body := get(t, srv.URL+"/api/cli/login/"+key)
+			came <- answer{status, body}
+		}()
+		var wg sync.WaitGroup
+		var good atomic.Int64
+		for range 20 {
+			wg.Go(func() {
+				err := terms.Approve(t.Context(), Approval{Org: f.Env.Org, Staff: "s", Name: "Ann", Key: key, Code: Code(key), Role: "user", Life: time.Hour, By: audit.Principal{Role: "owner"}})
+				switch {
+				case err == nil:
+					good.Add(1)
+				case !errors.Is(err, ErrUsed) && !errors.Is(err, store.ErrConflict):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		got := <-came
+		text, ok := box.OpenAnonymous(nil, got.body, public, private)
+		if good.Load() != 1 || got.status != http.StatusOK || !ok || !strings.HasPrefix(string(text), "postern_") {
+			t.Errorf("%d approvals counted; the terminal got %d", good.Load(), got.status)
+		}
+		if status, _ := get(t, srv.URL+"/api/cli/login/short"); status != http.StatusBadRequest {
+			t.Errorf("a key that is none: %d", status)
+		}
+		allowed.left.Store(0)
+		if status, _ := get(t, srv.URL+"/api/cli/login/"+key); status != http.StatusTooManyRequests {
+			t.Errorf("too many questions: %d", status)
+		}
+	})
+}
+
+func get(t *testing.T, address string) (int, []byte) {
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Error(err)
+		return 0, nil
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b := make([]byte, 1024)
+	n, _ := resp.Body.Read(b)
+	return resp.StatusCode, b[:n]
+}
+
+func TestT32_NoKeyOfATerminalLivesLongerThanThirtyDays(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	terms := New(Config{Store: s, Buckets: &few{}, Log: slog.Default()})
+	key, _, _ := newKey(t)
+	for _, life := range []time.Duration{0, -time.Hour, MaxLife + time.Second} {
+		if err := terms.Approve(t.Context(), Approval{Org: f.Env.Org, Key: key, Code: Code(key), Role: "user", Life: life}); !errors.Is(err, ErrLife) {
+			t.Errorf("%s: %v", life, err)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add(strings.Repeat("A", 43), "K7QF-2M9T")
+	f.Fuzz(func(t *testing.T, key, typed string) {
+		if Check(key, typed) == nil && !Valid(key) {
+			t.Error("a code of no key fits")
+		}
+	})
+}
