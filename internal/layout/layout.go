@@ -98,6 +98,7 @@ var owner = map[string][]string{
 	"github.com/miekg/dns":            {"hub/domain"},
 	"github.com/prometheus/":          {"caddymodule", "hub"},
 	"golang.org/x/mod/sumdb":          {"protocol/auditlog/...", "hub/audit"},
+	"golang.org/x/crypto/nacl":        {"hub/terminal", "hub/console", "cmd/postern/admin"},
 	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow", "hub/request"},
