@@ -57,6 +57,10 @@ type App struct {
 	// a mailbox for a minute could enrol a key of their own and use it at once.
 	RecoveryOptionWait string `json:"recovery_option_wait,omitempty"`
 
+	// AuditRetention is how long the audit log keeps what its entries say; of older ones
+	// their hashes stay, which keep the log verifiable. Default: for ever. At least 30d.
+	AuditRetention string `json:"audit_retention,omitempty"`
+
 	// WalletLink is where recovery pages lead people whose wallet is an app on the same
 	// device: a scheme or an address that the app has claimed. Default: openid4vp://
 	WalletLink string `json:"wallet_link,omitempty"`
@@ -149,8 +153,13 @@ func (a *App) Validate() error {
 	if err != nil {
 		return err
 	}
+	retention, err := auditRetention(a.AuditRetention)
+	if err != nil {
+		return err
+	}
 	a.config = hub.Config{
-		FactorWait: wait, WalletLink: a.WalletLink, EntraAuthority: a.EntraAuthority,
+		AuditRetention: retention,
+		FactorWait:     wait, WalletLink: a.WalletLink, EntraAuthority: a.EntraAuthority,
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,
@@ -172,6 +181,22 @@ func optionWait(text string) (time.Duration, error) {
 	}
 	if d == 0 {
 		return -1, nil
+	}
+	return d, nil
+}
+
+// minRetention bounds audit_retention: a slip of the pen drops what nobody can bring back,
+// and disputes about a recovery come up within weeks.
+const minRetention = 30 * 24 * time.Hour
+
+// auditRetention reads audit_retention; 0 means for ever.
+func auditRetention(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := caddy.ParseDuration(text)
+	if err != nil || d < minRetention {
+		return 0, fmt.Errorf("audit_retention: %q: want 30d or more, such as 400d", text)
 	}
 	return d, nil
 }

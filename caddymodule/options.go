@@ -34,6 +34,7 @@ var options = []option[App]{
 		block: func(a *App, d *caddyfile.Dispenser) error { return parseBlock(d, smtpOptions, a.SMTP) }},
 	{form: "resolvers <host[:port]...>", set: func(a *App, v []string) { a.Resolvers = v }},
 	{form: "recovery_option_wait <duration>", set: func(a *App, v []string) { a.RecoveryOptionWait = v[0] }},
+	{form: "audit_retention <duration>", set: func(a *App, v []string) { a.AuditRetention = v[0] }},
 	{form: "wallet_link <url>", set: func(a *App, v []string) { a.WalletLink = v[0] }},
 	{form: "entra_authority <url>", set: func(a *App, v []string) { a.EntraAuthority = v[0] }},
 	{form: "allow_private_webhooks <network...>", set: func(a *App, v []string) { a.AllowPrivateWebhooks = v }},

@@ -21,6 +21,7 @@ type Config struct {
 	SMTP            SMTP           // Host "": mails cannot be sent, which recoveries say
 	Resolvers       []string       // host:port of the name servers that prove domains; nil: the system's
 	FactorWait      time.Duration  // how long a new recovery option waits (T17); 0: 72 h, below 0: not at all (demonstrations)
+	AuditRetention  time.Duration  // how long the audit log keeps the bytes of its leaves; 0: for ever
 	WalletLink      string         // where pages lead people whose wallet is an app on the same device; "": openid4vp://
 	EntraAuthority  string         // where the signing keys of Entra ID's tenants are fetched; "": at Microsoft (tests only)
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach

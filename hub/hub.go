@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-id/postern/hub/api"
@@ -74,7 +75,8 @@ type Hub struct {
 	site        *site.Site
 	control     http.Handler
 
-	audit *audit.Log
+	audit     *audit.Log
+	retention atomic.Int64 // of the audit log; a time.Duration, which an update may change
 
 	mu     sync.Mutex
 	public *url.URL // of public_url, which an update may change
@@ -139,7 +141,9 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 	}
 	h.audit = audit.NewLog(audit.LogConfig{
 		Store: h.store, Key: ed25519.PrivateKey(logKey.Private), Origin: auditlog.Origin(h.public.Hostname()), Log: h.log,
+		Retain: func() time.Duration { return time.Duration(h.retention.Load()) },
 	})
+	h.retention.Store(int64(cfg.AuditRetention))
 	h.tunnels = tunnel.New(tunnel.Config{
 		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Executor: h.execute, Log: h.log,
 		Connected: func(to tunnel.To) { h.directories.Wake(to.Env, to.Directory) },
@@ -364,6 +368,7 @@ func (h *Hub) Update(cfg Config) error {
 	h.mu.Lock()
 	h.public = public
 	h.mu.Unlock()
+	h.retention.Store(int64(cfg.AuditRetention))
 	h.domains.Update(h.domainSettings(cfg))
 	return h.notifier.SetRoute(routeOf(cfg.SMTP))
 }

@@ -22,6 +22,8 @@ func logKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize)))
 }
 
+func newOtherKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)) }
+
 func newLog(s *store.Store) *audit.Log {
 	return audit.NewLog(audit.LogConfig{Store: s, Key: logKey(), Origin: origin})
 }

@@ -22,6 +22,7 @@ func Commands() []caddycmd.Command {
 		{Name: "secrets", Short: "Seals secrets for settings", Long: remoteHelp, CobraFunc: secretsCommand},
 		{Name: "auth", Short: "Signs this command line in, by the console", Long: remoteHelp, CobraFunc: authCommand},
 		{Name: "api", Short: "Sends one request to the REST API and prints the answer", Long: remoteHelp, CobraFunc: callCommand},
+		{Name: "audit", Short: "Lists audit events, proves them, and verifies the log without the hub", Long: remoteHelp, CobraFunc: auditCommand},
 		{Name: "staff", Short: "Invites, lists and removes staff and people who vouch", Long: staffHelp, CobraFunc: staffCommand},
 		{Name: "rotate-key", Short: "Seals the store anew under another master key", Long: rotateHelp, CobraFunc: rotateCommand},
 		{Name: "self-service", Short: "Makes presigned links to the recovery site", Long: remoteHelp, CobraFunc: selfServiceCommand},
