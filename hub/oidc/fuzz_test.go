@@ -2,8 +2,12 @@ package oidc
 
 import (
 	"encoding/json"
+	"net/url"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/postern-id/postern/hub/request"
 )
 
 // testTime is a moment.
@@ -82,6 +86,73 @@ func FuzzTenantKeys(f *testing.F) {
 			if err != nil || kid == "" || k.public.N.BitLen() < rsaBits-8 || k.public.E < 3 {
 				t.Errorf("%s: %v", kid, k)
 			}
+		}
+	})
+}
+
+func FuzzApplicationRequest(f *testing.F) {
+	f.Add("openid nt:name profile", "name account", `{"id_token":{"account":{"value":"photo"},"birthdate":null,"sub":{"value":"x"}}}`)
+	f.Add("openid", "", `{"id_token":{"account":{"values":["name_and_birth_date"]},"acr":{"essential":true}}}`)
+	f.Fuzz(func(t *testing.T, scope, claim, claims string) {
+		c := client{}
+		c.Directory = "d"
+		w, oauth := parsePlain(c, params{"scope": scope, "claim": claim, "claims": claims})
+		if oauth != nil {
+			return
+		}
+		if len(w.Claims) > maxNamed || !slices.Contains(w.Scopes, "openid") || !slices.Contains(strengthNames, string(w.Strength)) {
+			t.Errorf("%q, %q, %q gave %+v", scope, claim, claims, w)
+		}
+		for _, n := range w.Claims {
+			if len(request.Provable([]string{n})) == 0 && !request.Matched(n) {
+				t.Errorf("asks for %q, which nobody answers", n)
+			}
+		}
+		c.Directory = ""
+		if w, oauth := parsePlain(c, params{"scope": scope, "claim": claim, "claims": claims}); oauth == nil && slices.ContainsFunc(w.Claims, request.Matched) {
+			t.Errorf("a client of no directory asks for %v", w.Claims)
+		}
+	})
+}
+
+func FuzzAssertion(f *testing.F) {
+	f.Add("eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJhIiwic3ViIjoiYSIsImF1ZCI6ImIiLCJqdGkiOiJjIiwiZXhwIjoxfQ.AA")
+	f.Add("eyJhbGciOiJub25lIn0.e30.")
+	f.Fuzz(func(t *testing.T, text string) {
+		alg, _, a, err := parseAssertion(text)
+		if err == nil && (len(text) > maxAssertion || !slices.Contains(assertionAlgorithms, alg) || a.Subject == "") {
+			t.Errorf("%q gave %s %+v", text, alg, a)
+		}
+	})
+}
+
+func FuzzClientKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","n":"AQAB","e":"AQAB"}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		keys, err := parseClientKeys(raw)
+		if (err == nil) != (len(keys) > 0) || len(keys) > maxClientKeys {
+			t.Errorf("%q: %d keys, %v", raw, len(keys), err)
+		}
+		for _, k := range keys {
+			if k.public == nil || !slices.Contains(assertionAlgorithms, k.algorithm) {
+				t.Errorf("%q gave %+v", raw, k)
+			}
+		}
+	})
+}
+
+func FuzzCallback(f *testing.F) {
+	f.Add("https://app.example/callback")
+	f.Add("http://localhost:9000/callback")
+	f.Add("https://user@app.example/#x")
+	f.Fuzz(func(t *testing.T, address string) {
+		if !IsCallback(address) {
+			return
+		}
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
+			t.Errorf("%q passes", address)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -138,8 +139,13 @@ func (e *employee) ProofFor(context.Context, string, string, string) (string, re
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOn(t, storetest.SQLite(t), func(*rig, *oidc.Config) {})
+}
+
+// newRigOn makes a rig on a store, of which a test changes what it has of its own.
+func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *rig {
+	t.Helper()
 	r := &rig{t: t, log: &lockedBuffer{}}
-	c := storetest.SQLite(t)
 	c.Now = r.now
 	r.store = storetest.Open(t, c)
 	r.fixture = storetest.Seed(t, r.store)
@@ -155,11 +161,13 @@ func newRig(t *testing.T) *rig {
 		protocol.Account{ID: r.tenant.Object, Name: "Ann Lee", Identifiers: []string{"ann@example.com"}},
 		protocol.Account{ID: "2", Name: "Bob Roe", Identifiers: []string{"bob@example.com", "both@example.com"}},
 		protocol.Account{ID: "3", Name: "Cem Roe", Identifiers: []string{"cem@example.com", "both@example.com"}})
-	r.provider = oidc.New(oidc.Config{
+	cfg := oidc.Config{
 		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: &r.buckets, Picture: drawn{}, Client: http.DefaultClient,
 		Origin: func() string { return r.origin }, SiteOrigin: func(name string) string { return "https://" + name },
 		Authority: r.tenant.URL, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: r.now,
-	})
+	}
+	change(r, &cfg)
+	r.provider = oidc.New(cfg)
 	server := httptest.NewServer(r.provider)
 	t.Cleanup(server.Close)
 	r.origin = server.URL
@@ -200,6 +208,8 @@ func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret stri
 		s = oidc.Settings{Name: "Okta", Redirects: []string{oktaBack}}
 	case oidc.OktaIDV:
 		s, directory = oidc.Settings{Name: "Okta", Redirects: []string{idvBack}}, ""
+	case oidc.OpenID:
+		s, directory = oidc.Settings{Name: "Application", Redirects: []string{appBack}}, ""
 	}
 	if change != nil {
 		change(&s)
@@ -217,13 +227,16 @@ func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret stri
 			return err
 		}
 		id = made.ID
-		if !c.HasSecret() {
+		text, err := oidc.NewSecret(ctx, tx, &made)
+		if errors.Is(err, oidc.ErrSecrets) {
 			return nil
 		}
-		text, err := oidc.NewSecret(ctx, tx, &made)
 		secret = text.Reveal()
 		return err
 	})
+	if c == oidc.OpenID {
+		r.ahead.Add(int64(time.Second)) // for which a node keeps a key set
+	}
 	return id, secret
 }
 

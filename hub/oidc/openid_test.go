@@ -1,0 +1,668 @@
+package oidc_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/hub/verify/wallet"
+	"github.com/postern-id/postern/protocol/evidence/evidencetest"
+	"github.com/postern-id/postern/protocol/match"
+)
+
+const demoBack = "http://localhost:9000/callback" // as in the published example
+
+// An office is a rig whose people have wallets, and whose requests and accounts are real.
+// Only the agent's word is the test's.
+type office struct {
+	*rig
+	requests  *request.Requests
+	authority *evidencetest.Authority
+	key       string       // API key
+	fetches   *http.Client // as which the provider reads keys of clients
+	word      flow.Word
+	down      bool
+}
+
+// Bind implements oidc.Accounts.
+func (a *office) Bind(ctx context.Context, b oidc.Binding) (oidc.Bound, error) {
+	found, err := directory.Bind(ctx, a.store, b.Env, b.Directory, b.Identifier, b.Strength, b.Document)
+	reasons := map[error]string{directory.ErrNobody: oidc.NoAccount, directory.ErrSeveral: oidc.SeveralAccounts, directory.ErrFace: oidc.PhotoNotCompared}
+	switch {
+	case a.down:
+		return oidc.Bound{}, flow.ErrUnavailable
+	case reasons[err] != "":
+		return oidc.Bound{Reason: reasons[err]}, nil
+	case err == nil && a.word.Refused:
+		return oidc.Bound{Reason: oidc.NotPermitted}, nil
+	}
+	return oidc.Bound{Account: found, Strict: a.word.Strict}, err
+}
+
+// handheld is the transport of a phone's browser, which needs no other phone.
+type handheld struct{}
+
+func (handheld) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("User-Agent", "Browser/1 Mobile")
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func (a *office) newPhone() *http.Client {
+	b := a.newBrowser()
+	b.Transport = handheld{}
+	return b
+}
+
+func newOffice(t *testing.T, c store.Config) *office {
+	t.Helper()
+	a := &office{fetches: &http.Client{}}
+	a.rig = newRigOn(t, c, func(r *rig, cfg *oidc.Config) {
+		a.requests = request.New(request.Config{Store: r.store, Buckets: &r.buckets, Now: r.now, Log: cfg.Log,
+			Verifiers: []verify.Verifier{wallet.New(wallet.Config{Store: r.store, Now: r.now})}})
+		cfg.People, cfg.Accounts, cfg.Client = a.requests, a, a.fetches
+	})
+	var err error
+	if a.authority, err = evidencetest.NewAuthority("DE", "Demo authority", a.now()); err != nil {
+		t.Fatal(err)
+	}
+	a.key = "postern_" + store.NewToken()
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		e := a.fixture.Env
+		e.CallbackURLs = []string{demoBack, appBack}
+		if err := tx.UpdateEnvironment(ctx, e); err != nil {
+			return err
+		}
+		if err := tx.AddTrustSource(ctx, &store.TrustSource{Env: e.ID, Kind: store.TrustPEM, Name: "demo", Body: a.authority.PEM()}); err != nil {
+			return err
+		}
+		_, err := tx.CreateAPIKey(ctx, store.APIKey{Org: e.Org, Name: "app", Hash: store.HashToken(a.key), Role: "user", Envs: []string{e.ID}, Enabled: true})
+		if err != nil {
+			return err
+		}
+		all, err := tx.UnkeyedNames(ctx, e.ID, a.fixture.Directory.ID, 100)
+		for i := range all {
+			all[i].Keys = store.NameKeys(a.fixture.Directory.ID, match.Name{Full: all[i].Name}.Keys())
+		}
+		if err != nil {
+			return err
+		}
+		return tx.KeyNames(ctx, e.ID, all)
+	})
+	return a
+}
+
+var ann = evidencetest.Person{Family: "Lee", Given: "Ann", BirthDate: "1980-02-29", Document: "D1234567", Expires: "2099-01-01"}
+
+// proves walks the employee's side with a document, and returns the address that leads
+// back.
+func (a *office) proves(ticket string, who evidencetest.Person, give bool) string {
+	a.t.Helper()
+	ok := func(err error) {
+		a.t.Helper()
+		if err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	ctx, env := a.t.Context(), a.fixture.Env.ID
+	o, err := a.provider.Open(ctx, env, ticket, "en", flow.Client{Address: "192.0.2.7", Origin: "https://" + site})
+	ok(err)
+	if o.Use == "" {
+		a.t.Fatalf("opened %+v", o)
+	}
+	if give {
+		ok(a.requests.Agree(ctx, env, o.Use, o.Session))
+		view, err := a.requests.View(ctx, env, o.Use, o.Session)
+		ok(err)
+		var ask struct {
+			Digital []struct {
+				Protocol string          `json:"protocol"`
+				Data     json.RawMessage `json:"data"`
+			} `json:"digital"`
+		}
+		ok(json.Unmarshal(view.Ask, &ask))
+		w, err := a.authority.NewWallet(who, a.now())
+		ok(err)
+		data, err := w.AnswerBrowser(ask.Digital[0].Protocol, ask.Digital[0].Data, "https://"+site, "mdl", a.now())
+		ok(err)
+		b, err := json.Marshal(map[string]any{"protocol": ask.Digital[0].Protocol, "data": data})
+		ok(err)
+		ok(a.requests.Answer(ctx, env, o.Use, o.Session, string(b)))
+	}
+	to, err := a.provider.FinishPerson(ctx, env, o.Use, o.Session, give)
+	ok(err)
+	return to
+}
+
+// pushes pushes a request, and returns its request_uri.
+func (a *office) pushes(form url.Values, header ...string) string {
+	a.t.Helper()
+	g := a.post(http.DefaultClient, "/oauth2/par", form, header...)
+	var reply struct {
+		URI     string `json:"request_uri"`
+		Expires int    `json:"expires_in"`
+	}
+	isJSON(a.t, g.body, &reply)
+	if g.status != http.StatusCreated || !strings.HasPrefix(reply.URI, "urn:ietf:params:oauth:request_uri:") || reply.Expires <= 0 || g.header.Get("Cache-Control") != "no-store" {
+		a.t.Fatalf("pushed: %d %v %s", g.status, g.header, g.body)
+	}
+	return reply.URI
+}
+
+// demo is the published example of a pushed request.
+func (a *office) demo(client, secret string) url.Values {
+	return url.Values{"client_id": {client}, "client_secret": {secret}, "redirect_uri": {demoBack}, "state": {"b34bxo33g6r3xv2"}, "scope": {"openid"},
+		"claims": {`{"id_token":{"name":null}}`}}
+}
+
+func authorizeBy(client, uri string) string {
+	return "/oauth2/authorize?" + url.Values{"client_id": {client}, "request_uri": {uri}}.Encode()
+}
+
+// codeFor leads one person through, and returns the query of the way back.
+func (a *office) codeFor(at string, who evidencetest.Person) url.Values {
+	a.t.Helper()
+	browser := a.newPhone()
+	back := a.get(browser, a.proves(a.ticket(a.get(browser, at)), who, true))
+	if back.status != http.StatusSeeOther || back.location == nil {
+		a.t.Fatalf("back: %d %s", back.status, back.body)
+	}
+	return back.location.Query()
+}
+
+// A tokens is the answer of the token endpoint.
+type tokens struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+	ID      string `json:"id_token"`
+	Scope   string `json:"scope"`
+	Claims  string `json:"claims"`
+	Expires int    `json:"expires_in"`
+	Type    string `json:"token_type"`
+	Subject string `json:"subject"`
+	Error   string `json:"error"`
+}
+
+func (a *office) redeems(form url.Values, header ...string) (t tokens, status int) {
+	a.t.Helper()
+	g := a.post(http.DefaultClient, "/oauth2/token", form, header...)
+	isJSON(a.t, g.body, &t)
+	return t, g.status
+}
+
+func exchanging(client, secret, code, back string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "client_id": {client}, "client_secret": {secret}, "code": {code}, "redirect_uri": {back}}
+}
+
+// reads checks an id_token as a relying party does, and returns its claims and algorithm.
+func (a *office) reads(text, client string) (jwt.MapClaims, string) {
+	a.t.Helper()
+	claims := jwt.MapClaims{}
+	token, err := jwt.NewParser(jwt.WithValidMethods([]string{"ES256", "RS256", "EdDSA"}), jwt.WithIssuer(a.origin), jwt.WithAudience(client), jwt.WithExpirationRequired()).
+		ParseWithClaims(text, claims, func(t *jwt.Token) (any, error) { return a.published(t.Header["kid"].(string)), nil })
+	if err != nil {
+		a.t.Fatalf("token: %v", err)
+	}
+	return claims, token.Method.Alg()
+}
+
+// published returns a key of the key set.
+func (a *office) published(kid string) any {
+	a.t.Helper()
+	var set struct {
+		Keys []struct{ Kty, Kid, N, E, X, Y string }
+	}
+	isJSON(a.t, a.get(http.DefaultClient, "/oauth2/jwks").body, &set)
+	dec := func(s string) []byte { b, _ := base64.RawURLEncoding.DecodeString(s); return b }
+	for _, k := range set.Keys {
+		switch {
+		case k.Kid != kid:
+		case k.Kty == "EC":
+			return &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(dec(k.X)), Y: new(big.Int).SetBytes(dec(k.Y))}
+		case k.Kty == "RSA":
+			return &rsa.PublicKey{N: new(big.Int).SetBytes(dec(k.N)), E: int(new(big.Int).SetBytes(dec(k.E)).Int64())}
+		case k.Kty == "OKP":
+			return ed25519.PublicKey(dec(k.X))
+		}
+	}
+	return nil
+}
+
+func (a *office) userinfo(access string) (got, map[string]any) {
+	a.t.Helper()
+	req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, a.origin+"/oauth2/userinfo", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+access)
+	g := a.do(http.DefaultClient, req)
+	var who map[string]any
+	if g.status == http.StatusOK {
+		isJSON(a.t, g.body, &who)
+	}
+	return g, who
+}
+
+func TestThePublishedExampleOfAnAuthorizationWorks(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		a := newOffice(t, c)
+		env := a.fixture.Env.ID
+		uri := a.pushes(a.demo(env, a.key))
+		back := a.codeFor("/oauth2/authorize?"+url.Values{"request_uri": {uri}}.Encode(), ann)
+		if back.Get("state") != "b34bxo33g6r3xv2" || back.Get("iss") != a.origin || back.Get("code") == "" || back.Get("error") != "" {
+			t.Fatalf("back with %v", back)
+		}
+		got, status := a.redeems(exchanging(env, a.key, back.Get("code"), demoBack))
+		if status != 200 || got.Type != "Bearer" || got.Expires != 3600 || got.Scope != "openid" || got.Claims != "name" || got.Refresh != "" || got.Access == "" {
+			t.Fatalf("%d %+v", status, got)
+		}
+		claims, alg := a.reads(got.ID, env)
+		person, host, _ := strings.Cut(got.Subject, "@")
+		if claims["name"] != "Ann Lee" || claims["sub"] != got.Subject || len(person) != 26 || !strings.HasPrefix(host, env+".") || alg != "ES256" {
+			t.Errorf("%s %v, subject %s", alg, claims, got.Subject)
+		}
+		for _, none := range []string{"given_name", "birth_date", "account", "email"} {
+			if claims[none] != nil {
+				t.Errorf("%s was not asked for", none)
+			}
+		}
+		if _, who := a.userinfo(got.Access); who["sub"] != got.Subject || who["name"] != "Ann Lee" {
+			t.Errorf("userinfo %v", who)
+		}
+		if _, status := a.redeems(exchanging(env, a.key, back.Get("code"), demoBack)); status != 400 {
+			t.Errorf("a second use of the code: %d", status)
+		}
+		if g, _ := a.userinfo(got.Access); g.status != 401 || !strings.Contains(g.header.Get("WWW-Authenticate"), "invalid_token") {
+			t.Errorf("a second use did not take back what the first got: %d (RFC 9700, section 4.5)", g.status)
+		}
+		a.clean(a.key, back.Get("code"), got.Access, got.ID, strings.TrimPrefix(uri, "urn:ietf:params:oauth:request_uri:"), "Ann Lee")
+		for kind, n := range map[string]int{"oauth2_pushed_authorization_request": 1, "oauth2_v2_authorize": 2, "oauth2_token": 2, "request_accepted": 1} {
+			if got := len(a.leaves(kind)); got != n {
+				t.Errorf("%d records of %s, want %d", got, kind, n)
+			}
+		}
+	})
+}
+
+func TestWhatIsSharedWithAnApplicationIsTheOrganisationsAsWell(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	env := a.fixture.Env.ID
+	form := a.demo(env, a.key)
+	form.Set("label", "Ref 41471")
+	back := a.codeFor(authorizeBy(env, a.pushes(form)), ann)
+	got, _ := a.redeems(exchanging(env, a.key, back.Get("code"), demoBack))
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.Requests(ctx, env, store.RequestFilter{Count: 10})
+		if err != nil {
+			return err
+		}
+		d, err := a.requests.Document(ctx, tx, all[0])
+		if len(all) != 1 || d.Status != request.Shared || d.Label != "Ref 41471" || d.Subject != got.Subject || d.Properties.Name != "Ann Lee" {
+			t.Errorf("request %+v", d)
+		}
+		return err
+	})
+}
+
+func TestSubjectsAreStableInAnEnvironmentAndForeignElsewhere(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	env := a.fixture.Env.ID
+	client, secret := a.add(oidc.OpenID, nil)
+	subject := func(client, secret, back string, form url.Values) string {
+		q := a.codeFor(authorizeBy(client, a.pushes(form)), ann)
+		f := exchanging(client, secret, q.Get("code"), back)
+		if form.Has("code_challenge") {
+			f.Set("code_verifier", appVerifier)
+		}
+		got, status := a.redeems(f)
+		if status != 200 {
+			t.Fatalf("%d %+v", status, got)
+		}
+		return got.Subject
+	}
+	first := subject(env, a.key, demoBack, a.demo(env, a.key))
+	if second := subject(env, a.key, demoBack, a.demo(env, a.key)); second != first {
+		t.Errorf("%s, and %s the next time", first, second)
+	}
+	if other := subject(client, secret, appBack, asking(client, secret)); other != first {
+		t.Errorf("%s for the environment, %s for its other client: the public API knows one", first, other)
+	}
+	if who, _ := store.Change(t.Context(), a.store, func(tx *store.Tx) (string, error) {
+		e, err := tx.CreateEnvironment(t.Context(), store.Environment{Org: a.fixture.Org.ID, Name: "other"})
+		if err != nil {
+			return "", err
+		}
+		return tx.PersonID(t.Context(), e.ID, "document\x00x\x00D1234567")
+	}); strings.HasPrefix(first, who) || who == "" {
+		t.Errorf("another environment calls the person %s too", who)
+	}
+}
+
+// appVerifier is a code_verifier.
+const appVerifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+// asking is a request with all that is required of clients.
+func asking(client, secret string) url.Values {
+	sum := sha256.Sum256([]byte(appVerifier))
+	return url.Values{"client_id": {client}, "client_secret": {secret}, "redirect_uri": {appBack}, "state": {"s"}, "nonce": {"n"}, "scope": {"openid"}, "response_type": {"code"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
+}
+
+// TestP07_200RedemptionsAtOnceOfOneCodeGiveOne and its like for request_uri: each is one
+// compare-and-set, in both databases.
+func TestP07_200RedemptionsAtOnceOfOneCodeOrRequestGiveOne(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		a := newOffice(t, c)
+		client, secret := a.add(oidc.OpenID, nil)
+		uri := a.pushes(asking(client, secret))
+		var begun atomic.Int64
+		var tickets sync.Map
+		at200(func(i int) {
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, a.origin+authorizeBy(client, uri), nil)
+			res, err := a.newPhone().Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = res.Body.Close()
+			if to, err := res.Location(); err == nil && to.Host == site {
+				begun.Add(1)
+				tickets.Store(i, to.Fragment)
+			} else if res.StatusCode >= 500 {
+				t.Errorf("status %d", res.StatusCode)
+			}
+		})
+		if begun.Load() != 1 {
+			t.Errorf("%d of 200 browsers began with one request_uri", begun.Load())
+		}
+		code := a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann).Get("code")
+		form := exchanging(client, secret, code, appBack)
+		form.Set("code_verifier", appVerifier)
+		var given atomic.Int64
+		at200(func(int) {
+			res, err := http.PostForm(a.origin+"/oauth2/token", form)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = res.Body.Close()
+			switch {
+			case res.StatusCode == http.StatusOK:
+				given.Add(1)
+			case res.StatusCode != http.StatusBadRequest:
+				t.Errorf("status %d", res.StatusCode)
+			}
+		})
+		if given.Load() != 1 {
+			t.Errorf("%d of 200 redemptions of one code got tokens", given.Load())
+		}
+	})
+}
+
+func at200(do func(i int)) {
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range 200 {
+		wg.Go(func() { <-start; do(i) })
+	}
+	close(start)
+	wg.Wait()
+}
+
+func TestAnAccountIsToldInTheStrengthThatWasAskedFor(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	dir := a.fixture.Directory.ID
+	ask := func(claims, hint string, who evidencetest.Person) jwt.MapClaims {
+		t.Helper()
+		form := a.demo(dir, a.key)
+		form.Set("claims", claims)
+		form.Set("email_hint", hint)
+		back := a.codeFor(authorizeBy(dir, a.pushes(form)), who)
+		got, status := a.redeems(exchanging(dir, a.key, back.Get("code"), demoBack))
+		if status != 200 {
+			t.Fatalf("%d %+v", status, got)
+		}
+		claims2, _ := a.reads(got.ID, dir)
+		return claims2
+	}
+	failure := func(c jwt.MapClaims) any {
+		status, _ := c["account_status"].(map[string]any)
+		return status["failure_reason"]
+	}
+	c := ask(`{"id_token":{"account":null,"email":null}}`, "", ann)
+	account, _ := c["account"].(map[string]any)
+	if account["immutable_external_id"] != a.tenant.Object || account["binding_strength"] != "name_match" || c["email"] != "ann@example.com" || c["acr"] != "name_match" || c["account_status"] != nil {
+		t.Errorf("account %v", c)
+	}
+	if ids, _ := account["ids"].([]any); len(ids) != 1 || ids[0] != "ann@example.com" {
+		t.Errorf("ids %v", account["ids"])
+	}
+	for name, x := range map[string]struct {
+		claims, hint string
+		who          evidencetest.Person
+		want         any
+	}{
+		"somebody else":                  {`{"id_token":{"account":null}}`, "", evidencetest.Person{Family: "Nobody", Given: "Nora", BirthDate: "1990-01-01", Document: "N1", Expires: "2099-01-01"}, "account_not_found"},
+		"another's address":              {`{"id_token":{"account":null}}`, "bob@example.com", ann, "account_not_found"},
+		"an address of two":              {`{"id_token":{"account":null}}`, "both@example.com", evidencetest.Person{Family: "Roe", Given: "Bob", BirthDate: "1990-01-01", Document: "N2", Expires: "2099-01-01"}, nil},
+		"a birth date that is not known": {`{"id_token":{"account":{"value":"name_and_birth_date"}}}`, "", ann, "account_not_found"},
+		"a face that nobody compared":    {`{"id_token":{"account":{"value":{"binding_strength":"photo"}}}}`, "", ann, "photo_not_compared"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := ask(x.claims, x.hint, x.who)
+			if failure(c) != x.want || (c["account"] == nil) != (x.want != nil) {
+				t.Errorf("%v, want %v", c, x.want)
+			}
+		})
+	}
+	a.down = true
+	if c := ask(`{"id_token":{"account":null}}`, "", ann); failure(c) != "temporarily_unavailable" || c["account"] != nil {
+		t.Errorf("without an agent: %v", c)
+	}
+	for claims, want := range map[string]string{`{"id_token":{"account":{"value":"weak_name_match"}}}`: "invalid_request", `{"id_token":{"account":7}}`: "invalid_request", `{`: "invalid_request"} {
+		form := a.demo(dir, a.key)
+		form.Set("claims", claims)
+		if g := a.post(http.DefaultClient, "/oauth2/par", form); g.status != 400 || !strings.Contains(g.body, want) {
+			t.Errorf("%s: %d %s", claims, g.status, g.body)
+		}
+	}
+	form := a.demo(a.fixture.Env.ID, a.key)
+	form.Set("claims", `{"id_token":{"account":null}}`)
+	if g := a.post(http.DefaultClient, "/oauth2/par", form); g.status != 400 || !strings.Contains(g.body, "directory") {
+		t.Errorf("the client of the environment was told of accounts: %d %s", g.status, g.body)
+	}
+}
+
+// T11: whoever holds the hub's keys can sign in as anybody at its clients, so accounts
+// for which the agent wants evidence that it checks itself are named to none but those
+// for which an administrator allowed it, and the log says so.
+func TestT11_StrictAccountsAreNamedOnlyToClientsForWhichItWasAllowed(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	a.word = flow.Word{Strict: true}
+	told := func(allow bool) (jwt.MapClaims, string) {
+		t.Helper()
+		client, secret := a.addFor(a.fixture.Directory.ID, func(s *oidc.Settings) { s.AllowStrict = allow })
+		form := asking(client, secret)
+		form.Set("claims", `{"id_token":{"account":null}}`)
+		back := a.codeFor(authorizeBy(client, a.pushes(form)), ann)
+		f := exchanging(client, secret, back.Get("code"), appBack)
+		f.Set("code_verifier", appVerifier)
+		got, _ := a.redeems(f)
+		c, _ := a.reads(got.ID, client)
+		all := a.leaves("oauth2_token")
+		return c, all[len(all)-1]
+	}
+	c, leaf := told(false)
+	if c["account"] != nil || c["account_status"] == nil || !strings.Contains(leaf, `"strict_account":true`) || strings.Contains(leaf, "strict_allowed") {
+		t.Errorf("refused: %v, log %s", c, leaf)
+	}
+	c, leaf = told(true)
+	if c["account"] == nil || !strings.Contains(leaf, `"strict_allowed":true`) {
+		t.Errorf("allowed: %v, log %s", c, leaf)
+	}
+	a.word = flow.Word{Refused: true}
+	if c, _ = told(true); c["account"] != nil {
+		t.Errorf("an account that the agent's guard keeps: %v", c)
+	}
+}
+
+// addFor makes a client of a directory.
+func (a *office) addFor(dir string, change func(*oidc.Settings)) (id, secret string) {
+	id, secret = a.add(oidc.OpenID, change)
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		c, err := tx.OIDCClient(ctx, a.fixture.Env.ID, id)
+		if err != nil {
+			return err
+		}
+		c.Directory = dir
+		return tx.SaveOIDCClient(ctx, &c)
+	})
+	return id, secret
+}
+
+// T11: a client may have keys of its own kind, and a key is published for 48 hours before
+// it signs.
+func TestT11_KeysAreOfTheClientsAlgorithmAndPublishedBeforeTheySign(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		client, secret := a.add(oidc.OpenID, func(s *oidc.Settings) { s.Algorithm = alg })
+		sign := func() (used, kid string) {
+			back := a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann)
+			f := exchanging(client, secret, back.Get("code"), appBack)
+			f.Set("code_verifier", appVerifier)
+			got, status := a.redeems(f)
+			if status != 200 {
+				t.Fatalf("%d %+v", status, got)
+			}
+			c, used := a.reads(got.ID, client)
+			if c["nonce"] != "n" {
+				t.Errorf("nonce %v", c["nonce"])
+			}
+			var h struct{ Kid string }
+			b, _ := base64.RawURLEncoding.DecodeString(strings.Split(got.ID, ".")[0])
+			isJSON(t, string(b), &h)
+			return used, h.Kid
+		}
+		used, first := sign()
+		if used != alg {
+			t.Errorf("signed by %s, want %s", used, alg)
+		}
+		next, err := oidc.NewKey(oidc.OpenID, oidc.Settings{Algorithm: alg}, a.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.tx(func(ctx context.Context, tx *store.Tx) error {
+			return oidc.Rotate(ctx, tx, a.fixture.Env.ID, client, next)
+		})
+		a.ahead.Add(int64(2 * time.Second))
+		if _, kid := sign(); kid != first || a.published(next.ID) == nil {
+			t.Errorf("%s: a key signs before it was published for long enough", alg)
+		}
+		a.ahead.Add(int64(49 * time.Hour))
+		if _, kid := sign(); kid != next.ID || a.published(first) == nil {
+			t.Errorf("%s: after 48 hours the next key does not sign, or the last is gone", alg)
+		}
+	}
+}
+
+func TestAPersonWhoDeclinesIsSentBackWithNothing(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(oidc.OpenID, nil)
+	form := asking(client, secret)
+	form.Set("response_mode", "form_post")
+	browser := a.newPhone()
+	back := a.get(browser, a.proves(a.ticket(a.get(browser, authorizeBy(client, a.pushes(form)))), ann, false))
+	if back.action != appBack || back.form.Get("error") != "access_denied" || back.form.Get("state") != "s" || back.form.Get("iss") != a.origin || back.form.Has("code") {
+		t.Errorf("%s %v %s", back.action, back.form, back.body)
+	}
+	if len(a.leaves("oauth2_request_canceled")) != 1 {
+		t.Error("it is not in the log")
+	}
+}
+
+func TestAnswersComeInTheModeThatWasAskedFor(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, _ := a.add(oidc.OpenID, nil)
+	for _, mode := range []string{"", "query", "fragment", "form_post"} {
+		q := asking(client, "")
+		q.Del("client_secret")
+		q.Set("response_mode", mode)
+		browser := a.newPhone()
+		back := a.get(browser, a.proves(a.ticket(a.get(browser, "/oauth2/authorize?"+q.Encode())), ann, true))
+		got := back.form
+		if back.location != nil {
+			got = back.location.Query()
+			if mode == "fragment" {
+				got, _ = url.ParseQuery(back.location.Fragment)
+			}
+		}
+		if got.Get("code") == "" || got.Get("state") != "s" || got.Get("iss") != a.origin {
+			t.Errorf("%q: %v %v", mode, back.location, back.form)
+		}
+		if policy := back.header.Get("Content-Security-Policy"); mode == "form_post" && !strings.Contains(policy, "form-action https://app.example.com") {
+			t.Errorf("policy %s", policy)
+		}
+	}
+	if kinds := a.leaves("oauth2_authorize"); len(kinds) != 8 {
+		t.Errorf("%d records of oauth2_authorize", len(kinds))
+	}
+}
+
+func TestDiscoveryTellsOfBothContractsOfTheIssuer(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
+		g := a.get(http.DefaultClient, path)
+		var m map[string]any
+		isJSON(t, g.body, &m)
+		has := func(name, value string) bool {
+			list, _ := m[name].([]any)
+			return slices.Contains(list, any(value))
+		}
+		if m["issuer"] != a.origin || m["pushed_authorization_request_endpoint"] != a.origin+"/oauth2/par" || m["end_session_endpoint"] != a.origin+"/oauth2/logout" ||
+			m["require_pushed_authorization_requests"] != nil || m["authorization_response_iss_parameter_supported"] != true ||
+			!has("id_token_signing_alg_values_supported", "ES256") || !has("id_token_signing_alg_values_supported", "EdDSA") || !has("token_endpoint_auth_methods_supported", "private_key_jwt") ||
+			!has("scopes_supported", "identity_assurance") || !has("scopes_supported", "nt:name") || !has("code_challenge_methods_supported", "S256") ||
+			!has("subject_types_supported", "pairwise") || !has("claims_supported", "account_status") || g.header.Get("Content-Length") == "" {
+			t.Errorf("%s: %v", path, m)
+		}
+	}
+}
+
+func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, _ := a.add(oidc.OpenID, func(s *oidc.Settings) { s.PostLogout = []string{"https://app.example.com/bye"} })
+	g := a.get(a.newPhone(), "/oauth2/logout?"+url.Values{"client_id": {client}, "post_logout_redirect_uri": {"https://app.example.com/bye"}, "state": {"x"}}.Encode())
+	if g.location == nil || g.location.String() != "https://app.example.com/bye?state=x" {
+		t.Errorf("%d %v", g.status, g.location)
+	}
+	g = a.get(a.newPhone(), "/oauth2/logout?"+url.Values{"client_id": {client}, "post_logout_redirect_uri": {"https://app.example.com/bye/"}}.Encode())
+	if g.location != nil || g.status != 400 {
+		t.Errorf("%d %v", g.status, g.location)
+	}
+	if g = a.get(a.newPhone(), "/oauth2/logout"); g.status != 204 {
+		t.Errorf("%d", g.status)
+	}
+}
