@@ -15,10 +15,11 @@ import (
 )
 
 // secretParameters are query parameters whose values never stand in a log: the token
-// of legacy agents, presigned links, codes of any flow, and tokens.
+// of legacy agents, presigned links, codes of any flow, tokens, and what names a person.
 var secretParameters = map[string]bool{
 	"auth": true, "id_token": true, "id_token_hint": true, "code": true, "token": true, "access_token": true,
 	"key": true, "ticket": true, "session": true, "client_secret": true, "code_verifier": true, "login_hint": true, "email": true,
+	"email_hint": true, "request_uri": true, "claims": true,
 }
 
 // secretPaths are paths whose last segments are secrets: one-time links.

@@ -1,7 +1,7 @@
 // Package oidc is the OpenID provider that other identity providers ask: keys, pushed
 // requests, authorization, codes and tokens, and the contracts of those who ask. It
-// knows HTTP, and no page but the form that carries an answer; who somebody is, it asks
-// the flow, which knows the employee's side.
+// knows HTTP, and of pages the form that carries an answer and the one at which a browser
+// waits for a phone; who somebody is, it asks the flow, which knows the employee's side.
 //
 // One sign-in of one browser is an exchange. It has one secret at a time, which is
 // replaced at each step by one compare-and-set, so that each is good once:
@@ -13,4 +13,7 @@
 // can take, "code" the code that a client redeems. A client that takes its answer through
 // the browser goes from "answered" to "spent". Who loads a request_uri again in the browser
 // that used it gets another ticket, or goes on with the proof that is "proving".
+//
+// An application's request waits on a page here while a phone proves, see phone.go; that
+// page, which the browser that began alone can see, then hands the answer on.
 package oidc

@@ -23,6 +23,11 @@ type People interface {
 	// FinishFor ends the proof of a session, once: with what was proven, or with nil. then
 	// does the caller's part in the same transaction.
 	FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error
+	// StopFor ends a proof that nobody waits for any more; request.ErrStep says that it went
+	// on meanwhile.
+	StopFor(ctx context.Context, tx *store.Tx, env, use string) error
+	// WaitsFor reports whether people look at what was handed in.
+	WaitsFor(ctx context.Context, tx *store.Tx, env, use string) (bool, error)
 	// ProofFor returns what the session has proven, and for which exchange.
 	ProofFor(ctx context.Context, env, use, session string) (exchange string, p request.Proof, err error)
 }

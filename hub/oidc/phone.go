@@ -148,6 +148,11 @@ func (p *Provider) Disown(ctx context.Context, env, secret string) error {
 
 // decline answers that nothing was proven; the browser that began hands it on.
 func (p *Provider) decline(ctx context.Context, tx *store.Tx, x *exchange) error {
+	if x.State == stateProving && x.Use != "" && p.cfg.People != nil {
+		if err := p.cfg.People.StopFor(ctx, tx, x.Env, x.Use); err != nil {
+			return err
+		}
+	}
 	x.Answer, x.Declined = &answer{Error: "access_denied", At: p.cfg.Now()}, true
 	_, err := p.save(ctx, tx, x, stateAnswered, codeLife)
 	return err

@@ -83,7 +83,10 @@ type employee struct {
 	claims *evidence.Claims
 	strict bool
 	down   bool
-	who    string // account that is proven in place of the one asked for
+	waits  bool // for people who look at it
+
+	stopped bool   // by whoever waited
+	who     string // account that is proven in place of the one asked for
 }
 
 func (e *employee) SignIn(_ context.Context, s flow.SignIn) (id, session string, err error) {
@@ -119,6 +122,15 @@ func (e *employee) FinishFor(ctx context.Context, _, _, _ string, give bool, the
 		proven = nil
 	}
 	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, e.opened.Exchange, proven) })
+}
+
+func (e *employee) StopFor(context.Context, *store.Tx, string, string) error {
+	e.stopped = true
+	return nil
+}
+
+func (e *employee) WaitsFor(context.Context, *store.Tx, string, string) (bool, error) {
+	return e.waits, nil
 }
 
 // proof is what requests make of the claims, of which none is shared.

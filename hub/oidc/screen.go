@@ -72,7 +72,7 @@ func (p *Provider) showWaiting(a *waiter, status int, wrong string) {
 		company = a.env.Name
 	}
 	s := &screen{
-		Words:   page.Words{Language: l, Always: []any{"company", company, "client", a.c.settings.Name, "site", strings.TrimPrefix(a.site, "https://")}},
+		Words:   page.Words{Language: l, Always: []any{"company", company, "client", a.c.settings.Name, "site", a.host.Name()}},
 		Company: company, Refresh: noScriptReload, Framed: a.x.Framed, Theme: lookOf(a), Script: p.files.Path("authorize.js"), files: p.files, waiter: a,
 	}
 	name, err := "goeson", error(nil)

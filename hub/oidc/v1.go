@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -36,6 +37,7 @@ type AuthorizeResponse struct {
 type PollResponse struct {
 	Status      int        `json:"status"`
 	RedirectURI string     `json:"redirect_uri,omitempty"` // once it is over: where the browser goes
+	Review      bool       `json:"waiting_for_review,omitempty"`
 	LastEvent   *PollEvent `json:"last_event,omitempty"`
 }
 
@@ -137,6 +139,8 @@ func (p *Provider) poll(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errGone):
 		writeJSON(w, r, http.StatusOK, []byte(store.JSON(PollResponse{Status: statusExpired})))
+	case errors.Is(err, errBusy):
+		p.fail(w, r, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""})
 	case err != nil:
 		p.fail(w, r, p.trouble(r, "an authorization cannot be read", err))
 	default:
@@ -145,7 +149,7 @@ func (p *Provider) poll(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *waiter) stands() PollResponse {
-	out := PollResponse{Status: statusPending, LastEvent: &PollEvent{a.x.State}}
+	out := PollResponse{Status: statusPending, Review: a.review, LastEvent: &PollEvent{a.x.State}}
 	if a.x.State == stateAnswered && a.x.shared() {
 		out.Status, out.RedirectURI = statusComplete, a.host.Origin+a.address(waitPath, "")
 		if a.x.Answer != nil && a.x.Answer.Error != "" {
@@ -165,7 +169,9 @@ func (p *Provider) stop(w http.ResponseWriter, r *http.Request) {
 		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error { return p.cancel(r.Context(), tx, a) })
 	}
 	switch {
-	case errors.Is(err, errGone):
+	case errors.Is(err, errBusy):
+		p.fail(w, r, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""})
+	case errors.Is(err, errGone), errors.Is(err, request.ErrStep):
 		writeJSON(w, r, http.StatusNotFound, []byte(`{"status":404,"errors":["there is no such authorization, or it is over"]}`))
 	case err != nil:
 		p.fail(w, r, p.trouble(r, "an authorization cannot be ended", err))

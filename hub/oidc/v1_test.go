@@ -345,3 +345,33 @@ func TestP24_AForeignFormCancelsNothing(t *testing.T) {
 		t.Errorf("%d %v", g.status, g.location)
 	}
 }
+
+// The browser that began says that people look at it, and can end it: then what the phone
+// still proves is given to nobody.
+func TestACancelledSignInEndsTheProofOnThePhone(t *testing.T) {
+	a := newApp(t)
+	page, at := a.page("/authorize" + a.asks())
+	phone := a.reads(match1(t, linkForm, page.body))
+	a.types(page, at, a.code(phone))
+	o, err := a.provider.GoOn(t.Context(), a.fixture.Env.ID, phone, "en", flow.Client{Origin: "https://" + site})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.employee.waits = true
+	var state struct {
+		Status int
+		Review bool `json:"waiting_for_review"`
+	}
+	if a.json(a.browser, "GET", strings.Replace(at, "/authorize/", "/api/authorize/", 1)+"/poll", &state); state.Status != 100 || !state.Review {
+		t.Errorf("while people look at it: %+v", state)
+	}
+	if g := a.post(a.browser, at+"/cancel", url.Values{"form": {match1(t, tokenForm, page.body)}}); g.status != http.StatusSeeOther || !a.employee.stopped {
+		t.Fatalf("%d, stopped: %v", g.status, a.employee.stopped)
+	}
+	if _, err := a.provider.FinishPerson(t.Context(), a.fixture.Env.ID, o.Use, o.Session, true); err == nil {
+		t.Error("the phone gives what nobody waits for")
+	}
+	if g := a.get(a.browser, at); g.location == nil || g.location.Query().Get("error") != "access_denied" || g.location.Query().Has("code") {
+		t.Errorf("%d %v", g.status, g.location)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -40,6 +41,7 @@ type waiter struct {
 	session string
 	inQuery bool // the session came in the address: there is no cookie in a frame
 	wrong   bool // the code that was typed
+	review  bool // people look at what was handed in
 	x       exchange
 	c       client
 	site    string // recovery domain
@@ -84,6 +86,9 @@ func (p *Provider) readWaiter(ctx context.Context, tx *store.Tx, a *waiter, id s
 	}
 	if a.site, err = p.site(ctx, tx, a.c); err == nil {
 		a.env, err = tx.Environment(ctx, env)
+	}
+	if err == nil && a.x.State == stateProving && a.x.Use != "" && p.cfg.People != nil {
+		a.review, err = p.cfg.People.WaitsFor(ctx, tx, env, a.x.Use)
 	}
 	return err
 }
@@ -151,7 +156,7 @@ func (p *Provider) decide(step func(ctx context.Context, tx *store.Tx, a *waiter
 		switch {
 		case err == nil && a.wrong:
 			p.showWaiting(a, http.StatusUnprocessableEntity, "confirm.error")
-		case err != nil && a != nil && errors.Is(err, errGone) && a.x.ID != "": // it went on meanwhile
+		case a != nil && a.x.ID != "" && (errors.Is(err, errGone) || errors.Is(err, request.ErrStep)): // it went on meanwhile
 			a.see()
 		case err != nil:
 			p.refuse(&authorization{w: w, r: r}, err)

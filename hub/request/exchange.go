@@ -2,6 +2,7 @@ package request
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -112,6 +113,35 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 		}
 		return then(tx, r.Exchange, proven)
 	})
+}
+
+// StopFor ends a proof, in the transaction of whoever waits for it no more; nothing of it
+// stays. ErrStep says that it went on meanwhile.
+func (q *Requests) StopFor(ctx context.Context, tx *store.Tx, env, id string) error {
+	u, err := tx.RequestUse(ctx, env, id)
+	if err != nil {
+		return err
+	}
+	r, err := tx.Request(ctx, env, u.Request)
+	if err != nil {
+		return err
+	}
+	if r.Exchange == "" || !q.live(u, r) {
+		return nil // it is over already
+	}
+	if err = q.returned(ctx, tx, &u, r, nil); err == nil {
+		err = tx.SaveRequestUse(ctx, &u)
+	}
+	if errors.Is(err, store.ErrConflict) {
+		err = ErrStep
+	}
+	return err
+}
+
+// WaitsFor reports whether people look at what was handed in.
+func (q *Requests) WaitsFor(ctx context.Context, tx *store.Tx, env, id string) (bool, error) {
+	u, err := tx.RequestUse(ctx, env, id)
+	return u.State == useWaiting, err
 }
 
 // returned ends request and use.

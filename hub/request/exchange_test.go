@@ -61,3 +61,22 @@ func TestAProofForSomebodyElseIsGivenToThemAloneAndOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestAProofThatNobodyWaitsForAnyMoreEnds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		p := d.opensFor("exchange-1")
+		p.proves()
+		for range 2 { // the second finds nothing to end
+			if err := s.Tx(t.Context(), func(tx *store.Tx) error { return p.StopFor(t.Context(), tx, p.env, p.id) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := p.finish(true); !errors.Is(err, request.ErrStep) {
+			t.Errorf("given nevertheless: %v", err)
+		}
+		if v := p.view(); v.Step != request.StepReturned || len(v.Values) != 0 {
+			t.Errorf("afterwards: %+v", v)
+		}
+	})
+}
