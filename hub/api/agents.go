@@ -27,6 +27,13 @@ type agentOut struct {
 	SeenAt      *time.Time `json:"seen_at,omitempty"`
 	Conflict    *time.Time `json:"conflict_since,omitempty"` // two live processes use its key; release decides
 	Nodes       []string   `json:"nodes"`                    // that hold a tunnel of it now
+	// LogSize is how much of the audit log it signed last, LogSeenAt when. LogStopped is the
+	// hash of the head by which it stopped; it does nothing until its administrator accepts
+	// it. LogFailing are its sinks that take no checkpoints.
+	LogSize    int64      `json:"log_size,omitempty"`
+	LogSeenAt  *time.Time `json:"log_seen_at,omitempty"`
+	LogStopped string     `json:"log_stopped,omitempty"`
+	LogFailing string     `json:"log_failing,omitempty"`
 }
 
 // listAgents answers with the agents of a directory, and the nodes that hold a tunnel of each.
@@ -37,6 +44,7 @@ func listAgents(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		out = append(out, agentOut{
 			ID: a.ID, Name: a.Name, State: a.State, Version: a.Version, GuardHash: a.GuardHash,
 			Fingerprint: protocol.Fingerprint(a.NoiseKey, a.SignKey), EnrolledAt: a.Enrolled, SeenAt: at(a.Seen), Conflict: at(a.ConflictSince),
+			LogSize: a.Witness.Size, LogSeenAt: at(a.Witness.Seen), LogStopped: a.Witness.Stopped, LogFailing: a.Witness.Failing,
 		})
 	}
 	return out, err

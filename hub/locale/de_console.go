@@ -62,6 +62,8 @@ var deConsole = table{
 	"console.agent.state":                  "Zustand",
 	"console.agent.version":                "Version",
 	"console.agent.where":                  "Verbunden mit",
+	"console.log.stopped":                  "Dieser Agent tut nichts: Ihm wurde eine andere Geschichte des Protokolls gezeigt. Klären Sie, ob die Datenbank zurückgespielt wurde oder ein anderer Hub mit ihren Schlüsseln läuft; danach am Rechner des Agenten: postern-agent accept-log. Die gezeigte Prüfsumme:",
+	"console.log.failing":                  "Stände des Protokolls nimmt nicht an:",
 	"console.agent.legacy":                 "Agent des öffentlichen Protokolls",
 	"console.legacy.title":                 "Hier kommt kein Code per Mail an",
 	"console.legacy.text":                  "Agenten des öffentlichen Protokolls (/api/diragent) nennen keine Adresse außer der des Kontos selbst, und ein Code geht nie an das Postfach, das gesperrt sein kann. Wer hier eine Wiederherstellung beginnt, wartet vergeblich auf einen Code. Melden Sie für dieses Verzeichnis postern-agent an oder verweisen Sie die Mitarbeiter an eine andere Stelle.",

@@ -62,6 +62,8 @@ var enConsole = table{
 	"console.agent.state":                  "State",
 	"console.agent.version":                "Version",
 	"console.agent.where":                  "Connected to",
+	"console.log.stopped":                  "This agent does nothing: it was shown another history of the audit log. Find out whether the database was restored or another hub runs with its keys; then, at the agent's machine: postern-agent accept-log. The hash it was shown:",
+	"console.log.failing":                  "Checkpoints of the audit log are not taken by:",
 	"console.agent.legacy":                 "Agent of the public protocol",
 	"console.legacy.title":                 "No mailed code can be completed here",
 	"console.legacy.text":                  "Agents of the public protocol (/api/diragent) tell of no address but the account’s own, and a code never goes to the mailbox that may be locked. Whoever begins a recovery here waits for a code in vain. Enrol postern-agent for this directory, or point employees elsewhere.",

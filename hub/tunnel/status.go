@@ -20,7 +20,8 @@ type AgentStatus struct {
 	Fingerprint         string
 	Version, GuardHash  string
 	Enrolled, Seen      time.Time
-	ConflictSince       time.Time // two live processes use its key: somebody must decide
+	ConflictSince       time.Time     // two live processes use its key: somebody must decide
+	Witness             store.Witness // what it saw of the audit log
 	Tunnels             []TunnelStatus
 }
 
@@ -80,7 +81,7 @@ func (t *Tunnels) Status(ctx context.Context, env string) ([]AgentStatus, error)
 func statusOf(a store.Agent) AgentStatus {
 	return AgentStatus{
 		ID: a.ID, Directory: a.Directory, Name: a.Name, State: a.State, Fingerprint: protocol.Fingerprint(a.NoiseKey, a.SignKey),
-		Version: a.Version, GuardHash: a.GuardHash, Enrolled: a.Enrolled, Seen: a.Seen, ConflictSince: a.ConflictSince,
+		Version: a.Version, GuardHash: a.GuardHash, Enrolled: a.Enrolled, Seen: a.Seen, ConflictSince: a.ConflictSince, Witness: a.Witness,
 	}
 }
 
