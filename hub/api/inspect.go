@@ -99,10 +99,10 @@ func (i *inspector) nested(path string, t reflect.Type, words string, open json.
 		return errEnough
 	}
 	isList := open == '['
-	if t != nil && readsItself(t) {
+	if t != nil && readsItself(t) && !isText(t) {
 		t = nil // what it makes of this it says itself
 	}
-	if t != nil && (isList && !isListOf(t) || !isList && t.Kind() != reflect.Struct && t.Kind() != reflect.Map) {
+	if t != nil && (isText(t) || isList && !isListOf(t) || !isList && t.Kind() != reflect.Struct && t.Kind() != reflect.Map) {
 		if err := i.wrong(path, "want "+want(t)); err != nil {
 			return err
 		}
@@ -265,6 +265,15 @@ func inner(t reflect.Type) reflect.Type {
 		return nil
 	}
 	return t
+}
+
+// isText reports whether a type that reads itself reads one word.
+func isText(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Slice:
+		return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+	}
+	return readsItself(t)
 }
 
 func isBytes(t reflect.Type) bool {
