@@ -57,6 +57,14 @@ func (b buckets) Take(ctx context.Context, key string, burst int, every time.Dur
 	return ok, err
 }
 
+// apiBuckets count what the API is asked.
+type apiBuckets struct{ coord.Buckets }
+
+// Take implements api.Buckets.
+func (b apiBuckets) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	return b.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
+}
+
 // names compares documents with accounts.
 type names struct{ store *store.Store }
 

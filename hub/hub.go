@@ -233,7 +233,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	rest := api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Audit: h.audit, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Audit: h.audit, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})

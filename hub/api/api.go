@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -38,6 +41,7 @@ type Config struct {
 	Requests    *request.Requests
 	Evaluations *evaluation.Runs
 	Members     Members
+	Buckets     Buckets
 	Faces       Faces
 	Audit       *audit.Log
 	Console     func() string // origin of the console
@@ -52,15 +56,16 @@ type Config struct {
 // API serves the rows of routes. Everything it does not know is a plain 404.
 type API struct {
 	Config
-	mux      *http.ServeMux
-	limits   *limits
-	decoding chan struct{} // how many photos are decoded at once
-	archives chan struct{} // how many archives lie on the disk at once
+	mux       *http.ServeMux
+	own       *limits // of this node, while the coordinator is away
+	strangers class
+	decoding  chan struct{} // how many photos are decoded at once
+	archives  chan struct{} // how many archives lie on the disk at once
 }
 
 // New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux(), limits: newLimits(time.Now), decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives)}
+	a := &API{Config: c, mux: http.NewServeMux(), own: newLimits(time.Now), strangers: strangers, decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives)}
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}
@@ -73,7 +78,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if !isPlainPath(r) {
-		fail(w, http.StatusNotFound, "not found")
+		a.turnAway(w, r, http.StatusNotFound, "not found")
 		return
 	}
 	handler, pattern := a.mux.Handler(r)
@@ -89,11 +94,27 @@ func (a *API) unknown(w http.ResponseWriter, r *http.Request, handler http.Handl
 	probe := &statusOnly{header: http.Header{}}
 	handler.ServeHTTP(probe, r)
 	if probe.status != http.StatusMethodNotAllowed {
-		fail(w, http.StatusNotFound, "not found")
+		a.turnAway(w, r, http.StatusNotFound, "not found")
 		return
 	}
-	w.Header().Set("Allow", probe.header.Get("Allow"))
-	fail(w, http.StatusMethodNotAllowed, "this method is not for this path")
+	methods := strings.Split(probe.header.Get("Allow"), ", ")
+	a.otherMethod(w, r, slices.DeleteFunc(methods, func(m string) bool { return m == http.MethodHead }))
+}
+
+// otherMethod answers a method that no row of the path has.
+func (a *API) otherMethod(w http.ResponseWriter, r *http.Request, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	a.turnAway(w, r, http.StatusMethodNotAllowed, "this method is not for this path")
+}
+
+// turnAway answers what reaches no row, as often as strangers may ask.
+func (a *API) turnAway(w http.ResponseWriter, r *http.Request, status int, text string) {
+	c := newCall(a, row{}, w, r)
+	if err := c.stranger(r.Context()); err != nil {
+		c.fail(err)
+		return
+	}
+	fail(w, status, text)
 }
 
 // statusOnly learns what ServeMux would answer, without its body.
@@ -114,8 +135,12 @@ func (s *statusOnly) WriteHeader(code int) { s.status = code }
 // endpoint returns the handler of a row.
 func (a *API) endpoint(row row) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != row.method() { // ServeMux takes HEAD for GET
+			a.otherMethod(w, r, methodsOf(row.path()))
+			return
+		}
 		if !row.fits(r) {
-			fail(w, http.StatusNotFound, "not found")
+			a.turnAway(w, r, http.StatusNotFound, "not found")
 			return
 		}
 		c := newCall(a, row, w, r)
@@ -147,9 +172,6 @@ func (c *call) answer(reply any) {
 // serve carries the request out: who asks, how often, what for, in one transaction with
 // its audit record; then what cannot be in a transaction.
 func (c *call) serve(ctx context.Context) (reply any, err error) {
-	if c.row.bearer && !isBearer(c.r) {
-		return nil, errBearer
-	}
 	if err := c.admit(ctx); err != nil {
 		return nil, err
 	}
@@ -175,12 +197,14 @@ func (c *call) serve(ctx context.Context) (reply any, err error) {
 // admit turns away, before a transaction that writes, who has no key, not the role,
 // asks too often, or asks for what is another environment's.
 func (c *call) admit(ctx context.Context) error {
-	err := c.api.Store.Read(ctx, func(tx *store.Tx) error { return c.authenticate(ctx, tx) })
-	if err != nil {
+	if err := c.identify(ctx); err != nil {
 		return err
 	}
-	if err := c.limit(); err != nil {
+	if err := c.limit(ctx, c.key.ID, c.row.class); err != nil {
 		return err
+	}
+	if !c.org.Admits(c.from()) {
+		return errAddress
 	}
 	if !roleReaches(c.key.Role, c.row.role) {
 		return errForbidden
@@ -192,6 +216,23 @@ func (c *call) admit(ctx context.Context) error {
 		return err
 	}
 	return c.readBody()
+}
+
+// identify finds the key and its organisation. Whoever has no good key is counted.
+func (c *call) identify(ctx context.Context) error {
+	err := c.api.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if err = c.authenticate(ctx, tx); err == nil {
+			c.org, err = tx.Organisation(ctx, c.key.Org)
+		}
+		return err
+	})
+	if err == nil && c.row.bearer && !isBearer(c.r) {
+		err = errBearer
+	}
+	if errors.Is(err, errUnauthorized) || errors.Is(err, errBearer) {
+		return cmp.Or(c.stranger(ctx), err)
+	}
+	return err
 }
 
 // transaction reads, or writes where the row leaves a record.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/flow"
@@ -98,10 +99,12 @@ func start(t *testing.T, s *store.Store) *stack {
 		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
+		Buckets:     buckets{coord.NewLocal()},
 		Members:     staff.New(staff.Config{Store: s, Mail: unsent{}}), Console: func() string { return "https://id.vendor.test" },
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
 	})
+	st.api.strangers = class{"unknown", 1_000_000} // one machine tries all that strangers try
 	st.server = httptest.NewServer(st.api)
 	t.Cleanup(st.server.Close)
 	st.mine = st.place(t, "mine", storetest.Seed(t, s))
@@ -376,6 +379,13 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 			return err
 		})
 	}
+}
+
+// buckets are those of a coordinator.
+type buckets struct{ coord.Buckets }
+
+func (b buckets) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	return b.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
 }
 
 // unsent takes every mail.

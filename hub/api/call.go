@@ -24,6 +24,7 @@ type call struct {
 	trace string // in the audit record, and in the log if it fails
 
 	key       store.APIKey
+	org       store.Organisation     // of the key
 	body      any                    // *T of the row
 	env       store.Environment      // of {env}, or of what the path names
 	directory store.Directory        // of {directory}

@@ -34,6 +34,7 @@ func bad(line string) error { return badRequest{line} }
 var (
 	errUnauthorized = errors.New("api: the API key is missing, unknown, switched off or expired")
 	errBearer       = errors.New("api: this path takes Authorization: Bearer only")
+	errAddress      = errors.New("api: this organisation is not reached from this address")
 	errForbidden    = errors.New("api: the role of this API key does not reach this")
 	errAmbiguous    = errors.New("api: several accounts bear this identifier; use the id of one")
 	errTooMany      = errors.New("api: too many requests")
@@ -49,6 +50,7 @@ var answers = []struct {
 }{
 	{errUnauthorized, http.StatusUnauthorized, "the API key is missing, unknown, switched off or expired"},
 	{errBearer, http.StatusUnauthorized, "this path takes Authorization: Bearer only"},
+	{errAddress, http.StatusForbidden, "this organisation lets nobody in from this address"},
 	{errForbidden, http.StatusForbidden, "the role of this API key does not reach this"},
 	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
 	{errAnalyzer, http.StatusServiceUnavailable, "the analyzer of this environment gave no answer that counts; try again"},

@@ -135,8 +135,7 @@ func (d *description) operation(r row) object {
 
 // words are the name of a row's function and what its comment says.
 func (d *description) words(r row) (name, summary, rest string) {
-	full := runtime.FuncForPC(reflect.ValueOf(r.do.what).Pointer()).Name()
-	name = full[strings.LastIndex(full, ".")+1:]
+	name = r.function()
 	text := d.sources.comment(d.t, "github.com/postern-id/postern/hub/api", name)
 	if text == "" {
 		d.t.Errorf("%s: %s has no comment that says what it does", r.pattern, name)
@@ -148,12 +147,25 @@ func (d *description) words(r row) (name, summary, rest string) {
 	return name, strings.ToUpper(summary[:1]) + summary[1:], strings.TrimSuffix(rest, ".")
 }
 
+// function is the name of what a row does; some do everything afterwards.
+func (r row) function() string {
+	name := nameOf(r.do.what)
+	if strings.HasPrefix(name, "nothing") {
+		return nameOf(r.do.after)
+	}
+	return name
+}
+
+func nameOf(function any) string {
+	full, _, _ := strings.Cut(runtime.FuncForPC(reflect.ValueOf(function).Pointer()).Name(), "[")
+	return full[strings.LastIndex(full, ".")+1:]
+}
+
 // operationID is the name of the row's function; two rows of one function differ by path.
 func operationID(method, path, name string) string {
 	n := 0
 	for _, r := range routes() {
-		full := runtime.FuncForPC(reflect.ValueOf(r.do.what).Pointer()).Name()
-		if full[strings.LastIndex(full, ".")+1:] != name {
+		if r.function() != name {
 			continue
 		}
 		if n++; r.pattern == method+" "+path && n > 1 {

@@ -25,14 +25,10 @@ func isPlainPath(r *http.Request) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// fits reports whether the request has the row's method and spells the fixed parts of
-// its path exactly: ServeMux also takes HEAD for GET and escaped letters for plain ones.
+// fits reports whether the request spells the fixed parts of the row's path exactly:
+// ServeMux also takes escaped letters for plain ones.
 func (row row) fits(r *http.Request) bool {
-	method, path, _ := strings.Cut(row.pattern, " ")
-	if r.Method != method {
-		return false
-	}
-	want, got := strings.Split(path, "/"), strings.Split(r.URL.EscapedPath(), "/")
+	want, got := strings.Split(row.path(), "/"), strings.Split(r.URL.EscapedPath(), "/")
 	if len(want) != len(got) {
 		return false
 	}

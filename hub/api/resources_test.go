@@ -497,33 +497,6 @@ func TestALinkNeedsAProvenDomain(t *testing.T) {
 	}
 }
 
-func TestTooManyRequestsAreToldWhenToComeBack(t *testing.T) {
-	st := lite(t)
-	now := time.Now()
-	st.api.limits.now = func() time.Time { return now }
-	path := "/api/envs/" + st.mine.Env.ID + "/refresh-webhook-secret"
-	for i := range writing.perMinute {
-		got := st.do(t, st.owner, "POST", path, "")
-		if got.status != 200 || got.header.Get("X-RateLimit-Remaining") != jsonNumber(writing.perMinute-i-1) {
-			t.Fatalf("request %d: %d, %v", i, got.status, got.header)
-		}
-	}
-	got := st.do(t, st.owner, "POST", path, "")
-	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "61" || got.header.Get("X-RateLimit-Remaining") != "0" {
-		t.Errorf("one too many: %d %v", got.status, got.header)
-	}
-	if _, err := time.Parse(time.RFC3339, got.header.Get("X-RateLimit-Reset")); err != nil {
-		t.Error(err)
-	}
-	if got := st.do(t, st.mine.key, "POST", path, ""); got.status != 200 {
-		t.Errorf("another key: %d", got.status)
-	}
-	now = now.Add(window)
-	if got := st.do(t, st.owner, "POST", path, ""); got.status != 200 {
-		t.Errorf("after the window: %d", got.status)
-	}
-}
-
 func TestP26_AStoppedStoreIsSaidSoAndNothingHappens(t *testing.T) {
 	pg := testenv.StartPostgres(t)
 	cfg := storetest.SQLite(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
@@ -115,6 +116,26 @@ func (r row) bearerOnly() row {
 func (r row) ours() row {
 	r.own = true
 	return r
+}
+
+func (r row) method() string {
+	m, _, _ := strings.Cut(r.pattern, " ")
+	return m
+}
+
+func (r row) path() string {
+	_, p, _ := strings.Cut(r.pattern, " ")
+	return p
+}
+
+// methodsOf lists the methods of the rows that have a path.
+func methodsOf(path string) (all []string) {
+	for _, r := range routes() {
+		if r.path() == path {
+			all = append(all, r.method())
+		}
+	}
+	return all
 }
 
 // An action is what a row does.

@@ -225,6 +225,7 @@ func freeName(all []store.Template) string {
 	return name
 }
 
+// updateTemplate changes what is given of a template.
 func updateTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
 	t, err := wireTemplate(c.template)
 	if err != nil {

@@ -249,8 +249,9 @@ func TestBucketsLimitAcrossNodes(t *testing.T) {
 		clients := []Coord{c, another()}
 		rate := Rate{Burst: 5, Every: time.Minute}
 		for i := range 5 {
-			if ok, _, err := clients[i%2].Take(ctx, "203.0.113.1", rate); !ok || err != nil {
-				t.Fatalf("take %d: %v, %v", i, ok, err)
+			ok, after, err := clients[i%2].Take(ctx, "203.0.113.1", rate)
+			if full := time.Duration(i+1) * time.Minute; !ok || err != nil || after <= full-10*time.Second || after > full {
+				t.Fatalf("take %d: %v, full after %v, %v", i, ok, after, err)
 			}
 		}
 		for range 3 {

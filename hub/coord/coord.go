@@ -95,7 +95,7 @@ type Rate struct {
 // Buckets limits how often something may happen. They guard machines, not accounts:
 // what limits tries against an account is in SQL.
 type Buckets interface {
-	// Take takes one from key's bucket. When it may not, retryAfter says when one
-	// will be there.
-	Take(ctx context.Context, key string, r Rate) (allowed bool, retryAfter time.Duration, err error)
+	// Take takes one from key's bucket. after says when the bucket is full again, or,
+	// when it may not, when one will be there.
+	Take(ctx context.Context, key string, r Rate) (allowed bool, after time.Duration, err error)
 }

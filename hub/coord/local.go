@@ -237,7 +237,7 @@ func (c *Local) Take(_ context.Context, key string, r Rate) (bool, time.Duration
 		return false, over, nil
 	}
 	c.takes[key] = full
-	return true, 0, nil
+	return true, full.Sub(now), nil
 }
 
 // sweepLocked removes what has expired, now and then, so that memory follows use.

@@ -244,7 +244,7 @@ func (r *Redis) Take(ctx context.Context, key string, rate Rate) (bool, time.Dur
 	if err != nil {
 		return false, 0, outage(err)
 	}
-	return over == 0, time.Duration(over) * time.Microsecond, nil
+	return over < 0, time.Duration(max(over, -over)) * time.Microsecond, nil
 }
 
 // Healthy implements Coord.
