@@ -30,6 +30,7 @@ func experiments() []experiment {
 		{"operations", "operations at once, and a look-up behind a long one", measureOperations},
 		{"idle", "10,000 tunnels that have nothing to do", measureIdle},
 		{"agent", "memory and size of the agent", measureAgent},
+		{"audit", "audit events: durable appends against one by one, searches among a million", measureAudit},
 		{"page", "the start page of a recovery site, against Caddy's respond with the same bytes", measurePage},
 	}
 }
