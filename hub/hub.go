@@ -211,7 +211,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks}, Log: h.log,
-		Mail: postman{h.notifier}, SMS: texting{phones},
+		Mail: postman{h.notifier}, SMS: texting{phones}, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.recoveries}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,

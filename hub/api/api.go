@@ -159,6 +159,11 @@ func (c *call) answer(reply any) {
 		c.w.WriteHeader(http.StatusNoContent)
 		return
 	}
+	if picture, ok := reply.(jpegImage); ok {
+		c.w.Header().Set("Content-Type", "image/jpeg")
+		_, _ = c.w.Write(picture)
+		return
+	}
 	b, err := json.Marshal(reply)
 	if err != nil {
 		c.fail(err)

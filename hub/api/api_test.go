@@ -96,7 +96,7 @@ func start(t *testing.T, s *store.Store) *stack {
 	st.reviews = review.New(s, log)
 	st.api = New(Config{
 		Faces: st.reviews,
-		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s}), Log: log,
+		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Buckets:     buckets{coord.NewLocal()},
@@ -317,7 +317,7 @@ func (p place) fill(text string) string {
 	inJSON := func(s string) string { q := strconv.Quote(s); return q[1 : len(q)-1] }
 	return strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{account}", p.account.ID, "{subject}", p.subject,
 		"{request}", p.request, "{template}", p.template, "{apikey}", p.apikey.ID, "{agent}", p.agent.ID, "{secret}", "postern_canary",
-		"{fingerprint}", protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey), "{pem}", inJSON(p.pem), "{signer}", inJSON(p.signer), "{photo}", aFace(), "{photos}", archiveOf(p.account.ID+".png", aFace())).Replace(text)
+		"{fingerprint}", protocol.Fingerprint(p.pending.NoiseKey, p.pending.SignKey), "{pem}", inJSON(p.pem), "{signer}", inJSON(p.signer), "{photo}", aFace(), "{selfie}", aSelfie(), "{photos}", archiveOf(p.account.ID+".png", aFace())).Replace(text)
 }
 
 // path fills a row's path with what is in the place.
@@ -364,6 +364,9 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(tx.AgentSeen(ctx, p.Env.ID, p.agent.ID, "n", "v", "g", true), tx.RemoveEvaluation(ctx, p.Env.ID, p.evaluation))
 		})
+	case strings.HasSuffix(pattern, "/picture"), strings.HasSuffix(pattern, "/selfie"):
+		st.shareSelfie(t, p)
+		st.analyzer(t, p, sure)
 	case pattern == "DELETE /api/accounts/{account}/photo":
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			return tx.SetAccountPhoto(ctx, p.Env.ID, p.account.ID, "sum", []byte("face"))

@@ -54,8 +54,3 @@ func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRe
 	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "confidence": out.Confidence}
 	return out, nil
 }
-
-// compareFace refuses: no program of this product compares faces.
-func compareFace(context.Context, *call, *store.Tx) (any, error) {
-	return nil, bad("selfie: this product compares no faces; people who review documents do, and a signed analyzer of yours may")
-}

@@ -78,6 +78,11 @@ func (c *call) fail(err error) {
 		fail(c.w, other.status, other.text)
 		return
 	}
+	var picture pictureError
+	if errors.As(err, &picture) {
+		picture.answer(c.w)
+		return
+	}
 	var face unfit
 	if errors.As(err, &face) {
 		fail(c.w, http.StatusUnprocessableEntity, face.Error())

@@ -19,6 +19,7 @@ var (
 	reading  = class{"read", 1200} // a dashboard with a dozen widgets, twice a second
 	writing  = class{"write", 240} // scripts that set up many directories
 	presigns = class{"presign", 600}
+	faces    = class{"face", 60}    // each asks the analyzer
 	archived = class{"archive", 12} // 500 MB each
 )
 

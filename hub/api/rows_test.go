@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func TestP03_TheListOfRoutesIsAGoldenFile(t *testing.T) {
 }
 
 func TestEveryRowIsWhole(t *testing.T) {
-	unrecorded := []string{"POST /api/directories/{directory}/sync", "POST /api/envs/{env}/domains/{domain}/check", "POST /people/bulk", "POST /people/{subject}/compare/selfie", "POST /api/envs/{env}/encrypt-secret", "POST /api/directories/{directory}/authorize"} // ask for a look, change nothing that was set
+	unrecorded := []string{"POST /api/directories/{directory}/sync", "POST /api/envs/{env}/domains/{domain}/check", "POST /people/bulk", "POST /api/envs/{env}/encrypt-secret", "POST /api/directories/{directory}/authorize"} // ask for a look, change nothing that was set
 	for _, r := range routes() {
 		if method(r.pattern) != "GET" && r.kind == "" && !slices.Contains(unrecorded, r.pattern) {
 			t.Errorf("%s leaves no audit record", r.pattern)
@@ -62,7 +63,7 @@ func TestEveryRowAnswersAnOwnerWithItsStatus(t *testing.T) {
 			if got.status != r.status {
 				t.Errorf("%s = %d %s; want %d", r.pattern, got.status, got.body, r.status)
 			}
-			if r.status != http.StatusNoContent && !strings.HasPrefix(got.header.Get("Content-Type"), "application/json") {
+			if r.status != http.StatusNoContent && r.reply != reflect.TypeFor[jpegImage]() && !strings.HasPrefix(got.header.Get("Content-Type"), "application/json") {
 				t.Errorf("%s: Content-Type %q", r.pattern, got.header.Get("Content-Type"))
 			}
 			if got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-RateLimit-Remaining") == "" {

@@ -49,6 +49,7 @@ var deRequest = table{
 	"request.claim.family_name":      "Ihr Nachname",
 	"request.claim.birth_date":       "Ihr Geburtsdatum",
 	"request.claim.govtid":           "Land, Nummer und letzter Tag Ihres Dokuments",
+	"request.claim.picture":          "Das Foto Ihres Gesichts, das mit Ihrem Ausweis verglichen wurde",
 	"request.claim.govtid_expired":   "Ob Ihr Dokument abgelaufen ist",
 
 	"review.error.facts":         "Tragen Sie ein, was im Dokument steht: einen Namen, die Nummer, ein Land wie DE oder DEU, Daten wie 1980-02-29; es darf nicht abgelaufen sein. Hat es schon jemand gelesen, müssen beide dasselbe gelesen haben",

@@ -49,6 +49,7 @@ var enRequest = table{
 	"request.claim.family_name":      "Your family name",
 	"request.claim.birth_date":       "Your date of birth",
 	"request.claim.govtid":           "Country, number and last day of your document",
+	"request.claim.picture":          "The photo of your face that was compared with your document",
 	"request.claim.govtid_expired":   "Whether your document has expired",
 
 	"review.error.facts":         "Fill in what the document says: a name, the number, a country such as DE or DEU, dates such as 1980-02-29, and it must not have expired. If somebody has read it before, both must have read the same",

@@ -57,10 +57,15 @@ var claims = []claimRow{
 	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true, false},
 	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false, false},
 	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false, false},
+	{store.PictureClaim, []string{"nt:profile_picture"}, unsaid, func(p *Properties, v any) { p.ProfilePicture = asText(v) }, true, false},
 	{name: Account, matched: true}, {name: "address", scopes: []string{"nt:address"}}, {name: Email, scopes: []string{"nt:email", "nt:email:unverified"}, matched: true},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
-	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "picture", scopes: []string{"nt:profile_picture"}}, {name: "preferred_name"},
+	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "preferred_name"},
 }
+
+// unsaid is the value of a picture: no document says it, but whoever compares a document
+// with a face has one, see pictured.
+func unsaid(evidence.Claims, time.Time) any { return nil }
 
 // scopes without a claim of their own.
 var otherScopes = []string{"openid"}

@@ -50,6 +50,7 @@ type Properties struct {
 	BirthDate      string `json:"birth_date,omitempty"`
 	Over18         *bool  `json:"age_over_18,omitempty"`
 	Over21         *bool  `json:"age_over_21,omitempty"`
+	ProfilePicture string `json:"profile_picture,omitempty"`
 	GovtID         any    `json:"govtid,omitempty"`
 	GovtIDExpired  bool   `json:"govtid_Expired,omitempty"` // so spelled
 }

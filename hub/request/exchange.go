@@ -33,6 +33,8 @@ type Proof struct {
 	Values                   map[string]any // of the claims that were asked for
 	Person                   string         // how the environment calls them
 	Method                   policy.Method
+
+	scan string // the case that has the selfie
 }
 
 // OpenFor begins a proof for whoever waits for it, in the browser that was sent.
@@ -72,7 +74,7 @@ func (q *Requests) proof(ctx context.Context, tx *store.Tx, u store.RequestUse) 
 	if err != nil {
 		return p, err
 	}
-	p = Proof{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"]), Values: f.Values, Method: policy.Method(u.Method)}
+	p = Proof{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"]), Values: f.Values, Method: policy.Method(u.Method), scan: f.Case}
 	if f.Holder != nil {
 		p.Given, p.Family, p.BirthDate = f.Holder.Given, f.Holder.Family, f.Holder.BirthDate
 	}
@@ -154,7 +156,7 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	kept := proven != nil && r.Keeps
 	if kept {
 		u.Person, r.Person, r.Progress, r.Source = proven.Person, proven.Person, consentGiven, "full_idv"
-		if names, err = q.keep(ctx, tx, r, u.Person, proven.Values); err != nil {
+		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan}); err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,9 @@ func gives(m policy.Method, r store.Request) bool {
 	names := Provable(r.Claims)
 	return r.Keeps && len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {
 		row, _ := claimByName(n)
+		if n == store.PictureClaim {
+			return m == policy.DocumentReview
+		}
 		return !row.document || m != policy.IdentityProvider
 	})
 }

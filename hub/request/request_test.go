@@ -47,7 +47,7 @@ func newDesk(t *testing.T, s *store.Store) *desk {
 	t.Helper()
 	d := &desk{T: t, store: s, fixture: storetest.Seed(t, s), now: time.Now().Truncate(time.Second)}
 	clock := func() time.Time { d.mu.Lock(); defer d.mu.Unlock(); return d.now }
-	d.Requests = request.New(request.Config{Store: s, Buckets: d, Hooks: d, Now: clock,
+	d.Requests = request.New(request.Config{Store: s, Buckets: d, Hooks: d, Now: clock, Public: func() string { return "https://id.vendor.test" },
 		Verifiers: []verify.Verifier{wallet.New(wallet.Config{Store: s, Now: clock})}})
 	var err error
 	if d.authority, err = evidencetest.NewAuthority("DE", "Demo authority", d.now); err != nil {

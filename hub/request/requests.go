@@ -110,8 +110,9 @@ type Config struct {
 	Verifiers []verify.Verifier // whose proofs bear a name; others prove nothing here
 	Buckets   Buckets
 	Hooks     Hooks
-	Mail      Mailer // nil: links are not mailed
-	SMS       Texter // nil: links are not sent to phones
+	Mail      Mailer        // nil: links are not mailed
+	SMS       Texter        // nil: links are not sent to phones
+	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }

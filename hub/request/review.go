@@ -132,11 +132,15 @@ func (q *Requests) Settle(ctx context.Context, env, use string, v verify.Verdict
 
 // accepted keeps what people read, for the person to share.
 func (q *Requests) accepted(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
-	b, err := json.Marshal(foundOf(r, *v.Claims, q.Now()))
-	if err != nil {
-		return err
-	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
+		f := foundOf(r, *v.Claims, q.Now())
+		if err := q.pictured(ctx, tx, u, r, &f); err != nil {
+			return err
+		}
+		b, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
 		u.State, u.Private = useFound, b
 		return tx.CloseCode(ctx, u.Env, u.ID)
 	})

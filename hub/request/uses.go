@@ -86,6 +86,7 @@ type View struct {
 type found struct {
 	Values   map[string]any `json:"values"`
 	Identity string         `json:"identity"`
+	Case     string         `json:"case,omitempty"`   // that has the selfie
 	Holder   *holder        `json:"holder,omitempty"` // whoever waits compares it with accounts
 }
 
@@ -351,7 +352,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 			return err
 		}
 		u.State, u.Private = useShared, nil
-		names, err := q.keep(ctx, tx, r, u.Person, f.Values)
+		names, err := q.keep(ctx, tx, r, u.Person, f)
 		if err != nil {
 			return err
 		}
@@ -370,7 +371,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 }
 
 // keep writes down what a person shares, and that they consented to it.
-func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, person string, all map[string]any) ([]string, error) {
+func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, person string, f found) ([]string, error) {
 	var until time.Time
 	if r.ShareLife > 0 {
 		until = q.Now().Add(r.ShareLife)
@@ -378,9 +379,12 @@ func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, pers
 	if err := tx.AddPerson(ctx, r.Env, person); err != nil {
 		return nil, err
 	}
+	if err := q.keepSelfie(ctx, tx, r.Env, person, f); err != nil {
+		return nil, err
+	}
 	names := []string{}
 	for _, n := range r.Claims {
-		v, ok := all[n]
+		v, ok := f.Values[n]
 		if !ok {
 			continue
 		}

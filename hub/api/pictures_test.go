@@ -1,0 +1,149 @@
+package api
+
+import (
+	"bytes"
+	"image"
+	"image/jpeg"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/verify/capture"
+	"github.com/postern-id/postern/hub/verify/review"
+)
+
+// aSelfie is a picture of the least size that is compared.
+func aSelfie() string { return jpegOf(100, 120) }
+
+func jpegOf(w, h int) string {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, w, h)), nil); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// sure is a program to which everything is right.
+func sure(checks []string, _ map[string][]byte) (all []review.Finding) {
+	for _, name := range checks {
+		all = append(all, review.Finding{Name: name, Result: capture.Pass, Score: 0.93})
+	}
+	return all
+}
+
+// failing is a program that finds a fault in one check, and none in others.
+func failing(check, reason string, score float64) program {
+	return func(checks []string, images map[string][]byte) []review.Finding {
+		all := sure(checks, images)
+		for i := range all {
+			if all[i].Name == check {
+				all[i].Result, all[i].Reason, all[i].Score = capture.Fail, reason, score
+			}
+		}
+		return all
+	}
+}
+
+func TestASelfieIsComparedByTheAnalyzerWithTheOneThatWasVerified(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		st := start(t, s)
+		path := "/people/" + st.mine.subject + "/compare/selfie"
+		if got := st.want(t, 400, "POST", path, aSelfie()); !strings.Contains(got.body, "nobody has compared a selfie") {
+			t.Error(got.body)
+		}
+		st.shareSelfie(t, st.mine)
+		if got := st.want(t, 400, "POST", path, aSelfie()); !strings.Contains(got.body, "no analyzer is set up") {
+			t.Error(got.body)
+		}
+		shown := ""
+		for _, c := range []struct {
+			program program
+			query   string
+			want    string
+		}{
+			{sure, "", `{"match":true,"confidence":0.93}`},
+			{failing(review.FaceSelfie, "", 0.12), "", `{"match":false,"confidence":0.12,"not_matched":true}`},
+			{failing(review.OneFace, review.NoFace, 0), "", `{"match":false,"confidence":0,"no_face":true}`},
+			{failing(review.OneFace, review.ManyFaces, 0), "", `{"match":false,"confidence":0,"multiple_faces":true}`},
+			{sure, "?extra_validation=employee_badge", `{"match":true,"confidence":0.93,"employee_badge":{"valid":true}}`},
+			{failing(review.EmployeeBadge, "sunglasses", 0), "?extra_validation=employee_badge", `{"match":true,"confidence":0.93,"employee_badge":{"valid":false,"reason":"sunglasses"}}`},
+			{func([]string, map[string][]byte) []review.Finding { return []review.Finding{} }, "", `{"match":false,"confidence":0}`},
+		} {
+			st.analyzer(t, st.mine, func(checks []string, images map[string][]byte) []review.Finding {
+				shown = string(images[review.Selfie])
+				return c.program(checks, images)
+			})
+			if got := st.want(t, 200, "POST", path+c.query, aSelfie()); got.body != c.want || shown != "a selfie" {
+				t.Errorf("%s; want %s; compared with %q", got.body, c.want, shown)
+			}
+		}
+		st.analyzer(t, st.mine, func([]string, map[string][]byte) []review.Finding { return nil })
+		st.want(t, 503, "POST", path, aSelfie())
+		for what, body := range map[string]string{"small": jpegOf(99, 200), "none": "x", "a PNG": aFace(), "wide": jpegOf(10_001, 100)} {
+			if got := st.want(t, 400, "POST", path, body); !strings.Contains(got.body, "100×100") {
+				t.Errorf("%s: %s", what, got.body)
+			}
+		}
+		st.want(t, 400, "POST", path+"?extra_validation=hat", aSelfie())
+		if leaves := string(st.leaves(t)); strings.Count(leaves, `"kind":"selfie_compare"`) != 7 {
+			t.Error(leaves)
+		}
+		st.want(t, 204, "DELETE", "/people/"+st.mine.subject+"/properties/picture", "")
+		st.want(t, 400, "POST", path, aSelfie())
+	})
+}
+
+func TestAPictureIsChosenForAPersonIfItIsTheirs(t *testing.T) {
+	st := lite(t)
+	path := "/people/" + st.mine.subject + "/picture"
+	refuse := func(word string, body string) {
+		t.Helper()
+		if got := st.want(t, 400, "POST", path, body); got.body != `{"ok":false,"error":"`+word+`"}` {
+			t.Errorf("%s; want %s", got.body, word)
+		}
+	}
+	st.want(t, 404, "GET", path, "")
+	refuse("no_reference", aFace())
+	st.shareSelfie(t, st.mine)
+	if got := st.want(t, 200, "GET", path, ""); got.body != "a selfie" || got.header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("%q %v", got.body, got.header)
+	}
+	refuse("no_reference", aFace()) // nothing compares
+	for word, p := range map[string]program{"no_face": failing(review.OneFace, review.NoFace, 0), "too_many_faces": failing(review.OneFace, review.ManyFaces, 0), "not_matched": failing(review.FaceSelfie, "", 0)} {
+		st.analyzer(t, st.mine, p)
+		refuse(word, aFace())
+	}
+	st.analyzer(t, st.mine, sure)
+	refuse("invalid_format", "x")
+	refuse("too_large", aFace()+strings.Repeat("x", capture.MaxImage))
+	got := st.want(t, 200, "POST", path, aFace())
+	if got.body != `{"ok":true,"url":"https://id.vendor.test`+path+`"}` {
+		t.Error(got.body)
+	}
+	if got := st.want(t, 200, "GET", path, ""); !strings.HasPrefix(got.body, "\xff\xd8\xff") {
+		t.Errorf("%.10q", got.body)
+	}
+	if got := st.do(t, st.other.key, "GET", path, ""); got.status != 404 {
+		t.Errorf("another environment's key: %d", got.status)
+	}
+	st.want(t, 204, "DELETE", "/people/"+st.mine.subject, "")
+	st.want(t, 404, "GET", path, "")
+}
+
+func TestAPreferredNameIsKeptAsWhatAPersonShares(t *testing.T) {
+	st := lite(t)
+	path := "/people/" + st.mine.subject
+	st.want(t, 204, "POST", path+"/preferred-name", `{"preferred_name":"Ali"}`)
+	if got := st.want(t, 200, "GET", path+"/properties/preferred_name", ""); !strings.Contains(got.body, `"value":"Ali","status":200`) {
+		t.Error(got.body)
+	}
+	for _, body := range []string{`{}`, `{"preferred_name":" "}`, `{"preferred_name":"a\nb"}`, `{"name":"Ali"}`} {
+		st.want(t, 400, "POST", path+"/preferred-name", body)
+	}
+	if leaves := string(st.leaves(t)); strings.Contains(leaves, "Ali\"") || !strings.Contains(leaves, "people_set_preferred_name") {
+		t.Error(leaves)
+	}
+	st.want(t, 204, "DELETE", path, "")
+	st.want(t, 404, "POST", path+"/preferred-name", `{"preferred_name":"Ali"}`)
+}
