@@ -109,6 +109,9 @@ func (p *Provider) showWaiting(a *waiter, status int, wrong string) {
 func (p *Provider) drawTicket(a *waiter, s *screen) (err error) {
 	ticket := ticketOf(a.session, a.x.ID, a.x.Turn)
 	s.Here, s.Link = a.site+SignInPath+"#"+ticket, a.site+SignInPath+"#"+phoneMark+ticket
+	if a.x.Framed {
+		s.Here = a.address(waitPath, "/here")
+	}
 	s.QR, s.QRSize, err = p.cfg.Picture.Draw(s.Link)
 	return err
 }

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/request"
@@ -52,8 +53,15 @@ type CancelResponse struct {
 	RedirectURI string `json:"redirect_uri"`
 }
 
-// returns are the values of "return".
-var returns = []string{"", "chrome", "firefox", "https"}
+// knownReturns are the values of "return", the application to which a phone goes back.
+var knownReturns = []string{"chrome", "firefox", "https"}
+
+func (a *authorization) returns() string {
+	if slices.Contains(knownReturns, a.q["return"]) {
+		return a.q["return"]
+	}
+	return ""
+}
 
 // serveV1 serves the older addresses of an issuer. They take either a request_uri or all
 // parameters, as the newer ones do.
@@ -102,7 +110,7 @@ func handheld(r *http.Request) bool {
 // the page of redirect_uri: nothing else takes it.
 func (p *Provider) respond(a *authorization, b beginning) {
 	out := AuthorizeResponse{EnvName: a.client.settings.Name, Request: b.id, SessionToken: b.browser, Experience: short(a.r.PathValue("experience")),
-		Return: a.q["return"], RedirectURI: p.cfg.Origin() + waitAddress(waitPath, b.id, "", b.browser, true)}
+		Return: a.returns(), RedirectURI: p.cfg.Origin() + waitAddress(waitPath, b.id, "", b.browser, true)}
 	err := p.cfg.Store.Read(a.r.Context(), func(tx *store.Tx) error {
 		e, err := tx.Environment(a.r.Context(), a.client.Env)
 		if out.EnvName = e.PublicName; out.EnvName == "" {
@@ -123,7 +131,7 @@ func (p *Provider) respond(a *authorization, b beginning) {
 // respondWrong answers who asked for JSON that it cannot go on; to is the client's own
 // address with the error, if it may be told.
 func respondWrong(a *authorization, status int, text, to string) {
-	writeJSON(a.w, a.r, status, []byte(store.JSON(AuthorizeResponse{ErrorMessage: text, RedirectURI: to, Return: a.q["return"]})))
+	writeJSON(a.w, a.r, status, []byte(store.JSON(AuthorizeResponse{ErrorMessage: text, RedirectURI: to, Return: a.returns()})))
 }
 
 // asksJSON reports whether a client asks for JSON in place of a page.

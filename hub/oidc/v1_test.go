@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"html"
 	"image/png"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postern-id/postern/hub/factor"
@@ -136,7 +138,7 @@ func TestAPhoneProvesForTheBrowserThatShowsThePicture(t *testing.T) {
 			a := newApp(t)
 			page, at := a.page(path + a.asks())
 			phone := a.reads(match1(t, linkForm, page.body))
-			if again := a.get(a.browser, at); !strings.Contains(again.body, `id="code"`) {
+			if again := a.get(a.browser, "/x/app-clip"+at); !strings.Contains(again.body, `id="code"`) {
 				t.Fatalf("no code is asked for: %s", again.body)
 			}
 			if g := a.types(page, at, " "+a.code(phone)[:3]+" "+a.code(phone)[3:]); g.status != http.StatusSeeOther {
@@ -158,6 +160,9 @@ func TestAPhoneProvesForTheBrowserThatShowsThePicture(t *testing.T) {
 				if g := a.post(http.DefaultClient, "/token", form); g.status != want {
 					t.Errorf("redeemed %d: %d %s", i, g.status, g.body)
 				}
+			}
+			if g := a.post(http.DefaultClient, "/logout", nil); g.status != http.StatusNoContent {
+				t.Errorf("signing out: %d %s", g.status, g.body)
 			}
 			a.clean(code, a.secret, phone)
 		})
@@ -301,6 +306,14 @@ func TestP24_OnlyTheClientFramesASignIn(t *testing.T) {
 	if !strings.Contains(g.body, `target="_top"`) || strings.Contains(g.body, `name="form"`) {
 		t.Error("the page of a frame leads on in the frame, or counts on cookies")
 	}
+	here := match1(t, regexp.MustCompile(`id="here" href="([^"]+)"`), g.body)
+	back, err := url.Parse(a.prove(a.ticket(a.get(a.browser, html.UnescapeString(here)))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := a.get(a.browser, back.RequestURI()); g.location == nil || g.location.Query().Get("code") == "" {
+		t.Errorf("the browser that leaves the frame: %d %v", g.status, g.location)
+	}
 	if g := a.get(http.DefaultClient, "/oauth2/look/%22%3B"); g.status != http.StatusNotFound {
 		t.Errorf("a colour that is none: %d", g.status)
 	}
@@ -374,4 +387,59 @@ func TestACancelledSignInEndsTheProofOnThePhone(t *testing.T) {
 	if g := a.get(a.browser, at); g.location == nil || g.location.Query().Get("error") != "access_denied" || g.location.Query().Has("code") {
 		t.Errorf("%d %v", g.status, g.location)
 	}
+}
+
+// Of many that come at once one takes the picture, and one the answer.
+func TestOnePhoneTakesAPictureAndOneRequestTheAnswer(t *testing.T) {
+	a := newApp(t)
+	page, at := a.page("/authorize" + a.asks())
+	ticket := match1(t, linkForm, page.body)
+	phones := together(100, func() string {
+		o, err := a.provider.Open(t.Context(), a.fixture.Env.ID, ticket, "en", flow.Client{Origin: "https://" + site})
+		if err != nil {
+			return ""
+		}
+		return o.Phone
+	})
+	if len(phones) != 1 {
+		t.Fatalf("%d phones took one picture", len(phones))
+	}
+	a.types(page, at, a.code(phones[0]))
+	a.onPhone(phones[0])
+	codes := together(100, func() string {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", a.origin+at, nil)
+		if err != nil {
+			return ""
+		}
+		res, err := a.browser.Do(req)
+		if err != nil {
+			return ""
+		}
+		_ = res.Body.Close()
+		to, err := res.Location()
+		if err != nil {
+			return ""
+		}
+		return to.Query().Get("code")
+	})
+	if len(codes) != 1 {
+		t.Errorf("%d answers", len(codes))
+	}
+}
+
+// together does something many times at once and returns what came of it, where anything did.
+func together(n int, do func() string) (got []string) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for range n {
+		wg.Go(func() {
+			if s := do(); s != "" {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, s)
+			}
+		})
+	}
+	wg.Wait()
+	return got
 }

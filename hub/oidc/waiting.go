@@ -23,6 +23,7 @@ const maxSession = 128
 func (p *Provider) serveWaiting() {
 	for _, begin := range []string{"/authorize/{request}", "/x/{experience}/authorize/{request}"} {
 		p.mux.HandleFunc("GET "+begin, p.wait)
+		p.mux.HandleFunc("GET "+begin+"/here", p.here)
 		p.mux.HandleFunc("POST "+begin+"/confirm", p.decide(p.confirm))
 		p.mux.HandleFunc("POST "+begin+"/refuse", p.decide(p.notMine))
 		p.mux.HandleFunc("POST "+begin+"/cancel", p.decide(p.cancel))
@@ -125,6 +126,24 @@ func (p *Provider) wait(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.refuse(&authorization{w: w, r: r, client: a.c}, errGone)
 	}
+}
+
+// here leads a browser on that shows the page in a frame: there it kept no cookie of ours,
+// and gets it now that it is here itself. Whoever is sent here by somebody else comes back
+// with an answer that the client did not ask this browser for.
+func (p *Provider) here(w http.ResponseWriter, r *http.Request) {
+	a, err := p.waiter(w, r)
+	if err != nil {
+		p.refuse(&authorization{w: w, r: r}, err)
+		return
+	}
+	if a.x.State != stateAsked {
+		a.see()
+		return
+	}
+	a.host.SetCookie(w, browserCookie+a.x.ID, a.session, a.x.ExpiresAt.Sub(p.cfg.Now()), http.SameSiteLaxMode)
+	w.Header().Set("Location", a.site+SignInPath+"#"+ticketOf(a.session, a.x.ID, a.x.Turn))
+	w.WriteHeader(http.StatusSeeOther)
 }
 
 // handOn takes the answer to the client, once.
