@@ -74,6 +74,7 @@ type Hub struct {
 	reviews     *review.Reviews
 	site        *site.Site
 	control     http.Handler
+	rest        *api.API
 
 	audit     *audit.Log
 	retention atomic.Int64 // of the audit log; a time.Duration, which an update may change
@@ -231,14 +232,14 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(protocol.Path, h.tunnels.ServeAgent)
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
-	rest := api.New(api.Config{
+	h.rest = api.New(api.Config{
 		Faces: h.reviews,
 		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Audit: h.audit, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
-	mux.Handle("/api/", rest)
+	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
 	mux.Handle(terminal.Pattern, terminals)
-	mux.Handle("/people/", rest)
+	mux.Handle("/people/", h.rest)
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
 		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Providers: h.providers, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
@@ -314,6 +315,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&mesh, below, "mesh", h.mesh.Run)
 	start(&upper, ctx, "store", h.store.Run)
 	start(&upper, ctx, "audit log", h.audit.Run)
+	start(&upper, ctx, "audit streams", h.rest.Run)
 	start(&upper, ctx, "page bundle", h.recordBundles)
 	start(&upper, ctx, "tunnels", h.tunnels.Run)
 	start(&upper, ctx, "domains", h.domains.Run)

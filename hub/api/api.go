@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
@@ -61,11 +63,12 @@ type API struct {
 	strangers class
 	decoding  chan struct{} // how many photos are decoded at once
 	archives  chan struct{} // how many archives lie on the disk at once
+	streams   *streams
 }
 
 // New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux(), own: newLimits(time.Now), strangers: strangers, decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives)}
+	a := &API{Config: c, mux: http.NewServeMux(), own: newLimits(time.Now), strangers: strangers, decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives), streams: newStreams()}
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}
@@ -144,6 +147,12 @@ func (a *API) endpoint(row row) http.Handler {
 			return
 		}
 		c := newCall(a, row, w, r)
+		if row.do.socket != nil && websocket.IsWebSocketUpgrade(r) {
+			if err := c.open(r.Context()); err != nil {
+				c.fail(err)
+			}
+			return
+		}
 		reply, err := c.serve(r.Context())
 		if err != nil {
 			c.fail(err)
@@ -197,6 +206,15 @@ func (c *call) serve(ctx context.Context) (reply any, err error) {
 		return reply, nil
 	}
 	return c.row.do.after(ctx, c, reply)
+}
+
+// open is serve for a WebSocket.
+func (c *call) open(ctx context.Context) error {
+	if err := c.admit(ctx); err != nil {
+		return err
+	}
+	c.touch(ctx)
+	return c.row.do.socket(ctx, c)
 }
 
 // admit turns away, before a transaction that writes, who has no key, not the role,

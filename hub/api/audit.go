@@ -120,6 +120,9 @@ func listAudit(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.text("from") != "" {
+		return nil, bad("from: is for the stream of events, a WebSocket; the list has start and cursor")
+	}
 	way, at := cursorForward, ""
 	if cursor := c.text("cursor"); cursor != "" {
 		parts := strings.Split(cursor, ".")

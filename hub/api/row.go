@@ -151,6 +151,15 @@ type action struct {
 	run func(context.Context, *call, *store.Tx) (any, error)
 	// after works when the transaction has happened, and may replace its reply.
 	after func(context.Context, *call, any) (any, error)
+	// socket takes the place of run and after where a WebSocket is asked for. It answers
+	// itself where it returns nil.
+	socket func(context.Context, *call) error
+}
+
+// live returns the action with what it does over a WebSocket.
+func (a action) live(socket func(context.Context, *call) error) action {
+	a.socket = socket
+	return a
 }
 
 // first returns the action with something to prepare.

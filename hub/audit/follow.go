@@ -32,3 +32,30 @@ func Follow(ctx context.Context, tx *store.Tx, env string, from int64) (all []Re
 	}
 	return all, max(from, min(from+followBatch, head.Size)), nil
 }
+
+// FollowAll is Follow over all of an organisation that may says yes to; "" is what
+// concerns no environment.
+func FollowAll(ctx context.Context, tx *store.Tx, org string, may func(env string) bool, from int64) (all []Record, next int64, err error) {
+	head, err := tx.AuditHead(ctx)
+	if err != nil {
+		return nil, from, err
+	}
+	from = max(from, head.Dropped)
+	rows, err := tx.AuditEntries(ctx, from, followBatch)
+	if err != nil {
+		return nil, from, err
+	}
+	next = from
+	for _, row := range rows {
+		if next = row.Index + 1; row.Leaf == "" || row.Org != org || !may(row.Env) {
+			continue
+		}
+		r, err := read(ctx, tx, store.AuditRow{ID: row.ID, Org: row.Org, Env: row.Env, Leaf: row.Leaf})
+		if err != nil {
+			return nil, from, err
+		}
+		r.Index = row.Index
+		all = append(all, r)
+	}
+	return all, next, nil
+}

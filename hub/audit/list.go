@@ -26,6 +26,7 @@ type Record struct {
 	Personal   map[string]string // what could be decrypted
 	Erased     bool              // the person was erased
 	Leaf       []byte            // exact bytes
+	Index      int64             // in the log; set by FollowAll only
 }
 
 // List reads events of an organisation; see store.AuditFilter.

@@ -79,7 +79,7 @@ var owner = map[string][]string{
 	"go.uber.org/zap":                 {"caddymodule"},
 	"github.com/spf13/cobra":          {"cmd/postern/..."},
 	"github.com/flynn/noise":          {"protocol"},
-	"github.com/gorilla/websocket":    {"agent", "hub/tunnel"},
+	"github.com/gorilla/websocket":    {"agent", "hub/tunnel", "hub/api", "cmd/postern/admin"},
 	"github.com/go-ldap/ldap":         {"agent/directory/..."},
 	"github.com/go-asn1-ber/asn1-ber": {"agent/directory/..."},
 	"github.com/pelletier/go-toml":    {"agent/...", "cmd/postern-agent"},
