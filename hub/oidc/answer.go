@@ -160,6 +160,9 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c client, x *exch
 	}
 	if c.row.code {
 		code, err := p.save(ctx, tx, x, stateCode, codeLife)
+		if err == nil && x.Plain != nil {
+			err = p.cfg.People.CodeIssued(ctx, tx, x.Env, x.Use)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -14,8 +14,9 @@ import (
 // one that takes its place.
 const maxSecrets = 2
 
-// ErrSecrets says that the contract has no secrets.
-var ErrSecrets = errors.New("oidc: clients of this contract have no secret")
+// ErrSecrets says that a client has no secrets: its contract knows none, or it proves
+// itself in another way.
+var ErrSecrets = errors.New("oidc: this client has no secret")
 
 // Add makes a client, with its first key; id is "" or what the client is besides: its
 // environment, or its directory. The caller has checked the settings, and made the key

@@ -98,12 +98,6 @@ func (c Contract) AsksPeople() bool {
 	return row.people
 }
 
-// HasSecret reports whether clients of the contract prove themselves by a secret.
-func (c Contract) HasSecret() bool {
-	row, _ := rowOf(c)
-	return row.code
-}
-
 // references are the values of amr (RFC 8176) of the methods that have one that they
 // deserve. All of them prove possession.
 var references = map[policy.Method]string{

@@ -30,6 +30,9 @@ type People interface {
 	WaitsFor(ctx context.Context, tx *store.Tx, env, use string) (bool, error)
 	// ProofFor returns what the session has proven, and for which exchange.
 	ProofFor(ctx context.Context, env, use, session string) (exchange string, p request.Proof, err error)
+	// CodeIssued and TokenIssued tell the organisation what an application was given.
+	CodeIssued(ctx context.Context, tx *store.Tx, env, use string) error
+	TokenIssued(ctx context.Context, tx *store.Tx, env, use string) error
 }
 
 // Words of the contract. Okta spells the framework in two ways; the hyphen is sent.

@@ -45,6 +45,24 @@ type office struct {
 	fetches   *http.Client // as which the provider reads keys of clients
 	word      flow.Word
 	down      bool
+	mu        sync.Mutex
+	heard     []string // by webhooks
+}
+
+// RequestChanged implements request.Hooks.
+func (a *office) RequestChanged(_ context.Context, _ *store.Tx, _, event string, _ request.Document) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.heard = append(a.heard, event)
+	return nil
+}
+
+// SharingChanged implements request.Hooks.
+func (a *office) SharingChanged(_ context.Context, _ *store.Tx, _ string, s request.Sharing) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.heard = append(a.heard, "share "+strings.Join(s.Claims, ","))
+	return nil
 }
 
 // Bind implements oidc.Accounts.
@@ -81,7 +99,7 @@ func newOffice(t *testing.T, c store.Config) *office {
 	t.Helper()
 	a := &office{fetches: &http.Client{}}
 	a.rig = newRigOn(t, c, func(r *rig, cfg *oidc.Config) {
-		a.requests = request.New(request.Config{Store: r.store, Buckets: &r.buckets, Now: r.now, Log: cfg.Log,
+		a.requests = request.New(request.Config{Store: r.store, Buckets: &r.buckets, Now: r.now, Log: cfg.Log, Hooks: a,
 			Verifiers: []verify.Verifier{wallet.New(wallet.Config{Store: r.store, Now: r.now})}})
 		cfg.People, cfg.Accounts, cfg.Client = a.requests, a, a.fetches
 	})
@@ -314,6 +332,10 @@ func TestWhatIsSharedWithAnApplicationIsTheOrganisationsAsWell(t *testing.T) {
 	form.Set("label", "Ref 41471")
 	back := a.codeFor(authorizeBy(env, a.pushes(form)), ann)
 	got, _ := a.redeems(exchanging(env, a.key, back.Get("code"), demoBack))
+	want := []string{"request_created", "request_link_opened", "request_app_opened", "scan_accepted", "request_accepted", "share name", "request_oauth_code_issued", "request_oauth_token_issued"}
+	if !slices.Equal(a.heard, want) {
+		t.Errorf("webhooks %q, want %q", a.heard, want)
+	}
 	a.tx(func(ctx context.Context, tx *store.Tx) error {
 		all, err := tx.Requests(ctx, env, store.RequestFilter{Count: 10})
 		if err != nil {

@@ -149,6 +149,9 @@ func (e *employee) ProofFor(context.Context, string, string, string) (string, re
 	return e.opened.Exchange, *p, nil
 }
 
+func (e *employee) CodeIssued(context.Context, *store.Tx, string, string) error  { return nil }
+func (e *employee) TokenIssued(context.Context, *store.Tx, string, string) error { return nil }
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	return newRigOn(t, storetest.SQLite(t), func(*rig, *oidc.Config) {})

@@ -203,6 +203,9 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c client, x *exchang
 	reply := tokenReply{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(c.row.scopes, " "), IDToken: token, Subject: subject}
 	if x.Plain != nil {
 		reply.Scope, reply.Claims = strings.Join(x.Plain.Scopes, " "), x.Answer.Told.names()
+		if err := p.cfg.People.TokenIssued(ctx, tx, x.Env, x.Use); err != nil {
+			return tokenReply{}, err
+		}
 	}
 	return reply, p.recordToken(ctx, tx, c, *x, reply)
 }

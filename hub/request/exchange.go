@@ -174,3 +174,29 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	}
 	return q.share(ctx, tx, r, u.Person, names, false)
 }
+
+// CodeIssued and TokenIssued tell that whoever waited for a use was given a code for it,
+// and redeemed it, in the transaction in which that happened.
+func (q *Requests) CodeIssued(ctx context.Context, tx *store.Tx, env, use string) error {
+	return q.issued(ctx, tx, env, use, eventCodeIssued)
+}
+
+// TokenIssued is the second of them.
+func (q *Requests) TokenIssued(ctx context.Context, tx *store.Tx, env, use string) error {
+	return q.issued(ctx, tx, env, use, eventTokenIssued)
+}
+
+func (q *Requests) issued(ctx context.Context, tx *store.Tx, env, use, event string) error {
+	u, err := tx.RequestUse(ctx, env, use)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it was forgotten meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	r, err := tx.Request(ctx, env, u.Request)
+	if err != nil {
+		return err
+	}
+	return q.tell(ctx, tx, r, event)
+}

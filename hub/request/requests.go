@@ -53,6 +53,9 @@ const (
 	eventOurRevoke  = "vendor_revoke"
 	eventDeleted    = "vault_deleted"
 
+	eventCodeIssued  = "request_oauth_code_issued"
+	eventTokenIssued = "request_oauth_token_issued"
+
 	eventScanAccepted   = "scan_accepted"
 	eventScanRejected   = "scan_rejected"
 	eventScanAborted    = "scan_aborted"
