@@ -102,7 +102,8 @@ func TestCoreosGoOIDCSignsPeopleIn(t *testing.T) {
 		t.Run(c.auth+" "+c.mode+" "+c.algorithm, func(t *testing.T) {
 			g := v.goClient(c, callback)
 			verifier, state, nonce := oauth2.GenerateVerifier(), rand.Text(), rand.Text()
-			back := v.prover().proves(g.conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce), oauth2.SetAuthURLParam("response_mode", c.mode)), callback)
+			p := v.prover()
+			back := p.proves(g.conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce), oauth2.SetAuthURLParam("response_mode", c.mode)), callback)
 			q := back.values(t)
 			if back.mode() != c.mode || q.Get("state") != state || q.Get("iss") != v.edge.url || q.Get("error") != "" {
 				t.Fatalf("%v: error %q, issuer %q", back, q.Get("error"), q.Get("iss"))
@@ -132,6 +133,9 @@ func TestCoreosGoOIDCSignsPeopleIn(t *testing.T) {
 			}
 			if _, err := g.conf.Exchange(g.ctx, q.Get("code"), append(g.assertion(), oauth2.VerifierOption(verifier))...); err == nil {
 				t.Error("a code is good twice")
+			}
+			if left := p.opens(g.leaving(raw, callback), callback); left != callback+"?state=s" {
+				t.Errorf("signing out leads to %q: %d %s", left, p.status, p.text())
 			}
 		})
 	}
