@@ -48,6 +48,9 @@ func wireDelivery(d store.Delivery, url string) delivery {
 	if out.Attempts == nil {
 		out.Attempts = []store.Attempt{}
 	}
+	for i := range out.Attempts { // one without an answer has no header
+		out.Attempts[i].Header = append([]store.Header{}, out.Attempts[i].Header...)
+	}
 	return out
 }
 

@@ -55,6 +55,7 @@ func TestEveryRowIsWhole(t *testing.T) {
 }
 
 func TestEveryRowAnswersAnOwnerWithItsStatus(t *testing.T) {
+	schemas := newDescription(t).schemas
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		for _, r := range routes() {
 			st := start(t, s) // each its own organisations: rows change what others need
@@ -69,6 +70,7 @@ func TestEveryRowAnswersAnOwnerWithItsStatus(t *testing.T) {
 			if got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-RateLimit-Remaining") == "" {
 				t.Errorf("%s: headers %v", r.pattern, got.header)
 			}
+			schemas.checkReply(t, r, got.body)
 			st.checkRecord(t, r)
 		}
 	})
