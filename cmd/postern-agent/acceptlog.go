@@ -14,9 +14,9 @@ import (
 const acceptHelp = `Say which history of the hub's audit log counts. The agent does nothing once the hub has
 shown a log that is not a continuation of what this agent saw: somebody restored the hub's
 database from an old copy, or runs another hub with its keys. Without a hash this prints
-both heads. Compare them with the hub's own ("postern audit checkpoints", the console's
-status page) and with what other sinks have, find out what happened, and give the hash of
-the head that the hub shows. A running agent goes on within seconds.
+both heads. Compare them with what the console's status page shows and with what other
+sinks have, find out what happened, and give the hash of the head that the hub shows. A
+running agent goes on within seconds.
 
   postern-agent accept-log
   postern-agent accept-log 3f9a…`

@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -404,6 +405,24 @@ func TestT29_ConflictOfTwoProcessesIsShownAndDecided(t *testing.T) {
 	}
 }
 
+// stopped is an agent that was shown two histories of the audit log.
+func stopped(ctx context.Context, tx *store.Tx, a store.Agent) error {
+	_, err := tx.AgentStopped(ctx, a.Env, a.ID, strings.Repeat("3f9a", 16))
+	return err
+}
+
+func TestT09_AnAgentThatStoppedBecauseOfTheLogIsShown(t *testing.T) {
+	g := newRig(t)
+	agent := g.enrol("witness", 1)
+	g.connect(agent)
+	a := g.signedIn().sees(200, "witness")
+	if strings.Contains(a.body, "accept-log") {
+		t.Error("an agent that acts is said to do nothing")
+	}
+	g.tx(func(ctx context.Context, tx *store.Tx) error { return stopped(ctx, tx, agent) })
+	g.signedIn().sees(200, "postern-agent accept-log", strings.Repeat("3f9a", 16))
+}
+
 func TestT25_OtherOrganisationsAreOutOfReach(t *testing.T) {
 	g := newRig(t)
 	a := g.signedIn()
@@ -499,7 +518,7 @@ func TestConsoleIsAccessibleAndFollowsASynchronisation(t *testing.T) {
 	pages := strings.Repeat("0123456789abcdef", 4)
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
 		_, err := tx.RecordBundle(ctx, g.Env.ID, pages)
-		return err
+		return errors.Join(err, tx.AgentWitnessed(ctx, g.Env.ID, agent.ID, store.Witness{Size: 7, Failing: "syslog //files/audit/agent-1.jsonl"}), stopped(ctx, tx, agent))
 	})
 	b := testenv.Chromium(t)
 	check := func(name string) {

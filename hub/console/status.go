@@ -274,6 +274,8 @@ func (st *status) needs(d *served) {
 			add("console.need.conflict")
 		case a.State == protocol.AgentPending:
 			add("console.need.pending")
+		case a.Witness.Stopped != "":
+			add("console.need.log")
 		case slices.ContainsFunc(a.Tunnels, func(t tunnel.TunnelStatus) bool { return t.SkewWarn }):
 			add("console.need.clock")
 		}

@@ -35,6 +35,7 @@ var deConsole = table{
 	"console.why.first":                    "Die Konten wurden noch nicht gelesen.",
 	"console.need.pending":                 "ein Agent wartet darauf, dass Sie seinen Fingerabdruck vergleichen",
 	"console.need.conflict":                "zwei Prozesse verwenden den Schlüssel eines Agenten",
+	"console.need.log":                     "einem Agenten wurde eine andere Geschichte des Protokolls gezeigt, er tut nichts",
 	"console.need.clock":                   "die Uhr eines Agenten geht falsch",
 	"console.need.shrink":                  "viele Konten sind verschwunden: Ist das richtig?",
 	"console.need.fingerprint":             "der Agent bedient jetzt ein anderes Verzeichnis: Ist das richtig?",

@@ -35,6 +35,7 @@ var enConsole = table{
 	"console.why.first":                    "The accounts have not been listed yet.",
 	"console.need.pending":                 "an agent waits until you compare its fingerprint",
 	"console.need.conflict":                "two processes use the key of one agent",
+	"console.need.log":                     "an agent was shown another history of the audit log and does nothing",
 	"console.need.clock":                   "the clock of an agent is off",
 	"console.need.shrink":                  "many accounts have disappeared: is that right?",
 	"console.need.fingerprint":             "the agent now serves another directory: is that right?",
