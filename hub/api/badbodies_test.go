@@ -121,7 +121,9 @@ func TestP03_ParametersThatARowHasNotAreRefused(t *testing.T) {
 	st := start(t, storetest.Open(t, storetest.SQLite(t)))
 	for _, r := range routes() {
 		key := st.manyKeys(t)
-		st.prepare(t, st.mine, r.pattern)
+		if r.pattern != "POST /api/directories/{directory}/evaluations" { // whose preparation takes away what later rows name
+			st.prepare(t, st.mine, r.pattern)
+		}
 		path, _, _ := strings.Cut(st.mine.path(r.pattern), "?")
 		for _, query := range []string{"no_such_parameter=1", "%00=1", "%ff=1", "=1"} {
 			got := st.do(t, key(), method(r.pattern), path+"?"+query, st.mine.body(r.pattern))
