@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postern-id/postern/hub/api"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -15,7 +16,10 @@ import (
 )
 
 // requestHooks tells webhooks of requests.
-type requestHooks struct{ hooks *webhook.Hooks }
+type requestHooks struct {
+	hooks  *webhook.Hooks
+	origin func() string // of public_url
+}
 
 // RequestChanged implements request.Hooks.
 func (h requestHooks) RequestChanged(ctx context.Context, tx *store.Tx, env, event string, r request.Document) error {
@@ -30,6 +34,12 @@ func (h requestHooks) RequestChanged(ctx context.Context, tx *store.Tx, env, eve
 func (h requestHooks) SharingChanged(ctx context.Context, tx *store.Tx, env string, s request.Sharing) error {
 	_, person, _ := request.ParseSubject(s.Subject)
 	return h.hooks.SharingChanged(ctx, tx, env, webhook.Sharing{Person: person, Subject: s.Subject, Request: s.Request, Label: s.Label, Claims: s.Claims, Revoked: s.Revoked})
+}
+
+// PictureGiven implements request.Hooks.
+func (h requestHooks) PictureGiven(ctx context.Context, tx *store.Tx, env string, p request.GivenPicture) error {
+	return h.hooks.PictureGiven(ctx, tx, env, webhook.GivenPicture{Person: p.Person, Subject: p.Subject, Request: p.Request, Name: p.Name,
+		URL: h.origin() + api.PicturesPath + p.Link, SHA256: p.SHA256, Error: p.Error})
 }
 
 // reviewed tells requests or recoveries what reviewers decided, whichever waits for it.

@@ -39,6 +39,7 @@ type desk struct {
 	mu        sync.Mutex
 	now       time.Time
 	told      []string // events and what was shared
+	pictures  []request.GivenPicture
 }
 
 var jürgen = evidencetest.Person{Family: "Müller", Given: "Jürgen", BirthDate: "1980-02-29", Document: "D1234567", Expires: "2099-01-01"}
@@ -97,6 +98,12 @@ func (d *desk) SharingChanged(_ context.Context, _ *store.Tx, _ string, s reques
 		what = "reject "
 	}
 	d.told = append(d.told, what+strings.Join(s.Claims, ","))
+	return nil
+}
+
+// PictureGiven implements request.Hooks.
+func (d *desk) PictureGiven(_ context.Context, _ *store.Tx, _ string, p request.GivenPicture) error {
+	d.pictures = append(d.pictures, p)
 	return nil
 }
 

@@ -56,6 +56,10 @@ const (
 	eventCodeIssued  = "request_oauth_code_issued"
 	eventTokenIssued = "request_oauth_token_issued"
 
+	eventPictureAccepted = "profile_picture_accepted"
+	eventPictureRejected = "profile_picture_rejected"
+	eventPictureAdded    = "vault_profile_picture_added"
+
 	eventScanAccepted   = "scan_accepted"
 	eventScanRejected   = "scan_rejected"
 	eventScanAborted    = "scan_aborted"
@@ -98,6 +102,7 @@ type Buckets interface {
 type Hooks interface {
 	RequestChanged(ctx context.Context, tx *store.Tx, env, event string, r Document) error
 	SharingChanged(ctx context.Context, tx *store.Tx, env string, s Sharing) error
+	PictureGiven(ctx context.Context, tx *store.Tx, env string, p GivenPicture) error
 }
 
 // Sharing is what a person shared or took back.
@@ -116,6 +121,7 @@ type Config struct {
 	Mail      Mailer        // nil: links are not mailed
 	SMS       Texter        // nil: links are not sent to phones
 	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
+	Faces     Faces         // nil: nobody looks for faces on badge photos
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
@@ -123,7 +129,8 @@ type Config struct {
 // Requests runs the machine. Its methods may be called from many goroutines and nodes.
 type Requests struct {
 	Config
-	wake chan struct{}
+	wake     chan struct{}
+	decoding chan struct{} // one photo at a time: each may need 100 MB while it is decoded
 }
 
 // New makes Requests. What ends by itself needs Run.
@@ -134,7 +141,7 @@ func New(c Config) *Requests {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Requests{c, make(chan struct{}, 1)}
+	return &Requests{c, make(chan struct{}, 1), make(chan struct{}, 1)}
 }
 
 // An Order is a request that is to be made.
@@ -274,7 +281,9 @@ func (q *Requests) Sweep(ctx context.Context) error {
 	if err := q.endShared(ctx); err != nil {
 		return err
 	}
-	return q.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)) })
+	return q.Store.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)), tx.PurgePictureLinks(ctx))
+	})
 }
 
 // endShared forgets what may not be read any more, and tells of it.

@@ -79,6 +79,7 @@ type View struct {
 	ShareLife time.Duration // 0: until it is taken back
 	Exchange  bool          // another identity provider waits for it
 	Keeps     bool          // and the organisation is answered as well
+	Badge     bool          // a photo for a badge is asked for as well, see Badge
 	ExpiresAt time.Time
 }
 
@@ -194,7 +195,7 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		if u, r, err = own(ctx, tx, env, id, session); err != nil {
 			return v, err
 		}
-		v = View{ID: u.ID, Step: steps[u.State], Claims: shown(r), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, Exchange: r.Exchange != "", Keeps: r.Keeps, ExpiresAt: u.ExpiresAt}
+		v = View{ID: u.ID, Step: steps[u.State], Claims: shown(r), Method: policy.Method(u.Method), Language: u.Language, ShareLife: r.ShareLife, Exchange: r.Exchange != "", Keeps: r.Keeps, Badge: asksPicture(r), ExpiresAt: u.ExpiresAt}
 		if v.Texts, err = textsOf(ctx, tx, r); err != nil {
 			return v, err
 		}

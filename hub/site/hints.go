@@ -14,7 +14,8 @@ import (
 // flowEnroll is the flow that changes words.
 const flowEnroll = "enroll"
 
-// flows are the values of the parameter; badge reads like recover until it has pages.
+// flows are the values of the parameter. As a mere hint, badge reads like recover: its
+// page is for those whom a link admits.
 var flows = []string{"", "recover", flowEnroll, "badge", flow.FlowOptions}
 
 // Bounds of what an address may hint at.

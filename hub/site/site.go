@@ -100,6 +100,7 @@ type Config struct {
 	Requests   Requests
 	Consents   Consents
 	Returns    Returns
+	Badges     Badges
 	Vouchers   Vouchers
 	Members    Members
 	Providers  Providers
@@ -238,6 +239,8 @@ func table() []route {
 		{"/request/{use}/return", (*visit).toRequest, (*visit).returnRequest},
 		{"/request/{use}/return/stop", (*visit).toRequest, (*visit).stopRequest},
 		{"/request/{use}/back", (*visit).toRequest, decide(takeBackRequest)},
+		{badgePath, (*visit).badge, (*visit).beginBadge},
+		{badgeUsePath, (*visit).theBadge, (*visit).sentBadge},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/r/{id}/leave", (*visit).leave, nil},
 		{provider.ReturnPath, (*visit).comeBack, nil},

@@ -40,6 +40,10 @@ func (v *visit) start() {
 		v.closed()
 		return
 	}
+	if link != nil && link.Flow == flowBadge {
+		v.see(badgePath, nil)
+		return
+	}
 	if link != nil {
 		hints = flow.Intent{Flow: link.Flow, Email: shownEmail(*link)}
 	}

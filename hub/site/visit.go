@@ -85,7 +85,7 @@ func (v *visit) see(p string, q url.Values) {
 
 // submitted lets a form through that one of our own pages sent.
 func (v *visit) submitted(rt route) {
-	if rt.pattern == capturePath || rt.pattern == requestCapturePath { // checks its form itself, once it knows who sends files
+	if rt.pattern == capturePath || rt.pattern == requestCapturePath || rt.pattern == badgeUsePath { // checks its form itself, once it knows who sends files
 		rt.post(v)
 		return
 	}

@@ -36,7 +36,7 @@ var withoutEnvironment = map[string]string{
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret", "ConsoleSessionSeen": "by a secret",
 	"AppendAudit": "its row names the environment",
-	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "Followers": "for the outbox", "Followed": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
+	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "Followers": "for the outbox", "LinkedPicture": "finds it by a secret", "PurgePictureLinks": "upkeep", "Followed": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
 	"AuditHead": "of the installation", "PendingAudit": "for the log", "AuditIsPending": "for the log", "ExtendAudit": "for the log", "AuditTiles": "hashes of the installation",
 	"AuditEntry": "finds it; the caller checks", "AuditEntries": "for the log; the caller checks", "DropAudit": "upkeep",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
@@ -159,6 +159,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AuditSince": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.AuditSince(ctx, env, 0, 1000)
 		return len(all), err
+	},
+	"AddPictureLink": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AddPictureLink(ctx, env, theirPerson(o), []byte("mine"), tx.Now().Add(time.Hour))
+		return 1, err
 	},
 	"WaitingMails": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return tx.WaitingMails(ctx, env)

@@ -51,9 +51,12 @@ func (tx *Tx) Picture(ctx context.Context, env, person, kind string) (body []byt
 	return body, Time(at), err
 }
 
-// removePictures destroys the pictures of a person.
+// removePictures destroys the pictures of a person, those of links among them.
 func (tx *Tx) removePictures(ctx context.Context, env, person string) error {
 	tx.erased = true
+	if err := tx.removePictureLinks(ctx, env, person); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE env = $1 AND person = $2", env, person)
 	return err
 }

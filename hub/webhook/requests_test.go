@@ -55,3 +55,17 @@ func TestRequestsAndWhatIsSharedAreToldInThePublicWords(t *testing.T) {
 		t.Errorf("request %v", m)
 	}
 }
+
+func TestPicturesAreToldInThePublicWords(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	b.subscribe(t, "https://hooks.test/", Picture)
+	h := b.hooks(t)
+	p := GivenPicture{Person: "a", Subject: "a@b", Request: "r", Name: "Ada", URL: "https://id.example.com/pictures/x", SHA256: "2jKz=", Error: "too dark"}
+	if err := b.store.Tx(t.Context(), func(tx *store.Tx) error { return h.PictureGiven(t.Context(), tx, b.env, p) }); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"event_type":"picture","kind":"badge","subject":"a@b","request":"r","name":"Ada","url":"https://id.example.com/pictures/x","sha256":"2jKz=","error":"too dark"}`
+	if all := b.history(t); len(all) != 1 || all[0].Body != want || all[0].Person != "a" || all[0].Trace != "r" {
+		t.Errorf("told %+v", all)
+	}
+}

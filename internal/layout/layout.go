@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"hub/terminal":        {"hub/store", "hub/audit"},
 	"hub/staff":           {"protocol/...", "hub/store", "hub/audit"},
 	"hub/evaluation":      {"protocol", "protocol/match", "hub/policy", "hub/store", "hub/directory", "hub/verify"},
-	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify"},
+	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify", "hub/verify/capture"},
 	"hub/oidc":            {"hub/request", "protocol", "protocol/match", "protocol/evidence", "hub/flow", "hub/policy", "hub/store", "hub/audit", "hub/brand", "hub/page", "hub/locale"},
 	"hub/brand":           {},
 	"hub/page":            {"hub/locale"},
