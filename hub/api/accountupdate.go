@@ -30,7 +30,7 @@ func (u accountUpdate) redacted() any {
 
 // updateAccount binds an account to a person, and keeps when its owner was born.
 func updateAccount(ctx context.Context, c *call, tx *store.Tx, req *accountUpdate) (any, error) {
-	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "request": req.redacted()}
+	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "directory": c.account.Directory, "request": req.redacted()}
 	return nil, c.changeAccount(ctx, tx, *req)
 }
 

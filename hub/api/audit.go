@@ -206,24 +206,50 @@ func (c *call) findEvent(ctx context.Context, tx *store.Tx, id string) error {
 	return err
 }
 
-// auditHead is what checkpoints of the log are known now.
+// auditHead is what is known of the log now.
 type auditHead struct {
-	Origin     string    `json:"origin"`
-	Public     []byte    `json:"public"`  // key of the log
-	LogKey     []byte    `json:"log_key"` // its SHA-256, as tickets pin it
-	Checkpoint string    `json:"checkpoint"`
-	Size       int64     `json:"size"`
-	Root       string    `json:"root"`
-	Time       time.Time `json:"time,omitzero"`
+	Origin     string         `json:"origin"`
+	Public     []byte         `json:"public"`  // key of the log
+	LogKey     []byte         `json:"log_key"` // its SHA-256, as tickets pin it
+	Checkpoint string         `json:"checkpoint"`
+	Size       int64          `json:"size"`
+	Root       string         `json:"root"`
+	Time       time.Time      `json:"time,omitzero"`
+	Witnesses  []auditWitness `json:"witnesses"`
 }
 
-// auditCheckpoints shows the last checkpoint of the log and the key that it is signed with.
-func auditCheckpoints(ctx context.Context, c *call, _ any) (any, error) {
+// auditWitness is an agent that signed a checkpoint of the log.
+type auditWitness struct {
+	Agent      string    `json:"agent"`
+	Name       string    `json:"name"`
+	Public     []byte    `json:"public"`     // key of its signature
+	Size       int64     `json:"size"`       // of the newest checkpoint that it signed
+	Checkpoint string    `json:"checkpoint"` // a note with the hub's signature and its own
+	SeenAt     time.Time `json:"seen_at,omitzero"`
+	Stopped    string    `json:"stopped,omitempty"` // hash of the head by which it stopped
+}
+
+// witnesses returns the agents that witness the log, of environments that the key is for.
+func witnesses(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	agents, err := tx.WitnessedAgents(ctx, c.key.Org)
+	out := []auditWitness{}
+	for _, a := range agents {
+		if c.key.Admits(a.Env) {
+			out = append(out, auditWitness{a.ID, a.Name, a.SignKey, a.Witness.Size, a.Witness.Checkpoint, a.Witness.Seen, a.Witness.Stopped})
+		}
+	}
+	return out, err
+}
+
+// auditCheckpoints shows the last checkpoint of the log, the key that it is signed with,
+// and what agents signed.
+func auditCheckpoints(ctx context.Context, c *call, seen any) (any, error) {
 	head, note, err := c.api.Audit.Head(ctx)
 	print := auditlog.Fingerprint(c.api.Audit.Public())
+	signed, _ := seen.([]auditWitness)
 	return auditHead{
 		Origin: c.api.Audit.Origin(), Public: c.api.Audit.Public(), LogKey: print[:],
-		Checkpoint: note, Size: head.Size, Root: head.Root.String(), Time: head.Time,
+		Checkpoint: note, Size: head.Size, Root: head.Root.String(), Time: head.Time, Witnesses: signed,
 	}, err
 }
 

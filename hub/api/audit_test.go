@@ -165,6 +165,10 @@ func TestT09_WhoResetThisAccountIsProvenWithoutBelievingTheHub(t *testing.T) {
 	if err != nil || string(proof.Leaf) != row[0].Leaf {
 		t.Fatal(err, string(proof.Leaf))
 	}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.AgentWitnessed(ctx, st.mine.Env.ID, st.mine.agent.ID, store.Witness{Size: last.Size, Checkpoint: proof.Checkpoint, Seen: tx.Now()}),
+			tx.AgentWitnessed(ctx, st.other.Env.ID, st.other.agent.ID, store.Witness{Size: last.Size, Checkpoint: proof.Checkpoint, Seen: tx.Now()}))
+	})
 	st.told(t, 5)
 	var later auditlog.Proof
 	ask(st.owner, "/api/audit/events/"+row[0].ID+"/proof?from="+fmt.Sprint(last.Size), &later)
@@ -177,6 +181,13 @@ func TestT09_WhoResetThisAccountIsProvenWithoutBelievingTheHub(t *testing.T) {
 	}
 	var head auditHead
 	ask(st.owner, "/api/audit/checkpoints", &head)
+	if len(head.Witnesses) != 2 {
+		t.Errorf("%d witnesses", len(head.Witnesses))
+	}
+	var mine auditHead
+	if ask(st.mine.key, "/api/audit/checkpoints", &mine); len(mine.Witnesses) != 1 || mine.Witnesses[0].Agent != st.mine.agent.ID || mine.Witnesses[0].Checkpoint != proof.Checkpoint {
+		t.Errorf("a key for one environment sees the witnesses %+v", mine.Witnesses)
+	}
 	newest, err := auditlog.OpenCheckpoint(head.Checkpoint, head.Public, head.Origin)
 	if err != nil || string(head.LogKey) != string(pinned[:]) || newest.Size != head.Size {
 		t.Fatal(err)
@@ -207,5 +218,51 @@ func TestT09_WhoResetThisAccountIsProvenWithoutBelievingTheHub(t *testing.T) {
 	}
 	if strings.Contains(export.String(), st.foreign.Org.ID) || strings.Contains(export.String(), "theirs") {
 		t.Error("the export shows leaves of others")
+	}
+}
+
+// payloads are the members that the public reference wants in the payload of a kind,
+// of those that rows write.
+var payloads = map[audit.Kind][]string{
+	audit.EnvCreated: {"request", "response"}, audit.EnvUpdated: {}, audit.TemplateCreated: {"request", "response"}, audit.TemplateUpdated: {"request", "template"},
+	audit.TemplateDeleted: {"template"}, audit.OrgUpdated: {"request"}, audit.OrgMemberInvited: {"request"}, audit.OrgMemberRemoved: {"org_member"}, audit.OrgMemberUpdated: {"org_member", "request"},
+	audit.APIKeyCreated: {"request", "response"}, audit.APIKeyUpdated: {"apikey", "request"}, audit.APIKeyDeleted: {"apikey"}, audit.RequestCreated: {"request", "response"},
+	audit.RequestUpdated: {"request_id", "request"}, audit.RequestCanceled: {"request_id"}, audit.AccountUpdated: {"account", "directory", "request"}, audit.AccountPhotoUploaded: {"account", "directory"},
+	audit.DirectoryCreated: {"request", "response"}, audit.DirectoryUpdated: {"directory", "request"}, audit.DirectoryDeleted: {"directory"},
+	audit.EnvLogoUploaded: {"kind"}, audit.EnvLogoDeleted: {"kind"}, audit.DirectoryLogoUploaded: {"directory"}, audit.DirectoryLogoDeleted: {"directory"},
+	audit.PeopleCompare: {"request", "response"}, audit.SharingRevoked: {"claims", "subject"},
+}
+
+func TestRecordsOfRowsHaveThePayloadOfTheReference(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	for _, r := range routes() {
+		members := payloads[r.kind]
+		if r.own || len(members) == 0 || r.pattern == "PATCH /api/accounts" { // whose record is of many accounts
+			continue
+		}
+		st := start(t, s)
+		st.prepare(t, st.mine, r.pattern)
+		if got := st.do(t, st.owner, method(r.pattern), st.mine.path(r.pattern), st.mine.body(r.pattern)); got.status != r.status {
+			t.Fatalf("%s: %d %s", r.pattern, got.status, got.body)
+		}
+		err := s.Read(t.Context(), func(tx *store.Tx) error {
+			all, err := audit.List(t.Context(), tx, st.mine.Org.ID, store.AuditFilter{Kinds: []string{string(r.kind)}, Count: 1})
+			if err != nil || len(all) == 0 {
+				return fmt.Errorf("no record: %w", err)
+			}
+			var payload map[string]json.RawMessage
+			if err := json.Unmarshal(all[0].Detail, &payload); err != nil {
+				return err
+			}
+			for _, m := range members {
+				if payload[m] == nil {
+					t.Errorf("%s: %s lacks %s: %s", r.pattern, r.kind, m, all[0].Detail)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: %v", r.pattern, err)
+		}
 	}
 }

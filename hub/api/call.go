@@ -203,6 +203,9 @@ func (c *call) details(reply any) map[string]any {
 			d[name] = id
 		}
 	}
+	if c.account.ID != "" {
+		d["account"], d["directory"] = c.account.ID, c.account.Directory
+	}
 	for name, v := range map[string]any{"request": c.body, "response": reply} {
 		if r, ok := v.(redactor); ok {
 			v = r.redacted()

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -51,6 +52,10 @@ func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRe
 		out.Comparisons = append(out.Comparisons, one)
 		out.Confidence = min(out.Confidence, one.Confidence)
 	}
-	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "confidence": out.Confidence}
+	asked := comparisonRequest{Expectations: slices.Clone(req.Expectations)}
+	for i := range asked.Expectations {
+		asked.Expectations[i].Value = redactedSecret // it says something of a person
+	}
+	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "request": asked, "response": comparisonResult{Confidence: out.Confidence}}
 	return out, nil
 }

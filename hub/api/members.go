@@ -84,7 +84,7 @@ func inviteMember(ctx context.Context, c *call, tx *store.Tx, req *inviteMemberR
 		return nil, err
 	}
 	who, err := c.api.Members.InviteIn(ctx, tx, store.Staff{Org: c.key.Org, Name: req.Email, Mail: req.Email, Role: req.Role}, c.console(), c.key.Role, c.caller())
-	c.detail, c.personal = map[string]any{"member": who.ID, "role": who.Role}, map[string]string{"mail": req.Email}
+	c.detail, c.personal = map[string]any{"org_member": who.ID, "request": inviteMemberRequest{Email: redactedSecret, Role: who.Role}}, map[string]string{"mail": req.Email}
 	return nil, memberError(err)
 }
 
@@ -100,7 +100,7 @@ func updateMember(ctx context.Context, c *call, tx *store.Tx, req *updateMemberR
 		return nil, err
 	}
 	id := c.r.PathValue("member")
-	c.detail = map[string]any{"member": id, "role": req.Role}
+	c.detail = map[string]any{"org_member": id, "request": req}
 	if req.Role == "" {
 		_, err := tx.Staff(ctx, c.key.Org, id)
 		return nil, err
@@ -117,7 +117,7 @@ func removeMember(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	}
 	id := c.r.PathValue("member")
 	who, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, id, c.key.Role, c.caller())
-	c.detail = map[string]any{"member": id, "role": who.Role}
+	c.detail = map[string]any{"org_member": id, "role": who.Role}
 	return nil, memberError(err)
 }
 

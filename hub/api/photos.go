@@ -98,5 +98,5 @@ func removePhoto(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 // photoDetail is what the record says: never the picture, nor the identifier of the path.
 func (c *call) photoDetail(what, sum string) {
 	c.concerns = c.account.ID
-	c.detail = map[string]any{"account": c.account.ID, "photo": what, "sha256": sum}
+	c.detail = map[string]any{"account": c.account.ID, "directory": c.account.Directory, "request": map[string]string{"photo": what, "sha256": sum}}
 }

@@ -143,7 +143,7 @@ func routes() []row {
 
 		get("/api/audit", RoleOwner, plain(listAudit).live(streamAudit)).gives(auditList{}).takes(textIn("start", maxID), textIn("end", maxID), boolIn("reverse"), numberIn("count", 1, store.MaxAudit, auditCount),
 			listIn("env"), wordsIn("kind", auditKinds()...), textIn("query", maxQuery), textIn("cursor", maxID), numberIn("from", 0, maxEntry, 0)),
-		get("/api/audit/checkpoints", RoleAdmin, plain(nothing).then(auditCheckpoints)).gives(auditHead{}).ours(),
+		get("/api/audit/checkpoints", RoleAdmin, plain(witnesses).then(auditCheckpoints)).gives(auditHead{}).ours(),
 		get("/api/audit/consistency", RoleAdmin, plain(nothing).then(auditConsistency)).gives(auditConsistent{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("to", 0, maxEntry, 0)).ours(),
 		get("/api/audit/events/{event}/proof", RoleAdmin, plain(nothing).then(auditProof)).gives(auditlog.Proof{}).takes(numberIn("from", 0, maxEntry, 0)).ours(),
 		get("/api/audit/leaves", RoleOwner, plain(nothing).then(auditLeaves)).gives(auditlog.Export{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("count", 1, audit.MaxEntries, auditCount)).ours(),

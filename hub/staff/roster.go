@@ -27,7 +27,7 @@ func (m *Members) Invite(ctx context.Context, who store.Staff, at Place, role st
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Event{Org: who.Org, Env: at.Env, Kind: audit.OrgMemberInvited, Actor: by, Trace: who.ID,
-			Detail: map[string]any{"member": who.ID, "role": who.Role, "rp": at.RPID()}, Personal: map[string]string{"name": who.Name, "mail": who.Mail}})
+			Detail: map[string]any{"org_member": who.ID, "request": map[string]string{"role": who.Role}, "rp": at.RPID()}, Personal: map[string]string{"name": who.Name, "mail": who.Mail}})
 	})
 	if err == nil && m.cfg.Mail != nil {
 		m.cfg.Mail.Wake()
@@ -135,7 +135,7 @@ func (m *Members) Remove(ctx context.Context, org, id, role string, by audit.Pri
 		if err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberRemoved, Actor: by, Detail: map[string]any{"member": id, "role": who.Role}})
+		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberRemoved, Actor: by, Detail: map[string]any{"org_member": id, "role": who.Role}})
 	})
 }
 
@@ -164,7 +164,7 @@ func (m *Members) SetRole(ctx context.Context, at Place, org, id, to, role strin
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberUpdated, Actor: by, Trace: id,
-			Detail: map[string]any{"member": id, "role": to, "before": before}})
+			Detail: map[string]any{"org_member": id, "request": map[string]string{"role": to}, "before": before}})
 	})
 	if err == nil && m.cfg.Mail != nil {
 		m.cfg.Mail.Wake()
