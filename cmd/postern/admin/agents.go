@@ -18,6 +18,7 @@ type agentOut struct {
 	Fingerprint              string
 	Seen                     time.Time `json:"seen_at"`
 	Conflict                 time.Time `json:"conflict_since"`
+	LogStopped               string    `json:"log_stopped"`
 	Nodes                    []string
 }
 
@@ -28,6 +29,8 @@ func (a agentOut) stands() string {
 		return "two processes use its key"
 	case a.State == "pending":
 		return "waits to be confirmed"
+	case a.LogStopped != "":
+		return "does nothing: shown another history of the audit log"
 	}
 	return a.State
 }
