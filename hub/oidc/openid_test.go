@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -93,6 +94,11 @@ func (a *office) newPhone() *http.Client {
 	b := a.newBrowser()
 	b.Transport = handheld{}
 	return b
+}
+
+// PictureGiven implements request.Hooks. No application asks for one.
+func (a *office) PictureGiven(context.Context, *store.Tx, string, request.GivenPicture) error {
+	return errors.New("a picture was given")
 }
 
 func newOffice(t *testing.T, c store.Config) *office {
