@@ -252,7 +252,7 @@ func (d *description) responses(r row) object {
 	if r.status < http.StatusBadRequest {
 		success := object{{"description", http.StatusText(r.status)}, {"headers", refs("headers", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")}}
 		if r.reply != nil {
-			success = append(success, pair{"content", object{{"application/json", object{{"schema", d.schemas.of(r.reply)}}}}})
+			success = append(success, pair{"content", d.content(r.reply)})
 		}
 		out = append(out, pair{strconv.Itoa(r.status), success})
 	}
@@ -260,6 +260,14 @@ func (d *description) responses(r row) object {
 		out = append(out, pair{strconv.Itoa(status), object{{"$ref", "#/components/responses/" + strconv.Itoa(status)}}})
 	}
 	return out
+}
+
+// content is what an answer of a type looks like.
+func (d *description) content(t reflect.Type) object {
+	if t == reflect.TypeFor[jpegImage]() {
+		return object{{"image/jpeg", object{}}}
+	}
+	return object{{"application/json", object{{"schema", d.schemas.of(t)}}}}
 }
 
 // errors are the statuses with which a row may refuse.

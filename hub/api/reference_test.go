@@ -15,42 +15,37 @@ import (
 // deviations are what rows do otherwise than the public reference, and why. One that no
 // longer holds fails the test.
 var deviations = map[string]string{
-	"APIKey.created_by":                                       "the audit log says who made a key",
-	"Comparison.scope":                                        scopesAreClaims,
-	"PropertyResponse.scope":                                  scopesAreClaims,
-	"PropertyResponseRequest.scopes":                          scopesAreClaims,
-	"CreateDirectoryResponse.redirect_url":                    agentsHoldCredentials,
-	"Directory.credentials":                                   agentsHoldCredentials,
-	"Directory.directory_secret":                              agentsHoldCredentials,
-	"GET /api/directories/{directory}/authorize = 400":        agentsHoldCredentials,
-	"POST /api/directories/{directory}/authorize = 400":       agentsHoldCredentials,
-	"GET /people/{subject}/properties/{scopes} ?token":        noBrowserAsks,
-	"DELETE /people/{subject}/properties/{scopes} ?token":     noBrowserAsks,
-	"OrgMember.requests_count":                                "requests are made by keys",
-	"Request.requester":                                       "requests are made by keys",
-	"Request.requester_text":                                  "requests are made by keys",
-	"POST /people/{subject}/compare/selfie = 400":             noFaces,
-	"POST /people/{subject}/compare/selfie ?extra_validation": noFaces,
-	"POST /people/{subject}/picture":                          noFaces,
-	"Request.photo":                                           noFaces,
-	"RequestProperties.profile_picture":                       noFaces,
-	"Env.storage":                                             "pictures are kept sealed in the store",
-	"EnvUpdateRequest.storage":                                "pictures are kept sealed in the store",
-	"POST /people/{subject}/preferred-name":                   notProven,
-	"RequestProperties.account":                               notProven,
-	"RequestProperties.address":                               notProven,
-	"RequestProperties.email":                                 notProven,
-	"RequestProperties.phone":                                 notProven,
-	"RequestProperties.unverified_email":                      notProven,
-	"Request.browser":                                         notKept,
-	"Request.mobile":                                          notKept,
-	"Request.external_ids":                                    notKept,
-	"Request.is_known_user":                                   notKept,
-	"Request.phone":                                           notKept,
-	"Request.marked_for_deletion_after":                       "people are erased at once",
-	"Request.unmasked_at":                                     "people are erased at once",
-	"WebhookDefinition.authorization_header":                  "a secret is written and never shown",
-	"WebhookDefinition.internal":                              "there are none",
+	"APIKey.created_by":                                   "the audit log says who made a key",
+	"Comparison.scope":                                    scopesAreClaims,
+	"PropertyResponse.scope":                              scopesAreClaims,
+	"PropertyResponseRequest.scopes":                      scopesAreClaims,
+	"CreateDirectoryResponse.redirect_url":                agentsHoldCredentials,
+	"Directory.credentials":                               agentsHoldCredentials,
+	"Directory.directory_secret":                          agentsHoldCredentials,
+	"GET /api/directories/{directory}/authorize = 400":    agentsHoldCredentials,
+	"POST /api/directories/{directory}/authorize = 400":   agentsHoldCredentials,
+	"GET /people/{subject}/properties/{scopes} ?token":    noBrowserAsks,
+	"DELETE /people/{subject}/properties/{scopes} ?token": noBrowserAsks,
+	"OrgMember.requests_count":                            "requests are made by keys",
+	"Request.requester":                                   "requests are made by keys",
+	"Request.requester_text":                              "requests are made by keys",
+	"Request.photo":                                       notKept,
+	"Env.storage":                                         "pictures are kept sealed in the store",
+	"EnvUpdateRequest.storage":                            "pictures are kept sealed in the store",
+	"RequestProperties.account":                           notProven,
+	"RequestProperties.address":                           notProven,
+	"RequestProperties.email":                             notProven,
+	"RequestProperties.phone":                             notProven,
+	"RequestProperties.unverified_email":                  notProven,
+	"Request.browser":                                     notKept,
+	"Request.mobile":                                      notKept,
+	"Request.external_ids":                                notKept,
+	"Request.is_known_user":                               notKept,
+	"Request.phone":                                       notKept,
+	"Request.marked_for_deletion_after":                   "people are erased at once",
+	"Request.unmasked_at":                                 "people are erased at once",
+	"WebhookDefinition.authorization_header":              "a secret is written and never shown",
+	"WebhookDefinition.internal":                          "there are none",
 }
 
 // Reasons of several deviations.
@@ -58,7 +53,6 @@ const (
 	scopesAreClaims       = "answers name the claims that a scope stands for"
 	agentsHoldCredentials = "agents hold the credentials of directories"
 	noBrowserAsks         = "people see and revoke what they share on pages of their own"
-	noFaces               = "no program of this product compares faces"
 	notProven             = "no method proves it"
 	notKept               = "not kept: nothing here needs it"
 )
@@ -302,7 +296,7 @@ func (s *schemas) objectConforms(path string, o object, m map[string]any) (wrong
 // checkReply wants an answer to be what the row declares.
 func (s *schemas) checkReply(t *testing.T, r row, body string) {
 	t.Helper()
-	if r.reply == nil {
+	if r.reply == nil || r.reply == reflect.TypeFor[jpegImage]() {
 		return
 	}
 	d := json.NewDecoder(strings.NewReader(body))
