@@ -266,3 +266,35 @@ func TestRecordsOfRowsHaveThePayloadOfTheReference(t *testing.T) {
 		}
 	}
 }
+
+func TestThePersonOfAnAccountIsErasedFromTheLogWhichStaysWhole(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	st.told(t, 4)
+	if got := st.do(t, st.owner, "GET", "/api/audit", ""); strings.Count(got.body, `"name":"Ada"`) != 4 {
+		t.Fatalf("before: %s", got.body)
+	}
+	path := "/api/accounts/" + st.mine.account.ID + "/history"
+	for range 2 { // a lost answer is asked for again
+		if got := st.do(t, st.owner, "DELETE", path, ""); got.status != http.StatusNoContent {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	got := st.do(t, st.owner, "GET", "/api/audit", "")
+	if strings.Contains(got.body, "Ada") || strings.Contains(got.body, "192.0.2.7") || !strings.Contains(got.body, `"vault_deleted"`) {
+		t.Errorf("after: %s", got.body)
+	}
+	var list struct{ Events []struct{ ID string } }
+	if err := json.Unmarshal([]byte(got.body), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list.Events {
+		proof := st.do(t, st.owner, "GET", "/api/audit/events/"+e.ID+"/proof", "")
+		p, err := auditlog.ParseProof([]byte(proof.body))
+		if err != nil {
+			t.Fatal(err, proof.body)
+		}
+		if _, err := p.Check(auditlog.Fingerprint(st.api.Audit.Public()), st.api.Audit.Origin(), auditlog.Checkpoint{}); err != nil {
+			t.Errorf("%s: %v", e.ID, err)
+		}
+	}
+}

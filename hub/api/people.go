@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -93,4 +94,11 @@ func bulkProperties(ctx context.Context, c *call, tx *store.Tx, req *bulkRequest
 		data = append(data, d)
 	}
 	return bulkResponse{data}, nil
+}
+
+// eraseHistory destroys the key under which the audit log keeps what it knows of the
+// person behind an account: addresses, devices, names. The log stays whole and verifiable.
+func eraseHistory(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	c.detail = map[string]any{"account": c.account.ID, "directory": c.account.Directory}
+	return nil, as(audit.Erase(ctx, tx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
 }

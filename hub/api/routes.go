@@ -104,6 +104,7 @@ func routes() []row {
 		remove("/api/accounts/{account}/photo", RoleAdmin, audit.AccountUpdated, plain(removePhoto)),
 		get("/api/accounts/{account}/recovery", RoleLimitedPlus, plain(getShutOut)).gives(shutOut{}).ours(),
 		remove("/api/accounts/{account}/recovery/stop", RoleAdmin, audit.RecoveryReopened, plain(reopen)).ours(),
+		remove("/api/accounts/{account}/history", RoleOwner, audit.VaultDeleted, plain(eraseHistory)).ours(),
 		remove("/api/accounts/{account}/recovery/block", RoleAdmin, audit.RecoveryUnblocked, plain(unblock)).ours(),
 
 		post("/api/envs/{env}/recovery_microsite/presign", RoleUser, audit.RecoveryLinkCreated, with(presign).first(signingKey)).gives(presigned{}).paced(presigns).like(`{"email":"alice@example.com","ttl":"1h"}`),

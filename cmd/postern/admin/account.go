@@ -25,6 +25,8 @@ func accountCommand(c *cobra.Command) {
 			func(c *cobra.Command, args []string) error {
 				return f.ask(c, "GET", accountPath(args[0]), nil, indented)
 			}),
+		f.removal("forget ACCOUNT", "Erases the person of an account from the audit log, for good; what happened stays", "account forget",
+			func(id string) string { return accountPath(id) + "/history" }),
 		leaf("recovery ACCOUNT", "Shows what keeps an account from being recovered",
 			"  postern account recovery ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.shutOut(c, args[0]) }),
