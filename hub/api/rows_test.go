@@ -70,7 +70,9 @@ func TestEveryRowAnswersAnOwnerWithItsStatus(t *testing.T) {
 			if got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-RateLimit-Remaining") == "" {
 				t.Errorf("%s: headers %v", r.pattern, got.header)
 			}
-			schemas.checkReply(t, r, got.body)
+			if r.reply != reflect.TypeFor[jpegImage]() {
+				schemas.checkReply(t, r, got.body)
+			}
 			st.checkRecord(t, r)
 		}
 	})
