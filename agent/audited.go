@@ -97,22 +97,25 @@ func (s *service) stopped() *protocol.Error {
 }
 
 // requestedOf reads the leaf of an operation that was requested. One that could be read
-// in two ways is refused: people and programs must see in it what this agent sees.
-func requestedOf(leaf []byte) (protocol.RequestedEntry, error) {
-	var l struct {
-		Kind   string                   `json:"kind"`
-		Detail *protocol.RequestedEntry `json:"operation_requested"`
-	}
+// in two ways is refused: people and programs must see in it what this agent sees. So
+// names count as they are spelled, unlike encoding/json's, which takes a long s for an s.
+func requestedOf(leaf []byte) (out protocol.RequestedEntry, err error) {
 	if err := unambiguous(leaf); err != nil {
-		return protocol.RequestedEntry{}, err
+		return out, err
 	}
-	if err := json.Unmarshal(leaf, &l); err != nil {
-		return protocol.RequestedEntry{}, errors.New("it cannot be read")
+	var l map[string]json.RawMessage
+	var kind string
+	var detail map[string]any
+	if json.Unmarshal(leaf, &l) != nil || json.Unmarshal(l["kind"], &kind) != nil {
+		return out, errors.New("it cannot be read")
 	}
-	if l.Kind != protocol.RequestedKind || l.Detail == nil {
-		return protocol.RequestedEntry{}, fmt.Errorf("it is of the kind %q", l.Kind)
+	if kind != protocol.RequestedKind || json.Unmarshal(l[protocol.RequestedKind], &detail) != nil {
+		return out, fmt.Errorf("it is of the kind %q", kind)
 	}
-	return *l.Detail, nil
+	for name, to := range map[string]*string{"context": &out.Context, "agent": &out.Agent, "directory": &out.Directory, "operation": &out.Operation} {
+		*to, _ = detail[name].(string) // an empty one is nobody's
+	}
+	return out, nil
 }
 
 // maxDepth of a leaf's JSON; the hub's have four.
