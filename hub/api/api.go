@@ -72,6 +72,7 @@ func New(c Config) *API {
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}
+	a.mux.HandleFunc(preflightRow().pattern, a.preflight)
 	return a
 }
 
@@ -220,6 +221,9 @@ func (c *call) open(ctx context.Context) error {
 // admit turns away, before a transaction that writes, who has no key, not the role,
 // asks too often, or asks for what is another environment's.
 func (c *call) admit(ctx context.Context) error {
+	if c.byPerson() {
+		return c.admitPerson(ctx)
+	}
 	if err := c.identify(ctx); err != nil {
 		return err
 	}
@@ -269,11 +273,8 @@ func (c *call) transaction(ctx context.Context, fn func(*store.Tx) error) error 
 // within is the part of serve that is one transaction. It may run several times. Key
 // and ids are read again: nothing happens by a key that was switched off meanwhile.
 func (c *call) within(ctx context.Context, tx *store.Tx) (any, error) {
-	if err := c.authenticate(ctx, tx); err != nil {
+	if err := c.authorise(ctx, tx); err != nil {
 		return nil, err
-	}
-	if !roleReaches(c.key.Role, c.row.role) {
-		return nil, errForbidden
 	}
 	if err := c.resolve(ctx, tx); err != nil {
 		return nil, err
@@ -285,9 +286,23 @@ func (c *call) within(ctx context.Context, tx *store.Tx) (any, error) {
 	return reply, c.record(ctx, tx, reply)
 }
 
+// authorise finds whoever asks, and whether they may.
+func (c *call) authorise(ctx context.Context, tx *store.Tx) error {
+	if c.byPerson() {
+		return c.showToken(ctx, tx)
+	}
+	if err := c.authenticate(ctx, tx); err != nil {
+		return err
+	}
+	if !roleReaches(c.key.Role, c.row.role) {
+		return errForbidden
+	}
+	return nil
+}
+
 // touch notes that the key was used. That it could not is no reason to fail.
 func (c *call) touch(ctx context.Context) {
-	if !c.key.UseDue(time.Now()) {
+	if c.byPerson() || !c.key.UseDue(time.Now()) {
 		return
 	}
 	err := c.api.Store.Tx(ctx, func(tx *store.Tx) error { return tx.TouchAPIKey(ctx, c.key.Org, c.key.ID) })

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/evaluation"
+	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -36,6 +37,7 @@ type call struct {
 	request   store.Request          // of {request}
 	template  store.Template         // of {template}
 	person    string                 // of {subject}
+	holder    oidc.Holder            // who asks, where it is the person themselves
 	provider  store.IdentityProvider // of {provider}
 	run       evaluation.Run         // of {evaluation}
 	client    store.OIDCClient       // of {client}
@@ -183,7 +185,8 @@ func (c *call) append(ctx context.Context, tx *store.Tx, reply any) error {
 	agent := c.r.UserAgent()
 	return audit.Append(ctx, tx, audit.Event{
 		Org: c.key.Org, Env: c.env.ID, Kind: c.row.kind, Trace: c.trace,
-		Actor:   audit.Principal{Role: c.key.Role, APIKey: c.key.ID},
+		Actor:   audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject},
+		Person:  c.holder.Person,
 		Account: c.concerns, RemoteAddr: host, UserAgent: agent[:min(len(agent), maxUserAgent)],
 		Detail: c.details(reply), Personal: c.personal,
 	})

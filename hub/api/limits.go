@@ -19,8 +19,10 @@ var (
 	reading  = class{"read", 1200} // a dashboard with a dozen widgets, twice a second
 	writing  = class{"write", 240} // scripts that set up many directories
 	presigns = class{"presign", 600}
-	faces    = class{"face", 60}    // each asks the analyzer
-	archived = class{"archive", 12} // 500 MB each
+	faces    = class{"face", 60}     // each asks the analyzer
+	archived = class{"archive", 12}  // 500 MB each
+	persons  = class{"person", 60}   // somebody about themselves
+	browsers = class{"browser", 600} // all of them behind one address
 )
 
 // strangers are requests without a good key, by address. Those with one are not counted
@@ -83,12 +85,17 @@ func (c *call) limit(ctx context.Context, who string, of class) error {
 
 // stranger counts a request without a good key by the network that it comes from.
 func (c *call) stranger(ctx context.Context) error {
+	return c.limit(ctx, c.network(), c.api.strangers)
+}
+
+// network is what counts as one place that requests come from.
+func (c *call) network() string {
 	from, bits := c.from(), 64 // an IPv6 network is one machine's
 	if from.Is4() {
 		bits = 32
 	}
 	network, _ := from.Prefix(bits)
-	return c.limit(ctx, network.Masked().String(), c.api.strangers)
+	return network.Masked().String()
 }
 
 // limits counts for one node, in windows that begin together.

@@ -18,6 +18,9 @@ const (
 
 // findSubject finds a person by their subject, which names its environment.
 func (c *call) findSubject(ctx context.Context, tx *store.Tx, subject string) error {
+	if c.byPerson() {
+		return c.findHolder(ctx, tx)
+	}
 	env, person, ok := request.ParseSubject(subject)
 	if !ok {
 		return store.ErrNotFound
@@ -45,8 +48,8 @@ func revokeProperties(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.detail = map[string]any{"claims": names, "subject": c.r.PathValue("subject")}
-	return nil, c.api.Requests.Revoke(ctx, tx, c.env.ID, c.person, names, false)
+	c.detail = map[string]any{"claims": names, "subject": request.Subject(c.env.ID, c.person)}
+	return nil, c.api.Requests.Revoke(ctx, tx, c.env.ID, c.person, names, c.byPerson())
 }
 
 // erasePerson destroys the key of a person.

@@ -15,44 +15,41 @@ import (
 // deviations are what rows do otherwise than the public reference, and why. One that no
 // longer holds fails the test.
 var deviations = map[string]string{
-	"APIKey.created_by":                                   "the audit log says who made a key",
-	"Comparison.scope":                                    scopesAreClaims,
-	"PropertyResponse.scope":                              scopesAreClaims,
-	"PropertyResponseRequest.scopes":                      scopesAreClaims,
-	"CreateDirectoryResponse.redirect_url":                agentsHoldCredentials,
-	"Directory.credentials":                               agentsHoldCredentials,
-	"Directory.directory_secret":                          agentsHoldCredentials,
-	"GET /api/directories/{directory}/authorize = 400":    agentsHoldCredentials,
-	"POST /api/directories/{directory}/authorize = 400":   agentsHoldCredentials,
-	"GET /people/{subject}/properties/{scopes} ?token":    noBrowserAsks,
-	"DELETE /people/{subject}/properties/{scopes} ?token": noBrowserAsks,
-	"OrgMember.requests_count":                            "requests are made by keys",
-	"Request.requester":                                   "requests are made by keys",
-	"Request.requester_text":                              "requests are made by keys",
-	"Request.photo":                                       notKept,
-	"Env.storage":                                         "pictures are kept sealed in the store",
-	"EnvUpdateRequest.storage":                            "pictures are kept sealed in the store",
-	"RequestProperties.account":                           notProven,
-	"RequestProperties.address":                           notProven,
-	"RequestProperties.email":                             notProven,
-	"RequestProperties.phone":                             notProven,
-	"RequestProperties.unverified_email":                  notProven,
-	"Request.browser":                                     notKept,
-	"Request.mobile":                                      notKept,
-	"Request.external_ids":                                notKept,
-	"Request.is_known_user":                               notKept,
-	"Request.phone":                                       notKept,
-	"Request.marked_for_deletion_after":                   "people are erased at once",
-	"Request.unmasked_at":                                 "people are erased at once",
-	"WebhookDefinition.authorization_header":              "a secret is written and never shown",
-	"WebhookDefinition.internal":                          "there are none",
+	"APIKey.created_by":                                 "the audit log says who made a key",
+	"Comparison.scope":                                  scopesAreClaims,
+	"PropertyResponse.scope":                            scopesAreClaims,
+	"PropertyResponseRequest.scopes":                    scopesAreClaims,
+	"CreateDirectoryResponse.redirect_url":              agentsHoldCredentials,
+	"Directory.credentials":                             agentsHoldCredentials,
+	"Directory.directory_secret":                        agentsHoldCredentials,
+	"GET /api/directories/{directory}/authorize = 400":  agentsHoldCredentials,
+	"POST /api/directories/{directory}/authorize = 400": agentsHoldCredentials,
+	"OrgMember.requests_count":                          "requests are made by keys",
+	"Request.requester":                                 "requests are made by keys",
+	"Request.requester_text":                            "requests are made by keys",
+	"Request.photo":                                     notKept,
+	"Env.storage":                                       "pictures are kept sealed in the store",
+	"EnvUpdateRequest.storage":                          "pictures are kept sealed in the store",
+	"RequestProperties.account":                         notProven,
+	"RequestProperties.address":                         notProven,
+	"RequestProperties.email":                           notProven,
+	"RequestProperties.phone":                           notProven,
+	"RequestProperties.unverified_email":                notProven,
+	"Request.browser":                                   notKept,
+	"Request.mobile":                                    notKept,
+	"Request.external_ids":                              notKept,
+	"Request.is_known_user":                             notKept,
+	"Request.phone":                                     notKept,
+	"Request.marked_for_deletion_after":                 "people are erased at once",
+	"Request.unmasked_at":                               "people are erased at once",
+	"WebhookDefinition.authorization_header":            "a secret is written and never shown",
+	"WebhookDefinition.internal":                        "there are none",
 }
 
 // Reasons of several deviations.
 const (
 	scopesAreClaims       = "answers name the claims that a scope stands for"
 	agentsHoldCredentials = "agents hold the credentials of directories"
-	noBrowserAsks         = "people see and revoke what they share on pages of their own"
 	notProven             = "no method proves it"
 	notKept               = "not kept: nothing here needs it"
 )

@@ -120,8 +120,8 @@ func routes() []row {
 		patch("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateUpdated, with(updateTemplate)).like(`{"headline":"Who are you?"}`),
 		remove("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateDeleted, plain(removeTemplate)),
 
-		get("/people/{subject}/properties/{scopes}", RoleUser, plain(getProperties)).gives(request.Disclosed{}),
-		remove("/people/{subject}/properties/{scopes}", RoleUser, audit.SharingRevoked, plain(revokeProperties)),
+		get("/people/{subject}/properties/{scopes}", RoleUser, plain(getProperties)).gives(request.Disclosed{}).andPerson(),
+		remove("/people/{subject}/properties/{scopes}", RoleUser, audit.SharingRevoked, plain(revokeProperties)).andPerson(),
 		post("/people/{subject}/compare", RoleUser, audit.PeopleCompare, with(comparePerson)).gives(comparisonResult{}).like(`{"expectations":[{"claim":"name","value":"Alice"}]}`),
 		post("/people/{subject}/compare/selfie", RoleUser, audit.SelfieCompare, faceBody(comparedFace, compareFace)).takes(wordIn("extra_validation", review.EmployeeBadge)).gives(selfieResult{}).upTo(maxSelfie).paced(faces).like(`{selfie}`),
 		post("/people/{subject}/picture", RoleUser, audit.PeopleSetPicture, faceBody(setPicture, choosePicture)).gives(pictureSet{}).upTo(2 * capture.MaxImage).paced(faces).like(`{selfie}`),

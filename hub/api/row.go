@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -26,6 +27,7 @@ type row struct {
 	example string       // a body that works, with {env} and the like where an id stands
 	bearer  bool         // not by Basic: a GET that changes something (T24)
 	own     bool         // not in the public reference
+	person  bool         // also for the person themselves, see person.go
 }
 
 // get is a row that reads.
@@ -109,6 +111,12 @@ func (r row) leaves(kind audit.Kind) row {
 // bearerOnly is a row that does not take Basic.
 func (r row) bearerOnly() row {
 	r.bearer = true
+	return r
+}
+
+// andPerson is a row that people reach themselves, by an id_token in place of a key.
+func (r row) andPerson() row {
+	r.query, r.person = append(r.query, textIn("token", oidc.MaxToken)), true
 	return r
 }
 

@@ -101,7 +101,12 @@ func (p *Provider) leaving(a *authorization) (string, error) {
 
 // publicKey returns the key of a client by which a token says that it was signed.
 func (p *Provider) publicKey(ctx context.Context, c client, t *jwt.Token) (any, error) {
-	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
+	return store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (any, error) { return keyOf(ctx, tx, c, t) })
+}
+
+// keyOf is publicKey within a transaction; errGone where the client publishes no such key.
+func keyOf(ctx context.Context, tx *store.Tx, c client, t *jwt.Token) (any, error) {
+	all, err := tx.OIDCKeys(ctx, c.Env, c.ID)
 	if err != nil {
 		return nil, err
 	}
