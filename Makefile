@@ -51,6 +51,7 @@ interop: ## our verifier against wallets, a provider and a relying party from np
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/provider && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/relying && npm ci --ignore-scripts --no-audit --no-fund
+	cd internal/interop/storage && npm ci --ignore-scripts --no-audit --no-fund
 	go test -tags interop -count=1 ./internal/interop
 	go test -tags interop -count=1 -run TestOpenidClient ./internal/e2e
 

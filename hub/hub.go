@@ -28,6 +28,7 @@ import (
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/terminal"
 	"github.com/postern-id/postern/hub/token"
@@ -65,6 +66,7 @@ type Hub struct {
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
 	oidc        *oidc.Provider
+	storage     *storage.Storage
 	evaluations *evaluation.Runs
 	approvals   *approval.Approvals
 	manuals     *manual.Manuals
@@ -212,7 +214,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews}, Log: h.log,
-		Mail: postman{h.notifier}, SMS: texting{phones}, Public: h.publicOrigin,
+		Mail: postman{h.notifier}, SMS: texting{phones}, Pictures: h.reviews, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.recoveries}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
@@ -220,6 +222,8 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
 	h.reviews.Watcher = h.requests
+	h.storage = storage.New(storage.Config{Store: h.store, Transport: h.hooks.Transport(storage.MaxAnswer), Log: h.log})
+	h.reviews.Shelf = h.storage
 	h.site = site.New(site.Config{
 		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Providers: h.providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
@@ -234,7 +238,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Audit: h.audit, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
@@ -331,6 +335,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "notices", h.notifier.Run)
 	start(&upper, ctx, "webhooks", h.hooks.Run)
 	start(&upper, ctx, "reviews", h.reviews.Run)
+	start(&upper, ctx, "storage", h.storage.Run)
 	var err error
 	select {
 	case <-ctx.Done():

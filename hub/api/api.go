@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -33,6 +34,12 @@ type Tunnels interface {
 	Connected(ctx context.Context, env, directory, agent string) ([]string, error)
 }
 
+// Storage tries what organisations say of storage of their own.
+type Storage interface {
+	// Test returns what is wrong with settings, "" if nothing is.
+	Test(ctx context.Context, set storage.Settings) string
+}
+
 // Config is what the API works with. Every member is needed.
 type Config struct {
 	Store       *store.Store
@@ -46,6 +53,7 @@ type Config struct {
 	Buckets     Buckets
 	Faces       Faces
 	Audit       *audit.Log
+	Storage     Storage
 	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.

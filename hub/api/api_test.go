@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
@@ -100,6 +101,7 @@ func start(t *testing.T, s *store.Store) *stack {
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Buckets:     buckets{coord.NewLocal()},
+		Storage:     storage.New(storage.Config{Store: s, Transport: http.DefaultTransport, Log: log}),
 		Members:     staff.New(staff.Config{Store: s, Mail: unsent{}}), Console: func() string { return "https://id.vendor.test" },
 		Ticket: protocol.Ticket{Hub: "https://id.vendor.test", HubName: "id.vendor.test", HubKey: make([]byte, 32), LogKey: make([]byte, 32)},
 		Origin: func(name string) string { return "https://" + name },
@@ -370,6 +372,10 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 	case pattern == "DELETE /api/accounts/{account}/photo":
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			return tx.SetAccountPhoto(ctx, p.Env.ID, p.account.ID, "sum", []byte("face"))
+		})
+	case strings.HasSuffix(pattern, "/storage/test"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			return tx.SetStorage(ctx, p.Env.ID, []byte(`{"azure_blob_eu":"http://127.0.0.1:1/c?sig=x"}`)) // nobody answers
 		})
 	case strings.HasPrefix(pattern, "DELETE ") && strings.HasSuffix(pattern, "/logo"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {

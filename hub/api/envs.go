@@ -9,22 +9,24 @@ import (
 
 	"golang.org/x/text/language"
 
+	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 )
 
 // env is the wire type Env. SAML is not spoken, so no directory is listed under it.
 type env struct {
-	ID                string        `json:"id"`
-	Name              string        `json:"name"`
-	PublicName        string        `json:"public_name"`
-	LogoURL           string        `json:"logo_url"`
-	TermsOfServiceURL string        `json:"terms_of_service_url"`
-	CallbackURLs      []string      `json:"callback_urls"`
-	Webhooks          []webhook     `json:"webhooks"`
-	Templates         []templateOut `json:"templates"`
-	OIDCDelegates     []delegate    `json:"oidc_delegates"`
-	SAMLDirectories   []string      `json:"microsite_saml_directories"`
-	Microsite         micrositeOut  `json:"microsite"` // ours
+	ID                string            `json:"id"`
+	Name              string            `json:"name"`
+	PublicName        string            `json:"public_name"`
+	LogoURL           string            `json:"logo_url"`
+	TermsOfServiceURL string            `json:"terms_of_service_url"`
+	CallbackURLs      []string          `json:"callback_urls"`
+	Webhooks          []webhook         `json:"webhooks"`
+	Templates         []templateOut     `json:"templates"`
+	Storage           *storage.Settings `json:"storage,omitempty"`
+	OIDCDelegates     []delegate        `json:"oidc_delegates"`
+	SAMLDirectories   []string          `json:"microsite_saml_directories"`
+	Microsite         micrositeOut      `json:"microsite"` // ours
 }
 
 // micrositeOut are the settings of the recovery site.
@@ -84,11 +86,15 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 	if err != nil {
 		return env{}, err
 	}
+	kept, err := shownStorage(ctx, tx, e.ID)
+	if err != nil {
+		return env{}, err
+	}
 	m := e.Microsite
 	return env{
 		ID: e.ID, Name: e.Name, PublicName: e.PublicName,
 		LogoURL: c.logoURL(e.Microsite.Logo), TermsOfServiceURL: e.TermsOfServiceURL,
-		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, OIDCDelegates: delegates, SAMLDirectories: []string{},
+		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, Storage: kept, OIDCDelegates: delegates, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
 			Languages: append([]string{}, m.Languages...), Accent: m.Accent,
@@ -127,21 +133,22 @@ func createEnv(ctx context.Context, c *call, tx *store.Tx, req *createEnvRequest
 // updateEnvRequest is the wire type EnvUpdateRequest, with ours. The
 // singular names stand in published examples.
 type updateEnvRequest struct {
-	Name            *string          `json:"name,omitempty"`
-	PublicName      *string          `json:"public_name,omitempty"`
-	CallbackURLs    *[]string        `json:"callback_urls,omitempty"`
-	TermsURL        *string          `json:"terms_of_service_url,omitempty"` // deprecated by the reference; "" removes it
-	RemoveWebhooks  []string         `json:"remove_webhooks,omitempty"`
-	RemoveWebhook   []string         `json:"remove_webhook,omitempty"`
-	AddWebhooks     []webhookRequest `json:"add_webhooks,omitempty"`
-	AddWebhook      []webhookRequest `json:"add_webhook,omitempty"`
-	UpdateWebhook   *webhookUpdate   `json:"update_webhook,omitempty"`
-	RemoveDelegates []string         `json:"remove_oidc_delegates,omitempty"`
-	RemoveDelegate  []string         `json:"remove_oidc_delegate,omitempty"`
-	AddDelegates    []delegate       `json:"add_oidc_delegates,omitempty"`
-	AddDelegate     []delegate       `json:"add_oidc_delegate,omitempty"`
-	UpdateDelegate  *delegateUpdate  `json:"update_oidc_delegate,omitempty"`
-	Microsite       *micrositeUpdate `json:"microsite,omitempty"` // ours
+	Name            *string                    `json:"name,omitempty"`
+	PublicName      *string                    `json:"public_name,omitempty"`
+	CallbackURLs    *[]string                  `json:"callback_urls,omitempty"`
+	TermsURL        *string                    `json:"terms_of_service_url,omitempty"` // deprecated by the reference; "" removes it
+	RemoveWebhooks  []string                   `json:"remove_webhooks,omitempty"`
+	RemoveWebhook   []string                   `json:"remove_webhook,omitempty"`
+	AddWebhooks     []webhookRequest           `json:"add_webhooks,omitempty"`
+	AddWebhook      []webhookRequest           `json:"add_webhook,omitempty"`
+	UpdateWebhook   *webhookUpdate             `json:"update_webhook,omitempty"`
+	Storage         optional[storage.Settings] `json:"storage,omitzero"` // null or {}: none
+	RemoveDelegates []string                   `json:"remove_oidc_delegates,omitempty"`
+	RemoveDelegate  []string                   `json:"remove_oidc_delegate,omitempty"`
+	AddDelegates    []delegate                 `json:"add_oidc_delegates,omitempty"`
+	AddDelegate     []delegate                 `json:"add_oidc_delegate,omitempty"`
+	UpdateDelegate  *delegateUpdate            `json:"update_oidc_delegate,omitempty"`
+	Microsite       *micrositeUpdate           `json:"microsite,omitempty"` // ours
 }
 
 // redacted implements redactor: authorization headers are secrets.
@@ -159,6 +166,7 @@ func (u *updateEnvRequest) redacted() any {
 		out.AddDelegates = append(out.AddDelegates, d.redacted())
 	}
 	out.UpdateDelegate = u.UpdateDelegate.redacted()
+	out.Storage.Value = u.Storage.Value.Shown()
 	return out
 }
 
@@ -194,6 +202,9 @@ func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest
 		return nil, err
 	}
 	if err := tx.UpdateEnvironment(ctx, e); err != nil {
+		return nil, err
+	}
+	if err := setStorage(ctx, c, tx, req.Storage); err != nil {
 		return nil, err
 	}
 	if err := updateDelegates(ctx, c, tx, req); err != nil {

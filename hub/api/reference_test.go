@@ -28,8 +28,6 @@ var deviations = map[string]string{
 	"Request.requester":                                 "requests are made by keys",
 	"Request.requester_text":                            "requests are made by keys",
 	"Request.photo":                                     notKept,
-	"Env.storage":                                       "pictures are kept sealed in the store",
-	"EnvUpdateRequest.storage":                          "pictures are kept sealed in the store",
 	"RequestProperties.account":                         notProven,
 	"RequestProperties.address":                         notProven,
 	"RequestProperties.email":                           notProven,

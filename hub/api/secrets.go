@@ -26,9 +26,13 @@ type encryptedSecret struct {
 
 // encryptSecret answers with a text that stands for a secret wherever the settings of
 // this environment take one: in a file under version control it tells nothing, and only
-// this hub opens it, only for this environment. It works after its transaction, which
-// only reads: the key is made at its first use.
-func encryptSecret(ctx context.Context, c *call, _ any) (any, error) {
+// this hub opens it, only for this environment.
+func encryptSecret(context.Context, *call, *store.Tx, *encryptSecretRequest) (any, error) {
+	return nil, nil // the row's transaction only reads; giveCiphertext may have to make the key
+}
+
+// giveCiphertext encrypts, after the transaction.
+func giveCiphertext(ctx context.Context, c *call, _ any) (any, error) {
 	plain := c.body.(*encryptSecretRequest).Plaintext
 	if plain == "" || len(plain) > maxSecret {
 		return nil, bad(fmt.Sprintf("plaintext: want 1 to %d bytes", maxSecret))
@@ -36,9 +40,6 @@ func encryptSecret(ctx context.Context, c *call, _ any) (any, error) {
 	text, err := c.api.Store.EncryptSecret(ctx, c.env.ID, []byte(plain))
 	return encryptedSecret{text}, err
 }
-
-// nothingOf is for rows with a body that do everything afterwards.
-func nothingOf[T any](context.Context, *call, *store.Tx, *T) (any, error) { return nil, nil }
 
 // openSecrets opens settings that hold secrets which encryptSecret gave; others stay as
 // they are.

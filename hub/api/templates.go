@@ -215,7 +215,6 @@ func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateReq
 	return createdID{row.ID}, as(err, store.ErrConflict, errTemplateName)
 }
 
-// updateTemplate changes what is given of a template.
 // freeName is the name of a template that was given none.
 func freeName(all []store.Template) string {
 	name := "Template"

@@ -34,7 +34,8 @@ type Proof struct {
 	Person                   string         // how the environment calls them
 	Method                   policy.Method
 
-	scan string // the case that has the selfie
+	scan   string // the case that has the selfie
+	selfie []byte // of it, where it was read before the transaction
 }
 
 // OpenFor begins a proof for whoever waits for it, in the browser that was sent.
@@ -94,6 +95,12 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 	if r.Exchange == "" || give && u.State != useFound {
 		return ErrStep
 	}
+	var selfie []byte
+	if give && r.Keeps {
+		if selfie, err = q.selfieOf(ctx, u); err != nil {
+			return err
+		}
+	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
 		r, err := tx.Request(ctx, env, u.Request)
 		if err != nil {
@@ -108,6 +115,7 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 			if err != nil {
 				return err
 			}
+			p.selfie = selfie
 			proven = &p
 		}
 		if err := q.returned(ctx, tx, &u, r, proven); err != nil {
@@ -156,7 +164,7 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	kept := proven != nil && r.Keeps
 	if kept {
 		u.Person, r.Person, r.Progress, r.Source = proven.Person, proven.Person, consentGiven, "full_idv"
-		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan}); err != nil {
+		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan, selfie: proven.selfie}); err != nil {
 			return err
 		}
 	}

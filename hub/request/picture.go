@@ -31,22 +31,37 @@ func (q *Requests) pictured(ctx context.Context, tx *store.Tx, u store.RequestUs
 	return err
 }
 
+// selfieOf reads the selfie that somebody promised, before the transaction in which it is
+// kept: it may lie in storage of the organisation's own. Nil if none was promised, or if
+// it was erased.
+func (q *Requests) selfieOf(ctx context.Context, u store.RequestUse) ([]byte, error) {
+	f, err := foundIn(u)
+	if err != nil || f.Case == "" || q.Public == nil {
+		return nil, err
+	}
+	body, err := q.Pictures.Picture(ctx, u.Env, f.Case, selfieKind)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return body, err
+}
+
 // keepSelfie keeps the selfie of a case for whoever was promised it, and turns the promise
 // into its address. One that was erased meanwhile is not shared.
 func (q *Requests) keepSelfie(ctx context.Context, tx *store.Tx, env, person string, f found) error {
 	if f.Case == "" || q.Public == nil {
 		return nil
 	}
-	body, err := tx.ReviewImage(ctx, env, f.Case, selfieKind)
-	if errors.Is(err, store.ErrNotFound) {
-		delete(f.Values, store.PictureClaim)
-		return nil
-	}
+	kinds, err := tx.ReviewImages(ctx, env, f.Case)
 	if err != nil {
 		return err
 	}
+	if f.selfie == nil || !slices.Contains(kinds, selfieKind) {
+		delete(f.Values, store.PictureClaim)
+		return nil
+	}
 	f.Values[store.PictureClaim] = q.PictureURL(env, person)
-	return tx.PutPicture(ctx, env, person, store.PictureSelfie, body)
+	return tx.PutPicture(ctx, env, person, store.PictureSelfie, f.selfie)
 }
 
 // PictureURL is where the picture of a person is, for those with an API key.

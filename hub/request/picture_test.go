@@ -2,6 +2,7 @@ package request_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -44,6 +45,44 @@ func TestASelfieThatWasComparedIsKeptForWhoSharesItAndGoesWhenTheyTakeItBack(t *
 	if _, err := selfie(); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("taken back: %v", err)
 	}
+}
+
+// shelf holds what was moved out of the store.
+type shelf map[string][]byte
+
+// Object implements review.Shelf.
+func (s shelf) Object(_ context.Context, _, _, name string) ([]byte, error) { return s[name], nil }
+
+func TestASelfieThatLiesInTheOrganisationsStorageIsSharedLikeAnyOther(t *testing.T) {
+	o := newOffice(t, true)
+	kept := shelf{}
+	o.reviews.Shelf = kept
+	r := o.create(request.Order{Claims: []string{"name", "picture"}, MaxUses: 1})
+	p := o.opens(r)
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
+	id := o.hands(p)
+	o.tx(func(tx *store.Tx) error {
+		o.ok(tx.SetStorage(t.Context(), p.env, []byte("{}")))
+		due, err := tx.ImagesToMove(t.Context())
+		for _, image := range due {
+			to, err := tx.PlanMove(t.Context(), image)
+			o.ok(err)
+			kept[to.Object] = image.Body
+			o.ok(tx.ImageMoved(t.Context(), image, to))
+		}
+		return err
+	})
+	o.ok(o.decides(id, "S-ann", review.Accept, read))
+	o.ok(p.Share(t.Context(), p.env, p.id, p.session, request.Client{}))
+	o.tx(func(tx *store.Tx) error {
+		d, err := tx.Request(t.Context(), p.env, r.ID)
+		body, _, errPicture := tx.Picture(t.Context(), p.env, d.Person, store.PictureSelfie)
+		if len(kept) != 2 || !bytes.HasPrefix(body, []byte("\xff\xd8\xff")) {
+			t.Errorf("%d moved; shared %.10q", len(kept), body)
+		}
+		return errors.Join(err, errPicture)
+	})
 }
 
 func TestOnlyWhoComparesFacesGivesAPicture(t *testing.T) {

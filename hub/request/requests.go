@@ -120,10 +120,17 @@ type Config struct {
 	Hooks     Hooks
 	Mail      Mailer        // nil: links are not mailed
 	SMS       Texter        // nil: links are not sent to phones
+	Pictures  Pictures      // needed with Public
 	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
 	Faces     Faces         // nil: nobody looks for faces on badge photos
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
+}
+
+// Pictures are those of cases of documents that people look at.
+type Pictures interface {
+	// Picture returns one of a kind; store.ErrNotFound once it was erased.
+	Picture(ctx context.Context, env, id, kind string) ([]byte, error)
 }
 
 // Requests runs the machine. Its methods may be called from many goroutines and nodes.

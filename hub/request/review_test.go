@@ -41,7 +41,7 @@ func newOffice(t *testing.T, wallets bool) office {
 	t.Helper()
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	o := office{d, review.New(d.store, slog.New(slog.NewTextHandler(t.Output(), nil)))}
-	o.reviews.Flow, o.reviews.Watcher = o, d.Requests
+	o.reviews.Flow, o.reviews.Watcher, d.Pictures = o, d.Requests, o.reviews
 	if !wallets {
 		d.Verifiers = nil
 	}

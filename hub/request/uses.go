@@ -89,6 +89,8 @@ type found struct {
 	Identity string         `json:"identity"`
 	Case     string         `json:"case,omitempty"`   // that has the selfie
 	Holder   *holder        `json:"holder,omitempty"` // whoever waits compares it with accounts
+
+	selfie []byte // of Case, where it was read before the transaction
 }
 
 // holder is what an account is compared with.
@@ -339,6 +341,9 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 	}
 	f, err := foundIn(u)
 	if err != nil {
+		return err
+	}
+	if f.selfie, err = q.selfieOf(ctx, u); err != nil {
 		return err
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {

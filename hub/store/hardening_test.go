@@ -14,11 +14,14 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret, event string
+	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret, event, storage string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
 var withoutEnvironment = map[string]string{
+	"ImagesToMove": "for the mover", "PlanMove": "its row names the environment", "ImageMoved": "its row names the environment",
+	"DueRemovals": "for the mover", "Removed": "for the mover", "PurgeStorages": "upkeep",
+
 	"Now": "no query", "Seal": "no query", "Unseal": "no query", "Exec": "no query", "Swap": "no query", "Must": "no query", "Row": "no query",
 
 	"Setting": "of the installation", "SetSetting": "of the installation",
@@ -83,6 +86,28 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SetLogo":           func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil },
 	"RemoveLogo": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RemoveLogo(ctx, env, "mobile")
+	},
+	"ActiveStorage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		s, err := tx.ActiveStorage(ctx, env)
+		return len(s.ID), err
+	},
+	"StorageOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		s, err := tx.StorageOf(ctx, env, o.storage)
+		return len(s.ID), err
+	},
+	"SetStorage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.SetStorage(ctx, env, nil)
+	},
+	"StorageResult": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.StorageResult(ctx, env, o.storage, "mine")
+	},
+	"StorageWaiting": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		moves, removals, err := tx.StorageWaiting(ctx, env)
+		return moves + removals, err
+	},
+	"OpenReviewImage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.OpenReviewImage(ctx, env, o.review, "front", []byte("mine"))
+		return 1, err
 	},
 	"OpenSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.OpenSecret(ctx, env, o.secret)
@@ -1089,7 +1114,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		r := store.Review{Env: o.env, ID: o.review, Verification: o.verification, Directory: o.directory, Person: o.account, State: store.ReviewOpen,
 			Round: 1, Reviewers: 1, EndsAt: tx.Now().Add(time.Hour)}
-		err := errors.Join(tx.AddReview(ctx, &r), tx.PutReviewImage(ctx, o.env, o.review, "front", []byte("theirs")), tx.SetReviewSettings(ctx, o.env, []byte("theirs")),
+		err := errors.Join(tx.AddReview(ctx, &r), tx.PutReviewImage(ctx, o.env, o.review, "front", []byte("theirs")), setStorage(ctx, tx, &o), tx.SetReviewSettings(ctx, o.env, []byte("theirs")),
 			tx.AddReviewVote(ctx, o.env, o.review, store.ReviewVote{Reviewer: "a", Round: 1, Verdict: "accept"}))
 		r.State = store.ReviewWaiting
 		return errors.Join(err, tx.SaveReview(ctx, &r))
@@ -1286,6 +1311,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(shares, err)
 		templates, err := tx.Templates(ctx, o.env)
 		add(templates, err)
+		storage, err := tx.ActiveStorage(ctx, o.env)
+		add(storage, err)
 		logos, err := tx.Logos(ctx, o.env)
 		add(logos, err)
 		return errors.Join(errs...)
@@ -1319,7 +1346,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
-			"OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
+			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
@@ -1335,4 +1362,14 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			})
 		}
 	})
+}
+
+// setStorage gives an environment a storage.
+func setStorage(ctx context.Context, tx *store.Tx, o *owned) error {
+	if err := tx.SetStorage(ctx, o.env, []byte("theirs")); err != nil {
+		return err
+	}
+	s, err := tx.ActiveStorage(ctx, o.env)
+	o.storage = s.ID
+	return err
 }

@@ -135,18 +135,25 @@ func (tx *Tx) PutReviewImage(ctx context.Context, env, id, kind string, body []b
 	if err != nil {
 		return err
 	}
+	if err := tx.removeElsewhere(ctx, env, id, kind); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, `INSERT INTO review_images (env, review, kind, body) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (env, review, kind) DO UPDATE SET body = excluded.body`, env, id, kind, sealed)
+		ON CONFLICT (env, review, kind) DO UPDATE SET body = excluded.body, storage = ''`, env, id, kind, sealed)
 	return err
 }
 
-// ReviewImage returns a picture; ErrNotFound once it was erased.
+// ReviewImage returns a picture; ErrNotFound once it was erased, Elsewhere if it lies in a
+// storage.
 func (tx *Tx) ReviewImage(ctx context.Context, env, id, kind string) ([]byte, error) {
-	var secret, body string
-	err := tx.Row(ctx, []any{&secret, &body}, `SELECT r.secret, i.body FROM review_images i JOIN reviews r ON r.env = i.env AND r.id = i.review
+	var secret, body, storage string
+	err := tx.Row(ctx, []any{&secret, &body, &storage}, `SELECT r.secret, i.body, i.storage FROM review_images i JOIN reviews r ON r.env = i.env AND r.id = i.review
 		WHERE i.env = $1 AND i.review = $2 AND i.kind = $3 AND r.secret <> ''`, env, id, kind)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case storage != "":
+		return nil, &Elsewhere{storage, body}
 	}
 	return tx.openInCase(env, id, secret, kind, body)
 }
@@ -197,6 +204,9 @@ func (tx *Tx) DueReviews(ctx context.Context, decidedBefore time.Time) ([]Review
 // EraseReview destroys the key of a case and what was under it. Votes stay.
 func (tx *Tx) EraseReview(ctx context.Context, env, id string) error {
 	tx.erased = true
+	if err := tx.removeElsewhere(ctx, env, id, ""); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, "DELETE FROM review_images WHERE env = $1 AND review = $2", env, id); err != nil {
 		return err
 	}

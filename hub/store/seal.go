@@ -69,6 +69,7 @@ var sealedColumns = []sealedColumn{
 	{"review_settings", "secret", "env", "env"},
 	{"reviews", "secret", "env", "id"},
 	{"manual_verifications", "details", "env", "id"},
+	{"storages", "secret", "env", "id"},
 	{"staff_keys", "secret", "''", "id"},
 	{"webhook_deliveries", "content", "env", "id"},
 	{"webhook_secrets", "former", "env", "env"},

@@ -13,13 +13,14 @@ const upkeepEvery = time.Hour
 // verification in which it was begun.
 const confirmLife = 24 * time.Hour
 
-// Run removes tickets, console links, sessions, unconfirmed factors, sign-ins of terminals
-// and questions to wallets that have ended, each hour until ctx ends. What other packages keep they remove themselves.
+// Run removes tickets, console links, sessions, unconfirmed factors, sign-ins of terminals,
+// questions to wallets that have ended and former storages, each hour until ctx ends. What
+// other packages keep they remove themselves.
 func (s *Store) Run(ctx context.Context) error {
 	for {
 		err := s.Tx(ctx, func(tx *Tx) error {
 			_, err := tx.PurgeTickets(ctx)
-			return errors.Join(err, tx.PurgeConsole(ctx), tx.PurgeFactors(ctx, s.now().Add(-confirmLife)), tx.PurgeWalletExchanges(ctx), tx.purgeKeyRemovals(ctx), tx.purgeTerminals(ctx))
+			return errors.Join(err, tx.PurgeConsole(ctx), tx.PurgeFactors(ctx, s.now().Add(-confirmLife)), tx.PurgeWalletExchanges(ctx), tx.purgeKeyRemovals(ctx), tx.purgeTerminals(ctx), tx.PurgeStorages(ctx))
 		})
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "upkeep of the store failed", "error", err)

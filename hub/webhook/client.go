@@ -17,13 +17,19 @@ const (
 // reads at most 1 MiB of an answer. Its errors may hold the address: see url.Error.
 func (h *Hooks) Client() *http.Client {
 	return &http.Client{
-		Transport: outward{h.sender}, Timeout: serviceTimeout,
+		Transport: h.Transport(maxService), Timeout: serviceTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
+// Transport is what Client goes by, for answers of at most so many bytes.
+func (h *Hooks) Transport(most int64) http.RoundTripper { return outward{h.sender, most} }
+
 // outward is the transport of Client.
-type outward struct{ sender *sender }
+type outward struct {
+	sender *sender
+	most   int64 // bytes of an answer
+}
 
 // RoundTrip implements http.RoundTripper.
 func (o outward) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -39,7 +45,7 @@ func (o outward) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Body = bounded{io.LimitReader(res.Body, maxService), res.Body}
+	res.Body = bounded{io.LimitReader(res.Body, o.most), res.Body}
 	return res, nil
 }
 

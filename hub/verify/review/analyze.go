@@ -114,23 +114,37 @@ func passed(checks []string, found []Finding) bool {
 	}) && !slices.ContainsFunc(found, func(f Finding) bool { return f.Result != capture.Pass })
 }
 
+// pictures are those of a case, in the order of Kinds. One that cannot be read now fails
+// the question: a program that was shown less would judge less.
+func (r *Reviews) pictures(ctx context.Context, env, id string) (all []questionImage, err error) {
+	for _, kind := range Kinds {
+		body, err := r.Picture(ctx, env, id, kind)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		all = append(all, questionImage{kind, "image/jpeg", body})
+	}
+	return all, nil
+}
+
 // ask also returns which photo of the account the program was shown.
 func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) (found []Finding, photo string, err error) {
 	q := question{Version: analyzeVer, Case: id}
+	pictures, err := r.pictures(ctx, env, id)
+	if err != nil {
+		return nil, "", err
+	}
 	err = r.Store.Read(ctx, func(tx *store.Tx) error {
-		q.Images = nil
+		q.Images = slices.Clone(pictures)
 		c, err := tx.Review(ctx, env, id)
 		if err != nil {
 			return err
 		}
 		d, err := detailsOf(c)
 		q.Prompt = d.Prompt
-		for _, kind := range Kinds {
-			body, imageErr := tx.ReviewImage(ctx, env, id, kind)
-			if imageErr == nil {
-				q.Images = append(q.Images, questionImage{kind, "image/jpeg", body})
-			}
-		}
 		face, photoErr := photoOf(ctx, tx, c)
 		if q.Checks = asked(photoErr == nil); photoErr == nil {
 			q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", face})

@@ -244,11 +244,12 @@ func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (bo
 		}
 		if kind == AccountPhoto {
 			body, err = photoOf(ctx, tx, c)
-			return err
 		}
-		body, err = tx.ReviewImage(ctx, env, id, kind)
 		return err
 	})
+	if err == nil && kind != AccountPhoto {
+		body, err = r.Picture(ctx, env, id, kind)
+	}
 	if err != nil {
 		return nil, err
 	}

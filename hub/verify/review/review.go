@@ -48,6 +48,7 @@ type Reviews struct {
 	Analyst  Analyst       // nil: nobody but people looks
 	Patience time.Duration // with the analyzer, whose questions go to people after it
 	Watcher  Watcher       // nil: nobody; set like Flow
+	Shelf    Shelf         // nil: every picture lies in the store; set like Flow
 
 	decoding chan struct{} // how many pictures are decoded at once
 }

@@ -1,0 +1,208 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// Times.
+const (
+	every   = 2 * time.Second  // rounds of moving and removing; a picture is here no longer
+	oneTask = 30 * time.Second // for one object: a picture over a slow line
+)
+
+// Config is what a Storage is made of; every member is needed.
+type Config struct {
+	Store     *store.Store
+	Transport http.RoundTripper // goes only where settings of environments may lead
+	Log       *slog.Logger
+}
+
+// Storage moves what was captured to where organisations keep it. It is safe for use by
+// many goroutines, and by many nodes at once.
+type Storage struct {
+	cfg  Config
+	open func(Settings, http.RoundTripper) (place, error)
+}
+
+// New returns a Storage.
+func New(cfg Config) *Storage { return &Storage{cfg, open} }
+
+// Run moves and removes until ctx ends.
+func (s *Storage) Run(ctx context.Context) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := s.Round(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.WarnContext(ctx, "objects could not be moved or removed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Round is one round of Run. A storage that fails is no error of the round: what should
+// be there stays in the store, sealed, until it answers; the failure stands beside its
+// settings, and in the log.
+func (s *Storage) Round(ctx context.Context) error {
+	if err := s.moveAll(ctx); err != nil {
+		return err
+	}
+	return s.removeAll(ctx)
+}
+
+func (s *Storage) moveAll(ctx context.Context) error {
+	for {
+		due, err := store.Get(ctx, s.cfg.Store, func(tx *store.Tx) ([]store.SealedImage, error) { return tx.ImagesToMove(ctx) })
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		failing := map[string]bool{}
+		for _, image := range due {
+			if failing[image.Storage] {
+				continue
+			}
+			moved, err := s.move(ctx, image)
+			if err != nil {
+				return err
+			}
+			failing[image.Storage] = !moved
+		}
+	}
+}
+
+// move writes one object, reads it back, and only then forgets it here. It reports whether
+// the storage took it.
+func (s *Storage) move(ctx context.Context, image store.SealedImage) (bool, error) {
+	to, err := store.Change(ctx, s.cfg.Store, func(tx *store.Tx) (store.Removal, error) { return tx.PlanMove(ctx, image) })
+	if err != nil {
+		return false, err
+	}
+	failure := s.task(ctx, image.Env, image.Storage, func(ctx context.Context, p place) error { return keep(ctx, p, to.Object, image.Body) })
+	if failure != nil {
+		return false, s.note(ctx, image.Env, image.Storage, failure)
+	}
+	err = s.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ImageMoved(ctx, image, to) })
+	if err != nil && !errors.Is(err, store.ErrConflict) { // replaced meanwhile; its object is removed in time
+		return false, err
+	}
+	return true, s.note(ctx, image.Env, image.Storage, nil)
+}
+
+func (s *Storage) removeAll(ctx context.Context) error {
+	due, err := store.Get(ctx, s.cfg.Store, func(tx *store.Tx) ([]store.Removal, error) { return tx.DueRemovals(ctx) })
+	if err != nil {
+		return err
+	}
+	failing := map[string]bool{}
+	for _, r := range due {
+		if failing[r.Storage] {
+			continue
+		}
+		failure := s.task(ctx, r.Env, r.Storage, func(ctx context.Context, p place) error { return p.remove(ctx, r.Object) })
+		if failure == nil {
+			err = s.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.Removed(ctx, r) })
+		}
+		if err := errors.Join(err, s.note(ctx, r.Env, r.Storage, failure)); err != nil {
+			return err
+		}
+		failing[r.Storage] = failure != nil
+	}
+	return nil
+}
+
+// task does something at the place of one storage, within its time.
+func (s *Storage) task(ctx context.Context, env, id string, do func(context.Context, place) error) error {
+	row, err := store.Get(ctx, s.cfg.Store, func(tx *store.Tx) (store.Storage, error) { return tx.StorageOf(ctx, env, id) })
+	if err != nil {
+		return err
+	}
+	var set Settings
+	if err := json.Unmarshal(row.Settings, &set); err != nil {
+		return err
+	}
+	p, err := s.open(set, s.cfg.Transport)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, oneTask)
+	defer cancel()
+	return do(ctx, p)
+}
+
+// note keeps how a storage did, for its administrator. A node that stops says nothing.
+func (s *Storage) note(ctx context.Context, env, id string, failure error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	text := ""
+	if failure != nil {
+		text = said(failure)
+		s.cfg.Log.WarnContext(ctx, "a storage fails; what should go there stays here", "env", env, "storage", id, "reason", text)
+	}
+	err := s.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.StorageResult(ctx, env, id, text) })
+	if errors.Is(err, store.ErrNotFound) { // forgotten meanwhile
+		return nil
+	}
+	return err
+}
+
+// Object returns an object of a storage, active or former. A failure is kept for its
+// administrator.
+func (s *Storage) Object(ctx context.Context, env, id, name string) (body []byte, err error) {
+	err = s.task(ctx, env, id, func(ctx context.Context, p place) (err error) {
+		body, err = p.get(ctx, name)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.note(ctx, env, id, err))
+	}
+	return body, nil
+}
+
+// errOther says that a storage gave back something else than it was given.
+var errOther = &Wrong{"settings", "the storage gave back something else than was written"}
+
+// keep writes an object and reads it back: what a service lost or changed is noticed
+// while it is still here.
+func keep(ctx context.Context, p place, name string, body []byte) error {
+	if err := p.put(ctx, name, body); err != nil {
+		return err
+	}
+	got, err := p.get(ctx, name)
+	if err == nil && !bytes.Equal(got, body) {
+		err = errOther
+	}
+	return err
+}
+
+// Test writes an object to settings that need not be anybody's yet, reads it, removes it,
+// and says what went wrong in words for an administrator; "" if nothing did.
+func (s *Storage) Test(ctx context.Context, set Settings) string {
+	p, err := s.open(set, s.cfg.Transport)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, oneTask)
+		defer cancel()
+		err = try(ctx, p)
+	}
+	if err != nil {
+		return said(err)
+	}
+	return ""
+}
+
+func try(ctx context.Context, p place) error {
+	name := "postern/test-" + store.NewID()
+	return errors.Join(keep(ctx, p, name, []byte(rand.Text())), p.remove(ctx, name))
+}
