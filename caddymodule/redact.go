@@ -23,7 +23,7 @@ var secretParameters = map[string]bool{
 }
 
 // secretPaths are paths whose last segments are secrets: one-time links.
-var secretPaths = []string{"/not-me/", "/link/", "/console/link/", "/api/cli/login/", "/cli/login/"}
+var secretPaths = []string{"/not-me/", "/link/", "/console/link/", "/api/cli/login/", "/cli/login/", "/pictures/"}
 
 // redacted stands in for a secret.
 const redacted = "REDACTED"

@@ -114,6 +114,7 @@ func TestRedactHidesValuesOnly(t *testing.T) {
 		"/%zz/secret":                     "/REDACTED",
 		"https://rp.example/cb?code=x":    "https://rp.example/cb?code=REDACTED",
 		"https://rp.example/cb#code=x":    "https://rp.example/cb#REDACTED",
+		"/pictures/secret":                "/pictures/REDACTED",
 		"/console/link/secret?auth=again": "/console/link/REDACTED?auth=REDACTED",
 	} {
 		if got := redact(in); got != want {

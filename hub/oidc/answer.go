@@ -88,11 +88,12 @@ func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, a aske
 	_, _ = w.Write(b.Bytes())
 }
 
-// hosts returns scheme and host of each address.
+// hosts returns scheme and host of each address, for the policy of a page: those that
+// can be written there.
 func hosts(addresses []string) []string {
 	var list []string
 	for _, a := range addresses {
-		if u, err := url.Parse(a); err == nil {
+		if u, err := url.Parse(a); err == nil && plainHost.MatchString(u.Host) {
 			list = append(list, u.Scheme+"://"+u.Host)
 		}
 	}

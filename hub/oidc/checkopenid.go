@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 )
 
@@ -60,11 +61,15 @@ func (s Settings) checkAuth() error {
 	return nil
 }
 
+// plainHost is a host as it may stand in the policy of a page. Package url takes others: one
+// with a semicolon in it would end the directive and begin one of its own.
+var plainHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+
 // IsCallback reports whether people may be sent back to an address: https, or http on the
 // person's own machine (RFC 8252 7.3), without a fragment.
 func IsCallback(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || len(address) > maxURL || u.String() != address {
+	if err != nil || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "" || len(address) > maxURL || u.String() != address {
 		return false
 	}
 	local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())

@@ -116,7 +116,7 @@ func (s Settings) checkOkta(c Contract) error {
 	}
 	for _, r := range s.Redirects {
 		u, err := url.Parse(r)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
+		if err != nil || u.Scheme != "https" || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
 			return errors.New("oidc: redirect_uris: want addresses as https://host/path")
 		}
 	}
