@@ -110,11 +110,9 @@ func streamAudit(ctx context.Context, c *call) error {
 // prepare finds out what may be shown, and where to begin.
 func (f *follower) prepare(ctx context.Context) error {
 	return f.c.api.Store.Read(ctx, func(tx *store.Tx) error {
-		envs, err := f.c.auditEnvs(ctx, tx)
-		if err != nil {
+		if err := f.scope(ctx, tx); err != nil {
 			return as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
 		}
-		f.may = func(env string) bool { return envs == nil || slices.Contains(envs, env) }
 		head, err := tx.AuditHead(ctx)
 		switch {
 		case f.c.text("from") == "":
@@ -124,6 +122,15 @@ func (f *follower) prepare(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// scope reads what the key may see now: an administrator may take environments from it.
+func (f *follower) scope(ctx context.Context, tx *store.Tx) error {
+	envs, err := f.c.auditEnvs(ctx, tx)
+	if err == nil {
+		f.may = func(env string) bool { return envs == nil || slices.Contains(envs, env) }
+	}
+	return err
 }
 
 // run writes events until the reader leaves, the key ends or the node does.
@@ -181,18 +188,20 @@ func (f *follower) end(code int, why string) {
 	_ = f.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, why), time.Now().Add(streamWrite))
 }
 
-// revoked reports whether the key may not read the log any more.
+// revoked reports whether the key may not read the log any more, or not from there.
 func (f *follower) revoked(ctx context.Context) bool {
 	err := f.c.api.Store.Read(ctx, func(tx *store.Tx) error {
 		if err := f.c.authenticate(ctx, tx); err != nil {
 			return err
 		}
-		if !roleReaches(f.c.key.Role, f.c.row.role) {
+		if org, err := tx.Organisation(ctx, f.c.key.Org); err != nil {
+			return err
+		} else if !org.Admits(f.c.from()) || !roleReaches(f.c.key.Role, f.c.row.role) {
 			return errForbidden
 		}
-		return nil
+		return f.scope(ctx, tx)
 	})
-	return errors.Is(err, errUnauthorized) || errors.Is(err, errForbidden)
+	return errors.Is(err, errUnauthorized) || errors.Is(err, errForbidden) || errors.Is(err, store.ErrNotFound)
 }
 
 // errGone says that the reader takes nothing any more.

@@ -120,6 +120,46 @@ func TestTheStreamEndsWithItsKeyAndIsForOwnersOnly(t *testing.T) {
 	}
 }
 
+// A stream shows no more than its key may see, also what was taken from it meanwhile.
+func TestT25_TheStreamLosesTheEnvironmentsThatItsKeyLost(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	key := st.addKey(t, store.APIKey{Org: st.mine.Env.Org, Role: RoleOwner, Envs: []string{store.AllEnvs}})
+	all, _ := st.follows(t, key, "")
+	named, _ := st.follows(t, key, "?env="+st.other.Env.ID)
+	if all == nil || named == nil {
+		t.Fatal("no stream")
+	}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		k, err := tx.APIKeyByHash(ctx, store.HashToken(key))
+		if err != nil {
+			return err
+		}
+		k.Envs = []string{st.mine.Env.ID}
+		return tx.UpdateAPIKey(ctx, k.Org, k)
+	})
+	if err := named.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var closed *websocket.CloseError
+	if _, _, err := named.ReadMessage(); !errors.As(err, &closed) || closed.Code != websocket.ClosePolicyViolation {
+		t.Fatalf("the stream of an environment that the key lost: %v", err)
+	}
+	for until, n := time.Now().Add(20*time.Second), 0; ; n++ { // both streams look every few seconds
+		st.says(t, st.other.Env.ID, "lost", nil)
+		st.says(t, st.mine.Env.ID, fmt.Sprint("kept", n), nil)
+		lost := false
+		for e, _ := next(t, all); e.Trace != fmt.Sprint("kept", n); e, _ = next(t, all) {
+			lost = lost || e.Trace == "lost"
+		}
+		if !lost {
+			return
+		}
+		if time.Now().After(until) {
+			t.Fatal("events of an environment that the key lost are still shown")
+		}
+	}
+}
+
 func TestStreamsEndWhenTheNodeStops(t *testing.T) {
 	st := start(t, storetest.Open(t, storetest.SQLite(t)))
 	ws, _ := st.follows(t, st.owner, "")
