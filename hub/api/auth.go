@@ -7,25 +7,26 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 )
 
-// Roles of API keys, in the spelling of the wire.
+// Roles of API keys, in the spelling of the wire: those of people in the console.
 const (
-	RoleOwner       = "owner"
-	RoleAdmin       = "admin"
-	RoleUser        = "user"
-	RoleLimitedPlus = "limited_plus"
-	RoleLimited     = "limited"
+	RoleOwner       = staff.Owner
+	RoleAdmin       = staff.Admin
+	RoleUser        = staff.User
+	RoleLimitedPlus = staff.LimitedPlus
+	RoleLimited     = staff.Limited
 )
 
 // Roles lists the roles from the least to the greatest.
 var Roles = []string{RoleLimited, RoleLimitedPlus, RoleUser, RoleAdmin, RoleOwner}
 
-// roleReaches reports whether a role is at least another one. An unknown role reaches nothing.
+// roleReaches reports whether a role of a key is at least another one. An unknown role
+// reaches nothing, and nothing reaches an unknown one.
 func roleReaches(have, want string) bool {
-	i := slices.Index(Roles, have)
-	return i >= 0 && i >= slices.Index(Roles, want)
+	return slices.Contains(Roles, have) && slices.Contains(Roles, want) && staff.AtLeast(have, want)
 }
 
 // maxKey bounds what is taken for an API key, in bytes.
