@@ -86,7 +86,7 @@ func (st *stack) bulk(t *testing.T, method, archive string) []photoResult {
 	return out.Files
 }
 
-func TestP21_AnArchiveOfPhotosIsTakenFileByFile(t *testing.T) {
+func TestP20_AnArchiveOfPhotosIsTakenFileByFile(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		st := start(t, s)
 		st.mine.Accounts(t, s, protocol.Account{ID: "twin", Identifiers: []string{"twice"}}, protocol.Account{ID: "other", Identifiers: []string{"twice"}})
@@ -120,7 +120,7 @@ func TestP21_AnArchiveOfPhotosIsTakenFileByFile(t *testing.T) {
 	})
 }
 
-func TestP21_ArchivesThatWouldGrowAreRefusedUnopened(t *testing.T) {
+func TestP20_ArchivesThatWouldGrowAreRefusedUnopened(t *testing.T) {
 	st := lite(t)
 	zeros := strings.Repeat("\x00", capture.MaxImage+1)
 	small := strings.Repeat("\x00", 1<<20)
