@@ -8,7 +8,7 @@ import (
 
 // clientCommand lets other identity providers ask an environment who somebody is.
 func clientCommand(f *flags) *cobra.Command {
-	c := &cobra.Command{Use: "client", Short: "Lets Entra ID or Okta ask here who somebody is"}
+	c := &cobra.Command{Use: "client", Short: "Lets applications, Entra ID or Okta ask here who somebody is"}
 	const path = "/oidc-clients"
 	one := func(id, more string) string { return path + "/" + url.PathEscape(id) + more }
 	group(c,

@@ -32,7 +32,7 @@ func selfServiceCommand(c *cobra.Command) {
 	fl.StringVar(&w.email, "email", "*", `address of the employee; "*" for anybody needs the owner's key`)
 	fl.StringArrayVar(&w.operations, "operation", nil, "mfa, password, unlock or temporary-access-pass; may be repeated; any if left out")
 	fl.StringArrayVar(&w.directories, "directory", nil, "id of a directory; may be repeated; any if left out")
-	fl.StringVar(&w.flow, "flow", "", "recover or enroll; changes words only")
+	fl.StringVar(&w.flow, "flow", "", "recover or enroll, which change words only, or badge, for a photo")
 	fl.DurationVar(&w.ttl, "ttl", time.Hour, "how long the link admits")
 	fl.StringArrayVar(&w.policies, "recovery-policy", nil, "OPERATION=POLICY, stricter than the directory's, such as mfa=name_and_birth_date; may be repeated")
 	fl.BoolVar(&w.oneShot, "one-shot", false, "the link begins one recovery, not several")
