@@ -409,8 +409,5 @@ func method(pattern string) string {
 	return m
 }
 
-// clientBody is Okta, which asks about accounts of the place's directory.
-func (p place) clientBody() string { return p.body("POST /api/envs/{env}/oidc-clients") }
-
 // providerBody is an outside identity provider for the place's directory.
 func (p place) providerBody() string { return p.body("POST /api/envs/{env}/identity-providers") }

@@ -265,7 +265,11 @@ func (a *office) published(kid string) any {
 		switch {
 		case k.Kid != kid:
 		case k.Kty == "EC":
-			return &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(dec(k.X)), Y: new(big.Int).SetBytes(dec(k.Y))}
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, dec(k.X)...), dec(k.Y)...))
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			return key
 		case k.Kty == "RSA":
 			return &rsa.PublicKey{N: new(big.Int).SetBytes(dec(k.N)), E: int(new(big.Int).SetBytes(dec(k.E)).Int64())}
 		case k.Kty == "OKP":
