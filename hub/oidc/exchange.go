@@ -125,7 +125,26 @@ func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchang
 	if c, err = load(ctx, tx, found); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
 		err = errGone
 	}
+	if err == nil {
+		err = x.known(ctx, tx)
+	}
 	return x, c, err
+}
+
+// known returns errGone if whoever proved something was erased meanwhile: what an
+// exchange keeps of them is told to nobody any more.
+func (x exchange) known(ctx context.Context, tx *store.Tx) error {
+	if x.Answer == nil || x.Answer.Told == nil {
+		return nil
+	}
+	p, err := tx.Person(ctx, x.Env, x.Answer.Told.Person)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err == nil && !p.ErasedAt.IsZero():
+		return errGone
+	}
+	return err
 }
 
 // save writes x in its next state, with a new secret by which alone it goes on.

@@ -335,6 +335,33 @@ func TestThePublishedExampleOfAnAuthorizationWorks(t *testing.T) {
 	})
 }
 
+func TestNothingOfAnErasedPersonIsToldToAnApplication(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		a := newOffice(t, c)
+		env := a.fixture.Env.ID
+		code := func() string {
+			uri := a.pushes(a.demo(env, a.key))
+			return a.codeFor("/oauth2/authorize?"+url.Values{"request_uri": {uri}}.Encode(), ann).Get("code")
+		}
+		got, status := a.redeems(exchanging(env, a.key, code(), demoBack))
+		waiting := code()
+		if _, who := a.userinfo(got.Access); status != 200 || who["name"] != "Ann Lee" || waiting == "" {
+			t.Fatalf("%d %v", status, who)
+		}
+		_, person, ok := request.ParseSubject(got.Subject)
+		if !ok {
+			t.Fatal(got.Subject)
+		}
+		a.tx(func(ctx context.Context, tx *store.Tx) error { return tx.ErasePerson(ctx, env, person) })
+		if g, who := a.userinfo(got.Access); g.status != 401 || who["name"] != nil {
+			t.Errorf("an access token: %d %v", g.status, who)
+		}
+		if late, status := a.redeems(exchanging(env, a.key, waiting, demoBack)); status != 400 || late.ID != "" {
+			t.Errorf("a code: %d", status)
+		}
+	})
+}
+
 func TestWhatIsSharedWithAnApplicationIsTheOrganisationsAsWell(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	env := a.fixture.Env.ID
