@@ -79,9 +79,11 @@ func (p postman) QueueLink(ctx context.Context, tx *store.Tx, r store.Request, t
 type texting struct{ *smscode.Route }
 
 // Takes implements request.Texter.
-func (t texting) Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error) {
-	to, err := smscode.Takes(ctx, tx, env, number)
+func (t texting) Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error) {
+	to, err := smscode.Takes(ctx, tx, env, number, whatsApp)
 	switch {
+	case errors.Is(err, smscode.ErrOff) && whatsApp:
+		err = fmt.Errorf("%w: set whatsapp in how this environment sends text messages (POST /api/envs/{env}/sms), or pass the link of the answer on yourself", request.ErrChannel)
 	case errors.Is(err, smscode.ErrOff):
 		err = fmt.Errorf("%w: set how this environment sends text messages (POST /api/envs/{env}/sms), or pass the link of the answer on yourself", request.ErrChannel)
 	case errors.Is(err, smscode.ErrNumber), errors.Is(err, smscode.ErrCountry):
@@ -92,7 +94,7 @@ func (t texting) Takes(ctx context.Context, tx *store.Tx, env, number string) (s
 
 // SendLink implements request.Texter.
 func (t texting) SendLink(ctx context.Context, m request.LinkMessage) error {
-	err := t.Route.SendLink(ctx, smscode.Link{Env: m.Env, To: m.To, URL: m.Link, Text: m.Body()})
+	err := t.Route.SendLink(ctx, smscode.Link{Env: m.Env, To: m.To, URL: m.Link, Text: m.Body(), WhatsApp: m.WhatsApp})
 	for _, final := range []error{smscode.ErrOff, smscode.ErrNumber, smscode.ErrCountry, smscode.ErrLimit} {
 		if errors.Is(err, final) {
 			return fmt.Errorf("%w: %w", request.ErrAddress, err)

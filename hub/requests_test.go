@@ -28,6 +28,7 @@ type counter struct {
 	store    *store.Store
 	env      string
 	messages chan url.Values
+	service  string
 }
 
 func newCounter(t *testing.T) *counter {
@@ -36,6 +37,7 @@ func newCounter(t *testing.T) *counter {
 	c := &counter{t: t, store: s, env: storetest.Seed(t, s).Env.ID, messages: make(chan url.Values, 8)}
 	service := httptest.NewServer(c)
 	t.Cleanup(service.Close)
+	c.service = service.URL
 	hooks, err := webhook.New(webhook.Config{Store: s, Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +119,49 @@ func TestTheLinkOfARequestGoesToAPhoneOnceAndTheNumberIsForgotten(t *testing.T) 
 	case m := <-c.messages:
 		t.Errorf("sent twice: %q", m)
 	default:
+	}
+}
+
+func TestTheLinkOfARequestGoesOverWhatsAppWhereThatIsSet(t *testing.T) {
+	c := newCounter(t)
+	_, err := c.create(request.Order{WhatsApp: "+4915112345678"})
+	if !errors.Is(err, request.ErrChannel) || !strings.HasPrefix(err.Error(), "whatsapp: method not configured: set whatsapp in") {
+		t.Errorf("where it is not set: %v", err)
+	}
+	set := smscode.Settings{URL: "http://127.0.0.1:1/never", Body: "{to}{text}", Countries: []string{"DE"}, Home: "DE"}
+	set.WhatsApp = &smscode.WhatsApp{URL: c.service + "/send"}
+	if err := set.Check(); err == nil || !strings.HasPrefix(err.Error(), "smscode: whatsapp: url or body must hold") {
+		t.Errorf("a message without a text: %v", err)
+	}
+	for _, w := range []smscode.WhatsApp{
+		{URL: c.service + "/send", Body: "To=whatsapp:{to}&Body={text}&Key={k}", Secrets: map[string]string{"k": "v3ry"}},
+		{Twilio: &smscode.Twilio{Account: "AC1", Token: "v3ry", From: "+4930123", URL: c.service}},
+	} {
+		set.WhatsApp = &w
+		if err := set.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if shown := store.JSON(set.Shown()); strings.Contains(shown, "v3ry") || !strings.Contains(shown, `"whatsapp":{`) {
+			t.Errorf("shown: %s", shown)
+		}
+		if err := c.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.SetSMSSettings(t.Context(), c.env, []byte(store.JSON(set))) }); err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.create(request.Order{WhatsApp: "0151 12345678", Message: "Acme needs you: {{.Link}} by Friday"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Twilio == nil {
+			c.runs()
+		}
+		c.Wake()
+		m := c.message()
+		if m.Get("To") != "whatsapp:+4915112345678" || m.Get("Body") != "Acme needs you: "+request.Link(r)+" by Friday" || w.Twilio != nil && m.Get("From") != "whatsapp:+4930123" {
+			t.Errorf("sent %q", m)
+		}
+	}
+	if _, err := c.create(request.Order{WhatsApp: "+12125550123"}); !errors.Is(err, request.ErrAddress) {
+		t.Errorf("to another country: %v", err)
 	}
 }
 

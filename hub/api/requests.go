@@ -66,8 +66,8 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 	if err := c.findEnv(ctx, tx, req.Env); err != nil {
 		return nil, as(err, store.ErrNotFound, bad("env: not an environment that this key is for"))
 	}
-	if req.WhatsApp != "" {
-		return nil, bad("whatsapp: method not configured: this product sends no WhatsApp messages; pass the link of the answer on yourself")
+	if req.WhatsApp != "" && req.Phone != "" {
+		return nil, bad("whatsapp: give either it or phone: one message has the link")
 	}
 	o, err := req.order(ctx, c, tx)
 	if err != nil {
@@ -87,7 +87,7 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 // order reads what is to be asked for: claims and scopes, or a template, or the
 // environment's default template.
 func (req *createRequestRequest) order(ctx context.Context, c *call, tx *store.Tx) (o request.Order, err error) {
-	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1, Mail: req.Email, Phone: req.Phone}
+	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1, Mail: req.Email, Phone: req.Phone, WhatsApp: req.WhatsApp}
 	if len(req.Label) > maxLabel || strings.ContainsFunc(req.Label, isControl) {
 		return o, bad(fmt.Sprintf("label: want one line of at most %d bytes", maxLabel))
 	}

@@ -27,7 +27,7 @@ type Mailer interface {
 type Texter interface {
 	// Takes returns the number as it is written everywhere, or ErrChannel or ErrAddress.
 	// It reads tx alone.
-	Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error)
+	Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error)
 	// SendLink sends one message. ErrAddress says that trying again is of no use.
 	SendLink(ctx context.Context, m LinkMessage) error
 }
@@ -39,6 +39,8 @@ type LinkMessage struct {
 	Link   string `json:"link"`
 	Text   string `json:"text"` // the organisation's own, with a place for the link; "": ours
 	Origin string `json:"origin"`
+
+	WhatsApp bool `json:"whatsapp,omitempty"` // over it, and not as a text message
 }
 
 // placeOfLink is where a template's own message has the link.
@@ -57,17 +59,21 @@ func (q *Requests) deliver(ctx context.Context, tx *store.Tx, r store.Request, o
 			return fmt.Errorf("email: %w", err)
 		}
 	}
-	if o.Phone == "" {
+	name, number := "phone", o.Phone
+	if o.WhatsApp != "" {
+		name, number = "whatsapp", o.WhatsApp
+	}
+	if number == "" {
 		return nil
 	}
 	if q.SMS == nil {
-		return fmt.Errorf("phone: %w", ErrChannel)
+		return fmt.Errorf("%s: %w", name, ErrChannel)
 	}
-	to, err := q.SMS.Takes(ctx, tx, r.Env, o.Phone)
+	to, err := q.SMS.Takes(ctx, tx, r.Env, number, o.WhatsApp != "")
 	if err != nil {
-		return fmt.Errorf("phone: %w", err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	b, err := json.Marshal(LinkMessage{To: to, Link: Link(r), Text: o.Message, Origin: r.Origin})
+	b, err := json.Marshal(LinkMessage{To: to, Link: Link(r), Text: o.Message, Origin: r.Origin, WhatsApp: o.WhatsApp != ""})
 	if err != nil {
 		return err
 	}

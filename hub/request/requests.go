@@ -166,6 +166,7 @@ type Order struct {
 	ExpiresAt time.Time // zero: Life
 	Mail      string    // address that the link is sent to; "": none
 	Phone     string    // likewise
+	WhatsApp  string    // likewise, and instead of Phone
 	Message   string    // own words of the message to a phone, with placeOfLink; "": ours
 }
 

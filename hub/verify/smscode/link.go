@@ -12,8 +12,9 @@ import (
 )
 
 // Takes returns a number as it is written everywhere, if the environment sends text
-// messages to it. It reads tx alone. Errors: ErrOff, ErrNumber, ErrCountry.
-func Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error) {
+// messages to it, or links over WhatsApp. It reads tx alone. Errors: ErrOff, ErrNumber,
+// ErrCountry.
+func Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error) {
 	body, err := tx.SMSSettings(ctx, env)
 	if err != nil {
 		return "", err
@@ -25,6 +26,9 @@ func Takes(ctx context.Context, tx *store.Tx, env, number string) (string, error
 	if err := json.Unmarshal(body, &s); err != nil {
 		return "", err
 	}
+	if whatsApp && s.WhatsApp == nil {
+		return "", ErrOff
+	}
 	n, err := s.Number(number)
 	return n.E164, err
 }
@@ -34,6 +38,8 @@ type Link struct {
 	Env, To string
 	URL     string
 	Text    string // with the link in it; "": our words
+
+	WhatsApp bool // over it, and not as a text message
 }
 
 // SendLink sends a link as Send sends a code, under the same limits of numbers and
@@ -42,6 +48,12 @@ func (r *Route) SendLink(ctx context.Context, l Link) error {
 	s, err := r.Settings(ctx, l.Env)
 	if err != nil {
 		return err
+	}
+	if l.WhatsApp {
+		if s.WhatsApp == nil {
+			return ErrOff
+		}
+		s = s.overWhatsApp()
 	}
 	to, err := s.Number(l.To)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // request writes the request that gives the service a message.
 func (s Settings) request(ctx context.Context, to, text string) (*http.Request, error) {
 	if s.Twilio != nil {
-		return s.Twilio.request(ctx, to, text)
+		return s.Twilio.request(ctx, s.prefix, to, text)
 	}
 	method := s.Method
 	if method == "" {
@@ -80,17 +80,18 @@ func escapeFor(contentType string) func(string) string {
 
 func plain(v string) string { return v }
 
-// request is Twilio's "Create a Message resource".
-func (t Twilio) request(ctx context.Context, to, text string) (*http.Request, error) {
+// request is Twilio's "Create a Message resource". prefix stands before numbers that are
+// not phones.
+func (t Twilio) request(ctx context.Context, prefix, to, text string) (*http.Request, error) {
 	server := t.URL
 	if server == "" {
 		server = twilioServer
 	}
-	form := url.Values{"To": {to}, "Body": {text}}
+	form := url.Values{"To": {prefix + to}, "Body": {text}}
 	if strings.HasPrefix(t.From, "MG") {
 		form.Set("MessagingServiceSid", t.From)
 	} else {
-		form.Set("From", t.From)
+		form.Set("From", prefix+t.From)
 	}
 	address := strings.TrimSuffix(server, "/") + "/2010-04-01/Accounts/" + url.PathEscape(t.Account) + "/Messages.json"
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))

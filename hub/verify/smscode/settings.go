@@ -23,10 +23,14 @@ type Settings struct {
 	Password string            `json:"password,omitempty"`
 	Secrets  map[string]string `json:"secrets,omitempty"`
 
+	WhatsApp *WhatsApp `json:"whatsapp,omitempty"` // how links go there; nil: they do not
+
 	Countries  []string `json:"countries,omitempty"`    // ISO 3166-1 alpha-2; messages go nowhere else
 	Home       string   `json:"home_country,omitempty"` // of numbers that the directory writes without one
 	PerDay     int      `json:"per_day,omitempty"`      // messages of the environment; 0: DefaultPerDay
 	PerCountry int      `json:"per_country,omitempty"`  // a day, to one country; 0: PerDay
+
+	prefix string // before numbers in Twilio's form
 }
 
 // Twilio is the preset of a service that many others imitate.
@@ -69,7 +73,18 @@ func (s Settings) Check() error {
 		return errors.New("smscode: home_country must be one of countries")
 	case s.PerDay < 0 || s.PerDay > maxPerDay || s.PerCountry < 0 || s.PerCountry > maxPerDay:
 		return fmt.Errorf("smscode: per_day and per_country: at most %d", maxPerDay)
-	case s.Twilio != nil:
+	}
+	if err := s.checkRoute(); err != nil || s.WhatsApp == nil {
+		return err
+	}
+	if err := s.overWhatsApp().checkRoute(); err != nil {
+		return fmt.Errorf("smscode: whatsapp: %s", strings.TrimPrefix(err.Error(), "smscode: "))
+	}
+	return nil
+}
+
+func (s Settings) checkRoute() error {
+	if s.Twilio != nil {
 		return s.checkTwilio()
 	}
 	return s.checkRequest()
@@ -132,6 +147,10 @@ func (s Settings) Number(text string) (Number, error) {
 
 // Shown returns the settings without anything secret: header values may be.
 func (s Settings) Shown() Settings {
+	if s.WhatsApp != nil {
+		o := s.overWhatsApp().Shown()
+		s.WhatsApp = &WhatsApp{o.Twilio, o.URL, o.Method, o.Headers, o.Body, o.User, "", o.Secrets}
+	}
 	if s.Twilio != nil {
 		t := *s.Twilio
 		t.Token = ""
