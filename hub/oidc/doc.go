@@ -1,4 +1,4 @@
-// Package oidc is the OpenID provider that other identity providers ask: keys, pushed
+// Package oidc is the OpenID provider that applications and identity providers ask: keys, pushed
 // requests, authorization, codes and tokens, and the contracts of those who ask. It
 // knows HTTP, and of pages the form that carries an answer and the one at which a browser
 // waits for a phone; who somebody is, it asks the flow, which knows the employee's side.

@@ -57,8 +57,12 @@ func (s *screen) File(name string) string { return s.files.Path(name) }
 
 // Poll is what the page's script asks, Page the page itself, At how it stands.
 func (s *screen) Poll() string { return s.waiter.address(pollPath, "/poll") }
+
+// Page returns the path of the page that waits.
 func (s *screen) Page() string { return s.waiter.address(waitPath, "") }
-func (s *screen) At() string   { return s.waiter.x.State }
+
+// At returns the state of the exchange, by which the page sees that it moved on.
+func (s *screen) At() string { return s.waiter.x.State }
 
 // Path returns the address of one of the page's forms.
 func (s *screen) Path(form string) string { return s.waiter.address(waitPath, "/"+form) }

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// clientCommand lets other identity providers ask an environment who somebody is.
+// clientCommand lets applications and identity providers ask an environment who somebody is.
 func clientCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{Use: "client", Short: "Lets applications, Entra ID or Okta ask here who somebody is"}
 	const path = "/oidc-clients"
