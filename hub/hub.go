@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -259,7 +260,13 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 		page.Headers(w.Header())
 		http.Redirect(w, r, "/console", http.StatusSeeOther)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.EscapedPath(); p != path.Clean(p) && p != path.Clean(p)+"/" {
+			h.rest.ServeHTTP(w, r) // refuses it; the mux would lead on to the clean one
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // publicOrigin returns scheme and host of public_url.
