@@ -7,27 +7,29 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 )
 
 // Roles of API keys, in the spelling of the wire: those of people in the console.
 const (
-	RoleOwner       = staff.Owner
-	RoleAdmin       = staff.Admin
-	RoleUser        = staff.User
-	RoleLimitedPlus = staff.LimitedPlus
-	RoleLimited     = staff.Limited
+	RoleOwner       = store.RoleOwner
+	RoleAdmin       = store.RoleAdmin
+	RoleUser        = store.RoleUser
+	RoleLimitedPlus = store.RoleLimitedPlus
+	RoleLimited     = store.RoleLimited
 )
 
 // Roles lists the roles from the least to the greatest.
-var Roles = []string{RoleLimited, RoleLimitedPlus, RoleUser, RoleAdmin, RoleOwner}
+var Roles = fromTheLeast(store.Roles)
 
-// roleReaches reports whether a role of a key is at least another one. An unknown role
-// reaches nothing, and nothing reaches an unknown one.
-func roleReaches(have, want string) bool {
-	return slices.Contains(Roles, have) && slices.Contains(Roles, want) && staff.AtLeast(have, want)
+func fromTheLeast(roles []string) []string {
+	roles = slices.Clone(roles)
+	slices.Reverse(roles)
+	return roles
 }
+
+// roleReaches reports whether a role is at least another one. An unknown role reaches nothing.
+func roleReaches(have, want string) bool { return store.AtLeast(have, want) }
 
 // maxKey bounds what is taken for an API key, in bytes.
 const maxKey = 256

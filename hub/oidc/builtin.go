@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"slices"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -85,9 +84,6 @@ func (p *Provider) builtIn(ctx context.Context, id string) (client, error) {
 	})
 }
 
-// rolesThatAsk are the roles of API keys that may ask people for something.
-var rolesThatAsk = []string{"user", "admin", "owner"}
-
 // keyAdmits reports whether a secret is an API key that may make requests in the client's
 // environment, from where it is used.
 func (p *Provider) keyAdmits(r *http.Request, c client, secret string) (ok bool, err error) {
@@ -106,7 +102,7 @@ func (p *Provider) keyAdmits(r *http.Request, c client, secret string) (ok bool,
 			return err
 		}
 		from, _ := netip.ParseAddr(addressOf(r))
-		ok = key.Org == env.Org && key.Admits(c.Env) && slices.Contains(rolesThatAsk, key.Role) && org.Admits(from)
+		ok = key.Org == env.Org && key.Admits(c.Env) && store.AtLeast(key.Role, store.RoleUser) && org.Admits(from)
 		return nil
 	})
 	if errors.Is(err, store.ErrNotFound) {

@@ -52,7 +52,7 @@ func (m *Members) InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, a
 func (*Members) person(who store.Staff, at Place, role string) (store.Staff, error) {
 	who.Name, who.Mail = strings.TrimSpace(who.Name), strings.ToLower(strings.TrimSpace(who.Mail))
 	addr, err := mail.ParseAddress(who.Mail)
-	if err != nil || addr.Address != who.Mail || who.Name == "" || len(who.Name) > 200 || len(who.Mail) > 254 || !slices.Contains(ranks, who.Role) || at.RPID() == "" {
+	if err != nil || addr.Address != who.Mail || who.Name == "" || len(who.Name) > 200 || len(who.Mail) > 254 || !AtLeast(who.Role, Approver) || at.RPID() == "" {
 		return who, ErrPerson
 	}
 	if !AtLeast(role, Admin) || !AtLeast(role, who.Role) || at.Env == "" && who.Role == Approver {
@@ -175,7 +175,7 @@ func (m *Members) SetRole(ctx context.Context, at Place, org, id, to, role strin
 // SetRoleIn is SetRole in the caller's transaction, who records it. It returns the role
 // before.
 func (m *Members) SetRoleIn(ctx context.Context, tx *store.Tx, at Place, org, id, to, role string, by audit.Principal) (before string, err error) {
-	if !slices.Contains(ranks, to) || to == Approver {
+	if !slices.Contains(store.Roles, to) {
 		return "", ErrPerson
 	}
 	who, err := tx.Staff(ctx, org, id)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -19,21 +18,16 @@ import (
 // Roles of the console, strongest first, as the REST API spells them. Approver is no
 // role of the console: such a person only vouches.
 const (
-	Owner       = "owner"
-	Admin       = "admin"
-	User        = "user"
-	LimitedPlus = "limited_plus"
-	Limited     = "limited"
-	Approver    = ""
+	Owner       = store.RoleOwner
+	Admin       = store.RoleAdmin
+	User        = store.RoleUser
+	LimitedPlus = store.RoleLimitedPlus
+	Limited     = store.RoleLimited
+	Approver    = store.RoleNone
 )
 
-var ranks = []string{Owner, Admin, User, LimitedPlus, Limited, Approver}
-
 // AtLeast reports whether a role reaches what another one reaches.
-func AtLeast(role, least string) bool {
-	i := slices.Index(ranks, role)
-	return i >= 0 && i <= slices.Index(ranks, least)
-}
+func AtLeast(role, least string) bool { return store.AtLeast(role, least) }
 
 // Errors that pages and commands tell apart.
 var (

@@ -283,8 +283,8 @@ func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approv
 	return list, max(row.People, rule.Count), nil
 }
 
-// administrators are the roles that hear of alarms.
-var administrators = []string{"owner", "admin"}
+// administrator is the least role that hears of alarms.
+const administrator = store.RoleAdmin
 
 // alarm tells administrators and everybody else who was asked.
 func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
@@ -297,7 +297,7 @@ func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
 		return err
 	}
 	for _, s := range all {
-		if s.ID == p.who.ID || !slices.Contains(administrators, s.Role) && !slices.ContainsFunc(asks, func(k store.ApprovalAsk) bool { return k.Staff == s.ID }) {
+		if s.ID == p.who.ID || !store.AtLeast(s.Role, administrator) && !slices.ContainsFunc(asks, func(k store.ApprovalAsk) bool { return k.Staff == s.ID }) {
 			continue
 		}
 		m := Message{Env: p.row.Env, To: s.Mail, Name: s.Name, Alarm: true, Account: p.d.Name, By: p.who.Name, Origin: p.d.Origin}

@@ -172,17 +172,14 @@ type circle struct {
 	directory, account string
 	own                []string
 	all                []store.Staff // of the organisation
-	least              int           // index of the weakest role that may, in ranks
+	least              string        // role that may
 }
-
-// ranks are the roles that may verify, strongest first.
-var ranks = []string{"owner", "admin", "user"}
 
 // circle works out who may decide: the help desk about an ordinary account,
 // administrators about groups for which the environment asks more and about whoever
 // vouches or works in the console, owners about owners (T17).
 func (m *Manuals) circle(ctx context.Context, tx *store.Tx, env, directory, account string, own []string, groups []policy.Group) (circle, error) {
-	c := circle{directory: directory, account: account, own: own, least: len(ranks) - 1}
+	c := circle{directory: directory, account: account, own: own, least: store.RoleUser}
 	e, err := tx.Environment(ctx, env)
 	if err != nil {
 		return c, err
@@ -192,14 +189,16 @@ func (m *Manuals) circle(ctx context.Context, tx *store.Tx, env, directory, acco
 	}
 	sensitive, err := m.Rules.Sensitive(ctx, tx, env, groups)
 	if sensitive {
-		c.least = 1
+		c.least = store.RoleAdmin
 	}
 	for _, p := range c.all {
 		if !p.Is(directory, account, own) {
 			continue
 		}
-		if c.least = min(c.least, 1); p.Role == ranks[0] {
-			c.least = 0
+		if p.Role == store.RoleOwner {
+			c.least = store.RoleOwner
+		} else if !store.AtLeast(c.least, store.RoleAdmin) {
+			c.least = store.RoleAdmin
 		}
 	}
 	return c, err
@@ -207,8 +206,7 @@ func (m *Manuals) circle(ctx context.Context, tx *store.Tx, env, directory, acco
 
 // may reports whether somebody may decide: never the owner of the account.
 func (c circle) may(p store.Staff, now time.Time) bool {
-	i := slices.Index(ranks, p.Role)
-	return i >= 0 && i <= c.least && p.Decides(now) && !p.Is(c.directory, c.account, c.own)
+	return store.AtLeast(p.Role, c.least) && p.Decides(now) && !p.Is(c.directory, c.account, c.own)
 }
 
 // asked is what the page of the person who waits is given.

@@ -129,15 +129,15 @@ func standingOf(ctx context.Context, tx *store.Tx, env, reviewer string) (s stan
 		if p.ID == reviewer {
 			return standing{p, p.Decides(tx.Now()), all}, nil
 		}
-		if slices.Contains(reviewers, p.Role) && p.Decides(tx.Now()) {
+		if store.AtLeast(p.Role, leastReviewer) && p.Decides(tx.Now()) {
 			s.decides = false
 		}
 	}
 	return s, err
 }
 
-// reviewers are the roles that look at documents.
-var reviewers = []string{"owner", "admin", "user"}
+// leastReviewer is the least role that looks at documents.
+const leastReviewer = store.RoleUser
 
 // owns reports whether a case is about the person themselves.
 func (s standing) owns(c store.Review) (bool, error) {
