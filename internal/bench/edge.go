@@ -31,6 +31,7 @@ type edge struct {
 	address, port string
 	child         *testenv.Child
 	key           string // of the owner
+	env           string
 	directory     string // whose agent is connected
 }
 
@@ -62,7 +63,7 @@ func startEdge(s *stage) *edge {
 	s.need(os.Mkdir(filepath.Join(e.dir, "data"), 0o700))
 	in, err := product.Install(s.ctx, product.Config{DataDir: filepath.Join(e.dir, "data"), PublicURL: "http://localhost:" + e.port, Log: quiet}, "Bench AG", "bench")
 	s.need(err)
-	e.key = in.Key.Reveal()
+	e.key, e.env = in.Key.Reveal(), in.Environment
 	e.run(s, "")
 	var made struct{ ID, Ticket string }
 	for _, c := range []struct {
@@ -146,7 +147,7 @@ func (e *edge) dial(s *stage) net.Conn {
 	return conn
 }
 
-func (e *edge) request(host, connection string) string {
-	return fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/142.0\r\n"+
-		"Accept: text/html,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.7\r\nConnection: %s\r\n\r\n", host, e.port, connection)
+func (e *edge) request(host, path, connection string) string {
+	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s:%s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/142.0\r\n"+
+		"Accept: text/html,*/*;q=0.8\r\nAccept-Language: en-GB,en;q=0.7\r\nConnection: %s\r\n\r\n", path, host, e.port, connection)
 }

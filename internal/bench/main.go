@@ -1,5 +1,5 @@
 // Command bench measures this Postern against raw peers (ldapsearch, a websocket echo,
-// Caddy's respond) in one run on one machine, and prints a table of ratios for people.
+// Caddy's respond, fosite) in one run on one machine, and prints a table of ratios for people.
 // It starts what it measures itself, fails on no number, and knows no product secret.
 package main
 
@@ -32,6 +32,7 @@ func experiments() []experiment {
 		{"agent", "memory and size of the agent", measureAgent},
 		{"audit", "audit events: durable appends against one by one, searches among a million", measureAudit},
 		{"page", "the start page of a recovery site, against Caddy's respond with the same bytes", measurePage},
+		{"oidc", "sign-ins of an application, against fosite; its key set, against Caddy's respond", measureOIDC},
 	}
 }
 

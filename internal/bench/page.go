@@ -25,15 +25,15 @@ const pageGoal = 0.8
 // both from one process of the product's edge, over plain HTTP, on connections that stay.
 func measurePage(s *stage, rounds int) []row {
 	e := startEdge(s)
-	page := e.fetch(s, siteHost)
+	page := e.fetch(s, siteHost, "/")
 	e.child.Stop()
 	e.run(s, page.respond(s, e.port))
-	twin := e.fetch(s, twinHost)
+	twin := e.fetch(s, twinHost, "/")
 	if err := page.sameAs(twin); err != nil {
 		s.Fatal(err)
 	}
 	e.await(s)
-	ours, anchor := e.visitors(s, siteHost, page.size), e.visitors(s, twinHost, twin.size)
+	ours, anchor := e.visitors(s, siteHost, "/", page), e.visitors(s, twinHost, "/", twin)
 	got := map[cell]pageSeries{}
 	for range rounds {
 		for _, callers := range pageCrowd {
@@ -73,10 +73,10 @@ type fetched struct {
 }
 
 // fetch asks once and reads the whole answer.
-func (e *edge) fetch(s *stage, host string) fetched {
+func (e *edge) fetch(s *stage, host, path string) fetched {
 	conn := e.dial(s)
 	defer func() { _ = conn.Close() }()
-	_, err := io.WriteString(conn, e.request(host, "close"))
+	_, err := io.WriteString(conn, e.request(host, path, "close"))
 	s.need(err)
 	raw, err := io.ReadAll(conn)
 	s.need(err)
@@ -121,15 +121,15 @@ func (f fetched) sameAs(g fetched) error {
 	return nil
 }
 
-// visitors returns how to ask for a page whose answer has so many bytes. Each of those
-// who ask at once has a connection of its own.
-func (e *edge) visitors(s *stage, host string, size int) func(context.Context) error {
+// visitors returns how to ask again for what was fetched. Each of those who ask at once has
+// a connection of its own.
+func (e *edge) visitors(s *stage, host, path string, f fetched) func(context.Context) error {
 	most := slices.Max(pageCrowd)
 	free := make(chan *visitor, most)
 	for range most {
 		conn := e.dial(s)
 		s.Cleanup(func() { _ = conn.Close() })
-		free <- &visitor{conn, []byte(e.request(host, "keep-alive")), make([]byte, size)}
+		free <- &visitor{conn, []byte(e.request(host, path, "keep-alive")), make([]byte, f.size), f.body[max(0, len(f.body)-answerEnd):]}
 	}
 	return func(context.Context) error {
 		v := <-free
@@ -143,12 +143,13 @@ func (e *edge) visitors(s *stage, host string, size int) func(context.Context) e
 type visitor struct {
 	conn             net.Conn
 	question, answer []byte
+	end              []byte // of the answer
 }
 
-var (
-	answerStart = []byte("HTTP/1.1 200 OK\r\n")
-	answerEnd   = []byte("</html>\n")
-)
+var answerStart = []byte("HTTP/1.1 200 OK\r\n")
+
+// answerEnd is how many bytes of an answer's end are looked at.
+const answerEnd = 8
 
 var errAnswer = errors.New("bench: the answer is another than before")
 
@@ -159,7 +160,7 @@ func (v *visitor) ask() error {
 	if _, err := io.ReadFull(v.conn, v.answer); err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(v.answer, answerStart) || !bytes.HasSuffix(v.answer, answerEnd) {
+	if !bytes.HasPrefix(v.answer, answerStart) || !bytes.HasSuffix(v.answer, v.end) {
 		return errAnswer
 	}
 	return nil

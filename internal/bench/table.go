@@ -64,6 +64,7 @@ type row struct {
 	base   series
 	ours   series
 	goal   goal
+	note   string // what is in it and what is not; it stands below the table
 
 	missing string // instead of all that: why there is no figure
 }
@@ -117,7 +118,10 @@ func number(v float64) string {
 }
 
 // A table gathers what the experiments measured.
-type table struct{ lines [][]string }
+type table struct {
+	lines [][]string
+	notes []string
+}
 
 func (t *table) add(experiment string, rows []row, missing string) {
 	if missing != "" {
@@ -126,6 +130,9 @@ func (t *table) add(experiment string, rows []row, missing string) {
 	}
 	for _, r := range rows {
 		t.lines = append(t.lines, r.cells())
+		if r.note != "" {
+			t.notes = append(t.notes, r.name+": "+r.note)
+		}
 	}
 }
 
@@ -137,6 +144,9 @@ func (t *table) print(w io.Writer, rounds int) {
 		line(tw, cells)
 	}
 	_ = tw.Flush()
+	for _, n := range t.notes {
+		fmt.Fprintf(w, "\n%s\n", n)
+	}
 }
 
 func line(w io.Writer, cells []string) {

@@ -62,10 +62,10 @@ func TestAGoalIsJudgedByItsOwnBound(t *testing.T) {
 func TestATableSaysWhatIsMissing(t *testing.T) {
 	var all table
 	all.add("sync", nil, "slapd is not installed")
-	all.add("idle", []row{{name: "idle: x", missing: "no postgres"}, {name: "idle: y", unit: "KB", ours: series{120}}}, "")
+	all.add("idle", []row{{name: "idle: x", missing: "no postgres"}, {name: "idle: y", unit: "KB", ours: series{120}, note: "without pages"}}, "")
 	var out bytes.Buffer
 	all.print(&out, 5)
-	for _, want := range []string{"slapd is not installed", "no postgres", "120 KB"} {
+	for _, want := range []string{"slapd is not installed", "no postgres", "120 KB", "idle: y: without pages"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
