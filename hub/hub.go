@@ -21,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
+	"github.com/postern-id/postern/hub/export"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
@@ -80,6 +81,7 @@ type Hub struct {
 	rest        *api.API
 
 	audit     *audit.Log
+	exports   *export.Exports
 	retention atomic.Int64 // of the audit log; a time.Duration, which an update may change
 
 	mu     sync.Mutex
@@ -181,6 +183,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	if h.hooks, err = webhook.New(webhook.Config{Store: h.store, Log: h.log, Private: cfg.PrivateWebhooks}); err != nil {
 		return err
 	}
+	h.exports = export.New(export.Config{Store: h.store, Client: h.hooks.Client(), Dial: h.hooks.Dial, Host: h.public.Hostname(), Log: h.log})
 	h.directories = directory.New(directory.Config{
 		Store: h.store, Calls: syncCalls{h.tunnels}, Leases: h.coord, Log: h.log, OnError: h.syncFailed,
 	})
@@ -239,7 +242,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Recoveries: h.recoveries, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
@@ -316,7 +319,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	below, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var mesh, upper sync.WaitGroup
-	failures := make(chan error, 16)
+	failures := make(chan error, 32) // more than there are parts
 	start := func(wg *sync.WaitGroup, ctx context.Context, name string, run func(context.Context) error) {
 		wg.Go(func() {
 			if err := h.part(ctx, name, run); err != nil {
@@ -328,6 +331,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	start(&upper, ctx, "store", h.store.Run)
 	start(&upper, ctx, "audit log", h.audit.Run)
 	start(&upper, ctx, "audit streams", h.rest.Run)
+	start(&upper, ctx, "audit export", h.exports.Run)
 	start(&upper, ctx, "page bundle", h.recordBundles)
 	start(&upper, ctx, "tunnels", h.tunnels.Run)
 	start(&upper, ctx, "domains", h.domains.Run)

@@ -54,6 +54,7 @@ type Config struct {
 	Faces       Faces
 	Audit       *audit.Log
 	Storage     Storage
+	Exports     Exports
 	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.

@@ -82,6 +82,7 @@ type place struct {
 	member                       string
 	trust, pem, provider, client string
 	evaluation, delivery, event  string
+	destination                  string
 	request, template, subject   string
 	signer                       string // JSON
 }
@@ -96,8 +97,9 @@ func start(t *testing.T, s *store.Store) *stack {
 	}
 	st.reviews = review.New(s, log)
 	st.api = New(Config{
-		Faces: st.reviews,
-		Store: s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
+		Exports: st,
+		Faces:   st.reviews,
+		Store:   s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Buckets:     buckets{coord.NewLocal()},
@@ -166,6 +168,11 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 			return err
 		}
 		p.provider = idp.ID
+		collector := store.Destination{Org: f.Org.ID, Settings: []byte(`{"name":"SIEM","url":"tls://collector.example.com","format":"cef"}`)}
+		if err := tx.AddDestination(ctx, &collector); err != nil {
+			return err
+		}
+		p.destination = collector.ID
 		run := store.Evaluation{Env: f.Env.ID, Directory: f.Directory.ID, Expires: tx.Now().Add(time.Hour)}
 		if err := tx.AddEvaluation(ctx, &run); err != nil {
 			return err
@@ -333,7 +340,7 @@ func (p place) path(pattern string) string {
 		agent = p.quarantined.ID
 	}
 	path = strings.NewReplacer("{env}", p.Env.ID, "{directory}", p.Directory.ID, "{domain}", p.domain, "{agent}", agent,
-		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation, "{delivery}", p.delivery, "{event}", p.event,
+		"{account}", p.account.ID, "{apikey}", p.apikey.ID, "{member}", p.member, "{trust}", p.trust, "{provider}", p.provider, "{client}", p.client, "{evaluation}", p.evaluation, "{delivery}", p.delivery, "{event}", p.event, "{destination}", p.destination,
 		"{request}", p.request, "{template}", p.template, "{subject}", p.subject, "{scopes}", "name,birth_date").Replace(path)
 	query := url.Values{}
 	for _, r := range routes() {

@@ -43,6 +43,7 @@ type call struct {
 	client    store.OIDCClient       // of {client}
 	delivery  store.Delivery         // of {delivery}
 	event     store.AuditRow         // of {event}
+	collector store.Destination      // of {destination}
 	newKey    store.OIDCKey          // of a client, made before the transaction
 	signing   fixedKey               // of presigned links
 	recorded  bool                   // the row has left records of its own
@@ -64,7 +65,7 @@ func (c *call) resolve(ctx context.Context, tx *store.Tx) error {
 	}{
 		{"env", c.findEnv}, {"directory", c.findDirectory}, {"domain", c.findDomain},
 		{"agent", c.findAgent}, {"account", c.findAccount}, {"apikey", c.findAPIKey}, {"trust", c.findTrust}, {"provider", c.findProvider}, {"client", c.findClient}, {"evaluation", c.findEvaluation},
-		{"request", c.findRequest}, {"template", c.findTemplate}, {"delivery", c.findDelivery}, {"event", c.findEvent}, {"subject", c.findSubject},
+		{"request", c.findRequest}, {"template", c.findTemplate}, {"delivery", c.findDelivery}, {"event", c.findEvent}, {"destination", c.findDestination}, {"subject", c.findSubject},
 	} {
 		id := c.r.PathValue(step.name)
 		if id == "" {

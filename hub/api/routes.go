@@ -150,6 +150,11 @@ func routes() []row {
 		get("/api/audit/consistency", RoleAdmin, plain(nothing).then(auditConsistency)).gives(auditConsistent{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("to", 0, maxEntry, 0)).ours(),
 		get("/api/audit/events/{event}/proof", RoleAdmin, plain(nothing).then(auditProof)).gives(auditlog.Proof{}).takes(numberIn("from", 0, maxEntry, 0)).ours(),
 		get("/api/audit/leaves", RoleOwner, plain(nothing).then(auditLeaves)).gives(auditlog.Export{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("count", 1, audit.MaxEntries, auditCount)).ours(),
+		get("/api/audit/destinations", RoleOwner, plain(listDestinations)).gives([]destinationOut{}).ours(),
+		post("/api/audit/destinations", RoleOwner, audit.OrgUpdated, with(addDestination)).creates(destinationOut{}).upTo(outsideSize).like(`{"name":"SIEM","url":"tls://collector.example.com:6514","format":"rfc5424"}`).ours(),
+		patch("/api/audit/destinations/{destination}", RoleOwner, audit.OrgUpdated, with(replaceDestination)).upTo(outsideSize).like(`{"name":"SIEM","url":"tls://collector.example.com:6514","format":"rfc5424"}`).ours(),
+		remove("/api/audit/destinations/{destination}", RoleOwner, audit.OrgUpdated, plain(removeDestination)).ours(),
+		post("/api/audit/destinations/{destination}/test", RoleOwner, "", plain(nothing).then(testDestination)).gives(destinationTest{}).ours(),
 	}
 }
 

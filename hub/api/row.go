@@ -13,7 +13,7 @@ import (
 
 // A row is one endpoint. What its path names is resolved before do runs: {env},
 // {directory}, {domain}, {agent}, {account}, {apikey}, {trust}, {request}, {template},
-// {provider}, {client}, {evaluation}, {delivery} and {subject}.
+// {provider}, {client}, {evaluation}, {delivery}, {destination} and {subject}.
 type row struct {
 	pattern string
 	role    string // the least that reaches it

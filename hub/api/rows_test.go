@@ -34,7 +34,7 @@ func TestP03_TheListOfRoutesIsAGoldenFile(t *testing.T) {
 }
 
 func TestEveryRowIsWhole(t *testing.T) {
-	unrecorded := []string{"POST /api/directories/{directory}/sync", "POST /api/envs/{env}/domains/{domain}/check", "POST /people/bulk", "POST /api/envs/{env}/encrypt-secret", "POST /api/envs/{env}/storage/test", "POST /api/directories/{directory}/authorize"} // ask for a look, change nothing that was set
+	unrecorded := []string{"POST /api/directories/{directory}/sync", "POST /api/envs/{env}/domains/{domain}/check", "POST /people/bulk", "POST /api/envs/{env}/encrypt-secret", "POST /api/envs/{env}/storage/test", "POST /api/directories/{directory}/authorize", "POST /api/audit/destinations/{destination}/test"} // ask for a look, change nothing that was set
 	for _, r := range routes() {
 		if method(r.pattern) != "GET" && r.kind == "" && !slices.Contains(unrecorded, r.pattern) {
 			t.Errorf("%s leaves no audit record", r.pattern)

@@ -118,6 +118,9 @@ func (tx *Tx) DropAudit(ctx context.Context, from, to int64) error {
 	if err := tx.Swap(ctx, "UPDATE audit_head SET dropped = $2 WHERE id = 1 AND dropped = $1 AND size >= $2", from, to); err != nil {
 		return err
 	}
+	if err := tx.countDropped(ctx, from, to); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, "DELETE FROM audit_events WHERE id IN (SELECT event FROM audit_entries WHERE seq >= $1 AND seq < $2)", from, to); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // owned are ids of one environment.
 type owned struct {
-	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret, event, storage string
+	org, env, directory, account, apiKey, agent, domain, webhook, delivery, recovery, verification, factor, savedCode, usedCode, review, trust, wallet, staff, staffKey, approval, manual, provider, request, use, template, client, key, exchange, evaluation, secret, event, storage, destination string
 }
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
@@ -60,7 +60,7 @@ var withoutEnvironment = map[string]string{
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
 	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
 	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeByAccess": "finds it by a secret",
-	"PurgeOIDC": "upkeep", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
+	"PurgeOIDC": "upkeep", "AddDestination": "its row names the organisation", "DueDestinations": "for the dispatcher", "ClaimDestination": "for the dispatcher", "DestinationSent": "for the dispatcher", "DestinationFailed": "for the dispatcher", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
 }
 
 // foreign calls every query that takes an environment (or organisation) with one, and
@@ -730,6 +730,20 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		}
 		return 0, err
 	},
+	"Destinations": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.Destinations(ctx, org)
+		return len(all), err
+	},
+	"Destination": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		_, err := tx.Destination(ctx, org, o.destination)
+		return 1, err
+	},
+	"SaveDestination": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.SaveDestination(ctx, store.Destination{Org: org, ID: o.destination, Settings: []byte("mine")})
+	},
+	"RemoveDestination": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		return 1, tx.RemoveDestination(ctx, org, o.destination)
+	},
 	"IdentityProviders": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.IdentityProviders(ctx, env)
 		return len(all), err
@@ -1123,6 +1137,9 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		p := store.IdentityProvider{Env: o.env, Body: []byte("theirs")}
 		err := errors.Join(tx.AddIdentityProvider(ctx, &p), tx.SetSMSSettings(ctx, o.env, []byte("theirs")))
 		o.provider = p.ID
+		collector := store.Destination{Org: o.org, Settings: []byte("theirs")}
+		err = errors.Join(err, tx.AddDestination(ctx, &collector))
+		o.destination = collector.ID
 		if _, err := tx.RecordBundle(ctx, o.env, "theirs"); err != nil {
 			return err
 		}
@@ -1289,6 +1306,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(sms, err)
 		provider, err := tx.IdentityProvider(ctx, o.env, o.provider)
 		add(provider, err)
+		destination, err := tx.Destination(ctx, o.org, o.destination)
+		add(destination, err)
 		client, err := tx.OIDCClient(ctx, o.env, o.client)
 		add(client, err)
 		oidcKeys, err := tx.OIDCKeys(ctx, o.env, o.client)
@@ -1347,7 +1366,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
-			"SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
+			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",

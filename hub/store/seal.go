@@ -42,6 +42,7 @@ var sealedColumns = []sealedColumn{
 	{"account_photos", "body", "env", "person"},
 	{"approval_asks", "proof", "env", "approval || '/' || staff"},
 	{"approvals", "details", "env", "id"},
+	{"audit_destinations", "settings", "''", "id"},
 	{"audit_persons", "secret", "env", "person"},
 	{"certificates", "value", "''", "name"},
 	{"directories", "birth_date_key", "env", "id"},

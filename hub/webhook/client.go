@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"time"
 )
@@ -24,6 +26,12 @@ func (h *Hooks) Client() *http.Client {
 
 // Transport is what Client goes by, for answers of at most so many bytes.
 func (h *Hooks) Transport(most int64) http.RoundTripper { return outward{h.sender, most} }
+
+// Dial connects to where webhooks may go and nowhere else. What is spoken there has to be
+// encrypted.
+func (h *Hooks) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return h.sender.guard.dial(ctx, network, addr)
+}
 
 // outward is the transport of Client.
 type outward struct {

@@ -41,12 +41,14 @@ const (
 // A sender makes one request at a time to one receiver.
 type sender struct {
 	https, http *http.Client // by scheme: without encryption only networks of the operator
+	guard       *guard       // of https
 }
 
 func newSender(c Config) *sender {
+	g := &guard{resolver: c.Resolver, private: c.Private}
 	return &sender{
-		https: newClient(&guard{resolver: c.Resolver, private: c.Private}, c.Roots),
-		http:  newClient(&guard{resolver: c.Resolver, private: c.Private, only: true}, nil),
+		https: newClient(g, c.Roots), guard: g,
+		http: newClient(&guard{resolver: c.Resolver, private: c.Private, only: true}, nil),
 	}
 }
 
