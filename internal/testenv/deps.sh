@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 declare -A needs=( [slapd]=slapd [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
-  [apache2]="apache2 libapache2-mod-auth-openidc" [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools [systemd-analyze]=systemd )
+  [apache2]="apache2 libapache2-mod-auth-openidc" [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools [systemd-analyze]=systemd [rsyslogd]="rsyslog rsyslog-openssl" )
 missing=()
 for program in "${!needs[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null && { [ "$program" != apache2 ] || [ -e /usr/lib/apache2/modules/mod_auth_openidc.so ]; } && continue

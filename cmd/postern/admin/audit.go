@@ -22,7 +22,7 @@ import (
 func auditCommand(c *cobra.Command) {
 	f := new(flags)
 	f.on(c)
-	group(c, f.listAudit(), f.tailAudit(), f.proveAudit(), f.auditLeaves(), f.verifyAudit())
+	group(c, f.listAudit(), f.tailAudit(), f.proveAudit(), f.auditLeaves(), f.verifyAudit(), f.exportAudit(), f.destinationCommand())
 }
 
 // auditEvent is what is printed of an event; raw is all of it.
