@@ -82,6 +82,7 @@ func (c *call) spool() (*os.File, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	_ = os.Remove(file.Name()) // where a name can go first, nothing is left by a hub that is killed
 	size, err := io.Copy(file, http.MaxBytesReader(c.w, c.r.Body, c.row.body))
 	if err == nil {
 		return file, size, nil

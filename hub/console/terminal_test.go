@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -153,5 +155,48 @@ func TestASignInGoesBackOnlyToThePageOfATerminal(t *testing.T) {
 		if got := back(path); got != want {
 			t.Errorf("%s leads to %s", path, got)
 		}
+	}
+}
+
+func TestT32_ACommandLineEndsWithWhatItsPersonMayDo(t *testing.T) {
+	var env string // environment of the one that is recovered
+	for what, change := range map[string]func(ctx context.Context, tx *store.Tx, s store.Staff) error{
+		"removed": func(ctx context.Context, tx *store.Tx, s store.Staff) error { return tx.RemoveStaff(ctx, s.Org, s.ID) },
+		"given less": func(ctx context.Context, tx *store.Tx, s store.Staff) error {
+			return tx.SetStaffRole(ctx, s.Org, s.ID, staff.Limited, tx.Now())
+		},
+		"itself recovered": func(ctx context.Context, tx *store.Tx, s store.Staff) error {
+			n, err := tx.SuspendStaff(ctx, env, "", "", []string{s.Mail}, tx.Now().Add(time.Hour))
+			if err == nil && n != 1 {
+				return errors.New("nobody was suspended")
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			g := newRig(t)
+			env = g.Env.ID
+			l := newLine(t)
+			path := "/cli/login/" + l.key
+			a, passkey := g.ann(staff.Admin)
+			g.ahead(25 * time.Hour)
+			a.get(path).send("/console/enter", url.Values{"answer": {string(passkey.Assert(challenge(t, a.body)))}})
+			a.send(path, url.Values{"code": {terminal.Code(l.key)}}).send(path+"/confirm", url.Values{"answer": {string(passkey.Assert(challenge(t, a.body)))}}).sees(200, "signed in")
+			text, _ := l.fetched(t, g)
+			g.tx(func(ctx context.Context, tx *store.Tx) error {
+				all, err := tx.StaffList(ctx, g.Env.Org)
+				if err != nil || len(all) != 1 {
+					return fmt.Errorf("%d people, %w", len(all), err)
+				}
+				return change(ctx, tx, all[0])
+			})
+			err := g.store.Read(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.APIKeyByHash(t.Context(), store.HashToken(text))
+				return err
+			})
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("the key still works: %v", err)
+			}
+		})
 	}
 }

@@ -60,12 +60,25 @@ func (tx *Tx) LinkStaff(ctx context.Context, org, id, directory, account string)
 }
 
 // SetStaffRole changes what a person may do, and from when on they decide about others.
+// Command lines that they signed in are signed out: those have the former role.
 func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts time.Time) error {
+	if err := tx.endCommandLines(ctx, org, id); err != nil {
+		return err
+	}
 	return tx.Must(ctx, "UPDATE staff SET role = $3, counts_at = $4 WHERE org = $1 AND id = $2", org, id, role, Millis(counts))
 }
 
-// RemoveStaff removes a person with their keys, invitations and sessions.
+// endCommandLines removes the API keys of the command lines that a person signed in.
+func (tx *Tx) endCommandLines(ctx context.Context, org, id string) error {
+	_, err := tx.Exec(ctx, "DELETE FROM api_keys WHERE org = $1 AND staff = $2 AND staff <> ''", org, id)
+	return err
+}
+
+// RemoveStaff removes a person with their keys, invitations, sessions and command lines.
 func (tx *Tx) RemoveStaff(ctx context.Context, org, id string) error {
+	if err := tx.endCommandLines(ctx, org, id); err != nil {
+		return err
+	}
 	if _, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE org = $1 AND staff = $2", org, id); err != nil {
 		return err
 	}
@@ -74,7 +87,7 @@ func (tx *Tx) RemoveStaff(ctx context.Context, org, id string) error {
 
 // SuspendStaff takes every right, until a time, from the staff whose own account was
 // recovered: the one with the immutable id, or one that bears their mail address (T17).
-// Their sessions end. It returns how many people that are.
+// Their sessions and command lines end. It returns how many people that are.
 func (tx *Tx) SuspendStaff(ctx context.Context, env, directory, account string, addresses []string, until time.Time) (n int, err error) {
 	e, err := tx.Environment(ctx, env)
 	if err != nil {
@@ -92,6 +105,9 @@ func (tx *Tx) SuspendStaff(ctx context.Context, env, directory, account string, 
 			return n, err
 		}
 		if _, err := tx.Exec(ctx, "DELETE FROM console_sessions WHERE org = $1 AND staff = $2", s.Org, s.ID); err != nil {
+			return n, err
+		}
+		if err := tx.endCommandLines(ctx, s.Org, s.ID); err != nil {
 			return n, err
 		}
 		n++

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -33,7 +34,7 @@ func (t *Terminals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the key of a terminal", http.StatusBadRequest)
 		return
 	}
-	ok, err := t.cfg.Buckets.Take(r.Context(), "terminal:"+host(r.RemoteAddr), atOnce, refill)
+	ok, err := t.cfg.Buckets.Take(r.Context(), "terminal:"+network(r.RemoteAddr), atOnce, refill)
 	if err != nil || !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
@@ -90,11 +91,16 @@ func (t *Terminals) look(ctx context.Context, key string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(kept.Sealed)
 }
 
-// host is the address without its port.
-func host(address string) string {
-	h, _, err := net.SplitHostPort(address)
+// network is what is limited together: an IPv4 address, an IPv6 network of 64 bits.
+func network(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return address
+		host = address
 	}
-	return h
+	a, err := netip.ParseAddr(host)
+	if err != nil || a.Unmap().Is4() {
+		return host
+	}
+	net64, _ := a.Prefix(64) // never fails for 64 of 128 bits
+	return net64.String()
 }

@@ -3,6 +3,8 @@ package tunnel
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -325,14 +327,18 @@ func (t *Tunnels) recordStop(ctx context.Context, c *conn, why error) {
 	if !errors.As(why, &e) {
 		return
 	}
-	t.log.Error("an agent was shown another history of the audit log and does nothing: compare both heads at its machine", "agent", c.Agent, "directory", c.Directory, "shown", e.LogHash)
+	shown := e.LogHash
+	if b, err := hex.DecodeString(shown); err != nil || len(b) != sha256.Size {
+		shown = "" // an agent says what it likes
+	}
+	t.log.Error("an agent was shown another history of the audit log and does nothing: compare both heads at its machine", "agent", c.Agent, "directory", c.Directory, "shown", shown)
 	err := t.store.Tx(ctx, func(tx *store.Tx) error {
-		news, err := tx.AgentStopped(ctx, c.Env, c.Agent, e.LogHash)
+		news, err := tx.AgentStopped(ctx, c.Env, c.Agent, shown)
 		if err != nil || !news {
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Event{Env: c.Env, Kind: audit.AgentLogRefused, Actor: audit.Principal{Agent: c.Agent},
-			Detail: map[string]any{"agent": c.Agent, "directory": c.Directory, "shown": e.LogHash}})
+			Detail: map[string]any{"agent": c.Agent, "directory": c.Directory, "shown": shown}})
 	})
 	if err != nil {
 		t.log.Warn("that an agent stopped cannot be written down", "agent", c.Agent, "error", err)
