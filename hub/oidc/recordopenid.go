@@ -66,7 +66,7 @@ func recordOf(c client, q params) authorizeRecord {
 		Claim: words(q["claim"]), ClientID: c.ID, ClientSecret: hidden(q["client_secret"] + q["client_assertion"]), Challenge: hidden(q["code_challenge"]),
 		Method: short(q["code_challenge_method"]), EmailHint: hidden(q["email_hint"]), Expiry: expiry, Redirect: short(q["redirect_uri"]), Mode: short(q["response_mode"]),
 		Type: short(q["response_type"]), Return: short(q["return"]), Scope: words(q["scope"]), State: short(q["state"]), Template: short(q["template"]),
-		Claims: short(q["claims"]), Label: short(q["label"]),
+		Claims: hidden(q["claims"]), Label: hidden(q["label"]), // they may name a person; what was asked for stands beside
 	}
 }
 
