@@ -45,6 +45,8 @@ type Config struct {
 	Members     Members
 	Terminals   Terminals
 	Providers   Providers
+	Audit       AuditLog
+	Exports     Exports
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger
@@ -138,6 +140,7 @@ func table() []route {
 		{staffPath + "/remove", staff.Admin, nil, (*visit).removeStaff},
 		{staffPath + "/end", staff.Admin, nil, (*visit).endSession},
 		{settingsPath, staff.Admin, (*visit).settings, nil},
+		{auditPath, staff.Owner, (*visit).auditLog, (*visit).changeAudit},
 		{waysPath, staff.Admin, (*visit).ways, (*visit).saveWays},
 		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},

@@ -3,10 +3,12 @@ package console
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -21,6 +23,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/export"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
@@ -36,6 +39,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
@@ -77,6 +81,7 @@ type rig struct {
 	manuals   *manual.Manuals
 	terminals *terminal.Terminals
 	desk      byHandOffice
+	audit     *audit.Log
 	logs      *bytes.Buffer
 	clock     atomic.Int64 // how far the store's is ahead
 }
@@ -104,7 +109,9 @@ func newRig(t *testing.T) *rig {
 	g.manuals = manual.New(s, &g.desk, &g.desk, log)
 	g.manuals.Flow = &g.desk
 	g.terminals = terminal.New(terminal.Config{Store: s, Buckets: freely{}, Log: log})
-	pages := New(Config{Terminals: g.terminals, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	exports := export.New(export.Config{Store: s, Client: http.DefaultClient, Dial: new(net.Dialer).DialContext, Host: "id.vendor.test", Log: log})
+	g.audit = audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: auditlog.Origin("id.vendor.test"), Log: log})
+	pages := New(Config{Audit: g.audit, Exports: exports, Terminals: g.terminals, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

@@ -36,6 +36,7 @@ type settingsPage struct {
 	Trust     *trusted
 	Providers []outside
 	Provider  *provided
+	Audit     *audited
 }
 
 // settingsOf is what can be set in one environment.
