@@ -88,6 +88,8 @@ func (v *visit) enter() {
 	switch {
 	case errors.Is(err, staff.ErrKey), errors.Is(err, staff.ErrRole), errors.Is(err, staff.ErrGone), errors.Is(err, store.ErrNotFound):
 		v.askKey(http.StatusForbidden, true)
+	case errors.Is(err, staff.ErrAddress):
+		v.elsewhere()
 	case err != nil:
 		v.fail(err)
 	default:

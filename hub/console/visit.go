@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -68,8 +69,11 @@ func (v *visit) signedIn() bool {
 			return err
 		}
 		v.org, v.role = v.session.Org, staff.Owner
-		if v.session.Staff == "" {
+		if v.session.Staff == "" { // by the link of the hub's own machine, which works from everywhere
 			return nil
+		}
+		if org, err := tx.Organisation(ctx, v.org); err != nil || !org.Admits(v.from()) {
+			return errors.Join(err, staff.ErrAddress)
 		}
 		if v.member, err = tx.Staff(ctx, v.org, v.session.Staff); err == nil && v.member.Suspended(tx.Now()) {
 			err = store.ErrNotFound // their own account was recovered (T17)
@@ -84,6 +88,8 @@ func (v *visit) signedIn() bool {
 	case errors.Is(err, store.ErrNotFound):
 		v.host.DropCookie(v.w, sessionCookie)
 		v.ask()
+	case errors.Is(err, staff.ErrAddress):
+		v.elsewhere()
 	case err != nil:
 		v.fail(err)
 	}
@@ -157,6 +163,19 @@ func (v *visit) client() string {
 		return v.r.RemoteAddr
 	}
 	return host
+}
+
+// from is client, as lists of addresses take it; the zero Addr is on none.
+func (v *visit) from() netip.Addr {
+	a, _ := netip.ParseAddr(v.client())
+	return a
+}
+
+// elsewhere says that the organisation lets nobody in from the address that was seen.
+func (v *visit) elsewhere() {
+	s := v.screen()
+	s.Title, s.Texts = s.T("console.elsewhere.title"), []string{s.T("console.elsewhere.text", "address", v.client()), s.T("console.elsewhere.how")}
+	v.show(http.StatusForbidden, "message", s)
 }
 
 // see sends the browser to one of our pages, with GET.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -85,7 +86,33 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issu
 	} else if !ok {
 		return client{}, nil, errClient()
 	}
+	if oauth := p.admitsFrom(r, c); oauth != nil {
+		return client{}, nil, oauth
+	}
 	return c, q, nil
+}
+
+// admitsFrom refuses a client that proved itself from where its organisation lets nobody
+// in. A client without a secret or key is not held by that: its requests come from
+// wherever its users are.
+func (p *Provider) admitsFrom(r *http.Request, c client) *oauthError {
+	if c.settings.Auth == authNone {
+		return nil
+	}
+	org, err := store.Get(r.Context(), p.cfg.Store, func(tx *store.Tx) (store.Organisation, error) {
+		env, err := tx.Environment(r.Context(), c.Env)
+		if err != nil {
+			return store.Organisation{}, err
+		}
+		return tx.Organisation(r.Context(), env.Org)
+	})
+	if err != nil {
+		return p.trouble(r, "from where a client may come cannot be read", err)
+	}
+	if from, _ := netip.ParseAddr(addressOf(r)); !org.Admits(from) { // the zero Addr is on no list
+		return &oauthError{http.StatusForbidden, "unauthorized_client", "the organisation lets nobody in from this address"}
+	}
+	return nil
 }
 
 // knows reports whether a secret is one of the client's live ones.

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -89,12 +90,27 @@ func (m *Members) Enter(ctx context.Context, at Place, state string, assertion [
 		if who.Role == Approver || who.Suspended(tx.Now()) {
 			return ErrRole
 		}
+		if err := admitted(ctx, tx, k.Org, address); err != nil {
+			return err
+		}
 		if err := tx.UseChallenge(ctx, encode(challenge[:]), until); err != nil {
 			return ErrGone
 		}
 		return m.enter(ctx, tx, who, k, session, device, address)
 	})
 	return session, err
+}
+
+// admitted returns ErrAddress where an organisation lets nobody in from an address.
+func admitted(ctx context.Context, tx *store.Tx, id, address string) error {
+	org, err := tx.Organisation(ctx, id)
+	if err != nil {
+		return err
+	}
+	if from, _ := netip.ParseAddr(address); !org.Admits(from) { // the zero Addr is on no list
+		return ErrAddress
+	}
+	return nil
 }
 
 func (*Members) enter(ctx context.Context, tx *store.Tx, who store.Staff, k store.StaffKey, session, device, address string) error {

@@ -31,13 +31,14 @@ func AtLeast(role, least string) bool { return store.AtLeast(role, least) }
 
 // Errors that pages and commands tell apart.
 var (
-	ErrGone   = errors.New("staff: the link is unknown, used or too old")
-	ErrKey    = errors.New("staff: the passkey does not fit")
-	ErrPerson = errors.New("staff: a name, a mail address and a known role are needed")
-	ErrTaken  = errors.New("staff: somebody has this address already")
-	ErrRole   = errors.New("staff: the role does not reach this")
-	ErrMail   = errors.New("staff: no mail is sent, so nobody would have the link")
-	ErrLast   = errors.New("staff: the last owner stays; make somebody else an owner first, and wait until they decide")
+	ErrAddress = errors.New("staff: the organisation lets nobody in from this address")
+	ErrGone    = errors.New("staff: the link is unknown, used or too old")
+	ErrKey     = errors.New("staff: the passkey does not fit")
+	ErrPerson  = errors.New("staff: a name, a mail address and a known role are needed")
+	ErrTaken   = errors.New("staff: somebody has this address already")
+	ErrRole    = errors.New("staff: the role does not reach this")
+	ErrMail    = errors.New("staff: no mail is sent, so nobody would have the link")
+	ErrLast    = errors.New("staff: the last owner stays; make somebody else an owner first, and wait until they decide")
 )
 
 // Wait is how long a key that vouches does not count, so that the others hear of it
