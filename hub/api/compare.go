@@ -42,6 +42,9 @@ func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRe
 		if !request.Compares(e.Claim) {
 			return nil, bad(fmt.Sprintf("expectations: claim: %.40q cannot be compared; only name can", e.Claim))
 		}
+		if e.Scope != "" && !slices.Contains(request.Asked([]string{e.Scope}, nil), e.Claim) {
+			return nil, bad(fmt.Sprintf("expectations: scope: %.40q does not stand for %s", e.Scope, e.Claim))
+		}
 		if e.Value == "" || len(e.Value) > maxExpected {
 			return nil, bad(fmt.Sprintf("expectations: value: want 1 to %d bytes", maxExpected))
 		}
@@ -49,6 +52,7 @@ func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRe
 		if err != nil {
 			return nil, err
 		}
+		one.Scope = e.Scope
 		out.Comparisons = append(out.Comparisons, one)
 		out.Confidence = min(out.Confidence, one.Confidence)
 	}

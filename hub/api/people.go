@@ -35,19 +35,20 @@ func (c *call) findSubject(ctx context.Context, tx *store.Tx, subject string) er
 
 // getProperties answers with what a person shares.
 func getProperties(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	names, err := splitClaims(c.r.PathValue("scopes"))
+	scopes, names, err := splitClaims(c.r.PathValue("scopes"))
 	if err != nil {
 		return nil, err
 	}
-	return c.api.Requests.Disclose(ctx, tx, c.env.ID, c.person, names)
+	return c.api.Requests.Disclose(ctx, tx, c.env.ID, c.person, request.Want(scopes, names))
 }
 
 // revokeProperties gives back what a person shared.
 func revokeProperties(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	names, err := splitClaims(c.r.PathValue("scopes"))
+	scopes, names, err := splitClaims(c.r.PathValue("scopes"))
 	if err != nil {
 		return nil, err
 	}
+	names = request.Asked(scopes, names)
 	c.detail = map[string]any{"claims": names, "subject": request.Subject(c.env.ID, c.person)}
 	return nil, c.api.Requests.Revoke(ctx, tx, c.env.ID, c.person, names, c.byPerson())
 }
@@ -85,11 +86,11 @@ func bulkProperties(ctx context.Context, c *call, tx *store.Tx, req *bulkRequest
 		if err := checkAsked(item.Scopes, item.Claims); err != nil {
 			return nil, err
 		}
-		names := request.Asked(item.Scopes, item.Claims)
-		d := request.Nobody(item.Subject, names)
+		wanted := request.Want(item.Scopes, item.Claims)
+		d := request.Nobody(item.Subject, wanted)
 		err := c.findSubject(ctx, tx, item.Subject)
 		if err == nil {
-			d, err = c.api.Requests.Disclose(ctx, tx, c.env.ID, c.person, names)
+			d, err = c.api.Requests.Disclose(ctx, tx, c.env.ID, c.person, wanted)
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, err

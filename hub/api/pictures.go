@@ -226,5 +226,8 @@ func setPreferredName(ctx context.Context, c *call, tx *store.Tx, req *preferred
 		return nil, err
 	}
 	c.detail = map[string]any{"subject": c.r.PathValue("subject")}
-	return nil, tx.PutProperty(ctx, c.env.ID, c.person, store.Property{Claim: "preferred_name", Value: []byte(store.JSON(req.Name))})
+	if err := tx.PutProperty(ctx, c.env.ID, c.person, store.Property{Claim: "preferred_name", Value: []byte(store.JSON(req.Name))}); err != nil {
+		return nil, err
+	}
+	return nil, c.api.Requests.Named(ctx, tx, c.env.ID, c.person)
 }

@@ -16,9 +16,6 @@ import (
 // longer holds fails the test.
 var deviations = map[string]string{
 	"APIKey.created_by":                                 "the audit log says who made a key",
-	"Comparison.scope":                                  scopesAreClaims,
-	"PropertyResponse.scope":                            scopesAreClaims,
-	"PropertyResponseRequest.scopes":                    scopesAreClaims,
 	"CreateDirectoryResponse.redirect_url":              agentsHoldCredentials,
 	"Directory.credentials":                             agentsHoldCredentials,
 	"Directory.directory_secret":                        agentsHoldCredentials,
@@ -27,17 +24,15 @@ var deviations = map[string]string{
 	"OrgMember.requests_count":                          "requests are made by keys",
 	"Request.requester":                                 "requests are made by keys",
 	"Request.requester_text":                            "requests are made by keys",
-	"Request.photo":                                     notKept,
+	"RequestBrowser.remote_address":                     notLocated,
+	"RequestBrowser.remote_address_location":            notLocated,
+	"RequestMobileDevice.remote_address":                notLocated,
+	"RequestMobileDevice.remote_address_location":       notLocated,
 	"RequestProperties.account":                         notProven,
 	"RequestProperties.address":                         notProven,
 	"RequestProperties.email":                           notProven,
 	"RequestProperties.phone":                           notProven,
 	"RequestProperties.unverified_email":                notProven,
-	"Request.browser":                                   notKept,
-	"Request.mobile":                                    notKept,
-	"Request.external_ids":                              notKept,
-	"Request.is_known_user":                             notKept,
-	"Request.phone":                                     notKept,
 	"Request.marked_for_deletion_after":                 "people are erased at once",
 	"Request.unmasked_at":                               "people are erased at once",
 	"WebhookDefinition.authorization_header":            "a secret is written and never shown",
@@ -46,10 +41,9 @@ var deviations = map[string]string{
 
 // Reasons of several deviations.
 const (
-	scopesAreClaims       = "answers name the claims that a scope stands for"
 	agentsHoldCredentials = "agents hold the credentials of directories"
 	notProven             = "no method proves it"
-	notKept               = "not kept: nothing here needs it"
+	notLocated            = "nobody can be asked where they are: nothing here locates an address"
 )
 
 // A promise is one operation of the public reference.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -291,14 +290,17 @@ func updated(f *store.RequestFilter, span string, now time.Time) {
 	}
 }
 
-// splitClaims reads the claims of a path.
-func splitClaims(text string) ([]string, error) {
-	names := strings.Split(text, ",")
-	if err := checkAsked(nil, names); err != nil {
-		return nil, err
+// splitClaims reads the claims and scopes of a path. What is a name of neither stands
+// with the claims, and is refused.
+func splitClaims(text string) (scopes, names []string, err error) {
+	for _, n := range strings.Split(text, ",") {
+		if request.KnownScope(n) {
+			scopes = append(scopes, n)
+		} else {
+			names = append(names, n)
+		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return scopes, names, checkAsked(scopes, names)
 }
 
 // sendLinks sends at once what was queued.

@@ -11,6 +11,7 @@ import (
 // A Comparison is the wire type Comparison. The public text and its example disagree on
 // how the actual value is called.
 type Comparison struct {
+	Scope      string  `json:"scope,omitempty" words:"scope"`
 	Claim      string  `json:"claim"`
 	Expected   string  `json:"expected"`
 	Actual     string  `json:"actual"`

@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Document struct {
 	ExpiresAt   time.Time  `json:"expires_at"`
 	Ticket      string     `json:"ticket"`
 	Link        string     `json:"link"`
+	Phone       string     `json:"phone,omitempty"` // while its message is on its way
 	Env         string     `json:"env"`
 	Template    string     `json:"template"`
 	Label       string     `json:"label"`
@@ -34,6 +36,11 @@ type Document struct {
 	Subject     string     `json:"subject,omitempty"`
 	SubjectText string     `json:"subject_text,omitempty"`
 	Properties  Properties `json:"properties"`
+	Mobile      *Mobile    `json:"mobile,omitempty"`
+	Browser     *Browser   `json:"browser,omitempty"`
+	KnownUser   *bool      `json:"is_known_user,omitempty"`
+	Photo       string     `json:"photo,omitempty"`
+	ExternalIDs []string   `json:"external_ids,omitempty"` // of accounts in directories
 	PIIRemoved  bool       `json:"pii_removed,omitempty"`
 	Source      string     `json:"verification_source,omitempty"`
 	SelfieOnly  bool       `json:"selfie_only"`
@@ -81,17 +88,27 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 	d := Document{ID: r.ID, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, ExpiresAt: r.ExpiresAt, Ticket: r.Ticket, Link: Link(r), Env: r.Env,
 		Template: r.Template, Label: r.Label, Scopes: append([]string{}, r.Scopes...), Claims: Public(r.Claims),
 		Status: status(r, q.Now()), Progress: r.Progress, Source: r.Source}
-	if r.Person == "" {
-		return d, nil
+	var err error
+	if d.Phone, err = q.phoneOf(ctx, tx, r); err != nil || r.Person == "" {
+		return d, err
 	}
 	d.Subject = Subject(r.Env, r.Person)
 	if d.Status != Shared {
 		d.PIIRemoved = d.Status == PersonDeleted
 		return d, nil
 	}
-	over, err := q.over(ctx, tx, r)
-	if err != nil || over {
+	shares, err := tx.Shares(ctx, r.Env, r.Person)
+	i := slices.IndexFunc(shares, func(s store.Share) bool { return s.Request == r.ID })
+	if err != nil || i >= 0 && ended(shares[i].ExpiresAt, q.Now()) {
 		d.Status = ExpiredScopes
+		return d, err
+	}
+	if i >= 0 {
+		d.Browser, d.Mobile = clientOf(shares[i].Client)
+		known := slices.ContainsFunc(shares, func(s store.Share) bool { return s.Request != r.ID && !s.SharedAt.After(shares[i].SharedAt) })
+		d.KnownUser = &known
+	}
+	if d.ExternalIDs, err = externalIDs(ctx, tx, r.Env, d.Subject); err != nil {
 		return d, err
 	}
 	all, err := tx.Properties(ctx, r.Env, r.Person)
@@ -103,15 +120,35 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 			d.fill(p, q.Now())
 		}
 	}
-	d.SubjectText = d.Properties.Name
+	d.SubjectText, d.Photo = d.Properties.Name, d.Properties.ProfilePicture
 	return d, nil
 }
 
-// over reports whether what was shared in a request may not be read any more.
-func (q *Requests) over(ctx context.Context, tx *store.Tx, r store.Request) (bool, error) {
-	all, err := tx.Shares(ctx, r.Env, r.Person)
-	i := slices.IndexFunc(all, func(s store.Share) bool { return s.Request == r.ID })
-	return i >= 0 && ended(all[i].ExpiresAt, q.Now()), err
+// phoneOf returns the number to which the link is still to be sent, "" if none.
+func (q *Requests) phoneOf(ctx context.Context, tx *store.Tx, r store.Request) (string, error) {
+	s, err := tx.RequestSend(ctx, r.Env, r.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var m LinkMessage
+	err = json.Unmarshal(s.Message, &m)
+	return m.To, err
+}
+
+// maxBound bounds how many accounts of one person are looked at.
+const maxBound = 50
+
+// externalIDs are the identifiers of a person's accounts in directories.
+func externalIDs(ctx context.Context, tx *store.Tx, env, subject string) (ids []string, err error) {
+	accounts, err := tx.Accounts(ctx, env, store.AccountFilter{Subject: subject, Count: maxBound})
+	for _, a := range accounts {
+		ids = append(ids, a.Identifiers...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), err
 }
 
 func ended(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }

@@ -164,7 +164,7 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	kept := proven != nil && r.Keeps
 	if kept {
 		u.Person, r.Person, r.Progress, r.Source = proven.Person, proven.Person, consentGiven, "full_idv"
-		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan, selfie: proven.selfie}); err != nil {
+		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan, selfie: proven.selfie}, Client{}); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,7 @@ const (
 // A Property is the wire type PropertyResponse.
 type Property struct {
 	Expires *time.Time `json:"expires,omitempty"`
+	Scope   string     `json:"scope,omitempty" words:"scope"`
 	Claim   string     `json:"claim"`
 	Value   any        `json:"value,omitempty"`
 	Status  int        `json:"status"`
@@ -30,6 +31,7 @@ type Consent struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 	Status    int       `json:"status"`
+	Scopes    []string  `json:"scopes,omitempty" words:"scope"`
 	Claims    []string  `json:"claims"`
 }
 
@@ -52,9 +54,25 @@ func propertyStatus(p store.Property, now time.Time) int {
 	return statusShared
 }
 
+// Wanted is one property that is asked for, by its claim or by a scope that stands for it.
+type Wanted struct{ Scope, Claim string }
+
+// Want lists what is asked for: claims, then those that scopes stand for.
+func Want(scopes, names []string) (all []Wanted) {
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		all = append(all, Wanted{Claim: n})
+	}
+	for _, s := range slices.Compact(slices.Sorted(slices.Values(scopes))) {
+		if n := scopeClaim(s); n != "" {
+			all = append(all, Wanted{s, n})
+		}
+	}
+	return all
+}
+
 // Disclose returns what a person shares of some claims. store.ErrNotFound if nobody of
 // that name ever shared anything with the environment.
-func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person string, names []string) (Disclosed, error) {
+func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person string, wanted []Wanted) (Disclosed, error) {
 	d := Disclosed{Subject: Subject(env, person), Requests: []Consent{}, Properties: []Property{}}
 	if _, err := tx.Person(ctx, env, person); err != nil {
 		return d, err
@@ -63,21 +81,22 @@ func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person strin
 	if err != nil {
 		return d, err
 	}
-	for _, n := range names {
-		p := Property{Claim: n, Status: statusRefused}
-		if i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == n }); i >= 0 {
+	for _, w := range wanted {
+		p := Property{Claim: w.Claim, Status: statusRefused}
+		if i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == w.Claim }); i >= 0 {
 			if p, err = disclosed(all[i], q.Now()); err != nil {
 				return d, err
 			}
 		}
+		p.Scope = w.Scope
 		d.Properties = append(d.Properties, p)
 	}
 	shares, err := tx.Shares(ctx, env, person)
 	for _, s := range shares {
-		if !slices.ContainsFunc(s.Claims, func(c string) bool { return slices.Contains(names, c) }) {
+		if !slices.ContainsFunc(s.Claims, func(c string) bool { return slices.ContainsFunc(wanted, func(w Wanted) bool { return w.Claim == c }) }) {
 			continue
 		}
-		c := Consent{ID: s.Request, CreatedAt: s.SharedAt, Status: statusShared, Claims: s.Claims}
+		c := Consent{ID: s.Request, CreatedAt: s.SharedAt, Status: statusShared, Scopes: s.Scopes, Claims: s.Claims}
 		if !s.RevokedAt.IsZero() {
 			c.Status = statusRefused
 		}
@@ -87,10 +106,10 @@ func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person strin
 }
 
 // Nobody is the answer for a subject that is not known.
-func Nobody(subject string, names []string) Disclosed {
+func Nobody(subject string, wanted []Wanted) Disclosed {
 	d := Disclosed{Subject: subject, Requests: []Consent{}, Properties: []Property{}}
-	for _, n := range names {
-		d.Properties = append(d.Properties, Property{Claim: n, Status: statusRefused})
+	for _, w := range wanted {
+		d.Properties = append(d.Properties, Property{Scope: w.Scope, Claim: w.Claim, Status: statusRefused})
 	}
 	return d
 }
@@ -216,6 +235,28 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 		}
 		if err := q.tell(ctx, tx, r, eventDeleted); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// Named tells of the last request that a person answered and still shares by that their
+// preferred name was set.
+func (q *Requests) Named(ctx context.Context, tx *store.Tx, env, person string) error {
+	shares, err := tx.Shares(ctx, env, person)
+	if err != nil {
+		return err
+	}
+	for _, s := range shares {
+		if !s.RevokedAt.IsZero() {
+			continue
+		}
+		r, err := tx.Request(ctx, env, s.Request)
+		if err != nil {
+			return err
+		}
+		if r.Person == person {
+			return q.tell(ctx, tx, r, eventPreferredName)
 		}
 	}
 	return nil

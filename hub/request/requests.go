@@ -59,6 +59,7 @@ const (
 	eventPictureAccepted = "profile_picture_accepted"
 	eventPictureRejected = "profile_picture_rejected"
 	eventPictureAdded    = "vault_profile_picture_added"
+	eventPreferredName   = "vault_preferred_name_set"
 
 	eventScanAccepted   = "scan_accepted"
 	eventScanRejected   = "scan_rejected"
@@ -238,6 +239,7 @@ func (q *Requests) tell(ctx context.Context, tx *store.Tx, r store.Request, even
 	if err != nil {
 		return err
 	}
+	d.Phone = "" // a delivery outlives the message
 	return q.Hooks.RequestChanged(ctx, tx, r.Env, event, d)
 }
 

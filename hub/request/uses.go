@@ -358,7 +358,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 			return err
 		}
 		u.State, u.Private = useShared, nil
-		names, err := q.keep(ctx, tx, r, u.Person, f)
+		names, err := q.keep(ctx, tx, r, u.Person, f, by)
 		if err != nil {
 			return err
 		}
@@ -377,7 +377,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 }
 
 // keep writes down what a person shares, and that they consented to it.
-func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, person string, f found) ([]string, error) {
+func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, person string, f found, by Client) ([]string, error) {
 	var until time.Time
 	if r.ShareLife > 0 {
 		until = q.Now().Add(r.ShareLife)
@@ -403,7 +403,7 @@ func (q *Requests) keep(ctx context.Context, tx *store.Tx, r store.Request, pers
 		}
 		names = append(names, n)
 	}
-	return names, tx.AddShare(ctx, r.Env, store.Share{Request: r.ID, Person: person, Claims: names, ExpiresAt: until})
+	return names, tx.AddShare(ctx, r.Env, store.Share{Request: r.ID, Person: person, Claims: names, ExpiresAt: until, Client: agentText(by.UserAgent)})
 }
 
 // Reject is the person's no, before or after the proof. What was proven is forgotten.

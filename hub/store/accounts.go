@@ -76,6 +76,7 @@ func (tx *Tx) AccountOf(ctx context.Context, env, directory, immutableID string)
 type AccountFilter struct {
 	Directories []string // empty: every directory of the environment
 	Query       string   // part of the name or of an identifier, in any case
+	Subject     string   // bound to it; "": to whomever
 	Bound       *bool    // with a subject, or without one; nil: either
 	Offset      int
 	Count       int // at most MaxAccounts
@@ -89,6 +90,7 @@ func (f AccountFilter) where(env string) where {
 	w := where{text: "a.env = $1 AND a.swept_at = 0", args: []any{env}}
 	w.oneOf("a.directory", f.Directories)
 	w.add("CASE a.subject WHEN '' THEN 0 ELSE 1 END = $%d", Flag(f.Bound != nil && *f.Bound), f.Bound != nil)
+	w.add("a.subject = $%d", f.Subject, f.Subject != "")
 	q := NormalIdentifier(f.Query)
 	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS
 		(SELECT 1 FROM account_identifiers i WHERE i.account = a.num AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")

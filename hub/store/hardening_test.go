@@ -388,6 +388,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"EndShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.EndShare(ctx, env, o.request, theirPerson(o))
 	},
+	"RequestSend": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		s, err := tx.RequestSend(ctx, env, o.request)
+		return len(s.Message), err
+	},
 	"DropRequestSend": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.DropRequestSend(ctx, env, o.request)
 	},
@@ -1068,7 +1072,8 @@ func fillRequests(t *testing.T, s *store.Store, o *owned) {
 		return errors.Join(err, tx.AddRequest(ctx, &store.Request{Env: o.env, ID: o.request, State: "pending", Ticket: "ticket of " + o.env}),
 			tx.AddRequestUse(ctx, &store.RequestUse{Env: o.env, ID: o.use, Request: o.request, State: "asked"}),
 			tx.AddPerson(ctx, o.env, theirPerson(*o)), tx.PutProperty(ctx, o.env, theirPerson(*o), store.Property{Claim: "name", Value: []byte("theirs")}), tx.PutPicture(ctx, o.env, theirPerson(*o), store.PictureSelfie, []byte("theirs")),
-			tx.AddShare(ctx, o.env, store.Share{Request: o.request, Person: theirPerson(*o)}))
+			tx.AddRequestSend(ctx, store.RequestSend{Env: o.env, Request: o.request, Message: []byte("theirs")}),
+			tx.AddShare(ctx, o.env, store.Share{Request: o.request, Person: theirPerson(*o), Client: "their browser"}))
 	})
 }
 
@@ -1320,6 +1325,8 @@ func snapshot(t *testing.T, s *store.Store, o owned) (all []any) {
 		add(evaluated, err)
 		request, err := tx.Request(ctx, o.env, o.request)
 		add(request, err)
+		send, err := tx.RequestSend(ctx, o.env, o.request)
+		add(send, err)
 		use, err := tx.RequestUse(ctx, o.env, o.use)
 		add(use, err)
 		selfie, _, err := tx.Picture(ctx, o.env, theirPerson(o), store.PictureSelfie)
@@ -1369,7 +1376,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
-			"RevokeProperty", "RevokeShare", "EndShare", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
+			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {

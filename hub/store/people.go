@@ -81,6 +81,9 @@ func (tx *Tx) ErasePerson(ctx context.Context, env, id string) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM properties WHERE env = $1 AND person = $2", env, id); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, "UPDATE request_shares SET client = '' WHERE env = $1 AND person = $2", env, id); err != nil {
+		return err
+	}
 	if err := tx.removePictures(ctx, env, id); err != nil {
 		return err
 	}
@@ -159,23 +162,39 @@ func (tx *Tx) RevokeProperty(ctx context.Context, env, person, claim string) err
 type Share struct {
 	Request, Person string
 	Claims          []string
+	Scopes          []string // of the request; AddShare does not need them
+	Client          string   // User-Agent of the person; sealed at rest, gone once nothing is shared by it
 	SharedAt        time.Time
 	ExpiresAt       time.Time // zero: never
 	RevokedAt       time.Time
 }
 
+func sharePlace(env, person, request string) string {
+	return "postern/share/v1\x00" + env + "\x00" + person + "\x00" + request
+}
+
 // AddShare records a consent, in place of an earlier one of the same person in the same
 // request.
 func (tx *Tx) AddShare(ctx context.Context, env string, s Share) error {
-	_, err := tx.Exec(ctx, `INSERT INTO request_shares (env, request, person, claims, shared_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (env, request, person) DO UPDATE SET claims = excluded.claims, shared_at = excluded.shared_at, expires_at = excluded.expires_at, revoked_at = 0`,
-		env, s.Request, s.Person, JSON(s.Claims), Millis(tx.Now()), Millis(s.ExpiresAt))
+	client := ""
+	if s.Client != "" {
+		k, err := tx.NeedPersonKey(ctx, env, s.Person)
+		if err != nil {
+			return err
+		}
+		if client, err = k.Seal(sharePlace(env, s.Person, s.Request), []byte(s.Client)); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO request_shares (env, request, person, claims, shared_at, expires_at, client) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (env, request, person) DO UPDATE SET claims = excluded.claims, shared_at = excluded.shared_at, expires_at = excluded.expires_at, revoked_at = 0,
+		client = excluded.client`, env, s.Request, s.Person, JSON(s.Claims), Millis(tx.Now()), Millis(s.ExpiresAt), client)
 	return err
 }
 
 // RevokeShare marks a consent as taken back.
 func (tx *Tx) RevokeShare(ctx context.Context, env, request, person string) error {
-	return tx.Must(ctx, "UPDATE request_shares SET revoked_at = $4 WHERE env = $1 AND request = $2 AND person = $3 AND revoked_at = 0",
+	return tx.Must(ctx, "UPDATE request_shares SET revoked_at = $4, client = '' WHERE env = $1 AND request = $2 AND person = $3 AND revoked_at = 0",
 		env, request, person, Millis(tx.Now()))
 }
 
@@ -184,14 +203,29 @@ const maxShares = 200
 
 // Shares returns a person's consents, the last first.
 func (tx *Tx) Shares(ctx context.Context, env, person string) ([]Share, error) {
+	k, err := tx.PersonKey(ctx, env, person)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
 	return All(ctx, tx, func(scan Scan) (s Share, err error) {
-		var claims string
+		var claims, scopes, client string
 		var shared, expires, revoked int64
-		if err = scan(&s.Request, &s.Person, &claims, &shared, &expires, &revoked); err != nil {
+		if err = scan(&s.Request, &s.Person, &claims, &shared, &expires, &revoked, &scopes, &client); err != nil {
 			return s, err
 		}
 		s.SharedAt, s.ExpiresAt, s.RevokedAt = Time(shared), Time(expires), Time(revoked)
+		if client != "" && k.Secret != nil {
+			b, err := k.Open(sharePlace(env, person, s.Request), client)
+			if err != nil {
+				return s, err
+			}
+			s.Client = string(b)
+		}
+		if err = ParseJSON(scopes, &s.Scopes); err != nil {
+			return s, err
+		}
 		return s, ParseJSON(claims, &s.Claims)
-	}, `SELECT request, person, claims, shared_at, expires_at, revoked_at FROM request_shares WHERE env = $1 AND person = $2
-		ORDER BY shared_at DESC, request LIMIT $3`, env, person, maxShares)
+	}, `SELECT s.request, s.person, s.claims, s.shared_at, s.expires_at, s.revoked_at, r.scopes, s.client
+		FROM request_shares s JOIN requests r ON r.env = s.env AND r.id = s.request WHERE s.env = $1 AND s.person = $2
+		ORDER BY s.shared_at DESC, s.request LIMIT $3`, env, person, maxShares)
 }

@@ -22,7 +22,7 @@ func (tx *Tx) EndedShares(ctx context.Context) ([]EndedShare, error) {
 // EndShare ends a consent whose time is over, once: ErrConflict afterwards. What was
 // shared by it and by nothing later is forgotten.
 func (tx *Tx) EndShare(ctx context.Context, env, request, person string) error {
-	if err := tx.Swap(ctx, `UPDATE request_shares SET ended_at = $4 WHERE env = $1 AND request = $2 AND person = $3 AND ended_at = 0`,
+	if err := tx.Swap(ctx, `UPDATE request_shares SET ended_at = $4, client = '' WHERE env = $1 AND request = $2 AND person = $3 AND ended_at = 0`,
 		env, request, person, Millis(tx.Now())); err != nil {
 		return err
 	}
@@ -56,6 +56,18 @@ func (tx *Tx) AddRequestSend(ctx context.Context, s RequestSend) error {
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO request_sends (env, request, address, next_at) VALUES ($1, $2, $3, $4)`, s.Env, s.Request, address, Millis(tx.Now()))
 	return err
+}
+
+// RequestSend returns the message of a request that is still on its way.
+func (tx *Tx) RequestSend(ctx context.Context, env, request string) (RequestSend, error) {
+	return One(ctx, tx, func(scan Scan) (s RequestSend, err error) {
+		var address string
+		if err = scan(&s.Env, &s.Request, &address); err != nil {
+			return s, err
+		}
+		s.Message, err = tx.Unseal(sendCell(s.Env, s.Request), address)
+		return s, err
+	}, "SELECT env, request, address FROM request_sends WHERE env = $1 AND request = $2", env, request)
 }
 
 // maxRequestSends bounds one look.
