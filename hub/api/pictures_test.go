@@ -2,11 +2,14 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/jpeg"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/capture"
@@ -131,10 +134,41 @@ func TestAPictureIsChosenForAPersonIfItIsTheirs(t *testing.T) {
 	st.want(t, 404, "GET", path, "")
 }
 
+// toldOf notes what webhooks are told of requests.
+type toldOf struct{ events []string }
+
+// RequestChanged implements request.Hooks.
+func (h *toldOf) RequestChanged(_ context.Context, _ *store.Tx, _, event string, r request.Document) error {
+	h.events = append(h.events, event+" "+r.ID+" "+r.Subject)
+	return nil
+}
+
+// SharingChanged implements request.Hooks.
+func (*toldOf) SharingChanged(context.Context, *store.Tx, string, request.Sharing) error { return nil }
+
+// PictureGiven implements request.Hooks.
+func (*toldOf) PictureGiven(context.Context, *store.Tx, string, request.GivenPicture) error {
+	return nil
+}
+
 func TestAPreferredNameIsKeptAsWhatAPersonShares(t *testing.T) {
 	st := lite(t)
 	path := "/people/" + st.mine.subject
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error { // who shared in it answered it
+		r, err := tx.Request(ctx, st.mine.Env.ID, st.mine.request)
+		if err != nil {
+			return err
+		}
+		_, r.Person, _ = request.ParseSubject(st.mine.subject)
+		r.State = request.Shared
+		return tx.SaveRequest(ctx, &r)
+	})
+	hooks := &toldOf{}
+	st.api.Requests.Hooks = hooks
 	st.want(t, 204, "POST", path+"/preferred-name", `{"preferred_name":"Ali"}`)
+	if want := []string{"vault_preferred_name_set " + st.mine.request + " " + st.mine.subject}; !slices.Equal(hooks.events, want) {
+		t.Errorf("webhooks are told %q, want %q", hooks.events, want)
+	}
 	if got := st.want(t, 200, "GET", path+"/properties/preferred_name", ""); !strings.Contains(got.body, `"value":"Ali","status":200`) {
 		t.Error(got.body)
 	}

@@ -99,7 +99,16 @@ func TestAPersonIsReadRevokedAndErasedByTheirSubject(t *testing.T) {
 		t.Errorf("properties %s", got.body)
 	}
 	st.want(t, http.StatusBadRequest, "GET", path+"/properties/name,nonsense", "")
-	st.want(t, http.StatusNoContent, "DELETE", path+"/properties/name", "")
+	got = st.want(t, http.StatusOK, "GET", path+"/properties/nt:legal_name,birth_date,openid", "")
+	if !strings.Contains(got.body, `"properties":[{"claim":"birth_date","status":403},{"scope":"nt:legal_name","claim":"name","value":"Alice","status":200}]`) {
+		t.Errorf("by scope %s", got.body)
+	}
+	got = st.want(t, http.StatusOK, "POST", path+"/compare", `{"expectations":[{"scope":"nt:name","claim":"name","value":"Alice"}]}`)
+	if !strings.Contains(got.body, `{"scope":"nt:name","claim":"name",`) {
+		t.Errorf("compared by scope %s", got.body)
+	}
+	st.want(t, http.StatusBadRequest, "POST", path+"/compare", `{"expectations":[{"scope":"nt:phone","claim":"name","value":"Alice"}]}`)
+	st.want(t, http.StatusNoContent, "DELETE", path+"/properties/nt:name", "")
 	if got := st.want(t, http.StatusOK, "GET", path+"/properties/name", ""); strings.Contains(got.body, "Alice") || !strings.Contains(got.body, `"status":403`) {
 		t.Errorf("revoked %s", got.body)
 	}

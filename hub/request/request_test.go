@@ -427,7 +427,11 @@ func (d *desk) disclose(r store.Request, names ...string) request.Disclosed {
 	d.Helper()
 	_, person, _ := request.ParseSubject(d.document(r).Subject)
 	out, err := store.Get(d.Context(), d.store, func(tx *store.Tx) (request.Disclosed, error) {
-		return d.Disclose(d.Context(), tx, r.Env, person, request.Want(nil, names))
+		wanted := make([]request.Wanted, len(names))
+		for i, n := range names {
+			wanted[i].Claim = n
+		}
+		return d.Disclose(d.Context(), tx, r.Env, person, wanted)
 	})
 	d.ok(err)
 	return out
