@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/terminal"
 )
 
@@ -38,14 +39,11 @@ type terminalPage struct {
 	Done            bool
 }
 
-// consoleRoles are what a terminal may be given, strongest first.
-var consoleRoles = []string{staff.Owner, staff.Admin, staff.User, staff.LimitedPlus, staff.Limited}
-
 // terminalForm is what the form says, with the defaults of the page.
 func (v *visit) terminalForm() *terminalPage {
 	p := &terminalPage{Key: v.r.PathValue("key"), Code: v.field("code"), Role: v.field("role"), Lives: terminalDays}
 	p.Post = v.address("/cli/login/" + p.Key)
-	for _, r := range consoleRoles {
+	for _, r := range store.Roles {
 		if staff.AtLeast(v.role, r) {
 			p.Roles = append(p.Roles, r)
 		}

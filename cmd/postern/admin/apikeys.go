@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -102,7 +101,7 @@ func printNewKey(w io.Writer, answer []byte, out string) error {
 		return err
 	}
 	if out != "" {
-		if err := os.WriteFile(out, []byte(made.Key+"\n"), 0o600); err != nil {
+		if err := writeSecret(out, []byte(made.Key+"\n")); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(w, "key %s is in %s\n", made.ID, out)

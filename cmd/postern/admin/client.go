@@ -171,12 +171,17 @@ func (f *flags) writeConfig(s saved) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return path, writeSecret(path, append(b, '\n'))
+}
+
+// writeSecret writes a file with mode 0600, whatever mode a former one has.
+func writeSecret(path string, b []byte) error {
 	tmp := path + ".new"
 	_ = os.Remove(tmp) // or the mode of an old one would stay
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return "", err
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
 	}
-	return path, os.Rename(tmp, path)
+	return os.Rename(tmp, path)
 }
 
 // maxAnswer bounds an answer of the API: a page of a thousand accounts has about 1 MiB.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -225,7 +224,7 @@ func (f *flags) printTicket(c *cobra.Command, answer json.RawMessage, out string
 	}
 	_, _ = fmt.Fprintf(c.ErrOrStderr(), "good until %s, for one agent\n", t.Expires.Local().Format(time.DateTime))
 	if out != "" {
-		return os.WriteFile(out, []byte(t.Ticket+"\n"), 0o600)
+		return writeSecret(out, []byte(t.Ticket+"\n"))
 	}
 	return f.show(c, answer, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, t.Ticket)

@@ -53,6 +53,9 @@ func TestARequestIsMadeFoundLabelledAndCancelled(t *testing.T) {
 func TestAnAPIKeyIsMadeUsedDisabledAndRemoved(t *testing.T) {
 	st := start(t)
 	file := filepath.Join(st.dir, "key")
+	if err := os.WriteFile(file, []byte("of before"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	made := id(t, want(t, "apikey", "create", "--name", "reports", "--role", "limited_plus", "--expires-in", "1h", "--out", file))
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the key's file: %v, %v", info, err)

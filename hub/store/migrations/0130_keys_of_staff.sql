@@ -2,6 +2,3 @@
 
 -- +goose Up
 ALTER TABLE api_keys ADD COLUMN staff TEXT NOT NULL DEFAULT '';
-
--- Until now it was not written down whose they are: sign in again.
-DELETE FROM api_keys WHERE name LIKE 'Command line of %' AND expires_at > 0;
