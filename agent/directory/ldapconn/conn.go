@@ -16,16 +16,19 @@ import (
 // A Conn is one connection. One goroutine uses it at a time.
 type Conn struct {
 	at   string // see Server
+	of   *member
 	net  net.Conn
 	ldap *ldap.Conn
 	dead atomic.Bool // closed by a context, or about to be
-	used time.Time   // when it was given back; guarded by Pool.mu
+	hung atomic.Bool // the server took too long over a request
+	born time.Time
+	used time.Time // when it was given back; guarded by Pool.mu
 }
 
 // newConn speaks LDAP on conn, which it owns from here on.
-func newConn(conn net.Conn, s server) *Conn {
+func newConn(conn net.Conn, m *member) *Conn {
 	_, encrypted := conn.(*tls.Conn)
-	c := &Conn{at: s.url + "#" + conn.RemoteAddr().String(), net: conn, ldap: ldap.NewConn(conn, encrypted)}
+	c := &Conn{at: m.url + "#" + conn.RemoteAddr().String(), of: m, net: conn, ldap: ldap.NewConn(conn, encrypted), born: time.Now()}
 	c.ldap.Start()
 	return c
 }
@@ -53,12 +56,17 @@ func (c *Conn) usable() bool { return !c.dead.Load() && !c.ldap.IsClosing() }
 // run makes one request, which ctx or the request timeout ends by closing the
 // connection. It returns go-ldap's error.
 func (c *Conn) run(ctx context.Context, request func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	return c.runWithin(ctx, requestTimeout, request)
+}
+
+func (c *Conn) runWithin(outer context.Context, limit time.Duration, request func() error) error {
+	ctx, cancel := context.WithTimeout(outer, limit)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.Close)
 	err := request()
 	if !stop() {
 		c.dead.Store(true) // closing has begun: nobody may use the connection again
+		c.hung.Store(outer.Err() == nil)
 		if err != nil {
 			err = errors.Join(err, ctx.Err())
 		}

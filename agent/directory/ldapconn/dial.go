@@ -24,7 +24,7 @@ const maxStartTLSAnswer = 4096
 func (p *Pool) dial(ctx context.Context, s server, at string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", at)
+	conn, err := (&net.Dialer{Resolver: p.cfg.Resolver}).DialContext(ctx, "tcp", at)
 	if err != nil {
 		return nil, unreachable(s, err)
 	}

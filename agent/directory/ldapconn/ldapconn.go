@@ -19,6 +19,7 @@ import (
 // Patience with servers, and how much of them the agent takes.
 const (
 	dialTimeout    = 10 * time.Second // TCP, StartTLS and handshake together; a far server needs one or two
+	bindTimeout    = 10 * time.Second // a sign-in; a server that takes longer is as good as away
 	requestTimeout = 30 * time.Second // one request; a page of a slow server takes a few seconds
 	poolSize       = 4                // lent connections; a look-up takes 1 ms, so four serve thousands in a second
 	maxIdle        = 4 * time.Minute  // firewalls forget idle connections, the strictest common one after four minutes
@@ -29,9 +30,12 @@ const (
 // Config says where the servers are and who signs in. A kind embeds it into its own
 // configuration.
 type Config struct {
-	// URLs of the servers, ldaps://host[:636] or ldap://host[:389]. The first that
-	// answers serves, until it does not; all must hold the same directory.
+	// URLs of the servers, ldaps://host[:636] or ldap://host[:389], the best one first:
+	// the others stand in while it is away. All must hold the same directory.
 	URLs []string `toml:"urls"`
+	// SRV are names of SRV records (RFC 2782) that list further servers, as in
+	// _ldap._tcp.corp.example: those of the first name that has some.
+	SRV []string `toml:"srv"`
 	// StartTLS encrypts connections to ldap:// addresses before anything is said.
 	StartTLS bool `toml:"start_tls"`
 	// Plain allows ldap:// without StartTLS, and that to loopback addresses only.
@@ -40,6 +44,10 @@ type Config struct {
 	CAFile string `toml:"ca_file"`
 	// ServerName is the name in the servers' certificate, if it is not the host of the URL.
 	ServerName string `toml:"server_name"`
+	// CertFile and KeyFile hold a certificate and its key in PEM for servers that ask for
+	// one. They are read at each connection, so that a renewed one needs no restart.
+	CertFile string `toml:"cert_file"`
+	KeyFile  string `toml:"key_file"`
 	// BindDN is who signs in: a DN, or a user principal name on Active Directory.
 	BindDN string `toml:"bind_dn"`
 	// BindPasswordFile holds the password. It is read at every sign-in, so that a
@@ -50,6 +58,11 @@ type Config struct {
 	Password protocol.Secret `toml:"-"`
 	// CA is used like the content of CAFile, beside it.
 	CA []byte `toml:"-"`
+	// Resolver is asked for names and SRV records; nil for the machine's own.
+	Resolver *net.Resolver `toml:"-"`
+	// Refused says in plain words why a server refused the agent's account, "" if it does
+	// not know better than the table of result codes. Kinds read a vendor's answers.
+	Refused func(SignIn) string `toml:"-"`
 	// Log is where drops, failovers and refused sign-ins go; nil for slog.Default.
 	Log *slog.Logger `toml:"-"`
 }
@@ -78,15 +91,9 @@ func Open(cfg Config) (*Pool, error) {
 	if p.log == nil {
 		p.log = slog.Default()
 	}
-	if len(cfg.URLs) == 0 {
-		return nil, configuration("urls names no server; want urls = [\"ldaps://dc1.example.com\"]")
-	}
-	for _, u := range cfg.URLs {
-		s, err := cfg.server(u)
-		if err != nil {
-			return nil, err
-		}
-		p.servers = append(p.servers, s)
+	var err error
+	if p.roster, err = newRoster(cfg, p.log); err != nil {
+		return nil, err
 	}
 	if cfg.BindDN == "" || cfg.Password.Empty() && cfg.BindPasswordFile == "" {
 		return nil, configuration("bind_dn and bind_password_file say who signs in: neither may be empty")
@@ -96,7 +103,34 @@ func Open(cfg Config) (*Pool, error) {
 		return nil, err
 	}
 	p.tls = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if cfg.CertFile == "" && cfg.KeyFile == "" {
+		return p, nil
+	}
+	if _, err := cfg.certificate(); err != nil {
+		return nil, err
+	}
+	p.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cfg.certificate() }
 	return p, nil
+}
+
+// certificate reads the agent's own certificate.
+func (cfg Config) certificate() (*tls.Certificate, error) {
+	if cfg.CertFile == "" || cfg.KeyFile == "" {
+		return nil, configuration("cert_file and key_file belong together: set both or neither")
+	}
+	chain, err := os.ReadFile(cfg.CertFile)
+	if err != nil {
+		return nil, configuration("cert_file cannot be read: " + err.Error())
+	}
+	key, err := settings.ReadSecret(cfg.KeyFile)
+	if err != nil {
+		return nil, configuration("key_file cannot be used: " + err.Error())
+	}
+	pair, err := tls.X509KeyPair(chain, []byte(key.Reveal()))
+	if err != nil {
+		return nil, configuration("cert_file and key_file do not fit: " + err.Error())
+	}
+	return &pair, nil
 }
 
 // server reads one URL.
@@ -180,7 +214,9 @@ func (cfg Config) password() (protocol.Secret, error) {
 
 // Locate makes the paths absolute against the folder of the file that they stand in.
 func (cfg *Config) Locate(f settings.File) {
-	cfg.CAFile, cfg.BindPasswordFile = f.Path(cfg.CAFile), f.Path(cfg.BindPasswordFile)
+	for _, path := range []*string{&cfg.CAFile, &cfg.BindPasswordFile, &cfg.CertFile, &cfg.KeyFile} {
+		*path = f.Path(*path)
+	}
 }
 
 func configuration(message string) error {

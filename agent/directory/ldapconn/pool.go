@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +21,7 @@ import (
 // waits before it tries the same password again, so that it never locks the account.
 type Pool struct {
 	cfg     Config
-	servers []server
+	roster  *roster
 	tls     *tls.Config
 	log     *slog.Logger
 	slots   chan struct{} // one for each lent connection
@@ -30,7 +29,6 @@ type Pool struct {
 
 	mu       sync.Mutex
 	idle     []*Conn
-	first    int // index of the server that answered last
 	closed   bool
 	refusal  error     // why the last sign-in failed; nil if it did not
 	password [32]byte  // hash of the password that was refused
@@ -71,16 +69,24 @@ func (p *Pool) Fresh(ctx context.Context, server string) (*Conn, error) {
 	if _, err := p.signInAllowed(); err != nil {
 		return nil, err
 	}
-	c, err := p.connect(ctx, server)
-	if err != nil {
-		return nil, err
-	}
-	err = p.signIn(ctx, func(password protocol.Secret) (SignIn, error) { return c.bind(ctx, p.cfg.BindDN, password) })
-	if err != nil {
+	for tries := 1; ; tries++ {
+		c, err := p.connect(ctx, server)
+		if err != nil {
+			return nil, err
+		}
+		err = p.signIn(ctx, func(password protocol.Secret) (SignIn, error) { return c.bind(ctx, p.cfg.BindDN, password) })
+		if err == nil {
+			return c, nil
+		}
 		c.Close()
-		return nil, err
+		if protocol.CodeOf(err) != protocol.CodeUnavailable || ctx.Err() != nil {
+			return nil, err
+		}
+		p.lost(attempt{member: c.of, err: err}) // lets us in and then says nothing
+		if server != "" || tries >= p.roster.size() {
+			return nil, err
+		}
 	}
-	return c, nil
 }
 
 // signIn makes a connection the agent's own, one connection at a time.
@@ -110,61 +116,37 @@ func (p *Pool) signIn(ctx context.Context, bind func(protocol.Secret) (SignIn, e
 
 // connect dials and speaks LDAP; the connection is not signed in.
 func (p *Pool) connect(ctx context.Context, at string) (*Conn, error) {
-	conn, s, err := p.connection(ctx, at)
+	conn, m, err := p.connection(ctx, at)
 	if err != nil {
 		return nil, err
 	}
-	return newConn(conn, s), nil
-}
-
-// connection dials one machine, or the servers in turn, beginning with the one that
-// answered last. Of several errors the one that an administrator must act on wins.
-func (p *Pool) connection(ctx context.Context, at string) (net.Conn, server, error) {
-	if at != "" {
-		return p.connectionTo(ctx, at)
-	}
-	p.mu.Lock()
-	first := p.first
-	p.mu.Unlock()
-	var worst error
-	for i := range p.servers {
-		n := (first + i) % len(p.servers)
-		conn, err := p.dial(ctx, p.servers[n], p.servers[n].addr)
-		if err == nil {
-			p.mu.Lock()
-			p.first = n
-			p.mu.Unlock()
-			return conn, p.servers[n], nil
-		}
-		p.log.Warn("directory server does not answer", "server", p.servers[n].url, "err", err)
-		if worst == nil || protocol.CodeOf(err) == protocol.CodeConfiguration {
-			worst = err
-		}
-	}
-	return nil, server{}, worst
-}
-
-// connectionTo dials the machine that a Conn.Server named.
-func (p *Pool) connectionTo(ctx context.Context, at string) (net.Conn, server, error) {
-	url, addr, _ := strings.Cut(at, "#")
-	for _, s := range p.servers {
-		if s.url == url {
-			conn, err := p.dial(ctx, s, addr)
-			return conn, s, err
-		}
-	}
-	return nil, server{}, configuration("the server " + url + " is not in urls any more")
+	return newConn(conn, m), nil
 }
 
 // Names reports whether the server of a former Conn.Server is still configured.
 func (p *Pool) Names(at string) bool {
-	url, _, _ := strings.Cut(at, "#")
-	for _, s := range p.servers {
-		if s.url == url {
-			return true
-		}
+	url, _ := cutAt(at)
+	return p.roster.byURL(url) != nil
+}
+
+// Host returns what Do and Fresh take for the listed server with a host name, and
+// whether there is one: directories name some of their servers for what they do.
+func (p *Pool) Host(name string) (server string, listed bool) {
+	m := p.roster.byHost(name)
+	if m == nil {
+		return "", false
 	}
-	return false
+	return m.url, true
+}
+
+// cutAt takes what Conn.Server or Pool.Host said apart; without an address of its own the
+// server's name is looked up again.
+func cutAt(at string) (url, addr string) {
+	url, addr, found := strings.Cut(at, "#")
+	if !found {
+		addr = at[strings.Index(at, "//")+2:]
+	}
+	return url, addr
 }
 
 // take returns an idle connection to the server, the one used last, or nil. It closes
@@ -177,7 +159,9 @@ func (p *Pool) take(server string) *Conn {
 		switch {
 		case !c.usable() || time.Since(c.used) > maxIdle:
 			old = append(old, c)
-		case server == "" || server == c.at:
+		case server == "" && time.Since(c.born) > returnAfter && p.roster.better(c.of):
+			old = append(old, c)
+		case server == "" || server == c.at || server == c.of.url:
 			if found != nil {
 				kept = append(kept, found)
 			}
@@ -203,6 +187,9 @@ func (p *Pool) give(c *Conn) {
 		p.idle = append(p.idle, c)
 	}
 	p.mu.Unlock()
+	if c.hung.Load() {
+		p.roster.failed(c.of)
+	}
 	if !keep {
 		c.Close()
 	}
@@ -229,6 +216,11 @@ func (p *Pool) signInAllowed() (protocol.Secret, error) {
 // refused remembers a refused sign-in and returns it as an error.
 func (p *Pool) refused(r SignIn, password protocol.Secret) error {
 	err := readFailure(r.err)
+	if p.cfg.Refused != nil && err != nil {
+		if words := p.cfg.Refused(r); words != "" {
+			err = Explain(r.err, protocol.CodeServiceAuthentication, words)
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !IsCode(err, ldap.LDAPResultInvalidCredentials) {

@@ -44,7 +44,7 @@ func (c *Conn) bind(ctx context.Context, name string, password protocol.Secret) 
 	}
 	request := ldap.NewSimpleBindRequest(name, password.Reveal(), []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
 	s := SignIn{Policy: NoPolicy}
-	err := c.run(ctx, func() error {
+	err := c.runWithin(ctx, bindTimeout, func() error {
 		result, err := c.ldap.SimpleBind(request)
 		if result != nil {
 			s.Policy = policyOf(result.Controls)
