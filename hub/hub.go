@@ -221,7 +221,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Mail: postman{h.notifier}, SMS: texting{phones}, Pictures: h.reviews, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
-		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.recoveries}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
+		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.recoveries, h.reviews}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}

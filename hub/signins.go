@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/review"
 )
 
 // signIns are the questions of other identity providers in the words of the site.
@@ -69,25 +70,44 @@ func (s signIns) FinishPerson(ctx context.Context, env, use, session string, giv
 type bindings struct {
 	store      *store.Store
 	recoveries *flow.Recoveries
+	reviews    *review.Reviews
 }
 
 // Bind implements oidc.Accounts.
 func (b bindings) Bind(ctx context.Context, q oidc.Binding) (oidc.Bound, error) {
-	a, err := directory.Bind(ctx, b.store, q.Env, q.Directory, q.Identifier, q.Strength, q.Document)
-	switch {
-	case errors.Is(err, directory.ErrNobody):
-		return oidc.Bound{Reason: oidc.NoAccount}, nil
-	case errors.Is(err, directory.ErrSeveral):
-		return oidc.Bound{Reason: oidc.SeveralAccounts}, nil
-	case errors.Is(err, directory.ErrFace):
-		return oidc.Bound{Reason: oidc.PhotoNotCompared}, nil
-	case err != nil:
-		return oidc.Bound{}, err
+	binding := directory.Binding{Env: q.Env, Directory: q.Directory, Identifier: q.Identifier, Strength: q.Strength, Document: q.Document}
+	if q.Case != "" {
+		binding.Compare = b.reviews.Faces(q.Case)
+	}
+	a, out, err := b.find(ctx, binding)
+	if err != nil || out.Reason != "" {
+		return out, err
 	}
 	word, err := b.recoveries.WordOn(ctx, a, q.Origin)
-	out := oidc.Bound{Account: a, Strict: word.Strict}
+	if err == nil && word.Strict {
+		binding.Strict = true
+		if a, out, err = b.find(ctx, binding); err != nil || out.Reason != "" {
+			return out, err
+		}
+	}
+	out = oidc.Bound{Account: a, Strict: word.Strict}
 	if word.Refused {
 		out.Reason = oidc.NotPermitted
 	}
 	return out, err
 }
+
+// find returns the account that a proof is of, or the reason why there is none.
+func (b bindings) find(ctx context.Context, binding directory.Binding) (store.Account, oidc.Bound, error) {
+	a, err := directory.Bind(ctx, b.store, binding)
+	for of, reason := range unbound {
+		if errors.Is(err, of) {
+			return a, oidc.Bound{Reason: reason}, nil
+		}
+	}
+	return a, oidc.Bound{}, err
+}
+
+// unbound are the reasons for which a proof is of no account.
+var unbound = map[error]string{directory.ErrNobody: oidc.NoAccount, directory.ErrSeveral: oidc.SeveralAccounts, directory.ErrFace: oidc.PhotoNotCompared,
+	directory.ErrNoPhoto: oidc.NoPhoto, directory.ErrOtherFace: oidc.PhotoDiffers}

@@ -42,8 +42,13 @@ func (d *Directories) keyNames(ctx context.Context, env, directory string) error
 // else's too is asked of the directory and of the operator's list. A
 // birth date that an operator gave counts like the directory's, and where both are there both
 // must agree. Agents never hear of it: in strict mode it does not count (T16).
-func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document) (grade match.Grade, reason match.Reason, err error) {
-	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate, HasPhoto: a.Photo.Exists()}
+func Judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document) (match.Grade, match.Reason, error) {
+	return judge(ctx, s, a, strength, d, false)
+}
+
+// judge is Judge; strict says that a face that agrees replaces no comparison of names.
+func judge(ctx context.Context, s *store.Store, a store.Account, strength match.Strength, d match.Document, strict bool) (grade match.Grade, reason match.Reason, err error) {
+	known := match.Account{ID: a.ImmutableID, Name: match.Name{Full: a.Name}, BirthDateHash: a.BirthDate, HasPhoto: a.Photo.Exists(), Strict: strict}
 	if strength == match.Photo && known.HasPhoto {
 		strength = match.CommonName
 	}

@@ -24,6 +24,7 @@ type Binding struct {
 	Origin         string // recovery domain of the proof
 	Strength       match.Strength
 	Document       match.Document
+	Case           string // that has the person's selfie; "": none has
 }
 
 // A Bound is what came of it.
@@ -38,6 +39,8 @@ const (
 	NoAccount        = "account_not_found"
 	SeveralAccounts  = "multiple_accounts_found"
 	PhotoNotCompared = "photo_not_compared"
+	PhotoDiffers     = "photo_not_matched"
+	NoPhoto          = "photo_not_found"
 	NotPermitted     = "account_not_permitted"
 	NotNow           = "temporarily_unavailable"
 )
@@ -159,7 +162,7 @@ func (p *Provider) bound(ctx context.Context, c client, x exchange, site string,
 	if !slices.Contains(x.Plain.Claims, request.Account) {
 		strength = match.CommonName // the public API's for email
 	}
-	b, err := p.cfg.Accounts.Bind(ctx, Binding{Env: c.Env, Directory: c.Directory, Identifier: x.Plain.Email, Origin: site, Strength: strength,
+	b, err := p.cfg.Accounts.Bind(ctx, Binding{Env: c.Env, Directory: c.Directory, Identifier: x.Plain.Email, Origin: site, Strength: strength, Case: t.proof.Case,
 		Document: match.Document{Given: t.proof.Given, Family: t.proof.Family, BirthDate: t.proof.BirthDate}})
 	if err != nil {
 		p.cfg.Log.WarnContext(ctx, "whose account a proof is of cannot be said", "client", c.ID, "directory", c.Directory, "error", err)

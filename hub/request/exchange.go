@@ -33,6 +33,7 @@ type Proof struct {
 	Values                   map[string]any // of the claims that were asked for
 	Person                   string         // how the environment calls them
 	Method                   policy.Method
+	Case                     string // that has a selfie which people compared with the document; "": none has
 
 	scan   string // the case that has the selfie
 	selfie []byte // of it, where it was read before the transaction
@@ -75,7 +76,7 @@ func (q *Requests) proof(ctx context.Context, tx *store.Tx, u store.RequestUse) 
 	if err != nil {
 		return p, err
 	}
-	p = Proof{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"]), Values: f.Values, Method: policy.Method(u.Method), scan: f.Case}
+	p = Proof{Given: asText(f.Values["given_name"]), Family: asText(f.Values["family_name"]), BirthDate: asText(f.Values["birth_date"]), Values: f.Values, Method: policy.Method(u.Method), scan: f.Case, Case: f.Face}
 	if f.Holder != nil {
 		p.Given, p.Family, p.BirthDate = f.Holder.Given, f.Holder.Family, f.Holder.BirthDate
 	}

@@ -12,9 +12,11 @@ import (
 const selfieKind = "selfie"
 
 // pictured adds to what was found that there is a selfie, which people compared with the
-// document.
+// document, to be shared or to be compared with the photo of an account.
 func (q *Requests) pictured(ctx context.Context, tx *store.Tx, u store.RequestUse, r store.Request, f *found) error {
-	if q.Public == nil || !slices.Contains(r.Claims, store.PictureClaim) {
+	shares := q.Public != nil && slices.Contains(r.Claims, store.PictureClaim)
+	compares := slices.ContainsFunc(r.Claims, Matched)
+	if !shares && !compares {
 		return nil
 	}
 	c, err := tx.Code(ctx, u.Env, u.ID)
@@ -25,8 +27,14 @@ func (q *Requests) pictured(ctx context.Context, tx *store.Tx, u store.RequestUs
 		return err
 	}
 	kinds, err := tx.ReviewImages(ctx, u.Env, c.Case)
-	if slices.Contains(kinds, selfieKind) {
+	if !slices.Contains(kinds, selfieKind) {
+		return err
+	}
+	if shares {
 		f.Values[store.PictureClaim], f.Case = true, c.Case
+	}
+	if compares {
+		f.Face = c.Case
 	}
 	return err
 }

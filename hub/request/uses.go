@@ -87,7 +87,8 @@ type View struct {
 type found struct {
 	Values   map[string]any `json:"values"`
 	Identity string         `json:"identity"`
-	Case     string         `json:"case,omitempty"`   // that has the selfie
+	Case     string         `json:"case,omitempty"`   // that has the selfie which is shared
+	Face     string         `json:"face,omitempty"`   // that has a selfie which an account's photo may be compared with
 	Holder   *holder        `json:"holder,omitempty"` // whoever waits compares it with accounts
 
 	selfie []byte // of Case, where it was read before the transaction

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
+	"github.com/postern-id/postern/protocol/match"
 )
 
 // Pictures outside of a case, of which the operator's program is asked.
@@ -75,4 +76,52 @@ func (r *Reviews) LookAt(ctx context.Context, env string, pictures []Picture, ch
 		}
 	}
 	return out, nil
+}
+
+// Faces returns a function that compares the selfie of a case with the photo of an
+// account: what the reviewers said who were shown both, otherwise what the operator's
+// program says of them. match.NotCompared: there is no such photo, no selfie any more, or
+// no program. The program is asked once about each account. Errors are the store's, or
+// the program's, which is away, late or does not sign.
+func (r *Reviews) Faces(id string) func(ctx context.Context, a store.Account) (match.Face, error) {
+	known := map[string]match.Face{}
+	return func(ctx context.Context, a store.Account) (match.Face, error) {
+		if face, ok := known[a.ID]; ok {
+			return face, nil
+		}
+		face, err := r.face(ctx, id, a)
+		if err == nil {
+			known[a.ID] = face
+		}
+		return face, err
+	}
+}
+
+func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.Face, error) {
+	photo, err := store.Get(ctx, r.Store, func(tx *store.Tx) ([]byte, error) { return tx.AccountPhoto(ctx, a.Env, a.ID) })
+	if errors.Is(err, store.ErrNotFound) {
+		return match.NotCompared, nil
+	}
+	if err != nil {
+		return match.NotCompared, err
+	}
+	selfie, err := r.Picture(ctx, a.Env, id, Selfie)
+	if errors.Is(err, store.ErrNotFound) {
+		return match.NotCompared, nil
+	}
+	if err != nil {
+		return match.NotCompared, err
+	}
+	found, err := r.LookAt(ctx, a.Env, []Picture{{Selfie, selfie}, {AccountPhoto, photo}}, faceAccount)
+	switch {
+	case errors.Is(err, ErrNoAnalyzer):
+		return match.NotCompared, nil
+	case err != nil:
+		return match.NotCompared, err
+	case found[0].Result == capture.Pass:
+		return match.SameFace, nil
+	case found[0].Result == capture.Fail:
+		return match.OtherFace, nil
+	}
+	return match.UnsureFace, nil
 }
