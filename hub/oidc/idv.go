@@ -184,6 +184,7 @@ func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang st
 	o := request.Opening{Env: c.Env, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
 	if x.Plain != nil {
 		x.Plain.open(&o, x.ExpiresAt)
+		o.Account = p.meant(ctx, c, x.Plain)
 	} else {
 		o.Claims = x.Wanted.proof()
 	}

@@ -146,7 +146,9 @@ func photographing(t *testing.T) (*office, *program) {
 
 func (a *office) settings(s review.Settings) {
 	a.t.Helper()
-	a.tx(func(ctx context.Context, tx *store.Tx) error { return review.WriteSettings(ctx, tx, a.fixture.Env.ID, s) })
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		return review.WriteSettings(ctx, tx, a.fixture.Env.ID, s)
+	})
 }
 
 // photo keeps the picture of an account; 0 removes it.
@@ -301,5 +303,37 @@ func TestNobodyIsToldByAPhotoThatNobodyCompared(t *testing.T) {
 	other.Number = "A9"
 	if said := a.tells(photoClaim, "", other, annsFace, review.Checklist); reason(said) != "photo_not_compared" || said["account"] != nil {
 		t.Errorf("no program: %v", said)
+	}
+}
+
+// Reviewers are shown the photo of the account that an application means, beside the face.
+// What they say of it counts in place of a program; that the document is one does not hang
+// on it. Whoever owns the account does not decide.
+func TestReviewersCompareTheFaceWithThePhotoOfTheAccountThatIsMeant(t *testing.T) {
+	a, p := photographing(t)
+	a.settings(review.Settings{Requests: true})
+	a.photo("ann@example.com", annsFace)
+	both := append(slices.Clone(review.Checklist), review.AccountPhoto)
+	number := 0
+	for _, c := range []struct {
+		name, hint string
+		checks     []string
+		want       any
+	}{
+		{"they said so", "ann@example.com", both, nil},
+		{"they did not", "ann@example.com", review.Checklist, "photo_not_compared"},
+		{"they were shown none", "", both, "photo_not_compared"},
+	} {
+		number++
+		f := annsDocument
+		f.Number = fmt.Sprint("B", number)
+		said := a.tells(photoClaim, c.hint, f, annsFace, c.checks)
+		status, _ := said["account_status"].(map[string]any)
+		if status["failure_reason"] != c.want || (said["account"] == nil) != (c.want != nil) {
+			t.Errorf("%s: %v", c.name, said)
+		}
+	}
+	if p.asked.Load() != 0 {
+		t.Error("a program was asked")
 	}
 }

@@ -190,3 +190,21 @@ func mailOf(a store.Account, hint string) string {
 	}
 	return first
 }
+
+// meant returns the row id of the account that an application hints at, if it has a photo
+// with which people could compare whoever comes; "" for none. It stands for no proof.
+func (p *Provider) meant(ctx context.Context, c client, w *plain) (id string) {
+	if w.Email == "" || !slices.ContainsFunc(w.Claims, request.Matched) {
+		return ""
+	}
+	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.Account, error) { return tx.FindAccounts(ctx, c.Env, w.Email) })
+	if err != nil {
+		p.cfg.Log.WarnContext(ctx, "whom an application means cannot be looked up", "client", c.ID, "error", err)
+		return ""
+	}
+	all = slices.DeleteFunc(all, func(a store.Account) bool { return a.Disabled || a.Directory != c.Directory || !a.Photo.Exists() })
+	if len(all) != 1 {
+		return ""
+	}
+	return all[0].ID
+}

@@ -21,6 +21,7 @@ type Opening struct {
 	Scopes                       []string // as they were asked for
 	Template                     string   // whose words the pages bear; "": none
 	Keeps                        bool     // what is shared is the organisation's as well
+	Account                      string   // row id of the account that is meant, with whose photo people compare the person; "": none
 	ShareLife                    time.Duration
 	ExpiresAt                    time.Time // zero: after 15 minutes
 	Language                     string
@@ -46,7 +47,7 @@ func (q *Requests) OpenFor(ctx context.Context, o Opening) (id, session string, 
 	}
 	r, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Request, error) {
 		return q.Create(ctx, tx, Order{Env: o.Env, Origin: o.Origin, Label: o.Label, Template: o.Template, Scopes: o.Scopes, Claims: o.Claims, MaxUses: 1,
-			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, ExpiresAt: o.ExpiresAt})
+			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, ExpiresAt: o.ExpiresAt})
 	})
 	if err != nil {
 		return "", "", err

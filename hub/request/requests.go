@@ -164,6 +164,7 @@ type Order struct {
 	ShareLife time.Duration
 	Exchange  string    // another identity provider waits for it, see OpenFor
 	Keeps     bool      // what is shared is kept nevertheless
+	Account   string    // see Opening
 	ExpiresAt time.Time // zero: Life
 	Mail      string    // address that the link is sent to; "": none
 	Phone     string    // likewise
@@ -174,7 +175,7 @@ type Order struct {
 // Create makes a request in the caller's transaction.
 func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Request, error) {
 	r := store.Request{Env: o.Env, ID: store.NewID(), State: Pending, Progress: created, Label: o.Label, Template: o.Template, Scopes: o.Scopes,
-		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, ExpiresAt: o.ExpiresAt}
+		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, ExpiresAt: o.ExpiresAt}
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = q.Now().Add(Life)
 	}

@@ -254,7 +254,7 @@ func foundIn(u store.RequestUse) (f found, err error) {
 // subject is whoever opened the link: nobody that this hub knows.
 func (q *Requests) subject(u store.RequestUse, r store.Request) verify.Subject {
 	m := protocol.Members{Recovery: u.ID, Operation: string(protocol.Verify), NotAfter: u.ExpiresAt.Unix()}
-	s := verify.Subject{Env: u.Env, Recovery: u.ID, Verification: u.ID, Operation: m.Operation, Context: m.Context(), Language: u.Language, Origin: r.Origin, Until: u.ExpiresAt}
+	s := verify.Subject{Env: u.Env, Recovery: u.ID, Verification: u.ID, Operation: m.Operation, Context: m.Context(), Language: u.Language, Origin: r.Origin, Until: u.ExpiresAt, Meant: r.Account}
 	if o, err := url.Parse(r.Origin); err == nil {
 		s.RPID = o.Hostname()
 	}

@@ -25,6 +25,7 @@ type Request struct {
 	Person    string        // who shared last
 	Source    string        // a RequestVerificationSource
 	Exchange  string        // of package oidc, for which alone it is made; "": the organisation asks
+	Account   string        // row id of the account that an exchange means, with whose photo people compare the person; "": none
 	Keeps     bool          // an exchange waits, and what is shared is kept like an answer to the organisation
 	ExpiresAt time.Time
 	CreatedAt time.Time
@@ -43,20 +44,20 @@ func (tx *Tx) AddRequest(ctx context.Context, r *Request) error {
 	}
 	r.Version, r.CreatedAt, r.UpdatedAt = 1, tx.Now(), tx.Now()
 	_, err = tx.Exec(ctx, `INSERT INTO requests (env, id, version, state, progress, label, template, scopes, claims, origin, ticket, ticket_hash, max_uses,
-		share_life, expires_at, created_at, updated_at, exchange, keeps) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17)`,
+		share_life, expires_at, created_at, updated_at, exchange, keeps, account) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)`,
 		r.Env, r.ID, r.State, r.Progress, r.Label, r.Template, JSON(r.Scopes), JSON(r.Claims), r.Origin, ticket, HashToken(r.Ticket), r.MaxUses,
-		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps))
+		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps), r.Account)
 	return err
 }
 
 const requestColumns = `env, id, version, state, progress, label, template, scopes, claims, origin, ticket, max_uses, uses, share_life, person, source,
-	expires_at, created_at, updated_at, exchange, keeps`
+	expires_at, created_at, updated_at, exchange, keeps, account`
 
 func (tx *Tx) scanRequest(scan Scan) (r Request, err error) {
 	var scopes, claims, ticket string
 	var maxUses, uses, life, expires, created, updated, keeps int64
 	if err = scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Progress, &r.Label, &r.Template, &scopes, &claims, &r.Origin, &ticket, &maxUses, &uses, &life,
-		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps); err != nil {
+		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps, &r.Account); err != nil {
 		return r, err
 	}
 	r.Keeps = keeps != 0

@@ -29,6 +29,7 @@ type Subject struct {
 	Operation    string // canonical tasks
 	Account      string // canonical immutable id; "" for a decoy
 	Person       string // row id of the account
+	Meant        string // row id of the account that somebody who answers a request is said to be, with whose photo people compare them; "": none
 	Name         string
 	Groups       []policy.Group
 	Strength     policy.Strength  // how a proof that bears a name must match

@@ -98,12 +98,19 @@ func (r *Reviews) Faces(id string) func(ctx context.Context, a store.Account) (m
 }
 
 func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.Face, error) {
-	photo, err := store.Get(ctx, r.Store, func(tx *store.Tx) ([]byte, error) { return tx.AccountPhoto(ctx, a.Env, a.ID) })
-	if errors.Is(err, store.ErrNotFound) {
+	var photo []byte
+	var same bool
+	err := r.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		photo, same, err = said(ctx, tx, id, a)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return match.NotCompared, nil
-	}
-	if err != nil {
+	case err != nil:
 		return match.NotCompared, err
+	case same:
+		return match.SameFace, nil
 	}
 	selfie, err := r.Picture(ctx, a.Env, id, Selfie)
 	if errors.Is(err, store.ErrNotFound) {
@@ -124,4 +131,21 @@ func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.F
 		return match.OtherFace, nil
 	}
 	return match.UnsureFace, nil
+}
+
+// said returns the photo of an account, and whether the reviewers of a case said that the
+// face is the one on it. store.ErrNotFound: there is no photo, or no such case.
+func said(ctx context.Context, tx *store.Tx, id string, a store.Account) (photo []byte, same bool, err error) {
+	if photo, err = tx.AccountPhoto(ctx, a.Env, a.ID); err != nil {
+		return nil, false, err
+	}
+	c, err := tx.Review(ctx, a.Env, id)
+	if err != nil {
+		return nil, false, err
+	}
+	votes, err := tx.ReviewVotes(ctx, a.Env, id)
+	if err == nil {
+		same, err = sameFace(c, votes, a.ID, sum(photo))
+	}
+	return photo, same, err
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 )
 
 // AccountPhoto is the kind of picture that is the photo of the account, beside Kinds, and
@@ -18,12 +19,33 @@ const AccountPhoto = "account"
 const faceAccount = "face_account"
 
 // photoOf returns the photo of the account that a case is about, as it is now;
-// store.ErrNotFound if there is none. Cases of requests have no account.
+// store.ErrNotFound if there is none. Cases of requests have the account that whoever
+// waits for the answer means, if any.
 func photoOf(ctx context.Context, tx *store.Tx, c store.Review) ([]byte, error) {
-	if ofRequest(c) {
-		return nil, store.ErrNotFound
+	if !ofRequest(c) {
+		return tx.AccountPhoto(ctx, c.Env, c.Person)
 	}
-	return tx.AccountPhoto(ctx, c.Env, c.Person)
+	d, err := detailsOf(c)
+	if err == nil && d.Meant == "" {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tx.AccountPhoto(ctx, c.Env, d.Meant)
+}
+
+// owners lists the addresses of whoever may not decide about a case: it would be theirs.
+func owners(ctx context.Context, tx *store.Tx, s verify.Subject, meant string) ([]string, error) {
+	own, err := verify.Addresses(ctx, tx, s)
+	if err != nil || meant == "" {
+		return own, err
+	}
+	a, err := tx.Account(ctx, s.Env, meant)
+	if errors.Is(err, store.ErrNotFound) {
+		return own, nil
+	}
+	return append(own, a.Identifiers...), err
 }
 
 // photoSum returns the SHA-256, in hexadecimal, of the photo of the account that a case is
@@ -36,8 +58,13 @@ func photoSum(ctx context.Context, tx *store.Tx, c store.Review) (string, error)
 	case err != nil:
 		return "", err
 	}
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:]), nil
+	return sum(body), nil
+}
+
+// sum is the SHA-256 of a picture, in hexadecimal.
+func sum(body []byte) string {
+	s := sha256.Sum256(body)
+	return hex.EncodeToString(s[:])
 }
 
 // saw keeps which photo a reviewer accepted.
@@ -55,10 +82,10 @@ func saw(c *store.Review, reviewer, photo string) error {
 }
 
 // compared returns the decisions of those who saw the photo that the account has now, if it
-// has one.
+// has one. Whether a document of a request is one does not hang on it.
 func compared(ctx context.Context, tx *store.Tx, c store.Review, votes []store.ReviewVote) ([]store.ReviewVote, error) {
-	if len(votes) == 0 {
-		return nil, nil
+	if len(votes) == 0 || ofRequest(c) {
+		return votes, nil
 	}
 	d, err := detailsOf(c)
 	if err != nil {
@@ -66,6 +93,17 @@ func compared(ctx context.Context, tx *store.Tx, c store.Review, votes []store.R
 	}
 	photo, err := photoSum(ctx, tx, c)
 	return slices.DeleteFunc(slices.Clone(votes), func(v store.ReviewVote) bool { return photo != "" && d.Photos[v.Reviewer] != photo }), err
+}
+
+// sameFace reports whether everybody who accepted a document of a request in the end saw
+// this photo, and said that the face is the one on it.
+func sameFace(c store.Review, votes []store.ReviewVote, meant, photo string) (bool, error) {
+	d, err := detailsOf(c)
+	if err != nil || d.Meant != meant || c.Outcome != Accepted {
+		return false, err
+	}
+	last := slices.DeleteFunc(slices.Clone(votes), func(v store.ReviewVote) bool { return v.Round != c.Round || v.Verdict != string(Accept) })
+	return len(last) > 0 && !slices.ContainsFunc(last, func(v store.ReviewVote) bool { return d.Photos[v.Reviewer] != photo }), nil
 }
 
 // checklist is Checklist, and the photo of the account where there is one.

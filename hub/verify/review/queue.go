@@ -274,6 +274,9 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 		if err != nil {
 			return err
 		}
+		if ofRequest(*c) && !slices.Contains(checks, AccountPhoto) {
+			photo = "" // the document is one whosever face is on the photo
+		}
 		if verdict == Accept && !all(checklist(photo != ""), checks) {
 			return ErrAnswer
 		}

@@ -78,6 +78,7 @@ type Details struct {
 	Own     []string         `json:"own,omitempty"`     // addresses of the account: whoever has one of them is its owner
 	Facts   *Facts           `json:"facts,omitempty"`   // of a request: what the document says
 	ReadBy  string           `json:"read_by,omitempty"` // who typed that last
+	Meant   string           `json:"meant,omitempty"`   // of a request: row id of the account whose photo is shown
 
 	Photos map[string]string `json:"photos,omitempty"` // by reviewer: SHA-256 of the account's photo that they accepted
 }
@@ -114,6 +115,9 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		return verify.Challenge{}, err
 	}
 	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()], Account: s.Account}
+	if answers(s) {
+		d.Meant = s.Meant
+	}
 	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
 		State: store.ReviewOpen, Round: 1, Reviewers: 1, EndsAt: r.Store.Now().Add(caseLife)}
 	if answers(s) && s.Until.Before(c.EndsAt) {
@@ -135,7 +139,7 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 			return err
 		}
 		d := d
-		if d.Own, err = verify.Addresses(ctx, tx, s); err != nil {
+		if d.Own, err = owners(ctx, tx, s, d.Meant); err != nil {
 			return err
 		}
 		c.Details = []byte(store.JSON(d))
