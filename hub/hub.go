@@ -210,7 +210,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	}
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
-		Veto: outside, Notifier: mail, Alarms: outside, Factors: h.factors, Matcher: names{h.store},
+		Veto: outside, Notifier: mail, Alarms: outside, Factors: h.factors, Matcher: names{h.store}, Requested: h.audit.Soon,
 		Verifiers: verifiers,
 	})
 	h.evaluations = evaluation.New(evaluation.Config{

@@ -50,12 +50,19 @@ type Log struct {
 	log    *slog.Logger
 	retain func() time.Duration
 
-	turn sync.Mutex // one sequencing at a time on this node
+	linger time.Duration
+	soon   chan struct{} // holds a token while somebody waits for an index
+	turn   sync.Mutex    // one sequencing at a time on this node
+
+	proving chan struct{} // holds a token while proofs are made
+	mu      sync.Mutex
+	next    *proofs // guarded by mu: those that wait
 }
 
 // NewLog returns the log of a hub. Run keeps it up to date.
 func NewLog(cfg LogConfig) *Log {
-	l := &Log{store: cfg.Store, key: cfg.Key, origin: cfg.Origin, log: cfg.Log, retain: cfg.Retain}
+	l := &Log{store: cfg.Store, key: cfg.Key, origin: cfg.Origin, log: cfg.Log, retain: cfg.Retain,
+		linger: sequenceLinger, soon: make(chan struct{}, 1), proving: make(chan struct{}, 1), next: &proofs{}}
 	l.public, _ = cfg.Key.Public().(ed25519.PublicKey)
 	if l.log == nil {
 		l.log = slog.Default()
@@ -81,7 +88,8 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-l.store.Audited():
-			linger(ctx, sequenceLinger)
+			l.gather(ctx)
+		case <-l.soon:
 		case <-poll.C:
 		case <-retention.C:
 			l.warn(ctx, "old audit events could not be dropped; tried again", l.Retain(ctx))
@@ -90,12 +98,23 @@ func (l *Log) Run(ctx context.Context) error {
 	}
 }
 
-func linger(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
+// gather lets transactions gather that are to share one checkpoint.
+func (l *Log) gather(ctx context.Context) {
+	t := time.NewTimer(l.linger)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-l.soon:
 	case <-ctx.Done():
+	}
+}
+
+// Soon has Run give what is committed its index now: somebody is going to ask for a
+// proof. It does not wait.
+func (l *Log) Soon() {
+	select {
+	case l.soon <- struct{}{}:
+	default: // it was said already
 	}
 }
 

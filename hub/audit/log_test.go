@@ -87,6 +87,78 @@ func TestT08_EveryCommittedEventIsProvenAtOnceWithItsExactBytes(t *testing.T) {
 	})
 }
 
+// Whoever says that a proof is wanted does not wait until other transactions gathered.
+func TestT08_AnEventThatIsWantedSoonHasItsIndexAtOnce(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	l := newLog(s)
+	l.Gather(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = l.Run(ctx) })
+	for i := range 3 {
+		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, Account: "ada"})
+		l.Soon()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			c, _, err := l.Head(t.Context())
+			if err != nil || time.Now().After(deadline) {
+				t.Fatalf("size %d, %v", c.Size, err)
+			}
+			if c.Size == int64(i+1) {
+				break
+			}
+		}
+	}
+}
+
+// Callers at once share the work, and each gets what it asked for, or its own refusal.
+func TestT08_ManyProofsAtOnceAreEachOnesOwn(t *testing.T) {
+	const callers = 48
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		l := newLog(s)
+		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested})
+		first := sequence(t, l)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		var all sync.WaitGroup
+		for i := range callers {
+			all.Go(func() {
+				trace := fmt.Sprint("t", i)
+				id, err := store.Change(t.Context(), s, func(tx *store.Tx) (string, error) {
+					return audit.AppendRow(t.Context(), tx, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, Trace: trace})
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if p, err := l.Prove(gone, id, first.Size); err == nil && !strings.Contains(string(p.Leaf), `"`+trace+`"`) {
+					t.Errorf("a caller who is gone: %s", p.Leaf)
+				}
+				p, err := l.Prove(t.Context(), id, first.Size)
+				if err != nil || !strings.Contains(string(p.Leaf), `"`+trace+`"`) {
+					t.Errorf("%s: %s, %v", trace, p.Leaf, err)
+				}
+				if _, err := p.Check(auditlog.Fingerprint(l.Public()), origin, first); err != nil {
+					t.Error(err)
+				}
+				if _, err := l.Prove(t.Context(), id, callers+2); !errors.Is(err, audit.ErrRolledBack) {
+					t.Errorf("from a log that never was so long: %v", err)
+				}
+				if _, err := l.Prove(t.Context(), store.NewID(), 0); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("no such event: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		if c := sequence(t, l); c.Size != callers+1 {
+			t.Errorf("size %d", c.Size)
+		}
+	})
+}
+
 // Two nodes append, sequence and prove at the same time. There is one log, with every
 // event once, and each checkpoint that anybody saw is one of its past.
 func TestT09_TwoNodesAtOnceMakeOneLog(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -32,42 +34,112 @@ func (l *Log) Head(ctx context.Context) (auditlog.Checkpoint, string, error) {
 // bytes were dropped; ErrRolledBack if the log has fewer than from leaves; ErrDamaged if
 // what is stored does not prove it.
 func (l *Log) Prove(ctx context.Context, id string, from int64) (auditlog.Proof, error) {
-	prove := func(tx *store.Tx) (auditlog.Proof, error) { return l.prove(ctx, tx, id, from) }
-	p, err := store.Get(ctx, l.store, prove)
-	if !errors.Is(err, store.ErrNotFound) {
-		return p, err
+	w := &wanted{id: id, from: from, err: errUnmade}
+	l.mu.Lock()
+	mine := l.next
+	mine.list = append(mine.list, w)
+	l.mu.Unlock()
+	select {
+	case l.proving <- struct{}{}:
+	case <-ctx.Done():
+		return auditlog.Proof{}, ctx.Err()
 	}
-	if err := l.Sequence(ctx); err != nil {
-		return auditlog.Proof{}, err
+	defer func() { <-l.proving }()
+	if !mine.made {
+		l.make(ctx, l.take())
 	}
-	return store.Get(ctx, l.store, prove)
+	return w.proof, w.err
 }
 
-func (l *Log) prove(ctx context.Context, tx *store.Tx, id string, from int64) (auditlog.Proof, error) {
-	entry, err := tx.AuditEntry(ctx, id)
-	if err != nil {
-		return auditlog.Proof{}, err
+// proofLife bounds the making of proofs, for which others wait, too.
+const proofLife = 20 * time.Second
+
+var errUnmade = errors.New("audit: the proof was not made")
+
+// wanted is a proof that somebody waits for.
+type wanted struct {
+	id    string
+	from  int64
+	proof auditlog.Proof
+	err   error
+}
+
+// proofs are those whose callers came while others' were made. They share one sequencing
+// and one look at the head of the log.
+type proofs struct {
+	list []*wanted
+	made bool // guarded by Log.proving, as the results are
+}
+
+func (l *Log) take() *proofs {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.next
+	l.next = &proofs{}
+	return all
+}
+
+// make makes proofs. The caller has the turn; its end does not end what others wait for.
+func (l *Log) make(ctx context.Context, all *proofs) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), proofLife)
+	defer cancel()
+	l.look(ctx, all.list)
+	late := slices.DeleteFunc(slices.Clone(all.list), func(w *wanted) bool { return !errors.Is(w.err, store.ErrNotFound) })
+	if len(late) > 0 {
+		if err := l.Sequence(ctx); err == nil {
+			l.look(ctx, late)
+		} else {
+			fail(late, err)
+		}
 	}
-	head, err := tx.AuditHead(ctx)
-	if err != nil {
-		return auditlog.Proof{}, err
+	all.made = true
+}
+
+func fail(list []*wanted, err error) {
+	for _, w := range list {
+		w.proof, w.err = auditlog.Proof{}, err
 	}
-	t := newTiles(ctx, tx)
-	c, err := l.signed(head, t)
+}
+
+// look proves what has an index.
+func (l *Log) look(ctx context.Context, list []*wanted) {
+	err := l.store.Read(ctx, func(tx *store.Tx) error {
+		head, err := tx.AuditHead(ctx)
+		if err != nil {
+			return err
+		}
+		t := newTiles(ctx, tx)
+		c, err := l.signed(head, t)
+		if err != nil {
+			return err
+		}
+		for _, w := range list {
+			w.proof, w.err = l.prove(tx, head, c, t, w)
+		}
+		return nil
+	})
+	if err != nil {
+		fail(list, err)
+	}
+}
+
+// prove proves an event in the log of head, whose signed checkpoint is c.
+func (l *Log) prove(tx *store.Tx, head store.AuditHead, c auditlog.Checkpoint, t *tiles, w *wanted) (auditlog.Proof, error) {
+	entry, err := tx.AuditEntry(t.ctx, w.id)
 	if err != nil {
 		return auditlog.Proof{}, err
 	}
 	if entry.Index < 0 || entry.Index >= head.Size {
-		return auditlog.Proof{}, fmt.Errorf("%w: event %s has the index %d", ErrDamaged, id, entry.Index)
+		return auditlog.Proof{}, fmt.Errorf("%w: event %s has the index %d", ErrDamaged, w.id, entry.Index)
 	}
-	p := auditlog.Proof{Public: l.public, Checkpoint: head.Checkpoint, Index: entry.Index, Leaf: []byte(entry.Leaf), From: from}
+	p := auditlog.Proof{Public: l.public, Checkpoint: head.Checkpoint, Index: entry.Index, Leaf: []byte(entry.Leaf), From: w.from}
 	if p.Inclusion, err = tlog.ProveRecord(head.Size, entry.Index, t); err != nil {
 		return auditlog.Proof{}, err
 	}
 	if err := auditlog.CheckInclusion(c, p.Index, auditlog.LeafHash(p.Leaf), p.Inclusion); err != nil {
-		return auditlog.Proof{}, fmt.Errorf("%w: event %s: %w", ErrDamaged, id, err)
+		return auditlog.Proof{}, fmt.Errorf("%w: event %s: %w", ErrDamaged, w.id, err)
 	}
-	p.Consistency, err = consistency(from, head.Size, t)
+	p.Consistency, err = consistency(w.from, head.Size, t)
 	return p, err
 }
 

@@ -3,6 +3,7 @@ package flow_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -98,12 +99,19 @@ func (s *stack) state(recovery string) string {
 func TestT10_NothingIsSentBeforeTheOrganisationAgreed(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		v := &veto{asked: make(chan flow.VetoRequest), answer: make(chan string)}
-		s := newStack(t, c, func(c *flow.Config) { c.Veto = v })
+		var b *browser
+		var entries []int // of the operation, when the log was told
+		s := newStack(t, c, func(c *flow.Config) {
+			c.Veto, c.Requested = v, func() { entries = append(entries, len(b.events()[audit.OperationRequested])) }
+		})
 		s.person("ada")
-		b := s.ready("ada@example.com", protocol.ActionPassword)
+		b = s.ready("ada@example.com", protocol.ActionPassword)
 		pressed := make(chan error)
 		go func() { pressed <- b.press() }()
 		q := <-v.asked
+		if !slices.Equal(entries, []int{1}) {
+			t.Errorf("the log was told of entries %v before the organisation was asked, want its one", entries)
+		}
 		to := flow.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}
 		if err := s.Execute(t.Context(), to, b.id, s.agent.perform); !errors.Is(err, flow.ErrStep) {
 			t.Errorf("before the answer: %v", err)

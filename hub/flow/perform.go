@@ -50,6 +50,9 @@ func (r *Recoveries) Perform(ctx context.Context, env, id, session string, recip
 	if err != nil || rec.State != stateAsking {
 		return err
 	}
+	if r.Requested != nil {
+		r.Requested()
+	}
 	// From here on a browser that goes away must not stop what others already count on.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), performLife)
 	defer cancel()

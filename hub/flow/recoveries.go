@@ -48,7 +48,7 @@ type Buckets interface {
 	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
 }
 
-// A Config is what Recoveries are made of. Veto, Notifier, Alarms and Factors may be nil.
+// A Config is what Recoveries are made of. Veto, Notifier, Alarms, Requested and Factors may be nil.
 type Config struct {
 	Store     *store.Store
 	Agents    Agents
@@ -59,6 +59,7 @@ type Config struct {
 	Veto      Veto     // nil: nobody is asked
 	Notifier  Notifier // nil: no notices are sent
 	Alarms    Alarms   // nil: failures are only logged
+	Requested func()   // is told that the audit log has an operation's entry, which the agent wants proven soon; nil: nobody is
 	Log       *slog.Logger
 
 	Factors          Factors          // nil: people have nothing of their own to recover with

@@ -100,8 +100,9 @@ func (o *operations) begin(s *stage, account string) string {
 	return m.Recovery
 }
 
-// request writes the row of the audit log of each operation, as a press does. What gives
-// it its place in the log, and proves it, is part of carrying it out.
+// request writes the row of the audit log of each operation, and wakes the
+// log, as a press does. What gives it its place in the log, and proves it, is part of
+// carrying it out: nothing of that is done before.
 func (o *operations) request(s *stage, recoveries []string) {
 	s.need(o.hub.store.Tx(s.ctx, func(tx *store.Tx) error {
 		for _, id := range recoveries {
@@ -115,6 +116,7 @@ func (o *operations) request(s *stage, recoveries []string) {
 		}
 		return nil
 	}))
+	o.hub.audit.Soon()
 }
 
 // together carries out n operations at the same time and returns how long all took.
