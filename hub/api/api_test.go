@@ -389,6 +389,15 @@ func (st *stack) prepare(t *testing.T, p place, pattern string) {
 			l := store.NewLogo("mobile", "image/png", []byte("logo"))
 			return errors.Join(tx.SetLogo(ctx, p.Env.ID, l), tx.SetDirectoryLogo(ctx, p.Env.ID, p.Directory.ID, l))
 		})
+	case strings.HasSuffix(pattern, "/former-webhook-secret"):
+		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+			for range 2 {
+				if _, err := tx.RenewWebhookSecret(ctx, p.Env.ID, time.Hour); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	case strings.HasSuffix(pattern, "agent-token"):
 		st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, "UPDATE directories SET native_since = 0, kind = 'custom' WHERE id = $1", p.Directory.ID)

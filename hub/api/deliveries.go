@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -23,6 +24,8 @@ type delivery struct {
 	CreatedAt time.Time  `json:"created_at"`           // ours
 	NextTry   *time.Time `json:"next_try,omitempty"`   // ours; absent: finished
 	PIIErased bool       `json:"pii_erased,omitempty"` // ours: the person was erased, and the body with them
+	State     string     `json:"state"`                // ours
+	Withheld  bool       `json:"withheld,omitempty"`   // ours: the body is for owners
 }
 
 // redacted implements redactor: the audit log says which delivery it was, not what was told.
@@ -36,9 +39,10 @@ type deliveryList struct {
 	NextOffset int        `json:"next_offset,omitempty"` // ours; absent: that was all
 }
 
-func wireDelivery(d store.Delivery, url string) delivery {
+func (c *call) wireDelivery(d store.Delivery, url string) delivery {
+	d, withheld := hooks.ReadBy(d, c.key.Role)
 	out := delivery{ID: d.ID, Status: d.Status, URL: url, Body: d.Body, RequestHeader: d.Header, Attempts: d.Attempts,
-		Webhook: d.Webhook, Event: d.Event, CreatedAt: d.CreatedAt, PIIErased: d.Erased}
+		Webhook: d.Webhook, Event: d.Event, CreatedAt: d.CreatedAt, PIIErased: d.Erased, State: string(d.State()), Withheld: withheld}
 	if !d.NextAt.IsZero() {
 		out.NextTry = &d.NextAt
 	}
@@ -58,7 +62,8 @@ func wireDelivery(d store.Delivery, url string) delivery {
 // the newest first.
 func listDeliveries(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	skip, n := c.number("offset"), c.number("count")
-	all, err := tx.Deliveries(ctx, c.env.ID, skip, n+1)
+	f := store.DeliveryFilter{Event: c.text("event"), Webhook: c.text("webhook"), State: store.DeliveryState(c.text("state"))}
+	all, err := tx.Deliveries(ctx, c.env.ID, f, skip, n+1)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +73,7 @@ func listDeliveries(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	}
 	told, err := tx.Webhooks(ctx, c.env.ID)
 	for _, d := range all {
-		list.Webhooks = append(list.Webhooks, wireDelivery(d, urlOf(told, d.Webhook)))
+		list.Webhooks = append(list.Webhooks, c.wireDelivery(d, urlOf(told, d.Webhook)))
 	}
 	return list, err
 }
@@ -88,18 +93,17 @@ func (c *call) findDelivery(ctx context.Context, tx *store.Tx, id string) (err e
 
 // replayDelivery queues a delivery again, under its id.
 func replayDelivery(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	w, err := tx.Webhook(ctx, c.env.ID, c.delivery.Webhook)
-	switch {
-	case err != nil:
-		return nil, err
-	case c.delivery.Event == string(hooks.Recover):
-		return nil, bad("delivery: the question recover is about one moment; it is not asked again")
-	case !w.Enabled:
-		return nil, bad("delivery: the webhook is switched off; switch it on first")
+	d, w, err := hooks.Replay(ctx, tx, c.delivery)
+	if errors.Is(err, hooks.ErrQuestion) || errors.Is(err, hooks.ErrOff) {
+		return nil, bad("delivery: " + plainError(err))
 	}
-	if err := tx.ReplayDelivery(ctx, c.env.ID, c.delivery.ID); err != nil {
-		return nil, err // under way already, or erased
+	return c.wireDelivery(d, w.URL), err // under way already, or erased
+}
+
+// deliveryStates lists how far deliveries come.
+func deliveryStates() (names []string) {
+	for _, s := range store.DeliveryStates {
+		names = append(names, string(s))
 	}
-	d, err := tx.Delivery(ctx, c.env.ID, c.delivery.ID)
-	return wireDelivery(d, w.URL), err
+	return names
 }

@@ -28,7 +28,8 @@ func routes() []row {
 		post("/api/envs/{env}/storage/test", RoleAdmin, "", plain(testedSettings).then(testStorage)).gives(tested{}).ours(),
 		post("/api/envs/{env}/encrypt-secret", RoleUser, "", with(encryptSecret).then(giveCiphertext)).gives(encryptedSecret{}).like(`{"plaintext":"s3cret"}`),
 		post("/api/envs/{env}/refresh-webhook-secret", RoleAdmin, audit.EnvWebhookSecretUpdated, with(refreshWebhookSecret)).gives(webhookSecret{}).like(`{"envID":"{env}"}`),
-		get("/api/envs/{env}/webhooks", RoleAdmin, plain(listDeliveries)).takes(countIn(store.MaxDeliveries-1), offsetIn()).gives(deliveryList{}),
+		remove("/api/envs/{env}/former-webhook-secret", RoleAdmin, audit.EnvWebhookSecretUpdated, plain(endFormerSecret)).ours(),
+		get("/api/envs/{env}/webhooks", RoleAdmin, plain(listDeliveries)).takes(countIn(store.MaxDeliveries-1), offsetIn(), wordIn("event", eventNames()...), wordIn("state", deliveryStates()...), textIn("webhook", maxID)).gives(deliveryList{}),
 		post("/api/envs/{env}/webhooks/{delivery}/replay", RoleAdmin, audit.WebhookReplayed, plain(replayDelivery)).gives(delivery{}).ours(),
 
 		get("/api/envs/{env}/domains", RoleLimited, plain(listDomains)).gives(domainList{}).ours(),

@@ -159,7 +159,7 @@ func checkWebhook(member string, w store.Webhook) (store.Webhook, error) {
 	for _, name := range w.Events {
 		e, known := hooks.KnownEvent(name)
 		if !known {
-			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, name, eventNames()))
+			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, name, strings.Join(eventNames(), ", ")))
 		}
 		if !slices.Contains(events, string(e)) {
 			events = append(events, string(e))
@@ -170,13 +170,13 @@ func checkWebhook(member string, w store.Webhook) (store.Webhook, error) {
 }
 
 // eventNames lists what can be subscribed to.
-func eventNames() string {
+func eventNames() []string {
 	names := make([]string, 0, len(hooks.Events))
 	for _, e := range hooks.Events {
 		names = append(names, string(e))
 	}
 	slices.Sort(names)
-	return strings.Join(names, ", ")
+	return names
 }
 
 // refreshSecretRequest is the wire type RefreshWebhookSecretRequest.
@@ -219,4 +219,9 @@ func refreshWebhookSecret(ctx context.Context, c *call, tx *store.Tx, req *refre
 		out.FormerUntil = &secrets.FormerUntil
 	}
 	return out, err
+}
+
+// endFormerSecret ends the secret that signs beside the present one.
+func endFormerSecret(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	return nil, tx.EndFormerWebhookSecret(ctx, c.env.ID)
 }

@@ -27,7 +27,7 @@ func TestEveryEventCanBeSubscribedToAndIsQueuedForWhoeverDid(t *testing.T) {
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		err := bells.ManualVerificationRevoked(ctx, tx, st.mine.Env.ID, hooks.Revocation{ID: "m1", ExternalID: "a1", Reason: "a voice like hers"})
 		if err == nil {
-			queued, err = tx.Deliveries(ctx, st.mine.Env.ID, 0, 1)
+			queued, err = tx.Deliveries(ctx, st.mine.Env.ID, store.DeliveryFilter{}, 0, 1)
 		}
 		return err
 	})
@@ -96,7 +96,48 @@ func TestTheFormerWebhookSecretIsKeptAsLongAsItIsWanted(t *testing.T) {
 	if now := st.want(t, 200, "POST", path, `{"keep_former":"0s"}`); strings.Contains(now.body, "former_valid_until") {
 		t.Errorf("a leaked one lives on: %s", now.body)
 	}
+	former := "/api/envs/" + st.mine.Env.ID + "/former-webhook-secret"
+	st.want(t, 404, "DELETE", former, "")
+	st.want(t, 200, "POST", path, `{}`)
+	st.want(t, 204, "DELETE", former, "")
+	if w, err := st.store.WebhookSecrets(t.Context(), st.mine.Env.ID); err != nil || w.Former != "" {
+		t.Errorf("it lives on: %v, %v", w.FormerUntil, err)
+	}
 	for _, body := range []string{`{"keep_former":"-1s"}`, `{"keep_former":"721h"}`, `{"keep_former":"soon"}`} {
 		st.want(t, 400, "POST", path, body)
+	}
+}
+
+func TestTheHistoryOfWebhooksIsNarrowedAndWhatTheAuditLogSaysIsForOwners(t *testing.T) {
+	st := lite(t)
+	path := "/api/envs/" + st.mine.Env.ID + "/webhooks"
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		d, err := tx.Delivery(ctx, st.mine.Env.ID, st.mine.delivery)
+		if err != nil {
+			return err
+		}
+		return tx.AddDelivered(ctx, store.Delivery{ID: "entry", Env: d.Env, Webhook: d.Webhook, Event: "audit", Body: `{"kind":"canary"}`}, store.Try{Attempt: store.Attempt{Status: 200, Body: "canary"}})
+	})
+	for query, want := range map[string]int{"": 2, "?state=failed": 1, "?state=delivered": 1, "?state=waiting": 0, "?event=audit": 1, "?event=share&state=delivered": 0, "?webhook=other": 0} {
+		var list deliveryList
+		if got := st.want(t, 200, "GET", path+query, ""); json.Unmarshal([]byte(got.body), &list) != nil || len(list.Webhooks) != want {
+			t.Errorf("%s: %s", query, got.body)
+		}
+	}
+	st.want(t, 400, "GET", path+"?state=gone", "")
+	st.want(t, 400, "GET", path+"?event=gone", "")
+	entry := func(role string) string {
+		key := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: role, Envs: []string{store.AllEnvs}})
+		got := st.do(t, key, "GET", path+"?event=audit", "")
+		if got.status != 200 || !strings.Contains(got.body, `"id":"entry"`) {
+			t.Fatalf("%s: %d %s", role, got.status, got.body)
+		}
+		return got.body
+	}
+	if body := entry(RoleOwner); !strings.Contains(body, "canary") || strings.Contains(body, "withheld") {
+		t.Errorf("an owner reads %s", body)
+	}
+	if body := entry(RoleAdmin); strings.Contains(body, "canary") || !strings.Contains(body, `"withheld":true`) {
+		t.Errorf("an administrator reads %s", body)
 	}
 }

@@ -144,6 +144,8 @@ func table() []route {
 		{waysPath, staff.Admin, (*visit).ways, (*visit).saveWays},
 		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
+		{hooksPath, staff.Admin, (*visit).hooks, (*visit).changeSecret},
+		{deliveryPath, staff.Admin, (*visit).delivery, (*visit).resend},
 		{providersPath, staff.Admin, (*visit).providers, nil},
 		{providerPath, staff.Admin, (*visit).provider, (*visit).saveProvider},
 		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},

@@ -24,7 +24,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "terminal", "terminalkey")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "webhooks", "delivery", "terminal", "terminalkey")
 
 // A screen is what a template shows.
 type screen struct {
@@ -47,6 +47,9 @@ type screen struct {
 
 	visit *visit
 }
+
+// Wide reports whether the page takes the whole width: it has a table, or many cards.
+func (s *screen) Wide() bool { return s.Status != nil || s.Settings != nil && s.Settings.Hooks != nil }
 
 func (v *visit) screen() *screen { return &screen{Words: v.words, visit: v} }
 

@@ -37,6 +37,8 @@ type settingsPage struct {
 	Providers []outside
 	Provider  *provided
 	Audit     *audited
+	Hooks     *hooked
+	Told      *told
 }
 
 // settingsOf is what can be set in one environment.
@@ -63,7 +65,7 @@ func (p *settingsPage) Problem(field string) string {
 }
 
 // doings are the sentences with which a page may begin; its address names one.
-var doings = []string{"saved", "added", "removed", "moved"}
+var doings = []string{"saved", "added", "removed", "moved", "queued"}
 
 // showSettings shows a page of settings.
 func (v *visit) showSettings(name, title string, p *settingsPage) {

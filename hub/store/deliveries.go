@@ -26,6 +26,53 @@ type Delivery struct {
 	version int64
 }
 
+// A DeliveryState says how far a delivery has come.
+type DeliveryState string
+
+// The states.
+const (
+	DeliveryWaiting   DeliveryState = "waiting"   // for its first try, or for its first one after a replay
+	DeliveryRetrying  DeliveryState = "retrying"  // tried, and to be tried again
+	DeliveryDelivered DeliveryState = "delivered" // the receiver took it
+	DeliveryFailed    DeliveryState = "failed"    // given up
+	DeliveryErased    DeliveryState = "erased"    // with the person whom it told of
+)
+
+// DeliveryStates lists the states in the order of a delivery's life.
+var DeliveryStates = []DeliveryState{DeliveryWaiting, DeliveryRetrying, DeliveryDelivered, DeliveryFailed, DeliveryErased}
+
+// deliveryStates are the states as conditions; no state takes every delivery. They say the
+// same as State.
+var deliveryStates = map[DeliveryState]string{
+	"":                `1 = 1`,
+	DeliveryWaiting:   `d.erased = 0 AND d.next_at > 0 AND d.tries = 0`,
+	DeliveryRetrying:  `d.erased = 0 AND d.next_at > 0 AND d.tries > 0`,
+	DeliveryDelivered: `d.erased = 0 AND d.next_at = 0 AND d.status > 0 AND d.status < 300`,
+	DeliveryFailed:    `d.erased = 0 AND d.next_at = 0 AND (d.status = 0 OR d.status >= 300)`,
+	DeliveryErased:    `d.erased = 1`,
+}
+
+// State returns how far the delivery has come.
+func (d Delivery) State() DeliveryState {
+	switch {
+	case d.Erased:
+		return DeliveryErased
+	case !d.NextAt.IsZero() && d.Tries == 0:
+		return DeliveryWaiting
+	case !d.NextAt.IsZero():
+		return DeliveryRetrying
+	case d.Status > 0 && d.Status < 300:
+		return DeliveryDelivered
+	}
+	return DeliveryFailed
+}
+
+// A DeliveryFilter narrows a list of deliveries; the zero value takes all.
+type DeliveryFilter struct {
+	Event, Webhook string
+	State          DeliveryState
+}
+
 // A Header is one line of a request or an answer, in the spelling of the public API.
 type Header struct {
 	Name  string `json:"name"`
@@ -163,10 +210,15 @@ const maxAttempts = 30
 // MaxDeliveries is the longest list of deliveries.
 const MaxDeliveries = 200
 
-// Deliveries lists at most n deliveries of an environment after the first skip, the
-// newest first.
-func (tx *Tx) Deliveries(ctx context.Context, env string, skip, n int) ([]Delivery, error) {
-	return All(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.env = $1 ORDER BY d.created_at DESC, d.ord DESC, d.id LIMIT $2 OFFSET $3`, env, min(n, MaxDeliveries), skip)
+// Deliveries lists at most n deliveries of an environment that a filter takes, after the
+// first skip, the newest first.
+func (tx *Tx) Deliveries(ctx context.Context, env string, f DeliveryFilter, skip, n int) ([]Delivery, error) {
+	where, ok := deliveryStates[f.State]
+	if !ok {
+		return nil, nil
+	}
+	return All(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.env = $1 AND ($4 = '' OR d.event = $4) AND ($5 = '' OR d.webhook = $5) AND `+where+`
+		ORDER BY d.created_at DESC, d.ord DESC, d.id LIMIT $2 OFFSET $3`, env, min(n, MaxDeliveries), skip, f.Event, f.Webhook)
 }
 
 // Delivery returns one delivery.

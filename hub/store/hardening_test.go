@@ -171,7 +171,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, tx.RemoveWebhook(ctx, env, o.webhook)
 	},
 	"Deliveries": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		all, err := tx.Deliveries(ctx, env, 0, 10)
+		all, err := tx.Deliveries(ctx, env, store.DeliveryFilter{}, 0, 10)
 		return len(all), err
 	},
 	"Delivery": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
@@ -194,6 +194,16 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"RenewWebhookSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.RenewWebhookSecret(ctx, env, time.Hour) // makes one of its own
+		return 0, err
+	},
+	"EndFormerWebhookSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.EndFormerWebhookSecret(ctx, env)
+	},
+	"WebhookSecrets": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		secrets, err := tx.WebhookSecrets(ctx, env)
+		if secrets.Present != "" {
+			return 1, err
+		}
 		return 0, err
 	},
 	"EnvironmentNames": func(context.Context, *store.Tx, string, string, owned) (int, error) { return 0, nil }, // the id is the environment

@@ -114,12 +114,12 @@ type WebhookSecrets struct {
 // WebhookSecrets returns the secrets of an environment. The first one is made at its
 // first use.
 func (s *Store) WebhookSecrets(ctx context.Context, env string) (WebhookSecrets, error) {
-	secrets, err := Get(ctx, s, func(tx *Tx) (WebhookSecrets, error) { return tx.webhookSecrets(ctx, env) })
+	secrets, err := Get(ctx, s, func(tx *Tx) (WebhookSecrets, error) { return tx.WebhookSecrets(ctx, env) })
 	if !errors.Is(err, ErrNotFound) {
 		return secrets, err
 	}
 	return Change(ctx, s, func(tx *Tx) (WebhookSecrets, error) {
-		secrets, err := tx.webhookSecrets(ctx, env)
+		secrets, err := tx.WebhookSecrets(ctx, env)
 		if !errors.Is(err, ErrNotFound) {
 			return secrets, err
 		}
@@ -127,7 +127,8 @@ func (s *Store) WebhookSecrets(ctx context.Context, env string) (WebhookSecrets,
 	})
 }
 
-func (tx *Tx) webhookSecrets(ctx context.Context, env string) (w WebhookSecrets, err error) {
+// WebhookSecrets returns the secrets of an environment; ErrNotFound before their first use.
+func (tx *Tx) WebhookSecrets(ctx context.Context, env string) (w WebhookSecrets, err error) {
 	var present, former string
 	var until int64
 	err = tx.Row(ctx, []any{&present, &former, &until}, `SELECT secret, former, former_until FROM webhook_secrets WHERE env = $1`, env)
@@ -148,7 +149,7 @@ func (tx *Tx) webhookSecrets(ctx context.Context, env string) (w WebhookSecrets,
 // RenewWebhookSecret makes a new secret, which signs from now on, and returns it with the
 // one that it replaces. That one signs beside it for so long.
 func (tx *Tx) RenewWebhookSecret(ctx context.Context, env string, keep time.Duration) (WebhookSecrets, error) {
-	old, err := tx.webhookSecrets(ctx, env)
+	old, err := tx.WebhookSecrets(ctx, env)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return old, err
 	}
@@ -170,6 +171,12 @@ func (tx *Tx) RenewWebhookSecret(ctx context.Context, env string, keep time.Dura
 		ON CONFLICT (env) DO UPDATE SET secret = excluded.secret, created_at = excluded.created_at, former = excluded.former, former_until = excluded.former_until`,
 		env, present, Millis(tx.Now()), former, Millis(w.FormerUntil))
 	return w, err
+}
+
+// EndFormerWebhookSecret ends the secret that signs beside the present one; ErrNotFound if
+// none does.
+func (tx *Tx) EndFormerWebhookSecret(ctx context.Context, env string) error {
+	return tx.Must(ctx, `UPDATE webhook_secrets SET former = '', former_until = 0 WHERE env = $1 AND former <> '' AND former_until > $2`, env, Millis(tx.Now()))
 }
 
 // Names are what an environment and its organisation are called.

@@ -157,7 +157,9 @@ func TestADeliveryIsClaimedByOneNode(t *testing.T) {
 		if err := s.Tx(ctx, func(tx *store.Tx) error { return tx.RemoveWebhook(ctx, env, hook) }); err != nil {
 			t.Fatal(err)
 		}
-		left, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(ctx, env, 0, 100) })
+		left, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Delivery, error) {
+			return tx.Deliveries(ctx, env, store.DeliveryFilter{}, 0, 100)
+		})
 		if err != nil || len(left) != 0 {
 			t.Errorf("%d deliveries outlive their webhook, %v", len(left), err)
 		}
@@ -307,7 +309,9 @@ func TestErasingAPersonErasesWhatWebhooksWereTold(t *testing.T) {
 		if got, _ := due(t, s, hook); !slices.Equal(got, []string{"of bob"}) {
 			t.Errorf("due: %q", got)
 		}
-		all, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(ctx, env, 0, 10) })
+		all, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Delivery, error) {
+			return tx.Deliveries(ctx, env, store.DeliveryFilter{}, 0, 10)
+		})
 		for _, d := range all {
 			if gone := d.Person == "ada"; d.Erased != gone || gone != (d.Body == "") || gone && (len(d.Attempts) > 0 || !d.NextAt.IsZero()) {
 				t.Errorf("%+v", d)
@@ -323,6 +327,79 @@ func TestErasingAPersonErasesWhatWebhooksWereTold(t *testing.T) {
 		}
 		if err := s.Tx(ctx, func(tx *store.Tx) error { return tx.ReplayDelivery(ctx, env, "done") }); !errors.Is(err, store.ErrConflict) {
 			t.Errorf("replay of what was erased: %v", err)
+		}
+	})
+}
+
+// The states that a list is narrowed by are those that a delivery says of itself.
+func TestADeliveryIsListedUnderTheStateThatItSays(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, env := t.Context(), storetest.Seed(t, s).Env.ID
+		hook := addWebhook(t, s, store.Webhook{Env: env, URL: "https://example.com"})
+		err := s.Tx(ctx, func(tx *store.Tx) error {
+			for i, status := range []int{0, 100, 200, 204, 299, 300, 404, 503} {
+				for _, again := range []bool{false, true} {
+					d := store.Delivery{ID: store.NewID(), Env: env, Webhook: hook, Event: "share", Body: "{}"}
+					if i%2 == 1 {
+						d.Person = "ada"
+					}
+					if err := tx.AddDelivered(ctx, d, store.Try{Attempt: store.Attempt{Status: status}}); err != nil {
+						return err
+					}
+					if again {
+						if err := tx.ReplayDelivery(ctx, env, d.ID); err != nil {
+							return err
+						}
+					}
+				}
+			}
+			return tx.AddDelivery(ctx, store.Delivery{Env: env, Webhook: hook, Event: "share", Body: "{}"})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, all := due(t, s, hook)
+		finish(t, s, all[0], time.Now().Add(time.Hour)) // retrying
+		check := func() (seen map[store.DeliveryState]int) {
+			seen = map[store.DeliveryState]int{}
+			list := func(f store.DeliveryFilter) []store.Delivery {
+				all, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(ctx, env, f, 0, 100) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				return all
+			}
+			total := 0
+			for _, state := range store.DeliveryStates {
+				for _, d := range list(store.DeliveryFilter{State: state}) {
+					if d.State() != state {
+						t.Errorf("%s is listed as %s", d.State(), state)
+					}
+					seen[state]++
+					total++
+				}
+			}
+			if n := len(list(store.DeliveryFilter{})); n != total || n != 17 {
+				t.Errorf("%d of %d have a state", total, n)
+			}
+			return seen
+		}
+		for _, state := range store.DeliveryStates[:4] {
+			if check()[state] == 0 {
+				t.Errorf("none is %s", state)
+			}
+		}
+		err = s.Tx(ctx, func(tx *store.Tx) error {
+			if _, err := tx.NeedPersonKey(ctx, env, "ada"); err != nil {
+				return err
+			}
+			return tx.ErasePersonKey(ctx, env, "ada")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen := check(); seen[store.DeliveryErased] != 8 {
+			t.Errorf("erased: %v", seen)
 		}
 	})
 }

@@ -41,7 +41,9 @@ func (b *bench) failAt(t *testing.T, h *Hooks, trace string) {
 
 func (b *bench) history(t *testing.T) []store.Delivery {
 	t.Helper()
-	all, err := store.Get(t.Context(), b.store, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(t.Context(), b.env, 0, 100) })
+	all, err := store.Get(t.Context(), b.store, func(tx *store.Tx) ([]store.Delivery, error) {
+		return tx.Deliveries(t.Context(), b.env, store.DeliveryFilter{}, 0, 100)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,9 @@ func TestRequestsAndWhatIsSharedAreToldInThePublicWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Delivery, error) { return tx.Deliveries(t.Context(), f.Env.ID, 0, 10) })
+	told, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Delivery, error) {
+		return tx.Deliveries(t.Context(), f.Env.ID, store.DeliveryFilter{}, 0, 10)
+	})
 	if err != nil || len(told) != 3 {
 		t.Fatalf("%+v %v", told, err)
 	}
