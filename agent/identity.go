@@ -21,6 +21,9 @@ const (
 	identityFile = "identity.json"
 )
 
+// EnrolmentFiles are the files of the state folder that Enroll writes.
+var EnrolmentFiles = []string{keysFile, identityFile}
+
 // readableByOthers are the permission bits that the keys' file must not have.
 const readableByOthers = 0o077
 
@@ -103,6 +106,9 @@ func loadKeys(dir string) (keys, error) {
 	if err != nil {
 		return keys{}, err
 	}
+	if text, err = unprotect(text); err != nil {
+		return keys{}, fmt.Errorf("%s: %w", path, err)
+	}
 	var t keysText
 	if err := json.Unmarshal(text, &t); err != nil || len(t.SignSeed) != ed25519.SeedSize || len(t.NoisePrivate) != 32 || len(t.NoisePublic) != 32 {
 		return keys{}, fmt.Errorf("%s: not the keys of an agent; enrol anew in an empty state folder", path) // the cause could quote a key
@@ -125,7 +131,14 @@ func makeKeys(dir string) (keys, error) {
 		return keys{}, err
 	}
 	k = keys{pair, sign}
-	return k, writeJSON(filepath.Join(dir, keysFile), keysText{pair.Private, pair.Public, sign.Seed()})
+	text, err := json.Marshal(keysText{pair.Private, pair.Public, sign.Seed()})
+	if err != nil {
+		return keys{}, err
+	}
+	if text, err = protect(text); err != nil {
+		return keys{}, fmt.Errorf("protect the keys: %w", err)
+	}
+	return k, writeJSON(filepath.Join(dir, keysFile), json.RawMessage(text))
 }
 
 // writeJSON writes v so that a crash leaves the old file or the new one, readable by
@@ -140,7 +153,7 @@ func writeJSON(path string, v any) error {
 		return err
 	}
 	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, inherit(f, filepath.Dir(path)), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)

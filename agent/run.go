@@ -22,12 +22,17 @@ const sweepEvery = 30 * time.Second
 // An Opener opens the directory that the table [directory] of the file describes.
 type Opener func(ctx context.Context, kind string, f settings.File, log *slog.Logger) (directory.Directory, error)
 
-// Options are what Run needs. Log may be nil.
+// Options are what Run needs. Log, Ready and Alive may be nil.
 type Options struct {
 	Config  Config
 	Open    Opener
 	Version string
 	Log     *slog.Logger
+	// Ready is called once, when everything is open and the agent begins to serve. It may
+	// still have no tunnel: a hub that is away is no failure of the agent.
+	Ready func()
+	// Alive is called every few seconds while the agent's upkeep goes on.
+	Alive func()
 }
 
 // Run serves the hub until ctx ends, redialling after every lost tunnel. It owns the
@@ -53,6 +58,10 @@ func Run(ctx context.Context, o Options) error {
 	s, err := newService(ctx, o.Config, id, o.Config.StateDir, dir, o.Log, time.Now)
 	if err != nil {
 		return errors.Join(err, dir.Close())
+	}
+	s.alive = o.Alive
+	if o.Ready != nil {
+		o.Ready()
 	}
 	err = s.run(ctx, newTunnels(s, o.Config, d, o.Version, o.Log))
 	return errors.Join(err, s.close(), dir.Close())
@@ -96,6 +105,7 @@ func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 	defer orders.Stop()
 	defer sweep.Stop()
 	for {
+		s.sign()
 		select {
 		case <-ctx.Done():
 			return
@@ -112,6 +122,13 @@ func (s *service) maintain(ctx context.Context, fail context.CancelCauseFunc) {
 			fail(err)
 			return
 		}
+	}
+}
+
+// sign gives a sign of life.
+func (s *service) sign() {
+	if s.alive != nil {
+		s.alive()
 	}
 }
 

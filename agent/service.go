@@ -57,6 +57,7 @@ type service struct {
 	reads    contactReads
 	log      *slog.Logger
 	now      func() time.Time
+	alive    func() // nil: nobody waits for signs of life
 
 	patience time.Duration // for a directory that lost an answer, while somebody waits
 

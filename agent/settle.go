@@ -131,6 +131,7 @@ func (s *service) settleAll(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		s.sign() // a directory that is away costs each row its time
 		if err := s.settleOne(ctx, row.Execution.Context, row.Recovery.Account); err != nil {
 			s.log.Warn("operation cannot be settled yet", "context", row.Execution.Context.String(), "error", withoutAddresses(err.Error()))
 		}

@@ -44,13 +44,31 @@ func Read(path string) (File, error) {
 }
 
 // Path makes p, as it stands in the file, absolute against the file's folder. An
-// empty p stays empty.
+// empty p stays empty. Under systemd a file that the service got as a credential is taken
+// from there: "secrets/bind-password" is the credential secrets_bind-password, as
+// LoadCredential=secrets:FOLDER makes it.
 func (f File) Path(p string) string {
-	if p == "" || filepath.IsAbs(p) {
+	if p == "" {
+		return ""
+	}
+	dir := filepath.Dir(f.Name)
+	if !filepath.IsAbs(p) {
+		p = filepath.Join(dir, p)
+	}
+	given, set := os.LookupEnv(credentials)
+	inside, err := filepath.Rel(dir, p)
+	if !set || err != nil || !filepath.IsLocal(inside) {
 		return p
 	}
-	return filepath.Join(filepath.Dir(f.Name), p)
+	given = filepath.Join(given, strings.ReplaceAll(filepath.ToSlash(inside), "/", "_"))
+	if info, err := os.Stat(given); err == nil && info.Mode().IsRegular() {
+		return given
+	}
+	return p
 }
+
+// credentials names the folder of the service's credentials (systemd.exec(5)).
+const credentials = "CREDENTIALS_DIRECTORY"
 
 // Decode fills the struct that into points to from a table of the file, or from
 // the whole file when table is "". Keys without a field are errors that name file,

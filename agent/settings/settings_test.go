@@ -143,3 +143,23 @@ func FuzzDecode(f *testing.F) {
 		_ = file(text).Decode("directory", &kind{}, "kind")
 	})
 }
+
+func TestAServicesCredentialsAreTakenBeforeFilesOfTheSameName(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", dir)
+	given := filepath.Join(dir, "secrets_bind-password")
+	if err := os.WriteFile(given, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := File{Name: "/etc/postern-agent/agent.toml"}
+	for in, want := range map[string]string{
+		"secrets/bind-password": given, "./secrets/bind-password": given,
+		"secrets/other": "/etc/postern-agent/secrets/other", "ca.pem": "/etc/postern-agent/ca.pem",
+		"/etc/postern-agent/secrets/bind-password": given, "/etc/secrets/bind-password": "/etc/secrets/bind-password",
+		"../secrets/bind-password": "/etc/secrets/bind-password", "": "",
+	} {
+		if got := f.Path(in); got != want {
+			t.Errorf("%q is %s, want %s", in, got, want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func openAdvapi32() advapi32 {
 	return advapi32{dll.NewProc("RegisterEventSourceW"), dll.NewProc("ReportEventW"), dll.NewProc("DeregisterEventSource")}
 }
 
-// eventLogOutput writes to the machine's application log, as source postern-agent.
+// eventLogOutput writes to the machine's application log, as the service's source.
 type eventLogOutput struct {
 	api    advapi32
 	handle uintptr
@@ -37,7 +37,7 @@ func newEventLog() (output, error) { return &eventLogOutput{api: openAdvapi32()}
 
 func (o *eventLogOutput) write(line []byte) error {
 	if o.handle == 0 {
-		name, err := syscall.UTF16PtrFromString("postern-agent")
+		name, err := syscall.UTF16PtrFromString("PosternAgent")
 		if err != nil {
 			return err
 		}

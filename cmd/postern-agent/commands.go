@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/agent"
 	"github.com/postern-id/postern/agent/directory/kinds"
+	"github.com/postern-id/postern/installer"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -30,6 +31,7 @@ never from the command line, where every user of the machine could see it.
 func enroll(ctx context.Context, args []string, s std) error {
 	f := newFlags("enroll", enrollHelp, s).withConfig()
 	path := f.String("ticket-file", "-", "file with the ticket; - for standard input")
+	hub := f.String("hub", "", "refuse a ticket of another hub than the one at this address")
 	cfg, log, err := f.load(args, s)
 	if err != nil {
 		return err
@@ -38,15 +40,37 @@ func enroll(ctx context.Context, args []string, s std) error {
 	if err != nil {
 		return err
 	}
+	if err := sameHub(ticket, *hub); err != nil {
+		return err
+	}
+	return redeem(ctx, cfg, ticket, log, s.out)
+}
+
+// redeem enrols, and says as whom.
+func redeem(ctx context.Context, cfg agent.Config, ticket protocol.Ticket, log *slog.Logger, w io.Writer) error {
 	e, err := agent.Enroll(ctx, cfg, version(), ticket, log)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "Enrolled as agent %s of directory %s at %s.\nFingerprint: %s\n\n", e.Agent, e.Directory, e.Hub, e.Fingerprint)
+	fmt.Fprintf(w, "Enrolled as agent %s of directory %s at %s.\nFingerprint: %s\n\n", e.Agent, e.Directory, e.Hub, e.Fingerprint)
 	if e.State == protocol.AgentPending {
-		fmt.Fprintln(s.out, "The directory has other agents, so this one waits: compare the fingerprint with the one on the\nhub's status page (or of \"postern directory agents list\") and confirm it there. Start the agent now; it begins to\nwork when it is confirmed.")
+		fmt.Fprintln(w, "The directory has other agents, so this one waits: compare the fingerprint with the one on the\nhub's status page (or of \"postern directory agents list\") and confirm it there. Start the agent now; it begins to\nwork when it is confirmed.")
 	} else {
-		fmt.Fprintln(s.out, "The agent is active. Next: postern-agent check, then postern-agent run.")
+		fmt.Fprintln(w, "The agent is active. Next: postern-agent check, then postern-agent run.")
+	}
+	return nil
+}
+
+// sameHub refuses a ticket of another hub than the administrator named.
+func sameHub(ticket protocol.Ticket, want string) error {
+	if want == "" {
+		return nil
+	}
+	plain := func(address string) string {
+		return strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(address), "https://"), "/")
+	}
+	if plain(want) != plain(ticket.Hub) {
+		return fmt.Errorf("the ticket is for the hub at %s, not for %s; it was not used", ticket.Hub, want)
 	}
 	return nil
 }
@@ -73,18 +97,38 @@ func readTicket(path string, s std) (protocol.Ticket, error) {
 const runHelp = `Serve the hub until stopped, by two outbound tunnels where the hub has two nodes. The
 agent ends with an error when its file, its state folder or its disk does not let it
 work, and never because of the hub. Every request, refusals too, becomes a line of
-events.jsonl in the state folder.
+events.jsonl in the state folder. An agent that is not enrolled yet redeems the ticket in
+the file secrets/ticket beside the configuration file, if it is there. systemd hears when
+it is ready and that it is alive; --service does the same for Windows, whose event log
+then has the log.
 
   postern-agent run
   postern-agent run --config /etc/postern-agent/agent.toml --log-format json`
 
 func serve(ctx context.Context, args []string, s std) error {
 	f := newFlags("run", runHelp, s).withConfig()
-	cfg, log, err := f.load(args, s)
+	f.BoolVar(&f.service, "service", false, "Windows: answer its service manager, which started this")
+	if err := f.parse(args, s); err != nil {
+		return err
+	}
+	log, err := f.serviceLogger(s.err)
 	if err != nil {
 		return err
 	}
-	return agent.Run(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log})
+	life := installer.Serve
+	if !f.service {
+		life = installer.ServeHere
+	}
+	return life(ctx, func(ctx context.Context, n *installer.Notifier) error {
+		cfg, err := f.file()
+		if err == nil {
+			err = serveService(ctx, cfg, log, n, s)
+		}
+		if err != nil && f.service {
+			log.Error("the agent ends", "error", err)
+		}
+		return err
+	})
 }
 
 const checkHelp = `Try everything out and change nothing: reach the hub, sign in to the directory, list one
@@ -136,7 +180,7 @@ const configHelp = `Print a sample of the configuration file, with every key of 
 
 func config(_ context.Context, args []string, s std) error {
 	if len(args) == 1 && args[0] == "sample" {
-		_, err := io.WriteString(s.out, agent.SampleConfig)
+		_, err := io.WriteString(s.out, sample())
 		return err
 	}
 	f := newFlags("config", configHelp, s)
@@ -189,9 +233,18 @@ func (f *flags) load(args []string, s std) (agent.Config, *slog.Logger, error) {
 	if err != nil {
 		return agent.Config{}, nil, err
 	}
+	cfg, err := f.file()
+	return cfg, log, err
+}
+
+// file reads the configuration file.
+func (f *flags) file() (agent.Config, error) {
 	cfg, err := agent.LoadConfig(f.config)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; name the file with --config, or begin with: postern-agent config sample > %s", err, f.config)
 	}
-	return cfg, log, err
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; the service reads the file as an account of its own, and no secret stands in it: chmod 644 %s", err, f.config)
+	}
+	return cfg, err
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/postern-id/postern/installer"
 )
 
 // defaultConfig is where the file is when no flag names one.
@@ -27,6 +29,7 @@ var errUsage = errors.New("usage")
 type flags struct {
 	*flag.FlagSet
 	config, logLevel, logFormat string
+	service                     bool
 }
 
 func newFlags(name, help string, s std) *flags {
@@ -89,9 +92,30 @@ func (f *flags) logger(w io.Writer) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format: %q; want text or json", f.logFormat)
 }
 
+// serviceLogger is logger, or the event log for a service of Windows, which has no
+// standard error.
+func (f *flags) serviceLogger(w io.Writer) (*slog.Logger, error) {
+	log, err := f.logger(w)
+	if err != nil || !f.service {
+		return log, err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, err
+	}
+	h, err := installer.EventHandler(level)
+	if err != nil {
+		return nil, fmt.Errorf("--service: %w", err)
+	}
+	return slog.New(h), nil
+}
+
 // exitOf prints an error and says with what to exit.
 func exitOf(err error, s std) int {
+	var code exit
 	switch {
+	case errors.As(err, &code):
+		return int(code)
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.Is(err, errUsage):
@@ -99,6 +123,6 @@ func exitOf(err error, s std) int {
 	case errors.Is(err, errFindings):
 		return exitFailed
 	}
-	fmt.Fprintf(s.err, "postern-agent: %s\n", strings.TrimPrefix(err.Error(), "agent: "))
+	fmt.Fprintf(s.err, "postern-agent: %s\n", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "agent: "), "installer: "))
 	return exitFailed
 }

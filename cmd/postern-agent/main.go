@@ -44,6 +44,11 @@ type command struct {
 
 func commands() []command {
 	return []command{
+		{"install", "make the agent a service of this machine", installHelp, install},
+		{"uninstall", "remove the service", uninstallHelp, uninstall},
+		{"start", "start the service", startHelp, start},
+		{"stop", "stop the service", stopHelp, stop},
+		{"status", "say whether the service runs, and as whom", statusHelp, status},
 		{"enroll", "redeem a ticket of the hub, once", enrollHelp, enroll},
 		{"run", "serve the hub until stopped", runHelp, serve},
 		{"check", "try everything out and change nothing", checkHelp, check},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -181,20 +182,31 @@ func TestReportNumbersFindingsAndNamesTheFix(t *testing.T) {
 	}
 }
 
-// The agent's program has no hub, no Caddy and no way to start another program in it.
+// mayStart are the packages of the agent's program that may start another program, and
+// what: installing and controlling the service runs systemctl or launchctl.
+var mayStart = []string{"github.com/kardianos/service"}
+
+// The agent's program has no hub and no Caddy in it, and nothing that serves a hub can
+// start another program.
 func TestP04_ProgramHasNoHubNoCaddyAndStartsNothing(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{.ImportPath}} {{join .Imports \",\"}}", ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for dep := range strings.Lines(string(out)) {
-		dep = strings.TrimSpace(dep)
-		for _, bad := range []string{"github.com/postern-id/postern/hub", "github.com/caddyserver/", "os/exec", "plugin"} {
+	for line := range strings.Lines(string(out)) {
+		dep, imports, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for _, bad := range []string{"github.com/postern-id/postern/hub", "github.com/caddyserver/", "plugin"} {
 			if dep == bad || strings.HasPrefix(dep, strings.TrimSuffix(bad, "/")+"/") {
 				t.Errorf("the program contains %s", dep)
 			}
+		}
+		if slices.Contains(strings.Split(imports, ","), "os/exec") && !slices.Contains(mayStart, dep) {
+			t.Errorf("%s can start programs", dep)
+		}
+		if strings.HasPrefix(dep, "github.com/postern-id/postern/agent") && strings.Contains(imports, "kardianos") {
+			t.Errorf("%s reaches what starts programs", dep)
 		}
 	}
 }

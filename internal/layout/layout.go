@@ -69,8 +69,9 @@ var mayImport = map[string][]string{
 	"hub/api":             {"hub/export", "protocol/auditlog", "hub/verify/capture", "hub/staff", "hub/oidc", "hub/evaluation", "hub/request", "hub/verify/review", "hub/brand", "hub/storage", "protocol", "protocol/evidence", "hub/verify/wallet", "hub/verify/smscode", "hub/verify/provider", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/tunnel", "hub/webhook"},
 
 	"caddymodule": {"hub", "hub/store", "hub/domain", "protocol"},
-	"cmd":         {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "cmd/postern/..."},
+	"cmd":         {"installer", "protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "cmd/postern/..."},
 	"internal":    {"protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/..."},
+	"installer":   {},
 	"packaging":   {},
 }
 
@@ -103,6 +104,8 @@ var owner = map[string][]string{
 	"github.com/Azure/":               {"hub/storage"},
 	"golang.org/x/mod/sumdb":          {"protocol/auditlog/...", "hub/audit"},
 	"golang.org/x/crypto/nacl":        {"hub/terminal", "hub/console", "cmd/postern/admin"},
+	"github.com/kardianos/service":    {"installer"},
+	"golang.org/x/sys":                {"installer", "agent"},
 	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/flow", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/flow", "hub/request"},
