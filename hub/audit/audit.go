@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol/auditlog"
 )
 
 // An Event is something that happened.
@@ -46,8 +47,8 @@ type Principal struct {
 
 // Limits of a leaf. The public log stream carries at most 32 KiB per event.
 const (
-	maxLeaf     = 32 << 10
-	maxPersonal = 1 << 10 // of one personal member; longer ones are cut
+	maxLeaf     = auditlog.MaxLeaf
+	maxPersonal = 1 << 10 // of one personal member, and of what a client says of itself; longer ones are cut
 )
 
 // leaf is the written form of an event, in this order. The detail stands in a member
@@ -98,7 +99,7 @@ func (e Event) leaf(ctx context.Context, tx *store.Tx) (l leaf, err error) {
 	if at.IsZero() {
 		at = tx.Now()
 	}
-	l = leaf{ID: newULID(at), Time: at.UTC().Truncate(time.Millisecond), Kind: e.Kind, Trace: e.Trace, Remote: e.RemoteAddr, UserAgent: e.UserAgent,
+	l = leaf{ID: newULID(at), Time: at.UTC().Truncate(time.Millisecond), Kind: e.Kind, Trace: e.Trace, Remote: cut(e.RemoteAddr), UserAgent: cut(e.UserAgent),
 		Org: e.Org, Env: e.Env, Account: e.Account}
 	if e.Actor != (Principal{}) {
 		l.Principal = &e.Actor
@@ -151,10 +152,12 @@ func (e Event) personal() map[string]string {
 			delete(all, k)
 			continue
 		}
-		all[k] = v[:min(len(v), maxPersonal)]
+		all[k] = cut(v)
 	}
 	return all
 }
+
+func cut(v string) string { return v[:min(len(v), maxPersonal)] }
 
 // detail returns the JSON object of an event. Anything else is a mistake in the program.
 func detail(v any) (json.RawMessage, error) {
@@ -171,12 +174,16 @@ func detail(v any) (json.RawMessage, error) {
 	return b, nil
 }
 
-// bytes returns the exact bytes of the leaf. A detail that is too long is left out.
+// bytes returns the exact bytes of the leaf. A detail that is too long is left out. What
+// is too long without it could not be proven to anybody, and is a mistake in the program.
 func (l leaf) bytes() ([]byte, error) {
 	b, err := l.encode()
 	if err == nil && len(b) > maxLeaf {
 		l.Truncated, l.Detail = true, json.RawMessage("{}")
 		b, err = l.encode()
+	}
+	if err == nil && len(b) > maxLeaf {
+		err = fmt.Errorf("%d bytes without the detail, at most %d", len(b), maxLeaf)
 	}
 	return b, err
 }

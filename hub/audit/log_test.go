@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -157,6 +158,42 @@ func TestT08_ManyProofsAtOnceAreEachOnesOwn(t *testing.T) {
 			t.Errorf("size %d", c.Size)
 		}
 	})
+}
+
+// The largest leaf that the hub writes is proven in no more than whoever reads proofs
+// takes, also if a client says as much of itself as it can.
+func TestT08_TheLargestLeafHasAProofThatCanBeRead(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	l := newLog(s)
+	long := strings.Repeat("\x01", 64<<10)
+	write := func(detail int) audit.Record {
+		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, RemoteAddr: long, UserAgent: long,
+			Detail: map[string]any{"x": strings.Repeat("y", detail)}, Personal: map[string]string{"name": long}})
+		return list(t, s, f.Org.ID, store.AuditFilter{Count: 1})[0]
+	}
+	room := auditlog.MaxLeaf - len(write(0).Leaf)
+	largest, tooLarge := write(room), write(room+1)
+	if len(largest.Leaf) != auditlog.MaxLeaf || largest.Truncated || !tooLarge.Truncated {
+		t.Fatalf("%d bytes, truncated %v, %v", len(largest.Leaf), largest.Truncated, tooLarge.Truncated)
+	}
+	b, err := json.Marshal(check(t, l, largest.ID, auditlog.Checkpoint{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := auditlog.ParseProof(b); err != nil || string(p.Leaf) != string(largest.Leaf) {
+		t.Errorf("%d bytes of a proof: %v", len(b), err)
+	}
+}
+
+// A leaf that nobody could be shown is not written, nor what it would tell of.
+func TestT08_WhatDoesNotFitIntoALeafIsRefused(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	e := audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, Trace: strings.Repeat("t", auditlog.MaxLeaf)}
+	if err := s.Tx(t.Context(), func(tx *store.Tx) error { return audit.Append(t.Context(), tx, e) }); err == nil {
+		t.Error("it was written")
+	}
 }
 
 // Two nodes append, sequence and prove at the same time. There is one log, with every

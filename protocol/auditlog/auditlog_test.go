@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -249,9 +250,11 @@ func TestProofSurvivesItsJSONWithinItsBound(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	p.Leaf, p.Inclusion, p.Consistency = make([]byte, auditlog.MaxLeaf), make([]auditlog.Hash, 30), make([]auditlog.Hash, 61)
-	if b, _ = json.Marshal(p); len(b) > auditlog.MaxProof {
-		t.Errorf("the longest leaf in a log of a billion takes %d bytes", len(b))
+	p.Leaf, p.Inclusion, p.Consistency = make([]byte, auditlog.MaxLeaf), make([]auditlog.Hash, 100), make([]auditlog.Hash, 100)
+	p.Checkpoint, p.Index, p.From = strings.Repeat("\n", auditlog.MaxCheckpoint), math.MaxInt64, math.MaxInt64
+	b, _ = json.Marshal(p)
+	if _, err := auditlog.ParseProof(b); err != nil {
+		t.Errorf("the longest leaf in the highest tree takes %d bytes: %v", len(b), err)
 	}
 	if _, err := auditlog.ParseProof(append(b, make([]byte, auditlog.MaxProof)...)); !errors.Is(err, auditlog.ErrProof) {
 		t.Error(err)

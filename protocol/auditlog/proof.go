@@ -12,9 +12,16 @@ import (
 // Bounds of a proof. A tree of 2^48 leaves needs 48 hashes for an inclusion and at most
 // one more than twice that for a consistency.
 const (
-	MaxProof  = 48 << 10 // bytes of its JSON: a leaf of 32 KiB in base64 and the hashes
 	MaxLeaf   = 32 << 10 // bytes of one leaf
 	maxHashes = 100      // of one of the two proofs
+
+	base64Leaf = (MaxLeaf + 2) / 3 * 4
+	jsonHash   = 44 + len(`"",`)   // in base64
+	jsonRest   = 2*MaxCheckpoint + // its lines end with two bytes each, as JSON has them
+		1<<10 // key, numbers, names of members
+
+	// MaxProof is the longest JSON of a proof, in bytes.
+	MaxProof = base64Leaf + 2*maxHashes*jsonHash + jsonRest
 )
 
 // A Proof shows that Leaf is entry Index of the log of Checkpoint, and that this log
