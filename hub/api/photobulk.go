@@ -21,6 +21,7 @@ import (
 const (
 	maxArchive  = 500 << 20 // bytes, as the public reference has it
 	maxPhotos   = 10_000    // files of one archive: the answer names each
+	maxEntries  = 25_000    // with folders, and with what a Mac adds: as many again as there are photos
 	maxUnpacked = 2 << 30   // bytes of all files, so that entries which share their bytes end
 	archives    = 2         // on the disk of a node at once
 )
@@ -100,9 +101,13 @@ func (c *call) spool() (*os.File, int64, error) {
 
 // unpack takes the files of an archive one by one.
 func (c *call) unpack(ctx context.Context, file io.ReaderAt, size int64) (photoResults, error) {
-	out, left := photoResults{Files: []photoResult{}}, int64(maxUnpacked)
+	out, left, entries := photoResults{Files: []photoResult{}}, int64(maxUnpacked), 0
 	var failed error
 	err := zipEntries(file, size, func(f zipFile) bool {
+		if entries++; entries > maxEntries {
+			failed = bad(fmt.Sprintf("the archive has more than %d entries, folders too; those before it were taken: send the others in parts", maxEntries))
+			return false
+		}
 		if strings.HasSuffix(f.name, "/") || strings.HasPrefix(f.name, "__MACOSX/") { // folders, and what a Mac adds
 			return true
 		}

@@ -139,15 +139,7 @@ func TestP20_ArchivesThatWouldGrowAreRefusedUnopened(t *testing.T) {
 	if files := st.bulk(t, "PUT", string(lying)); len(files) != 1 || files[0].Status != 400 || !strings.Contains(files[0].Error, "damaged") {
 		t.Errorf("%+v", files)
 	}
-	many := []byte(archiveOf("mine-1.png", aFace()))
-	end := bytes.LastIndex(many, []byte("PK\x05\x06"))
-	dir := bytes.LastIndex(many, []byte("PK\x01\x02"))
-	entry := bytes.Clone(many[dir:end])
-	tail := bytes.Clone(many[end:])
-	body := append(many[:dir:dir], bytes.Repeat(entry, maxPhotos+1)...) // one file under ten thousand names of nobody
-	body = bytes.ReplaceAll(body, []byte("mine-1.png"), []byte("nobody.png"))
-	binary.LittleEndian.PutUint32(tail[12:], uint32(len(entry)*(maxPhotos+1)))
-	if got := st.want(t, 400, "PUT", "/api/account/photos?directory="+st.mine.Directory.ID, string(append(body, tail...))); !strings.Contains(got.body, "more than 10000 files") {
+	if got := st.want(t, 400, "PUT", "/api/account/photos?directory="+st.mine.Directory.ID, repeated("nobody.png", maxPhotos+1)); !strings.Contains(got.body, "more than 10000 files") {
 		t.Error(got.body)
 	}
 	for what, text := range map[string]string{"nothing": "", "no archive": "PK nothing", "half": archiveOf("mine-1.png", aFace())[:60], "no directory": archiveOf("a.png", "x")[50:]} {
@@ -169,6 +161,28 @@ func TestP20_ArchivesThatWouldGrowAreRefusedUnopened(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func TestP20_EntriesThatAreNoPhotosCountToo(t *testing.T) {
+	st := lite(t)
+	for _, name := range []string{"folder/", "__MACOSX/._mine-1.png"} {
+		if got := st.want(t, 400, "PUT", "/api/account/photos?directory="+st.mine.Directory.ID, repeated(name, maxEntries+1)); !strings.Contains(got.body, "more than 25000 entries") {
+			t.Errorf("%s: %s", name, got.body)
+		}
+		if files := st.bulk(t, "PUT", repeated(name, maxEntries)); len(files) != 0 {
+			t.Errorf("%s: %+v", name, files)
+		}
+	}
+}
+
+// repeated is an archive with n entries of one name, which share their bytes.
+func repeated(name string, n int) string {
+	one := []byte(archiveOf(name, ""))
+	end := bytes.LastIndex(one, []byte("PK\x05\x06"))
+	dir := bytes.LastIndex(one, []byte("PK\x01\x02"))
+	entry, tail := one[dir:end], bytes.Clone(one[end:])
+	binary.LittleEndian.PutUint32(tail[12:], uint32(len(entry)*n))
+	return string(one[:dir]) + strings.Repeat(string(entry), n) + string(tail)
 }
 
 // huge says that it has 20,000 times 20,000 pixels.
