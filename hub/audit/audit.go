@@ -105,11 +105,9 @@ func (e Event) leaf(ctx context.Context, tx *store.Tx) (l leaf, err error) {
 		l.Principal = &e.Actor
 	}
 	if l.Org == "" {
-		env, err := tx.Environment(ctx, e.Env)
-		if err != nil {
+		if l.Org, err = tx.OrganisationOf(ctx, e.Env); err != nil {
 			return l, fmt.Errorf("environment %q: %w", e.Env, err)
 		}
-		l.Org = env.Org
 	}
 	if l.Detail, err = detail(e.Detail); err != nil {
 		return l, err

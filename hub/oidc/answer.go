@@ -129,7 +129,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at issuerRow
 		a.q, err = parseParams(r.URL.RawQuery)
 	}
 	if err == nil {
-		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) (err error) {
+		err = p.cfg.Store.Step(r.Context(), func(tx *store.Tx) (err error) {
 			if x, a.client, err = p.find(r.Context(), tx, a.q["code"], stateAnswered); err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by flow.C
 func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by flow.Client) (Opened, error) {
 	var x exchange
 	var c client
-	err := p.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+	err := p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
 		if x, c, err = p.find(ctx, tx, secret, state); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func (p *Provider) resume(a *authorization) {
 
 // noteUse remembers which proof an exchange waits for.
 func (p *Provider) noteUse(ctx context.Context, x exchange, use string) error {
-	return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+	return p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		row, err := tx.OIDCExchange(ctx, x.Env, x.ID)
 		if err != nil {
 			return err

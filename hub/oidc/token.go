@@ -169,7 +169,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request, at issuerRow) {
 // redeem gives the tokens of a code, once. A second use takes back what the first got.
 func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenReply, err error) {
 	again := false
-	err = p.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		reply, again = tokenReply{}, false
 		row, err := tx.OIDCExchangeBySecret(ctx, store.HashToken(q["code"]))
 		if errors.Is(err, store.ErrNotFound) {

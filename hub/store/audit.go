@@ -208,10 +208,9 @@ func (tx *Tx) NeedPersonKey(ctx context.Context, env, person string) (PersonKey,
 	if err != nil {
 		return PersonKey{}, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO audit_persons (env, person, key_id, secret, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (env, person) DO UPDATE SET key_id = excluded.key_id, secret = excluded.secret, erased_at = 0`,
+	return k, tx.Swap(ctx, `INSERT INTO audit_persons (env, person, key_id, secret, created_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (env, person) DO UPDATE SET key_id = excluded.key_id, secret = excluded.secret, erased_at = 0 WHERE audit_persons.secret = ''`,
 		env, person, k.ID, sealed, Millis(tx.Now()))
-	return k, err
 }
 
 // ErasePersonKey destroys the key of a person, and what webhooks were told of that one.

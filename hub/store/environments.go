@@ -113,6 +113,12 @@ func scanEnvironment(scan Scan) (e Environment, err error) {
 	return e, err
 }
 
+// OrganisationOf returns the organisation of an environment, which never changes.
+func (tx *Tx) OrganisationOf(ctx context.Context, env string) (org string, err error) {
+	err = tx.Row(ctx, []any{&org}, "SELECT org FROM environments WHERE id = $1", env)
+	return org, err
+}
+
 // Environment returns one environment.
 func (tx *Tx) Environment(ctx context.Context, env string) (Environment, error) {
 	return One(ctx, tx, scanEnvironment, "SELECT "+environmentColumns+" FROM environments WHERE id = $1", env)

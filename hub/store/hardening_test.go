@@ -66,7 +66,8 @@ var withoutEnvironment = map[string]string{
 // foreign calls every query that takes an environment (or organisation) with one, and
 // with ids of another. found says how much it gave or changed.
 var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string, o owned) (found int, err error){
-	"Environment": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil }, // the id is the environment
+	"Environment":    func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil }, // the id is the environment
+	"OrganisationOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) { return 0, nil }, // likewise
 	"Documents": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		kinds, err := tx.Documents(ctx, env)
 		return len(kinds), err

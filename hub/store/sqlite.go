@@ -37,6 +37,8 @@ type sqliteDB struct {
 	turn    chan struct{} // holds a token while nobody writes; waiting callers are served in order
 	group   *group        // open transaction of the writer; guarded by turn
 	readers *sqlitePool
+
+	gathering gathering // of steps that wait for the writer
 }
 
 // group is one transaction of the writer that holds the work of several callers.
@@ -200,10 +202,19 @@ func (d *sqliteDB) write(ctx context.Context, fn func(querier) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	g, err := d.join(ctx, fn)
+	g, err := d.join(fn)
 	if g == nil {
 		return err
 	}
+	d.settle(g)
+	if g.err != nil {
+		return mapError(g.err)
+	}
+	return err
+}
+
+// settle waits until a group is committed, and does it where nobody else has work for it.
+func (d *sqliteDB) settle(g *group) {
 	select {
 	case <-g.done:
 	case <-d.turn:
@@ -213,16 +224,17 @@ func (d *sqliteDB) write(ctx context.Context, fn func(querier) error) error {
 		d.turn <- struct{}{}
 		<-g.done
 	}
-	if g.err != nil {
-		return mapError(g.err)
-	}
-	return err
 }
 
-// join runs fn under the turn and gives the turn back. It returns the group that now
-// holds fn's work, or whose work fn has seen; nil if there is none.
-func (d *sqliteDB) join(ctx context.Context, fn func(querier) error) (*group, error) {
+// join is enter for whoever has the turn, and gives the turn back.
+func (d *sqliteDB) join(fn func(querier) error) (*group, error) {
 	defer func() { d.turn <- struct{}{} }()
+	return d.enter(fn)
+}
+
+// enter runs fn under the turn. It returns the group that now holds fn's work, or whose
+// work fn has seen; nil if there is none.
+func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 	d.writer.used = true
 	fresh := d.group == nil
 	if fresh {

@@ -64,6 +64,7 @@ type Store struct {
 // database is what SQLite and PostgreSQL do differently.
 type database interface {
 	write(ctx context.Context, fn func(querier) error) error
+	step(ctx context.Context, fn func(querier) error) error // see Store.Step
 	read(ctx context.Context, fn func(querier) error) error
 	look(ctx context.Context, fn func(querier) error) error // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
@@ -141,8 +142,12 @@ func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)
 // is returned. After an error that wraps ErrUnavailable the change may still have
 // happened: read again before doing it twice.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.transact(ctx, s.db.write, fn)
+}
+
+func (s *Store) transact(ctx context.Context, run func(context.Context, func(querier) error) error, fn func(tx *Tx) error) error {
 	erased, audited := false, false
-	err := s.db.write(ctx, func(q querier) error {
+	err := run(ctx, func(q querier) error {
 		tx := &Tx{s: s, q: q}
 		err := fn(tx)
 		erased, audited = tx.erased, tx.audited

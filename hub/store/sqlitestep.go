@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// errStale says that a statement of a plan did not change exactly one row.
+var errStale = errors.New("store: a row is not as it was read")
+
+// A prepared is a plan that waits for the writer.
+type prepared struct {
+	statements []statement
+	group      *group // that holds its work; nil: none does
+	err        error
+}
+
+// A batch is what one caller carries out for many.
+type batch struct {
+	plans []*prepared
+	done  chan struct{} // closed when all of it is committed or lost
+}
+
+// A gathering is the batch that takes plans until the writer is free.
+type gathering struct {
+	mu   sync.Mutex
+	next *batch // nil: nobody waits
+}
+
+// add puts a plan into the next batch. Who finds none carries it out.
+func (g *gathering) add(p *prepared) (b *batch, leads bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if leads = g.next == nil; leads {
+		g.next = &batch{done: make(chan struct{})}
+	}
+	g.next.plans = append(g.next.plans, p)
+	return g.next, leads
+}
+
+// close ends the gathering of the next batch.
+func (g *gathering) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.next = nil
+}
+
+// step runs fn on a snapshot and what it has put down as the work of one caller. Callers
+// whose plans are ready while somebody else writes go together: one of them does it for
+// all, which saves handing the turn from one to the next.
+func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
+	var p plan
+	err := d.read(ctx, func(q querier) error {
+		p = plan{q: q}
+		return fn(&p)
+	})
+	if p.unfit {
+		return d.write(ctx, fn)
+	}
+	if err != nil || len(p.statements) == 0 {
+		return err
+	}
+	w := &prepared{statements: p.statements}
+	if b, leads := d.gathering.add(w); leads {
+		d.lead(b)
+	} else {
+		<-b.done // even if ctx ends: it will have happened
+	}
+	if errors.Is(w.err, errStale) {
+		return d.write(ctx, fn)
+	}
+	return w.err
+}
+
+// lead carries a batch out.
+func (d *sqliteDB) lead(b *batch) {
+	defer close(b.done)
+	<-d.turn
+	d.gathering.close()
+	d.carryOut(b)
+	var last *group
+	for _, w := range b.plans {
+		if w.group != nil && w.group != last {
+			last = w.group
+			d.settle(last)
+		}
+		if w.err == nil && w.group != nil {
+			w.err = mapError(w.group.err)
+		}
+	}
+}
+
+// carryOut runs the plans of a batch under the turn and gives the turn back.
+func (d *sqliteDB) carryOut(b *batch) {
+	defer func() { d.turn <- struct{}{} }()
+	for _, w := range b.plans {
+		w.group, w.err = d.enter(w.run)
+	}
+}
+
+// run does what a plan says.
+func (w *prepared) run(q querier) error {
+	for _, s := range w.statements {
+		res, err := q.exec(context.Background(), s.query, s.args...)
+		if err != nil {
+			return errStale // as a transaction it fails with what has to be said, or does not
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errStale
+		}
+	}
+	return nil
+}

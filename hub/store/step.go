@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Step is Tx for one step of a state machine, whose fn spends its time on everything but
+// writing: what it reads, opens, seals and signs. On SQLite fn runs on a snapshot, beside
+// whoever writes, and what it writes is put down and done afterwards, in its order and in
+// one transaction. Each statement has to change exactly one row then, as a compare-and-set
+// does; where one does not, nothing of it has happened, and fn runs again as that of Tx.
+//
+// So whatever must still be so when fn's work is done has to stand in the WHERE of what it
+// writes, or be a parent of a row that it inserts: other rows that fn has read may have
+// changed for as long as fn took. Where that is not enough, use Tx. On PostgreSQL the two
+// are one.
+func (s *Store) Step(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.transact(ctx, s.db.step, fn)
+}
+
+// A plan is a querier that reads from a snapshot, and puts down what is written.
+type plan struct {
+	q          querier
+	statements []statement
+	tables     []string // that the statements write
+	unfit      bool     // a snapshot cannot answer: it has to be a transaction
+}
+
+// A statement is one that is yet to run.
+type statement struct {
+	query string
+	args  []any
+}
+
+// errUnfit ends the fn of a plan that has to be a transaction.
+var errUnfit = errors.New("store: this step needs a transaction")
+
+// planned finds the table of a statement that can be put down. What is deleted may take
+// rows of other tables with it.
+var planned = regexp.MustCompile(`^\s*(?:INSERT INTO|UPDATE) (\w+)`)
+
+// exec implements querier. The statement will have changed one row, or fn runs again.
+func (p *plan) exec(_ context.Context, query string, args ...any) (sql.Result, error) {
+	m := planned.FindStringSubmatch(query)
+	if m == nil {
+		p.unfit = true
+		return nil, errUnfit
+	}
+	if !slices.Contains(p.tables, m[1]) {
+		p.tables = append(p.tables, m[1])
+	}
+	p.statements = append(p.statements, statement{query, args})
+	return oneRow{}, nil
+}
+
+// query implements querier. The snapshot does not have what was put down.
+func (p *plan) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if p.unfit || slices.ContainsFunc(p.tables, func(table string) bool { return strings.Contains(query, table) }) {
+		p.unfit = true
+		return nil, errUnfit
+	}
+	return p.q.query(ctx, query, args...)
+}
+
+// oneRow is the result of a statement that is yet to run.
+type oneRow struct{}
+
+// LastInsertId implements sql.Result.
+func (oneRow) LastInsertId() (int64, error) { return 0, errUnfit }
+
+// RowsAffected implements sql.Result.
+func (oneRow) RowsAffected() (int64, error) { return 1, nil }
