@@ -47,11 +47,12 @@ full: lint test interop fuzz bench dist ## all of it, five minutes for each pars
 	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
-interop: ## our verifier against wallets, a provider and a relying party from npm, downloaded for it (node 20)
+interop: ## our verifier, provider, storage and API description against programs from npm, downloaded for it (node 20)
 	cd internal/interop/wallets && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/provider && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/relying && npm ci --ignore-scripts --no-audit --no-fund
 	cd internal/interop/storage && npm ci --ignore-scripts --no-audit --no-fund
+	cd internal/interop/openapi && npm ci --ignore-scripts --no-audit --no-fund
 	go test -tags interop -count=1 ./internal/interop
 	go test -tags interop -count=1 -run TestOpenidClient ./internal/e2e
 

@@ -89,6 +89,7 @@ func (d *description) yaml() string {
 		{"info", object{{"title", "Postern"}, {"version", "1"}, {"description", "Made of the rows of hub/api; docs/api.md says what holds for all of them."}, {"license", object{{"name", "Apache-2.0"}, {"identifier", "Apache-2.0"}}}}},
 		{"servers", list{object{{"url", "https://id.example.com"}, {"description", "the public_url of the installation"}}}},
 		{"security", list{object{{"bearer", list{}}}, object{{"basic", list{}}}}},
+		{"tags", tags()},
 		{"paths", paths},
 		{"components", object{
 			{"securitySchemes", object{
@@ -114,7 +115,7 @@ func (d *description) operation(r row) object {
 	if rest != "" {
 		op = append(op, pair{"description", rest})
 	}
-	op = append(op, pair{"tags", list{tagOf(path)}}, pair{"x-role", r.role}, pair{"x-rate", r.class.name})
+	op = append(op, pair{"tags", list{d.tagOf(path)}}, pair{"x-role", r.role}, pair{"x-rate", r.class.name})
 	if r.kind != "" {
 		op = append(op, pair{"x-audit", string(r.kind)})
 	}
@@ -175,16 +176,35 @@ func operationID(method, path, name string) string {
 	return name
 }
 
-// tagOf is the resource of a path: its last fixed part before an id, or its first.
-func tagOf(path string) string {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case parts[0] == "people":
-		return "people"
-	case len(parts) > 3 && (parts[1] == "envs" || parts[1] == "directories"):
-		return strings.TrimSuffix(parts[1], "s") + " " + parts[3]
+// resources are the tags of operations, by the first words of their paths.
+var resources = []struct{ tag, about string }{
+	{"envs", "Environments, and what belongs to one: its domains, webhooks, applications, providers and storage"},
+	{"directories", "Directories, their agents, policies and synchronisation"},
+	{"accounts", "Accounts of directories, and their photos"},
+	{"requests", "Requests that somebody proves who they are"},
+	{"people", "What persons shared"},
+	{"org", "The organisation and its members"},
+	{"apikeys", "Keys of this API"},
+	{"audit", "The audit log, its proofs and its collectors"},
+}
+
+func tags() (all list) {
+	for _, r := range resources {
+		all = append(all, object{{"name", r.tag}, {"description", r.about}})
 	}
-	return parts[1]
+	return all
+}
+
+// tagOf is the resource of a path. The public reference spells some in the singular.
+func (d *description) tagOf(path string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(path, "/api"), "/"), "/")
+	for _, r := range resources {
+		if first == r.tag || first+"s" == r.tag {
+			return r.tag
+		}
+	}
+	d.t.Errorf("%s has no tag among the resources", path)
+	return first
 }
 
 // parameters are those of the path and those of the query.
