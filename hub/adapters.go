@@ -11,6 +11,8 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/hub/verify"
@@ -30,20 +32,20 @@ func (c syncCalls) Call(ctx context.Context, to directory.To, m protocol.Method,
 	return c.Tunnels.Call(ctx, tunnel.To(to), m, p, req, resp)
 }
 
-// recoveryAgents lets recoveries ask agents.
+// recoveryAgents lets operations ask agents.
 type recoveryAgents struct{ *tunnel.Tunnels }
 
-// Call implements flow.Agents.
-func (a recoveryAgents) Call(ctx context.Context, to flow.To, m protocol.Method, p protocol.Priority, req, resp any) error {
+// Call implements operation.Agents.
+func (a recoveryAgents) Call(ctx context.Context, to operation.To, m protocol.Method, p protocol.Priority, req, resp any) error {
 	return a.Tunnels.Call(ctx, tunnel.To(to), m, p, req, resp)
 }
 
-// Execute implements flow.Agents.
-func (a recoveryAgents) Execute(ctx context.Context, to flow.To, recovery string) error {
-	return a.Tunnels.Execute(ctx, to.Agent, to.Env, recovery)
+// Execute implements operation.Agents.
+func (a recoveryAgents) Execute(ctx context.Context, to operation.To, id string) error {
+	return a.Tunnels.Execute(ctx, to.Agent, to.Env, id)
 }
 
-// Reachable implements flow.Agents.
+// Reachable implements operation.Agents.
 func (a recoveryAgents) Reachable(ctx context.Context, env, dir string) bool {
 	return a.Tunnels.Reachable(ctx, tunnel.To{Env: env, Directory: dir})
 }
@@ -81,7 +83,7 @@ type settler struct{ *flow.Recoveries }
 // Settle implements verify.Settler.
 func (s settler) Settle(ctx context.Context, env, verification, method string, v verify.Verdict) error {
 	err := s.Recoveries.Settle(ctx, env, verification, method, v)
-	if errors.Is(err, flow.ErrStep) || errors.Is(err, flow.ErrNotFound) {
+	if errors.Is(err, recovery.ErrStep) || errors.Is(err, recovery.ErrNotFound) {
 		return verify.ErrNobody
 	}
 	return err

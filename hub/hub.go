@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
@@ -65,6 +66,7 @@ type Hub struct {
 	directories *directory.Directories
 	factors     *factor.Factors
 	providers   *provider.Verifier
+	operations  *operation.Operations
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
 	oidc        *oidc.Provider
@@ -174,8 +176,8 @@ func signKey() (store.HubKey, error) {
 	return store.HubKey{Public: pub, Private: priv}, err
 }
 
-// openServices makes what recoveries need: mail, webhooks, sync, the two machines and
-// the pages.
+// openServices makes what recoveries need: mail, webhooks, sync, what leads people and
+// what carries out, and the pages.
 func (h *Hub) openServices(cfg Config) (err error) {
 	if h.notifier, err = notify.New(notify.Config{Store: h.store, Route: routeOf(cfg.SMTP), Log: h.log}); err != nil {
 		return err
@@ -203,15 +205,17 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.reviews.Analyst = h.hooks
 	verifiers := []verify.Verifier{
 		mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
-		agentcode.New(flow.Caller{Agents: agents}),
+		agentcode.New(operation.Caller{Agents: agents}),
 		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals, h.manuals,
 		smscode.New(phones), smscode.NewConfirmation(phones),
 		h.providers,
 	}
+	h.operations = operation.New(operation.Config{
+		Store: h.store, Agents: agents, Veto: outside, Notifier: mail, Alarms: outside, Requested: h.audit.Soon, Factors: h.factors, Log: h.log,
+	})
 	h.recoveries = flow.New(flow.Config{
-		Store: h.store, Agents: agents, Links: links, Buckets: buckets{h.coord}, Log: h.log,
-		Veto: outside, Notifier: mail, Alarms: outside, Factors: h.factors, Matcher: names{h.store}, Requested: h.audit.Soon,
-		Verifiers: verifiers,
+		Store: h.store, Operations: h.operations, Links: links, Buckets: buckets{h.coord}, Factors: h.factors, Matcher: names{h.store},
+		Verifiers: verifiers, Log: h.log,
 	})
 	h.evaluations = evaluation.New(evaluation.Config{
 		Store: h.store, Agents: evaluated{h.store, h.tunnels}, Verifiers: verifiers, Addresses: h.ownAddresses, Origin: h.origin, Log: h.log,
@@ -221,7 +225,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Mail: postman{h.notifier}, SMS: texting{phones}, Pictures: h.reviews, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
-		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.recoveries, h.reviews}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
+		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.operations, h.reviews}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
@@ -229,7 +233,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 	h.storage = storage.New(storage.Config{Store: h.store, Transport: h.hooks.Transport(storage.MaxAnswer), Log: h.log})
 	h.reviews.Shelf = h.storage
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.recoveries, Notices: h.recoveries, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Providers: h.providers, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Providers: h.providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
@@ -280,8 +284,8 @@ func (h *Hub) publicOrigin() string {
 }
 
 // execute is what a node does that holds an agent's tunnel: it asks the store.
-func (h *Hub) execute(ctx context.Context, to tunnel.To, recovery string, send tunnel.Send) error {
-	return h.recoveries.Execute(ctx, flow.To(to), recovery, flow.Send(send))
+func (h *Hub) execute(ctx context.Context, to tunnel.To, id string, send tunnel.Send) error {
+	return h.operations.Execute(ctx, operation.To(to), id, operation.Send(send))
 }
 
 // Handler serves the host of public_url: REST, console, agents.

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/factor"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/smscode"
@@ -25,16 +25,16 @@ func (m mailer) SendCode(ctx context.Context, c mailcode.Message) error {
 	})
 }
 
-// Queue implements flow.Notifier: the notice stands in the outbox when the outcome
+// Queue implements operation.Notifier: the notice stands in the outbox when the outcome
 // stands in the store, and is sent whatever happens to this node.
-func (m mailer) Queue(ctx context.Context, tx *store.Tx, n flow.Notice) error {
+func (m mailer) Queue(ctx context.Context, tx *store.Tx, n operation.Notice) error {
 	err := m.Notifier.Queue(ctx, tx, notify.Notice{
 		Env: n.Env, Contacts: n.Contacts, Action: n.Action, Unknown: n.Unknown, Trial: n.Trial, Disowned: n.Disowned,
 		Account: n.Account, At: n.At, Client: n.Client.Address, Device: n.Client.UserAgent, Language: n.Language,
 		Origin: n.Client.Origin, Token: n.Token, Until: n.Until,
 	})
 	if errors.Is(err, notify.ErrNoAddress) || errors.Is(err, notify.ErrNoDomain) { // what was done stays done
-		return flow.ErrNoAddress
+		return operation.ErrNoAddress
 	}
 	return err
 }
@@ -87,8 +87,8 @@ type organisation struct {
 	now   func() time.Time
 }
 
-// Allowed implements flow.Veto.
-func (o organisation) Allowed(ctx context.Context, q flow.VetoRequest) (bool, string, error) {
+// Allowed implements operation.Veto.
+func (o organisation) Allowed(ctx context.Context, q operation.VetoRequest) (bool, string, error) {
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
 		Recovery: q.Recovery, Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
 	})
@@ -102,14 +102,14 @@ func (o organisation) Allowed(ctx context.Context, q flow.VetoRequest) (bool, st
 // person may press again.
 var errSilent = errors.New("hub: a recover webhook gave no answer")
 
-// DirectoryFailed implements flow.Alarms.
-func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f flow.Failure) error {
+// DirectoryFailed implements operation.Alarms.
+func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f operation.Failure) error {
 	return o.failed(ctx, tx, env, f.Directory, webhook.DirectoryError{
 		Action: webhook.ProviderAction(f.Action), ExternalID: f.Account, Trace: f.Recovery, Error: text(f.Err),
 	})
 }
 
-// Wake implements flow.Alarms.
+// Wake implements operation.Alarms.
 func (o organisation) Wake() { o.hooks.Wake() }
 
 // SyncFailed tells of a sync that stopped.
@@ -148,11 +148,11 @@ func text(err error) string {
 }
 
 var (
-	_ mailcode.Sender = mailer{}
-	_ flow.Notifier   = mailer{}
-	_ factor.Sender   = confirmer{}
-	_ factor.Sender   = texter{}
-	_ factor.Notices  = confirmer{}
-	_ flow.Veto       = organisation{}
-	_ flow.Alarms     = organisation{}
+	_ mailcode.Sender    = mailer{}
+	_ operation.Notifier = mailer{}
+	_ factor.Sender      = confirmer{}
+	_ factor.Sender      = texter{}
+	_ factor.Notices     = confirmer{}
+	_ operation.Veto     = organisation{}
+	_ operation.Alarms   = organisation{}
 )

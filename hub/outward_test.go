@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/notify/mailbox"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/mailcode"
@@ -124,14 +125,14 @@ func TestTheFlowsMailArrives(t *testing.T) {
 	if err != nil || !strings.Contains(o.mail.Messages()[0].Text, "48151623") {
 		t.Fatal(err)
 	}
-	notice := flow.Notice{Env: env, Contacts: protocol.Contacts{Primary: []string{"anna@corp.example"}}, Account: "Anna", Action: protocol.ActionUnlock,
-		At: time.Now(), Token: protocol.NewSecret("tok"), Until: time.Now().Add(time.Hour), Client: flow.Client{Origin: "https://recover.example.com"}}
+	notice := operation.Notice{Env: env, Contacts: protocol.Contacts{Primary: []string{"anna@corp.example"}}, Account: "Anna", Action: protocol.ActionUnlock,
+		At: time.Now(), Token: protocol.NewSecret("tok"), Until: time.Now().Add(time.Hour), Client: recovery.Client{Origin: "https://recover.example.com"}}
 	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return o.mailer.Queue(ctx, tx, notice) }); err != nil {
 		t.Fatal(err)
 	}
 	o.mailer.Wake()
 	notice.Contacts = protocol.Contacts{}
-	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return o.mailer.Queue(ctx, tx, notice) }); !errors.Is(err, flow.ErrNoAddress) {
+	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return o.mailer.Queue(ctx, tx, notice) }); !errors.Is(err, operation.ErrNoAddress) {
 		t.Errorf("nobody to tell: %v", err)
 	}
 	m, err := o.mail.Wait(ctx, func(m mailbox.Message) bool { return m.To[0] == "anna@corp.example" })
@@ -142,7 +143,7 @@ func TestTheFlowsMailArrives(t *testing.T) {
 
 func TestTheOrganisationIsAskedAndHearsOfFailures(t *testing.T) {
 	o := openOutside(t)
-	q := flow.VetoRequest{Env: o.fixture.Env.ID, Directory: o.fixture.Directory.ID, Account: "acc-1", Action: protocol.ActionMFA, Context: protocol.Context{1}}
+	q := operation.VetoRequest{Env: o.fixture.Env.ID, Directory: o.fixture.Directory.ID, Account: "acc-1", Action: protocol.ActionMFA, Context: protocol.Context{1}}
 	if ok, _, err := o.org.Allowed(t.Context(), q); !ok || err != nil {
 		t.Errorf("no objection: %v, %v", ok, err)
 	}
@@ -159,7 +160,7 @@ func TestTheOrganisationIsAskedAndHearsOfFailures(t *testing.T) {
 		t.Errorf("P19, no answer: %v, %q, %v", ok, says, err)
 	}
 	o.body(t)
-	f := flow.Failure{Directory: o.fixture.Directory, Account: "acc-1", Action: protocol.ActionPassword, Recovery: "r1", Err: protocol.Err(protocol.CodeUnavailable, "gone")}
+	f := operation.Failure{Directory: o.fixture.Directory, Account: "acc-1", Action: protocol.ActionPassword, Recovery: "r1", Err: protocol.Err(protocol.CodeUnavailable, "gone")}
 	if err := o.store.Tx(t.Context(), func(tx *store.Tx) error { return o.org.DirectoryFailed(t.Context(), tx, q.Env, f) }); err != nil {
 		t.Fatal(err)
 	}

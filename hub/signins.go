@@ -6,8 +6,9 @@ import (
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/store"
@@ -18,7 +19,7 @@ import (
 type signIns struct{ *oidc.Provider }
 
 // Open implements site.SignIns.
-func (s signIns) Open(ctx context.Context, env, ticket, lang string, by flow.Client) (site.SignIn, error) {
+func (s signIns) Open(ctx context.Context, env, ticket, lang string, by recovery.Client) (site.SignIn, error) {
 	o, err := s.Provider.Open(ctx, env, ticket, lang, by)
 	return site.SignIn(o), notAdmitted(err)
 }
@@ -30,7 +31,7 @@ func (s signIns) Read(ctx context.Context, env, secret string) (site.SignInReadi
 }
 
 // GoOn implements site.Phones.
-func (s signIns) GoOn(ctx context.Context, env, secret, lang string, by flow.Client) (site.SignIn, error) {
+func (s signIns) GoOn(ctx context.Context, env, secret, lang string, by recovery.Client) (site.SignIn, error) {
 	o, err := s.Provider.GoOn(ctx, env, secret, lang, by)
 	return site.SignIn(o), notAdmitted(err)
 }
@@ -43,7 +44,7 @@ func (s signIns) Disown(ctx context.Context, env, secret string) error {
 // notAdmitted is the site's word for a ticket that leads nowhere.
 func notAdmitted(err error) error {
 	if errors.Is(err, oidc.ErrTicket) {
-		return flow.ErrNotAdmitted
+		return recovery.ErrNotAdmitted
 	}
 	return err
 }
@@ -69,7 +70,7 @@ func (s signIns) FinishPerson(ctx context.Context, env, use, session string, giv
 // bindings finds the accounts that proofs are of, and asks their agents.
 type bindings struct {
 	store      *store.Store
-	recoveries *flow.Recoveries
+	operations *operation.Operations
 	reviews    *review.Reviews
 }
 
@@ -83,7 +84,7 @@ func (b bindings) Bind(ctx context.Context, q oidc.Binding) (oidc.Bound, error) 
 	if err != nil || out.Reason != "" {
 		return out, err
 	}
-	word, err := b.recoveries.WordOn(ctx, a, q.Origin)
+	word, err := b.operations.WordOn(ctx, a, q.Origin)
 	if err == nil && word.Strict {
 		binding.Strict = true
 		if a, out, err = b.find(ctx, binding); err != nil || out.Reason != "" {

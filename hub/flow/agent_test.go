@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/journal"
-	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -267,10 +267,10 @@ func (a *testAgent) answer(row journal.Row) protocol.Outcome {
 // tunnels reaches the agents of one node, as hub/tunnel does.
 type tunnels struct {
 	agents []*testAgent
-	node   *flow.Recoveries // whose Execute is called
+	node   *operation.Operations // whose Execute is called
 }
 
-func (n *tunnels) find(to flow.To) *testAgent {
+func (n *tunnels) find(to operation.To) *testAgent {
 	for _, a := range n.agents {
 		if a.directory == to.Directory && (to.Agent == "" || to.Agent == a.id) {
 			return a
@@ -279,14 +279,14 @@ func (n *tunnels) find(to flow.To) *testAgent {
 	return nil
 }
 
-func (n *tunnels) Call(ctx context.Context, to flow.To, m protocol.Method, _ protocol.Priority, req, resp any) error {
+func (n *tunnels) Call(ctx context.Context, to operation.To, m protocol.Method, _ protocol.Priority, req, resp any) error {
 	if a := n.find(to); a != nil {
 		return a.call(ctx, m, req, resp)
 	}
 	return protocol.Err(protocol.CodeUnavailable, "no such agent")
 }
 
-func (n *tunnels) Execute(ctx context.Context, to flow.To, recovery string) error {
+func (n *tunnels) Execute(ctx context.Context, to operation.To, recovery string) error {
 	a := n.find(to)
 	if a == nil {
 		return protocol.Err(protocol.CodeUnavailable, "no such agent")
@@ -301,7 +301,7 @@ func (n *tunnels) Execute(ctx context.Context, to flow.To, recovery string) erro
 }
 
 func (n *tunnels) Reachable(_ context.Context, _, directory string) bool {
-	a := n.find(flow.To{Directory: directory})
+	a := n.find(operation.To{Directory: directory})
 	if a == nil {
 		return false
 	}

@@ -1,16 +1,15 @@
 package flow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
-	"github.com/postern-id/postern/protocol/seal"
 )
 
 // ChooseMethod asks for one of the offered methods, in place of the one that is asked
@@ -18,7 +17,7 @@ import (
 // before they ask, and it never changes after that. ErrRecipient says that it is missing
 // or another one than before.
 func (r *Recoveries) ChooseMethod(ctx context.Context, env, id, session, method string, recipient []byte) error {
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+	rec, err := r.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		v, err := r.asked(ctx, tx, rec)
 		if err != nil {
 			return err
@@ -26,7 +25,7 @@ func (r *Recoveries) ChooseMethod(ctx context.Context, env, id, session, method 
 		row, known := policy.MethodByName(policy.Method(method))
 		switch {
 		case !known || !slices.Contains(v.Offered, method):
-			return ErrStep
+			return recovery.ErrStep
 		case v.Shown == method && (row.Sends || slices.Contains(v.Waiting, method)):
 			return nil // pressed twice: nothing is sent twice
 		}
@@ -47,7 +46,7 @@ func (r *Recoveries) ChooseMethod(ctx context.Context, env, id, session, method 
 // asked returns the verification of a recovery whose person is asked for proofs.
 func (r *Recoveries) asked(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Verification, error) {
 	if steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
-		return store.Verification{}, ErrStep
+		return store.Verification{}, recovery.ErrStep
 	}
 	return tx.VerificationOf(ctx, rec.Env, rec.ID)
 }
@@ -60,22 +59,10 @@ func (r *Recoveries) bind(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return err
 	}
 	tasks, err := publicTasks(rec, d)
-	if err != nil || !hasSecret(tasks) {
+	if err != nil || !recovery.HasSecret(tasks) {
 		return err
 	}
-	return setRecipient(rec, recipient)
-}
-
-// setRecipient sets the recipient once.
-func setRecipient(rec *store.Recovery, recipient []byte) error {
-	if _, err := seal.ParseRecipient(recipient); err != nil {
-		return ErrRecipient
-	}
-	if len(rec.Recipient) > 0 && !bytes.Equal(rec.Recipient, recipient) {
-		return ErrRecipient
-	}
-	rec.Recipient = slices.Clone(recipient)
-	return nil
+	return recovery.SetRecipient(rec, recipient)
 }
 
 // publicTasks is what the action means for an account without groups.
@@ -84,7 +71,7 @@ func publicTasks(rec *store.Recovery, d store.Directory) ([]protocol.Task, error
 	if err != nil {
 		return nil, err
 	}
-	in, err := intentOf(rec)
+	in, err := recovery.IntentOf(rec)
 	return policy.Decide(policy.Request{Action: protocol.Action(rec.Action), Settings: s, Traits: d.Traits, Key: in.Key}).Tasks, err
 }
 
@@ -102,10 +89,10 @@ func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery,
 	}
 	if !open {
 		rec.DueAt = rec.ExpiresAt
-		return settleIn(rec, stateProving)
+		return settleIn(rec, recovery.Proving)
 	}
 	if row.Slow() && rec.NotAfter > 0 { // people need their time
-		rec.ExpiresAt = later(rec.ExpiresAt, unixTime(rec.NotAfter))
+		recovery.Prolong(rec)
 		v.ExpiresAt = rec.ExpiresAt
 	}
 	if row.Sends {
@@ -114,7 +101,7 @@ func (r *Recoveries) ask(ctx context.Context, tx *store.Tx, rec *store.Recovery,
 		}
 	}
 	rec.DueAt, rec.Attempts = r.Now(), 0
-	return settleIn(rec, statePreparing)
+	return settleIn(rec, recovery.Preparing)
 }
 
 // mayAsk reports whether the method may be asked for now, as far as the address decides.
@@ -133,7 +120,7 @@ func (r *Recoveries) mayAsk(ctx context.Context, tx *store.Tx, rec *store.Recove
 // countAsked counts a send of address and client; the account's own is counted when it
 // is known.
 func (r *Recoveries) countAsked(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -151,27 +138,27 @@ func settleIn(rec *store.Recovery, state string) error {
 	if rec.State == state {
 		return nil
 	}
-	return move(rec, state)
+	return recovery.Move(rec, state)
 }
 
 // Resend asks for another code, which makes the former one void at once.
 func (r *Recoveries) Resend(ctx context.Context, env, id, session string) error {
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+	rec, err := r.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		v, err := r.asked(ctx, tx, rec)
 		if err != nil {
 			return err
 		}
 		if row, _ := policy.MethodByName(policy.Method(v.Shown)); !row.Sends {
-			return ErrStep
+			return recovery.ErrStep
 		}
 		c, err := r.codeView(ctx, tx, rec, v)
 		switch {
 		case err != nil:
 			return err
 		case c.SendsLeft == 0 || !c.LockedTill.IsZero():
-			return ErrTooMany
+			return recovery.ErrTooMany
 		case c.ResendAt.After(r.Now()):
-			return ErrTooSoon
+			return recovery.ErrTooSoon
 		}
 		return r.ask(ctx, tx, rec, &v)
 	})

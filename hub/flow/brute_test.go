@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -28,7 +29,7 @@ func (s *stack) guess(address string, n int) (b *browser, err error) {
 			b.choose(protocol.ActionPassword)
 			b.settled("proving")
 		}
-		if err = b.submit("00000000"); !errors.Is(err, flow.ErrWrongCode) {
+		if err = b.submit("00000000"); !errors.Is(err, recovery.ErrWrongCode) {
 			return b, err
 		}
 	}
@@ -40,24 +41,24 @@ func TestP10_FailedProofsCountAcrossRecoveriesAndRestarts(t *testing.T) {
 		s := newStack(t, c, nil)
 		s.person("ada")
 		for _, address := range []string{"ada@example.com", "nobody@example.com"} {
-			if _, err := s.guess(address, 7); !errors.Is(err, flow.ErrWrongCode) {
+			if _, err := s.guess(address, 7); !errors.Is(err, recovery.ErrWrongCode) {
 				t.Fatal(address, err)
 			}
 		}
 		// The node is started again, with an empty coordinator.
-		again := flow.New(s.config)
-		s.Recoveries, s.tunnels.node = again, again
-		s.run(again)
+		again := s.config.open()
+		s.node, s.tunnels.node = again, again.Operations
+		s.run(again.Recoveries)
 		for _, address := range []string{"ada@example.com", "nobody@example.com"} {
 			b, err := s.guess(address, 3)
-			if !errors.Is(err, flow.ErrWrongCode) {
+			if !errors.Is(err, recovery.ErrWrongCode) {
 				t.Fatal(address, err)
 			}
 			until := b.view().Code.LockedTill
 			if d := until.Sub(s.clock.now()); d < 23*time.Hour || d > 24*time.Hour {
 				t.Errorf("%s: shut for %s, want 24 hours", address, d)
 			}
-			if err := b.submit("00000000"); !errors.Is(err, flow.ErrTooMany) {
+			if err := b.submit("00000000"); !errors.Is(err, recovery.ErrTooMany) {
 				t.Errorf("%s: the 11th answer: %v", address, err)
 			}
 			sent := s.mail.count()
@@ -66,7 +67,7 @@ func TestP10_FailedProofsCountAcrossRecoveriesAndRestarts(t *testing.T) {
 			if v := late.view(); v.Step != flow.StepProve || !v.Code.LockedTill.Equal(until) {
 				t.Errorf("%s: a new recovery: %+v", address, v.Code)
 			}
-			if err := late.submit("00000000"); !errors.Is(err, flow.ErrTooMany) {
+			if err := late.submit("00000000"); !errors.Is(err, recovery.ErrTooMany) {
 				t.Errorf("%s: a new recovery: %v", address, err)
 			}
 			if s.mail.count() != sent {
@@ -76,7 +77,7 @@ func TestP10_FailedProofsCountAcrossRecoveriesAndRestarts(t *testing.T) {
 		s.clock.advance(24 * time.Hour)
 		s.ready("ada@example.com", protocol.ActionPassword)
 		s.clock.advance(2 * time.Hour)
-		if _, err := s.guess("ada@example.com", 9); !errors.Is(err, flow.ErrWrongCode) {
+		if _, err := s.guess("ada@example.com", 9); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("after a success the count begins anew: %v", err)
 		}
 	})
@@ -86,12 +87,12 @@ func TestP10_TheHardStopEndsOnlyByHand(t *testing.T) {
 	s := newStackSQLite(t)
 	s.person("ada")
 	for range 9 {
-		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, flow.ErrWrongCode) {
+		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Fatal(err)
 		}
 		s.clock.advance(24 * time.Hour)
 	}
-	if _, err := s.guess("ada@example.com", 10); !errors.Is(err, flow.ErrWrongCode) {
+	if _, err := s.guess("ada@example.com", 10); !errors.Is(err, recovery.ErrWrongCode) {
 		t.Fatal(err)
 	}
 	s.clock.advance(365 * 24 * time.Hour)
@@ -118,7 +119,7 @@ func TestP10_ReopeningAnAccountOpensEveryAddressOfItAndNoOther(t *testing.T) {
 	s.person("ada", func(a *protocol.Account) { a.Identifiers = append(a.Identifiers, "Lovelace@Example.com") })
 	s.person("ben")
 	for _, address := range []string{"lovelace@example.com", "ben@example.com"} {
-		if _, err := s.guess(address, 10); !errors.Is(err, flow.ErrWrongCode) {
+		if _, err := s.guess(address, 10); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +155,7 @@ func TestP10_ReopeningAnAccountOpensEveryAddressOfItAndNoOther(t *testing.T) {
 func TestP10_AnAliasIsNoWayRoundTheAccountsCounter(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada", func(a *protocol.Account) { a.Identifiers = append(a.Identifiers, "lovelace@example.com") })
-		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, flow.ErrWrongCode) {
+		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Fatal(err)
 		}
 		sent := s.mail.count()
@@ -167,7 +168,7 @@ func TestP10_AnAliasIsNoWayRoundTheAccountsCounter(t *testing.T) {
 		if s.mail.count() != sent {
 			t.Error("a code was sent for an account that is shut")
 		}
-		if err := b.submit("00000000"); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit("00000000"); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("the other address: %v", err)
 		}
 	})
@@ -178,14 +179,14 @@ func TestP10_ACodeHasFiveTriesAndANewOneVoidsIt(t *testing.T) {
 		s.person("ada")
 		b, code := s.asked("ada@example.com", protocol.ActionPassword)
 		for i := range 5 {
-			if err := b.submit("00000000"); !errors.Is(err, flow.ErrWrongCode) {
+			if err := b.submit("00000000"); !errors.Is(err, recovery.ErrWrongCode) {
 				t.Fatalf("try %d: %v", i, err)
 			}
 		}
-		if err := b.submit(code); !errors.Is(err, flow.ErrTooMany) {
+		if err := b.submit(code); !errors.Is(err, recovery.ErrTooMany) {
 			t.Errorf("the right code at the sixth try: %v", err)
 		}
-		if err := s.Resend(t.Context(), s.env, b.id, b.session); !errors.Is(err, flow.ErrTooSoon) {
+		if err := s.Resend(t.Context(), s.env, b.id, b.session); !errors.Is(err, recovery.ErrTooSoon) {
 			t.Errorf("another code at once: %v", err)
 		}
 		s.clock.advance(31 * time.Second)
@@ -193,7 +194,7 @@ func TestP10_ACodeHasFiveTriesAndANewOneVoidsIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		fresh := b.code()
-		if err := b.submit(code); fresh != code && !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit(code); fresh != code && !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("the former code: %v", err)
 		}
 		if err := b.submit(fresh); err != nil {
@@ -246,7 +247,7 @@ func TestThreeCodesAnHourAcrossRecoveries(t *testing.T) {
 func TestT31_AStrongerMethodStaysOpen(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
-		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, flow.ErrWrongCode) {
+		if _, err := s.guess("ada@example.com", 10); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Fatal(err)
 		}
 		s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["mail_code"],["agent_code"]]}`) })
@@ -284,9 +285,9 @@ func TestP10_ParallelGuessesAreAllCounted(t *testing.T) {
 		for i := range 200 {
 			wg.Go(func() {
 				switch err := b.submit(fmt.Sprintf("%08d", i)); {
-				case errors.Is(err, flow.ErrWrongCode):
+				case errors.Is(err, recovery.ErrWrongCode):
 					judged.Add(1)
-				case !errors.Is(err, flow.ErrTooMany):
+				case !errors.Is(err, recovery.ErrTooMany):
 					t.Error(err)
 				}
 			})
@@ -299,7 +300,7 @@ func TestP10_ParallelGuessesAreAllCounted(t *testing.T) {
 }
 
 func TestClientsAreLimitedPerAddressAndNetwork(t *testing.T) {
-	s := newStack(t, storetest.SQLite(t), func(c *flow.Config) { c.StartsPerAddress = 3 })
+	s := newStack(t, storetest.SQLite(t), func(c *config) { c.StartsPerAddress = 3 })
 	from := func(ip string) error {
 		_, err := s.tryStart("ada@example.com", func(q *flow.Start) { q.Client.Address = ip })
 		return err
@@ -310,7 +311,7 @@ func TestClientsAreLimitedPerAddressAndNetwork(t *testing.T) {
 		}
 	}
 	for ip, limited := range map[string]bool{"2001:db8::ffff": true, "2001:db8:0:1::1": false, "192.0.2.1": false, "::ffff:192.0.2.2": false} {
-		if err := from(ip); errors.Is(err, flow.ErrRateLimited) != limited {
+		if err := from(ip); errors.Is(err, recovery.ErrRateLimited) != limited {
 			t.Errorf("%s: %v", ip, err)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
@@ -26,29 +26,29 @@ const enrollFlow = "enroll"
 const decoyPurpose = "postern/flow/decoy/v1"
 
 // subject is the person of a recovery that an agent began.
-func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject, error) {
+func (r *Recoveries) subject(rec *store.Recovery, c *recovery.Case) (verify.Subject, error) {
 	s, err := r.anybody(rec, c)
 	if err != nil {
 		return s, err
 	}
-	if s.Recovery, err = joined(rec); err != nil {
+	if s.Recovery, err = recovery.FullID(rec); err != nil {
 		return s, err
 	}
-	s.Agent, s.Operation, s.Account, s.Person, s.Name, s.Groups = rec.Agent, rec.Tasks, rec.Account, rec.Person, c.account.Name, c.groups
-	s.Device, s.Address, s.AskedAt = c.private.Client.UserAgent, c.private.Client.Address, rec.CreatedAt
-	s.Strength, s.Recipient, s.Terms = policy.Strength(rec.Strength), rec.Recipient, c.private.Terms
-	for _, m := range c.v.Proven {
+	s.Agent, s.Operation, s.Account, s.Person, s.Name, s.Groups = rec.Agent, rec.Tasks, rec.Account, rec.Person, c.Account.Name, c.Groups
+	s.Device, s.Address, s.AskedAt = c.Private.Client.UserAgent, c.Private.Client.Address, rec.CreatedAt
+	s.Strength, s.Recipient, s.Terms = policy.Strength(rec.Strength), rec.Recipient, c.Private.Terms
+	for _, m := range c.Verification.Proven {
 		s.Proven = append(s.Proven, policy.Method(m))
 	}
-	if c.private.Contacts != nil {
-		s.Contacts = *c.private.Contacts
+	if c.Private.Contacts != nil {
+		s.Contacts = *c.Private.Contacts
 	}
 	tasks, err := protocol.ParseTasks(rec.Tasks)
 	if err != nil {
 		return s, err
 	}
-	if !hasSecret(tasks) || len(rec.Recipient) > 0 {
-		m, err := members(rec)
+	if !recovery.HasSecret(tasks) || len(rec.Recipient) > 0 {
+		m, err := recovery.Members(rec)
 		s.Context = m.Context()
 		return s, err
 	}
@@ -57,12 +57,12 @@ func (r *Recoveries) subject(rec *store.Recovery, c *personCase) (verify.Subject
 
 // decoy is nobody, who must look like somebody: its context is random, and the same
 // whenever the recovery is asked.
-func (r *Recoveries) decoy(rec *store.Recovery, c *personCase) (verify.Subject, error) {
+func (r *Recoveries) decoy(rec *store.Recovery, c *recovery.Case) (verify.Subject, error) {
 	s, err := r.anybody(rec, c)
 	if err != nil {
 		return s, err
 	}
-	tasks, err := publicTasks(rec, c.directory)
+	tasks, err := publicTasks(rec, c.Directory)
 	if err != nil {
 		return s, err
 	}
@@ -76,10 +76,10 @@ func (r *Recoveries) decoy(rec *store.Recovery, c *personCase) (verify.Subject, 
 }
 
 // anybody is what is true of every subject.
-func (r *Recoveries) anybody(rec *store.Recovery, c *personCase) (verify.Subject, error) {
-	in, err := intentOf(rec)
-	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Verification: c.v.ID, Action: protocol.Action(rec.Action),
-		Traits: c.directory.Traits, Language: rec.Language, Client: c.private.Client.Address, Origin: rec.Origin, Until: rec.ExpiresAt}
+func (r *Recoveries) anybody(rec *store.Recovery, c *recovery.Case) (verify.Subject, error) {
+	in, err := recovery.IntentOf(rec)
+	s := verify.Subject{Env: rec.Env, Enroll: in.Flow == enrollFlow, Directory: rec.Directory, Verification: c.Verification.ID, Action: protocol.Action(rec.Action),
+		Traits: c.Directory.Traits, Language: rec.Language, Client: c.Private.Client.Address, Origin: rec.Origin, Until: rec.ExpiresAt}
 	if u, err := url.Parse(rec.Origin); err == nil {
 		s.RPID = u.Hostname()
 	}
@@ -105,7 +105,7 @@ func (r *Recoveries) usable(ctx context.Context, rec *store.Recovery, s verify.S
 }
 
 // challenge opens the challenge of a method, and sends what it sends.
-func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *personCase, row policy.MethodRow, s verify.Subject) error {
+func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *recovery.Case, row policy.MethodRow, s verify.Subject) error {
 	if row.Sends {
 		if ok, err := r.countSend(ctx, rec, c); err != nil {
 			return err
@@ -122,25 +122,25 @@ func (r *Recoveries) challenge(ctx context.Context, rec *store.Recovery, c *pers
 	if challenge.Send != nil {
 		return r.send(openCtx, rec, c, row, challenge)
 	}
-	return r.proving(ctx, rec, c, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, true) })
+	return r.proving(ctx, rec, c, func(tx *store.Tx) error { return r.opened(ctx, tx, c.Verification, challenge, true) })
 }
 
 // send keeps a challenge before anything leaves, so that whoever types fast is judged by
 // it, and then sends.
-func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *personCase, row policy.MethodRow, challenge verify.Challenge) error {
+func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *recovery.Case, row policy.MethodRow, challenge verify.Challenge) error {
 	if challenge.Masked != nil { // else those of the proof before stay, until the sender says its own
-		c.private.Masked = challenge.Masked
+		c.Private.Masked = challenge.Masked
 	}
-	rec.Private = []byte(store.JSON(c.private))
-	if err := r.swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, true) }); err != nil {
+	rec.Private = []byte(store.JSON(c.Private))
+	if err := r.rows.Swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.Verification, challenge, true) }); err != nil {
 		return err
 	}
 	masked, err := challenge.Send(ctx)
 	if err != nil {
 		return r.again(ctx, rec, c, "a code cannot be sent", err)
 	}
-	c.private.Masked = masked
-	e := r.event(rec, c.private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
+	c.Private.Masked = masked
+	e := recovery.Event(rec, c.Private, audit.RecoveryCodeSent, map[string]any{"method": row.Method})
 	e.Personal = map[string]string{"masked": strings.Join(masked, ", ")}
 	sent := func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }
 	lease := rec.DueAt
@@ -153,12 +153,12 @@ func (r *Recoveries) send(ctx context.Context, rec *store.Recovery, c *personCas
 
 // overtaken keeps that a code was sent where the person was faster. Who only pressed
 // twice, or took the recovery to a phone, waits for that code still.
-func (r *Recoveries) overtaken(ctx context.Context, rec *store.Recovery, c *personCase, lease time.Time, sent func(*store.Tx) error) error {
+func (r *Recoveries) overtaken(ctx context.Context, rec *store.Recovery, c *recovery.Case, lease time.Time, sent func(*store.Tx) error) error {
 	now, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, rec.Env, rec.ID) })
 	if err != nil {
 		return err
 	}
-	if now.State != statePreparing || store.Millis(now.DueAt) != store.Millis(lease) {
+	if now.State != recovery.Preparing || store.Millis(now.DueAt) != store.Millis(lease) {
 		return r.Store.Tx(ctx, sent)
 	}
 	*rec = now
@@ -166,18 +166,18 @@ func (r *Recoveries) overtaken(ctx context.Context, rec *store.Recovery, c *pers
 }
 
 // proving shows the challenge as open.
-func (r *Recoveries) proving(ctx context.Context, rec *store.Recovery, c *personCase, fn func(tx *store.Tx) error) error {
-	rec.Private, rec.DueAt = []byte(store.JSON(c.private)), rec.ExpiresAt
-	if err := move(rec, stateProving); err != nil {
+func (r *Recoveries) proving(ctx context.Context, rec *store.Recovery, c *recovery.Case, fn func(tx *store.Tx) error) error {
+	rec.Private, rec.DueAt = []byte(store.JSON(c.Private)), rec.ExpiresAt
+	if err := recovery.Move(rec, recovery.Proving); err != nil {
 		return err
 	}
-	return r.swap(ctx, rec, fn)
+	return r.rows.Swap(ctx, rec, fn)
 }
 
 // openDecoy gives somebody who cannot be right a challenge like any other. What sends
 // nothing is opened with a random context, after as long as an agent takes to begin.
-func (r *Recoveries) openDecoy(ctx context.Context, rec *store.Recovery, c *personCase) error {
-	row, _ := policy.MethodByName(policy.Method(c.v.Shown))
+func (r *Recoveries) openDecoy(ctx context.Context, rec *store.Recovery, c *recovery.Case) error {
+	row, _ := policy.MethodByName(policy.Method(c.Verification.Shown))
 	v := r.verifiers[row.Method]
 	if err := r.keepPace(ctx, rec, c); err != nil {
 		return err
@@ -195,10 +195,10 @@ func (r *Recoveries) openDecoy(ctx context.Context, rec *store.Recovery, c *pers
 		return r.nothingSent(ctx, rec)
 	}
 	rec.DueAt = rec.ExpiresAt
-	if err := move(rec, stateProving); err != nil {
+	if err := recovery.Move(rec, recovery.Proving); err != nil {
 		return err
 	}
-	return r.swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.v, challenge, false) })
+	return r.rows.Swap(ctx, rec, func(tx *store.Tx) error { return r.opened(ctx, tx, c.Verification, challenge, false) })
 }
 
 var errAsk = errors.New("flow: a challenge is larger than a page takes")
@@ -217,14 +217,4 @@ func (r *Recoveries) opened(ctx context.Context, tx *store.Tx, v store.Verificat
 		}
 	}
 	return tx.SetChallenge(ctx, v.Env, v.ID, store.Code{Challenge: c.Text, Genuine: genuine, Ask: string(c.Ask), Case: c.Case})
-}
-
-// event is an audit event of a recovery.
-func (r *Recoveries) event(rec *store.Recovery, p private, kind audit.Kind, detail any) audit.Event {
-	if members, ok := detail.(map[string]any); ok && rec.Trial {
-		members = maps.Clone(members)
-		members["evaluation"] = true
-		detail = members
-	}
-	return audit.Event{Env: rec.Env, Kind: kind, Account: rec.Person, Trace: rec.ID, RemoteAddr: p.Client.Address, UserAgent: p.Client.UserAgent, Detail: detail}
 }

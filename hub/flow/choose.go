@@ -6,6 +6,7 @@ import (
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -18,12 +19,12 @@ func (r *Recoveries) Choose(ctx context.Context, env, id, session, directory str
 	if err != nil {
 		return err
 	}
-	if !r.Agents.Reachable(ctx, env, d.ID) {
-		return ErrUnavailable
+	if !r.Operations.Reachable(ctx, env, d.ID) {
+		return recovery.ErrUnavailable
 	}
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
-		if rec.State != stateChoosing || !rec.ExpiresAt.After(r.Now()) {
-			return ErrStep
+	rec, err := r.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+		if rec.State != recovery.Choosing || !rec.ExpiresAt.After(r.Now()) {
+			return recovery.ErrStep
 		}
 		rec.Directory, rec.Action, rec.ExpiresAt = d.ID, string(action), r.Now().Add(proveLife)
 		return r.openVerification(ctx, tx, rec, d)
@@ -37,21 +38,21 @@ func (r *Recoveries) Choose(ctx context.Context, env, id, session, directory str
 // chosen returns the directory that the choice is about, within hints and restrictions.
 func (r *Recoveries) chosen(ctx context.Context, env, id, session, directory string, action protocol.Action) (d store.Directory, err error) {
 	err = r.Store.Read(ctx, func(tx *store.Tx) error {
-		rec, err := owned(ctx, tx, env, id, session)
+		rec, err := recovery.Owned(ctx, tx, env, id, session)
 		if err != nil {
 			return err
 		}
-		if rec.State != stateChoosing {
-			return ErrStep
+		if rec.State != recovery.Choosing {
+			return recovery.ErrStep
 		}
 		d, err = r.pick(ctx, tx, &rec, directory, action)
 		return err
 	})
-	return d, r.plain(ctx, err)
+	return d, recovery.Plain(err)
 }
 
 func (r *Recoveries) pick(ctx context.Context, tx *store.Tx, rec *store.Recovery, directory string, action protocol.Action) (store.Directory, error) {
-	in, err := intentOf(rec)
+	in, err := recovery.IntentOf(rec)
 	if err != nil {
 		return store.Directory{}, err
 	}
@@ -63,7 +64,7 @@ func (r *Recoveries) pick(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return directory != "" && c.ID != directory || !slices.Contains(c.Actions, action)
 	})
 	if len(fit) != 1 {
-		return store.Directory{}, ErrNotAdmitted
+		return store.Directory{}, recovery.ErrNotAdmitted
 	}
 	i := slices.IndexFunc(dirs, func(d store.Directory) bool { return d.ID == fit[0].ID })
 	return dirs[i], nil
@@ -76,7 +77,7 @@ func (r *Recoveries) openVerification(ctx context.Context, tx *store.Tx, rec *st
 	if err != nil {
 		return err
 	}
-	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: verificationOpen, Offered: offered, ExpiresAt: rec.ExpiresAt}
+	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: recovery.VerificationOpen, Offered: offered, ExpiresAt: rec.ExpiresAt}
 	if m := only(offered); m != "" {
 		v.Shown = m
 	}
@@ -94,12 +95,12 @@ func (r *Recoveries) offeredFirst(ctx context.Context, tx *store.Tx, rec *store.
 	if err != nil {
 		return nil, err
 	}
-	in, err := intentOf(rec)
+	in, err := recovery.IntentOf(rec)
 	if err != nil {
 		return nil, err
 	}
 	var known, open []string
-	for _, m := range in.held(s.Methods).First(protocol.Action(rec.Action)) {
+	for _, m := range in.Held(s.Methods).First(protocol.Action(rec.Action)) {
 		if r.verifiers[m] == nil || m == policy.AgentCode && !d.Traits.CanSendCode {
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -22,40 +24,40 @@ const (
 func (r *Recoveries) Disown(ctx context.Context, env, id, session string) error {
 	var rec store.Recovery
 	err := r.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		if rec, err = owned(ctx, tx, env, id, session); errors.Is(err, store.ErrNotFound) {
+		if rec, err = recovery.Owned(ctx, tx, env, id, session); errors.Is(err, store.ErrNotFound) {
 			rec, _, err = r.waitsForCode(ctx, tx, env, id, session)
 		}
 		if err != nil {
 			return err
 		}
-		if !isOpen(rec.State) {
-			return ErrStep
+		if !recovery.IsOpen(rec.State) {
+			return recovery.ErrStep
 		}
 		return r.endDisowned(ctx, tx, &rec)
 	})
 	if err == nil {
 		r.poke(&rec)
-		r.wakeOthers()
+		r.Operations.Wake()
 	}
-	return r.plain(ctx, err)
+	return recovery.Plain(err)
 }
 
 func (r *Recoveries) endDisowned(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
 	if err := r.warn(ctx, tx, rec, p); err != nil {
 		return err
 	}
-	if err := r.stop(ctx, tx, rec, EndDisowned, audit.RecoveryDisowned, "the person who took it over did not begin it"); err != nil {
+	if err := r.rows.Stop(ctx, tx, rec, recovery.EndDisowned, audit.RecoveryDisowned, "the person who took it over did not begin it"); err != nil {
 		return err
 	}
 	return tx.SaveRecovery(ctx, rec)
 }
 
 // warn queues the owner's mail, once in a while.
-func (r *Recoveries) warn(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private) error {
+func (r *Recoveries) warn(ctx context.Context, tx *store.Tx, rec *store.Recovery, p recovery.Private) error {
 	if rec.Account == "" || p.Contacts == nil {
 		return nil
 	}
@@ -68,11 +70,11 @@ func (r *Recoveries) warn(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	err = r.queue(ctx, tx, rec, Notice{Env: rec.Env, Recovery: rec.ID, Contacts: *p.Contacts, Account: a.Name, Action: protocol.Action(rec.Action), Disowned: true,
-		At: rec.CreatedAt, Client: p.Client, Language: rec.Language, Until: r.Now().Add(objectionLife)})
+	err = r.Operations.Queue(ctx, tx, rec, operation.Notice{Env: rec.Env, Recovery: rec.ID, Contacts: *p.Contacts, Account: a.Name, Action: protocol.Action(rec.Action), Disowned: true,
+		At: rec.CreatedAt, Client: p.Client, Language: rec.Language, Until: r.Now().Add(operation.ObjectionLife)})
 	result := "queued"
-	if errors.Is(err, ErrNoAddress) {
+	if errors.Is(err, operation.ErrNoAddress) {
 		result, err = "undeliverable", nil
 	}
-	return errors.Join(err, tx.AddCodeSend(ctx, rec.Env, subject), audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryNotified, map[string]any{"result": result})))
+	return errors.Join(err, tx.AddCodeSend(ctx, rec.Env, subject), audit.Append(ctx, tx, recovery.Event(rec, p, audit.RecoveryNotified, map[string]any{"result": result})))
 }

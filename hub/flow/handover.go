@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -51,30 +52,30 @@ func (r *Recoveries) HandOver(ctx context.Context, env, id, session string) (Han
 	_, _ = rand.Read(raw[:]) // never fails
 	h := Handover{Ticket: protocol.NewSecret(base64.RawURLEncoding.EncodeToString(raw[:])), Until: r.Now().Add(handoverLife)}
 	err := r.Store.Tx(ctx, func(tx *store.Tx) error {
-		rec, err := owned(ctx, tx, env, id, session)
+		rec, err := recovery.Owned(ctx, tx, env, id, session)
 		if err != nil {
 			return err
 		}
 		if _, err := r.givable(ctx, tx, &rec); err != nil {
 			return err
 		}
-		n, err := tx.AddHandover(ctx, env, id, hashSecret(h.Ticket.Reveal()), h.Until)
+		n, err := tx.AddHandover(ctx, env, id, recovery.HashSecret(h.Ticket.Reveal()), h.Until)
 		if err == nil && n > maxHandovers {
-			err = ErrTooMany
+			err = recovery.ErrTooMany
 		}
 		return err
 	})
-	return h, r.plain(ctx, err)
+	return h, recovery.Plain(err)
 }
 
 // givable returns the verification of a recovery that another browser may take over.
 func (r *Recoveries) givable(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Verification, error) {
-	if !rec.ExpiresAt.After(r.Now()) || steps[rec.State] != StepProve && rec.State != stateReady {
-		return store.Verification{}, ErrStep
+	if !rec.ExpiresAt.After(r.Now()) || steps[rec.State] != StepProve && rec.State != recovery.Ready {
+		return store.Verification{}, recovery.ErrStep
 	}
 	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
 	if err == nil && !mayHandOver(rec, v) {
-		err = ErrStep
+		err = recovery.ErrStep
 	}
 	return v, err
 }
@@ -84,12 +85,12 @@ func mayHandOver(rec *store.Recovery, v store.Verification) bool {
 	switch {
 	case protocol.Action(rec.Action) == protocol.ActionSignIn:
 		return false // whoever asked waits for this browser
-	case slices.ContainsFunc(methodsOf(slices.Concat(v.Proven, v.Waiting)), isBound):
+	case slices.ContainsFunc(recovery.MethodsNamed(slices.Concat(v.Proven, v.Waiting)), isBound):
 		return false // what was proven is this browser's
-	case rec.State == stateReady:
+	case rec.State == recovery.Ready:
 		return !own && rec.Problem == "" && rec.Operation == ""
 	}
-	return len(v.Proven) > 0 || !slices.ContainsFunc(methodsOf(v.Offered), isSent)
+	return len(v.Proven) > 0 || !slices.ContainsFunc(recovery.MethodsNamed(v.Offered), isSent)
 }
 
 func isBound(m policy.Method) bool {
@@ -106,27 +107,27 @@ func isSent(m policy.Method) bool {
 // which may look (BegunBy), end it (Disown), and waits until the code that it is shown is
 // typed in the browser that showed the ticket (Confirm). Everybody else gets ErrNotFound;
 // ErrTooSoon says to try again in a moment.
-func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c Client) (id, session string, err error) {
+func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c recovery.Client) (id, session string, err error) {
 	if raw, err := base64.RawURLEncoding.Strict().DecodeString(ticket); err != nil || len(raw) != handoverBytes {
-		return "", "", ErrNotFound
+		return "", "", recovery.ErrNotFound
 	}
 	if err := r.admitClient(ctx, c.Address); err != nil {
 		return "", "", err
 	}
-	session = newSecret()
+	session = recovery.NewSecret()
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		if id, err = tx.Handover(ctx, env, hashSecret(ticket)); err != nil {
+		if id, err = tx.Handover(ctx, env, recovery.HashSecret(ticket)); err != nil {
 			return err
 		}
 		rec, err := tx.Recovery(ctx, env, id)
 		if err != nil {
 			return err
 		}
-		return r.claim(ctx, tx, &rec, store.Claim{Hash: hashSecret(ticket), Session: hashSecret(session)}, c)
+		return r.claim(ctx, tx, &rec, store.Claim{Hash: recovery.HashSecret(ticket), Session: recovery.HashSecret(session)}, c)
 	})
-	switch err = r.plain(ctx, err); {
-	case errors.Is(err, ErrStep): // somebody was faster, or the recovery went on
-		return "", "", ErrNotFound
+	switch err = recovery.Plain(err); {
+	case errors.Is(err, recovery.ErrStep): // somebody was faster, or the recovery went on
+		return "", "", recovery.ErrNotFound
 	case err != nil:
 		return "", "", err
 	}
@@ -134,14 +135,14 @@ func (r *Recoveries) Claim(ctx context.Context, env, ticket string, c Client) (i
 }
 
 // claim swaps the recovery too: of two tickets one is used.
-func (r *Recoveries) claim(ctx context.Context, tx *store.Tx, rec *store.Recovery, claim store.Claim, c Client) error {
+func (r *Recoveries) claim(ctx context.Context, tx *store.Tx, rec *store.Recovery, claim store.Claim, c recovery.Client) error {
 	if _, err := r.givable(ctx, tx, rec); err != nil {
 		return err
 	}
-	if rec.State == statePreparing { // somebody works behind it, for a moment
-		return ErrTooSoon
+	if rec.State == recovery.Preparing { // somebody works behind it, for a moment
+		return recovery.ErrTooSoon
 	}
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -150,14 +151,14 @@ func (r *Recoveries) claim(ctx context.Context, tx *store.Tx, rec *store.Recover
 		return err
 	}
 	return audit.Append(ctx, tx, audit.Event{Env: rec.Env, Kind: audit.RecoveryHandedOver, Account: rec.Person, Trace: rec.ID,
-		RemoteAddr: c.Address, UserAgent: cut(c.UserAgent, maxUserAgent),
+		RemoteAddr: c.Address, UserAgent: recovery.Cut(c.UserAgent, maxUserAgent),
 		Detail: map[string]any{"origin": c.Origin, "step": "read", "other_network": claim.Far}})
 }
 
 // claims returns the claim of a session that waits for its code.
 func claims(ctx context.Context, tx *store.Tx, env, id, session string) (store.Claim, error) {
 	c, err := tx.Claim(ctx, env, id)
-	if err == nil && subtle.ConstantTimeCompare([]byte(c.Session), []byte(hashSecret(session))) != 1 {
+	if err == nil && subtle.ConstantTimeCompare([]byte(c.Session), []byte(recovery.HashSecret(session))) != 1 {
 		err = store.ErrNotFound
 	}
 	return c, err
@@ -166,7 +167,7 @@ func claims(ctx context.Context, tx *store.Tx, env, id, session string) (store.C
 // BegunBy says to the session that takes a recovery over who began it.
 func (r *Recoveries) BegunBy(ctx context.Context, env, id, session string) (Begun, error) {
 	b, err := store.Get(ctx, r.Store, func(tx *store.Tx) (b Begun, err error) {
-		rec, err := owned(ctx, tx, env, id, session)
+		rec, err := recovery.Owned(ctx, tx, env, id, session)
 		if errors.Is(err, store.ErrNotFound) {
 			rec, b.Code, err = r.waitsForCode(ctx, tx, env, id, session)
 		}
@@ -175,7 +176,7 @@ func (r *Recoveries) BegunBy(ctx context.Context, env, id, session string) (Begu
 		}
 		return b, r.begunBy(ctx, tx, &rec, &b)
 	})
-	return b, r.plain(ctx, err)
+	return b, recovery.Plain(err)
 }
 
 func (r *Recoveries) waitsForCode(ctx context.Context, tx *store.Tx, env, id, session string) (rec store.Recovery, code string, err error) {
@@ -184,14 +185,14 @@ func (r *Recoveries) waitsForCode(ctx context.Context, tx *store.Tx, env, id, se
 		return rec, "", err
 	}
 	rec, err = tx.Recovery(ctx, env, id)
-	if err == nil && (!isOpen(rec.State) || !rec.ExpiresAt.After(r.Now())) {
+	if err == nil && (!recovery.IsOpen(rec.State) || !rec.ExpiresAt.After(r.Now())) {
 		err = store.ErrNotFound
 	}
 	return rec, r.handoverCodes(c.Hash)[0], err
 }
 
 func (r *Recoveries) begunBy(ctx context.Context, tx *store.Tx, rec *store.Recovery, b *Begun) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -219,12 +220,12 @@ func (r *Recoveries) watched(ctx context.Context, tx *store.Tx, env, id, session
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return View{}, err
 	}
-	if refused, err := tx.Claimed(ctx, env, id, hashSecret(session)); err != nil {
+	if refused, err := tx.Claimed(ctx, env, id, recovery.HashSecret(session)); err != nil {
 		return View{}, err
 	} else if refused {
-		return View{ID: id, Step: StepEnded, Ended: EndRefused}, nil
+		return View{ID: id, Step: StepEnded, Ended: recovery.EndRefused}, nil
 	}
-	ok, err := tx.Watches(ctx, env, id, hashSecret(session))
+	ok, err := tx.Watches(ctx, env, id, recovery.HashSecret(session))
 	if err == nil && !ok {
 		err = store.ErrNotFound
 	}
@@ -235,10 +236,10 @@ func (r *Recoveries) watched(ctx context.Context, tx *store.Tx, env, id, session
 	if err != nil {
 		return View{}, err
 	}
-	in, err := intentOf(&rec)
+	in, err := recovery.IntentOf(&rec)
 	v := View{ID: id, Step: StepElsewhere, Flow: in.Flow, Language: rec.Language, ExpiresAt: rec.ExpiresAt, Action: protocol.Action(rec.Action)}
 	switch step := steps[rec.State]; {
-	case step == StepEnded || isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()):
+	case step == StepEnded || recovery.IsOpen(rec.State) && !rec.ExpiresAt.After(r.Now()):
 		v.Elsewhere = StepEnded
 	case step == StepDone || step == StepFailed || step == StepUnknown || step == StepEvaluated || step == StepRefused:
 		v.Elsewhere = step

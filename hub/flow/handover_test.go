@@ -11,13 +11,14 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
 
-var phone = flow.Client{Address: "192.0.2.20", UserAgent: "Phone/1", Origin: "https://recover.example.com"}
+var phone = recovery.Client{Address: "192.0.2.20", UserAgent: "Phone/1", Origin: "https://recover.example.com"}
 
 func (b *browser) handOver() string {
 	b.t.Helper()
@@ -29,7 +30,7 @@ func (b *browser) handOver() string {
 }
 
 // reads claims a ticket and returns the phone's browser, which waits for its code.
-func (b *browser) reads(ticket string, c flow.Client) (*browser, error) {
+func (b *browser) reads(ticket string, c recovery.Client) (*browser, error) {
 	id, session, err := b.Claim(b.t.Context(), b.env, ticket, c)
 	other := b.start("somebody@example.com") // for a key of its own
 	return &browser{b.stack, id, session, other.key, other.recipient}, err
@@ -68,7 +69,7 @@ func relayed(t *testing.T, c store.Config) (s *stack, b *browser, keys *signed) 
 	if v := b.view(); v.HandOver {
 		t.Error("a ticket is offered to somebody who has proven nothing")
 	}
-	if _, err := s.HandOver(t.Context(), s.env, b.id, b.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := s.HandOver(t.Context(), s.env, b.id, b.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("a ticket before the first code: %v", err)
 	}
 	if err := b.submit(code); err != nil {
@@ -101,7 +102,7 @@ func TestT13_TheBrowserThatTakesOverProvesAndGetsTheSecret(t *testing.T) {
 			"begun by": second(s.BegunBy(t.Context(), s.env, desk.id, desk.session)),
 			"another":  second(s.HandOver(t.Context(), s.env, desk.id, desk.session)),
 		} {
-			if !errors.Is(err, flow.ErrNotFound) {
+			if !errors.Is(err, recovery.ErrNotFound) {
 				t.Errorf("the browser that gave it away: %s: %v", what, err)
 			}
 		}
@@ -138,7 +139,7 @@ func TestP07_OneOfTwoHundredClaimsTakesARecoveryOver(t *testing.T) {
 				switch _, _, err := s.Claim(t.Context(), s.env, tickets[i%2], phone); {
 				case err == nil:
 					won.Add(1)
-				case !errors.Is(err, flow.ErrNotFound):
+				case !errors.Is(err, recovery.ErrNotFound):
 					t.Error(err)
 				}
 			})
@@ -154,12 +155,12 @@ func TestATicketEndsAndIsBoundToItsEnvironmentAndItsMoment(t *testing.T) {
 	s, desk, keys := relayed(t, storetest.SQLite(t))
 	ticket := desk.handOver()
 	for what, c := range map[string][2]string{"another environment": {s.dir, ticket}, "malformed": {s.env, "x"}, "none": {s.env, ""}, "unknown": {s.env, randomID()}} {
-		if _, _, err := s.Claim(t.Context(), c[0], c[1], phone); !errors.Is(err, flow.ErrNotFound) {
+		if _, _, err := s.Claim(t.Context(), c[0], c[1], phone); !errors.Is(err, recovery.ErrNotFound) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	s.clock.advance(2*time.Minute + time.Second)
-	if _, _, err := s.Claim(t.Context(), s.env, ticket, phone); !errors.Is(err, flow.ErrNotFound) {
+	if _, _, err := s.Claim(t.Context(), s.env, ticket, phone); !errors.Is(err, recovery.ErrNotFound) {
 		t.Errorf("after two minutes: %v", err)
 	}
 	late := desk.handOver()
@@ -167,7 +168,7 @@ func TestATicketEndsAndIsBoundToItsEnvironmentAndItsMoment(t *testing.T) {
 	if err := desk.submit(keys.sign(desk)); err != nil || desk.view().Step != flow.StepReady {
 		t.Errorf("the desk goes on: %v", err)
 	}
-	if _, _, err := s.Claim(t.Context(), s.env, late, phone); !errors.Is(err, flow.ErrNotFound) {
+	if _, _, err := s.Claim(t.Context(), s.env, late, phone); !errors.Is(err, recovery.ErrNotFound) {
 		t.Errorf("after a proof that is bound to the browser's key: %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func disowned(t *testing.T, take func(b *browser, ticket string) (*browser, erro
 	if err := s.Disown(t.Context(), s.env, b.id, b.session); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.view(); v.Step != flow.StepEnded || v.Ended != flow.EndDisowned {
+	if v := b.view(); v.Step != flow.StepEnded || v.Ended != recovery.EndDisowned {
 		t.Errorf("the phone: %+v", v)
 	}
 	if v := desk.view(); v.Elsewhere != flow.StepEnded && v.Step != flow.StepEnded {
@@ -228,7 +229,7 @@ func TestT13_APictureCountsOnceThePhonesCodeWasTyped(t *testing.T) {
 			"answer": b.submit("x"), "perform": b.press(), "cancel": s.Cancel(t.Context(), s.env, b.id, b.session),
 			"confirm": b.confirm(b.shownCode()), "hand over": second(s.HandOver(t.Context(), s.env, b.id, b.session)),
 		} {
-			if !errors.Is(err, flow.ErrNotFound) {
+			if !errors.Is(err, recovery.ErrNotFound) {
 				t.Errorf("before the code: %s: %v", what, err)
 			}
 		}
@@ -236,15 +237,15 @@ func TestT13_APictureCountsOnceThePhonesCodeWasTyped(t *testing.T) {
 			t.Errorf("the desk: %+v", v)
 		}
 		for try := range 5 {
-			want := flow.ErrWrongCode
+			want := recovery.ErrWrongCode
 			if try == 4 {
-				want = flow.ErrTooMany
+				want = recovery.ErrTooMany
 			}
 			if err := desk.confirm("12"); !errors.Is(err, want) {
 				t.Errorf("guess %d: %v", try, err)
 			}
 		}
-		if v := b.view(); v.Ended != flow.EndRefused {
+		if v := b.view(); v.Ended != recovery.EndRefused {
 			t.Errorf("the phone, refused: %+v", v)
 		}
 		if v := desk.view(); v.Claimed || !v.HandOver {
@@ -253,7 +254,7 @@ func TestT13_APictureCountsOnceThePhonesCodeWasTyped(t *testing.T) {
 		if b, err = desk.reads(desk.handOver(), phone); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.RefuseClaim(t.Context(), s.env, desk.id, desk.session); err != nil || b.view().Ended != flow.EndRefused {
+		if err := s.RefuseClaim(t.Context(), s.env, desk.id, desk.session); err != nil || b.view().Ended != recovery.EndRefused {
 			t.Errorf("not my phone: %v", err)
 		}
 		if b, err = desk.onPhone(desk.handOver()); err != nil || b.view().Step != flow.StepMethod {
@@ -270,7 +271,7 @@ func TestP07_OneOfTwoHundredCodesGivesItAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		code := b.shownCode()
-		won := s.race(func() error { return desk.confirm(code) }, flow.ErrStep, flow.ErrNotFound)
+		won := s.race(func() error { return desk.confirm(code) }, recovery.ErrStep, recovery.ErrNotFound)
 		if won != 1 {
 			t.Errorf("%d of 200 were right", won)
 		}
@@ -290,11 +291,11 @@ func TestP10_AThousandGuessesOfThePhonesCodeAreFive(t *testing.T) {
 	var judged atomic.Int32
 	s.race(func() error {
 		err := desk.confirm(wrong)
-		if errors.Is(err, flow.ErrWrongCode) || errors.Is(err, flow.ErrTooMany) {
+		if errors.Is(err, recovery.ErrWrongCode) || errors.Is(err, recovery.ErrTooMany) {
 			judged.Add(1)
 		}
 		return err
-	}, flow.ErrWrongCode, flow.ErrTooMany, flow.ErrStep)
+	}, recovery.ErrWrongCode, recovery.ErrTooMany, recovery.ErrStep)
 	if judged.Load() > 5 {
 		t.Errorf("%d guesses were judged", judged.Load())
 	}
@@ -326,11 +327,11 @@ func (s *stack) race(fn func() error, others ...error) int {
 // A phone in another network, or one that has nothing left to prove, proves once more
 // what the other browser proved by a code.
 func TestT13_AnotherNetworkStepsUp(t *testing.T) {
-	far := flow.Client{Address: "198.51.100.20", UserAgent: "Phone/1"}
+	far := recovery.Client{Address: "198.51.100.20", UserAgent: "Phone/1"}
 	for _, c := range []struct {
 		name    string
 		methods string
-		client  flow.Client
+		client  recovery.Client
 		again   bool
 	}{
 		{"the same network", `{"default":[["mail_code","passkey"]]}`, phone, false},
@@ -361,7 +362,7 @@ func TestT13_AnotherNetworkStepsUp(t *testing.T) {
 			if v := b.view(); v.Proven == c.again || c.again && (v.Account != "" || v.Ask.Method != policy.MailCode) {
 				t.Fatalf("on the phone: %+v", v)
 			}
-			if err := b.press(); !errors.Is(err, flow.ErrStep) {
+			if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 				t.Errorf("pressed without a proof: %v", err)
 			}
 			if c.again {
@@ -419,7 +420,7 @@ func TestT13_AKeyThatProvedNothingIsLeftBehind(t *testing.T) {
 	if secret, err := seal.Open(b.key, v.Context, v.Sealed); err != nil || secret.Reveal() != password {
 		t.Errorf("on the phone: %s %v", v.Step, err)
 	}
-	if _, err := s.HandOver(t.Context(), s.env, b.id, b.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := s.HandOver(t.Context(), s.env, b.id, b.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("given away once more after a bound proof: %v", err)
 	}
 }

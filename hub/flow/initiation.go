@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -28,10 +29,10 @@ const confirmTries = 5
 // when too many were typed, after which the claim is refused.
 func (r *Recoveries) Confirm(ctx context.Context, env, id, session, code string) error {
 	var wrong error
-	rec, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+	rec, err := r.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		c, err := tx.Claim(ctx, env, id)
 		if errors.Is(err, store.ErrNotFound) {
-			return ErrStep
+			return recovery.ErrStep
 		} else if err != nil {
 			return err
 		}
@@ -39,8 +40,8 @@ func (r *Recoveries) Confirm(ctx context.Context, env, id, session, code string)
 		if err != nil {
 			return err
 		}
-		if rec.State == statePreparing {
-			return ErrTooSoon
+		if rec.State == recovery.Preparing {
+			return recovery.ErrTooSoon
 		}
 		if wrong, err = r.typed(ctx, tx, rec, c, code); err != nil || wrong != nil {
 			return err
@@ -70,9 +71,9 @@ func (r *Recoveries) typed(ctx context.Context, tx *store.Tx, rec *store.Recover
 		}
 	}
 	if c.Tries+1 < confirmTries {
-		return ErrWrongCode, nil
+		return recovery.ErrWrongCode, nil
 	}
-	return ErrTooMany, tx.RefuseHandover(ctx, rec.Env, c.Hash)
+	return recovery.ErrTooMany, tx.RefuseHandover(ctx, rec.Env, c.Hash)
 }
 
 // handoverCodes returns the six digits that belong to a ticket, first under the key of now.
@@ -87,7 +88,7 @@ func (r *Recoveries) handoverCodes(hash string) (codes []string) {
 
 // give makes the browser of the claim the recovery's own.
 func (r *Recoveries) give(ctx context.Context, tx *store.Tx, rec *store.Recovery, v store.Verification, c store.Claim) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (r *Recoveries) give(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	if err != nil {
 		return err
 	}
-	e := r.event(rec, p, audit.RecoveryHandedOver, map[string]any{"step": "confirmed", "other_network": c.Far, "asked_again": again})
+	e := recovery.Event(rec, p, audit.RecoveryHandedOver, map[string]any{"step": "confirmed", "other_network": c.Far, "asked_again": again})
 	return errors.Join(tx.GiveHandover(ctx, rec.Env, c.Hash, rec.Session), tx.GiveRecovery(ctx, rec, c.Session), audit.Append(ctx, tx, e))
 }
 
@@ -104,7 +105,7 @@ func (r *Recoveries) give(ctx context.Context, tx *store.Tx, rec *store.Recovery
 func (r *Recoveries) anew(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Verification, far bool) (again []string, err error) {
 	keyed := len(rec.Recipient) > 0
 	rec.Recipient = nil
-	if far || rec.State == stateReady {
+	if far || rec.State == recovery.Ready {
 		again = provenAgain(v.Proven)
 	}
 	if len(again) == 0 {
@@ -115,7 +116,7 @@ func (r *Recoveries) anew(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return nil, errors.Join(r.ask(ctx, tx, rec, v), tx.SaveVerification(ctx, v))
 	}
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return slices.Contains(again, m) })
-	v.State, v.Offered, v.Shown = verificationOpen, again, only(again)
+	v.State, v.Offered, v.Shown = recovery.VerificationOpen, again, only(again)
 	err = rests(ctx, tx, rec, v)
 	for _, m := range again {
 		row, _ := policy.MethodByName(policy.Method(m))
@@ -138,19 +139,19 @@ func provenAgain(proven []string) []string {
 
 // RefuseClaim says that the browser that has read the ticket is somebody else's.
 func (r *Recoveries) RefuseClaim(ctx context.Context, env, id, session string) error {
-	_, err := r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+	_, err := r.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
 		c, err := tx.Claim(ctx, env, id)
 		if errors.Is(err, store.ErrNotFound) {
-			return ErrStep
+			return recovery.ErrStep
 		} else if err != nil {
 			return err
 		}
-		p, err := privateOf(rec)
+		p, err := recovery.PrivateOf(rec)
 		if err != nil {
 			return err
 		}
 		return errors.Join(tx.RefuseHandover(ctx, env, c.Hash),
-			audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryHandedOver, map[string]any{"step": "refused"})))
+			audit.Append(ctx, tx, recovery.Event(rec, p, audit.RecoveryHandedOver, map[string]any{"step": "refused"})))
 	})
 	return err
 }
@@ -161,12 +162,12 @@ func (r *Recoveries) reading(ctx context.Context, tx *store.Tx, env, id string) 
 	if err != nil {
 		return View{}, err
 	}
-	in, err := intentOf(&rec)
+	in, err := recovery.IntentOf(&rec)
 	v := View{ID: id, Step: StepReading, Flow: in.Flow, Language: rec.Language, ExpiresAt: rec.ExpiresAt, Action: protocol.Action(rec.Action)}
-	if !isOpen(rec.State) || !rec.ExpiresAt.After(r.Now()) {
-		v.Step, v.Ended = StepEnded, EndRefused
+	if !recovery.IsOpen(rec.State) || !rec.ExpiresAt.After(r.Now()) {
+		v.Step, v.Ended = StepEnded, recovery.EndRefused
 		if rec.Ending != "" {
-			v.Ended = Ending(rec.Ending)
+			v.Ended = recovery.Ending(rec.Ending)
 		}
 	}
 	return v, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -25,7 +26,7 @@ func TestAnEmployeeGetsATemporaryPasswordExactlyOnce(t *testing.T) {
 		if v = b.view(); v.Step != flow.StepProve || v.Proven || v.Masked != "" || v.Code.TriesLeft != 5 || v.Code.SendsLeft != 2 {
 			t.Fatalf("code page %+v", v)
 		}
-		if err := b.submit("00000000"); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit("00000000"); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Fatalf("wrong code: %v", err)
 		}
 		if err := b.submit(code); err != nil {
@@ -34,7 +35,7 @@ func TestAnEmployeeGetsATemporaryPasswordExactlyOnce(t *testing.T) {
 		if v = b.view(); v.Step != flow.StepReady || !v.Proven || v.Account != "Name of ada" || v.Masked != "a•••@private.example" || !v.Secret {
 			t.Fatalf("button %+v", v)
 		}
-		if err := b.Perform(t.Context(), s.env, b.id, b.session, nil); !errors.Is(err, flow.ErrRecipient) {
+		if err := b.Perform(t.Context(), s.env, b.id, b.session, nil); !errors.Is(err, recovery.ErrRecipient) {
 			t.Fatalf("without a key: %v", err)
 		}
 		if err := b.press(); err != nil {
@@ -48,7 +49,7 @@ func TestAnEmployeeGetsATemporaryPasswordExactlyOnce(t *testing.T) {
 		if err != nil || secret.Reveal() != password {
 			t.Fatalf("secret %v", err)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("second press: %v", err)
 		}
 		if again := b.view(); string(again.Sealed) != string(v.Sealed) {
@@ -60,7 +61,7 @@ func TestAnEmployeeGetsATemporaryPasswordExactlyOnce(t *testing.T) {
 		if err := b.Acknowledge(t.Context(), s.env, b.id, b.session); err != nil {
 			t.Fatal(err)
 		}
-		if v = b.view(); v.Step != flow.StepEnded || v.Ended != flow.EndAcknowledged || v.Sealed != nil || v.Account != "" {
+		if v = b.view(); v.Step != flow.StepEnded || v.Ended != recovery.EndAcknowledged || v.Sealed != nil || v.Account != "" {
 			t.Errorf("after it %+v", v)
 		}
 		for kind, n := range map[audit.Kind]int{audit.RecoveryStarted: 1, audit.RecoveryBegun: 1, audit.RecoveryCodeSent: 1, audit.RecoveryCodeWrong: 1,
@@ -108,7 +109,7 @@ func TestAnotherSessionOrEnvironmentSeesNothing(t *testing.T) {
 				"resend": s.Resend(ctx, c.env, c.id, c.session), "perform": s.Perform(ctx, c.env, c.id, c.session, b.recipient),
 				"acknowledge": s.Acknowledge(ctx, c.env, c.id, c.session), "cancel": s.Cancel(ctx, c.env, c.id, c.session),
 			} {
-				if !errors.Is(err, flow.ErrNotFound) {
+				if !errors.Is(err, recovery.ErrNotFound) {
 					t.Errorf("%s, %s: %v", name, what, err)
 				}
 			}
@@ -126,11 +127,11 @@ func TestCancelTellsTheAgentAndForgets(t *testing.T) {
 		if err := b.Cancel(t.Context(), s.env, b.id, b.session); err != nil {
 			t.Fatal(err)
 		}
-		if v := b.view(); v.Step != flow.StepEnded || v.Ended != flow.EndCancelled {
+		if v := b.view(); v.Step != flow.StepEnded || v.Ended != recovery.EndCancelled {
 			t.Errorf("view %+v", v)
 		}
 		s.wait("the agent is told", func() bool { return s.agent.count(protocol.MethodDrop) == 1 })
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("press: %v", err)
 		}
 		if rec := b.row(); rec.Private != nil {
@@ -180,7 +181,7 @@ func TestT23_AnAgentThatWasAwayIsToldOfTheEndLater(t *testing.T) {
 		s.kill()
 		s.agent.set(func(a *testAgent) { a.away = false })
 		tried := s.agent.count(protocol.MethodDrop)
-		s.run(flow.New(s.config)) // another node
+		s.run(s.config.open().Recoveries) // another node
 		s.wait("the agent hears of it", func() bool {
 			s.clock.advance(10 * time.Second)
 			return s.agent.count(protocol.MethodDrop) > tried

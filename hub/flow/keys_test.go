@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -84,7 +85,7 @@ func TestT03_T17_ThisWasNotMeTakesWhatWaitsFromTheAgentToo(t *testing.T) {
 	b = s.options("ada@example.com")
 	fresh := enrolPasskey(t, factors, b.owner()).Credential().Hash()
 	s.tx(func(ctx context.Context, tx *store.Tx) error {
-		return tx.AddObjection(ctx, store.Objection{Hash: flow.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
+		return tx.AddObjection(ctx, store.Objection{Hash: recovery.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
 			Action: string(protocol.ActionOptions), ExpiresAt: s.clock.now().Add(time.Hour)})
 	})
 	if _, err := s.NotMe(t.Context(), s.env, "token"); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
@@ -24,12 +25,12 @@ type lead struct {
 
 // ahead works out where a verdict leads: the set of what is proven decides, not the
 // order in which it was.
-func (r *Recoveries) ahead(ctx context.Context, rec *store.Recovery, c *personCase, method string, verdict verify.Verdict) (lead, error) {
-	n := lead{method: method, verdict: verdict, declined: c.v.Declined}
-	before := c.v.Proven
+func (r *Recoveries) ahead(ctx context.Context, rec *store.Recovery, c *recovery.Case, method string, verdict verify.Verdict) (lead, error) {
+	n := lead{method: method, verdict: verdict, declined: c.Verification.Declined}
+	before := c.Verification.Proven
 	if verdict.Right {
-		c.v.Proven = append(slices.Clone(c.v.Proven), method)
-		n.proven = accepted(c.decision, c.v.Proven)
+		c.Verification.Proven = append(slices.Clone(c.Verification.Proven), method)
+		n.proven = recovery.Accepted(c.Decision, c.Verification.Proven)
 	} else {
 		n.declined = append(slices.Clone(n.declined), method)
 	}
@@ -37,34 +38,21 @@ func (r *Recoveries) ahead(ctx context.Context, rec *store.Recovery, c *personCa
 	if !n.proven {
 		n.offered, err = r.offeredNext(ctx, rec, c, n.declined)
 	}
-	c.v.Proven = before
+	c.Verification.Proven = before
 	return n, err
-}
-
-// accepted reports whether the set of proven methods holds an accepted combination.
-func accepted(d policy.Decision, proven []string) bool {
-	return slices.ContainsFunc(d.Accept, func(c policy.Combination) bool { return len(c.Without(methodsOf(proven))) == 0 })
-}
-
-func methodsOf(names []string) []policy.Method {
-	list := make([]policy.Method, len(names))
-	for i, n := range names {
-		list[i] = policy.Method(n)
-	}
-	return list
 }
 
 // offeredNext lists, after the first proof, the next method of each accepted combination
 // that this person can still prove.
-func (r *Recoveries) offeredNext(ctx context.Context, rec *store.Recovery, c *personCase, declined []string) ([]string, error) {
+func (r *Recoveries) offeredNext(ctx context.Context, rec *store.Recovery, c *recovery.Case, declined []string) ([]string, error) {
 	s, err := r.subject(rec, c)
 	if err != nil {
 		return nil, err
 	}
 	var next []string
-	for _, all := range c.decision.Accept {
-		rest := all.Without(methodsOf(c.v.Proven))
-		if len(rest) == 0 || slices.Contains(next, string(rest[0])) || len(rest.Without(methodsOf(declined))) < len(rest) {
+	for _, all := range c.Decision.Accept {
+		rest := all.Without(recovery.MethodsNamed(c.Verification.Proven))
+		if len(rest) == 0 || slices.Contains(next, string(rest[0])) || len(rest.Without(recovery.MethodsNamed(declined))) < len(rest) {
 			continue
 		}
 		ok, err := r.usable(ctx, rec, s, rest)
@@ -80,18 +68,18 @@ func (r *Recoveries) offeredNext(ctx context.Context, rec *store.Recovery, c *pe
 
 // lead writes a verdict down, with its evidence, and goes where it leads.
 func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery, v store.Verification, n lead) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
 	v.Waiting = slices.DeleteFunc(slices.Clone(v.Waiting), func(m string) bool { return m == n.method })
 	v.Declined = n.declined
-	event := r.event(rec, p, audit.RecoveryCodeWrong, wrongDetail(n.method, n.verdict.Reason))
+	event := recovery.Event(rec, p, audit.RecoveryCodeWrong, wrongDetail(n.method, n.verdict.Reason))
 	if n.verdict.Right {
 		v.Proven = append(slices.Clone(v.Proven), n.method)
 		roots, factors := basis(p, policy.Method(n.method), n.verdict)
 		v.Roots, v.Factors = policy.RootsNamed(v.Roots).With(roots).Texts(), append(slices.Clone(v.Factors), factors...)
-		event = r.event(rec, p, audit.RecoveryVerified, map[string]any{"method": n.method, "all": n.proven})
+		event = recovery.Event(rec, p, audit.RecoveryVerified, map[string]any{"method": n.method, "all": n.proven})
 		if err := keepEvidence(ctx, tx, v, n.verdict); err != nil {
 			return err
 		}
@@ -101,10 +89,10 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	}
 	switch {
 	case n.proven:
-		v.State, v.Shown, v.Offered = verificationProven, "", nil
+		v.State, v.Shown, v.Offered = recovery.VerificationProven, "", nil
 		return errors.Join(tx.SaveVerification(ctx, &v), tx.CloseCode(ctx, rec.Env, v.ID), r.verified(ctx, tx, rec, p))
 	case len(n.offered) == 0:
-		return errors.Join(tx.SaveVerification(ctx, &v), r.refuse(ctx, tx, rec, p, exhausted(v)))
+		return errors.Join(tx.SaveVerification(ctx, &v), r.rows.Refuse(ctx, tx, rec, p, exhausted(v)))
 	}
 	return r.askNext(ctx, tx, rec, v, n)
 }
@@ -112,7 +100,7 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 // rests works out anew what the proofs that remain rest on. What nobody knows any more of
 // adds nothing to it.
 func rests(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Verification) error {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -141,19 +129,19 @@ func rests(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Veri
 }
 
 // unread records that a document counted of which nobody knows whether it was revoked.
-func (r *Recoveries) unread(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private, n lead) error {
+func (r *Recoveries) unread(ctx context.Context, tx *store.Tx, rec *store.Recovery, p recovery.Private, n lead) error {
 	if !n.verdict.Right || n.verdict.Unread == "" {
 		return nil
 	}
-	return audit.Append(ctx, tx, r.event(rec, p, audit.DocumentUnread, wrongDetail(n.method, n.verdict.Unread)))
+	return audit.Append(ctx, tx, recovery.Event(rec, p, audit.DocumentUnread, wrongDetail(n.method, n.verdict.Unread)))
 }
 
 // exhausted says why nothing is left to prove.
-func exhausted(v store.Verification) Problem {
+func exhausted(v store.Verification) recovery.Problem {
 	if len(v.Declined) > 0 {
-		return ProblemDeclined
+		return recovery.ProblemDeclined
 	}
-	return ProblemNoMethod
+	return recovery.ProblemNoMethod
 }
 
 // askNext asks for what is left. A person who is at another method than the one decided
@@ -196,7 +184,7 @@ func (r *Recoveries) Settle(ctx context.Context, env, verification, method strin
 			break
 		}
 	}
-	return r.plain(ctx, err)
+	return recovery.Plain(err)
 }
 
 func (r *Recoveries) decided(ctx context.Context, env, verification, method string, verdict verify.Verdict) error {
@@ -204,11 +192,11 @@ func (r *Recoveries) decided(ctx context.Context, env, verification, method stri
 	if err != nil {
 		return err
 	}
-	c, err := r.lookUp(ctx, &rec)
+	c, err := r.rows.LookUp(ctx, &rec)
 	if err != nil {
 		return err
 	}
-	if c.account.ID == "" || c.v.Version != v.Version {
+	if c.Account.ID == "" || c.Verification.Version != v.Version {
 		return store.ErrConflict
 	}
 	if err := r.match(ctx, &rec, &c, method, &verdict); err != nil {
@@ -240,8 +228,8 @@ func (r *Recoveries) waiting(ctx context.Context, env, verification, method stri
 		if rec, err = tx.Recovery(ctx, env, v.Recovery); err != nil {
 			return err
 		}
-		if v.State != verificationOpen || !slices.Contains(v.Waiting, method) || steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
-			return ErrStep
+		if v.State != recovery.VerificationOpen || !slices.Contains(v.Waiting, method) || steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
+			return recovery.ErrStep
 		}
 		return nil
 	})
@@ -251,5 +239,5 @@ func (r *Recoveries) waiting(ctx context.Context, env, verification, method stri
 // secret reports whether the operation that an agent began has a secret result.
 func (*Recoveries) secret(rec *store.Recovery) bool {
 	tasks, err := protocol.ParseTasks(rec.Tasks)
-	return err != nil || hasSecret(tasks)
+	return err != nil || recovery.HasSecret(tasks)
 }

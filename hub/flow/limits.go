@@ -2,11 +2,15 @@ package flow
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"math"
+	"net/netip"
 	"time"
 
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -31,6 +35,27 @@ var never = time.UnixMilli(math.MaxInt64 / 1000).UTC()
 func addressSubject(rec *store.Recovery) string { return "address:" + rec.Address }
 
 func accountSubject(directory, account string) string { return "account:" + directory + "/" + account }
+
+// keyedHash names an address in counters and rows without saying it.
+func keyedHash(key []byte, env, normal string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(env + "\x00" + normal))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// bucketOf is what requests of one client are counted under: an IPv4 address, or the
+// /64 in which one IPv6 host may have any address.
+func bucketOf(client string) string {
+	ip, err := netip.ParseAddr(client)
+	if err != nil {
+		return "unknown"
+	}
+	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+		return ip.String()
+	}
+	prefix, _ := ip.Prefix(64) // never fails for 64 of 128 bits
+	return prefix.String()
+}
 
 // fail counts one more failed proof.
 func fail(c store.ProofCounter, now time.Time) store.ProofCounter {
@@ -93,7 +118,7 @@ func (r *Recoveries) mails(ctx context.Context, tx *store.Tx, env, subject strin
 
 // clientSubject is an address as one client asks for it.
 func (r *Recoveries) clientSubject(rec *store.Recovery) (string, error) {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	return "client:" + keyedHash(r.Store.DeriveKeys(addressKeyPurpose)[0], rec.Env, bucketOf(p.Client.Address)+" "+p.Address), err
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -49,7 +51,7 @@ func TestT32_ALinkAdmitsWhatItSaysAndProvesNothing(t *testing.T) {
 		for name, c := range map[string]struct{ address, link string }{
 			"without a link": {"ada@example.com", ""}, "forged": {"ada@example.com", link + "x"}, "another address": {"mallory@example.com", link},
 		} {
-			if _, err := s.tryStart(c.address, with(c.link)); !errors.Is(err, flow.ErrNotAdmitted) {
+			if _, err := s.tryStart(c.address, with(c.link)); !errors.Is(err, recovery.ErrNotAdmitted) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -60,12 +62,12 @@ func TestT32_ALinkAdmitsWhatItSaysAndProvesNothing(t *testing.T) {
 		if !slices.Equal(v.Actions, []protocol.Action{protocol.ActionUnlock}) || v.Flow != "enroll" || v.Proven {
 			t.Errorf("offered %+v", v)
 		}
-		if err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword); !errors.Is(err, flow.ErrNotAdmitted) {
+		if err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword); !errors.Is(err, recovery.ErrNotAdmitted) {
 			t.Errorf("another operation: %v", err)
 		}
 		b.choose(protocol.ActionUnlock)
 		code := b.code()
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("pressed on the strength of a link: %v", err)
 		}
 		if err := b.submit(code); err != nil {
@@ -76,7 +78,7 @@ func TestT32_ALinkAdmitsWhatItSaysAndProvesNothing(t *testing.T) {
 		}
 		s.start("ada@example.com", with(link)) // reusable until it ends
 		s.clock.advance(time.Hour + time.Second)
-		if _, err := s.tryStart("ada@example.com", with(link)); !errors.Is(err, flow.ErrNotAdmitted) {
+		if _, err := s.tryStart("ada@example.com", with(link)); !errors.Is(err, recovery.ErrNotAdmitted) {
 			t.Errorf("P8, after its end: %v", err)
 		}
 	})
@@ -89,7 +91,7 @@ func TestT32_ALinkOfAnotherDirectoryOffersNothing(t *testing.T) {
 	if v := b.view(); len(v.Actions) != 0 || len(v.Directories) != 0 {
 		t.Errorf("offered %+v", v)
 	}
-	if err := s.Choose(t.Context(), s.env, b.id, b.session, "", protocol.ActionUnlock); !errors.Is(err, flow.ErrNotAdmitted) {
+	if err := s.Choose(t.Context(), s.env, b.id, b.session, "", protocol.ActionUnlock); !errors.Is(err, recovery.ErrNotAdmitted) {
 		t.Errorf("choice: %v", err)
 	}
 	hint := s.start("ada@example.com", func(q *flow.Start) { q.Intent.Directories = []string{store.NewID()} })
@@ -135,7 +137,7 @@ func TestP07_AOneShotLinkBeginsOneRecovery(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
 		link := s.link(token.Request{OneShot: true})
-		if _, err := s.tryStart("no address", with(link)); !errors.Is(err, flow.ErrAddress) { // consumes nothing
+		if _, err := s.tryStart("no address", with(link)); !errors.Is(err, recovery.ErrAddress) { // consumes nothing
 			t.Fatal(err)
 		}
 		var begun atomic.Int32
@@ -145,7 +147,7 @@ func TestP07_AOneShotLinkBeginsOneRecovery(t *testing.T) {
 				switch _, err := s.tryStart("ada@example.com", with(link)); {
 				case err == nil:
 					begun.Add(1)
-				case !errors.Is(err, flow.ErrNotAdmitted):
+				case !errors.Is(err, recovery.ErrNotAdmitted):
 					t.Error(err)
 				}
 			})
@@ -179,14 +181,14 @@ func TestT31_ThisWasNotMe(t *testing.T) {
 		if openOne.view().Step != flow.StepReady {
 			t.Fatal("looking did something")
 		}
-		if _, err := s.NotMe(ctx, s.dir, tok); !errors.Is(err, flow.ErrNotFound) {
+		if _, err := s.NotMe(ctx, s.dir, tok); !errors.Is(err, recovery.ErrNotFound) {
 			t.Errorf("in another environment: %v", err)
 		}
 		v, err := s.NotMe(ctx, s.env, tok)
 		if err != nil || !v.Used || v.BlockedUntil.Sub(s.clock.now()) > 24*time.Hour || v.BlockedUntil.Sub(s.clock.now()) < 23*time.Hour {
 			t.Fatalf("pressed: %+v %v", v, err)
 		}
-		if w := openOne.view(); w.Step != flow.StepEnded || w.Ended != flow.EndVoided {
+		if w := openOne.view(); w.Step != flow.StepEnded || w.Ended != recovery.EndVoided {
 			t.Errorf("the open recovery: %+v", w)
 		}
 		if w := other.view(); w.Step != flow.StepReady {
@@ -197,7 +199,7 @@ func TestT31_ThisWasNotMe(t *testing.T) {
 			t.Errorf("P7, pressed again: %+v %v", again, err)
 		}
 		blocked, code := s.asked("ada@example.com", protocol.ActionPassword)
-		if err := blocked.submit(code); err != nil || blocked.view().Problem != flow.ProblemBlocked {
+		if err := blocked.submit(code); err != nil || blocked.view().Problem != recovery.ProblemBlocked {
 			t.Errorf("a new recovery: %v, %+v", err, blocked.view())
 		}
 		s.clock.advance(24 * time.Hour)
@@ -206,7 +208,7 @@ func TestT31_ThisWasNotMe(t *testing.T) {
 			t.Errorf("%d events", n)
 		}
 		s.clock.advance(7 * 24 * time.Hour)
-		if _, err := s.NotMeView(ctx, s.env, tok); !errors.Is(err, flow.ErrNotFound) {
+		if _, err := s.NotMeView(ctx, s.env, tok); !errors.Is(err, recovery.ErrNotFound) {
 			t.Errorf("a week later: %v", err)
 		}
 	})
@@ -220,10 +222,10 @@ func TestP08_AChangedCredentialVoidsOtherRecoveries(t *testing.T) {
 			if err := pressed.press(); err != nil || pressed.view().Step != flow.StepDone {
 				t.Fatal(action, err)
 			}
-			if got := waiting.view().Ended == flow.EndVoided; got != voids {
+			if got := waiting.view().Ended == recovery.EndVoided; got != voids {
 				t.Errorf("%s: voided %v, want %v", action, got, voids)
 			}
-			if err := waiting.press(); voids && !errors.Is(err, flow.ErrStep) {
+			if err := waiting.press(); voids && !errors.Is(err, recovery.ErrStep) {
 				t.Errorf("%s: pressed a void one: %v", action, err)
 			}
 		}
@@ -235,20 +237,20 @@ func TestP08_EveryStepEndsOnTheServersClock(t *testing.T) {
 		s.person("ada")
 		choosing := s.start("ada@example.com")
 		s.clock.advance(31 * time.Minute)
-		if err := s.Choose(t.Context(), s.env, choosing.id, choosing.session, "", protocol.ActionUnlock); !errors.Is(err, flow.ErrStep) {
+		if err := s.Choose(t.Context(), s.env, choosing.id, choosing.session, "", protocol.ActionUnlock); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("choice: %v", err)
 		}
 		proving, code := s.asked("ada@example.com", protocol.ActionUnlock)
 		ready := s.ready("ada@example.com", protocol.ActionUnlock)
 		s.clock.advance(15*time.Minute + time.Second)
-		if err := proving.submit(code); !errors.Is(err, flow.ErrStep) {
+		if err := proving.submit(code); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("code: %v", err)
 		}
-		if err := ready.press(); !errors.Is(err, flow.ErrStep) {
+		if err := ready.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("button: %v", err)
 		}
 		for _, b := range []*browser{choosing, proving, ready} {
-			if v := b.view(); v.Step != flow.StepEnded || v.Ended != flow.EndExpired {
+			if v := b.view(); v.Step != flow.StepEnded || v.Ended != recovery.EndExpired {
 				t.Errorf("view %+v", v)
 			}
 			if rec := b.settled("ended"); rec.Private != nil {
@@ -270,7 +272,7 @@ func TestEndedRowsAreForgotten(t *testing.T) {
 	s.wait("the agent is told", func() bool { return known.row().DueAt.IsZero() && known.row().State == "ended" })
 	gone := func(b *browser) bool {
 		_, err := s.View(t.Context(), s.env, b.id, b.session)
-		return errors.Is(err, flow.ErrNotFound)
+		return errors.Is(err, recovery.ErrNotFound)
 	}
 	s.clock.advance(25 * time.Hour)
 	s.Upkeep(t.Context())
@@ -297,7 +299,7 @@ func TestCountersOfAddressesAreForgottenAfterAYearUnlessShut(t *testing.T) {
 		return c.Total
 	}
 	typed, err := s.guess("ada@example.com", 1)
-	if !errors.Is(err, flow.ErrWrongCode) {
+	if !errors.Is(err, recovery.ErrWrongCode) {
 		t.Fatal(err)
 	}
 	shut := store.ProofCounter{Total: 100, WindowAt: s.clock.now(), CoolUntil: s.clock.now().AddDate(1000, 0, 0)}
@@ -338,17 +340,17 @@ func TestP25_AnotherNodeGoesOn(t *testing.T) {
 		}
 		gone.DueAt = dead.DueAt
 		s.tx(func(ctx context.Context, tx *store.Tx) error { return tx.SaveRecovery(ctx, &gone) })
-		second := flow.New(s.config)
-		s.Recoveries, s.tunnels.node = second, second
-		s.run(second)
+		second := s.config.open()
+		s.node, s.tunnels.node = second, second.Operations
+		s.run(second.Recoveries)
 		s.clock.advance(61 * time.Second) // the lease of the dead node
 		if err := b.submit(b.code()); err != nil {
 			t.Fatal(err)
 		}
 		// The second node dies between the press and the frame.
-		third := s.config
+		third := s.config.does
 		third.Agents = dying{s.tunnels}
-		if err := flow.New(third).Perform(t.Context(), s.env, b.id, b.session, b.recipient); err != nil {
+		if err := operation.New(third).Perform(t.Context(), s.env, b.id, b.session, b.recipient); err != nil {
 			t.Fatal(err)
 		}
 		if b.row().State != "cleared" {
@@ -366,7 +368,7 @@ func TestP25_AnotherNodeGoesOn(t *testing.T) {
 // dying is a node that is gone before it sends.
 type dying struct{ *tunnels }
 
-func (dying) Execute(context.Context, flow.To, string) error { return nil }
+func (dying) Execute(context.Context, operation.To, string) error { return nil }
 
 // P26: while the truth is away nothing proceeds, and nothing is lost.
 func TestP26_WithoutTheStoreNothingProceeds(t *testing.T) {
@@ -385,11 +387,11 @@ func TestP26_WithoutTheStoreNothingProceeds(t *testing.T) {
 		"choose": s.Choose(ctx, s.env, b.id, b.session, "", protocol.ActionUnlock), "cancel": s.Cancel(ctx, s.env, b.id, b.session),
 		"resend": s.Resend(ctx, s.env, proving.id, proving.session),
 	} {
-		if !errors.Is(err, flow.ErrUnavailable) {
+		if !errors.Is(err, recovery.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := s.Execute(ctx, flow.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}, b.id, s.agent.perform); !errors.Is(err, flow.ErrUnavailable) {
+	if err := s.Execute(ctx, operation.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}, b.id, s.agent.perform); !errors.Is(err, recovery.ErrUnavailable) {
 		t.Errorf("executor: %v", err)
 	}
 	if n := s.agent.count(protocol.MethodPerform); n != 0 {
@@ -428,8 +430,8 @@ func TestP26_AnOutcomeOutlivesTheStoresAbsence(t *testing.T) {
 
 // Who cannot tell whether a client has had its share lets nobody in.
 func TestP26_WithoutTheCoordinatorNobodyBegins(t *testing.T) {
-	s := newStack(t, storetest.SQLite(t), func(c *flow.Config) { c.Buckets = noBuckets{} })
-	if _, err := s.tryStart("ada@example.com"); !errors.Is(err, flow.ErrUnavailable) {
+	s := newStack(t, storetest.SQLite(t), func(c *config) { c.Buckets = noBuckets{} })
+	if _, err := s.tryStart("ada@example.com"); !errors.Is(err, recovery.ErrUnavailable) {
 		t.Errorf("start: %v", err)
 	}
 }
@@ -452,10 +454,10 @@ func TestSeveralMethodsAreProvenOneAfterAnother(t *testing.T) {
 		if v := b.view(); v.Step != flow.StepProve || !v.Proven || v.Code.TriesLeft != 5 {
 			t.Fatalf("after the first: %+v", v)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("pressed after one of two: %v", err)
 		}
-		if err := b.submit(code); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit(code); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("the first code for the second method: %v", err)
 		}
 		s.wait("the agent's code", func() bool { return s.agent.count(protocol.MethodSendCode) == 1 })
@@ -494,7 +496,7 @@ func TestAMailServerThatIsAwayIsTriedAgain(t *testing.T) {
 	if len(s.alarms.all()) != 1 {
 		t.Errorf("%d alarms", len(s.alarms.all()))
 	}
-	if err := lost.submit("00000000"); !errors.Is(err, flow.ErrWrongCode) {
+	if err := lost.submit("00000000"); !errors.Is(err, recovery.ErrWrongCode) {
 		t.Errorf("without a code: %v", err)
 	}
 }
@@ -502,7 +504,7 @@ func TestAMailServerThatIsAwayIsTriedAgain(t *testing.T) {
 func TestAnOwnerWithoutAddressStopsNoOutcome(t *testing.T) {
 	s := newStackSQLite(t)
 	s.person("ada")
-	s.notices.err = flow.ErrNoAddress
+	s.notices.err = operation.ErrNoAddress
 	b := s.ready("ada@example.com", protocol.ActionPassword)
 	if err := b.press(); err != nil || b.view().Step != flow.StepDone {
 		t.Fatalf("%v, %s", err, b.view().Step)

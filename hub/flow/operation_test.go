@@ -12,6 +12,8 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -22,19 +24,19 @@ func TestP07_T14_ManyPressesAreOneDispatch(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
 		b := s.ready("ada@example.com", protocol.ActionPassword)
-		second := flow.New(s.config)
+		second := s.config.open()
 		var counted atomic.Int32
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
-				node := s.Recoveries
+				node := s.node
 				if i%2 == 1 {
 					node = second
 				}
 				switch err := node.Perform(t.Context(), s.env, b.id, b.session, b.recipient); {
 				case err == nil:
 					counted.Add(1)
-				case !errors.Is(err, flow.ErrStep):
+				case !errors.Is(err, recovery.ErrStep):
 					t.Error(err)
 				}
 			})
@@ -54,7 +56,7 @@ func TestP07_T14_ManyPressesAreOneDispatch(t *testing.T) {
 func TestT10_TheExecutorBelievesOnlyTheStore(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
-		forge := func(to flow.To, recovery string) error {
+		forge := func(to operation.To, recovery string) error {
 			return s.Execute(t.Context(), to, recovery, func(context.Context, string, protocol.PerformRequest) (protocol.Outcome, error) {
 				t.Errorf("sent for a recovery in state %s", s.state(recovery))
 				return protocol.Outcome{}, protocol.Err(protocol.CodeInternal, "")
@@ -74,13 +76,13 @@ func TestT10_TheExecutorBelievesOnlyTheStore(t *testing.T) {
 		all = append(all, proving, ready, ended, done)
 		for _, b := range all {
 			rec := b.row()
-			for _, to := range []flow.To{{Env: s.env, Directory: s.dir, Agent: s.agent.id}, {Env: s.env, Directory: rec.Directory, Agent: rec.Agent}} {
+			for _, to := range []operation.To{{Env: s.env, Directory: s.dir, Agent: s.agent.id}, {Env: s.env, Directory: rec.Directory, Agent: rec.Agent}} {
 				if err := forge(to, b.id); err == nil {
 					t.Errorf("state %s: no error", rec.State)
 				}
 			}
 		}
-		_ = forge(flow.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}, randomID())
+		_ = forge(operation.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}, randomID())
 		if n := len(s.agent.changes()); n != 1 { // that of done
 			t.Errorf("%d changes", n)
 		}
@@ -98,11 +100,11 @@ func (s *stack) state(recovery string) string {
 // A forged call is not sent before the organisation has agreed, nor to another agent.
 func TestT10_NothingIsSentBeforeTheOrganisationAgreed(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
-		v := &veto{asked: make(chan flow.VetoRequest), answer: make(chan string)}
+		v := &veto{asked: make(chan operation.VetoRequest), answer: make(chan string)}
 		var b *browser
 		var entries []int // of the operation, when the log was told
-		s := newStack(t, c, func(c *flow.Config) {
-			c.Veto, c.Requested = v, func() { entries = append(entries, len(b.events()[audit.OperationRequested])) }
+		s := newStack(t, c, func(c *config) {
+			c.does.Veto, c.does.Requested = v, func() { entries = append(entries, len(b.events()[audit.OperationRequested])) }
 		})
 		s.person("ada")
 		b = s.ready("ada@example.com", protocol.ActionPassword)
@@ -112,8 +114,8 @@ func TestT10_NothingIsSentBeforeTheOrganisationAgreed(t *testing.T) {
 		if !slices.Equal(entries, []int{1}) {
 			t.Errorf("the log was told of entries %v before the organisation was asked, want its one", entries)
 		}
-		to := flow.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}
-		if err := s.Execute(t.Context(), to, b.id, s.agent.perform); !errors.Is(err, flow.ErrStep) {
+		to := operation.To{Env: s.env, Directory: s.dir, Agent: s.agent.id}
+		if err := s.Execute(t.Context(), to, b.id, s.agent.perform); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("before the answer: %v", err)
 		}
 		if q.Context.String() != b.row().Context || q.Account != "ada" || q.Action != protocol.ActionPassword || q.Language != "de" {
@@ -132,11 +134,11 @@ func TestT10_NothingIsSentBeforeTheOrganisationAgreed(t *testing.T) {
 
 // veto answers as the test says.
 type veto struct {
-	asked  chan flow.VetoRequest
+	asked  chan operation.VetoRequest
 	answer chan string // "" yes, "error", or what the person reads
 }
 
-func (v *veto) Allowed(ctx context.Context, q flow.VetoRequest) (bool, string, error) {
+func (v *veto) Allowed(ctx context.Context, q operation.VetoRequest) (bool, string, error) {
 	select {
 	case v.asked <- q:
 	case <-ctx.Done():
@@ -154,8 +156,8 @@ func (v *veto) Allowed(ctx context.Context, q flow.VetoRequest) (bool, string, e
 
 func TestTheOrganisationsNoIsFinalAndItsSilenceIsNot(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
-		v := &veto{asked: make(chan flow.VetoRequest), answer: make(chan string)}
-		s := newStack(t, c, func(c *flow.Config) { c.Veto = v })
+		v := &veto{asked: make(chan operation.VetoRequest), answer: make(chan string)}
+		s := newStack(t, c, func(c *config) { c.does.Veto = v })
 		s.person("ada")
 		b := s.ready("ada@example.com", protocol.ActionPassword)
 		press := func(answer string) flow.View {
@@ -168,17 +170,17 @@ func TestTheOrganisationsNoIsFinalAndItsSilenceIsNot(t *testing.T) {
 			}
 			return b.view()
 		}
-		if got := press("error"); got.Step != flow.StepReady || got.Problem != flow.ProblemVetoed || !got.RetryAt.After(s.clock.now()) {
+		if got := press("error"); got.Step != flow.StepReady || got.Problem != recovery.ProblemVetoed || !got.RetryAt.After(s.clock.now()) {
 			t.Errorf("P19, no answer: %+v", got)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrTooSoon) {
+		if err := b.press(); !errors.Is(err, recovery.ErrTooSoon) {
 			t.Errorf("at once: %v", err)
 		}
 		s.clock.advance(10 * time.Second)
-		if got := press("Please call 555."); got.Step != flow.StepRefused || got.Problem != flow.ProblemVetoed || got.Message != "Please call 555." {
+		if got := press("Please call 555."); got.Step != flow.StepRefused || got.Problem != recovery.ProblemVetoed || got.Message != "Please call 555." {
 			t.Errorf("no: %+v", got)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("after a no: %v", err)
 		}
 		if len(s.agent.changes()) > 0 || s.agent.count(protocol.MethodPerform) > 0 {
@@ -212,7 +214,7 @@ func TestFourOutcomes(t *testing.T) {
 					if v := b.view(); v.Step != flow.StepPerforming {
 						t.Errorf("%s: step %s while nobody knows", name, v.Step)
 					}
-					if err := b.press(); !errors.Is(err, flow.ErrStep) {
+					if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 						t.Errorf("%s: a press while nobody knows: %v", name, err)
 					}
 					s.clock.advance(5 * time.Second)
@@ -313,7 +315,7 @@ func TestUnchangedMayBeTriedAgainAtTheSameAgentThreeTimes(t *testing.T) {
 				t.Fatal(i, err)
 			}
 			v := b.view()
-			if i < 2 && (v.Step != flow.StepReady || v.Problem != flow.ProblemUnavailable || v.RetryAt.IsZero()) {
+			if i < 2 && (v.Step != flow.StepReady || v.Problem != recovery.ProblemUnavailable || v.RetryAt.IsZero()) {
 				t.Fatalf("try %d: %+v", i, v)
 			}
 			if err := b.press(); err == nil {
@@ -369,14 +371,14 @@ func TestALostFrameIsSettledByTheJournal(t *testing.T) {
 			s.agent.set(func(a *testAgent) { a.hold = make(chan struct{}) }) // the frame is on its way, for ever
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			err := s.Execute(ctx, flow.To{}, b.id, nil) // nothing is cleared yet
+			err := s.Execute(ctx, operation.To{}, b.id, nil) // nothing is cleared yet
 			if err == nil {
 				t.Fatal("sent without a press")
 			}
-			node := &tunnels{agents: s.tunnels.agents, node: s.Recoveries}
-			cut := s.config
+			node := &tunnels{agents: s.tunnels.agents, node: s.Operations}
+			cut := s.config.does
 			cut.Agents = cutting{node, 50 * time.Millisecond}
-			if err := flow.New(cut).Perform(t.Context(), s.env, b.id, b.session, b.recipient); err != nil {
+			if err := operation.New(cut).Perform(t.Context(), s.env, b.id, b.session, b.recipient); err != nil {
 				t.Fatal(err)
 			}
 			s.agent.set(func(a *testAgent) { a.hold, a.calls = nil, nil })
@@ -413,7 +415,7 @@ type cutting struct {
 	after time.Duration
 }
 
-func (c cutting) Execute(ctx context.Context, to flow.To, recovery string) error {
+func (c cutting) Execute(ctx context.Context, to operation.To, recovery string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.after)
 	defer cancel()
 	return c.tunnels.Execute(ctx, to, recovery)
@@ -427,14 +429,14 @@ func TestAnAgentThatIsAwayChangesNothingAndTheButtonStays(t *testing.T) {
 		if err := b.press(); err != nil {
 			t.Fatal(err)
 		}
-		if v := b.view(); v.Step != flow.StepReady || v.Problem != flow.ProblemUnavailable {
+		if v := b.view(); v.Step != flow.StepReady || v.Problem != recovery.ProblemUnavailable {
 			t.Errorf("%+v", v)
 		}
 		other := s.start("ada@example.com")
-		if err := other.Choose(t.Context(), s.env, other.id, other.session, "", protocol.ActionUnlock); !errors.Is(err, flow.ErrUnavailable) {
+		if err := other.Choose(t.Context(), s.env, other.id, other.session, "", protocol.ActionUnlock); !errors.Is(err, recovery.ErrUnavailable) {
 			t.Errorf("a choice without an agent: %v", err)
 		}
-		if v := other.view(); v.Step != flow.StepChoose || v.Problem != flow.ProblemUnavailable {
+		if v := other.view(); v.Step != flow.StepChoose || v.Problem != recovery.ProblemUnavailable {
 			t.Errorf("first page %+v", v)
 		}
 		if o, err := s.Offered(t.Context(), s.env); err != nil || !o.Unavailable || len(o.Actions) != 3 {
@@ -535,7 +537,7 @@ func TestLimitsCountWhatWasPerformed(t *testing.T) {
 			}
 		}
 		v := press("ada", "")
-		if v.Step != flow.StepReady || v.Problem != flow.ProblemLimit || v.RetryAt.Sub(s.clock.now()) < 23*time.Hour {
+		if v.Step != flow.StepReady || v.Problem != recovery.ProblemLimit || v.RetryAt.Sub(s.clock.now()) < 23*time.Hour {
 			t.Errorf("the third: %+v", v)
 		}
 		if v := press("bob", ""); v.Step != flow.StepDone {
@@ -549,7 +551,7 @@ func TestLimitsCountWhatWasPerformed(t *testing.T) {
 			t.Errorf("a day later: %+v", v)
 		}
 		s.settings(func(d *store.DirectorySettings) { d.RateLimit.Count = 0 })
-		if v := press("bob", ""); v.Problem != flow.ProblemLimit {
+		if v := press("bob", ""); v.Problem != recovery.ProblemLimit {
 			t.Errorf("a limit of none: %+v", v)
 		}
 	})
@@ -597,7 +599,7 @@ func TestT24_LegacyDirectories(t *testing.T) {
 		s.person("old")
 		b := s.start("old@example.com")
 		err := s.Choose(t.Context(), s.env, b.id, b.session, s.dir, protocol.ActionPassword)
-		if !errors.Is(err, flow.ErrNotAdmitted) {
+		if !errors.Is(err, recovery.ErrNotAdmitted) {
 			t.Errorf("a secret without allow_unsealed: %v", err)
 		}
 		s.settings(func(d *store.DirectorySettings) { d.AllowUnsealed = true })

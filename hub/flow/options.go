@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"time"
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
@@ -32,11 +32,6 @@ type Factors interface {
 	// Addresses returns those of an account to which codes may be sent now for an action,
 	// if it is in these groups, too.
 	Addresses(ctx context.Context, tx *store.Tx, env, directory, account string, groups []policy.Group, action protocol.Action) (mails, phones factor.Addresses, err error)
-	// Disown removes what somebody else enrolled for the owner: in the owner's recovery,
-	// with what that led to, and all that waits.
-	Disown(ctx context.Context, tx *store.Tx, o factor.Owner) error
-	// TakeBack removes what the owner's recovery enrolled by a method, with what that led to.
-	TakeBack(ctx context.Context, tx *store.Tx, o factor.Owner, method string) error
 }
 
 // enrolledKey is what a recovery with the action enroll-key is about.
@@ -46,7 +41,7 @@ type enrolledKey struct {
 }
 
 // ownAction returns the one action that an entrance of its own offers, "" for the first page.
-func ownAction(in intent) protocol.Action {
+func ownAction(in recovery.Intent) protocol.Action {
 	switch {
 	case in.Restricted: // a presigned link says itself what it offers
 		return ""
@@ -61,7 +56,7 @@ func ownAction(in intent) protocol.Action {
 }
 
 // offeredIn lists what a directory offers to somebody who came by an entrance.
-func (r *Recoveries) offeredIn(ctx context.Context, d store.Directory, in intent) []protocol.Action {
+func (r *Recoveries) offeredIn(ctx context.Context, d store.Directory, in recovery.Intent) []protocol.Action {
 	own := ownAction(in)
 	if own == "" {
 		return r.offered(ctx, d)
@@ -76,7 +71,7 @@ func (r *Recoveries) offeredIn(ctx context.Context, d store.Directory, in intent
 // addRecoveryAddresses adds to the directory's addresses those that the person added,
 // so that codes and notices go there too. A code that went there proves no more than
 // what enrolled the address, whoever read it (T17).
-func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recovery, c *protocol.Contacts, p *private) error {
+func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recovery, c *protocol.Contacts, p *recovery.Private) error {
 	if r.Factors == nil {
 		return nil
 	}
@@ -88,15 +83,9 @@ func (r *Recoveries) addRecoveryAddresses(ctx context.Context, rec *store.Recove
 	})
 }
 
-// ownReached is what a code proves that went to addresses of the person's own, too.
-type ownReached struct {
-	Roots   policy.Roots `json:"roots"`
-	Factors []string     `json:"factors"`
-}
-
 // reached says what a code proves that goes to the directory's addresses and to people's
 // own; nil: its method.
-func reached(m policy.Method, directory []string, own factor.Addresses) *ownReached {
+func reached(m policy.Method, directory []string, own factor.Addresses) *recovery.Reached {
 	if len(own.To) == 0 {
 		return nil
 	}
@@ -104,13 +93,13 @@ func reached(m policy.Method, directory []string, own factor.Addresses) *ownReac
 	if len(directory) > 0 {
 		roots = policy.RootsOf(m).Or(roots)
 	}
-	return &ownReached{roots, own.Factors}
+	return &recovery.Reached{Roots: roots, Factors: own.Factors}
 }
 
 // basis is what a right answer rests on in the end, and the person's own factors that
 // may have given it.
-func basis(p private, method policy.Method, v verify.Verdict) (policy.Roots, []string) {
-	own := map[policy.Method]*ownReached{policy.MailCode: p.OwnMail, policy.SMSCode: p.OwnPhone, policy.SMSConfirm: p.OwnPhone}[method]
+func basis(p recovery.Private, method policy.Method, v verify.Verdict) (policy.Roots, []string) {
+	own := map[policy.Method]*recovery.Reached{policy.MailCode: p.OwnMail, policy.SMSCode: p.OwnPhone, policy.SMSConfirm: p.OwnPhone}[method]
 	switch {
 	case policy.Kept(method):
 		return v.Roots, []string{v.Factor}
@@ -125,24 +114,24 @@ func basis(p private, method policy.Method, v verify.Verdict) (policy.Roots, []s
 // (T1).
 func (r *Recoveries) Owner(ctx context.Context, env, id, session string) (factor.Owner, error) {
 	return r.person(ctx, env, id, session, func(rec store.Recovery) bool {
-		return protocol.Action(rec.Action) == protocol.ActionOptions && rec.State == stateReady && rec.ExpiresAt.After(r.Now())
+		return protocol.Action(rec.Action) == protocol.ActionOptions && rec.State == recovery.Ready && rec.ExpiresAt.After(r.Now())
 	})
 }
 
 // Finished returns whom a recovery proved that has been carried out, and still shows its
 // result.
 func (r *Recoveries) Finished(ctx context.Context, env, id, session string) (factor.Owner, error) {
-	return r.person(ctx, env, id, session, func(rec store.Recovery) bool { return rec.State == stateDone && rec.ResultUntil.After(r.Now()) })
+	return r.person(ctx, env, id, session, func(rec store.Recovery) bool { return rec.State == recovery.Done && rec.ResultUntil.After(r.Now()) })
 }
 
 func (r *Recoveries) person(ctx context.Context, env, id, session string, may func(rec store.Recovery) bool) (factor.Owner, error) {
 	o, err := store.Get(ctx, r.Store, func(tx *store.Tx) (factor.Owner, error) {
-		rec, err := owned(ctx, tx, env, id, session)
+		rec, err := recovery.Owned(ctx, tx, env, id, session)
 		if err != nil {
 			return factor.Owner{}, err
 		}
 		if !may(rec) {
-			return factor.Owner{}, ErrStep
+			return factor.Owner{}, recovery.ErrStep
 		}
 		v, err := tx.VerificationOf(ctx, env, id)
 		if err != nil {
@@ -152,16 +141,16 @@ func (r *Recoveries) person(ctx context.Context, env, id, session string, may fu
 		if err != nil {
 			return factor.Owner{}, err
 		}
-		if v.State != verificationProven || a.Disabled || a.ID != rec.Person {
-			return factor.Owner{}, ErrStep
+		if v.State != recovery.VerificationProven || a.Disabled || a.ID != rec.Person {
+			return factor.Owner{}, recovery.ErrStep
 		}
 		return ownerOf(&rec, v, a)
 	})
-	return o, r.plain(ctx, err)
+	return o, recovery.Plain(err)
 }
 
 func ownerOf(rec *store.Recovery, v store.Verification, a store.Account) (factor.Owner, error) {
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return factor.Owner{}, err
 	}
@@ -183,11 +172,11 @@ func (r *Recoveries) EnrollKey(ctx context.Context, env, id, session, factorID s
 	if _, err := r.Owner(ctx, env, id, session); err != nil {
 		return "", "", err
 	}
-	rec, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return owned(ctx, tx, env, id, session) })
+	rec, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return recovery.Owned(ctx, tx, env, id, session) })
 	if err != nil {
-		return "", "", r.plain(ctx, err)
+		return "", "", recovery.Plain(err)
 	}
-	p, err := privateOf(&rec)
+	p, err := recovery.PrivateOf(&rec)
 	if err != nil {
 		return "", "", err
 	}
@@ -208,7 +197,7 @@ func (r *Recoveries) CanEnrollKey(ctx context.Context, env, id, session string) 
 	}
 	d, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Directory, error) { return tx.Directory(ctx, env, o.Directory) })
 	if err != nil {
-		return false, r.plain(ctx, err)
+		return false, recovery.Plain(err)
 	}
 	s, err := directory.Settings(d)
 	return err == nil && policy.OffersOwn(s, d.Traits, protocol.ActionEnrollKey), err
@@ -223,36 +212,4 @@ func usedSavedCode(ctx context.Context, tx *store.Tx, rec *store.Recovery) (bool
 	}
 	used, err := tx.UsedCodes(ctx, rec.Env, v.ID)
 	return len(used) > 0, err
-}
-
-// credential returns what an agent enrols, nil for every other operation.
-func credential(rec *store.Recovery) ([]byte, error) {
-	if protocol.Action(rec.Action) != protocol.ActionEnrollKey {
-		return nil, nil
-	}
-	in, err := intentOf(rec)
-	return in.Credential, err
-}
-
-// keyEnrolled writes down that the agent took a key. It counts there after a wait of the
-// agent's own, which is as long as ours.
-func (r *Recoveries) keyEnrolled(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
-	if protocol.Action(rec.Action) != protocol.ActionEnrollKey {
-		return nil
-	}
-	in, err := intentOf(rec)
-	if err != nil {
-		return err
-	}
-	v, err := tx.VerificationOf(ctx, rec.Env, rec.ID)
-	if err != nil {
-		return err
-	}
-	if v.State != verificationProven { // its proof was taken back meanwhile
-		return keyUnwanted(ctx, tx, rec, in.Key)
-	}
-	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, r.Now().Add(factor.Wait)); !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	return keyUnwanted(ctx, tx, rec, in.Key) // removed meanwhile
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/passkey"
@@ -28,9 +29,9 @@ import (
 func withFactors(t *testing.T, c store.Config) (*stack, *factor.Factors) {
 	t.Helper()
 	var factors *factor.Factors
-	s := newStack(t, c, func(cfg *flow.Config) {
+	s := newStack(t, c, func(cfg *config) {
 		factors = factor.New(factor.Config{Store: cfg.Store, Mail: nothing{}, Notices: nothing{}, Rules: directory.Rules})
-		cfg.Factors = factors
+		cfg.Factors, cfg.does.Factors = factors, factors
 		cfg.Verifiers = append(cfg.Verifiers, passkey.New(factors), savedcode.NewVerifier(factors))
 	})
 	s.settings(func(d *store.DirectorySettings) {
@@ -107,14 +108,14 @@ func TestT01_T17_OptionsOpenOnlyForTheirOwnVerificationAndPerformNothing(t *test
 	if v := first.view(); len(v.Actions) != 1 || v.Actions[0] != protocol.ActionOptions {
 		t.Errorf("offered %v", v.Actions)
 	}
-	if err := first.Choose(ctx, first.env, first.id, first.session, "", protocol.ActionPassword); !errors.Is(err, flow.ErrNotAdmitted) {
+	if err := first.Choose(ctx, first.env, first.id, first.session, "", protocol.ActionPassword); !errors.Is(err, recovery.ErrNotAdmitted) {
 		t.Errorf("another action by this entrance: %v", err)
 	}
-	if _, err := first.Owner(ctx, first.env, first.id, first.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := first.Owner(ctx, first.env, first.id, first.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("T17, before the proof: %v", err)
 	}
 	plain := s.start("ada@example.com")
-	if err := plain.Choose(ctx, plain.env, plain.id, plain.session, "", protocol.ActionOptions); !errors.Is(err, flow.ErrNotAdmitted) {
+	if err := plain.Choose(ctx, plain.env, plain.id, plain.session, "", protocol.ActionOptions); !errors.Is(err, recovery.ErrNotAdmitted) {
 		t.Errorf("by the first page: %v", err)
 	}
 	b := s.options("ada@example.com")
@@ -125,14 +126,14 @@ func TestT01_T17_OptionsOpenOnlyForTheirOwnVerificationAndPerformNothing(t *test
 	if o.Account != "ada" || len(o.Proven) != 1 || o.RPID != "recover.example.com" || len(o.Contacts.Mail) != 1 {
 		t.Errorf("%+v", o)
 	}
-	if _, err := b.Owner(ctx, b.env, b.id, "another session"); !errors.Is(err, flow.ErrNotFound) {
+	if _, err := b.Owner(ctx, b.env, b.id, "another session"); !errors.Is(err, recovery.ErrNotFound) {
 		t.Errorf("another session: %v", err)
 	}
-	if err := b.press(); !errors.Is(err, flow.ErrStep) || s.agent.count(protocol.MethodPerform) > 0 {
+	if err := b.press(); !errors.Is(err, recovery.ErrStep) || s.agent.count(protocol.MethodPerform) > 0 {
 		t.Errorf("something is performed: %v", err)
 	}
 	s.clock.advance(31 * time.Minute)
-	if _, err := b.Owner(ctx, b.env, b.id, b.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := b.Owner(ctx, b.env, b.id, b.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("half an hour later: %v", err)
 	}
 	ready := s.start("ada@example.com")
@@ -145,7 +146,7 @@ func TestT01_T17_OptionsOpenOnlyForTheirOwnVerificationAndPerformNothing(t *test
 	if err := ready.submit(ready.code()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ready.Owner(ctx, ready.env, ready.id, ready.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := ready.Owner(ctx, ready.env, ready.id, ready.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("T1, evidence for a password opens options: %v", err)
 	}
 }
@@ -174,12 +175,12 @@ func TestAPasskeyRecoversAndItsEvidenceReachesTheAgent(t *testing.T) {
 		s.person("ada")
 		a := enrolPasskey(t, factors, s.options("ada@example.com").owner())
 		early, ask := s.asksPasskey("ada@example.com")
-		if err := early.submit(string(a.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+		if err := early.submit(string(a.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("T17, within 72 hours: %v", err)
 		}
 		s.clock.advance(factor.Wait)
 		decoy, hollow := s.asksPasskey("nobody@example.com")
-		if err := decoy.submit(string(a.Assert(challengeIn(t, hollow.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+		if err := decoy.submit(string(a.Assert(challengeIn(t, hollow.Request)))); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("T30, a key of somebody else for an unknown address: %v", err)
 		}
 		b, ask := s.asksPasskey("ada@example.com")
@@ -187,7 +188,7 @@ func TestAPasskeyRecoversAndItsEvidenceReachesTheAgent(t *testing.T) {
 			t.Errorf("T30: known %s, unknown %s", ask.Request, hollow.Request)
 		}
 		raw := a.Assert(challengeIn(t, ask.Request))
-		if err := b.submit(string(a.Assert([32]byte{1}))); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit(string(a.Assert([32]byte{1}))); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("another challenge: %v", err)
 		}
 		if err := b.submit(string(raw)); err != nil {
@@ -262,7 +263,7 @@ func TestT17_ThisWasNotMeRemovesWhatDoesNotCountYet(t *testing.T) {
 	b := s.options("ada@example.com")
 	enrolPasskey(t, factors, b.owner())
 	s.tx(func(ctx context.Context, tx *store.Tx) error {
-		return tx.AddObjection(ctx, store.Objection{Hash: flow.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
+		return tx.AddObjection(ctx, store.Objection{Hash: recovery.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
 			Action: string(protocol.ActionOptions), ExpiresAt: s.clock.now().Add(time.Hour)})
 	})
 	o := b.owner()
@@ -272,7 +273,7 @@ func TestT17_ThisWasNotMeRemovesWhatDoesNotCountYet(t *testing.T) {
 	if rows, err := factors.List(t.Context(), o); err != nil || len(rows) > 0 {
 		t.Errorf("%+v %v", rows, err)
 	}
-	if _, err := b.Owner(t.Context(), b.env, b.id, b.session); !errors.Is(err, flow.ErrStep) {
+	if _, err := b.Owner(t.Context(), b.env, b.id, b.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("the options stay open: %v", err)
 	}
 }
@@ -284,7 +285,7 @@ func TestT17_ThisWasNotMeRemovesWhatCountsAlready(t *testing.T) {
 	a := enrolPasskey(t, factors, b.owner())
 	s.clock.advance(factor.Wait + 24*time.Hour)
 	s.tx(func(ctx context.Context, tx *store.Tx) error {
-		return tx.AddObjection(ctx, store.Objection{Hash: flow.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
+		return tx.AddObjection(ctx, store.Objection{Hash: recovery.HashSecret("token"), Env: s.env, Recovery: b.id, Directory: s.dir, Account: "ada",
 			Action: string(protocol.ActionOptions), ExpiresAt: s.clock.now().Add(time.Hour)})
 	})
 	if _, err := s.NotMe(t.Context(), s.env, "token"); err != nil {
@@ -292,7 +293,7 @@ func TestT17_ThisWasNotMeRemovesWhatCountsAlready(t *testing.T) {
 	}
 	s.clock.advance(25 * time.Hour) // the block has ended
 	again, ask := s.asksPasskey("ada@example.com")
-	if err := again.submit(string(a.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+	if err := again.submit(string(a.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, recovery.ErrWrongCode) {
 		t.Errorf("what somebody else enrolled opens the account on the fifth day: %v", err)
 	}
 	if events := b.events()[audit.FactorRemoved]; len(events) != 1 {
@@ -344,7 +345,7 @@ func TestT17_AKeyLendsWhatEnrolledItAndNotItsName(t *testing.T) {
 		s.clock.advance(2 * time.Second)
 		var ask flow.Ask
 		thief.wait("a request", func() bool { ask = thief.view().Ask; return ask.Open })
-		if err := thief.submit(string(second.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, flow.ErrWrongCode) {
+		if err := thief.submit(string(second.Assert(challengeIn(t, ask.Request)))); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("after two steps mail opens what wants a passkey or a document: %v", err)
 		}
 	})
@@ -374,7 +375,7 @@ func TestP07_P10_ASavedCodeOpensOneRecoveryOfMany(t *testing.T) {
 	for i := range 10 * many {
 		wg.Go(func() {
 			err := list[i%many].submit(codes[0])
-			if err != nil && !errors.Is(err, flow.ErrWrongCode) && !errors.Is(err, flow.ErrTooMany) && !errors.Is(err, flow.ErrStep) {
+			if err != nil && !errors.Is(err, recovery.ErrWrongCode) && !errors.Is(err, recovery.ErrTooMany) && !errors.Is(err, recovery.ErrStep) {
 				t.Error(err)
 			}
 		})

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -44,16 +46,16 @@ func (p *pace) draw(directory string) (time.Duration, bool) {
 
 // keepPace takes as long as a begin, once for each decoy, as an agent begins once for
 // each account. Until this node has seen one, it takes what the agent takes to answer.
-func (r *Recoveries) keepPace(ctx context.Context, rec *store.Recovery, c *personCase) error {
-	if rec.AgentPart != "" || c.private.Paced {
+func (r *Recoveries) keepPace(ctx context.Context, rec *store.Recovery, c *recovery.Case) error {
+	if rec.AgentPart != "" || c.Private.Paced {
 		return nil
 	}
-	c.private.Paced = true
-	rec.Private = []byte(store.JSON(c.private))
+	c.Private.Paced = true
+	rec.Private = []byte(store.JSON(c.Private))
 	d, known := r.pace.draw(rec.Directory)
 	if !known {
-		to := To{Env: rec.Env, Directory: rec.Directory}
-		_ = r.askAgent(ctx, to, protocol.MethodDescribe, protocol.Empty{}, &protocol.Description{}) // only its time counts
+		to := operation.To{Env: rec.Env, Directory: rec.Directory}
+		_ = r.Operations.Ask(ctx, to, protocol.MethodDescribe, protocol.Empty{}, &protocol.Description{}) // only its time counts
 		return nil
 	}
 	t := time.NewTimer(d)

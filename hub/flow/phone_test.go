@@ -9,6 +9,7 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/smscode"
@@ -29,10 +30,10 @@ func TestT17_APhoneOfOnesOwnCountsAfterSeventyTwoHoursAndTwoCodesOpenOneReset(t 
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		service := newPhoneService(t)
 		var factors *factor.Factors
-		s := newStack(t, c, func(f *flow.Config) {
+		s := newStack(t, c, func(f *config) {
 			route := smscode.NewRoute(f.Store, service.Client(), f.Now)
 			factors = factor.New(factor.Config{Store: f.Store, Mail: nothing{}, SMS: confirmations{route}, Notices: nothing{}, Rules: directory.Rules})
-			f.Factors = factors
+			f.Factors, f.does.Factors = factors, factors
 			f.Verifiers = append(f.Verifiers, smscode.New(route), smscode.NewConfirmation(route))
 		})
 		s.settings(func(d *store.DirectorySettings) {
@@ -72,7 +73,7 @@ func TestT17_APhoneOfOnesOwnCountsAfterSeventyTwoHoursAndTwoCodesOpenOneReset(t 
 			t.Fatal("one code is enough")
 		}
 		b.settled("proving")
-		if err := b.submit(first); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit(first); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("the first code again: %v", err)
 		}
 		if err := b.submit(service.code()); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -22,7 +23,7 @@ import (
 func photographs(t *testing.T, c store.Config) (*stack, *review.Reviews) {
 	t.Helper()
 	var reviews *review.Reviews
-	s := newStack(t, c, func(f *flow.Config) {
+	s := newStack(t, c, func(f *config) {
 		reviews = review.New(f.Store, f.Log)
 		f.Verifiers = append(f.Verifiers, reviews)
 	})
@@ -53,7 +54,7 @@ func TestThePolicyPhotoRefusesAfterTheProofWithoutAPhoto(t *testing.T) {
 	if err := b.submit(code); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNotAllowed {
+	if v := b.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNotAllowed {
 		t.Errorf("step %s, problem %q", v.Step, v.Problem)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -131,9 +132,9 @@ func TestT30_AnAgentThatIsAwayTellsNothing(t *testing.T) {
 			set  func(*testAgent)
 			want error
 		}{
-			{"away", func(a *testAgent) { a.away = true }, flow.ErrUnavailable},
-			{"lost in the middle", func(a *testAgent) { a.away, a.lost = false, protocol.MethodCheckCode }, flow.ErrWrongCode},
-			{"back", func(a *testAgent) { a.lost = 0 }, flow.ErrWrongCode},
+			{"away", func(a *testAgent) { a.away = true }, recovery.ErrUnavailable},
+			{"lost in the middle", func(a *testAgent) { a.away, a.lost = false, protocol.MethodCheckCode }, recovery.ErrWrongCode},
+			{"back", func(a *testAgent) { a.lost = 0 }, recovery.ErrWrongCode},
 		} {
 			s.agent.set(c.set)
 			for i, b := range all {
@@ -205,7 +206,7 @@ func TestP09_TimesOfKnownAndUnknownAddresses(t *testing.T) {
 func TestRefusalsAreSaidAfterTheProof(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		people := s.crowd()
-		for who, want := range map[string]flow.Problem{"policy": flow.ProblemNotAllowed, "guard": flow.ProblemNotAllowed, "blocked": flow.ProblemBlocked} {
+		for who, want := range map[string]recovery.Problem{"policy": recovery.ProblemNotAllowed, "guard": recovery.ProblemNotAllowed, "blocked": recovery.ProblemBlocked} {
 			b, code := s.asked(people[who], protocol.ActionPassword)
 			if err := b.submit(code); err != nil {
 				t.Fatal(who, err)
@@ -213,7 +214,7 @@ func TestRefusalsAreSaidAfterTheProof(t *testing.T) {
 			if v := b.view(); v.Step != flow.StepRefused || v.Problem != want || !v.Proven {
 				t.Errorf("%s: step %s, problem %q, want %q", who, v.Step, v.Problem, want)
 			}
-			if err := b.press(); !errors.Is(err, flow.ErrStep) {
+			if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 				t.Errorf("%s: press: %v", who, err)
 			}
 		}
@@ -228,14 +229,14 @@ func TestFindingsBecomePlainProblems(t *testing.T) {
 	for i, c := range []struct {
 		action protocol.Action
 		code   protocol.Code
-		want   flow.Problem
+		want   recovery.Problem
 	}{
-		{protocol.ActionUnlock, protocol.CodeUnsupportedAccountState, flow.ProblemNotLocked},
-		{protocol.ActionMFA, protocol.CodeUnsupportedAccountState, flow.ProblemNothing},
-		{protocol.ActionPassword, protocol.CodeUnsupportedAccountState, flow.ProblemNotAllowed},
-		{protocol.ActionPassword, protocol.CodePasswordPolicy, flow.ProblemPolicy},
-		{protocol.ActionPassword, protocol.CodeRateLimited, flow.ProblemUnavailable},
-		{protocol.ActionPassword, "a_code_of_next_year", flow.ProblemInternal},
+		{protocol.ActionUnlock, protocol.CodeUnsupportedAccountState, recovery.ProblemNotLocked},
+		{protocol.ActionMFA, protocol.CodeUnsupportedAccountState, recovery.ProblemNothing},
+		{protocol.ActionPassword, protocol.CodeUnsupportedAccountState, recovery.ProblemNotAllowed},
+		{protocol.ActionPassword, protocol.CodePasswordPolicy, recovery.ProblemPolicy},
+		{protocol.ActionPassword, protocol.CodeRateLimited, recovery.ProblemUnavailable},
+		{protocol.ActionPassword, "a_code_of_next_year", recovery.ProblemInternal},
 	} {
 		id := fmt.Sprintf("p%d", i)
 		s.person(id)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
@@ -43,17 +44,17 @@ func (r *Recoveries) Answer(ctx context.Context, env, id, session, answer string
 	if err != nil {
 		return err
 	}
-	if len(a.v.Proven) == 0 && policy.Method(a.v.Shown) == policy.AgentCode && !r.Agents.Reachable(ctx, env, a.rec.Directory) {
-		return ErrUnavailable // for every address: nobody could judge an answer now
+	if len(a.v.Proven) == 0 && policy.Method(a.v.Shown) == policy.AgentCode && !r.Operations.Reachable(ctx, env, a.rec.Directory) {
+		return recovery.ErrUnavailable // for every address: nobody could judge an answer now
 	}
-	c, err := r.lookUp(ctx, &a.rec)
+	c, err := r.rows.LookUp(ctx, &a.rec)
 	if err != nil {
-		return r.plain(ctx, err)
+		return recovery.Plain(err)
 	}
 	verdict, err := r.judge(ctx, a, &c, answer)
 	switch {
 	case err != nil:
-		return r.plain(ctx, err)
+		return recovery.Plain(err)
 	case verdict.Pending:
 		return r.await(ctx, a, session)
 	case !verdict.Right:
@@ -67,25 +68,25 @@ func (r *Recoveries) Answer(ctx context.Context, env, id, session, answer string
 func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attempt, err error) {
 	err = r.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		a = attempt{}
-		if a.rec, err = owned(ctx, tx, env, id, session); err != nil {
+		if a.rec, err = recovery.Owned(ctx, tx, env, id, session); err != nil {
 			return err
 		}
 		if a.v, err = r.asked(ctx, tx, &a.rec); err != nil {
 			return err
 		}
 		if a.v.Shown == "" || slices.Contains(a.v.Waiting, a.v.Shown) {
-			return ErrStep
+			return recovery.ErrStep
 		}
 		code, err := tx.TryCode(ctx, env, a.v.ID, codeTries)
 		if errors.Is(err, store.ErrConflict) {
-			return ErrTooMany
+			return recovery.ErrTooMany
 		} else if err != nil {
 			return err
 		}
 		a.challenge = code.Challenge
 		isOpen, err := r.charge(ctx, tx, env, addressSubject(&a.rec), a.v.Shown)
 		if err == nil && !isOpen {
-			err = ErrTooMany
+			err = recovery.ErrTooMany
 		}
 		if err != nil || a.rec.Account == "" {
 			return err
@@ -94,18 +95,18 @@ func (r *Recoveries) take(ctx context.Context, env, id, session string) (a attem
 		a.judged = isOpen && code.Genuine
 		return err
 	})
-	return a, r.plain(ctx, err)
+	return a, recovery.Plain(err)
 }
 
 // judge asks the verifier. A decoy's challenge is judged like any other, and nobody can
 // fail to judge it: so before the first proof an answer that could not be judged is wrong.
-func (r *Recoveries) judge(ctx context.Context, a attempt, c *personCase, answer string) (verify.Verdict, error) {
+func (r *Recoveries) judge(ctx context.Context, a attempt, c *recovery.Case, answer string) (verify.Verdict, error) {
 	v := r.verifiers[policy.Method(a.v.Shown)]
 	if v == nil || len(answer) > verify.MaxAnswer {
 		return verify.Verdict{}, nil
 	}
 	who := r.decoy
-	if a.judged && c.account.ID != "" {
+	if a.judged && c.Account.ID != "" {
 		who = r.subject
 	}
 	s, err := who(&a.rec, c)
@@ -113,7 +114,7 @@ func (r *Recoveries) judge(ctx context.Context, a attempt, c *personCase, answer
 		return verify.Verdict{}, err
 	}
 	verdict, err := v.Check(ctx, s, a.challenge, answer)
-	if err == nil && a.judged && c.account.ID != "" {
+	if err == nil && a.judged && c.Account.ID != "" {
 		err = r.match(ctx, &a.rec, c, a.v.Shown, &verdict)
 	} else {
 		verdict.Right, verdict.Pending = false, false
@@ -124,7 +125,7 @@ func (r *Recoveries) judge(ctx context.Context, a attempt, c *personCase, answer
 	case protocol.CodeUnavailable, protocol.CodeInternal:
 		r.Log.WarnContext(ctx, "answer cannot be judged", "recovery", a.rec.ID, "method", a.v.Shown, "error", err)
 		if len(a.v.Proven) > 0 {
-			return verify.Verdict{}, ErrUnavailable
+			return verify.Verdict{}, recovery.ErrUnavailable
 		}
 	}
 	return verify.Verdict{}, nil // the agent's own limits, or a code that is too old
@@ -132,7 +133,7 @@ func (r *Recoveries) judge(ctx context.Context, a attempt, c *personCase, answer
 
 // match holds a proof that bears a name against the account. One that should bear a name
 // and does not is wrong.
-func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *personCase, method string, v *verify.Verdict) error {
+func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *recovery.Case, method string, v *verify.Verdict) error {
 	row, _ := policy.MethodByName(policy.Method(method))
 	if !v.Right || v.Claims == nil && !row.Names {
 		return nil
@@ -142,7 +143,7 @@ func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *personCa
 		v.Reason = "no name to compare"
 		return nil
 	}
-	ok, reason, err := r.Matcher.Match(ctx, MatchRequest{Env: rec.Env, Account: c.account, Strength: policy.Strength(rec.Strength), Claims: *v.Claims})
+	ok, reason, err := r.Matcher.Match(ctx, MatchRequest{Env: rec.Env, Account: c.Account, Strength: policy.Strength(rec.Strength), Claims: *v.Claims})
 	if v.Right = ok && err == nil; !v.Right {
 		v.Reason = reason
 	}
@@ -150,17 +151,17 @@ func (r *Recoveries) match(ctx context.Context, rec *store.Recovery, c *personCa
 }
 
 func (r *Recoveries) wrong(ctx context.Context, a attempt, reason string) error {
-	p, err := privateOf(&a.rec)
+	p, err := recovery.PrivateOf(&a.rec)
 	if err != nil {
 		return err
 	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, r.event(&a.rec, p, audit.RecoveryCodeWrong, wrongDetail(a.v.Shown, reason)))
+		return audit.Append(ctx, tx, recovery.Event(&a.rec, p, audit.RecoveryCodeWrong, wrongDetail(a.v.Shown, reason)))
 	})
 	if err != nil {
-		return r.plain(ctx, err)
+		return recovery.Plain(err)
 	}
-	return ErrWrongCode
+	return recovery.ErrWrongCode
 }
 
 func wrongDetail(method, reason string) map[string]any {
@@ -173,9 +174,9 @@ func wrongDetail(method, reason string) map[string]any {
 
 // await writes that other people now decide about an answer, which was not a wrong one.
 func (r *Recoveries) await(ctx context.Context, a attempt, session string) error {
-	_, err := r.change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
+	_, err := r.rows.Change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
 		if steps[rec.State] != StepProve || len(a.v.Proven) == 0 {
-			return ErrStep
+			return recovery.ErrStep
 		}
 		v := a.v
 		v.Waiting = append(slices.Clone(v.Waiting), v.Shown)
@@ -186,14 +187,14 @@ func (r *Recoveries) await(ctx context.Context, a attempt, session string) error
 
 // prove writes that the method is proven, gives back what was counted, and leads on: to
 // the next method, or to the button, or to why there is none.
-func (r *Recoveries) prove(ctx context.Context, a attempt, c *personCase, session string, verdict verify.Verdict) error {
+func (r *Recoveries) prove(ctx context.Context, a attempt, c *recovery.Case, session string, verdict verify.Verdict) error {
 	n, err := r.ahead(ctx, &a.rec, c, a.v.Shown, verdict)
 	if err != nil {
-		return r.plain(ctx, err)
+		return recovery.Plain(err)
 	}
-	rec, err := r.change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
+	rec, err := r.rows.Change(ctx, a.rec.Env, a.rec.ID, session, func(tx *store.Tx, rec *store.Recovery) error {
 		if steps[rec.State] != StepProve || rec.Account != a.rec.Account {
-			return ErrStep
+			return recovery.ErrStep
 		}
 		if err := r.forgive(ctx, tx, rec, a.v.Shown); err != nil {
 			return err
@@ -216,29 +217,20 @@ func (r *Recoveries) forgive(ctx context.Context, tx *store.Tx, rec *store.Recov
 }
 
 // verified leads to the button, or to what stands in its way.
-func (r *Recoveries) verified(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private) error {
+func (r *Recoveries) verified(ctx context.Context, tx *store.Tx, rec *store.Recovery, p recovery.Private) error {
 	until, err := tx.RecoveryBlock(ctx, rec.Env, rec.Directory, rec.Account)
 	if err != nil {
 		return err
 	}
 	if !until.IsZero() {
-		rec.Problem = string(ProblemBlocked)
+		rec.Problem = string(recovery.ProblemBlocked)
 	}
 	if protocol.Action(rec.Action) == protocol.ActionOptions {
 		rec.ExpiresAt = r.Now().Add(optionsLife)
 	}
 	rec.DueAt, rec.Attempts = rec.ExpiresAt, 0
 	if rec.Problem == "" {
-		return move(rec, stateReady)
+		return recovery.Move(rec, recovery.Ready)
 	}
-	return r.refuse(ctx, tx, rec, p, Problem(rec.Problem))
-}
-
-// refuse ends a proven recovery with a reason.
-func (r *Recoveries) refuse(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private, why Problem) error {
-	rec.Problem, rec.DueAt = string(why), rec.ExpiresAt
-	if err := move(rec, stateRefused); err != nil {
-		return err
-	}
-	return audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryRefused, map[string]any{"reason": why}))
+	return r.rows.Refuse(ctx, tx, rec, p, recovery.Problem(rec.Problem))
 }

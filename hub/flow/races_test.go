@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/smscode"
@@ -50,7 +51,7 @@ func TestP07_OfTwoHundredRightCodesOneCounts(t *testing.T) {
 		service := newPhoneService(t)
 		for _, method := range []policy.Method{policy.MailCode, policy.SMSCode, policy.AgentCode} {
 			t.Run(string(method), func(t *testing.T) {
-				s := newStack(t, c, func(f *flow.Config) {
+				s := newStack(t, c, func(f *config) {
 					f.Verifiers = append(f.Verifiers, smscode.New(smscode.NewRoute(f.Store, service.Client(), f.Now)))
 				})
 				s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["` + string(method) + `"]]}`) })
@@ -67,7 +68,7 @@ func TestP07_OfTwoHundredRightCodesOneCounts(t *testing.T) {
 				code := map[policy.Method]func() string{
 					policy.MailCode: func() string { return s.mail.last(t) }, policy.SMSCode: service.code, policy.AgentCode: func() string { return "24682468" },
 				}[method]()
-				won := s.race(func() error { return b.submit(code) }, flow.ErrStep, flow.ErrTooMany)
+				won := s.race(func() error { return b.submit(code) }, recovery.ErrStep, recovery.ErrTooMany)
 				if v := b.view(); won != 1 || v.Step != flow.StepReady {
 					t.Errorf("%d right answers, step %s", won, v.Step)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -41,7 +42,7 @@ func (r *Recoveries) Reopen(ctx context.Context, tx *store.Tx, a store.Account) 
 func (r *Recoveries) countedUnder(a store.Account) []string {
 	subjects, key := []string{accountSubject(a.Directory, a.ImmutableID)}, r.Store.DeriveKeys(addressKeyPurpose)[0]
 	for _, name := range a.Identifiers {
-		if address, err := NormalAddress(name); err == nil {
+		if address, err := recovery.NormalAddress(name); err == nil {
 			subjects = append(subjects, "address:"+keyedHash(key, a.Env, address))
 		}
 	}

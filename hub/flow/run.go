@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -16,6 +17,7 @@ const (
 	leaseLife    = 60 * time.Second // of the node that works on a row; longer than all that it waits for
 	giveBackLife = 2 * time.Second
 	workLife     = 45 * time.Second // so that a commit still falls into the lease
+	keysEvery    = 10               // looks, between two of those at passkeys that agents forget
 	purgeEvery   = 10 * time.Minute
 	purgeAtOnce  = 500
 	keepEnded    = 30 * 24 * time.Hour // rows of accounts, for administrators; they hold no address
@@ -42,7 +44,7 @@ func (r *Recoveries) Run(ctx context.Context) error {
 		case <-look.C:
 			due = r.due(ctx)
 		case <-keys.C:
-			wg.Go(func() { r.removeKeys(ctx) })
+			wg.Go(func() { r.Operations.RemoveKeys(ctx) })
 		case <-purge.C:
 			wg.Go(func() { r.purge(ctx) })
 		}
@@ -142,51 +144,24 @@ func (r *Recoveries) lease(ctx context.Context, ref store.RecoveryRef) (store.Re
 func (r *Recoveries) step(ctx context.Context, rec *store.Recovery) error {
 	expired := !rec.ExpiresAt.After(r.Now())
 	switch rec.State {
-	case stateChoosing, stateProving, stateReady, stateRefused:
+	case recovery.Choosing, recovery.Proving, recovery.Ready, recovery.Refused:
 		if expired {
 			return r.expire(ctx, rec)
 		}
-		return r.postpone(ctx, rec, rec.ExpiresAt)
-	case statePreparing:
+		return r.rows.Postpone(ctx, rec, rec.ExpiresAt)
+	case recovery.Preparing:
 		if expired {
 			return r.expire(ctx, rec)
 		}
 		return r.prepare(ctx, rec)
-	case stateAsking, stateCleared: // whoever pressed is gone, and nothing was sent
-		return r.release(ctx, rec)
-	case stateSent:
-		return r.resolve(ctx, rec)
-	case stateEnded:
-		return r.drop(ctx, rec)
+	case recovery.Asking, recovery.Cleared: // whoever pressed is gone, and nothing was sent
+		return r.Operations.Release(ctx, rec)
+	case recovery.Sent:
+		return r.Operations.Resolve(ctx, rec)
+	case recovery.Ended:
+		return r.Operations.Drop(ctx, rec)
 	}
-	return r.forgetResult(ctx, rec)
-}
-
-// postpone sets when a node must look again.
-func (r *Recoveries) postpone(ctx context.Context, rec *store.Recovery, at time.Time) error {
-	rec.DueAt = at
-	return r.save(ctx, rec)
-}
-
-// save swaps a row outside of another transaction.
-func (r *Recoveries) save(ctx context.Context, rec *store.Recovery) error {
-	return r.swap(ctx, rec, nil)
-}
-
-// swap saves rec in a transaction that also does what fn does, after the row has its
-// new version. It may run several times; only then does rec bear the new version.
-func (r *Recoveries) swap(ctx context.Context, rec *store.Recovery, fn func(tx *store.Tx) error) error {
-	saved, err := store.Change(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) {
-		try := *rec
-		if err := tx.SaveRecovery(ctx, &try); err != nil || fn == nil {
-			return try, err
-		}
-		return try, fn(tx)
-	})
-	if err == nil {
-		*rec = saved
-	}
-	return err
+	return r.Operations.ForgetResult(ctx, rec)
 }
 
 // purge deletes what nobody needs any more.

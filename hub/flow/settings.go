@@ -6,13 +6,10 @@ import (
 
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
-
-// legacy reports whether a directory is served by the public agent protocol, which
-// cannot seal.
-func legacy(d store.Directory) bool { return d.NativeSince.IsZero() && d.HasLegacyToken }
 
 // offered lists what a directory offers to somebody. Settings that cannot be read offer
 // nothing.
@@ -27,27 +24,23 @@ func (r *Recoveries) offered(ctx context.Context, d store.Directory) []protocol.
 
 // sealable reports whether the result of an action can be sealed, or may go without.
 func sealable(d store.Directory, s policy.Settings, a protocol.Action) bool {
-	if !legacy(d) || d.Settings.AllowUnsealed {
+	if !recovery.Legacy(d) || d.Settings.AllowUnsealed {
 		return true
 	}
-	return !hasSecret(policy.Decide(policy.Request{Action: a, Settings: s, Traits: d.Traits}).Tasks)
-}
-
-func hasSecret(tasks []protocol.Task) bool {
-	return slices.ContainsFunc(tasks, func(t protocol.Task) bool { return t.Operation.Secret() })
+	return !recovery.HasSecret(policy.Decide(policy.Request{Action: a, Settings: s, Traits: d.Traits}).Tasks)
 }
 
 // choices narrows what directories offer by hints or by a presigned link. Hints that
 // leave nothing are passed over; restrictions are not.
-func (r *Recoveries) choices(ctx context.Context, dirs []store.Directory, in intent) []DirectoryChoice {
+func (r *Recoveries) choices(ctx context.Context, dirs []store.Directory, in recovery.Intent) []DirectoryChoice {
 	narrowed := r.narrow(ctx, dirs, in)
 	if len(narrowed) == 0 && !in.Restricted && ownAction(in) == "" {
-		return r.narrow(ctx, dirs, intent{})
+		return r.narrow(ctx, dirs, recovery.Intent{})
 	}
 	return narrowed
 }
 
-func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in intent) []DirectoryChoice {
+func (r *Recoveries) narrow(ctx context.Context, dirs []store.Directory, in recovery.Intent) []DirectoryChoice {
 	var list []DirectoryChoice
 	for _, d := range dirs {
 		if len(in.Directories) > 0 && !slices.Contains(in.Directories, d.ID) {
@@ -81,9 +74,9 @@ func union(list []DirectoryChoice) []protocol.Action {
 func (r *Recoveries) Offered(ctx context.Context, env string) (Offer, error) {
 	dirs, err := store.Get(ctx, r.Store, func(tx *store.Tx) ([]store.Directory, error) { return tx.Directories(ctx, env) })
 	if err != nil {
-		return Offer{}, r.plain(ctx, err)
+		return Offer{}, recovery.Plain(err)
 	}
-	o := Offer{Directories: r.choices(ctx, dirs, intent{})}
+	o := Offer{Directories: r.choices(ctx, dirs, recovery.Intent{})}
 	o.Trial = allTrials(o.Directories)
 	o.Actions, o.Unavailable = union(o.Directories), !r.anyReachable(ctx, env, o.Directories)
 	return o, nil
@@ -95,5 +88,5 @@ func allTrials(list []DirectoryChoice) bool {
 }
 
 func (r *Recoveries) anyReachable(ctx context.Context, env string, list []DirectoryChoice) bool {
-	return slices.ContainsFunc(list, func(c DirectoryChoice) bool { return r.Agents.Reachable(ctx, env, c.ID) })
+	return slices.ContainsFunc(list, func(c DirectoryChoice) bool { return r.Operations.Reachable(ctx, env, c.ID) })
 }

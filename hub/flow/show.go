@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -15,11 +16,20 @@ import (
 // must look. The hub keeps asking.
 const lookLife = 10 * time.Minute
 
+// steps is what the employee sees of a state.
+var steps = map[string]Step{
+	recovery.Choosing: StepChoose, recovery.Preparing: StepProve, recovery.Proving: StepProve,
+	recovery.Ready: StepReady, recovery.Refused: StepRefused,
+	recovery.Asking: StepPerforming, recovery.Cleared: StepPerforming, recovery.Sent: StepPerforming,
+	recovery.Done: StepDone, recovery.Failed: StepFailed, recovery.Unknown: StepUnknown, recovery.Ended: StepEnded,
+	recovery.Evaluated: StepEvaluated,
+}
+
 // View returns what a page may show. Nothing of it depends on an account before the
 // first proof.
 func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, error) {
 	v, err := store.Get(ctx, r.Store, func(tx *store.Tx) (View, error) {
-		rec, err := owned(ctx, tx, env, id, session)
+		rec, err := recovery.Owned(ctx, tx, env, id, session)
 		if errors.Is(err, store.ErrNotFound) {
 			return r.watched(ctx, tx, env, id, session)
 		} else if err != nil {
@@ -28,14 +38,14 @@ func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, e
 		return r.show(ctx, tx, &rec)
 	})
 	if err != nil {
-		return View{}, r.plain(ctx, err)
+		return View{}, recovery.Plain(err)
 	}
 	if v.Step == StepChoose && !r.anyReachable(ctx, env, v.Directories) {
-		v.Problem = ProblemUnavailable
+		v.Problem = recovery.ProblemUnavailable
 	}
 	asks := v.Step == StepProve || v.Step == StepMethod
 	if asks && !v.Proven && !r.anyReachable(ctx, env, v.Directories) {
-		v.Problem = ProblemUnavailable
+		v.Problem = recovery.ProblemUnavailable
 	}
 	if asks {
 		v.Directories = nil
@@ -44,14 +54,14 @@ func (r *Recoveries) View(ctx context.Context, env, id, session string) (View, e
 }
 
 func (r *Recoveries) show(ctx context.Context, tx *store.Tx, rec *store.Recovery) (View, error) {
-	in, err := intentOf(rec)
+	in, err := recovery.IntentOf(rec)
 	if err != nil {
 		return View{}, err
 	}
 	v := View{ID: rec.ID, Step: steps[rec.State], Flow: in.Flow, Language: rec.Language, ExpiresAt: rec.ExpiresAt,
-		Action: protocol.Action(rec.Action), Ended: Ending(rec.Ending)}
-	if isOpen(rec.State) && !rec.ExpiresAt.After(r.Now()) { // nobody has come to end it yet
-		v.Step, v.Ended = StepEnded, EndExpired
+		Action: protocol.Action(rec.Action), Ended: recovery.Ending(rec.Ending)}
+	if recovery.IsOpen(rec.State) && !rec.ExpiresAt.After(r.Now()) { // nobody has come to end it yet
+		v.Step, v.Ended = StepEnded, recovery.EndExpired
 	}
 	if err := showTrial(ctx, tx, rec, &v); err != nil {
 		return View{}, err
@@ -83,7 +93,7 @@ func showTrial(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) 
 	return err
 }
 
-func (r *Recoveries) showChoice(ctx context.Context, tx *store.Tx, rec *store.Recovery, in intent, v *View) error {
+func (r *Recoveries) showChoice(ctx context.Context, tx *store.Tx, rec *store.Recovery, in recovery.Intent, v *View) error {
 	dirs, err := tx.Directories(ctx, rec.Env)
 	if err != nil {
 		return err
@@ -150,7 +160,7 @@ func (r *Recoveries) showAsk(ctx context.Context, tx *store.Tx, rec *store.Recov
 	switch {
 	case row.Form == policy.FormCode:
 		v.Ask.Open = true // at once: whether something was sent must not show
-	case rec.State == stateProving && !r.Now().Before(code.SentAt.Add(showAfter)):
+	case rec.State == recovery.Proving && !r.Now().Before(code.SentAt.Add(showAfter)):
 		v.Ask.Open = code.Ask != "" || code.Case != ""
 		v.Ask.Failed, v.Ask.Case = !v.Ask.Open, code.Case
 		if code.Ask != "" {
@@ -163,7 +173,7 @@ func (r *Recoveries) showAsk(ctx context.Context, tx *store.Tx, rec *store.Recov
 
 func (r *Recoveries) showPerson(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *View) error {
 	v.Proven, v.Trial = true, rec.Trial
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
@@ -187,7 +197,7 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 	if err != nil {
 		return err
 	}
-	v.Secret, v.Problem, v.Message = hasSecret(tasks), Problem(rec.Problem), rec.Message
+	v.Secret, v.Problem, v.Message = recovery.HasSecret(tasks), recovery.Problem(rec.Problem), rec.Message
 	v.Since, v.MustChange = rec.PressedAt, rec.MustChange
 	switch {
 	case v.Step == StepReady:
@@ -200,7 +210,7 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 		if v.Claimed, err = waitsForPhone(ctx, tx, rec); err != nil {
 			return err
 		}
-	case rec.State == stateSent && r.Now().Sub(rec.PressedAt) > lookLife:
+	case rec.State == recovery.Sent && r.Now().Sub(rec.PressedAt) > lookLife:
 		v.Step = StepUnknown
 	case v.Step == StepDone && rec.ResultUntil.After(r.Now()):
 		v.Sealed = rec.Result
@@ -208,7 +218,7 @@ func (r *Recoveries) showProven(ctx context.Context, tx *store.Tx, rec *store.Re
 			return err
 		}
 	}
-	v.Clear = v.Secret && unsealed(rec)
+	v.Clear = v.Secret && recovery.Unsealed(rec)
 	if v.Step == StepDone {
 		v.CodeUsed, err = usedSavedCode(ctx, tx, rec)
 	}

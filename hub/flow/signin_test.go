@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -18,7 +19,7 @@ import (
 func (s *stack) signIn(account string, change func(*flow.SignIn)) *browser {
 	s.t.Helper()
 	q := flow.SignIn{Env: s.env, Directory: s.dir, Account: account, Hint: "somebody", Methods: []policy.Method{policy.MailCode}, Exchange: "exchange", Language: "en",
-		Client: flow.Client{Address: "192.0.2.7", Origin: "https://recover.example.com"}}
+		Client: recovery.Client{Address: "192.0.2.7", Origin: "https://recover.example.com"}}
 	if change != nil {
 		change(&q)
 	}
@@ -46,22 +47,22 @@ func TestASignInProvesOneAccountOnce(t *testing.T) {
 		if v := b.view(); v.Step != flow.StepReady || v.Action != protocol.ActionSignIn || v.HandOver {
 			t.Fatalf("view %+v", v)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrStep) {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("T1: pressed: %v", err)
 		}
 		other := *b
 		other.session = "guess"
-		if _, err := other.finish(true); !errors.Is(err, flow.ErrNotFound) {
+		if _, err := other.finish(true); !errors.Is(err, recovery.ErrNotFound) {
 			t.Errorf("another session: %v", err)
 		}
 		got, err := b.finish(true)
 		if err != nil || got.Account != "ann" || got.Exchange != "exchange" || !slices.Equal(got.Proven, []policy.Method{policy.MailCode}) || got.Strict {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if _, err := b.finish(true); !errors.Is(err, flow.ErrStep) {
+		if _, err := b.finish(true); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("twice: %v", err)
 		}
-		if v := b.view(); v.Step != flow.StepEnded || v.Ended != flow.EndReturned {
+		if v := b.view(); v.Step != flow.StepEnded || v.Ended != recovery.EndReturned {
 			t.Errorf("afterwards: %+v", v)
 		}
 		if n := len(s.agent.changes()); n != 0 {
@@ -85,7 +86,7 @@ func TestASignInThatIsNotProvenGivesNothing(t *testing.T) {
 			if err := b.submit(b.code()); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := b.submit("12345678"); !errors.Is(err, flow.ErrWrongCode) {
+		} else if err := b.submit("12345678"); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("%s: a guess is %v", name, err)
 		}
 		if got, err := b.finish(c.give); err != nil || len(got.Proven) != 0 {
@@ -121,7 +122,7 @@ func TestASignInTakesCombinationsThatTheOneWhoAsksAccepts(t *testing.T) {
 	s.settings(func(d *store.DirectorySettings) {
 		d.Policies.Authenticate = json.RawMessage(`{"default":"disabled","groups":[]}`)
 	})
-	if _, _, err := s.SignIn(t.Context(), flow.SignIn{Env: s.env, Directory: s.dir, Account: "ann", Methods: []policy.Method{policy.MailCode}}); !errors.Is(err, flow.ErrNotAdmitted) {
+	if _, _, err := s.SignIn(t.Context(), flow.SignIn{Env: s.env, Directory: s.dir, Account: "ann", Methods: []policy.Method{policy.MailCode}}); !errors.Is(err, recovery.ErrNotAdmitted) {
 		t.Errorf("a directory that lets nobody: %v", err)
 	}
 }
@@ -135,7 +136,7 @@ func TestT11_AStrictAccountSignsInOnlyWhereAnAdministratorAllowsIt(t *testing.T)
 		if err := b.submit(b.code()); err != nil {
 			t.Fatal(err)
 		}
-		if v := b.view(); (v.Step == flow.StepReady) != allowed || !allowed && v.Problem != flow.ProblemNotAllowed {
+		if v := b.view(); (v.Step == flow.StepReady) != allowed || !allowed && v.Problem != recovery.ProblemNotAllowed {
 			t.Errorf("allowed %v: step %s, problem %q", allowed, v.Step, v.Problem)
 		}
 		if got, err := b.finish(true); err != nil || (len(got.Proven) > 0) != allowed || !got.Strict {

@@ -19,6 +19,8 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -40,7 +42,7 @@ func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // stack is one node on a real store, with an agent and everything that it sends.
 type stack struct {
-	*flow.Recoveries
+	node
 	t        *testing.T
 	clock    *clock
 	store    *store.Store
@@ -51,9 +53,26 @@ type stack struct {
 	notices  *notices
 	alarms   *alarms
 	links    *token.Links
-	config   flow.Config
+	config   config
 	kill     func() // ends the first node's Run
 	env, dir string
+}
+
+// A config is what one node is made of.
+type config struct {
+	flow.Config
+	does operation.Config
+}
+
+// A node leads people and carries out what they proved.
+type node struct {
+	*flow.Recoveries
+	*operation.Operations
+}
+
+func (c config) open() node {
+	c.Operations = operation.New(c.does)
+	return node{flow.New(c.Config), c.Operations}
 }
 
 // eachStore runs a test on both databases.
@@ -62,7 +81,7 @@ func eachStore(t *testing.T, test func(t *testing.T, s *stack)) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) { test(t, newStack(t, c, nil)) })
 }
 
-func newStack(t *testing.T, c store.Config, change func(*flow.Config)) *stack {
+func newStack(t *testing.T, c store.Config, change func(*config)) *stack {
 	t.Helper()
 	s := &stack{t: t, clock: &clock{}, mail: &mailbox{}, notices: &notices{}, alarms: &alarms{}}
 	c.Now = s.clock.now
@@ -76,19 +95,22 @@ func newStack(t *testing.T, c store.Config, change func(*flow.Config)) *stack {
 	s.links = &token.Links{Keys: s.store, Now: s.clock.now}
 	local := coord.NewLocal()
 	t.Cleanup(func() { _ = local.Close() })
-	s.config = flow.Config{
-		Store: s.store, Agents: s.tunnels, Links: s.links, Buckets: buckets{local}, Notifier: s.notices, Alarms: s.alarms,
+	s.config.does = operation.Config{
+		Store: s.store, Agents: s.tunnels, Notifier: s.notices, Alarms: s.alarms, Log: s.logger(), Now: s.clock.now,
+	}
+	s.config.Config = flow.Config{
+		Store: s.store, Links: s.links, Buckets: buckets{local},
 		Verifiers: []verify.Verifier{
 			mailcode.New(s.mail, func() [][]byte { return s.store.DeriveKeys(mailcode.KeyPurpose) }),
-			agentcode.New(flow.Caller{Agents: s.tunnels}),
+			agentcode.New(operation.Caller{Agents: s.tunnels}),
 		},
-		Log: s.logger(), Now: s.clock.now, StartsPerAddress: 100_000, LookEvery: 20 * time.Millisecond,
+		Log: s.config.does.Log, Now: s.clock.now, StartsPerAddress: 100_000, LookEvery: 20 * time.Millisecond,
 	}
 	if change != nil {
 		change(&s.config)
 	}
-	s.Recoveries = flow.New(s.config)
-	s.tunnels.node = s.Recoveries
+	s.node = s.config.open()
+	s.tunnels.node = s.Operations
 	s.kill = s.run(s.Recoveries)
 	return s
 }
@@ -227,7 +249,7 @@ func (s *stack) start(address string, more ...func(*flow.Start)) *browser {
 func (s *stack) tryStart(address string, more ...func(*flow.Start)) (*browser, error) {
 	s.t.Helper()
 	q := flow.Start{Env: s.env, Address: address, Language: "de",
-		Client: flow.Client{Address: "192.0.2.7", UserAgent: "Browser/1", Origin: "https://recover.example.com"}}
+		Client: recovery.Client{Address: "192.0.2.7", UserAgent: "Browser/1", Origin: "https://recover.example.com"}}
 	for _, f := range more {
 		f(&q)
 	}
@@ -412,11 +434,11 @@ func (m *mailbox) fail(err error) {
 // notices keeps what owners are told.
 type notices struct {
 	mu   sync.Mutex
-	list []flow.Notice
+	list []operation.Notice
 	err  error
 }
 
-func (n *notices) Queue(_ context.Context, _ *store.Tx, notice flow.Notice) error {
+func (n *notices) Queue(_ context.Context, _ *store.Tx, notice operation.Notice) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.err == nil {
@@ -427,19 +449,19 @@ func (n *notices) Queue(_ context.Context, _ *store.Tx, notice flow.Notice) erro
 
 func (*notices) Wake() {}
 
-func (n *notices) all() []flow.Notice {
+func (n *notices) all() []operation.Notice {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return append([]flow.Notice(nil), n.list...)
+	return append([]operation.Notice(nil), n.list...)
 }
 
 // alarms keeps what administrators are told.
 type alarms struct {
 	mu   sync.Mutex
-	list []flow.Failure
+	list []operation.Failure
 }
 
-func (a *alarms) DirectoryFailed(_ context.Context, _ *store.Tx, _ string, f flow.Failure) error {
+func (a *alarms) DirectoryFailed(_ context.Context, _ *store.Tx, _ string, f operation.Failure) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.list = append(a.list, f)
@@ -448,10 +470,10 @@ func (a *alarms) DirectoryFailed(_ context.Context, _ *store.Tx, _ string, f flo
 
 func (*alarms) Wake() {}
 
-func (a *alarms) all() []flow.Failure {
+func (a *alarms) all() []operation.Failure {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]flow.Failure(nil), a.list...)
+	return append([]operation.Failure(nil), a.list...)
 }
 
 // buckets are those of the coordinator.

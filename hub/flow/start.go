@@ -6,9 +6,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/protocol"
@@ -30,7 +30,7 @@ const addressKeyPurpose = "postern/flow/address/v1"
 // the same work, and looks nothing up. It returns the recovery's id and the secret of
 // its session, which the browser keeps in a cookie.
 func (r *Recoveries) Start(ctx context.Context, s Start) (id, session string, err error) {
-	address, err := NormalAddress(s.Address)
+	address, err := recovery.NormalAddress(s.Address)
 	if err != nil {
 		return "", "", err
 	}
@@ -41,12 +41,12 @@ func (r *Recoveries) Start(ctx context.Context, s Start) (id, session string, er
 	if err != nil {
 		return "", "", err
 	}
-	session = newSecret()
+	session = recovery.NewSecret()
 	rec := r.newRow(s, address, link)
-	rec.Session = hashSecret(session)
+	rec.Session = recovery.HashSecret(session)
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error { return r.addRow(ctx, tx, rec, s, address, link) })
 	if err != nil {
-		return "", "", r.plain(ctx, err)
+		return "", "", recovery.Plain(err)
 	}
 	return rec.ID, session, nil
 }
@@ -56,9 +56,9 @@ func (r *Recoveries) admitClient(ctx context.Context, client string) error {
 	ok, err := r.Buckets.Take(ctx, "start:"+bucketOf(client), r.StartsPerAddress, startEvery)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", recovery.ErrUnavailable, err)
 	case !ok:
-		return ErrRateLimited
+		return recovery.ErrRateLimited
 	}
 	return nil
 }
@@ -70,32 +70,32 @@ func (r *Recoveries) admitLink(ctx context.Context, s Start, address string) (*t
 	}
 	link, err := r.Links.Verify(ctx, s.Env, s.Link)
 	if errors.Is(err, token.ErrInvalid) {
-		return nil, ErrNotAdmitted
+		return nil, recovery.ErrNotAdmitted
 	}
 	if err != nil {
-		return nil, r.plain(ctx, err)
+		return nil, recovery.Plain(err)
 	}
 	if link.Email != token.AnyEmail {
-		if of, err := NormalAddress(link.Email); err != nil || of != address {
-			return nil, ErrNotAdmitted
+		if of, err := recovery.NormalAddress(link.Email); err != nil || of != address {
+			return nil, recovery.ErrNotAdmitted
 		}
 	}
 	return &link, nil
 }
 
 func (r *Recoveries) newRow(s Start, address string, link *token.Link) *store.Recovery {
-	in := intent{Flow: cut(s.Intent.Flow, maxFlow), Directories: head(s.Intent.Directories, maxHints), Actions: head(s.Intent.Actions, maxHints)}
+	in := recovery.Intent{Flow: recovery.Cut(s.Intent.Flow, maxFlow), Directories: head(s.Intent.Directories, maxHints), Actions: head(s.Intent.Actions, maxHints)}
 	if s.Intent.key != nil {
 		in.Key, in.Factor, in.Credential = s.Intent.key.hash, s.Intent.key.factor, s.Intent.key.credential
 	}
 	in.SignIn = s.Intent.signIn
-	rec := &store.Recovery{Env: s.Env, ID: newRecoveryID(), State: stateChoosing, Language: cut(s.Language, maxLanguage), Origin: cut(s.Client.Origin, maxOrigin)}
+	rec := &store.Recovery{Env: s.Env, ID: newRecoveryID(), State: recovery.Choosing, Language: recovery.Cut(s.Language, maxLanguage), Origin: recovery.Cut(s.Client.Origin, maxOrigin)}
 	if link != nil {
-		in = intent{Flow: link.Flow, Directories: link.Directories, Actions: link.Operations, Restricted: true, Wishes: link.Policy}
+		in = recovery.Intent{Flow: link.Flow, Directories: link.Directories, Actions: link.Operations, Restricted: true, Wishes: link.Policy}
 		rec.Link = link.ID
 	}
-	s.Client.UserAgent = cut(s.Client.UserAgent, maxUserAgent)
-	rec.Intent, rec.Private = store.JSON(in), []byte(store.JSON(private{Address: address, Client: s.Client}))
+	s.Client.UserAgent = recovery.Cut(s.Client.UserAgent, maxUserAgent)
+	rec.Intent, rec.Private = store.JSON(in), []byte(store.JSON(recovery.Private{Address: address, Client: s.Client}))
 	rec.Address = keyedHash(r.Store.DeriveKeys(addressKeyPurpose)[0], s.Env, address)
 	rec.ExpiresAt = r.Now().Add(chooseLife)
 	rec.DueAt = rec.ExpiresAt
@@ -108,10 +108,10 @@ func (r *Recoveries) addRow(ctx context.Context, tx *store.Tx, rec *store.Recove
 	case err != nil:
 		return err
 	case link == nil && env.Microsite.RequirePresigned:
-		return ErrNotAdmitted
+		return recovery.ErrNotAdmitted
 	case link != nil && link.OneShot:
 		if err := tx.UseLink(ctx, s.Env, link.ID, rec.ID, link.Expires); errors.Is(err, store.ErrConflict) {
-			return ErrNotAdmitted
+			return recovery.ErrNotAdmitted
 		} else if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (r *Recoveries) addRow(ctx context.Context, tx *store.Tx, rec *store.Recove
 		return err
 	}
 	return audit.Append(ctx, tx, audit.Event{
-		Env: s.Env, Kind: audit.RecoveryStarted, Trace: rec.ID, RemoteAddr: s.Client.Address, UserAgent: cut(s.Client.UserAgent, maxUserAgent),
+		Env: s.Env, Kind: audit.RecoveryStarted, Trace: rec.ID, RemoteAddr: s.Client.Address, UserAgent: recovery.Cut(s.Client.UserAgent, maxUserAgent),
 		Detail: map[string]string{"origin": s.Client.Origin, "link": rec.Link}, Personal: map[string]string{"address": address},
 	})
 }
@@ -133,8 +133,3 @@ func newRecoveryID() string {
 }
 
 func head[T any](list []T, n int) []T { return list[:min(len(list), n)] }
-
-// cut bounds a text from outside and takes out what a database refuses.
-func cut(s string, n int) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), n)], ""), "\x00", "")
-}

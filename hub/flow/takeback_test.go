@@ -22,9 +22,9 @@ import (
 func byHandOptions(t *testing.T, c store.Config) (*stack, *factor.Factors) {
 	t.Helper()
 	var factors *factor.Factors
-	s := newStack(t, c, func(cfg *flow.Config) {
+	s := newStack(t, c, func(cfg *config) {
 		factors = factor.New(factor.Config{Store: cfg.Store, Mail: nothing{}, Notices: nothing{}, Rules: directory.Rules})
-		cfg.Factors = factors
+		cfg.Factors, cfg.does.Factors = factors, factors
 		cfg.Verifiers = append(cfg.Verifiers, byHand{asks{people: []string{"ada"}}}, passkey.New(factors))
 	})
 	s.accept(`["mail_code"]`)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -28,7 +29,7 @@ func TestT33_ATrialEndsWithWhatWouldHaveHappened(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := b.view()
-		if v.Step != flow.StepEvaluated || !v.Trial || len(v.Sealed) > 0 || v.Problem != flow.ProblemUnavailable { // as the test's agent says
+		if v.Step != flow.StepEvaluated || !v.Trial || len(v.Sealed) > 0 || v.Problem != recovery.ProblemUnavailable { // as the test's agent says
 			t.Errorf("after the press: %+v", v)
 		}
 		if changes := s.agent.changes(); len(changes) != 0 {
@@ -141,7 +142,7 @@ func TestRulesOfGroupsHoldWhereOnlyTheAgentKnowsTheGroups(t *testing.T) {
 		if err := refused.submit(refused.code()); err != nil {
 			t.Fatal(err)
 		}
-		if v := refused.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNotAllowed {
+		if v := refused.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNotAllowed {
 			t.Errorf("a member of a group without the operation: %+v", v)
 		}
 		for who, want := range map[string]int{"bob": 1, "eve": 2} { // bob may not unlock, so a reset does not

@@ -2,10 +2,10 @@ package flow
 
 import (
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -36,7 +36,7 @@ type Start struct {
 	Address  string // as typed
 	Language string // BCP 47, of the page
 	Intent   Intent // hints of the URL; what the link says comes from the link itself
-	Client   Client
+	Client   recovery.Client
 	Link     string // the presigned token that admitted the session; "" if none
 }
 
@@ -47,15 +47,8 @@ type Intent struct {
 	Actions     []protocol.Action
 	Email       string // of a presigned link: only this address may start; "" any
 
-	key    *enrolledKey // of Recoveries.EnrollKey
-	signIn *signIn      // of Recoveries.SignIn
-}
-
-// A Client is the browser, as the edge saw it.
-type Client struct {
-	Address   string // IP
-	UserAgent string
-	Origin    string // the recovery domain, from the stored record
+	key    *enrolledKey     // of Recoveries.EnrollKey
+	signIn *recovery.SignIn // of Recoveries.SignIn
 }
 
 // A View is everything that a page may show. Members below Proven are set only after
@@ -84,7 +77,7 @@ type View struct {
 	Proven     bool
 	Account    string // the account's name
 	Masked     string // where the code went, masked
-	Problem    Problem
+	Problem    recovery.Problem
 	Message    string           // with ProblemVetoed: what the organisation says to the person; "" if nothing
 	Secret     bool             // the operation has a secret result, so a recipient key is needed
 	Context    protocol.Context // StepDone with Sealed: what opens it
@@ -93,23 +86,10 @@ type View struct {
 	CodeUsed   bool             // StepDone: a saved code was used, and another one may be had in its place
 	RetryAt    time.Time        // StepReady after an unchanged outcome
 
-	Since time.Time // StepPerforming: when the button was pressed
-	Ended Ending    // StepEnded
-	Clear bool      // StepDone of a legacy directory that cannot seal: pages warn (T24)
+	Since time.Time       // StepPerforming: when the button was pressed
+	Ended recovery.Ending // StepEnded
+	Clear bool            // StepDone of a legacy directory that cannot seal: pages warn (T24)
 }
-
-// An Ending says why a recovery ended. It is the same for known and unknown addresses.
-type Ending string
-
-// The ways in which a recovery ends.
-const (
-	EndAcknowledged Ending = "acknowledged" // the result was seen, and the secret deleted
-	EndCancelled    Ending = "cancelled"    // by the person who started it
-	EndExpired      Ending = "expired"      // not finished in time
-	EndDisowned     Ending = "disowned"     // whoever took it over says that they did not begin it
-	EndRefused      Ending = "refused"      // of the browser that read a ticket: it was not given the recovery
-	EndVoided       Ending = "voided"       // the owner said "this was not me", or the account changed meanwhile
-)
 
 // An Offer is what an environment has for everybody, before anybody said who they are.
 type Offer struct {
@@ -117,15 +97,6 @@ type Offer struct {
 	Actions     []protocol.Action
 	Unavailable bool // no directory can be reached now
 	Trial       bool // no directory is changed: all of them are evaluated
-}
-
-// An Objection is what the link "this was not me" of a notice shows and does.
-type Objection struct {
-	Account      string          // the account's name; the notice named it too
-	Action       protocol.Action // what was done or asked
-	At           time.Time
-	Used         bool      // the button was pressed before
-	BlockedUntil time.Time // once used
 }
 
 // A DirectoryChoice is offered where an environment has several directories.
@@ -163,38 +134,3 @@ type CodeView struct {
 	ResendAt   time.Time // when another may be asked for
 	LockedTill time.Time // too many wrong codes
 }
-
-// A Problem is a reason that an employee may read, as a key of the catalogue.
-type Problem string
-
-// Problems that pages explain. They are shown only after the first proof, except
-// ProblemUnavailable, which concerns everybody.
-const (
-	ProblemNone        Problem = ""
-	ProblemUnavailable Problem = "unavailable"   // no agent, no directory: try later
-	ProblemNotAllowed  Problem = "not_allowed"   // policy or the agent's guard
-	ProblemNotLocked   Problem = "not_locked"    // unlock of an account that is not locked
-	ProblemNothing     Problem = "nothing_to_do" // no authenticator to clear
-	ProblemPolicy      Problem = "password_policy"
-	ProblemVetoed      Problem = "vetoed"    // the organisation's own check said no
-	ProblemLimit       Problem = "limit"     // operation limit of the directory
-	ProblemNoMethod    Problem = "no_method" // the person has no other way to prove what is asked for
-	ProblemDeclined    Problem = "declined"  // people looked, and said no
-	ProblemHeld        Problem = "held"      // the agent holds the operation until View.RetryAt
-	ProblemBlocked     Problem = "blocked"   // the owner said "this was not me"
-	ProblemInternal    Problem = "internal"
-)
-
-// Errors that pages tell apart. Their text is for logs.
-var (
-	ErrNotFound    = errors.New("flow: no such recovery for this session")
-	ErrAddress     = errors.New("flow: not an address")
-	ErrWrongCode   = errors.New("flow: wrong code")
-	ErrTooMany     = errors.New("flow: too many tries")
-	ErrTooSoon     = errors.New("flow: another code may not be sent yet")
-	ErrStep        = errors.New("flow: not at this step") // pressed twice, or on an old page
-	ErrRecipient   = errors.New("flow: the browser's key is missing or malformed")
-	ErrNotAdmitted = errors.New("flow: the presigned link does not admit this")
-	ErrRateLimited = errors.New("flow: too many requests from this address")
-	ErrUnavailable = errors.New("flow: the store or the coordinator is away")
-)

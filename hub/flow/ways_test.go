@@ -16,6 +16,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
@@ -128,7 +129,7 @@ func (b *browser) proofs() []store.Evidence {
 // withWays is a stack with more methods.
 func withWays(t *testing.T, c store.Config, accept string, more ...verify.Verifier) *stack {
 	t.Helper()
-	s := newStack(t, c, func(f *flow.Config) { f.Verifiers = append(f.Verifiers, more...) })
+	s := newStack(t, c, func(f *config) { f.Verifiers = append(f.Verifiers, more...) })
 	s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(accept) })
 	return s
 }
@@ -211,7 +212,7 @@ func TestT30_ADecoyIsNeverRight(t *testing.T) {
 		b := s.start(address)
 		b.choose(protocol.ActionPassword)
 		b.turn(policy.Passkey)
-		if err := b.submit(keys.sign(b)); !errors.Is(err, flow.ErrWrongCode) {
+		if err := b.submit(keys.sign(b)); !errors.Is(err, recovery.ErrWrongCode) {
 			t.Errorf("%s: %v", address, err)
 		}
 		if len(b.proofs()) > 0 || b.view().Proven {
@@ -270,17 +271,17 @@ func TestTheRecipientIsFixedBeforeTheFirstBoundProof(t *testing.T) {
 	b, other := s.start("ada@example.com"), s.start("nobody@example.com")
 	b.choose(protocol.ActionPassword)
 	b.settled("proving")
-	if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "passkey", []byte("no key")); !errors.Is(err, flow.ErrRecipient) {
+	if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "passkey", []byte("no key")); !errors.Is(err, recovery.ErrRecipient) {
 		t.Errorf("a malformed key: %v", err)
 	}
 	b.turn(policy.Passkey)
-	if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "passkey", other.recipient); !errors.Is(err, flow.ErrRecipient) {
+	if err := b.ChooseMethod(t.Context(), s.env, b.id, b.session, "passkey", other.recipient); !errors.Is(err, recovery.ErrRecipient) {
 		t.Errorf("another key: %v", err)
 	}
 	if err := b.submit(keys.sign(b)); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Perform(t.Context(), s.env, b.id, b.session, other.recipient); !errors.Is(err, flow.ErrRecipient) {
+	if err := b.Perform(t.Context(), s.env, b.id, b.session, other.recipient); !errors.Is(err, recovery.ErrRecipient) {
 		t.Errorf("pressed with another key: %v", err)
 	}
 	if err := b.press(); err != nil || b.view().Step != flow.StepDone {
@@ -298,13 +299,13 @@ func TestAProofThatBearsANameCountsOnlyWhenItMatches(t *testing.T) {
 		claims  *evidence.Claims
 		want    error
 	}{
-		{"nobody compares", nil, document.claims, flow.ErrWrongCode},
-		{"another person", matches(func(q flow.MatchRequest) bool { asked = append(asked, q); return false }), document.claims, flow.ErrWrongCode},
-		{"no name", matches(func(flow.MatchRequest) bool { return true }), nil, flow.ErrWrongCode},
+		{"nobody compares", nil, document.claims, recovery.ErrWrongCode},
+		{"another person", matches(func(q flow.MatchRequest) bool { asked = append(asked, q); return false }), document.claims, recovery.ErrWrongCode},
+		{"no name", matches(func(flow.MatchRequest) bool { return true }), nil, recovery.ErrWrongCode},
 		{"the person", matches(func(q flow.MatchRequest) bool { return q.Claims.Family == "Lovelace" && q.Account.ImmutableID == "ada" }), document.claims, nil},
 	} {
 		document.claims = c.claims
-		s := newStack(t, storetest.SQLite(t), func(f *flow.Config) { f.Verifiers, f.Matcher = append(f.Verifiers, document), c.matcher })
+		s := newStack(t, storetest.SQLite(t), func(f *config) { f.Verifiers, f.Matcher = append(f.Verifiers, document), c.matcher })
 		s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["digital_credential"]]}`) })
 		s.person("ada")
 		b := s.start("ada@example.com")
@@ -322,7 +323,7 @@ func TestAProofThatBearsANameCountsOnlyWhenItMatches(t *testing.T) {
 func TestADocumentWhoseStatusNobodyKnowsIsRecorded(t *testing.T) {
 	document := newSigned(t, policy.DigitalCredential, "ada")
 	document.claims, document.unread = &evidence.Claims{Family: "Lovelace"}, "its list cannot be read"
-	s := newStack(t, storetest.SQLite(t), func(f *flow.Config) {
+	s := newStack(t, storetest.SQLite(t), func(f *config) {
 		f.Verifiers, f.Matcher = append(f.Verifiers, document), matches(func(flow.MatchRequest) bool { return true })
 	})
 	s.settings(func(d *store.DirectorySettings) { d.Methods = []byte(`{"default":[["digital_credential"]]}`) })
@@ -371,14 +372,14 @@ func TestPeopleDecideOnceAndMayTakeADay(t *testing.T) {
 		if !v.Ask.Waiting || v.Ask.Case != "case of ada" || b.request()["number"] != "42" || v.ExpiresAt.Sub(s.clock.now()) < 23*time.Hour {
 			t.Fatalf("while people decide: %+v", v)
 		}
-		if err := b.submit("yes"); !errors.Is(err, flow.ErrStep) {
+		if err := b.submit("yes"); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("an answer on the page: %v", err)
 		}
 		ver := b.verification().ID
-		if err := s.Settle(t.Context(), s.env, ver, "manual", vouched); !errors.Is(err, flow.ErrStep) {
+		if err := s.Settle(t.Context(), s.env, ver, "manual", vouched); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("a method that nobody asked for: %v", err)
 		}
-		if err := s.Settle(t.Context(), s.dir, ver, "approval", vouched); !errors.Is(err, flow.ErrNotFound) {
+		if err := s.Settle(t.Context(), s.dir, ver, "approval", vouched); !errors.Is(err, recovery.ErrNotFound) {
 			t.Errorf("another environment: %v", err)
 		}
 		s.clock.advance(20 * time.Hour)
@@ -389,7 +390,7 @@ func TestPeopleDecideOnceAndMayTakeADay(t *testing.T) {
 				switch err := s.Settle(t.Context(), s.env, ver, "approval", vouched); {
 				case err == nil:
 					won.Add(1)
-				case !errors.Is(err, flow.ErrStep):
+				case !errors.Is(err, recovery.ErrStep):
 					t.Error(err)
 				}
 			})
@@ -411,9 +412,9 @@ func TestPeopleWhoSayNoEndThatWay(t *testing.T) {
 	for _, c := range []struct {
 		accept string
 		step   flow.Step
-		why    flow.Problem
+		why    recovery.Problem
 	}{
-		{`{"default":[["mail_code","approval"]]}`, flow.StepRefused, flow.ProblemDeclined},
+		{`{"default":[["mail_code","approval"]]}`, flow.StepRefused, recovery.ProblemDeclined},
 		{`{"default":[["mail_code","approval"],["mail_code","passkey"]]}`, flow.StepProve, ""}, // the key is here, so the other way is asked for at once
 	} {
 		s := withWays(t, storetest.SQLite(t), c.accept, asks{people: []string{"ada"}}, newSigned(t, policy.Passkey, "ada"))
@@ -440,7 +441,7 @@ func TestT34_NobodyIsAskedForLess(t *testing.T) {
 	if err := b.submit(code); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNoMethod {
+	if v := b.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNoMethod {
 		t.Errorf("%s %q", v.Step, v.Problem)
 	}
 }
@@ -484,7 +485,7 @@ func TestT22_WhatWasProvenIsHeldAgainstThePolicyOfNow(t *testing.T) {
 	if err := b.press(); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.view(); v.Step != flow.StepRefused || v.Problem != flow.ProblemNotAllowed || len(s.agent.changes()) > 0 {
+	if v := b.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNotAllowed || len(s.agent.changes()) > 0 {
 		t.Errorf("%s %q, changed %v", v.Step, v.Problem, s.agent.changes())
 	}
 }
@@ -532,10 +533,10 @@ func TestT23_WhatTheAgentHoldsIsPressedOnceMoreAfterIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := b.view()
-		if v.Step != flow.StepReady || v.Problem != flow.ProblemHeld || v.RetryAt.Sub(s.clock.now()) < 50*time.Minute || v.ExpiresAt.Before(v.RetryAt) {
+		if v.Step != flow.StepReady || v.Problem != recovery.ProblemHeld || v.RetryAt.Sub(s.clock.now()) < 50*time.Minute || v.ExpiresAt.Before(v.RetryAt) {
 			t.Fatalf("held: %+v", v)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrTooSoon) {
+		if err := b.press(); !errors.Is(err, recovery.ErrTooSoon) {
 			t.Errorf("pressed while it is held: %v", err)
 		}
 		s.clock.advance(61 * time.Minute)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 )
@@ -16,51 +18,51 @@ import (
 // the operation had been sent. What a recovery enrolled by the method is taken back with it,
 // when it has ended, too; otherwise one that has ended, or is not known, is only written
 // down.
-func (r *Recoveries) Withdraw(ctx context.Context, env, recovery, method string, fn func(tx *store.Tx, performed bool) error) (performed bool, err error) {
+func (r *Recoveries) Withdraw(ctx context.Context, env, id, method string, fn func(tx *store.Tx, performed bool) error) (performed bool, err error) {
 	for range settleTries {
-		if performed, err = r.withdraw(ctx, env, recovery, method, fn); !errors.Is(err, store.ErrConflict) {
+		if performed, err = r.withdraw(ctx, env, id, method, fn); !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
 	if err == nil {
-		r.wakeOthers()
+		r.Operations.Wake()
 	}
-	return performed, r.plain(ctx, err)
+	return performed, recovery.Plain(err)
 }
 
-func (r *Recoveries) withdraw(ctx context.Context, env, recovery, method string, fn func(tx *store.Tx, performed bool) error) (bool, error) {
-	rec, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, env, recovery) })
+func (r *Recoveries) withdraw(ctx context.Context, env, id, method string, fn func(tx *store.Tx, performed bool) error) (bool, error) {
+	rec, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, env, id) })
 	if errors.Is(err, store.ErrNotFound) {
 		return false, r.Store.Tx(ctx, func(tx *store.Tx) error { return fn(tx, false) })
 	}
 	if err != nil {
 		return false, err
 	}
-	c, err := r.lookUp(ctx, &rec)
+	c, err := r.rows.LookUp(ctx, &rec)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
-	concerned := slices.Contains(c.v.Proven, method) || slices.Contains(c.v.Waiting, method)
-	if !isOpen(rec.State) || rec.State == stateRefused || !concerned {
-		performed := wasSent(&rec) && concerned
+	concerned := slices.Contains(c.Verification.Proven, method) || slices.Contains(c.Verification.Waiting, method)
+	if !recovery.IsOpen(rec.State) || rec.State == recovery.Refused || !concerned {
+		performed := operation.WasSent(&rec) && concerned
 		return performed, r.Store.Tx(ctx, func(tx *store.Tx) error {
 			if err := r.asItWas(ctx, tx, &rec, performed, fn); err != nil {
 				return err
 			}
-			return r.takeBack(ctx, tx, &rec, method, performed)
+			return r.Operations.TakeBack(ctx, tx, &rec, method, performed)
 		})
 	}
-	proven := slices.Contains(c.v.Proven, method)
+	proven := slices.Contains(c.Verification.Proven, method)
 	n, err := r.without(ctx, &rec, &c, method)
 	if err != nil {
 		return false, err
 	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		try, v := rec, c.v
+		try, v := rec, c.Verification
 		if err := fn(tx, false); err != nil {
 			return err
 		}
-		if err := r.takeBack(ctx, tx, &try, method, false); err != nil {
+		if err := r.Operations.TakeBack(ctx, tx, &try, method, false); err != nil {
 			return err
 		}
 		if proven {
@@ -93,12 +95,12 @@ func (r *Recoveries) asItWas(ctx context.Context, tx *store.Tx, rec *store.Recov
 
 // without works out where a recovery goes on without the proof of a method, which may be
 // asked for anew: whoever took it back can say no then.
-func (r *Recoveries) without(ctx context.Context, rec *store.Recovery, c *personCase, method string) (n lead, err error) {
-	before := c.v.Proven
-	c.v.Proven = slices.DeleteFunc(slices.Clone(before), func(m string) bool { return m == method })
-	n = lead{method: method, verdict: verify.Verdict{Reason: "taken back"}, declined: c.v.Declined}
-	n.offered, err = r.offeredNext(ctx, rec, c, c.v.Declined)
-	c.v.Proven = before
+func (r *Recoveries) without(ctx context.Context, rec *store.Recovery, c *recovery.Case, method string) (n lead, err error) {
+	before := c.Verification.Proven
+	c.Verification.Proven = slices.DeleteFunc(slices.Clone(before), func(m string) bool { return m == method })
+	n = lead{method: method, verdict: verify.Verdict{Reason: "taken back"}, declined: c.Verification.Declined}
+	n.offered, err = r.offeredNext(ctx, rec, c, c.Verification.Declined)
+	c.Verification.Proven = before
 	return n, err
 }
 
@@ -107,7 +109,7 @@ func (r *Recoveries) without(ctx context.Context, rec *store.Recovery, c *person
 // version.
 func (r *Recoveries) unprove(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Verification, method string) error {
 	row, _ := policy.MethodByName(policy.Method(method))
-	v.State = verificationOpen
+	v.State = recovery.VerificationOpen
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return m == method })
 	if err := rests(ctx, tx, rec, v); err != nil {
 		return err
@@ -117,7 +119,7 @@ func (r *Recoveries) unprove(ctx context.Context, tx *store.Tx, rec *store.Recov
 			return err
 		}
 	}
-	if rec.State == stateAsking || rec.State == stateCleared {
+	if rec.State == recovery.Asking || rec.State == recovery.Cleared {
 		if err := tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID); err != nil {
 			return err
 		}
@@ -126,5 +128,5 @@ func (r *Recoveries) unprove(ctx context.Context, tx *store.Tx, rec *store.Recov
 	if steps[rec.State] == StepProve {
 		return nil
 	}
-	return move(rec, stateProving)
+	return recovery.Move(rec, recovery.Proving)
 }

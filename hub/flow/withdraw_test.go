@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
@@ -81,7 +82,7 @@ func TestT07_WhatPeopleTakeBackIsGoneFromARecoveryThatWasNotSent(t *testing.T) {
 		if got := b.evidence(); slices.Contains(got, evidence.TypeManual) || !slices.Contains(got, evidence.TypeMailCode) {
 			t.Errorf("the agent would be given %v", got)
 		}
-		if err := b.press(); !errors.Is(err, flow.ErrStep) || len(s.agent.changes()) != 0 {
+		if err := b.press(); !errors.Is(err, recovery.ErrStep) || len(s.agent.changes()) != 0 {
 			t.Errorf("pressed all the same: %v", err)
 		}
 		s.wait("staff are asked anew", func() bool { return slices.Contains(b.verification().Waiting, "manual") })

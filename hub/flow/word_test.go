@@ -4,7 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
@@ -21,7 +22,7 @@ func TestT11_TheAgentIsAskedBeforeAnAccountIsNamedElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	word := func() flow.Word {
+	word := func() operation.Word {
 		t.Helper()
 		w, err := s.WordOn(t.Context(), a, "https://recover.example.com")
 		if err != nil {
@@ -29,7 +30,7 @@ func TestT11_TheAgentIsAskedBeforeAnAccountIsNamedElsewhere(t *testing.T) {
 		}
 		return w
 	}
-	if w := word(); w != (flow.Word{}) {
+	if w := word(); w != (operation.Word{}) {
 		t.Errorf("an account like any other: %+v", w)
 	}
 	s.agent.set(func(a *testAgent) { a.terms = &protocol.Terms{Methods: [][]string{{"passkey"}}} })
@@ -43,7 +44,7 @@ func TestT11_TheAgentIsAskedBeforeAnAccountIsNamedElsewhere(t *testing.T) {
 		t.Errorf("one that the guard keeps: %+v", w)
 	}
 	s.agent.set(func(a *testAgent) { a.away = true })
-	if _, err := s.WordOn(t.Context(), a, "https://recover.example.com"); !errors.Is(err, flow.ErrUnavailable) {
+	if _, err := s.WordOn(t.Context(), a, "https://recover.example.com"); !errors.Is(err, recovery.ErrUnavailable) {
 		t.Errorf("nobody answers: %v", err)
 	}
 }

@@ -14,9 +14,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 )
 
 const entraPath = "/entra/eam/authorize"
@@ -264,7 +264,7 @@ func TestT25_ATicketOpensInItsOwnEnvironmentOnce(t *testing.T) {
 	r.entra(nil)
 	ticket := r.ticket(r.post(r.browser, entraPath, r.tenant.Form(r.tenant.Hint(nil))))
 	open := func(env string) error {
-		_, err := r.provider.Open(t.Context(), env, ticket, "en", flow.Client{})
+		_, err := r.provider.Open(t.Context(), env, ticket, "en", recovery.Client{})
 		return err
 	}
 	for _, env := range []string{"", "another", r.fixture.Org.ID} {
@@ -280,7 +280,7 @@ func TestT25_ATicketOpensInItsOwnEnvironmentOnce(t *testing.T) {
 	}
 	late := r.ticket(r.post(r.browser, entraPath, r.tenant.Form(r.tenant.Hint(nil))))
 	r.ahead.Store(int64(16 * time.Minute))
-	if _, err := r.provider.Open(t.Context(), r.fixture.Env.ID, late, "en", flow.Client{}); !errors.Is(err, oidc.ErrTicket) {
+	if _, err := r.provider.Open(t.Context(), r.fixture.Env.ID, late, "en", recovery.Client{}); !errors.Is(err, oidc.ErrTicket) {
 		t.Errorf("an old ticket: %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/match"
@@ -177,7 +177,7 @@ func (w *wanted) result(agrees bool, at time.Time, process string) *verified {
 }
 
 // openPeople begins the proof of who somebody is.
-func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang string, by flow.Client) (Opened, error) {
+func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang string, by recovery.Client) (Opened, error) {
 	if p.cfg.People == nil || x.Wanted == nil && x.Plain == nil {
 		return p.giveUp(ctx, x, "temporarily_unavailable")
 	}

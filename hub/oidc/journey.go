@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -24,7 +25,7 @@ var ErrTicket = errors.New("oidc: the ticket leads nowhere")
 
 // Open begins, for the browser that brought a ticket to the recovery domain of an
 // environment, the proof that a client asked for. A ticket is good once.
-func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by flow.Client) (Opened, error) {
+func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by recovery.Client) (Opened, error) {
 	if ticket, ok := strings.CutPrefix(ticket, phoneMark); ok {
 		secret, err := p.claim(ctx, env, ticket, by)
 		return Opened{Phone: secret}, err
@@ -33,7 +34,7 @@ func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by flow.C
 }
 
 // open begins the proof of an exchange in a state.
-func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by flow.Client) (Opened, error) {
+func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by recovery.Client) (Opened, error) {
 	var x exchange
 	var c client
 	err := p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
@@ -98,9 +99,9 @@ func (p *Provider) answered(ctx context.Context, tx *store.Tx, c client, x *exch
 
 // Finish ends a proof of an account, whatever came of it and whether or not the person
 // gives it, and returns the address to go
-// back to. flow.ErrStep and flow.ErrNotFound say that there is none to end.
-func (p *Provider) Finish(ctx context.Context, env, recovery, session string, give bool) (to string, err error) {
-	err = p.cfg.SignIns.FinishSignIn(ctx, env, recovery, session, give, func(tx *store.Tx, s flow.SignedIn) error {
+// back to. recovery.ErrStep and recovery.ErrNotFound say that there is none to end.
+func (p *Provider) Finish(ctx context.Context, env, id, session string, give bool) (to string, err error) {
+	err = p.cfg.SignIns.FinishSignIn(ctx, env, id, session, give, func(tx *store.Tx, s flow.SignedIn) error {
 		row, err := tx.OIDCExchange(ctx, env, s.Exchange)
 		if err != nil {
 			return err
@@ -113,7 +114,7 @@ func (p *Provider) Finish(ctx context.Context, env, recovery, session string, gi
 		return err
 	})
 	if errors.Is(err, errGone) {
-		err = flow.ErrStep
+		err = recovery.ErrStep
 	}
 	return to, err
 }

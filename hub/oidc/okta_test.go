@@ -15,8 +15,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
@@ -414,7 +414,7 @@ func TestP07_AReloadOfARequestURIIsServedToItsBrowserAlone(t *testing.T) {
 	strange("asked")
 	r.ahead.Store(int64(2 * time.Minute)) // a minute is what a request_uri has until it is first used
 	ticket := r.ticket(r.get(r.browser, address))
-	by := flow.Client{Address: "192.0.2.7", Origin: "https://" + site}
+	by := recovery.Client{Address: "192.0.2.7", Origin: "https://" + site}
 	if _, err := r.provider.Open(t.Context(), r.fixture.Env.ID, before, "en", by); !errors.Is(err, oidc.ErrTicket) {
 		t.Errorf("the ticket before: %v", err)
 	}

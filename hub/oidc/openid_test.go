@@ -23,8 +23,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/directory"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -46,7 +47,7 @@ type office struct {
 	authority *evidencetest.Authority
 	key       string       // API key
 	fetches   *http.Client // as which the provider reads keys of clients
-	word      flow.Word
+	word      operation.Word
 	down      bool
 	mu        sync.Mutex
 	heard     []string // by webhooks
@@ -79,7 +80,7 @@ func (a *office) Bind(ctx context.Context, b oidc.Binding) (oidc.Bound, error) {
 		directory.ErrNoPhoto: oidc.NoPhoto, directory.ErrOtherFace: oidc.PhotoDiffers}
 	switch {
 	case a.down:
-		return oidc.Bound{}, flow.ErrUnavailable
+		return oidc.Bound{}, recovery.ErrUnavailable
 	case reasons[err] != "":
 		return oidc.Bound{Reason: reasons[err]}, nil
 	case err == nil && a.word.Refused:
@@ -159,7 +160,7 @@ func (a *office) proves(ticket string, who evidencetest.Person, give bool) strin
 		}
 	}
 	ctx, env := a.t.Context(), a.fixture.Env.ID
-	o, err := a.provider.Open(ctx, env, ticket, "en", flow.Client{Address: "192.0.2.7", Origin: "https://" + site})
+	o, err := a.provider.Open(ctx, env, ticket, "en", recovery.Client{Address: "192.0.2.7", Origin: "https://" + site})
 	ok(err)
 	if o.Use == "" {
 		a.t.Fatalf("opened %+v", o)
@@ -567,7 +568,7 @@ func TestAnAccountIsToldInTheStrengthThatWasAskedFor(t *testing.T) {
 // for which an administrator allowed it, and the log says so.
 func TestT11_StrictAccountsAreNamedOnlyToClientsForWhichItWasAllowed(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	a.word = flow.Word{Strict: true}
+	a.word = operation.Word{Strict: true}
 	told := func(allow bool) (jwt.MapClaims, string) {
 		t.Helper()
 		client, secret := a.addFor(a.fixture.Directory.ID, func(s *oidc.Settings) { s.AllowStrict = allow })
@@ -589,7 +590,7 @@ func TestT11_StrictAccountsAreNamedOnlyToClientsForWhichItWasAllowed(t *testing.
 	if c["account"] == nil || !strings.Contains(leaf, `"strict_allowed":true`) {
 		t.Errorf("allowed: %v, log %s", c, leaf)
 	}
-	a.word = flow.Word{Refused: true}
+	a.word = operation.Word{Refused: true}
 	if c, _ = told(true); c["account"] != nil {
 		t.Errorf("an account that the agent's guard keeps: %v", c)
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -75,7 +75,7 @@ func (p *Provider) keep(ctx context.Context, tx *store.Tx, x *exchange) error {
 
 // claim lets the phone that has read a picture wait for its code, and returns what it
 // waits by. Of many phones with one ticket, one does.
-func (p *Provider) claim(ctx context.Context, env, ticket string, by flow.Client) (secret string, err error) {
+func (p *Provider) claim(ctx context.Context, env, ticket string, by recovery.Client) (secret string, err error) {
 	n, err := rand.Int(rand.Reader, big.NewInt(phoneCodes))
 	if err != nil {
 		return "", err
@@ -129,7 +129,7 @@ func (p *Provider) held(ctx context.Context, tx *store.Tx, env, secret string) (
 }
 
 // GoOn begins on the phone the proof that is asked for, once its code was typed.
-func (p *Provider) GoOn(ctx context.Context, env, secret, lang string, by flow.Client) (Opened, error) {
+func (p *Provider) GoOn(ctx context.Context, env, secret, lang string, by recovery.Client) (Opened, error) {
 	return p.open(ctx, env, secret, stateAgreed, lang, by)
 }
 

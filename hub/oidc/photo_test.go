@@ -29,7 +29,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/audit"
-	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -218,7 +218,7 @@ func (a *office) tells(claims, hint string, f review.Facts, of uint8, checks []s
 	form.Set("claims", claims)
 	form.Set("email_hint", hint)
 	browser := a.newPhone()
-	o, err := a.provider.Open(ctx, env, a.ticket(a.get(browser, authorizeBy(dir, a.pushes(form)))), "en", flow.Client{Address: "192.0.2.7", Origin: "https://" + site})
+	o, err := a.provider.Open(ctx, env, a.ticket(a.get(browser, authorizeBy(dir, a.pushes(form)))), "en", recovery.Client{Address: "192.0.2.7", Origin: "https://" + site})
 	a.ok(err)
 	a.accepts(a.hands(o.Use, o.Session, of), f, checks)
 	to, err := a.provider.FinishPerson(ctx, env, o.Use, o.Session, true)

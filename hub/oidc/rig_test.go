@@ -21,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -92,14 +93,14 @@ type employee struct {
 func (e *employee) SignIn(_ context.Context, s flow.SignIn) (id, session string, err error) {
 	e.asked = s
 	if e.down {
-		return "", "", flow.ErrUnavailable
+		return "", "", recovery.ErrUnavailable
 	}
 	return "recovery", "session", nil
 }
 
 func (e *employee) FinishSignIn(ctx context.Context, env, _, session string, give bool, then func(tx *store.Tx, s flow.SignedIn) error) error {
 	if session != "session" || env != e.asked.Env {
-		return flow.ErrNotFound
+		return recovery.ErrNotFound
 	}
 	s := flow.SignedIn{Env: env, Exchange: e.asked.Exchange, Recovery: "recovery", Account: e.asked.Account, Directory: e.asked.Directory, Strict: e.strict}
 	if e.who != "" {
@@ -336,7 +337,7 @@ func (r *rig) ticket(g got) string {
 // prove walks the employee's side and returns the address that leads back.
 func (r *rig) prove(ticket string) string {
 	r.t.Helper()
-	o, err := r.provider.Open(r.t.Context(), r.fixture.Env.ID, ticket, "en", flow.Client{Address: "192.0.2.7", Origin: "https://" + site})
+	o, err := r.provider.Open(r.t.Context(), r.fixture.Env.ID, ticket, "en", recovery.Client{Address: "192.0.2.7", Origin: "https://" + site})
 	if err != nil {
 		r.t.Fatalf("open: %v", err)
 	}

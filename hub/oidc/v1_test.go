@@ -14,8 +14,8 @@ import (
 	"testing"
 
 	"github.com/postern-id/postern/hub/factor"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
@@ -94,7 +94,7 @@ func match1(t *testing.T, re *regexp.Regexp, text string) string {
 // reads lets a phone read the picture, and returns what it waits by.
 func (a *app) reads(ticket string) string {
 	a.t.Helper()
-	o, err := a.provider.Open(a.t.Context(), a.fixture.Env.ID, ticket, "en", flow.Client{UserAgent: "Phone/1", Origin: "https://" + site})
+	o, err := a.provider.Open(a.t.Context(), a.fixture.Env.ID, ticket, "en", recovery.Client{UserAgent: "Phone/1", Origin: "https://" + site})
 	if err != nil || o.Phone == "" || o.Use != "" {
 		a.t.Fatalf("%+v %v", o, err)
 	}
@@ -119,7 +119,7 @@ func (a *app) types(page got, path, code string) got {
 // onPhone proves on a phone whose code was typed, and returns where that leads: nowhere.
 func (a *app) onPhone(phone string) string {
 	a.t.Helper()
-	o, err := a.provider.GoOn(a.t.Context(), a.fixture.Env.ID, phone, "en", flow.Client{Origin: "https://" + site})
+	o, err := a.provider.GoOn(a.t.Context(), a.fixture.Env.ID, phone, "en", recovery.Client{Origin: "https://" + site})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestT13_ARelayedPictureSignsNobodyIn(t *testing.T) {
 	a := newApp(t)
 	page, at := a.page("/authorize" + a.asks())
 	ticket := match1(t, linkForm, page.body)
-	phone, env, by := a.reads(ticket), a.fixture.Env.ID, flow.Client{Origin: "https://" + site}
+	phone, env, by := a.reads(ticket), a.fixture.Env.ID, recovery.Client{Origin: "https://" + site}
 	if _, err := a.provider.GoOn(t.Context(), env, phone, "en", by); err == nil {
 		t.Fatal("a phone goes on before its code was typed")
 	}
@@ -366,7 +366,7 @@ func TestACancelledSignInEndsTheProofOnThePhone(t *testing.T) {
 	page, at := a.page("/authorize" + a.asks())
 	phone := a.reads(match1(t, linkForm, page.body))
 	a.types(page, at, a.code(phone))
-	o, err := a.provider.GoOn(t.Context(), a.fixture.Env.ID, phone, "en", flow.Client{Origin: "https://" + site})
+	o, err := a.provider.GoOn(t.Context(), a.fixture.Env.ID, phone, "en", recovery.Client{Origin: "https://" + site})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +395,7 @@ func TestOnePhoneTakesAPictureAndOneRequestTheAnswer(t *testing.T) {
 	page, at := a.page("/authorize" + a.asks())
 	ticket := match1(t, linkForm, page.body)
 	phones := together(100, func() string {
-		o, err := a.provider.Open(t.Context(), a.fixture.Env.ID, ticket, "en", flow.Client{Origin: "https://" + site})
+		o, err := a.provider.Open(t.Context(), a.fixture.Env.ID, ticket, "en", recovery.Client{Origin: "https://" + site})
 		if err != nil {
 			return ""
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/verify/provider"
 )
 
@@ -54,7 +55,7 @@ func (v *visit) leave() {
 	})
 	if err != nil {
 		v.site.cfg.Log.WarnContext(ctx, "a person cannot be sent to an identity provider", "recovery", view.ID, "error", err)
-		v.fail(flow.ErrUnavailable)
+		v.fail(recovery.ErrUnavailable)
 		return
 	}
 	v.goTo(to)

@@ -275,7 +275,7 @@ func TestWaitingPageShowsTheResultByItself(t *testing.T) {
 	walkTo(g, b, protocol.ActionUnlock)
 	b.Click("#perform")
 	b.WaitText("We are unlocking your account")
-	g.walk.edit(g.walk.only(), func(r *recovery) { r.Since = time.Now().Add(-31 * time.Second) })
+	g.walk.edit(g.walk.only(), func(r *walked) { r.Since = time.Now().Add(-31 * time.Second) })
 	b.Reload()
 	b.WaitText("There is still no answer")
 	close(g.walk.hold)

@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -109,7 +110,7 @@ func (v *visit) captured() {
 		v.captures(s)
 		s.wrong(field.name, s.T(field.words))
 		v.showCapture(http.StatusUnprocessableEntity, s)
-	case err != nil && !errors.Is(err, flow.ErrStep) && !errors.Is(err, review.ErrState):
+	case err != nil && !errors.Is(err, recovery.ErrStep) && !errors.Is(err, review.ErrState):
 		v.fail(err)
 	default:
 		v.see("/r/"+id, nil)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -119,9 +120,9 @@ func (v *visit) chosen(view flow.View, directory string, action protocol.Action)
 	defer cancel()
 	err := v.site.cfg.Recoveries.Choose(ctx, v.req.Env, view.ID, v.session(view.ID), directory, action)
 	switch {
-	case errors.Is(err, flow.ErrNotAdmitted):
+	case errors.Is(err, recovery.ErrNotAdmitted):
 		v.refuseChoice(view, "choose.error.unavailable")
-	case err != nil && !errors.Is(err, flow.ErrStep):
+	case err != nil && !errors.Is(err, recovery.ErrStep):
 		v.fail(err)
 	default:
 		v.toRecovery()

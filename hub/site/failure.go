@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -36,11 +37,11 @@ var failures = []struct {
 	is error
 	failure
 }{
-	{flow.ErrNotFound, failure{http.StatusNotFound, "error.session", false, false}},
-	{flow.ErrNotAdmitted, failure{http.StatusForbidden, "link.invalid", false, false}},
-	{flow.ErrRateLimited, failure{http.StatusTooManyRequests, "error.rate", false, false}},
-	{flow.ErrTooMany, failure{http.StatusTooManyRequests, "error.rate", false, false}},
-	{flow.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
+	{recovery.ErrNotFound, failure{http.StatusNotFound, "error.session", false, false}},
+	{recovery.ErrNotAdmitted, failure{http.StatusForbidden, "link.invalid", false, false}},
+	{recovery.ErrRateLimited, failure{http.StatusTooManyRequests, "error.rate", false, false}},
+	{recovery.ErrTooMany, failure{http.StatusTooManyRequests, "error.rate", false, false}},
+	{recovery.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrNotFound, failure{http.StatusNotFound, "error.notfound", false, true}}, // an environment that was deleted
 	{request.ErrGone, failure{http.StatusNotFound, "request.gone", false, false}},

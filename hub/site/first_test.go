@@ -25,18 +25,18 @@ func (c *counted) Read(ctx context.Context, fn func(tx *store.Tx) error) error {
 
 // A counting asks how often it is asked what an environment offers.
 type counting struct {
-	Notices
+	Recoveries
 	n *atomic.Int64
 }
 
 func (c counting) Offered(ctx context.Context, env string) (flow.Offer, error) {
 	c.n.Add(1)
-	return c.Notices.Offered(ctx, env)
+	return c.Recoveries.Offered(ctx, env)
 }
 
 func newCounted(t *testing.T) *counted {
 	c := &counted{rig: newRig(t)}
-	c.site.cfg.Store, c.site.cfg.Notices = c, counting{c.walk, &c.offers}
+	c.site.cfg.Store, c.site.cfg.Recoveries = c, counting{c.walk, &c.offers}
 	return c
 }
 

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -21,7 +23,7 @@ import (
 // everywhere walks one person through pages of every kind and calls see at each.
 func everywhere(t *testing.T, g *rig, see func(p *person, where string)) {
 	t.Helper()
-	g.walk.notMe["tok"] = &flow.Objection{Account: "Ada Lovelace", Action: protocol.ActionPassword, At: time.Now()}
+	g.walk.notMe["tok"] = &operation.Objection{Account: "Ada Lovelace", Action: protocol.ActionPassword, At: time.Now()}
 	p := g.person()
 	see(p.get("/"), "start")
 	see(p.get("/?op=x"), "malformed hint")
@@ -126,7 +128,7 @@ func posts(id string) map[string]url.Values {
 
 func TestP24_FormsOfOtherSitesDoNothing(t *testing.T) {
 	g := newRig(t)
-	g.walk.notMe["tok"] = &flow.Objection{Action: protocol.ActionPassword}
+	g.walk.notMe["tok"] = &operation.Objection{Action: protocol.ActionPassword}
 	p := g.person().started("ada@acme.example")
 	id := g.walk.only()
 	good := hidden.FindStringSubmatch(p.body)[2]
@@ -170,7 +172,7 @@ func TestP24_FormsOfOtherSitesDoNothing(t *testing.T) {
 
 func TestP24_ReadingNeverChangesAnything(t *testing.T) {
 	g := newRig(t)
-	g.walk.notMe["tok"] = &flow.Objection{Action: protocol.ActionPassword}
+	g.walk.notMe["tok"] = &operation.Objection{Action: protocol.ActionPassword}
 	p := g.person().ready(protocol.ActionUnlock).asIs()
 	id := g.walk.only()
 	for path := range posts(id) {
@@ -318,7 +320,7 @@ func TestValuesAreEscapedWhereverTheyStand(t *testing.T) {
 	g.settings(func(e *store.Environment) { e.PublicName = "Acme" + attack })
 	g.walk.known[attack+"@acme.example"] = "Ada" + attack
 	g.walk.offer.Directories = append(g.walk.offer.Directories, flow.DirectoryChoice{ID: "22222222-2222-4222-8222-222222222222", Name: "Plant" + attack, Actions: g.walk.offer.Actions})
-	g.walk.notMe[attack] = &flow.Objection{Account: attack, Action: protocol.ActionMFA, At: time.Now()}
+	g.walk.notMe[attack] = &operation.Objection{Account: attack, Action: protocol.ActionMFA, At: time.Now()}
 	p := g.person()
 	clean := func(where string) {
 		t.Helper()
@@ -366,7 +368,7 @@ func TestT27_TheSealedResultGoesToItsSessionOnlyAndIsDeleted(t *testing.T) {
 
 func TestObjectionActsByPostOnly(t *testing.T) {
 	g := newRig(t)
-	g.walk.notMe["tok"] = &flow.Objection{Account: "Ada", Action: protocol.ActionPassword, At: time.Now()}
+	g.walk.notMe["tok"] = &operation.Objection{Account: "Ada", Action: protocol.ActionPassword, At: time.Now()}
 	p := g.person().get("/not-me?token=tok&lang=de").sees(200, "Haben Sie das nicht veranlasst?", "das Passwort des Kontos Ada", `href="/not-me?lang=en&amp;token=tok"`)
 	if g.walk.notMe["tok"].Used {
 		t.Fatal("reading the page acted")
@@ -378,8 +380,8 @@ func TestObjectionActsByPostOnly(t *testing.T) {
 }
 
 func TestFailuresCoverEveryErrorOfFlow(t *testing.T) {
-	for _, err := range []error{flow.ErrNotFound, flow.ErrNotAdmitted, flow.ErrRateLimited, flow.ErrTooMany, flow.ErrUnavailable} {
-		if f := failureOf(fmt.Errorf("wrapped: %w", err)); f.status >= 500 && !errors.Is(err, flow.ErrUnavailable) {
+	for _, err := range []error{recovery.ErrNotFound, recovery.ErrNotAdmitted, recovery.ErrRateLimited, recovery.ErrTooMany, recovery.ErrUnavailable} {
+		if f := failureOf(fmt.Errorf("wrapped: %w", err)); f.status >= 500 && !errors.Is(err, recovery.ErrUnavailable) {
 			t.Errorf("%v is answered with %d", err, f.status)
 		}
 	}

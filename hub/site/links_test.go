@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
 )
@@ -54,10 +55,10 @@ func TestT32_ALinkIsUsedUpOnlyByAForm(t *testing.T) {
 	starts := 0
 	g.walk.admit = func(s flow.Start) error {
 		if link, err := g.links.Verify(t.Context(), g.env.ID, s.Link); err != nil || !link.OneShot {
-			return flow.ErrNotAdmitted
+			return recovery.ErrNotAdmitted
 		}
 		if starts++; starts > 1 {
-			return flow.ErrNotAdmitted
+			return recovery.ErrNotAdmitted
 		}
 		return nil
 	}
@@ -81,7 +82,7 @@ func TestLinksOnlyEnvironmentAsksForTheLink(t *testing.T) {
 	g.settings(func(e *store.Environment) { e.Microsite.RequirePresigned = true })
 	g.walk.admit = func(s flow.Start) error {
 		if _, err := g.links.Verify(t.Context(), g.env.ID, s.Link); err != nil {
-			return flow.ErrNotAdmitted
+			return recovery.ErrNotAdmitted
 		}
 		return nil
 	}
@@ -99,6 +100,6 @@ func TestLinksOnlyEnvironmentAsksForTheLink(t *testing.T) {
 	p.get("/?id_token="+mint(t, g, token.Request{})).sees(200, "What is your work email address?")
 	p.send("/start", url.Values{"email": {"eve@acme.example"}}).sees(200, "What do you need?")
 	p.get("/?id_token=" + mint(t, g, token.Request{Email: "ada@acme.example"})).sees(200)
-	g.walk.admit = func(flow.Start) error { return flow.ErrNotAdmitted }
+	g.walk.admit = func(flow.Start) error { return recovery.ErrNotAdmitted }
 	p.send("/start", url.Values{"email": {"eve@acme.example"}}).sees(422, "Your link is for another address")
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -23,18 +25,18 @@ type scene struct {
 	open   string // an address, where no recovery is needed
 	action protocol.Action
 	step   flow.Step // walked up to it
-	edit   func(*recovery)
+	edit   func(*walked)
 	rig    func(*rig)
 	then   func(b *testenv.Browser) // what is done on the page
 }
 
 // scenes are all pages and states that the site can show.
 func scenes() []scene {
-	problem := func(s flow.Step, p flow.Problem) func(*recovery) {
-		return func(r *recovery) { r.Step, r.Problem, r.Proven = s, p, true }
+	problem := func(s flow.Step, p recovery.Problem) func(*walked) {
+		return func(r *walked) { r.Step, r.Problem, r.Proven = s, p, true }
 	}
-	ended := func(e flow.Ending) func(*recovery) {
-		return func(r *recovery) { r.Step, r.Ended = flow.StepEnded, e }
+	ended := func(e recovery.Ending) func(*walked) {
+		return func(r *walked) { r.Step, r.Ended = flow.StepEnded, e }
 	}
 	show := func(b *testenv.Browser) {
 		b.Wait(`!document.querySelector('[data-do=show]').hidden`)
@@ -65,68 +67,68 @@ func scenes() []scene {
 		{name: "choose-nothing", step: flow.StepChoose, rig: func(g *rig) { g.walk.offer.Actions = nil }},
 		{name: "prove", step: flow.StepProve, action: password},
 		{name: "prove-wrong", step: flow.StepProve, action: password, then: func(b *testenv.Browser) { wrong(b, "#code", "1234 5678") }},
-		{name: "prove-nosends", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) }},
+		{name: "prove-nosends", step: flow.StepProve, action: password, edit: func(r *walked) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) }},
 		{name: "prove-outage", step: flow.StepProve, action: password, rig: outage},
-		{name: "prove-second", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Proven, r.Masked = true, "a•••@mail.example" }},
+		{name: "prove-second", step: flow.StepProve, action: password, edit: func(r *walked) { r.Proven, r.Masked = true, "a•••@mail.example" }},
 		{name: "method", step: flow.StepProve, action: password, edit: offer("")},
-		{name: "method-more", step: flow.StepProve, action: password, edit: func(r *recovery) { offer("")(r); r.Proven = true }},
+		{name: "method-more", step: flow.StepProve, action: password, edit: func(r *walked) { offer("")(r); r.Proven = true }},
 		{name: "method-wrong", step: flow.StepProve, action: password, edit: offer(""), then: func(b *testenv.Browser) { wrong(b, "", "") }},
 		{name: "ask-totp", step: flow.StepProve, action: password, edit: offer(policy.TOTP)},
 		{name: "ask-saved", step: flow.StepProve, action: password, edit: offer(policy.SavedCode)},
 		{name: "ask-passkey", step: flow.StepProve, action: password, edit: offer(policy.Passkey)},
-		{name: "ask-opening", step: flow.StepProve, action: password, edit: func(r *recovery) { offer(policy.Passkey)(r); r.Ask.Open = false }},
-		{name: "ask-failed", step: flow.StepProve, action: password, edit: func(r *recovery) { offer(policy.Passkey)(r); r.Ask.Open, r.Ask.Failed = false, true }},
-		{name: "ask-away", step: flow.StepProve, action: password, edit: func(r *recovery) {
+		{name: "ask-opening", step: flow.StepProve, action: password, edit: func(r *walked) { offer(policy.Passkey)(r); r.Ask.Open = false }},
+		{name: "ask-failed", step: flow.StepProve, action: password, edit: func(r *walked) { offer(policy.Passkey)(r); r.Ask.Open, r.Ask.Failed = false, true }},
+		{name: "ask-away", step: flow.StepProve, action: password, edit: func(r *walked) {
 			offer(policy.IdentityProvider)(r)
 			r.Ask.Request = json.RawMessage(`{"exchange":"x","nonce":"n","providers":[{"id":"p1","name":"Acme ID"},{"id":"p2","name":"Bank ID"}]}`)
 		}},
-		{name: "ask-approval", step: flow.StepProve, action: password, edit: func(r *recovery) {
+		{name: "ask-approval", step: flow.StepProve, action: password, edit: func(r *walked) {
 			offer(policy.Approval)(r)
 			r.Ask.Waiting, r.Ask.Request, r.Proven = true, json.RawMessage(`{"number":"42"}`), true
 		}},
-		{name: "handover", step: flow.StepProve, action: password, edit: func(r *recovery) { r.HandOver = true }, then: func(b *testenv.Browser) {
+		{name: "handover", step: flow.StepProve, action: password, edit: func(r *walked) { r.HandOver = true }, then: func(b *testenv.Browser) {
 			b.Click("form[action*='/phone'] button")
 			b.Wait(`document.querySelector('svg.qr')`)
 		}},
 		{name: "phone", open: "/phone"},
-		{name: "begunby", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepReading }},
-		{name: "phonecode", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepReading }, then: func(b *testenv.Browser) {
+		{name: "begunby", step: flow.StepProve, action: password, edit: func(r *walked) { r.Step = flow.StepReading }},
+		{name: "phonecode", step: flow.StepProve, action: password, edit: func(r *walked) { r.Step = flow.StepReading }, then: func(b *testenv.Browser) {
 			b.Click("main a.button")
 			b.Wait(`document.querySelector('.number')`)
 		}},
-		{name: "confirm", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Claimed = true }},
-		{name: "confirm-wrong", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Claimed = true }, then: func(b *testenv.Browser) { wrong(b, "#code", "000000") }},
-		{name: "ready-handover", step: flow.StepReady, action: password, edit: func(r *recovery) { r.HandOver = true }},
-		{name: "disowned", step: flow.StepReady, action: password, edit: ended(flow.EndDisowned)},
-		{name: "not-given", step: flow.StepReady, action: password, edit: ended(flow.EndRefused)},
-		{name: "elsewhere", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step = flow.StepElsewhere }},
-		{name: "elsewhere-done", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Step, r.Elsewhere = flow.StepElsewhere, flow.StepDone }},
-		{name: "locked", step: flow.StepProve, action: password, edit: func(r *recovery) { r.Code.LockedTill = time.Now().Add(time.Hour) }},
+		{name: "confirm", step: flow.StepProve, action: password, edit: func(r *walked) { r.Claimed = true }},
+		{name: "confirm-wrong", step: flow.StepProve, action: password, edit: func(r *walked) { r.Claimed = true }, then: func(b *testenv.Browser) { wrong(b, "#code", "000000") }},
+		{name: "ready-handover", step: flow.StepReady, action: password, edit: func(r *walked) { r.HandOver = true }},
+		{name: "disowned", step: flow.StepReady, action: password, edit: ended(recovery.EndDisowned)},
+		{name: "not-given", step: flow.StepReady, action: password, edit: ended(recovery.EndRefused)},
+		{name: "elsewhere", step: flow.StepProve, action: password, edit: func(r *walked) { r.Step = flow.StepElsewhere }},
+		{name: "elsewhere-done", step: flow.StepProve, action: password, edit: func(r *walked) { r.Step, r.Elsewhere = flow.StepElsewhere, flow.StepDone }},
+		{name: "locked", step: flow.StepProve, action: password, edit: func(r *walked) { r.Code.LockedTill = time.Now().Add(time.Hour) }},
 		{name: "ready", step: flow.StepReady, action: password},
 		{name: "ready-mfa", step: flow.StepReady, action: mfa},
-		{name: "ready-again", step: flow.StepReady, action: unlock, edit: func(r *recovery) {
-			r.Problem, r.RetryAt = flow.ProblemUnavailable, time.Now().Add(time.Minute)
+		{name: "ready-again", step: flow.StepReady, action: unlock, edit: func(r *walked) {
+			r.Problem, r.RetryAt = recovery.ProblemUnavailable, time.Now().Add(time.Minute)
 		}},
-		{name: "performing", step: flow.StepPerforming, action: password, edit: func(r *recovery) { r.Since = time.Now() }},
-		{name: "performing-long", step: flow.StepPerforming, action: unlock, edit: func(r *recovery) { r.Since = time.Now().Add(-40 * time.Second) }},
+		{name: "performing", step: flow.StepPerforming, action: password, edit: func(r *walked) { r.Since = time.Now() }},
+		{name: "performing-long", step: flow.StepPerforming, action: unlock, edit: func(r *walked) { r.Since = time.Now().Add(-40 * time.Second) }},
 		{name: "done", step: flow.StepDone, action: password},
 		{name: "done-shown", step: flow.StepDone, action: password, then: show},
-		{name: "done-lost", step: flow.StepDone, action: password, edit: func(r *recovery) { r.Sealed[80] ^= 1 }},
-		{name: "done-late", step: flow.StepDone, action: password, edit: func(r *recovery) { r.Sealed = nil }},
-		{name: "done-clear", step: flow.StepDone, action: password, edit: func(r *recovery) { r.Clear = true }},
+		{name: "done-lost", step: flow.StepDone, action: password, edit: func(r *walked) { r.Sealed[80] ^= 1 }},
+		{name: "done-late", step: flow.StepDone, action: password, edit: func(r *walked) { r.Sealed = nil }},
+		{name: "done-clear", step: flow.StepDone, action: password, edit: func(r *walked) { r.Clear = true }},
 		{name: "done-unlock", step: flow.StepDone, action: unlock},
 		{name: "done-mfa", step: flow.StepDone, action: mfa},
-		{name: "refused", step: flow.StepReady, action: password, edit: problem(flow.StepRefused, flow.ProblemNotAllowed)},
-		{name: "refused-notlocked", step: flow.StepReady, action: unlock, edit: problem(flow.StepRefused, flow.ProblemNotLocked)},
-		{name: "refused-vetoed", step: flow.StepReady, action: unlock, edit: func(r *recovery) {
-			r.Step, r.Problem, r.Message = flow.StepRefused, flow.ProblemVetoed, "You are on leave until Monday. Please call +49 30 1234567."
+		{name: "refused", step: flow.StepReady, action: password, edit: problem(flow.StepRefused, recovery.ProblemNotAllowed)},
+		{name: "refused-notlocked", step: flow.StepReady, action: unlock, edit: problem(flow.StepRefused, recovery.ProblemNotLocked)},
+		{name: "refused-vetoed", step: flow.StepReady, action: unlock, edit: func(r *walked) {
+			r.Step, r.Problem, r.Message = flow.StepRefused, recovery.ProblemVetoed, "You are on leave until Monday. Please call +49 30 1234567."
 		}},
-		{name: "failed", step: flow.StepReady, action: password, edit: problem(flow.StepFailed, flow.ProblemPolicy)},
+		{name: "failed", step: flow.StepReady, action: password, edit: problem(flow.StepFailed, recovery.ProblemPolicy)},
 		{name: "unknown", step: flow.StepReady, action: password, edit: problem(flow.StepUnknown, "")},
-		{name: "acknowledged", step: flow.StepReady, action: password, edit: ended(flow.EndAcknowledged)},
-		{name: "cancelled", step: flow.StepReady, action: password, edit: ended(flow.EndCancelled)},
-		{name: "expired", step: flow.StepReady, action: password, edit: ended(flow.EndExpired)},
-		{name: "voided", step: flow.StepReady, action: password, edit: ended(flow.EndVoided)},
+		{name: "acknowledged", step: flow.StepReady, action: password, edit: ended(recovery.EndAcknowledged)},
+		{name: "cancelled", step: flow.StepReady, action: password, edit: ended(recovery.EndCancelled)},
+		{name: "expired", step: flow.StepReady, action: password, edit: ended(recovery.EndExpired)},
+		{name: "voided", step: flow.StepReady, action: password, edit: ended(recovery.EndVoided)},
 		{name: "other-browser", open: "/r/AAAAAAAAAAAAAAAAAAAAAA"},
 		{name: "link-needed", open: "/", rig: func(g *rig) { g.settings(func(e *store.Environment) { e.Microsite.RequirePresigned = true }) }},
 		{name: "link-bad", open: "/?id_token=x"},
@@ -134,14 +136,14 @@ func scenes() []scene {
 		{name: "not-me-done", open: "/not-me?token=tok", rig: objection(true)},
 		{name: "not-me-gone", open: "/not-me?token=other"},
 		{name: "no-page", open: "/nothing"},
-		{name: "store-away", open: "/not-me?token=tok", rig: func(g *rig) { objection(false)(g); g.walk.fail = flow.ErrUnavailable }},
+		{name: "store-away", open: "/not-me?token=tok", rig: func(g *rig) { objection(false)(g); g.walk.fail = recovery.ErrUnavailable }},
 		{name: "malformed", open: "/?op=nothing"},
 	}
 }
 
 // offer offers every method and asks for one of them, or for none.
-func offer(asked policy.Method) func(*recovery) {
-	return func(r *recovery) {
+func offer(asked policy.Method) func(*walked) {
+	return func(r *walked) {
 		r.Methods, r.Step, r.Ask = nil, flow.StepMethod, flow.Ask{}
 		for _, row := range policy.MethodTable {
 			r.Methods = append(r.Methods, flow.MethodChoice{Method: row.Method, Form: row.Form, Bound: row.Bound, Asked: row.Method == asked})
@@ -158,7 +160,7 @@ func twoDirectories(g *rig) {
 
 func objection(used bool) func(*rig) {
 	return func(g *rig) {
-		g.walk.notMe["tok"] = &flow.Objection{Account: "Ada Lovelace", Action: protocol.ActionPassword, At: time.Now().Add(-26 * time.Hour), Used: used, BlockedUntil: time.Now().Add(23 * time.Hour)}
+		g.walk.notMe["tok"] = &operation.Objection{Account: "Ada Lovelace", Action: protocol.ActionPassword, At: time.Now().Add(-26 * time.Hour), Used: used, BlockedUntil: time.Now().Add(23 * time.Hour)}
 	}
 }
 
@@ -204,7 +206,7 @@ func (sc scene) stage(g *rig, b *testenv.Browser, lang string) {
 // results that need the browser's key.
 func (w *walk) jump(sc scene, press func()) {
 	id := w.only()
-	w.edit(id, func(r *recovery) {
+	w.edit(id, func(r *walked) {
 		r.Action, r.Secret, r.Step = sc.action, sc.action == protocol.ActionPassword, sc.step
 		r.Proven = sc.step != flow.StepChoose && sc.step != flow.StepProve
 		r.Ask = flow.Ask{Method: policy.MailCode, Form: policy.FormCode, Open: true}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -35,6 +36,7 @@ const agentsCode = "31415926"
 type machine struct {
 	*rig
 	flow      *flow.Recoveries
+	does      *operation.Operations
 	directory string
 	agent     string
 	key       ed25519.PrivateKey
@@ -42,7 +44,7 @@ type machine struct {
 	mu      sync.Mutex
 	begun   map[string]protocol.Members
 	mails   []mailcode.Message
-	notices []flow.Notice
+	notices []operation.Notice
 	changes int
 }
 
@@ -71,13 +73,15 @@ func newMachine(t *testing.T) *machine {
 	m.links = &token.Links{Keys: m.store}
 	local := coord.NewLocal()
 	t.Cleanup(func() { _ = local.Close() })
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	m.does = operation.New(operation.Config{Store: m.store, Agents: m, Notifier: m, Log: log})
 	m.flow = flow.New(flow.Config{
-		Store: m.store, Agents: m, Links: m.links, Buckets: pass{}, Notifier: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), LookEvery: 20 * time.Millisecond,
+		Store: m.store, Operations: m.does, Links: m.links, Buckets: pass{}, Log: log, LookEvery: 20 * time.Millisecond,
 		Verifiers: []verify.Verifier{
-			mailcode.New(m, func() [][]byte { return m.store.DeriveKeys(mailcode.KeyPurpose) }), agentcode.New(flow.Caller{Agents: m}),
+			mailcode.New(m, func() [][]byte { return m.store.DeriveKeys(mailcode.KeyPurpose) }), agentcode.New(operation.Caller{Agents: m}),
 		},
 	})
-	m.site.cfg.Handovers, m.site.cfg.Recoveries, m.site.cfg.Proofs, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.flow, m.flow, m.links
+	m.site.cfg.Handovers, m.site.cfg.Recoveries, m.site.cfg.Proofs, m.site.cfg.Changes, m.site.cfg.Notices, m.site.cfg.Links = m.flow, m.flow, m.flow, m.does, m.does, m.links
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.flow.Run(ctx) }()
@@ -106,22 +110,22 @@ func (m *machine) SendCode(_ context.Context, msg mailcode.Message) error {
 	return nil
 }
 
-// Queue implements flow.Notifier.
-func (m *machine) Queue(_ context.Context, _ *store.Tx, n flow.Notice) error {
+// Queue implements operation.Notifier.
+func (m *machine) Queue(_ context.Context, _ *store.Tx, n operation.Notice) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.notices = append(m.notices, n)
 	return nil
 }
 
-// Wake implements flow.Notifier.
+// Wake implements operation.Notifier.
 func (m *machine) Wake() {}
 
-// Reachable implements flow.Agents.
+// Reachable implements operation.Agents.
 func (m *machine) Reachable(context.Context, string, string) bool { return true }
 
-// Call implements flow.Agents: the agent's side of begin and contacts.
-func (m *machine) Call(_ context.Context, _ flow.To, _ protocol.Method, _ protocol.Priority, req, resp any) error {
+// Call implements operation.Agents: the agent's side of begin and contacts.
+func (m *machine) Call(_ context.Context, _ operation.To, _ protocol.Method, _ protocol.Priority, req, resp any) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch q := req.(type) {
@@ -148,9 +152,9 @@ func (m *machine) Call(_ context.Context, _ flow.To, _ protocol.Method, _ protoc
 	return protocol.Err(protocol.CodeUnsupported, "method")
 }
 
-// Execute implements flow.Agents: the node that holds the tunnel.
-func (m *machine) Execute(ctx context.Context, to flow.To, recovery string) error {
-	return m.flow.Execute(ctx, to, recovery, func(_ context.Context, _ string, q protocol.PerformRequest) (out protocol.Outcome, err error) {
+// Execute implements operation.Agents: the node that holds the tunnel.
+func (m *machine) Execute(ctx context.Context, to operation.To, id string) error {
+	return m.does.Execute(ctx, to, id, func(_ context.Context, _ string, q protocol.PerformRequest) (out protocol.Outcome, err error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		own := m.begun[q.Members.Recovery]

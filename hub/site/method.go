@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/protocol"
 )
@@ -104,9 +105,9 @@ func (v *visit) chooseMethod() {
 	defer cancel()
 	err = v.site.cfg.Proofs.ChooseMethod(ctx, v.req.Env, id, session, method, recipient)
 	switch {
-	case errors.Is(err, flow.ErrRecipient):
+	case errors.Is(err, recovery.ErrRecipient):
 		v.refuseMethod("method", "method.error.key", true)
-	case err != nil && !errors.Is(err, flow.ErrStep):
+	case err != nil && !errors.Is(err, recovery.ErrStep):
 		v.fail(err)
 	default:
 		v.toRecovery()
@@ -145,9 +146,9 @@ func (v *visit) answer() {
 	defer cancel()
 	err := v.site.cfg.Proofs.Answer(ctx, v.req.Env, id, session, text)
 	switch {
-	case errors.Is(err, flow.ErrWrongCode), errors.Is(err, flow.ErrTooMany):
+	case errors.Is(err, recovery.ErrWrongCode), errors.Is(err, recovery.ErrTooMany):
 		v.wrongAnswer()
-	case err != nil && !errors.Is(err, flow.ErrStep):
+	case err != nil && !errors.Is(err, recovery.ErrStep):
 		v.fail(err)
 	default:
 		v.toRecovery()

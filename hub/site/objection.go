@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 )
 
@@ -21,7 +23,7 @@ const maxToken = 128
 
 // objectionScreen is the page "this was not me".
 type objectionScreen struct {
-	Objection flow.Objection
+	Objection operation.Objection
 	What      template.HTML
 	Token     string
 }
@@ -37,7 +39,7 @@ func (v *visit) object() {
 	v.answerObjection(v.r.PostForm["token"], v.site.cfg.Notices.NotMe)
 }
 
-func (v *visit) answerObjection(tokens []string, ask func(ctx context.Context, env, token string) (flow.Objection, error)) {
+func (v *visit) answerObjection(tokens []string, ask func(ctx context.Context, env, token string) (operation.Objection, error)) {
 	if len(tokens) != 1 || tokens[0] == "" || len(tokens[0]) > maxToken {
 		v.goneObjection()
 		return
@@ -46,7 +48,7 @@ func (v *visit) answerObjection(tokens []string, ask func(ctx context.Context, e
 	defer cancel()
 	o, err := ask(ctx, v.req.Env, tokens[0])
 	switch {
-	case errors.Is(err, flow.ErrNotFound):
+	case errors.Is(err, recovery.ErrNotFound):
 		v.goneObjection()
 	case err != nil:
 		v.fail(err)
@@ -55,7 +57,7 @@ func (v *visit) answerObjection(tokens []string, ask func(ctx context.Context, e
 	}
 }
 
-func (v *visit) showObjection(o flow.Objection, token string) {
+func (v *visit) showObjection(o operation.Objection, token string) {
 	s := v.screen(flow.View{})
 	s.Objection, s.Token = o, token
 	s.Title = s.T("notme.title")

@@ -14,6 +14,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/evidence"
 )
@@ -65,7 +66,7 @@ func (v *visit) toOptions() { v.see("/", url.Values{"flow": {flow.FlowOptions}})
 // offers it; otherwise the page asks for the directory.
 func (v *visit) chooseOptions(ctx context.Context, id, session string) {
 	err := v.site.cfg.Recoveries.Choose(ctx, v.req.Env, id, session, "", protocol.ActionOptions)
-	if err != nil && !errors.Is(err, flow.ErrNotAdmitted) && !errors.Is(err, flow.ErrStep) {
+	if err != nil && !errors.Is(err, recovery.ErrNotAdmitted) && !errors.Is(err, recovery.ErrStep) {
 		v.fail(err)
 		return
 	}
@@ -84,7 +85,7 @@ func (v *visit) owner() (o factor.Owner, ok bool) {
 	defer cancel()
 	o, err := v.site.cfg.Owners.Owner(ctx, v.req.Env, id, session)
 	switch {
-	case errors.Is(err, flow.ErrStep):
+	case errors.Is(err, recovery.ErrStep):
 		v.toRecovery()
 	case err != nil:
 		v.fail(err)
@@ -354,24 +355,24 @@ func (v *visit) toAgent() {
 	if !ok {
 		return
 	}
-	id := bounded(v.r.PathValue("factor"), maxFactorID)
-	c, err := v.site.cfg.Factors.Credential(v.r.Context(), o, id)
+	key := bounded(v.r.PathValue("factor"), maxFactorID)
+	c, err := v.site.cfg.Factors.Credential(v.r.Context(), o, key)
 	if err != nil {
 		v.failOption(err)
 		return
 	}
-	recovery, session, err := v.site.cfg.Owners.EnrollKey(v.r.Context(), v.req.Env, v.id(), v.session(v.id()), id, c)
+	id, session, err := v.site.cfg.Owners.EnrollKey(v.r.Context(), v.req.Env, v.id(), v.session(v.id()), key, c)
 	if err != nil {
 		v.fail(err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()
-	if err := v.site.cfg.Recoveries.Choose(ctx, v.req.Env, recovery, session, o.Directory, protocol.ActionEnrollKey); err != nil {
+	if err := v.site.cfg.Recoveries.Choose(ctx, v.req.Env, id, session, o.Directory, protocol.ActionEnrollKey); err != nil {
 		v.fail(err)
 		return
 	}
-	v.open(recovery, session)
+	v.open(id, session)
 }
 
 // newCode shows the code that takes the place of one that was used, once.
@@ -381,7 +382,7 @@ func (v *visit) newCode() {
 		return
 	}
 	o, err := v.site.cfg.Owners.Finished(v.r.Context(), v.req.Env, id, session)
-	if errors.Is(err, flow.ErrStep) {
+	if errors.Is(err, recovery.ErrStep) {
 		v.toRecovery()
 		return
 	} else if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -41,9 +42,9 @@ func (v *visit) perform() {
 
 func (v *visit) performed(err error) {
 	switch {
-	case errors.Is(err, flow.ErrRecipient):
+	case errors.Is(err, recovery.ErrRecipient):
 		v.noKey()
-	case errors.Is(err, flow.ErrStep), errors.Is(err, flow.ErrTooSoon), errors.Is(err, flow.ErrTooMany), err == nil:
+	case errors.Is(err, recovery.ErrStep), errors.Is(err, recovery.ErrTooSoon), errors.Is(err, recovery.ErrTooMany), err == nil:
 		v.toRecovery() // pressed twice, or on an old page: what there is now says more
 	default:
 		v.fail(err)
@@ -71,7 +72,7 @@ func (v *visit) noKey() {
 func (v *visit) acknowledge() { v.end(v.site.cfg.Changes.Acknowledge) }
 
 // cancel ends a recovery that somebody does not want.
-func (v *visit) cancel() { v.end(v.site.cfg.Changes.Cancel) }
+func (v *visit) cancel() { v.end(v.site.cfg.Recoveries.Cancel) }
 
 func (v *visit) end(with func(ctx context.Context, env, id, session string) error) {
 	id, session, ok := v.own()
@@ -80,7 +81,7 @@ func (v *visit) end(with func(ctx context.Context, env, id, session string) erro
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()
-	if err := with(ctx, v.req.Env, id, session); err != nil && !errors.Is(err, flow.ErrStep) {
+	if err := with(ctx, v.req.Env, id, session); err != nil && !errors.Is(err, recovery.ErrStep) {
 		v.fail(err)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 )
 
 // PhonePath is the page that a phone opens with the ticket as its fragment.
@@ -53,7 +54,7 @@ func (v *visit) handOver() {
 	defer cancel()
 	h, err := v.site.cfg.Handovers.HandOver(ctx, v.req.Env, id, session)
 	switch {
-	case errors.Is(err, flow.ErrStep), errors.Is(err, flow.ErrNotFound): // it goes on elsewhere already
+	case errors.Is(err, recovery.ErrStep), errors.Is(err, recovery.ErrNotFound): // it goes on elsewhere already
 		v.toRecovery()
 		return
 	case err != nil:
@@ -88,9 +89,9 @@ func (v *visit) claim() {
 	defer cancel()
 	id, session, err := v.site.cfg.Handovers.Claim(ctx, v.req.Env, ticket[:min(len(ticket), maxHandover)], v.client())
 	switch {
-	case errors.Is(err, flow.ErrNotFound):
+	case errors.Is(err, recovery.ErrNotFound):
 		v.message(http.StatusGone, "phone.gone.title", []string{"phone.gone.text"}, nil)
-	case errors.Is(err, flow.ErrTooSoon):
+	case errors.Is(err, recovery.ErrTooSoon):
 		v.message(http.StatusConflict, "ask.opening.title", []string{"phone.soon"}, nil)
 	case err != nil:
 		v.fail(err)
@@ -151,11 +152,11 @@ func (v *visit) confirm() {
 	defer cancel()
 	err := v.site.cfg.Handovers.Confirm(ctx, v.req.Env, id, session, typed[:min(len(typed), maxCode)])
 	switch {
-	case errors.Is(err, flow.ErrWrongCode):
+	case errors.Is(err, recovery.ErrWrongCode):
 		v.wrongPhone()
-	case errors.Is(err, flow.ErrTooMany):
+	case errors.Is(err, recovery.ErrTooMany):
 		v.message(http.StatusConflict, "confirm.refused.title", []string{"confirm.refused.text"}, func(s *screen) { s.Reload = v.address("/r/"+id, nil) })
-	case err != nil && !errors.Is(err, flow.ErrStep) && !errors.Is(err, flow.ErrTooSoon):
+	case err != nil && !errors.Is(err, recovery.ErrStep) && !errors.Is(err, recovery.ErrTooSoon):
 		v.fail(err)
 	default:
 		v.toRecovery()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 )
 
 // proveScreen is the page that asks for the code.
@@ -68,9 +69,9 @@ func (v *visit) code() {
 	defer cancel()
 	err := v.site.cfg.Proofs.Answer(ctx, v.req.Env, id, session, code)
 	switch {
-	case errors.Is(err, flow.ErrWrongCode), errors.Is(err, flow.ErrTooMany):
+	case errors.Is(err, recovery.ErrWrongCode), errors.Is(err, recovery.ErrTooMany):
 		v.wrongCode(typed, "prove.error.wrong", true)
-	case err != nil && !errors.Is(err, flow.ErrStep):
+	case err != nil && !errors.Is(err, recovery.ErrStep):
 		v.fail(err)
 	default:
 		v.toRecovery()
@@ -120,9 +121,9 @@ func (v *visit) resend() {
 	defer cancel()
 	err := v.site.cfg.Proofs.Resend(ctx, v.req.Env, id, session)
 	switch {
-	case errors.Is(err, flow.ErrTooSoon), errors.Is(err, flow.ErrTooMany):
+	case errors.Is(err, recovery.ErrTooSoon), errors.Is(err, recovery.ErrTooMany):
 		v.notYet()
-	case err != nil && !errors.Is(err, flow.ErrStep):
+	case err != nil && !errors.Is(err, recovery.ErrStep):
 		v.fail(err)
 	default:
 		v.see("/r/"+id, url.Values{"sent": {"1"}})
@@ -152,7 +153,7 @@ func (v *visit) own() (id, session string, ok bool) {
 		session = v.session(id)
 	}
 	if session == "" {
-		v.fail(flow.ErrNotFound)
+		v.fail(recovery.ErrNotFound)
 		return "", "", false
 	}
 	return id, session, true

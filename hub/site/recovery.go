@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -81,7 +82,7 @@ func (v *visit) showStep(status int, view flow.View) {
 		v.showPerforming(status, s)
 	case flow.StepDone:
 		if s.View.Secret && len(s.View.Sealed) == 0 { // kept for some minutes only
-			s.View.Ended = flow.EndExpired
+			s.View.Ended = recovery.EndExpired
 			v.showEnded(status, s)
 			return
 		}
@@ -105,13 +106,13 @@ type readyScreen struct {
 
 func (v *visit) showReady(status int, s *screen) {
 	s.Title, s.Step = s.Act("ready", "title"), 4
-	if p := s.View.Problem; p != flow.ProblemNone || !s.View.RetryAt.IsZero() {
+	if p := s.View.Problem; p != recovery.ProblemNone || !s.View.RetryAt.IsZero() {
 		s.Again, s.Later = true, time.Until(s.View.RetryAt) > 0
-		s.Held = p == flow.ProblemHeld
-		if p != flow.ProblemNone {
+		s.Held = p == recovery.ProblemHeld
+		if p != recovery.ProblemNone {
 			s.Reason = s.T("problem." + string(p))
 		}
-		if p == flow.ProblemVetoed { // where nobody said no, or there would be no button
+		if p == recovery.ProblemVetoed { // where nobody said no, or there would be no button
 			s.Reason = s.T("problem.silent")
 		}
 	}
@@ -140,8 +141,8 @@ type outcomeScreen struct{ Text, NextText string }
 func (v *visit) showOutcome(status int, s *screen) {
 	s.Step = steps
 	problem := s.View.Problem
-	if problem == flow.ProblemNone {
-		problem = flow.ProblemInternal
+	if problem == recovery.ProblemNone {
+		problem = recovery.ProblemInternal
 	}
 	s.Text, s.NextText = s.T("problem."+string(problem)), s.T("problem."+string(problem)+".next")
 	switch s.View.Step {
@@ -160,7 +161,7 @@ func (v *visit) showOutcome(status int, s *screen) {
 // evaluated says what would have happened.
 func (v *visit) evaluated(s *screen) {
 	s.Restart = true
-	if s.View.Problem != flow.ProblemNone {
+	if s.View.Problem != recovery.ProblemNone {
 		s.Title = s.T("trial.not.title")
 		return
 	}
@@ -169,19 +170,19 @@ func (v *visit) evaluated(s *screen) {
 }
 
 // restartHelps lists the refusals after which another choice or a later start may work.
-var restartHelps = map[flow.Problem]bool{
-	flow.ProblemUnavailable: true, flow.ProblemNotLocked: true, flow.ProblemNothing: true, flow.ProblemInternal: true,
+var restartHelps = map[recovery.Problem]bool{
+	recovery.ProblemUnavailable: true, recovery.ProblemNotLocked: true, recovery.ProblemNothing: true, recovery.ProblemInternal: true,
 }
 
 // endings are the words of each way to end.
-var endings = map[flow.Ending][]string{
-	flow.EndAcknowledged: {"acked.title", "acked.text", "acked.notice"},
-	flow.EndCancelled:    {"cancelled.title", "cancelled.text", "cancelled.stranger"},
-	flow.EndDisowned:     {"disowned.title", "disowned.text", "disowned.told"},
-	flow.EndRefused:      {"notgiven.title", "notgiven.text"},
-	flow.EndReturned:     {"signin.returned.title", "signin.returned.text"},
-	flow.EndExpired:      {"expired.title", "expired.text"},
-	flow.EndVoided:       {"voided.title", "voided.text"},
+var endings = map[recovery.Ending][]string{
+	recovery.EndAcknowledged: {"acked.title", "acked.text", "acked.notice"},
+	recovery.EndCancelled:    {"cancelled.title", "cancelled.text", "cancelled.stranger"},
+	recovery.EndDisowned:     {"disowned.title", "disowned.text", "disowned.told"},
+	recovery.EndRefused:      {"notgiven.title", "notgiven.text"},
+	recovery.EndReturned:     {"signin.returned.title", "signin.returned.text"},
+	recovery.EndExpired:      {"expired.title", "expired.text"},
+	recovery.EndVoided:       {"voided.title", "voided.text"},
 }
 
 // showEnded says that it is over. The browser forgets what it kept for this site, unless

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/protocol"
 )
@@ -236,7 +237,7 @@ func answerRequest(ctx context.Context, v *visit, id, session string) error {
 	err := v.site.cfg.Requests.Answer(ctx, v.req.Env, id, session, text)
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		v.site.cfg.Log.WarnContext(ctx, "a proof for a request could not be judged", "request_use", id, "error", err)
-		err = flow.ErrUnavailable
+		err = recovery.ErrUnavailable
 	}
 	return err
 }

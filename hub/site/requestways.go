@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/verify/provider"
 )
@@ -62,7 +62,7 @@ func (v *visit) leaveRequest() {
 	})
 	if err != nil {
 		v.site.cfg.Log.WarnContext(ctx, "a person cannot be sent to an identity provider", "request_use", view.ID, "error", err)
-		v.fail(flow.ErrUnavailable)
+		v.fail(recovery.ErrUnavailable)
 		return
 	}
 	v.goTo(to)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/protocol"
 )
@@ -14,8 +15,8 @@ import (
 // SignIns lead people whom another identity provider sent to the proof that it asked for,
 // and back.
 type SignIns interface {
-	// Open begins what a ticket leads to. flow.ErrNotAdmitted says that it leads nowhere.
-	Open(ctx context.Context, env, ticket, lang string, by flow.Client) (SignIn, error)
+	// Open begins what a ticket leads to. recovery.ErrNotAdmitted says that it leads nowhere.
+	Open(ctx context.Context, env, ticket, lang string, by recovery.Client) (SignIn, error)
 	// Finish ends a recovery's proof, and returns the address to go back to; give says
 	// that the person wants to go back with what was proven.
 	Finish(ctx context.Context, env, recovery, session string, give bool) (to string, err error)
@@ -67,7 +68,7 @@ func (v *visit) openSignIn() {
 	defer cancel()
 	in, err := v.site.cfg.SignIns.Open(ctx, v.req.Env, bounded(v.field("token"), maxToken), v.language("").Code(), v.client())
 	switch {
-	case errors.Is(err, flow.ErrNotAdmitted):
+	case errors.Is(err, recovery.ErrNotAdmitted):
 		v.fail(errSignIn)
 	case err != nil:
 		v.fail(err)
@@ -124,7 +125,7 @@ func (v *visit) endSignIn(give bool) {
 	defer cancel()
 	to, err := v.site.cfg.SignIns.Finish(ctx, v.req.Env, id, session, give)
 	switch {
-	case errors.Is(err, flow.ErrStep): // pressed twice
+	case errors.Is(err, recovery.ErrStep): // pressed twice
 		v.toRecovery()
 	case err != nil:
 		v.fail(err)

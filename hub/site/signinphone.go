@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 )
 
 // Phones let a phone go on with a sign-in whose picture it has read off a screen.
-// flow.ErrNotAdmitted says that nothing waits for it.
+// recovery.ErrNotAdmitted says that nothing waits for it.
 type Phones interface {
 	Read(ctx context.Context, env, secret string) (SignInReading, error)
-	GoOn(ctx context.Context, env, secret, lang string, by flow.Client) (SignIn, error)
+	GoOn(ctx context.Context, env, secret, lang string, by recovery.Client) (SignIn, error)
 	Disown(ctx context.Context, env, secret string) error
 }
 
@@ -53,7 +54,7 @@ func (v *visit) read() (SignInReading, bool) {
 }
 
 func (v *visit) failSignIn(err error) {
-	if errors.Is(err, flow.ErrNotAdmitted) {
+	if errors.Is(err, recovery.ErrNotAdmitted) {
 		err = errSignIn
 	}
 	v.fail(err)

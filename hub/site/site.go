@@ -16,7 +16,9 @@ import (
 
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/verify/provider"
@@ -38,12 +40,14 @@ func WithRequest(ctx context.Context, r Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, r)
 }
 
-// Recoveries begins recoveries and takes their steps up to the proof. The session is the
-// value of the browser's cookie; errors are those of package flow.
+// Recoveries offers and begins recoveries, takes their steps up to the proof and ends them.
+// The session is the value of the browser's cookie; errors are those of package recovery.
 type Recoveries interface {
+	Offered(ctx context.Context, env string) (flow.Offer, error)
 	Start(ctx context.Context, s flow.Start) (id, session string, err error)
 	View(ctx context.Context, env, id, session string) (flow.View, error)
 	Choose(ctx context.Context, env, id, session, directory string, action protocol.Action) error
+	Cancel(ctx context.Context, env, id, session string) error
 }
 
 // Proofs takes what people prove themselves with.
@@ -56,25 +60,23 @@ type Proofs interface {
 // Handovers let a recovery go on in the browser of a phone.
 type Handovers interface {
 	HandOver(ctx context.Context, env, id, session string) (flow.Handover, error)
-	Claim(ctx context.Context, env, ticket string, c flow.Client) (id, session string, err error)
+	Claim(ctx context.Context, env, ticket string, c recovery.Client) (id, session string, err error)
 	BegunBy(ctx context.Context, env, id, session string) (flow.Begun, error)
 	Confirm(ctx context.Context, env, id, session, code string) error
 	RefuseClaim(ctx context.Context, env, id, session string) error
 	Disown(ctx context.Context, env, id, session string) error
 }
 
-// Changes carries recoveries out and ends them.
+// Changes carries recoveries out.
 type Changes interface {
 	Perform(ctx context.Context, env, id, session string, recipient []byte) error
 	Acknowledge(ctx context.Context, env, id, session string) error
-	Cancel(ctx context.Context, env, id, session string) error
 }
 
-// Notices serves what concerns everybody, and the owner who says "this was not me".
+// Notices serves the owner who says "this was not me".
 type Notices interface {
-	Offered(ctx context.Context, env string) (flow.Offer, error)
-	NotMeView(ctx context.Context, env, token string) (flow.Objection, error)
-	NotMe(ctx context.Context, env, token string) (flow.Objection, error)
+	NotMeView(ctx context.Context, env, token string) (operation.Objection, error)
+	NotMe(ctx context.Context, env, token string) (operation.Objection, error)
 }
 
 // Links verifies presigned links.

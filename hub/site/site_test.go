@@ -23,6 +23,7 @@ import (
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -267,10 +268,10 @@ func TestAnotherCodeSaysWhen(t *testing.T) {
 	g := newRig(t)
 	p := g.person().asked("ada@acme.example", protocol.ActionUnlock).sees(200, "You can ask for another code at", "data-until=")
 	p.send("/resend", nil).sees(429, "Another code cannot be sent yet", `href="#no-mail"`)
-	g.walk.edit(g.walk.only(), func(r *recovery) { r.Code.ResendAt = time.Now().Add(-time.Second) })
+	g.walk.edit(g.walk.only(), func(r *walked) { r.Code.ResendAt = time.Now().Add(-time.Second) })
 	p.send("/resend", nil).sees(200, "another code is on its way")
 	p.sees(200, "ask for another one")
-	g.walk.edit(g.walk.only(), func(r *recovery) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) })
+	g.walk.edit(g.walk.only(), func(r *walked) { r.Code.SendsLeft, r.Code.ResendAt = 0, time.Now().Add(50*time.Minute) })
 	p.get(p.at.Path).sees(200, "as many codes as we send within an hour", `from <time datetime="`, "your help desk can check")
 	for _, other := range []string{"ask for another one", "Send another code", "You can ask for another code"} {
 		if strings.Contains(p.body, other) {
@@ -289,7 +290,7 @@ func TestSlowOperationShowsHonestWaiting(t *testing.T) {
 		since time.Duration
 		want  string
 	}{{12 * time.Second, `data-say="10">This takes longer`}, {31 * time.Second, `data-say="30">There is still no answer`}} {
-		g.walk.edit(id, func(r *recovery) { r.Since = time.Now().Add(-c.since) })
+		g.walk.edit(id, func(r *walked) { r.Since = time.Now().Add(-c.since) })
 		p.get("/r/"+id).sees(200, c.want)
 	}
 	if got := p.get("/r/" + id + "/state").body; got != `{"step":"performing","at":"performing"}` {
@@ -321,22 +322,22 @@ func TestOperationOutlivesTheRequest(t *testing.T) {
 func TestEveryOutcomeSaysWhatToDoNow(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		end  func(*recovery)
+		end  func(*walked)
 		want []string
 	}{
-		{"unknown", func(r *recovery) { r.Step = flow.StepUnknown }, []string{"We do not know yet whether it worked", "Please do not try again"}},
-		{"failed", func(r *recovery) { r.Step, r.Problem = flow.StepFailed, flow.ProblemPolicy }, []string{"nothing was changed", "do not allow a new password now"}},
-		{"refused", func(r *recovery) { r.Step, r.Problem = flow.StepRefused, flow.ProblemNotAllowed }, []string{"This cannot be done here", "special rights"}},
-		{"vetoed", func(r *recovery) {
-			r.Step, r.Problem, r.Message = flow.StepRefused, flow.ProblemVetoed, "Call <b>HR</b>"
+		{"unknown", func(r *walked) { r.Step = flow.StepUnknown }, []string{"We do not know yet whether it worked", "Please do not try again"}},
+		{"failed", func(r *walked) { r.Step, r.Problem = flow.StepFailed, recovery.ProblemPolicy }, []string{"nothing was changed", "do not allow a new password now"}},
+		{"refused", func(r *walked) { r.Step, r.Problem = flow.StepRefused, recovery.ProblemNotAllowed }, []string{"This cannot be done here", "special rights"}},
+		{"vetoed", func(r *walked) {
+			r.Step, r.Problem, r.Message = flow.StepRefused, recovery.ProblemVetoed, "Call <b>HR</b>"
 		}, []string{"Call &lt;b&gt;HR&lt;/b&gt;"}},
-		{"unchanged", func(r *recovery) { r.Step, r.Problem = flow.StepReady, flow.ProblemUnavailable }, []string{"nothing was changed. You can try again", "cannot be reached", "Unlock my account"}},
-		{"silent", func(r *recovery) { r.Step, r.Problem = flow.StepReady, flow.ProblemVetoed }, []string{"nothing was changed. You can try again", "A custom integration failed", "Unlock my account"}},
-		{"later", func(r *recovery) { r.Step, r.RetryAt = flow.StepReady, time.Now().Add(time.Minute) }, []string{"You can try again at <time"}},
-		{"expired", func(r *recovery) { r.Step, r.Ended = flow.StepEnded, flow.EndExpired }, []string{"The time has run out"}},
-		{"voided", func(r *recovery) { r.Step, r.Ended = flow.StepEnded, flow.EndVoided }, []string{"This recovery was stopped"}},
-		{"ended", func(r *recovery) { r.Step = flow.StepEnded }, []string{"This recovery has ended"}},
-		{"unsealed", func(r *recovery) { r.Clear = true }, []string{"passed through our service unprotected"}},
+		{"unchanged", func(r *walked) { r.Step, r.Problem = flow.StepReady, recovery.ProblemUnavailable }, []string{"nothing was changed. You can try again", "cannot be reached", "Unlock my account"}},
+		{"silent", func(r *walked) { r.Step, r.Problem = flow.StepReady, recovery.ProblemVetoed }, []string{"nothing was changed. You can try again", "A custom integration failed", "Unlock my account"}},
+		{"later", func(r *walked) { r.Step, r.RetryAt = flow.StepReady, time.Now().Add(time.Minute) }, []string{"You can try again at <time"}},
+		{"expired", func(r *walked) { r.Step, r.Ended = flow.StepEnded, recovery.EndExpired }, []string{"The time has run out"}},
+		{"voided", func(r *walked) { r.Step, r.Ended = flow.StepEnded, recovery.EndVoided }, []string{"This recovery was stopped"}},
+		{"ended", func(r *walked) { r.Step = flow.StepEnded }, []string{"This recovery has ended"}},
+		{"unsealed", func(r *walked) { r.Clear = true }, []string{"passed through our service unprotected"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newRig(t)
@@ -348,7 +349,7 @@ func TestEveryOutcomeSaysWhatToDoNow(t *testing.T) {
 
 func TestEveryProblemHasWordsInEveryLanguage(t *testing.T) {
 	g := newRig(t)
-	for _, problem := range []flow.Problem{flow.ProblemUnavailable, flow.ProblemNotAllowed, flow.ProblemNotLocked, flow.ProblemNothing, flow.ProblemPolicy, flow.ProblemVetoed, flow.ProblemLimit, flow.ProblemBlocked, flow.ProblemNoMethod, flow.ProblemDeclined, flow.ProblemHeld, flow.ProblemInternal} {
+	for _, problem := range []recovery.Problem{recovery.ProblemUnavailable, recovery.ProblemNotAllowed, recovery.ProblemNotLocked, recovery.ProblemNothing, recovery.ProblemPolicy, recovery.ProblemVetoed, recovery.ProblemLimit, recovery.ProblemBlocked, recovery.ProblemNoMethod, recovery.ProblemDeclined, recovery.ProblemHeld, recovery.ProblemInternal} {
 		for _, lang := range []string{"en", "de"} {
 			v := &visit{site: g.site, r: httptest.NewRequest(http.MethodGet, "/?lang="+lang, nil), lang: lang, look: g.site.nameless("x")}
 			s := v.screen(flow.View{})
@@ -398,7 +399,7 @@ func TestAPersonChoosesHowToProveAndMayChooseAgain(t *testing.T) {
 func TestAScriptIsGivenItsRequestAndItsAnswerIsBounded(t *testing.T) {
 	g := newRig(t)
 	p := g.person().asked("ada@acme.example", protocol.ActionPassword)
-	g.walk.edit(g.walk.only(), func(r *recovery) {
+	g.walk.edit(g.walk.only(), func(r *walked) {
 		offer(policy.Passkey)(r)
 		r.Ask.Request = json.RawMessage(`{"challenge":"</script><script>alert(1)"}`)
 	})
@@ -409,7 +410,7 @@ func TestAScriptIsGivenItsRequestAndItsAnswerIsBounded(t *testing.T) {
 	p.send("/answer", url.Values{"answer": {`{"not":"right"}`}}).sees(422, "This did not prove that it is you")
 	p.send("/answer", url.Values{"answer": {strings.Repeat("x", maxAnswer+1)}}).sees(422, "This did not prove that it is you")
 	p.send("/answer", url.Values{"answer": {strings.Repeat("%", 4*maxAnswer)}}).sees(413)
-	g.walk.edit(g.walk.only(), func(r *recovery) { r.Ask.Open = false })
+	g.walk.edit(g.walk.only(), func(r *walked) { r.Ask.Open = false })
 	p.get(p.at.Path).sees(200, "One moment", `data-at="prove passkey false false"`)
 	p.get(p.at.Path+"/state").sees(200, `"at":"prove passkey false false"`)
 }
@@ -541,7 +542,7 @@ func TestFirstPageIsSmall(t *testing.T) {
 func TestStoreAwaySaysSoUnderTheRightName(t *testing.T) {
 	g := newRig(t)
 	p := g.person().asked("ada@acme.example", protocol.ActionUnlock)
-	g.walk.fail = flow.ErrUnavailable
+	g.walk.fail = recovery.ErrUnavailable
 	p.get(p.at.Path).sees(503, "We cannot go on at the moment", "Acme &amp; Sons", "quote this number", "Load the page again")
 	if p.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/token"
 )
 
@@ -91,7 +92,7 @@ func (v *visit) condition() condition {
 }
 
 func (s *Site) readCondition(ctx context.Context, env string) (condition, error) {
-	offer, err := s.cfg.Notices.Offered(ctx, env)
+	offer, err := s.cfg.Recoveries.Offered(ctx, env)
 	return condition{offer.Unavailable, offer.Trial}, err
 }
 
@@ -119,9 +120,9 @@ func (v *visit) begin() {
 		Link: v.host.Cookie(v.r, linkCookie),
 	})
 	switch {
-	case errors.Is(err, flow.ErrAddress):
+	case errors.Is(err, recovery.ErrAddress):
 		v.askAddress(http.StatusUnprocessableEntity, hints, address, &fieldError{"email", "start.error.form"})
-	case errors.Is(err, flow.ErrNotAdmitted):
+	case errors.Is(err, recovery.ErrNotAdmitted):
 		v.notAdmitted(hints, address)
 	case err != nil:
 		v.fail(err)
@@ -158,9 +159,9 @@ func (v *visit) remember(id, session string) {
 // maxUserAgent bounds what is kept of the header.
 const maxUserAgent = 512
 
-func (v *visit) client() flow.Client {
+func (v *visit) client() recovery.Client {
 	agent := v.r.UserAgent()
-	return flow.Client{Address: v.req.Client, UserAgent: agent[:min(len(agent), maxUserAgent)], Origin: v.host.Origin}
+	return recovery.Client{Address: v.req.Client, UserAgent: agent[:min(len(agent), maxUserAgent)], Origin: v.host.Origin}
 }
 
 // exchange swaps a presigned token for a cookie and a clean address. The token stays

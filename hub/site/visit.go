@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/recovery"
 )
 
 type visitKey struct{}
@@ -137,11 +138,11 @@ func (v *visit) session(id string) string { return v.host.Cookie(v.r, sessionCoo
 func (v *visit) view() (flow.View, error) {
 	id := v.id()
 	if id == "" {
-		return flow.View{}, flow.ErrNotFound
+		return flow.View{}, recovery.ErrNotFound
 	}
 	session := v.session(id)
 	if session == "" {
-		return flow.View{}, flow.ErrNotFound
+		return flow.View{}, recovery.ErrNotFound
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
 	defer cancel()

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -20,18 +22,18 @@ type walk struct {
 	mu       sync.Mutex
 	offer    flow.Offer
 	secret   protocol.Secret
-	outcome  func(*recovery)   // what an operation ends in; nil: done
+	outcome  func(*walked)     // what an operation ends in; nil: done
 	hold     chan struct{}     // an operation waits for it; nil: none does
 	fail     error             // every call fails with it
 	known    map[string]string // address → name
-	all      map[string]*recovery
+	all      map[string]*walked
 	performs int
 	methods  []flow.MethodChoice // offered after the choice; nil: a code by mail at once
-	notMe    map[string]*flow.Objection
+	notMe    map[string]*operation.Objection
 	admit    func(flow.Start) error
 }
 
-type recovery struct {
+type walked struct {
 	flow.View
 	session, address string
 	known            bool
@@ -54,7 +56,7 @@ func (w *walk) reset() {
 	w.offer = flow.Offer{Actions: all, Directories: []flow.DirectoryChoice{{ID: "11111111-1111-4111-8111-111111111111", Name: "Office", Actions: all}}}
 	w.secret = protocol.NewSecret("Moos-Falke-47!Tuch")
 	w.known = map[string]string{"ada@acme.example": "Ada Lovelace"}
-	w.all, w.notMe, w.fail = map[string]*recovery{}, map[string]*flow.Objection{}, nil
+	w.all, w.notMe, w.fail = map[string]*walked{}, map[string]*operation.Objection{}, nil
 }
 
 func random(n int) string {
@@ -76,30 +78,30 @@ func (w *walk) Start(_ context.Context, s flow.Start) (string, string, error) {
 	}
 	name, known := w.known[s.Address]
 	if s.Address == "no address" {
-		return "", "", flow.ErrAddress
+		return "", "", recovery.ErrAddress
 	}
-	r := &recovery{session: random(32), address: s.Address, known: known, language: s.Language}
+	r := &walked{session: random(32), address: s.Address, known: known, language: s.Language}
 	r.View = flow.View{
 		ID: random(16), Step: flow.StepChoose, Flow: s.Intent.Flow, Language: s.Language, ExpiresAt: time.Now().Add(15 * time.Minute),
 		Directories: w.offer.Directories, Actions: w.offer.Actions, Account: name,
 		Code: flow.CodeView{TriesLeft: 5, SendsLeft: 2, ResendAt: time.Now().Add(30 * time.Second)},
 	}
 	if w.offer.Unavailable {
-		r.Problem = flow.ProblemUnavailable
+		r.Problem = recovery.ProblemUnavailable
 	}
 	w.all[r.ID] = r
 	return r.ID, r.session, nil
 }
 
 // of returns the recovery of the session, locked until free is called.
-func (w *walk) of(_, id, session string, step ...flow.Step) (r *recovery, free func(), err error) {
+func (w *walk) of(_, id, session string, step ...flow.Step) (r *walked, free func(), err error) {
 	w.mu.Lock()
 	if w.fail != nil {
 		err = w.fail
 	} else if r = w.all[id]; r == nil || r.session != session {
-		err = flow.ErrNotFound
+		err = recovery.ErrNotFound
 	} else if len(step) > 0 && r.Step != step[0] {
-		err = flow.ErrStep
+		err = recovery.ErrStep
 	}
 	if err != nil {
 		w.mu.Unlock()
@@ -143,14 +145,14 @@ func (w *walk) Answer(_ context.Context, env, id, session, code string) error {
 	}
 	defer free()
 	if r.Code.TriesLeft == 0 {
-		return flow.ErrTooMany
+		return recovery.ErrTooMany
 	}
 	if !r.known || code != rightCode {
 		if r.Code.TriesLeft--; r.Code.TriesLeft == 0 {
 			r.Code.LockedTill = time.Now().Add(time.Hour)
-			return flow.ErrTooMany
+			return recovery.ErrTooMany
 		}
-		return flow.ErrWrongCode
+		return recovery.ErrWrongCode
 	}
 	r.Step, r.Proven = flow.StepReady, true
 	return nil
@@ -168,7 +170,7 @@ func (w *walk) ChooseMethod(_ context.Context, env, id, session, method string, 
 			continue
 		}
 		if _, err := seal.ParseRecipient(recipient); m.Bound && err != nil {
-			return flow.ErrRecipient
+			return recovery.ErrRecipient
 		}
 		r.Step, r.Ask = flow.StepProve, flow.Ask{Method: m.Method, Form: m.Form, Open: true, Since: time.Now()}
 	}
@@ -186,10 +188,10 @@ func (w *walk) HandOver(_ context.Context, env, id, session string) (flow.Handov
 	return flow.Handover{Ticket: protocol.NewSecret(phoneTicket), Until: time.Now().Add(2 * time.Minute)}, nil
 }
 
-func (w *walk) Claim(_ context.Context, _, ticket string, _ flow.Client) (string, string, error) {
+func (w *walk) Claim(_ context.Context, _, ticket string, _ recovery.Client) (string, string, error) {
 	id := w.only()
 	if ticket != phoneTicket || id == "" {
-		return "", "", flow.ErrNotFound
+		return "", "", recovery.ErrNotFound
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -214,7 +216,7 @@ func (w *walk) Confirm(_ context.Context, env, id, session, code string) error {
 	}
 	defer free()
 	if code != phoneCode {
-		return flow.ErrWrongCode
+		return recovery.ErrWrongCode
 	}
 	r.Claimed, r.Step = false, flow.StepElsewhere
 	return nil
@@ -241,7 +243,7 @@ func (w *walk) Resend(_ context.Context, env, id, session string) error {
 	}
 	defer free()
 	if time.Now().Before(r.Code.ResendAt) {
-		return flow.ErrTooSoon
+		return recovery.ErrTooSoon
 	}
 	r.Code.SendsLeft--
 	r.Code.ResendAt = time.Now().Add(30 * time.Second)
@@ -256,7 +258,7 @@ func (w *walk) Perform(_ context.Context, env, id, session string, recipient []b
 	if r.Secret {
 		if _, err := seal.ParseRecipient(recipient); err != nil {
 			free()
-			return flow.ErrRecipient
+			return recovery.ErrRecipient
 		}
 	}
 	r.Step, r.Since = flow.StepPerforming, time.Now()
@@ -285,7 +287,7 @@ func (w *walk) Acknowledge(_ context.Context, env, id, session string) error {
 		return err
 	}
 	defer free()
-	r.Step, r.Ended, r.Sealed = flow.StepEnded, flow.EndAcknowledged, nil
+	r.Step, r.Ended, r.Sealed = flow.StepEnded, recovery.EndAcknowledged, nil
 	return nil
 }
 
@@ -295,7 +297,7 @@ func (w *walk) Cancel(_ context.Context, env, id, session string) error {
 		return err
 	}
 	defer free()
-	r.Step, r.Ended = flow.StepEnded, flow.EndCancelled
+	r.Step, r.Ended = flow.StepEnded, recovery.EndCancelled
 	return nil
 }
 
@@ -305,16 +307,16 @@ func (w *walk) Offered(context.Context, string) (flow.Offer, error) {
 	return w.offer, w.fail
 }
 
-func (w *walk) NotMeView(_ context.Context, _, token string) (flow.Objection, error) {
+func (w *walk) NotMeView(_ context.Context, _, token string) (operation.Objection, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.notMe[token] == nil {
-		return flow.Objection{}, flow.ErrNotFound
+		return operation.Objection{}, recovery.ErrNotFound
 	}
 	return *w.notMe[token], w.fail
 }
 
-func (w *walk) NotMe(ctx context.Context, env, token string) (flow.Objection, error) {
+func (w *walk) NotMe(ctx context.Context, env, token string) (operation.Objection, error) {
 	w.mu.Lock()
 	if o := w.notMe[token]; o != nil {
 		o.Used, o.BlockedUntil = true, time.Now().Add(24*time.Hour)
@@ -324,7 +326,7 @@ func (w *walk) NotMe(ctx context.Context, env, token string) (flow.Objection, er
 }
 
 // edit changes a recovery behind the page's back.
-func (w *walk) edit(id string, change func(*recovery)) {
+func (w *walk) edit(id string, change func(*walked)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	change(w.all[id])
@@ -345,6 +347,6 @@ var (
 	_ Recoveries = (*flow.Recoveries)(nil)
 	_ Handovers  = (*flow.Recoveries)(nil)
 	_ Proofs     = (*flow.Recoveries)(nil)
-	_ Changes    = (*flow.Recoveries)(nil)
-	_ Notices    = (*flow.Recoveries)(nil)
+	_ Changes    = (*operation.Operations)(nil)
+	_ Notices    = (*operation.Operations)(nil)
 )

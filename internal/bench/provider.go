@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/coord"
-	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
@@ -109,7 +109,7 @@ func (t site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ticket, err := io.ReadAll(io.LimitReader(r.Body, 1<<10))
 	var o oidc.Opened
 	if err == nil {
-		o, err = t.provider.Open(r.Context(), t.env, string(ticket), "en", flow.Client{Address: "127.0.0.1", UserAgent: r.UserAgent(), Origin: "https://" + siteHost})
+		o, err = t.provider.Open(r.Context(), t.env, string(ticket), "en", recovery.Client{Address: "127.0.0.1", UserAgent: r.UserAgent(), Origin: "https://" + siteHost})
 	}
 	var to string
 	if err == nil {

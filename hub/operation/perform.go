@@ -1,4 +1,4 @@
-package flow
+package operation
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -45,98 +46,91 @@ const (
 // Perform carries out what was proven, once. recipient is the browser's key, needed
 // where the result is a secret. nil says that the press counted, not that it worked:
 // View says what came of it. ErrTooSoon and ErrStep change nothing.
-func (r *Recoveries) Perform(ctx context.Context, env, id, session string, recipient []byte) error {
-	rec, err := r.press(ctx, env, id, session, recipient)
-	if err != nil || rec.State != stateAsking {
+func (o *Operations) Perform(ctx context.Context, env, id, session string, recipient []byte) error {
+	rec, err := o.press(ctx, env, id, session, recipient)
+	if err != nil || rec.State != recovery.Asking {
 		return err
 	}
-	if r.Requested != nil {
-		r.Requested()
+	if o.Requested != nil {
+		o.Requested()
 	}
 	// From here on a browser that goes away must not stop what others already count on.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), performLife)
 	defer cancel()
-	if cleared, err := r.clear(ctx, &rec); err != nil || !cleared {
-		return r.plain(ctx, err)
+	if cleared, err := o.clear(ctx, &rec); err != nil || !cleared {
+		return recovery.Plain(err)
 	}
-	err = r.Agents.Execute(ctx, toAgent(&rec), rec.ID)
+	err = o.Agents.Execute(ctx, ToAgent(&rec), rec.ID)
 	if err == nil {
 		return nil
 	}
 	// Whatever the way there says: a row that nobody has claimed is taken back, and an
 	// executor that comes late finds another state.
-	r.Log.WarnContext(ctx, "operation did not reach the agent", "recovery", rec.ID, "agent", rec.Agent, "error", err)
-	if err = r.release(ctx, &rec); errors.Is(err, store.ErrConflict) { // somebody did send it
+	o.Log.WarnContext(ctx, "operation did not reach the agent", "recovery", rec.ID, "agent", rec.Agent, "error", err)
+	if err = o.Release(ctx, &rec); errors.Is(err, store.ErrConflict) { // somebody did send it
 		return nil
 	}
-	return r.plain(ctx, err)
+	return recovery.Plain(err)
 }
 
 // press claims ready→asking: one compare-and-set that binds the recipient, so of many
 // presses one counts. It also refuses what has changed since the proof, and limits.
-func (r *Recoveries) press(ctx context.Context, env, id, session string, recipient []byte) (store.Recovery, error) {
-	return r.change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
-		now := r.Now()
+func (o *Operations) press(ctx context.Context, env, id, session string, recipient []byte) (store.Recovery, error) {
+	return o.rows.Change(ctx, env, id, session, func(tx *store.Tx, rec *store.Recovery) error {
+		now := o.Now()
 		switch {
 		case protocol.Action(rec.Action) == protocol.ActionOptions, protocol.Action(rec.Action) == protocol.ActionSignIn: // nothing is ever performed on its evidence (T1)
-			return ErrStep
-		case rec.State != stateReady || !rec.ExpiresAt.After(now) || !time.Unix(rec.NotAfter, 0).After(now):
-			return ErrStep
+			return recovery.ErrStep
+		case rec.State != recovery.Ready || !rec.ExpiresAt.After(now) || !time.Unix(rec.NotAfter, 0).After(now):
+			return recovery.ErrStep
 		case rec.RetryAt.After(now):
-			return ErrTooSoon
+			return recovery.ErrTooSoon
 		}
-		c, err := r.context(rec, recipient)
+		c, err := o.context(rec, recipient)
 		if err != nil {
 			return err
 		}
-		p, err := privateOf(rec)
+		p, err := recovery.PrivateOf(rec)
 		if err != nil {
 			return err
 		}
-		d, why, err := r.recheck(ctx, tx, rec)
+		d, why, err := o.recheck(ctx, tx, rec)
 		if err != nil {
 			return err
 		}
-		if why != ProblemNone {
-			return r.refuse(ctx, tx, rec, p, why)
+		if why != recovery.ProblemNone {
+			return o.rows.Refuse(ctx, tx, rec, p, why)
 		}
-		if limited, err := r.limit(ctx, tx, rec, d); err != nil || limited {
+		if limited, err := o.limit(ctx, tx, rec, d); err != nil || limited {
 			return err
 		}
 		rec.Problem, rec.Message, rec.RetryAt = "", "", time.Time{}
 		rec.Context, rec.PressedAt, rec.DueAt = c.String(), now, now.Add(askingLife)
-		rec.Entry, err = audit.AppendRow(ctx, tx, r.event(rec, p, audit.OperationRequested, map[string]any{
+		rec.Entry, err = audit.AppendRow(ctx, tx, recovery.Event(rec, p, audit.OperationRequested, map[string]any{
 			"operation": rec.Tasks, "context": rec.Context, "agent": rec.Agent, "directory": rec.Directory}))
-		return errors.Join(err, move(rec, stateAsking), tx.AddOperationUse(ctx, env, rec.Directory, rec.Account, id))
+		return errors.Join(err, recovery.Move(rec, recovery.Asking), tx.AddOperationUse(ctx, env, rec.Directory, rec.Account, id))
 	})
 }
 
 // context binds what was proven to the browser's key, the same as before if evidence is
 // bound to it already. A result that is no secret has no recipient, whatever the browser
 // sent.
-func (r *Recoveries) context(rec *store.Recovery, recipient []byte) (protocol.Context, error) {
+func (o *Operations) context(rec *store.Recovery, recipient []byte) (protocol.Context, error) {
 	tasks, err := protocol.ParseTasks(rec.Tasks)
 	if err != nil {
 		return protocol.Context{}, err
 	}
-	if !hasSecret(tasks) {
+	if !recovery.HasSecret(tasks) {
 		rec.Recipient = nil
-	} else if err := setRecipient(rec, recipient); err != nil {
+	} else if err := recovery.SetRecipient(rec, recipient); err != nil {
 		return protocol.Context{}, err
 	}
-	m, err := members(rec)
+	m, err := recovery.Members(rec)
 	return m.Context(), err
 }
 
-// members are what the evidence context is made of.
-func members(rec *store.Recovery) (protocol.Members, error) {
-	id, err := joined(rec)
-	return protocol.Members{Recovery: id, Directory: rec.Directory, Account: rec.Account, Operation: rec.Tasks,
-		Recipient: rec.Recipient, NotAfter: rec.NotAfter}, err
-}
-
 // recheck applies the policy once more to the account as it is now.
-func (r *Recoveries) recheck(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Directory, Problem, error) {
+func (o *Operations) recheck(ctx context.Context, tx *store.Tx, rec *store.Recovery) (store.Directory, recovery.Problem, error) {
 	d, err := tx.Directory(ctx, rec.Env, rec.Directory)
 	if err != nil {
 		return d, "", err
@@ -152,101 +146,101 @@ func (r *Recoveries) recheck(ctx context.Context, tx *store.Tx, rec *store.Recov
 	a, err := tx.AccountOf(ctx, rec.Env, rec.Directory, rec.Account)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return d, ProblemNotAllowed, nil
+		return d, recovery.ProblemNotAllowed, nil
 	case err != nil:
 		return d, "", err
 	case !until.IsZero():
-		return d, ProblemBlocked, nil
-	case v.State != verificationProven || a.Disabled || a.ID != rec.Person:
-		return d, ProblemNotAllowed, nil
+		return d, recovery.ProblemBlocked, nil
+	case v.State != recovery.VerificationProven || a.Disabled || a.ID != rec.Person:
+		return d, recovery.ProblemNotAllowed, nil
 	}
-	decision, _, err := r.decide(ctx, tx, rec, d, a)
+	decision, _, err := recovery.Decide(ctx, tx, rec, d, a)
 	if err != nil {
 		return d, "", err
 	}
-	same := protocol.CanonicalTasks(decision.Tasks) == rec.Tasks && string(decision.Strength) == rec.Strength && accepted(decision, v.Proven)
-	if !decision.Permitted || !same || legacy(d) && hasSecret(decision.Tasks) && !d.Settings.AllowUnsealed {
-		return d, ProblemNotAllowed, nil
+	same := protocol.CanonicalTasks(decision.Tasks) == rec.Tasks && string(decision.Strength) == rec.Strength && recovery.Accepted(decision, v.Proven)
+	if !decision.Permitted || !same || recovery.Legacy(d) && recovery.HasSecret(decision.Tasks) && !d.Settings.AllowUnsealed {
+		return d, recovery.ProblemNotAllowed, nil
 	}
-	return d, ProblemNone, nil
+	return d, recovery.ProblemNone, nil
 }
 
 // limit refuses for now when the account has had its operations. The row stays ready
 // and says until when.
-func (r *Recoveries) limit(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (bool, error) {
+func (o *Operations) limit(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Directory) (bool, error) {
 	s, err := directory.Settings(d)
 	if err != nil || s.Limit == nil {
 		return false, err
 	}
 	window := time.Duration(s.Limit.Window)
-	n, first, err := tx.OperationUses(ctx, rec.Env, rec.Directory, rec.Account, r.Now().Add(-window))
+	n, first, err := tx.OperationUses(ctx, rec.Env, rec.Directory, rec.Account, o.Now().Add(-window))
 	if err != nil || n < s.Limit.Count {
 		return false, err
 	}
 	if n == 0 { // a limit of none
-		first = r.Now()
+		first = o.Now()
 	}
-	rec.Problem, rec.RetryAt = string(ProblemLimit), first.Add(window)
+	rec.Problem, rec.RetryAt = string(recovery.ProblemLimit), first.Add(window)
 	return true, nil
 }
 
 // clear asks the organisation and claims asking→cleared. It reports whether an executor
 // may now send. An organisation that gives no answer denies, for now.
-func (r *Recoveries) clear(ctx context.Context, rec *store.Recovery) (bool, error) {
-	allowed, message, err := r.askVeto(ctx, rec)
+func (o *Operations) clear(ctx context.Context, rec *store.Recovery) (bool, error) {
+	allowed, message, err := o.askVeto(ctx, rec)
 	if err == nil && allowed {
-		rec.DueAt = r.Now().Add(clearedLife)
-		if err := move(rec, stateCleared); err != nil {
+		rec.DueAt = o.Now().Add(clearedLife)
+		if err := recovery.Move(rec, recovery.Cleared); err != nil {
 			return false, err
 		}
-		return true, r.save(ctx, rec)
+		return true, o.rows.Save(ctx, rec)
 	}
-	p, perr := privateOf(rec)
+	p, perr := recovery.PrivateOf(rec)
 	if perr != nil {
 		return false, perr
 	}
-	rec.Problem, rec.Message, rec.DueAt = string(ProblemVetoed), cut(message, maxMessage), rec.ExpiresAt
-	to, detail := stateRefused, map[string]any{"denied": true, "context": rec.Context}
+	rec.Problem, rec.Message, rec.DueAt = string(recovery.ProblemVetoed), recovery.Cut(message, maxMessage), rec.ExpiresAt
+	to, detail := recovery.Refused, map[string]any{"denied": true, "context": rec.Context}
 	if err != nil {
-		r.Log.WarnContext(ctx, "the organisation's check gave no answer", "recovery", rec.ID, "error", err)
-		to, detail["denied"], detail["error"] = stateReady, false, "no answer"
-		rec.RetryAt = r.Now().Add(retryAfter)
+		o.Log.WarnContext(ctx, "the organisation's check gave no answer", "recovery", rec.ID, "error", err)
+		to, detail["denied"], detail["error"] = recovery.Ready, false, "no answer"
+		rec.RetryAt = o.Now().Add(retryAfter)
 	}
-	if err := move(rec, to); err != nil {
+	if err := recovery.Move(rec, to); err != nil {
 		return false, err
 	}
-	return false, r.swap(ctx, rec, func(tx *store.Tx) error {
+	return false, o.rows.Swap(ctx, rec, func(tx *store.Tx) error {
 		return errors.Join(tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID),
-			audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryVetoed, detail)))
+			audit.Append(ctx, tx, recovery.Event(rec, p, audit.RecoveryVetoed, detail)))
 	})
 }
 
-func (r *Recoveries) askVeto(ctx context.Context, rec *store.Recovery) (bool, string, error) {
-	if _, own := protocol.OwnAction(protocol.Action(rec.Action)); r.Veto == nil || own { // the webhook has no word for those
+func (o *Operations) askVeto(ctx context.Context, rec *store.Recovery) (bool, string, error) {
+	if _, own := protocol.OwnAction(protocol.Action(rec.Action)); o.Veto == nil || own { // the webhook has no word for those
 		return true, "", nil
 	}
 	var c protocol.Context
 	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
 		return false, "", err
 	}
-	a, err := store.Get(ctx, r.Store, func(tx *store.Tx) (store.Account, error) { return tx.Account(ctx, rec.Env, rec.Person) })
+	a, err := store.Get(ctx, o.Store, func(tx *store.Tx) (store.Account, error) { return tx.Account(ctx, rec.Env, rec.Person) })
 	if err != nil {
 		return false, "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, vetoLife)
 	defer cancel()
-	return r.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
+	return o.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
 		Subject: a.Subject, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c, Trial: rec.Trial})
 }
 
-// release leads back to the button: nothing was sent, and whoever would send it now
+// Release leads back to the button: nothing was sent, and whoever would send it now
 // finds another state.
-func (r *Recoveries) release(ctx context.Context, rec *store.Recovery) error {
-	rec.Problem, rec.RetryAt, rec.DueAt = string(ProblemUnavailable), r.Now().Add(retryAfter), rec.ExpiresAt
-	if err := move(rec, stateReady); err != nil {
+func (o *Operations) Release(ctx context.Context, rec *store.Recovery) error {
+	rec.Problem, rec.RetryAt, rec.DueAt = string(recovery.ProblemUnavailable), o.Now().Add(retryAfter), rec.ExpiresAt
+	if err := recovery.Move(rec, recovery.Ready); err != nil {
 		return err
 	}
-	return r.swap(ctx, rec, func(tx *store.Tx) error {
+	return o.rows.Swap(ctx, rec, func(tx *store.Tx) error {
 		return tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
 	})
 }

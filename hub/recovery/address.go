@@ -1,10 +1,6 @@
-package flow
+package recovery
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -43,25 +39,4 @@ func spellings(normal string) []string {
 		return []string{normal, normal[:at+1] + domain}
 	}
 	return []string{normal}
-}
-
-// keyedHash names an address in counters and rows without saying it.
-func keyedHash(key []byte, env, normal string) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(env + "\x00" + normal))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// bucketOf is what requests of one client are counted under: an IPv4 address, or the
-// /64 in which one IPv6 host may have any address.
-func bucketOf(client string) string {
-	ip, err := netip.ParseAddr(client)
-	if err != nil {
-		return "unknown"
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
-		return ip.String()
-	}
-	prefix, _ := ip.Prefix(64) // never fails for 64 of 128 bits
-	return prefix.String()
 }

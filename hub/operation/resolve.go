@@ -1,4 +1,4 @@
-package flow
+package operation
 
 import (
 	"context"
@@ -19,33 +19,33 @@ const (
 	frameGone    = pressLife + protocol.MaxOperationLife + 2*time.Minute // no frame of this press can still be on its way, whatever the clocks say
 )
 
-// resolve asks the agent what became of an operation whose answer was lost. Its journal
+// Resolve asks the agent what became of an operation whose answer was lost. Its journal
 // knows, also after a restart. Only that agent is asked, and nothing is sent again.
-func (r *Recoveries) resolve(ctx context.Context, rec *store.Recovery) error {
+func (o *Operations) Resolve(ctx context.Context, rec *store.Recovery) error {
 	var c protocol.Context
 	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
 		return err
 	}
-	age := r.Now().Sub(rec.PressedAt)
+	age := o.Now().Sub(rec.PressedAt)
 	var out protocol.Outcome
-	err := r.askAgent(ctx, toAgent(rec), protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
+	err := o.Ask(ctx, ToAgent(rec), protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
 	switch code := protocol.CodeOf(err); {
 	case err == nil:
-		if err = r.settle(ctx, rec, &out); !errors.Is(err, errUnsigned) || age < resolveUntil {
+		if err = o.settle(ctx, rec, &out); !errors.Is(err, errUnsigned) || age < resolveUntil {
 			return err
 		}
 	case code == protocol.CodeNotBegun && age > frameGone && age < resolveUntil:
-		return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
+		return o.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
 	case age < resolveUntil:
-		return r.postpone(ctx, rec, r.Now().Add(r.askAgain(rec, age)))
+		return o.rows.Postpone(ctx, rec, o.Now().Add(o.askAgain(rec, age)))
 	}
-	return r.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
+	return o.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
 }
 
 // askAgain is how long nobody asks an agent that did not answer.
-func (r *Recoveries) askAgain(rec *store.Recovery, age time.Duration) time.Duration {
+func (o *Operations) askAgain(rec *store.Recovery, age time.Duration) time.Duration {
 	most := resolveMax
-	if rec.ExpiresAt.After(r.Now()) {
+	if rec.ExpiresAt.After(o.Now()) {
 		most = resolveSoon
 	}
 	return min(max(age/4, resolveFirst), most)

@@ -1,4 +1,4 @@
-package flow
+package recovery
 
 import (
 	"slices"
@@ -19,35 +19,28 @@ func TestTheMachineHasOneWayToAChange(t *testing.T) {
 		return from
 	}
 	for to, want := range map[string][]string{
-		stateDone: {stateSent}, stateUnknown: {stateSent}, stateFailed: {stateSent}, stateSent: {stateCleared}, stateCleared: {stateAsking}, stateAsking: {stateReady},
-		stateReady: {stateAsking, stateCleared, statePreparing, stateProving, stateSent},
+		Done: {Sent}, Unknown: {Sent}, Failed: {Sent}, Sent: {Cleared}, Cleared: {Asking}, Asking: {Ready},
+		Ready: {Asking, Cleared, Preparing, Proving, Sent},
 	} {
 		if got := before(to); !slices.Equal(got, want) {
 			t.Errorf("%s follows %v, want %v", to, got, want)
 		}
 	}
-	for _, last := range []string{stateFailed, stateUnknown, stateEnded} {
+	for _, last := range []string{Failed, Unknown, Ended} {
 		if len(next[last]) > 0 {
 			t.Errorf("%s leads to %v", last, next[last])
 		}
 	}
-	if isOpen(stateSent) {
+	if IsOpen(Sent) {
 		t.Error("what was sent can be voided")
 	}
 }
 
-func TestEveryStateHasAStepAndNoOtherIsReached(t *testing.T) {
-	for from, list := range next {
-		for _, to := range append(list, from) {
-			if steps[to] == "" {
-				t.Errorf("state %s shows nothing", to)
-			}
-		}
-	}
-	for from := range steps {
-		for to := range steps {
+func TestNothingIsReachedButByTheTable(t *testing.T) {
+	for from := range next {
+		for to := range next {
 			rec := store.Recovery{State: from}
-			if err := move(&rec, to); (err == nil) != slices.Contains(next[from], to) {
+			if err := Move(&rec, to); (err == nil) != slices.Contains(next[from], to) {
 				t.Errorf("%s to %s: %v", from, to, err)
 			}
 			if rec.State != from && rec.State != to {

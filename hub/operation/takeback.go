@@ -1,4 +1,4 @@
-package flow
+package operation
 
 import (
 	"context"
@@ -6,52 +6,53 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
 
-// wasSent reports whether an agent was told to carry the operation out, and may have.
-func wasSent(rec *store.Recovery) bool {
-	if rec.State == stateEnded {
-		return Ending(rec.Ending) == EndAcknowledged && !rec.Trial
+// WasSent reports whether an agent was told to carry the operation out, and may have.
+func WasSent(rec *store.Recovery) bool {
+	if rec.State == recovery.Ended {
+		return recovery.Ending(rec.Ending) == recovery.EndAcknowledged && !rec.Trial
 	}
-	return slices.Contains([]string{stateSent, stateDone, stateUnknown}, rec.State)
+	return slices.Contains([]string{recovery.Sent, recovery.Done, recovery.Unknown}, rec.State)
 }
 
-// takeBack removes what a recovery enrolled by a method whose proof is taken back: here
+// TakeBack removes what a recovery enrolled by a method whose proof is taken back: here
 // (T07, T17), and at the agents if performed says that they may have it (T03).
-func (r *Recoveries) takeBack(ctx context.Context, tx *store.Tx, rec *store.Recovery, method string, performed bool) error {
+func (o *Operations) TakeBack(ctx context.Context, tx *store.Tx, rec *store.Recovery, method string, performed bool) error {
 	switch action := protocol.Action(rec.Action); {
-	case r.Factors == nil:
+	case o.Factors == nil:
 		return nil
 	case action == protocol.ActionOptions:
-		return r.takeBackOptions(ctx, tx, rec, method)
+		return o.takeBackOptions(ctx, tx, rec, method)
 	case action == protocol.ActionEnrollKey && performed:
 		return takeBackKey(ctx, tx, rec)
 	}
 	return nil
 }
 
-func (r *Recoveries) takeBackOptions(ctx context.Context, tx *store.Tx, rec *store.Recovery, method string) error {
+func (o *Operations) takeBackOptions(ctx context.Context, tx *store.Tx, rec *store.Recovery, method string) error {
 	a, err := tx.AccountOf(ctx, rec.Env, rec.Directory, rec.Account)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	p, err := privateOf(rec)
+	p, err := recovery.PrivateOf(rec)
 	if err != nil {
 		return err
 	}
-	o := afterwards(rec, a)
+	owner := afterwards(rec, a)
 	if p.Contacts != nil {
-		o.Contacts = *p.Contacts
+		owner.Contacts = *p.Contacts
 	}
-	return r.Factors.TakeBack(ctx, tx, o, method)
+	return o.Factors.TakeBack(ctx, tx, owner, method)
 }
 
 // takeBackKey has the agents forget the key of a recovery, now and, where it is under way,
 // once more when it has come in.
 func takeBackKey(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
-	in, err := intentOf(rec)
+	in, err := recovery.IntentOf(rec)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func takeBackKey(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
 	if err != nil {
 		return err
 	}
-	v.State = verificationClosed
+	v.State = recovery.VerificationClosed
 	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, time.Time{}); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

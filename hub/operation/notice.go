@@ -1,4 +1,4 @@
-package flow
+package operation
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -21,14 +22,14 @@ type Notice struct {
 	Trial         bool // it was evaluated, and nothing was changed
 	Disowned      bool // nothing was done: whoever took it over says that they did not begin it
 	At            time.Time
-	Client        Client // the browser that asked
+	Client        recovery.Client // the browser that asked
 	Language      string
 	Token         protocol.Secret // of the link "this was not me"
 	Until         time.Time       // how long the token works
 }
 
 // ErrNoAddress is what a Notifier says when the owner cannot be told. Nothing was written.
-var ErrNoAddress = errors.New("flow: the owner has no address to send to")
+var ErrNoAddress = errors.New("operation: the owner has no address to send to")
 
 // A Notifier tells owners.
 type Notifier interface {
@@ -59,9 +60,9 @@ type Alarms interface {
 	Wake()
 }
 
-// alarm queues an alarm.
-func (r *Recoveries) alarm(ctx context.Context, tx *store.Tx, rec *store.Recovery, err error) error {
-	if r.Alarms == nil || err == nil {
+// Alarm queues an alarm.
+func (o *Operations) Alarm(ctx context.Context, tx *store.Tx, rec *store.Recovery, err error) error {
+	if o.Alarms == nil || err == nil {
 		return nil
 	}
 	d, derr := tx.Directory(ctx, rec.Env, rec.Directory)
@@ -70,14 +71,14 @@ func (r *Recoveries) alarm(ctx context.Context, tx *store.Tx, rec *store.Recover
 	} else if derr != nil {
 		return derr
 	}
-	return r.Alarms.DirectoryFailed(ctx, tx, rec.Env, Failure{Recovery: rec.ID, Directory: d, Account: rec.Account, Person: rec.Person,
+	return o.Alarms.DirectoryFailed(ctx, tx, rec.Env, Failure{Recovery: rec.ID, Directory: d, Account: rec.Account, Person: rec.Person,
 		Action: protocol.Action(rec.Action), Operation: rec.Operation, Err: err})
 }
 
 // tell queues the owner's notice, with a token of its own, and logs how that went.
-func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery, p private) error {
-	n := Notice{Env: rec.Env, Recovery: rec.ID, Action: protocol.Action(rec.Action), Unknown: rec.State == stateUnknown, Trial: rec.Trial, At: rec.PressedAt,
-		Client: p.Client, Language: rec.Language, Until: r.Now().Add(objectionLife)}
+func (o *Operations) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery, p recovery.Private) error {
+	n := Notice{Env: rec.Env, Recovery: rec.ID, Action: protocol.Action(rec.Action), Unknown: rec.State == recovery.Unknown, Trial: rec.Trial, At: rec.PressedAt,
+		Client: p.Client, Language: rec.Language, Until: o.Now().Add(ObjectionLife)}
 	if p.Contacts != nil {
 		n.Contacts = *p.Contacts
 	}
@@ -87,18 +88,18 @@ func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	}
 	n.Account = a.Name
 	if !rec.Trial { // nobody's account is in other hands for it
-		if err := r.suspend(ctx, tx, rec, a, n.Contacts); err != nil {
+		if err := o.suspend(ctx, tx, rec, a, n.Contacts); err != nil {
 			return err
 		}
 	}
 	result := "queued"
-	if err := r.queue(ctx, tx, rec, n); errors.Is(err, ErrNoAddress) {
-		r.Log.WarnContext(ctx, "the owner cannot be told", "recovery", rec.ID, "directory", rec.Directory)
+	if err := o.Queue(ctx, tx, rec, n); errors.Is(err, ErrNoAddress) {
+		o.Log.WarnContext(ctx, "the owner cannot be told", "recovery", rec.ID, "directory", rec.Directory)
 		result = "undeliverable"
 	} else if err != nil {
 		return err
 	}
-	return audit.Append(ctx, tx, r.event(rec, p, audit.RecoveryNotified, map[string]any{"result": result}))
+	return audit.Append(ctx, tx, recovery.Event(rec, p, audit.RecoveryNotified, map[string]any{"result": result}))
 }
 
 // suspension is how long somebody decides nothing about others after their own account
@@ -106,33 +107,35 @@ func (r *Recoveries) tell(ctx context.Context, tx *store.Tx, rec *store.Recovery
 const suspension = 72 * time.Hour
 
 // suspend takes the roles of staff whose own account this is.
-func (r *Recoveries) suspend(ctx context.Context, tx *store.Tx, rec *store.Recovery, a store.Account, c protocol.Contacts) error {
+func (o *Operations) suspend(ctx context.Context, tx *store.Tx, rec *store.Recovery, a store.Account, c protocol.Contacts) error {
 	own := slices.Concat(a.Identifiers, c.Primary, c.Mail)
-	n, err := tx.SuspendStaff(ctx, rec.Env, rec.Directory, rec.Account, own, r.Now().Add(suspension))
+	n, err := tx.SuspendStaff(ctx, rec.Env, rec.Directory, rec.Account, own, o.Now().Add(suspension))
 	if err == nil && n > 0 {
-		r.Log.WarnContext(ctx, "the roles of somebody whose account was recovered are suspended", "recovery", rec.ID, "directory", rec.Directory)
+		o.Log.WarnContext(ctx, "the roles of somebody whose account was recovered are suspended", "recovery", rec.ID, "directory", rec.Directory)
 	}
 	return err
 }
 
-func (r *Recoveries) queue(ctx context.Context, tx *store.Tx, rec *store.Recovery, n Notice) error {
-	if r.Notifier == nil {
+// Queue queues a notice, with a token of its own by which its owner objects: ErrNoAddress
+// if nobody can be told.
+func (o *Operations) Queue(ctx context.Context, tx *store.Tx, rec *store.Recovery, n Notice) error {
+	if o.Notifier == nil {
 		return ErrNoAddress
 	}
-	token := newSecret()
+	token := recovery.NewSecret()
 	n.Token = protocol.NewSecret(token)
-	if err := r.Notifier.Queue(ctx, tx, n); err != nil {
+	if err := o.Notifier.Queue(ctx, tx, n); err != nil {
 		return err
 	}
-	return r.addObjection(ctx, tx, rec, token)
+	return o.addObjection(ctx, tx, rec, token)
 }
 
-// wakeOthers hastens what a transaction has queued.
-func (r *Recoveries) wakeOthers() {
-	if r.Notifier != nil {
-		r.Notifier.Wake()
+// Wake hastens what a transaction has queued.
+func (o *Operations) Wake() {
+	if o.Notifier != nil {
+		o.Notifier.Wake()
 	}
-	if r.Alarms != nil {
-		r.Alarms.Wake()
+	if o.Alarms != nil {
+		o.Alarms.Wake()
 	}
 }
