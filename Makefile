@@ -12,10 +12,10 @@ TESTFLAGS   ?=
 EVIDENCE    := protocol/evidence hub/verify/capture hub/verify/provider
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test full interop lint fuzz zxing bench dist deps clean
+.PHONY: help build demo test full interop lint fuzz zxing bench dist installer deps clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## write bin/postern and bin/postern-agent
 	@mkdir -p bin
@@ -43,7 +43,7 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 fuzz: ## every fuzz test for FUZZTIME (default 20s) each
 	@internal/testenv/fuzz.sh $${FUZZTIME:-20s}
 
-full: lint test interop fuzz bench dist ## all of it, five minutes for each parser of evidence, and the race detector
+full: lint test interop fuzz bench dist installer ## all of it, five minutes for each parser of evidence, and the race detector
 	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
@@ -64,9 +64,16 @@ zxing: ## the reader of bar codes again, from npm; its test compares hashes
 bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench
 
-dist: ## dist/: a tarball and a deb of postern, checksums
+installer: deps ## the agent's packages tried out: MSI under wine, deb in a booted systemd (Debian, root)
+	@DEPS=$(DEPS) internal/testenv/deps.sh installer
+	go test -tags installer -count=1 -timeout 20m -run 'Installer' ./internal/e2e
+
+dist: ## dist/: tarball and deb of postern; of the agent deb, rpm, apk, MSI, tarballs; SBOM, checksums (SIGN_CERT=, SIGN_KEY=)
+	@DEPS=$(DEPS) internal/testenv/deps.sh dist
 	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ github.com/goreleaser/nfpm/v2/cmd/nfpm
 	VERSION=$(VERSION) NFPM=$(CURDIR)/$(TOOLS)/nfpm packaging/dist.sh
+	VERSION=$(VERSION) NFPM=$(CURDIR)/$(TOOLS)/nfpm packaging/agent/agent.sh
+	@ls -l dist
 
 clean: ## remove what make made
 	rm -rf bin dist .cache

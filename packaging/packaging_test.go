@@ -44,7 +44,8 @@ func TestT26_ThePackageKeepsTheMasterKeyOutsideTheDataFolder(t *testing.T) {
 }
 
 func TestMaintainerScriptsAreSound(t *testing.T) {
-	for _, name := range []string{"dist.sh", "scripts/postinst.sh", "scripts/prerm.sh", "scripts/postrm.sh"} {
+	for _, name := range []string{"dist.sh", "scripts/postinst.sh", "scripts/prerm.sh", "scripts/postrm.sh",
+		"agent/agent.sh", "agent/postinst.sh", "agent/prerm.sh", "agent/postrm.sh", "windows/msi.sh"} {
 		if out, err := exec.CommandContext(t.Context(), "bash", "-n", name).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v %s", name, err, out)
 		}
