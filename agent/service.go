@@ -28,7 +28,7 @@ const (
 	maxIdentifier = 512
 	maxRequestID  = 64
 	maxOrigin     = 300 // scheme, a host name of 253 bytes (RFC 1035) and a port
-	maxState      = 4096
+	maxState      = 64 << 10
 )
 
 // service answers the hub's calls for one directory, over all tunnels.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,9 +52,11 @@ type Samba struct {
 	CAFile string // PEM of the throw-away CA
 	Dir    string // everything it writes
 
-	tools map[string]string
-	claim net.Listener // holds the address
-	child *Child
+	root     string // what remove takes away, if it is not Dir
+	services string // of smb.conf
+	tools    map[string]string
+	claim    net.Listener // holds the address
+	child    *Child
 }
 
 var sharedSamba struct {
@@ -86,19 +89,29 @@ func StartSamba(t testing.TB) *Samba {
 
 func newSamba(t testing.TB) *Samba {
 	t.Helper()
-	s := &Samba{Host: "dc1.corp.example", tools: map[string]string{}}
-	for _, p := range []string{"samba", "samba-tool", sambaPython, "tar"} {
-		s.tools[p] = Need(t, p)
-	}
-	if os.Getuid() != 0 {
-		Missing(t, "Samba AD DC as root (ports 389 and 636)")
-	}
+	s := prepareSamba(t, "dc1")
 	if err := s.init(); err != nil {
 		s.remove()
 		t.Fatal(err)
 	}
 	return s
 }
+
+// prepareSamba looks for what a controller needs.
+func prepareSamba(t testing.TB, name string) *Samba {
+	t.Helper()
+	s := &Samba{Host: name + ".corp.example", services: "ldap", tools: map[string]string{}}
+	for _, p := range []string{"samba", "samba-tool", sambaPython, "tar"} {
+		s.tools[p] = Need(t, p)
+	}
+	if os.Getuid() != 0 {
+		Missing(t, "Samba AD DC as root (ports 389 and 636)")
+	}
+	return s
+}
+
+// name is the controller's own.
+func (s *Samba) name() string { return strings.TrimSuffix(s.Host, ".corp.example") }
 
 func (s *Samba) init() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sambaProvision)
@@ -154,8 +167,10 @@ func (s *Samba) Start(t testing.TB) {
 
 func (s *Samba) remove() {
 	s.Stop()
-	if s.Dir != "" {
-		_ = os.RemoveAll(s.Dir)
+	for _, dir := range []string{s.root, s.Dir} {
+		if dir != "" {
+			_ = os.RemoveAll(dir)
+		}
 	}
 	if s.claim != nil {
 		_ = s.claim.Close()
@@ -166,6 +181,14 @@ func (s *Samba) unpack(ctx context.Context, archive string) error {
 	if err := RunAs(ctx, "", s.Dir, s.tools["tar"], "-C", s.Dir, "-xzf", archive); err != nil {
 		return err
 	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	return s.seed(ctx)
+}
+
+// prepare makes what a controller's folder needs besides its databases.
+func (s *Samba) prepare() error {
 	for _, d := range []string{"cache", "ncalrpc", "tls"} {
 		if err := os.MkdirAll(filepath.Join(s.Dir, d), 0o700); err != nil {
 			return err
@@ -175,10 +198,7 @@ func (s *Samba) unpack(ctx context.Context, archive string) error {
 	if s.CAFile, err = WriteCertificate(filepath.Join(s.Dir, "tls"), s.Addr, s.Host, "localhost"); err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.conf(), []byte(sambaConf(s.Dir, s.Addr)), 0o600); err != nil {
-		return err
-	}
-	return s.seed(ctx)
+	return os.WriteFile(s.conf(), []byte(sambaConf(s)), 0o600)
 }
 
 func (s *Samba) conf() string { return filepath.Join(s.Dir, "etc", "smb.conf") }

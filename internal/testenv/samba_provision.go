@@ -93,13 +93,13 @@ func (s *Samba) provision(ctx context.Context, archive string) error {
 }
 
 // sambaConf is the configuration of one instance; the databases hold only relative paths.
-func sambaConf(dir, addr string) string {
-	return strings.NewReplacer("DIR", dir, "ADDR", addr).Replace(`[global]
-	netbios name = DC1
+func sambaConf(s *Samba) string {
+	return strings.NewReplacer("DIR", s.Dir, "ADDR", s.Addr, "NAME", strings.ToUpper(s.name()), "SERVICES", s.services).Replace(`[global]
+	netbios name = NAME
 	workgroup = CORP
 	realm = ` + SambaRealm + `
 	server role = active directory domain controller
-	server services = ldap
+	server services = SERVICES
 	interfaces = ADDR/8
 	bind interfaces only = yes
 	private dir = DIR/private

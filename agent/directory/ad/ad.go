@@ -3,6 +3,7 @@ package ad
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,9 @@ type Config struct {
 	// BirthDateAttribute holds the birth date as YYYY-MM-DD or as a generalised time.
 	// It leaves the agent only as a keyed hash; empty for none.
 	BirthDateAttribute string `toml:"birth_date_attribute"`
+	// Groups says whether accounts are listed with their groups, nested ones included:
+	// "nested", the default, or "none". Recoveries ask for them live in either case.
+	Groups string `toml:"groups"`
 
 	// SettleAfter is how old a change must be before its absence says that it was not
 	// made; 0: the life of an operation.
@@ -42,6 +46,7 @@ type Config struct {
 type Directory struct {
 	cfg    Config
 	pool   *ldapconn.Pool
+	log    *slog.Logger
 	filter string // of accounts
 	key    atomic.Pointer[[]byte]
 }
@@ -70,12 +75,24 @@ func Open(cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{cfg: cfg, pool: pool, filter: accounts}
+	d := &Directory{cfg: cfg, pool: pool, log: cfg.Log, filter: accounts}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
 	if cfg.Filter != "" {
 		d.filter = ldapconn.And(accounts, cfg.Filter)
 	}
 	return d, nil
 }
+
+// The words of Config.Groups.
+const (
+	groupsNested = "nested"
+	groupsNone   = "none"
+)
+
+// lists reports whether accounts are listed with their groups.
+func (cfg Config) lists() bool { return cfg.Groups != groupsNone }
 
 // check looks at everything that becomes part of a request.
 func (cfg Config) check() error {
@@ -83,6 +100,9 @@ func (cfg Config) check() error {
 		if !ldapconn.SameDN(dn, dn) {
 			return protocol.Err(protocol.CodeConfiguration, "a name in base_dns is no distinguished name: "+dn)
 		}
+	}
+	if cfg.Groups != "" && cfg.Groups != groupsNested && cfg.Groups != groupsNone {
+		return protocol.Err(protocol.CodeConfiguration, `groups is "nested" or "none", not "`+cfg.Groups+`"`)
 	}
 	if cfg.Filter != "" {
 		if err := ldapconn.CheckFilter(cfg.Filter); err != nil {

@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 			if password == "" {
 				password = testenv.SambaServicePassword
 			}
-			d, err := Open(Config{Config: ldapconn.Config{
+			d, err := Open(Config{BaseDNs: []string{testenv.SambaBase}, Filter: "(!(ou=left))", Config: ldapconn.Config{
 				URLs: []string{"ldaps://" + at.Addr}, CAFile: at.CAFile, BindDN: testenv.SambaService, Password: protocol.NewSecret(password),
 			}, SettleAfter: 1})
 			if err != nil {
@@ -49,7 +49,8 @@ func TestConformance(t *testing.T) {
 		Lock:    func(t *testing.T, dn string) { s.Lock(t, dn) },
 		Changes: func(t *testing.T, dn string) int { return passwordWrites(t, s, dn) },
 		Meddle:  func(t *testing.T, dn, password string) { s.SetPassword(t, dn, password) },
-		Touch:   func(t *testing.T, dn string) { s.Set(t, dn, map[string][]string{"description": {t.Name()}}) },
+		Touch:   func(t *testing.T, dn string) { touch(t, s, dn) },
+		Hands:   hands(s), Restorable: restorable,
 
 		Person: add("c.person", "Çelik, Ümit \"U\" <c>", map[string][]string{
 			"mail": {"c.person@mail.example"}, "otherMailbox": {"c.person@home.example"}, "mobile": {"+15550101"},
@@ -117,5 +118,89 @@ func TestStampsKeepTheirWrites(t *testing.T) {
 	}
 	if got, err := parseStamp(string(text)); err != nil || got != want {
 		t.Errorf("parseStamp = %+v, %v", got, err)
+	}
+}
+
+// touch changes when an account ends, far in the future.
+func touch(t *testing.T, s *testenv.Samba, dn string) {
+	t.Helper()
+	ends := "150000000000000000"
+	if s.Values(t, dn, "accountExpires")[0] == ends {
+		ends = "150000000000000001"
+	}
+	s.Set(t, dn, map[string][]string{"accountExpires": {ends}})
+}
+
+// hands are those of the domain's administrator.
+func hands(s *testenv.Samba) *directorytest.Hands {
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename := func(t *testing.T, dn, name, above string) string {
+		t.Helper()
+		must(t, s.Admin(t).ModifyDN(ldap.NewModifyDNRequest(dn, "CN="+ldap.EscapeDN(name), true, above)))
+		if above == "" {
+			above = testenv.SambaStaff
+		}
+		return "CN=" + ldap.EscapeDN(name) + "," + above
+	}
+	return &directorytest.Hands{
+		Add: func(t *testing.T, login string) directorytest.Person { return addPerson(t, s, login) },
+		Delete: func(t *testing.T, dn string) {
+			t.Helper()
+			must(t, s.Admin(t).Del(ldap.NewDelRequest(dn, nil)))
+		},
+		Rename: func(t *testing.T, p directorytest.Person, name string) directorytest.Person {
+			t.Helper()
+			p.DN, p.Name = rename(t, p.DN, name, ""), name
+			s.Set(t, p.DN, map[string][]string{"displayName": {name}})
+			return p
+		},
+		Leave: func(t *testing.T, p directorytest.Person) directorytest.Person {
+			t.Helper()
+			s.Set(t, p.DN, map[string][]string{"ou": {"left"}})
+			return p
+		},
+		Group: func(t *testing.T, name string, members ...string) string {
+			t.Helper()
+			dn := "CN=" + name + "," + testenv.SambaStaff
+			g := ldap.NewAddRequest(dn, nil)
+			g.Attribute("objectClass", []string{"group"})
+			g.Attribute("member", members)
+			must(t, s.Admin(t).Add(g))
+			return dn
+		},
+		Member: func(t *testing.T, group, dn string, in bool) {
+			t.Helper()
+			m := ldap.NewModifyRequest(group, nil)
+			if in {
+				m.Add("member", []string{dn})
+			} else {
+				m.Delete("member", []string{dn})
+			}
+			must(t, s.Admin(t).Modify(m))
+		},
+		RenameGroup: func(t *testing.T, group, name string) string { t.Helper(); return rename(t, group, name, "") },
+	}
+}
+
+func addPerson(t *testing.T, s *testenv.Samba, login string) directorytest.Person {
+	t.Helper()
+	id, upn, dn := person(t, s, login, map[string][]string{"displayName": {login}})
+	return directorytest.Person{ID: id, DN: dn, Identifier: upn, Name: login, Password: testenv.SambaEmployeePassword}
+}
+
+// restorable is a controller of its own.
+func restorable(t *testing.T) directorytest.Restorable {
+	s := testenv.StartSamba(t)
+	return directorytest.Restorable{
+		Open:  func(t *testing.T) directory.Directory { return openAt(t, s) },
+		Add:   func(t *testing.T, login string) directorytest.Person { t.Helper(); return addPerson(t, s, login) },
+		Touch: func(t *testing.T, dn string) { t.Helper(); touch(t, s, dn) },
+		Keep:  func(t *testing.T) { s.Keep(t) },
+		Back:  func(t *testing.T) { s.Restore(t) },
 	}
 }

@@ -86,6 +86,7 @@ func (d *Directory) withGroups(ctx context.Context, c *ldapconn.Conn, dom domain
 	for _, g := range groups {
 		a.Groups = append(a.Groups, g.Group)
 	}
+	a.Groups = inOrder(a.Groups)
 	return a, err
 }
 

@@ -3,7 +3,7 @@ package ad
 import (
 	"context"
 	"encoding/json"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -16,32 +16,52 @@ import (
 // maxPage is MaxPageSize of a controller's default query policy.
 const maxPage = 1000
 
-// sweepEvery is how long passes may list changes only. Changes miss what left by the
-// move of a whole unit, and what was deleted where the agent may not see deletions.
+// maxPageGroups ends a page early, so that it stays far below what the tunnel takes: a
+// membership is about a hundred bytes.
+const maxPageGroups = 20000
+
+// sweepEvery is how long passes may list changes only. Changes miss what was deleted
+// where the agent may not see deletions.
 const sweepEvery = 24 * time.Hour
 
-// A mark is the state of a finished pass.
-type mark struct {
-	DC    string `json:"dc"`    // invocationId: USNs of another controller mean nothing here
-	USN   uint64 `json:"usn"`   // highestCommittedUSN before the pass
-	Full  int64  `json:"full"`  // Unix time of the last full pass
-	Scope string `json:"scope"` // bases and filter: another choice begins anew
+// maxMarks bounds the controllers whose marks are kept: an agent that fails over and
+// comes back goes on where it was.
+const maxMarks = 8
+
+// maxState bounds the state that the hub gives back, and what is given to it.
+const maxState = 60 << 10
+
+// A state is what a finished pass leaves.
+type state struct {
+	Version int    `json:"v"`
+	Full    int64  `json:"full"`  // Unix time of the last full pass
+	Scope   string `json:"scope"` // bases and filter: another choice begins anew
+	Marks   []mark `json:"marks"` // the newest first, one of each controller
 }
 
-// maxMark bounds the state that the hub gives back.
-const maxMark = 16 << 10
+const stateVersion = 2
+
+// A mark is what one controller had when a pass began there.
+type mark struct {
+	DC        string    `json:"dc"`               // invocationId: numbers of another controller mean nothing here
+	USN       uint64    `json:"usn"`              // highestCommittedUSN
+	Cookie    []byte    `json:"cookie,omitempty"` // of DirSync; empty where the controller refuses it
+	Witnesses []witness `json:"seen,omitempty"`
+}
 
 // A pass is one listing on one connection: paging cookies belong to it.
 type pass struct {
-	d     *Directory
-	c     *ldapconn.Conn
-	dom   domain
-	size  int
-	full  bool
-	after uint64
-	page  []protocol.Account
-	yield func(directory.Page) error
-	seen  map[string]bool // ids listed, in a pass of changes
+	d      *Directory
+	c      *ldapconn.Conn
+	dom    domain
+	size   int
+	full   bool
+	page   []protocol.Account
+	member int // groups of the accounts in page
+	yield  func(directory.Page) error
+	seen   map[string]bool // ids listed, in a pass of changes
+	groups *memberships    // nil where they are asked for account by account, or not at all
+	bare   []*ldap.Entry   // accounts whose groups are still to be asked for
 }
 
 // List implements directory.Reader.
@@ -55,99 +75,112 @@ func (d *Directory) List(ctx context.Context, since string, page int, yield func
 	if err != nil {
 		return "", err
 	}
-	now := time.Now()
-	old, ok := d.readMark(since, dom, now)
-	next := mark{DC: dom.dc, USN: dom.usn, Full: now.Unix(), Scope: d.scope(dom)}
-	p := &pass{d: d, c: c, dom: dom, size: min(max(page, 1), maxPage), full: !ok, yield: directory.While(ctx, yield)}
-	if ok {
-		next.Full, p.after = old.Full, old.USN
-		err = p.changes(ctx)
-	} else {
-		err = p.all(ctx)
-	}
+	p := &pass{d: d, c: c, dom: dom, size: min(max(page, 1), maxPage), yield: directory.While(ctx, yield)}
+	s := d.readState(since, dom, time.Now())
+	next, err := p.run(ctx, &s)
 	if err != nil {
 		return "", err
 	}
-	state, err := json.Marshal(next)
-	return string(state), err
+	return s.with(next), nil
 }
 
-// readMark reads the state of a former pass, and whether changes since then can be told.
-func (d *Directory) readMark(since string, dom domain, now time.Time) (mark, bool) {
-	var m mark
-	if since == "" || len(since) > maxMark || json.Unmarshal([]byte(since), &m) != nil {
-		return m, false
+// run lists changes where that is possible, and else everything.
+func (p *pass) run(ctx context.Context, s *state) (mark, error) {
+	next := mark{DC: p.dom.dc, USN: p.dom.usn}
+	var err error
+	if next.Witnesses, err = p.witnesses(ctx); err != nil {
+		return next, err
 	}
-	age := now.Sub(time.Unix(m.Full, 0))
-	return m, m.DC == dom.dc && m.Scope == d.scope(dom) && m.USN <= dom.usn && age >= 0 && age < sweepEvery
+	old, known := s.mark(p.dom.dc)
+	if known {
+		goOn, err := p.continues(ctx, old)
+		if err != nil {
+			return next, err
+		}
+		if !goOn {
+			p.d.log.Warn("the controller was restored from an older backup: everything is read anew", "server", p.c.Server())
+			known = false
+		}
+	}
+	if known {
+		done, err := p.changes(ctx, old, &next)
+		if err != nil || done {
+			return next, err
+		}
+	}
+	s.Full, p.full = time.Now().Unix(), true
+	return next, p.all(ctx, &next)
 }
 
-// scope is what decides which accounts are listed and what is said of them.
-func (d *Directory) scope(dom domain) string {
-	b, _ := json.Marshal([]any{d.bases(dom), d.filter, d.cfg.BirthDateAttribute}) // strings only: cannot fail
-	return string(b)
-}
-
-func (p *pass) all(ctx context.Context) error {
+// all lists every account. The cookie for the next pass comes first, so that nothing is
+// missed that changes meanwhile.
+func (p *pass) all(ctx context.Context, next *mark) error {
+	var err error
+	if next.Cookie, err = p.beginDirSync(ctx); err != nil {
+		return err
+	}
+	if p.d.cfg.lists() {
+		if p.groups, err = readMemberships(ctx, p.c, p.dom); err != nil {
+			return err
+		}
+	}
 	if err := p.list(ctx, p.d.filter); err != nil {
 		return err
 	}
 	return p.flush(nil)
 }
 
-// changes lists what changed, and as deleted what changed and is not among the
-// configured accounts any more. The wider search comes first, so that an account that
-// changes between the two is not taken for a deleted one.
-func (p *pass) changes(ctx context.Context) error {
-	since := "(uSNChanged>=" + strconv.FormatUint(p.after+1, 10) + ")"
-	touched, err := p.ids(ctx, ldapconn.Request(p.dom.base, ldap.ScopeWholeSubtree, 0, ldapconn.And("(objectCategory=person)", "(objectClass=user)", since), "objectGUID"))
-	if err != nil {
-		return err
+// readState reads the state of a former pass; it is empty if changes since then cannot
+// be told.
+func (d *Directory) readState(since string, dom domain, now time.Time) state {
+	fresh := state{Version: stateVersion, Full: now.Unix(), Scope: d.scope(dom)}
+	var s state
+	if since == "" || len(since) > maxState || json.Unmarshal([]byte(since), &s) != nil {
+		return fresh
 	}
-	gone, err := p.ids(ctx, deletions(p.dom, since))
-	if err != nil && !ldapconn.IsCode(err, ldap.LDAPResultNoSuchObject) && !ldapconn.IsCode(err, ldap.LDAPResultInsufficientAccessRights) {
-		return err
+	age := now.Sub(time.Unix(s.Full, 0))
+	if s.Version != stateVersion || s.Scope != fresh.Scope || age < 0 || age >= sweepEvery || len(s.Marks) > maxMarks {
+		return fresh
 	}
-	p.seen = map[string]bool{}
-	if err := p.list(ctx, ldapconn.And(p.d.filter, since)); err != nil {
-		return err
+	return s
+}
+
+// mark finds the mark of a controller.
+func (s *state) mark(dc string) (mark, bool) {
+	i := slices.IndexFunc(s.Marks, func(m mark) bool { return m.DC == dc })
+	if i < 0 {
+		return mark{}, false
 	}
-	var deleted []string
-	for _, id := range append(gone, touched...) {
-		if !p.seen[id] {
-			deleted = append(deleted, id)
+	return s.Marks[i], true
+}
+
+// with is the text of the state after a pass that left m.
+func (s *state) with(m mark) string {
+	others := slices.DeleteFunc(slices.Clone(s.Marks), func(o mark) bool { return o.DC == m.DC })
+	s.Marks = append([]mark{m}, others[:min(len(others), maxMarks-1)]...)
+	for {
+		b, err := json.Marshal(s)
+		if err != nil || len(b) <= maxState {
+			return string(b) // numbers, texts and bytes: Marshal cannot fail
 		}
-	}
-	return p.flush(deleted)
-}
-
-// deletions searches the container of deleted objects by its well-known GUID (MS-ADTS
-// 6.1.1.4), whatever its name.
-func deletions(dom domain, since string) *ldap.SearchRequest {
-	r := ldapconn.Request("<WKGUID=18e2ea80684f11d2b9aa00c04f79f805,"+dom.base+">", ldap.ScopeWholeSubtree, 0,
-		ldapconn.And("(isDeleted=TRUE)", "(objectClass=user)", since), "objectGUID")
-	r.Controls = []ldap.Control{ldap.NewControlMicrosoftShowDeleted()}
-	return r
-}
-
-// ids lists the ids of a search.
-func (p *pass) ids(ctx context.Context, r *ldap.SearchRequest) ([]string, error) {
-	var all []string
-	err := p.c.Pages(ctx, r, maxPage, func(e *ldap.Entry) error {
-		id, err := guidText(e.GetRawAttributeValue("objectGUID"))
-		if err != nil {
-			return unreadable("objectGUID of " + e.DN)
+		if len(s.Marks) > 1 {
+			s.Marks = s.Marks[:len(s.Marks)-1]
+			continue
 		}
-		all = append(all, id)
-		return nil
-	})
-	return all, err
+		s.Marks = nil // the next pass lists everything
+	}
 }
 
-// list pages through the accounts of every base.
+// scope is what decides which accounts are listed and what is said of them.
+func (d *Directory) scope(dom domain) string {
+	b, _ := json.Marshal([]any{d.bases(dom), d.filter, d.cfg.BirthDateAttribute, d.cfg.Groups, d.key.Load() != nil}) // cannot fail
+	return string(b)
+}
+
+// list pages through the accounts of every base that pass a filter.
 func (p *pass) list(ctx context.Context, filter string) error {
 	for _, base := range p.d.bases(p.dom) {
-		r := ldapconn.Request(base, ldap.ScopeWholeSubtree, 0, filter, p.d.attributes()...)
+		r := ldapconn.Request(base, ldap.ScopeWholeSubtree, 0, filter, p.d.attributes("memberOf", "objectSid", "primaryGroupID")...)
 		if err := p.c.Pages(ctx, r, p.size, p.add); err != nil {
 			return err
 		}
@@ -155,16 +188,33 @@ func (p *pass) list(ctx context.Context, filter string) error {
 	return nil
 }
 
+// add takes one entry. Without memberships at hand it is put aside, for questions of its
+// own.
 func (p *pass) add(e *ldap.Entry) error {
+	if p.groups == nil && p.d.cfg.lists() {
+		p.bare = append(p.bare, e)
+		return nil
+	}
 	a, err := p.d.account(e)
 	if err != nil {
 		return err
 	}
+	if p.groups != nil {
+		a.Groups = p.groups.of(e)
+	}
+	return p.put(a)
+}
+
+// put adds an account to the page.
+func (p *pass) put(a protocol.Account) error {
 	if p.seen != nil {
+		if p.seen[a.ID] {
+			return nil
+		}
 		p.seen[a.ID] = true
 	}
-	p.page = append(p.page, a)
-	if len(p.page) < p.size {
+	p.page, p.member = append(p.page, a), p.member+len(a.Groups)
+	if len(p.page) < p.size && p.member < maxPageGroups {
 		return nil
 	}
 	return p.flush(nil)
@@ -174,6 +224,6 @@ func (p *pass) add(e *ldap.Entry) error {
 // so that the caller learns whether it was full.
 func (p *pass) flush(deleted []string) error {
 	page := directory.Page{Full: p.full, Accounts: p.page, Deleted: deleted}
-	p.page = nil
+	p.page, p.member = nil, 0
 	return p.yield(page)
 }

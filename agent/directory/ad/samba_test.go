@@ -22,6 +22,12 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 func open(t *testing.T, change ...func(*Config)) (*testenv.Samba, *Directory) {
 	t.Helper()
 	s := testenv.SharedSamba(t)
+	return s, openAt(t, s, change...)
+}
+
+// openAt serves the domain of one controller.
+func openAt(t *testing.T, s *testenv.Samba, change ...func(*Config)) *Directory {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte(testenv.SambaServicePassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -37,7 +43,7 @@ func open(t *testing.T, change ...func(*Config)) (*testenv.Samba, *Directory) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Close() })
-	return s, d
+	return d
 }
 
 // idOf is the id of the only account that an identifier names.

@@ -38,6 +38,11 @@ type Fixture struct {
 	// Touch changes something that List shows, as another administrator would.
 	Touch func(t *testing.T, dn string)
 
+	// Hands change the directory as other administrators do; nil: nobody does.
+	Hands *Hands
+	// Restorable starts a server that can be put back to an older copy; nil: there is none.
+	Restorable func(t *testing.T) Restorable
+
 	People int // accounts in all; 0 if not known
 
 	Person    Person   // ordinary, with contacts and a group
@@ -89,6 +94,8 @@ func Run(t *testing.T, f Fixture) {
 	t.Run("describe", f.describe)
 	t.Run("list", f.list)
 	t.Run("incremental list", f.incremental)
+	t.Run("somebody else's changes", f.someoneElse)
+	t.Run("restored from a backup", f.restored)
 	t.Run("get", f.get)
 	t.Run("groups", f.groups)
 	t.Run("contacts", f.contacts)

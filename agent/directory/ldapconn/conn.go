@@ -87,7 +87,8 @@ func (c *Conn) ready(ctx context.Context) error {
 }
 
 // Search makes one search. A size limit of the request itself is no error: the
-// entries so far are returned. Referrals are left unfollowed.
+// entries so far are returned. Referrals are left unfollowed, attributes that the server
+// gives in ranges are read to their end.
 func (c *Conn) Search(ctx context.Context, r *ldap.SearchRequest) ([]*ldap.Entry, error) {
 	result, err := c.search(ctx, r)
 	if r.SizeLimit > 0 && IsCode(err, ldap.LDAPResultSizeLimitExceeded) {
@@ -99,7 +100,21 @@ func (c *Conn) Search(ctx context.Context, r *ldap.SearchRequest) ([]*ldap.Entry
 	return result.Entries, nil
 }
 
-func (c *Conn) search(ctx context.Context, r *ldap.SearchRequest) (result *ldap.SearchResult, err error) {
+func (c *Conn) search(ctx context.Context, r *ldap.SearchRequest) (*ldap.SearchResult, error) {
+	result, err := c.ask(ctx, r)
+	if result == nil {
+		return result, err
+	}
+	for _, e := range result.Entries {
+		if err := c.complete(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+	return result, err
+}
+
+// ask makes one search and takes its answer as it is.
+func (c *Conn) ask(ctx context.Context, r *ldap.SearchRequest) (result *ldap.SearchResult, err error) {
 	if err := c.ready(ctx); err != nil {
 		return nil, err
 	}
