@@ -136,13 +136,7 @@ const errNobody = errAsk("client_id is not known here")
 
 // clientByID finds a client of one of an issuer's contracts.
 func (p *Provider) clientByID(ctx context.Context, id string, at issuerRow) (client, error) {
-	c, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (client, error) {
-		found, err := tx.OIDCClientByID(ctx, id)
-		if err != nil {
-			return client{}, err
-		}
-		return load(ctx, tx, found)
-	})
+	c, err := p.partyByID(ctx, id)
 	if errors.Is(err, store.ErrNotFound) && at.serves(OpenID) {
 		c, err = p.builtIn(ctx, id)
 	}
@@ -316,13 +310,16 @@ func (p *Provider) start(a *authorization) (b beginning, err error) {
 		var x exchange
 		if a.pushed != nil {
 			x = *a.pushed
-			x.Browser, x.Pushed = store.HashToken(b.browser), x.Secret
-			b.ticket, err = p.save(ctx, tx, &x, stateAsked, life)
+			x.Browser, x.Pushed, x.ExpiresAt = store.HashToken(b.browser), x.Secret, p.cfg.Now().Add(life)
 		} else {
 			x, b.ticket, err = p.begin(ctx, tx, a.client, a.asked, stateAsked, store.HashToken(b.browser), life)
 		}
-		if b.id = x.ID; err == nil && a.client.row.screen {
+		switch b.id = x.ID; {
+		case err != nil:
+		case a.client.row.screen:
 			b.ticket, err = p.present(a, tx, &x, b.browser)
+		case a.pushed != nil:
+			b.ticket, err = p.save(ctx, tx, &x, stateAsked, 0)
 		}
 		if err != nil {
 			return err

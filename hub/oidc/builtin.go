@@ -75,13 +75,7 @@ func (p *Provider) builtIn(ctx context.Context, id string) (client, error) {
 	if err != nil && !errors.Is(err, store.ErrConflict) { // another one was faster
 		return client{}, err
 	}
-	return store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (client, error) {
-		row, err := tx.OIDCClientByID(ctx, id)
-		if err != nil {
-			return client{}, err
-		}
-		return load(ctx, tx, row)
-	})
+	return p.partyByID(ctx, id)
 }
 
 // keyAdmits reports whether a secret is an API key that may make requests in the client's

@@ -102,27 +102,41 @@ func (c client) lives() (asked, tokens time.Duration) {
 }
 
 // find returns the exchange of a secret in a state, with its client.
-func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (x exchange, c client, err error) {
-	row, err := tx.OIDCExchangeBySecret(ctx, store.HashToken(secret))
+func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (exchange, client, error) {
+	row, party, err := tx.OIDCExchangeOf(ctx, store.HashToken(secret))
 	if errors.Is(err, store.ErrNotFound) {
-		return x, c, errGone
+		err = errGone
 	}
 	if err != nil {
-		return x, c, err
+		return exchange{}, client{}, err
 	}
-	return p.read(ctx, tx, row, state)
+	return p.understood(ctx, tx, row, party, state)
+}
+
+// named is find by the name of an exchange. store.ErrNotFound says that there is none.
+func (p *Provider) named(ctx context.Context, tx *store.Tx, env, id, state string) (exchange, client, error) {
+	row, party, err := tx.OIDCExchangeWith(ctx, env, id)
+	if err != nil {
+		return exchange{}, client{}, err
+	}
+	return p.understood(ctx, tx, row, party, state)
 }
 
 // read returns an exchange that is in a state and has not ended.
-func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (x exchange, c client, err error) {
+func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (exchange, client, error) {
+	party, err := tx.OIDCParty(ctx, row.Env, row.Client)
+	if err != nil {
+		return exchange{OIDCExchange: row}, client{}, err
+	}
+	return p.understood(ctx, tx, row, party, state)
+}
+
+// understood is read of rows that are there.
+func (p *Provider) understood(ctx context.Context, tx *store.Tx, row store.OIDCExchange, party store.OIDCParty, state string) (x exchange, c client, err error) {
 	if x, err = exchangeOf(row); err != nil {
 		return x, c, err
 	}
-	found, err := tx.OIDCClient(ctx, row.Env, row.Client)
-	if err != nil {
-		return x, c, err
-	}
-	if c, err = load(ctx, tx, found); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
+	if c, err = p.parsed.party(party); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
 		err = errGone
 	}
 	if err == nil {

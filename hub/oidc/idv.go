@@ -19,7 +19,7 @@ import (
 // People are proofs of who somebody is, by methods that bear a name.
 type People interface {
 	// OpenFor begins a proof for an exchange on a recovery domain.
-	OpenFor(ctx context.Context, o request.Opening) (use, session string, err error)
+	OpenFor(ctx context.Context, o request.Opening) (session string, err error)
 	// FinishFor ends the proof of a session, once: with what was proven, or with nil. then
 	// does the caller's part in the same transaction.
 	FinishFor(ctx context.Context, env, use, session string, give bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error
@@ -181,19 +181,16 @@ func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang st
 	if p.cfg.People == nil || x.Wanted == nil && x.Plain == nil {
 		return p.giveUp(ctx, x, "temporarily_unavailable")
 	}
-	o := request.Opening{Env: c.Env, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
+	o := request.Opening{Env: c.Env, Use: x.Use, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
 	if x.Plain != nil {
 		x.Plain.open(&o, x.ExpiresAt)
 		o.Account = p.meant(ctx, c, x.Plain)
 	} else {
 		o.Claims = x.Wanted.proof()
 	}
-	use, session, err := p.cfg.People.OpenFor(ctx, o)
+	session, err := p.cfg.People.OpenFor(ctx, o)
 	if err == nil {
-		err = p.noteUse(ctx, x, use)
-	}
-	if err == nil {
-		return Opened{Use: use, Session: session}, nil
+		return Opened{Use: x.Use, Session: session}, nil
 	}
 	p.cfg.Log.WarnContext(ctx, "a proof of identity cannot begin", "client", c.ID, "error", err)
 	return p.giveUp(ctx, x, "temporarily_unavailable")
@@ -212,11 +209,7 @@ func (p *Provider) FinishPerson(ctx context.Context, env, use, session string, g
 		}
 	}
 	err = p.cfg.People.FinishFor(ctx, env, use, session, give, func(tx *store.Tx, id string, proven *request.Proof) error {
-		row, err := tx.OIDCExchange(ctx, env, id)
-		if err != nil {
-			return err
-		}
-		x, c, err := p.read(ctx, tx, row, stateProving)
+		x, c, err := p.named(ctx, tx, env, id, stateProving)
 		if err != nil {
 			return err
 		}

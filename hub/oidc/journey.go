@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -44,6 +45,9 @@ func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by
 		if x.Env != env {
 			return errGone
 		}
+		if c.row.people {
+			x.Use = request.NewUse()
+		}
 		_, err = p.save(ctx, tx, &x, stateProving, 0)
 		return err
 	})
@@ -70,11 +74,7 @@ func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by
 // giveUp ends an exchange without a proof.
 func (p *Provider) giveUp(ctx context.Context, x exchange, code string) (o Opened, err error) {
 	err = p.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		row, err := tx.OIDCExchange(ctx, x.Env, x.ID)
-		if err != nil {
-			return err
-		}
-		try, c, err := p.read(ctx, tx, row, stateProving)
+		try, c, err := p.named(ctx, tx, x.Env, x.ID, stateProving)
 		if err != nil {
 			return err
 		}
@@ -102,11 +102,7 @@ func (p *Provider) answered(ctx context.Context, tx *store.Tx, c client, x *exch
 // back to. recovery.ErrStep and recovery.ErrNotFound say that there is none to end.
 func (p *Provider) Finish(ctx context.Context, env, id, session string, give bool) (to string, err error) {
 	err = p.cfg.SignIns.FinishSignIn(ctx, env, id, session, give, func(tx *store.Tx, s flow.SignedIn) error {
-		row, err := tx.OIDCExchange(ctx, env, s.Exchange)
-		if err != nil {
-			return err
-		}
-		x, c, err := p.read(ctx, tx, row, stateProving)
+		x, c, err := p.named(ctx, tx, env, s.Exchange, stateProving)
 		if err != nil {
 			return err
 		}

@@ -217,21 +217,22 @@ func forget(ctx context.Context, tx *store.Tx, all []store.OIDCKey, now time.Tim
 
 // sign writes a token of a client, with the key that is active now.
 func (p *Provider) sign(ctx context.Context, tx *store.Tx, c client, claims jwt.MapClaims) (string, error) {
-	all, err := tx.OIDCKeys(ctx, c.Env, c.ID)
+	all, err := tx.SealedOIDCKeys(ctx, c.Env, c.ID)
 	if err != nil {
 		return "", err
 	}
-	k, ok := active(all, p.cfg.Now())
-	if !ok {
+	now := store.Millis(p.cfg.Now())
+	i := slices.IndexFunc(all, func(k store.SealedOIDCKey) bool { return k.ActiveFrom <= now })
+	if i < 0 {
 		return "", errors.New("oidc: the client has no key that signs")
 	}
-	private, err := x509.ParsePKCS8PrivateKey(k.Private)
+	private, err := p.parsed.signer(p.cfg.Store, all[i])
 	if err != nil {
-		return "", errors.New("oidc: a key cannot be read")
+		return "", err
 	}
-	t := jwt.NewWithClaims(jwt.GetSigningMethod(k.Algorithm), claims)
-	t.Header["kid"] = k.ID
-	p.sets[c.row.path].outlive(k.ID)
+	t := jwt.NewWithClaims(jwt.GetSigningMethod(all[i].Algorithm), claims)
+	t.Header["kid"] = all[i].ID
+	p.sets[c.row.path].outlive(all[i].ID)
 	return t.SignedString(private)
 }
 

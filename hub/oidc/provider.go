@@ -64,7 +64,8 @@ type Provider struct {
 	tenants map[string]tenantKeys // by authority
 	clients map[string]clientKeys // by jwks_uri
 
-	sets map[string]*keptSet // by path of the issuer; never changes
+	sets   map[string]*keptSet // by path of the issuer; never changes
+	parsed *parsed
 }
 
 // New makes a Provider. It needs Run for the upkeep of keys.
@@ -73,7 +74,7 @@ func New(cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	sum := sha256.Sum256([]byte(sendScript))
-	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}}
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, parsed: newParsed()}
 	for _, at := range issuers() {
 		p.sets[at.path] = new(keptSet)
 		p.serveIssuer(at)

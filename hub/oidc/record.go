@@ -82,7 +82,7 @@ type record struct {
 }
 
 func (p *Provider) event(c client, kind audit.Kind, trace string, r *http.Request, d any) audit.Event {
-	e := audit.Event{Env: c.Env, Kind: kind, Trace: trace, Detail: d}
+	e := audit.Event{Org: c.org.ID, Env: c.Env, Kind: kind, Trace: trace, Detail: d}
 	if r != nil {
 		e.RemoteAddr, e.UserAgent = addressOf(r), short(r.UserAgent())
 	}

@@ -89,20 +89,3 @@ func (p *Provider) resume(a *authorization) {
 	a.w.Header().Set("Location", to)
 	a.w.WriteHeader(http.StatusSeeOther)
 }
-
-// noteUse remembers which proof an exchange waits for.
-func (p *Provider) noteUse(ctx context.Context, x exchange, use string) error {
-	return p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
-		row, err := tx.OIDCExchange(ctx, x.Env, x.ID)
-		if err != nil {
-			return err
-		}
-		now, _, err := p.read(ctx, tx, row, stateProving)
-		if err != nil {
-			return err
-		}
-		now.Use = use
-		_, err = p.save(ctx, tx, &now, stateProving, 0)
-		return err
-	})
-}

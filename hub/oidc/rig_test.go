@@ -112,9 +112,9 @@ func (e *employee) FinishSignIn(ctx context.Context, env, _, session string, giv
 	return e.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, s) })
 }
 
-func (e *employee) OpenFor(_ context.Context, o request.Opening) (use, session string, err error) {
+func (e *employee) OpenFor(_ context.Context, o request.Opening) (session string, err error) {
 	e.opened = o
-	return "use", "session", nil
+	return "session", nil
 }
 
 func (e *employee) FinishFor(ctx context.Context, _, _, _ string, give bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error {

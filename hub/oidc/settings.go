@@ -152,7 +152,8 @@ type client struct {
 	row      contractRow
 	settings Settings
 
-	callbacks []string // of the environment, for clients without addresses of their own
+	callbacks []string           // of the environment, for clients without addresses of their own
+	org       store.Organisation // of the environment
 }
 
 func clientOf(c store.OIDCClient) (client, error) {

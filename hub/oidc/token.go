@@ -86,7 +86,7 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issu
 	} else if !ok {
 		return client{}, nil, errClient()
 	}
-	if oauth := p.admitsFrom(r, c); oauth != nil {
+	if oauth := admitsFrom(r, c); oauth != nil {
 		return client{}, nil, oauth
 	}
 	return c, q, nil
@@ -95,21 +95,11 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issu
 // admitsFrom refuses a client that proved itself from where its organisation lets nobody
 // in. A client without a secret or key is not held by that: its requests come from
 // wherever its users are.
-func (p *Provider) admitsFrom(r *http.Request, c client) *oauthError {
+func admitsFrom(r *http.Request, c client) *oauthError {
 	if c.settings.Auth == authNone {
 		return nil
 	}
-	org, err := store.Get(r.Context(), p.cfg.Store, func(tx *store.Tx) (store.Organisation, error) {
-		env, err := tx.Environment(r.Context(), c.Env)
-		if err != nil {
-			return store.Organisation{}, err
-		}
-		return tx.Organisation(r.Context(), env.Org)
-	})
-	if err != nil {
-		return p.trouble(r, "from where a client may come cannot be read", err)
-	}
-	if from, _ := netip.ParseAddr(addressOf(r)); !org.Admits(from) { // the zero Addr is on no list
+	if from, _ := netip.ParseAddr(addressOf(r)); !c.org.Admits(from) { // the zero Addr is on no list
 		return &oauthError{http.StatusForbidden, "unauthorized_client", "the organisation lets nobody in from this address"}
 	}
 	return nil
@@ -171,7 +161,7 @@ func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenR
 	again := false
 	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		reply, again = tokenReply{}, false
-		row, err := tx.OIDCExchangeBySecret(ctx, store.HashToken(q["code"]))
+		row, party, err := tx.OIDCExchangeOf(ctx, store.HashToken(q["code"]))
 		if errors.Is(err, store.ErrNotFound) {
 			return errGone
 		}
@@ -186,7 +176,7 @@ func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenR
 			}
 			return p.recordReused(ctx, tx, c, row.ID)
 		}
-		x, owner, err := p.read(ctx, tx, row, stateCode)
+		x, owner, err := p.understood(ctx, tx, row, party, stateCode)
 		if err != nil {
 			return err
 		}

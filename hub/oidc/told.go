@@ -100,11 +100,7 @@ func (p *Provider) tell(ctx context.Context, env, use, session string) (*told, e
 	var c client
 	var site string
 	err = p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
-		row, err := tx.OIDCExchange(ctx, env, id)
-		if err != nil {
-			return err
-		}
-		if x, c, err = p.read(ctx, tx, row, stateProving); err != nil || x.Plain == nil {
+		if x, c, err = p.named(ctx, tx, env, id, stateProving); err != nil || x.Plain == nil || !x.Plain.matches() {
 			return err
 		}
 		site, err = p.site(ctx, tx, c)
@@ -123,11 +119,14 @@ func (p *Provider) tell(ctx context.Context, env, use, session string) (*told, e
 		}
 	}
 	t.refused = x.Plain.Who != "" && x.Plain.Who != t.Subject
-	if slices.ContainsFunc(x.Plain.Claims, request.Matched) && !t.refused {
+	if x.Plain.matches() && !t.refused {
 		p.bind(ctx, c, x, site, t)
 	}
 	return t, nil
 }
+
+// matches reports whether an account has to be found for what is asked.
+func (w *plain) matches() bool { return slices.ContainsFunc(w.Claims, request.Matched) }
 
 // say adds a claim, in the application's spelling as well.
 func (t *told) say(w *plain, name string, value any) {

@@ -17,6 +17,7 @@ const exchangeLife = 15 * time.Minute
 // to nobody here, and nothing of it stays.
 type Opening struct {
 	Env, Exchange, Origin, Label string
+	Use                          string   // its id, of NewUse: whoever waits knows it before it is there
 	Claims                       []string // that the proof must bear
 	Scopes                       []string // as they were asked for
 	Template                     string   // whose words the pages bear; "": none
@@ -41,7 +42,7 @@ type Proof struct {
 }
 
 // OpenFor begins a proof for whoever waits for it, in the browser that was sent.
-func (q *Requests) OpenFor(ctx context.Context, o Opening) (id, session string, err error) {
+func (q *Requests) OpenFor(ctx context.Context, o Opening) (session string, err error) {
 	if o.ExpiresAt.IsZero() {
 		o.ExpiresAt = q.Now().Add(exchangeLife)
 	}
@@ -50,9 +51,9 @@ func (q *Requests) OpenFor(ctx context.Context, o Opening) (id, session string, 
 			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, ExpiresAt: o.ExpiresAt})
 	})
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	return q.Open(ctx, o.Env, r.Ticket, o.Language, o.By)
+	return q.open(ctx, o.Env, r.Ticket, o.Use, o.Language, o.By)
 }
 
 // ProofFor returns what a session has proven for an exchange, and would give. ErrStep
@@ -131,6 +132,9 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 // stays. ErrStep says that it went on meanwhile.
 func (q *Requests) StopFor(ctx context.Context, tx *store.Tx, env, id string) error {
 	u, err := tx.RequestUse(ctx, env, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it is just being begun: nobody waits for it then, see FinishFor
+	}
 	if err != nil {
 		return err
 	}
@@ -153,6 +157,9 @@ func (q *Requests) StopFor(ctx context.Context, tx *store.Tx, env, id string) er
 // WaitsFor reports whether people look at what was handed in.
 func (q *Requests) WaitsFor(ctx context.Context, tx *store.Tx, env, id string) (bool, error) {
 	u, err := tx.RequestUse(ctx, env, id)
+	if errors.Is(err, store.ErrNotFound) { // it is just being begun
+		err = nil
+	}
 	return u.State == useWaiting, err
 }
 

@@ -13,7 +13,8 @@ import (
 // opensFor is somebody whom another identity provider sent.
 func (d *desk) opensFor(exchange string) person {
 	d.Helper()
-	id, session, err := d.OpenFor(d.Context(), request.Opening{Env: d.fixture.Env.ID, Exchange: exchange, Origin: origin, Label: "Okta", Claims: []string{"given_name", "family_name"},
+	id := request.NewUse()
+	session, err := d.OpenFor(d.Context(), request.Opening{Env: d.fixture.Env.ID, Use: id, Exchange: exchange, Origin: origin, Label: "Okta", Claims: []string{"given_name", "family_name"},
 		Language: "en", By: request.Client{Address: "192.0.2.7"}})
 	d.ok(err)
 	return person{d, d.fixture.Env.ID, id, session}

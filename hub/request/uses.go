@@ -119,17 +119,31 @@ func (f found) answers(r store.Request) bool {
 
 // Open begins a use for whoever has the link. ErrGone says no more than that.
 func (q *Requests) Open(ctx context.Context, env, ticket, lang string, by Client) (id, session string, err error) {
-	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+by.Address, opensAtOnce, opensEvery)
-	if err != nil {
-		return "", "", err
+	id = NewUse()
+	if session, err = q.open(ctx, env, ticket, id, lang, by); err != nil {
+		id = ""
 	}
-	if !ok {
-		return "", "", ErrTooMany
-	}
+	return id, session, err
+}
+
+// NewUse returns the id of a use that is yet to be.
+func NewUse() string {
 	var part [protocol.RandomPart]byte
 	_, _ = rand.Read(part[:]) // never fails
+	return protocol.RecoveryID(part[:], nil)
+}
+
+// open is Open for a use of an id.
+func (q *Requests) open(ctx context.Context, env, ticket, use, lang string, by Client) (session string, err error) {
+	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+by.Address, opensAtOnce, opensEvery)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", ErrTooMany
+	}
 	session = store.NewToken()
-	u := store.RequestUse{Env: env, ID: protocol.RecoveryID(part[:], nil), Session: store.HashToken(session), State: useAsked, Language: lang, ExpiresAt: q.Now().Add(useLife)}
+	u := store.RequestUse{Env: env, ID: use, Session: store.HashToken(session), State: useAsked, Language: lang, ExpiresAt: q.Now().Add(useLife)}
 	err = q.Store.Tx(ctx, func(tx *store.Tx) error {
 		r, err := tx.RequestByTicket(ctx, env, ticket)
 		if err != nil {
@@ -157,7 +171,7 @@ func (q *Requests) Open(ctx context.Context, env, ticket, lang string, by Client
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrGone
 	}
-	return u.ID, session, err
+	return session, err
 }
 
 // own returns the use of a session with its request.

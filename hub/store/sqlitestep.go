@@ -46,15 +46,12 @@ func (g *gathering) close() {
 	g.next = nil
 }
 
-// step runs fn on a snapshot and what it has put down as the work of one caller. Callers
+// step runs fn beside the writer, and what it has put down as the work of one caller. Callers
 // whose plans are ready while somebody else writes go together: one of them does it for
 // all, which saves handing the turn from one to the next.
 func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
-	var p plan
-	err := d.read(ctx, func(q querier) error {
-		p = plan{q: q}
-		return fn(&p)
-	})
+	p := plan{from: d.readers}
+	err := p.make(ctx, fn)
 	if p.unfit {
 		return d.write(ctx, fn)
 	}
@@ -71,6 +68,19 @@ func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
 		return d.write(ctx, fn)
 	}
 	return w.err
+}
+
+// make runs fn, and gives the connection back that it has read from.
+func (p *plan) make(ctx context.Context, fn func(querier) error) error {
+	defer func() {
+		if p.conn != nil {
+			p.from.give(p.conn)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fn(p)
 }
 
 // lead carries a batch out.

@@ -4,15 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 // Step is Tx for one step of a state machine, whose fn spends its time on everything but
-// writing: what it reads, opens, seals and signs. On SQLite fn runs on a snapshot, beside
-// whoever writes, and what it writes is put down and done afterwards, in its order and in
-// one transaction. Each statement has to change exactly one row then, as a compare-and-set
+// writing: what it reads, opens, seals and signs. On SQLite fn runs beside whoever writes,
+// each of its queries sees what is committed by then, and what it writes is put down and
+// done afterwards, in its order and in one transaction. Each statement has to change exactly one row then, as a compare-and-set
 // does; where one does not, nothing of it has happened, and fn runs again as that of Tx.
 //
 // So whatever must still be so when fn's work is done has to stand in the WHERE of what it
@@ -23,12 +22,13 @@ func (s *Store) Step(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.transact(ctx, s.db.step, fn)
 }
 
-// A plan is a querier that reads from a snapshot, and puts down what is written.
+// A plan is a querier that reads what is committed, and puts down what is written.
 type plan struct {
-	q          querier
+	from       *sqlitePool
+	conn       *sqliteConn // nil: nothing was read yet
 	statements []statement
 	tables     []string // that the statements write
-	unfit      bool     // a snapshot cannot answer: it has to be a transaction
+	unfit      bool     // it has to be a transaction
 }
 
 // A statement is one that is yet to run.
@@ -40,31 +40,45 @@ type statement struct {
 // errUnfit ends the fn of a plan that has to be a transaction.
 var errUnfit = errors.New("store: this step needs a transaction")
 
-// planned finds the table of a statement that can be put down. What is deleted may take
+// writtenBy names the table of a statement that can be put down. What is deleted may take
 // rows of other tables with it.
-var planned = regexp.MustCompile(`^\s*(?:INSERT INTO|UPDATE) (\w+)`)
+func writtenBy(query string) (table string, ok bool) {
+	rest, ok := strings.CutPrefix(query, "INSERT INTO ")
+	if !ok {
+		rest, ok = strings.CutPrefix(query, "UPDATE ")
+	}
+	end := strings.IndexAny(rest, " \n\t(")
+	return rest[:max(end, 0)], ok && end > 0
+}
 
 // exec implements querier. The statement will have changed one row, or fn runs again.
 func (p *plan) exec(_ context.Context, query string, args ...any) (sql.Result, error) {
-	m := planned.FindStringSubmatch(query)
-	if m == nil {
+	table, ok := writtenBy(query)
+	if !ok {
 		p.unfit = true
 		return nil, errUnfit
 	}
-	if !slices.Contains(p.tables, m[1]) {
-		p.tables = append(p.tables, m[1])
+	if !slices.Contains(p.tables, table) {
+		p.tables = append(p.tables, table)
 	}
 	p.statements = append(p.statements, statement{query, args})
 	return oneRow{}, nil
 }
 
-// query implements querier. The snapshot does not have what was put down.
+// query implements querier. What was put down is not yet there.
 func (p *plan) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if p.unfit || slices.ContainsFunc(p.tables, func(table string) bool { return strings.Contains(query, table) }) {
 		p.unfit = true
 		return nil, errUnfit
 	}
-	return p.q.query(ctx, query, args...)
+	if p.conn == nil {
+		c, err := p.from.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.conn = c
+	}
+	return p.conn.txn().query(ctx, query, args...)
 }
 
 // oneRow is the result of a statement that is yet to run.

@@ -134,12 +134,12 @@ type proven struct {
 var errProven = errors.New("bench: nobody has proven that")
 
 // OpenFor implements oidc.People.
-func (p *proven) OpenFor(_ context.Context, o request.Opening) (use, session string, err error) {
+func (p *proven) OpenFor(_ context.Context, o request.Opening) (session string, err error) {
 	session = store.NewToken()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.exchanges[session] = o.Exchange
-	return store.NewID(), session, nil
+	return session, nil
 }
 
 // ProofFor implements oidc.People.
