@@ -59,7 +59,7 @@ var withoutEnvironment = map[string]string{
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
 	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
-	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeByAccess": "finds it by a secret",
+	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeOf": "finds it by a secret", "OIDCPartyByID": "finds it by its public name", "OIDCExchangeByAccess": "finds it by a secret",
 	"PurgeOIDC": "upkeep", "AddDestination": "its row names the organisation", "DueDestinations": "for the dispatcher", "ClaimDestination": "for the dispatcher", "DestinationSent": "for the dispatcher", "DestinationFailed": "for the dispatcher", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
 }
 
@@ -718,6 +718,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.OIDCClient(ctx, env, o.client)
 		return 1, err
 	},
+	"OIDCParty": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.OIDCParty(ctx, env, o.client)
+		return 1, err
+	},
 	"SaveOIDCClient": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.SaveOIDCClient(ctx, &store.OIDCClient{Env: env, ID: o.client, Version: 1, Settings: []byte("mine")})
 	},
@@ -728,11 +732,19 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.OIDCKeys(ctx, env, o.client)
 		return len(all), err
 	},
+	"SealedOIDCKeys": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.SealedOIDCKeys(ctx, env, o.client)
+		return len(all), err
+	},
 	"RemoveOIDCKey": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RemoveOIDCKey(ctx, env, o.key)
 	},
 	"OIDCExchange": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.OIDCExchange(ctx, env, o.exchange)
+		return 1, err
+	},
+	"OIDCExchangeWith": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, _, err := tx.OIDCExchangeWith(ctx, env, o.exchange)
 		return 1, err
 	},
 	"SaveOIDCExchange": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
