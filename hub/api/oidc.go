@@ -169,31 +169,11 @@ func rotateClientKey(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 
 // checkClient refuses what cannot work.
 func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract oidc.Contract, in *oidcClientIn) error {
-	if err := in.Settings.Check(contract); err != nil {
-		return bad(plainError(err))
+	err := oidc.Draft{ClientID: in.ClientID, Contract: contract, Directory: in.Directory, Settings: in.Settings}.CheckIn(ctx, tx, c.env.ID)
+	if w := (*oidc.Wrong)(nil); errors.As(err, &w) {
+		return bad(w.Field + ": " + w.Text)
 	}
-	if in.Domain != "" {
-		if _, err := c.siteOf(ctx, tx, in.Domain); err != nil {
-			return err
-		}
-	}
-	if in.ClientID != "" && (contract != oidc.OpenID || in.ClientID != c.env.ID && in.ClientID != in.Directory) {
-		return bad("client_id: is made for you; for openid it may be the id of the environment, or of the directory that is named beside it")
-	}
-	if in.ClientID == c.env.ID && in.Directory != "" {
-		return bad("directory: the client that is the environment belongs to no directory")
-	}
-	if contract == oidc.OpenID && in.Directory == "" {
-		return nil
-	}
-	if contract.AsksPeople() && contract != oidc.OpenID {
-		if in.Directory != "" {
-			return bad("directory: this contract asks who somebody is, and belongs to no directory")
-		}
-		return nil
-	}
-	_, err := tx.Directory(ctx, c.env.ID, in.Directory)
-	return as(err, store.ErrNotFound, bad("directory: want the id of a directory of this environment, whose accounts are asked about"))
+	return err
 }
 
 func (c *call) findClient(ctx context.Context, tx *store.Tx, id string) (err error) {

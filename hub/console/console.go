@@ -146,6 +146,8 @@ func table() []route {
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
 		{hooksPath, staff.Admin, (*visit).hooks, (*visit).changeSecret},
 		{deliveryPath, staff.Admin, (*visit).delivery, (*visit).resend},
+		{clientsPath, staff.Admin, (*visit).askers, nil},
+		{clientPath, staff.Admin, (*visit).asker, (*visit).saveClient},
 		{providersPath, staff.Admin, (*visit).providers, nil},
 		{providerPath, staff.Admin, (*visit).provider, (*visit).saveProvider},
 		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},
@@ -206,13 +208,15 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 	next(v)
 }
 
-// check reads the form; those of two pages are larger than the others.
+// check reads the form; those of some pages are larger than the others.
 func (rt route) check(v *visit) error {
 	switch rt.pattern {
 	case trustPath:
 		return v.host.CheckFiles(v.w, v.r, uploadSize)
 	case providerPath:
 		return v.host.CheckLarge(v.w, v.r, providerSize)
+	case clientPath:
+		return v.host.CheckLarge(v.w, v.r, clientSize)
 	}
 	return v.host.Check(v.w, v.r)
 }

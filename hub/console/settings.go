@@ -39,6 +39,8 @@ type settingsPage struct {
 	Audit     *audited
 	Hooks     *hooked
 	Told      *told
+	Clients   []asking
+	Client    *asking
 }
 
 // settingsOf is what can be set in one environment.
@@ -65,7 +67,7 @@ func (p *settingsPage) Problem(field string) string {
 }
 
 // doings are the sentences with which a page may begin; its address names one.
-var doings = []string{"saved", "added", "removed", "moved", "queued"}
+var doings = []string{"saved", "added", "removed", "moved", "queued", "rotated"}
 
 // showSettings shows a page of settings.
 func (v *visit) showSettings(name, title string, p *settingsPage) {

@@ -94,6 +94,7 @@ func TestSettingsInABrowserOnAPhoneAndADesk(t *testing.T) {
 	b.Open(g.url + provided)
 	b.Click(`[value=test]`)
 	b.WaitText("The service answers")
+	b.Wait(`document.readyState === 'complete' && document.querySelector('details')`)
 	b.Eval(`document.querySelector('details').open = true`)
 	looked(t, b, "provider")
 }

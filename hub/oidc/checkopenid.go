@@ -1,11 +1,11 @@
 package oidc
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // What settings say of code_challenge.
@@ -18,22 +18,33 @@ const (
 func (s Settings) checkOpenID() error {
 	switch {
 	case len(s.Tenants) > 0 || s.AppID != "" || s.Cloud != "" || s.Account != "":
-		return errors.New("oidc: tenants, app_id, cloud, account: not for openid")
+		return &Wrong{"tenants, app_id, cloud, account", "not for openid"}
 	case s.Algorithm != "" && !slices.Contains(openIDAlgorithms, s.Algorithm):
-		return errors.New("oidc: id_token_signed_response_alg: want ES256, RS256 or EdDSA")
+		return &Wrong{"id_token_signed_response_alg", "want ES256, RS256 or EdDSA"}
 	case s.PKCE != "" && s.PKCE != pkcePlain && s.PKCE != pkceOptional:
-		return errors.New("oidc: pkce: want nothing, plain or optional")
+		return &Wrong{"pkce", "want nothing, plain or optional"}
 	case s.Auth == authNone && s.PKCE != "":
-		return errors.New("oidc: pkce: a client that does not prove itself sends S256")
-	case len(s.Redirects) > maxRedirects || len(s.PostLogout) > maxRedirects:
-		return fmt.Errorf("oidc: redirect_uris, post_logout_redirect_uris: want at most %d addresses", maxRedirects)
+		return &Wrong{"pkce", "a client that does not prove itself sends S256"}
 	}
-	for _, r := range slices.Concat(s.Redirects, s.PostLogout) {
-		if !IsCallback(r) {
-			return errors.New("oidc: redirect_uris, post_logout_redirect_uris: want addresses as https://host/path; http only to this machine itself")
-		}
+	if err := checkCallbacks("redirect_uris", s.Redirects); err != nil {
+		return err
+	}
+	if err := checkCallbacks("post_logout_redirect_uris", s.PostLogout); err != nil {
+		return err
 	}
 	return s.checkAuth()
+}
+
+func checkCallbacks(field string, all []string) error {
+	if len(all) > maxRedirects {
+		return &Wrong{field, fmt.Sprintf("want at most %d addresses", maxRedirects)}
+	}
+	for _, r := range all {
+		if !IsCallback(r) {
+			return &Wrong{field, "want addresses as https://host/path; http only to this machine itself"}
+		}
+	}
+	return nil
 }
 
 func (s Settings) checkAuth() error {
@@ -41,22 +52,22 @@ func (s Settings) checkAuth() error {
 	switch s.Auth {
 	case "", "client_secret_basic", "client_secret_post", authNone:
 		if keys || s.JWKSURI != "" {
-			return errors.New("oidc: jwks, jwks_uri: only for private_key_jwt")
+			return &Wrong{"jwks, jwks_uri", "only for private_key_jwt"}
 		}
 	case authKey:
 		if keys == (s.JWKSURI != "") {
-			return errors.New("oidc: private_key_jwt: want jwks, or jwks_uri")
+			return &Wrong{"jwks", "private_key_jwt wants this or jwks_uri"}
 		}
 		if u, err := url.Parse(s.JWKSURI); s.JWKSURI != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(s.JWKSURI) > maxURL) {
-			return errors.New("oidc: jwks_uri: want an https address")
+			return &Wrong{"jwks_uri", "want an https address"}
 		}
 		if keys {
 			if _, err := parseClientKeys(s.JWKS); err != nil {
-				return fmt.Errorf("oidc: jwks: %w", err)
+				return &Wrong{"jwks", strings.TrimPrefix(err.Error(), "oidc: ")}
 			}
 		}
 	default:
-		return errors.New("oidc: token_endpoint_auth_method: want nothing, client_secret_basic, client_secret_post, private_key_jwt or none")
+		return &Wrong{"token_endpoint_auth_method", "want nothing, client_secret_basic, client_secret_post, private_key_jwt or none"}
 	}
 	return nil
 }

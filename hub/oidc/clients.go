@@ -40,7 +40,7 @@ func Change(ctx context.Context, tx *store.Tx, c *store.OIDCClient, directory st
 func NewSecret(ctx context.Context, tx *store.Tx, c *store.OIDCClient) (protocol.Secret, error) {
 	if of, err := clientOf(*c); err != nil {
 		return protocol.Secret{}, err
-	} else if !of.row.code || of.settings.Auth == authKey || of.settings.Auth == authNone {
+	} else if !HasSecret(of.row.contract, of.settings) {
 		return protocol.Secret{}, ErrSecrets
 	}
 	secret := store.NewToken()

@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -72,16 +71,22 @@ func cloudOf(name string) (cloud, bool) {
 	return clouds[i], true
 }
 
-// Check reports the first thing that an administrator must mend.
+// A Wrong is a setting that cannot be: the first that an administrator must mend.
+type Wrong struct{ Field, Text string }
+
+// Error implements error.
+func (w *Wrong) Error() string { return "oidc: " + w.Field + ": " + w.Text }
+
+// Check returns a *Wrong for what cannot work.
 func (s Settings) Check(c Contract) error {
 	if s.Name == "" || len(s.Name) > maxName || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return fmt.Errorf("oidc: name: want one line of at most %d bytes", maxName)
+		return &Wrong{"name", fmt.Sprintf("want one line of at most %d bytes", maxName)}
 	}
 	if c == OpenID {
 		return s.checkOpenID()
 	}
 	if s.Algorithm+s.Auth+s.JWKSURI+s.PKCE != "" || len(s.JWKS) > 0 || s.RequirePAR || len(s.PostLogout) > 0 {
-		return errors.New("oidc: id_token_signed_response_alg, token_endpoint_auth_method, jwks, jwks_uri, pkce, require_pushed_authorization_requests: only for openid")
+		return &Wrong{"id_token_signed_response_alg, token_endpoint_auth_method, jwks, jwks_uri, pkce, require_pushed_authorization_requests", "only for openid"}
 	}
 	if c == EntraEAM {
 		return s.checkEntra()
@@ -91,44 +96,46 @@ func (s Settings) Check(c Contract) error {
 
 func (s Settings) checkEntra() error {
 	if _, ok := cloudOf(s.Cloud); !ok {
-		return errors.New("oidc: cloud: want nothing, us or cn")
+		return &Wrong{"cloud", "want nothing, us or cn"}
 	}
 	if len(s.Tenants) == 0 || len(s.Tenants) > maxTenants {
-		return fmt.Errorf("oidc: tenants: want the ids of 1 to %d tenants", maxTenants)
+		return &Wrong{"tenants", fmt.Sprintf("want the ids of 1 to %d tenants", maxTenants)}
 	}
-	for _, id := range append([]string{s.AppID}, s.Tenants...) {
-		if !isGUID(id) {
-			return errors.New("oidc: tenants, app_id: want ids of the form 00000000-0000-0000-0000-000000000000, in lower case")
-		}
+	const guid = "want ids of the form 00000000-0000-0000-0000-000000000000, in lower case"
+	if !isGUID(s.AppID) {
+		return &Wrong{"app_id", guid}
+	}
+	if slices.ContainsFunc(s.Tenants, func(id string) bool { return !isGUID(id) }) {
+		return &Wrong{"tenants", guid}
 	}
 	if len(s.Redirects) > 0 {
-		return errors.New("oidc: redirect_uris: those of Entra ID are known and cannot be set")
+		return &Wrong{"redirect_uris", "those of Entra ID are known and cannot be set"}
 	}
 	return s.checkAccount()
 }
 
 func (s Settings) checkOkta(c Contract) error {
 	if len(s.Tenants) > 0 || s.AppID != "" || s.Cloud != "" {
-		return errors.New("oidc: tenants, app_id, cloud: only for entra_eam")
+		return &Wrong{"tenants, app_id, cloud", "only for entra_eam"}
 	}
 	if len(s.Redirects) == 0 || len(s.Redirects) > maxRedirects {
-		return fmt.Errorf("oidc: redirect_uris: want 1 to %d addresses", maxRedirects)
+		return &Wrong{"redirect_uris", fmt.Sprintf("want 1 to %d addresses", maxRedirects)}
 	}
 	for _, r := range s.Redirects {
 		u, err := url.Parse(r)
 		if err != nil || u.Scheme != "https" || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
-			return errors.New("oidc: redirect_uris: want addresses as https://host/path")
+			return &Wrong{"redirect_uris", "want addresses as https://host/path"}
 		}
 	}
 	if c.AsksPeople() && (s.Account != "" || s.AllowStrict) {
-		return errors.New("oidc: account, allow_strict: this contract asks about no account")
+		return &Wrong{"account, allow_strict", "this contract asks about no account"}
 	}
 	return s.checkAccount()
 }
 
 func (s Settings) checkAccount() error {
 	if s.Account != "" && s.Account != ByImmutableID && s.Account != ByIdentifier {
-		return errors.New("oidc: account: want immutable_id or identifier")
+		return &Wrong{"account", "want immutable_id or identifier"}
 	}
 	return nil
 }
