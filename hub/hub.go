@@ -221,7 +221,7 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Store: h.store, Agents: evaluated{h.store, h.tunnels}, Verifiers: verifiers, Addresses: h.ownAddresses, Origin: h.origin, Log: h.log,
 	})
 	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews}, Log: h.log,
+		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews, h.log}, Log: h.log,
 		Mail: postman{h.notifier}, SMS: texting{phones}, Pictures: h.reviews, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
@@ -229,11 +229,11 @@ func (h *Hub) openServices(cfg Config) (err error) {
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
-	h.reviews.Watcher = h.requests
+	h.reviews.Watcher, h.reviews.Badges = h.requests, h.requests
 	h.storage = storage.New(storage.Config{Store: h.store, Transport: h.hooks.Transport(storage.MaxAnswer), Log: h.log})
 	h.reviews.Shelf = h.storage
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Providers: h.providers, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Photos: h.requests, Providers: h.providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 	return nil
@@ -255,7 +255,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("GET "+api.PicturesPath+"{link}", api.Pictures(h.store, h.log))
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Providers: h.providers, Audit: h.audit, Exports: h.exports, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Providers: h.providers, Audit: h.audit, Exports: h.exports, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

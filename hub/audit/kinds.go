@@ -120,6 +120,10 @@ const (
 	ScanAppealAccepted Kind = "scan_appeal_accepted"
 	ScanAppealRejected Kind = "scan_appeal_rejected"
 	ScanErased         Kind = "scan_erased" // ours: its key was destroyed
+
+	ProfilePictureAsked    Kind = "profile_picture_asked" // ours: people are to look at it
+	ProfilePictureAccepted Kind = "profile_picture_accepted"
+	ProfilePictureRejected Kind = "profile_picture_rejected"
 )
 
 // Kinds of what people do with a request, as the public reference spells its events.
@@ -150,7 +154,7 @@ var Kinds = []Kind{
 	OAuth2PushedAuthorization, OAuth2Authorize, OAuth2V2Authorize, OAuth2RequestCanceled, OAuth2Token,
 	EntraEAMAuthorize, EntraEAMFinish, OktaEAMAuthorize, OktaEAMFinish,
 	PeopleCompare, PeopleSetPreferredName, PeopleSetPicture, SelfieCompare, SharingRevoked, ExtensionInvoked, EvaluationStarted, EvaluationEnded, LeavesDropped,
-	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased,
+	BiometricConsent, ScanFinished, ScanAccepted, ScanRejected, ScanAppealed, ScanAppealAccepted, ScanAppealRejected, ScanErased, ProfilePictureAsked, ProfilePictureAccepted, ProfilePictureRejected,
 	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted, DocumentUnread,
 }
 

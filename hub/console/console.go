@@ -40,6 +40,7 @@ type Config struct {
 	Recoveries  Recoveries
 	Reviews     Reviews
 	Transcripts Transcripts
+	Badges      BadgeDecisions
 	Evaluations Evaluations
 	Manuals     Manuals
 	Members     Members

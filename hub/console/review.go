@@ -28,6 +28,11 @@ type Transcripts interface {
 	Transcribe(ctx context.Context, env, id, reviewer string, f review.Facts) error
 }
 
+// BadgeDecisions takes what reviewers decided about photos for badges.
+type BadgeDecisions interface {
+	DecideBadge(ctx context.Context, env, id, reviewer string, verdict review.Verdict, reason string, checks []string, by audit.Principal) error
+}
+
 // reviewsPath is where the queue is. Cases are below it, by environment and id.
 const (
 	reviewsPath = root + "/reviews"
@@ -149,7 +154,11 @@ func (v *visit) showCase(status int, wrong string) {
 	for _, check := range v.r.PostForm["check"] {
 		s.Ticked[check] = true
 	}
-	v.show(status, "review", s)
+	name := "review"
+	if c.Badge {
+		name, s.Title = "badgecase", s.T("review.badge")
+	}
+	v.show(status, name, s)
 }
 
 // picture sends a picture of a case, with the reviewer's mark.
@@ -177,6 +186,10 @@ func (v *visit) decideReview() {
 	ctx, cancel := v.context()
 	defer cancel()
 	env, id, err := v.named(ctx)
+	if v.field("about") == store.AboutBadge {
+		v.decideBadge(ctx, env, id, err)
+		return
+	}
 	if err == nil && v.field("verdict") == string(review.Accept) && v.r.PostForm["document"] != nil {
 		err = v.console.cfg.Transcripts.Transcribe(ctx, env, id, v.reviewer(), v.typed())
 	}
@@ -194,6 +207,24 @@ func (v *visit) decideReview() {
 		v.see(reviewsPath)
 	}
 }
+
+// decideBadge takes a decision about a photo.
+func (v *visit) decideBadge(ctx context.Context, env, id string, err error) {
+	if err == nil {
+		err = v.console.cfg.Badges.DecideBadge(ctx, env, id, v.reviewer(), review.Verdict(v.field("verdict")), v.field("reason"), v.r.PostForm["check"], v.actor())
+	}
+	switch {
+	case errors.Is(err, review.ErrAnswer):
+		v.showCase(http.StatusUnprocessableEntity, "review.error.badge")
+	case err != nil:
+		v.fail(err)
+	default:
+		v.see(reviewsPath)
+	}
+}
+
+// BadgeReasons are what a reviewer chooses from who does not take a photo.
+func (reviewScreen) BadgeReasons() []string { return review.BadgeReasons }
 
 // Checklist is what a reviewer ticks.
 func (s reviewScreen) Checklist() []string { return s.Case.Points }

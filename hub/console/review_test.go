@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -202,4 +203,71 @@ func TestReviewersSeeThePhotoOfTheAccountBesideTheFace(t *testing.T) {
 	b.WaitText("Photo of the account")
 	b.Wait(`[...document.images].every(i => i.complete && i.naturalWidth > 0)`)
 	looked(t, b, "review-photo")
+}
+
+// badges takes what became of photos.
+type badges struct{ told []string }
+
+// BadgeDecided implements review.Badges.
+func (b *badges) BadgeDecided(_ context.Context, _ *store.Tx, _, _, _, refused string) (bool, error) {
+	b.told = append(b.told, refused)
+	return true, nil
+}
+
+// photographed makes a photo for a badge wait for people.
+func (g *rig) photographed(person string) {
+	g.t.Helper()
+	var face bytes.Buffer
+	if err := jpeg.Encode(&face, image.NewGray(image.Rect(0, 0, 480, 640)), nil); err != nil {
+		g.t.Fatal(err)
+	}
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		err := errors.Join(tx.AddPerson(ctx, g.Env.ID, person), tx.PutPicture(ctx, g.Env.ID, person, store.PictureAsked, face.Bytes()), tx.PutPicture(ctx, g.Env.ID, person, store.PictureSelfie, face.Bytes()))
+		if err == nil {
+			_, err = g.reviews.AskBadge(ctx, tx, review.BadgeOrder{Env: g.Env.ID, Use: "use", Person: person, Name: "Anna Weber",
+				Checks: []review.Finding{{Name: review.EmployeeBadge, Result: "unsure", Reason: "a <shadow>"}}})
+		}
+		return err
+	})
+}
+
+func TestReviewersDecideAboutPhotosForBadgesByTheRules(t *testing.T) {
+	g := newRig(t)
+	told := &badges{}
+	g.reviews.Badges = told
+	g.photographed("p")
+	b := testenv.Chromium(t)
+	b.Open(g.url + g.newLink())
+	b.Click("main form button")
+	b.WaitText("Is recovery working?")
+	b.Open(g.url + reviewsPath)
+	b.WaitText("Photo for a badge")
+	looked(t, b, "badge-list")
+	b.Click("main form button")
+	b.WaitText("A plain, light background")
+	b.WaitText("a <shadow>")
+	b.Wait(`[...document.querySelectorAll('figure img')].filter(i => i.complete && i.naturalWidth === 480).length === 2`)
+	looked(t, b, "badge-case")
+	if strings.Contains(b.Text(), "Anna Weber") {
+		t.Error("the reviewer reads whose photo it is")
+	}
+	b.Click("button[value=refuse]")
+	b.WaitText("refusing needs one of the reasons")
+	b.Eval(`(document.querySelectorAll('[name=check]').forEach(c => c.value !== 'badge_face' && c.click()), 'done')`)
+	b.Click("button[value=accept]")
+	b.WaitText("Accepting needs every tick")
+	looked(t, b, "badge-wrong")
+	b.Click("[name=reason][value=background]")
+	b.Click("button[value=refuse]")
+	b.WaitText("Nothing waits for you")
+	g.photographed("p")
+	b.Open(g.url + reviewsPath)
+	b.Click("main form button")
+	b.WaitText("A plain, light background")
+	b.Eval(`(document.querySelectorAll('[name=check]').forEach(c => c.click()), 'done')`)
+	b.Click("button[value=accept]")
+	b.WaitText("Nothing waits for you")
+	if !slices.Equal(told.told, []string{"background", ""}) {
+		t.Errorf("told %q", told.told)
+	}
 }

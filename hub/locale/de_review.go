@@ -41,7 +41,7 @@ var deReview = table{
 	"capture.rejected.appeal": "Jemand anderen ansehen lassen",
 	"capture.rejected.giveup": "Einen anderen Weg wählen",
 
-	"review.title":         "Ausweise zum Ansehen",
+	"review.title":         "Ausweise und Fotos zum Ansehen",
 	"review.none":          "Nichts wartet auf Sie.",
 	"review.waiting#one":   "{n} Fall wartet auf jemanden",
 	"review.waiting#other": "{n} Fälle warten auf jemanden",
@@ -76,7 +76,7 @@ var deReview = table{
 	"review.error":         "Zum Annehmen braucht es jedes Häkchen, für alles andere einen Grund",
 	"review.gone.title":    "Dieser Fall ist nicht Ihrer",
 	"review.gone.text":     "Er ist entschieden, jemand anderem gegeben, oder Ihre Zeit dafür ist um.",
-	"review.open":          "Ausweise zum Ansehen",
+	"review.open":          "Ausweise und Fotos zum Ansehen",
 
 	"review.image.front":   "Vorderseite des Ausweises",
 	"review.image.back":    "Rückseite des Ausweises",

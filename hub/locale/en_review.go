@@ -41,7 +41,7 @@ var enReview = table{
 	"capture.rejected.appeal": "Ask somebody else to look",
 	"capture.rejected.giveup": "Choose another way",
 
-	"review.title":         "Documents to look at",
+	"review.title":         "Documents and photos to look at",
 	"review.none":          "Nothing waits for you.",
 	"review.waiting#one":   "{n} case waits for a reviewer",
 	"review.waiting#other": "{n} cases wait for a reviewer",
@@ -76,7 +76,7 @@ var enReview = table{
 	"review.error":         "Accepting needs every tick; anything else needs a reason",
 	"review.gone.title":    "This case is not yours",
 	"review.gone.text":     "It was decided, given to somebody else, or your time for it is over.",
-	"review.open":          "Documents to look at",
+	"review.open":          "Documents and photos to look at",
 
 	"review.image.front":   "Front of the document",
 	"review.image.back":    "Back of the document",

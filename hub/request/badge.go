@@ -30,11 +30,31 @@ const (
 	Unsure       Fault = "unsure"     // the organisation's program could not tell
 )
 
-// Faces judges a badge photo by the organisation's own program: selfie is the picture of
-// the person that was verified with a document, nil if none is kept. It returns nothing
-// for an environment without a program. reason is the program's word on Unsuitable.
+// Faces judges badge photos: the organisation's own program, its people, or both.
 type Faces interface {
-	JudgeBadge(ctx context.Context, env string, photo, selfie []byte) (faults []Fault, reason string, err error)
+	// JudgeBadge says what is to become of a photo. selfie is the picture of the person that
+	// was verified with a document, nil if none is kept.
+	JudgeBadge(ctx context.Context, env string, photo, selfie []byte) (Judgement, error)
+	// AskPeople has people look at the person's store.PictureAsked, in the caller's
+	// transaction and in place of an earlier one, and returns until when they have time.
+	AskPeople(ctx context.Context, tx *store.Tx, a AskedPhoto) (until time.Time, err error)
+}
+
+// A Judgement is what Faces says of a photo that has no measured fault.
+type Judgement struct {
+	Faults []Fault
+	Reason string // the program's words on Unsuitable
+	People bool   // people decide, if there is no fault
+	Found  []byte // what the program said, for them; nil: it was not asked
+}
+
+// An AskedPhoto is a photo that people look at.
+type AskedPhoto struct {
+	Env, Use, Person, Subject string
+	Name                      string    // that was proven
+	Addresses                 []string  // that are known as the person's
+	Found                     []byte    // of the Judgement
+	Ends                      time.Time // of the consent; zero: never
 }
 
 // GivenPicture is what webhooks hear of a badge photo.
@@ -48,6 +68,9 @@ const (
 	badgeTries   = 10               // photos at once, of one person
 	badgeEvery   = time.Minute
 	badgeLife    = time.Hour // of a request that somebody began at the badge page
+	draftTries   = 20        // photos that one person looks at before they send one
+	draftEvery   = 30 * time.Second
+	draftLife    = time.Hour // of a photo that was looked at and not sent
 	pictureClaim = "picture"
 )
 
@@ -56,8 +79,13 @@ var ErrFaces = errors.New("request: nobody looked at the photo")
 
 // A Badge is what the badge page shows.
 type Badge struct {
-	Language string
-	Since    time.Time // when the photo was given that is kept; zero: none
+	Language  string
+	Since     time.Time // when the photo was given that is kept; zero: none
+	Draft     bool      // a photo was chosen and is not sent
+	Asked     time.Time // since when people are asked about one; zero: they are not
+	Until     time.Time // they have time
+	Refused   Fault     // why people did not take the last one; "": they took it, or were not asked
+	RefusedAt time.Time
 }
 
 // A BadgeOrder is what BeginBadge begins with.
@@ -95,42 +123,69 @@ func (q *Requests) BeginBadge(ctx context.Context, o BadgeOrder) (id, session st
 // asksPicture reports whether whoever shared is asked for a badge photo.
 func asksPicture(r store.Request) bool { return slices.Contains(r.Claims, pictureClaim) }
 
+// A giver is somebody who may give a photo.
+type giver struct {
+	use     store.RequestUse
+	request store.Request
+	share   store.Share
+}
+
 // badgeOf returns a use that may give a photo: its person shared, and shares still.
-func badgeOf(ctx context.Context, tx *store.Tx, env, id, session string) (store.RequestUse, store.Request, error) {
+func (q *Requests) badgeOf(ctx context.Context, tx *store.Tx, env, id, session string) (giver, error) {
 	u, r, err := own(ctx, tx, env, id, session)
-	if err == nil && (u.State != useShared || u.Person == "" || !asksPicture(r)) {
-		err = ErrStep
+	if err != nil {
+		return giver{}, err
 	}
-	return u, r, err
+	return q.giver(ctx, tx, u, r)
+}
+
+// giver returns ErrStep for whoever does not share by r.
+func (q *Requests) giver(ctx context.Context, tx *store.Tx, u store.RequestUse, r store.Request) (giver, error) {
+	if u.State != useShared || u.Person == "" || !asksPicture(r) {
+		return giver{}, ErrStep
+	}
+	shares, err := tx.Shares(ctx, r.Env, u.Person)
+	if err != nil {
+		return giver{}, err
+	}
+	i := slices.IndexFunc(shares, func(s store.Share) bool { return s.Request == r.ID })
+	if i < 0 || !shares[i].RevokedAt.IsZero() || ended(shares[i].ExpiresAt, q.Now()) {
+		return giver{}, ErrStep
+	}
+	return giver{u, r, shares[i]}, nil
 }
 
 // Badge returns what the badge page of a use shows. ErrStep if nothing was shared, it was
 // taken back, or no picture was asked for.
 func (q *Requests) Badge(ctx context.Context, env, id, session string) (Badge, error) {
-	return store.Get(ctx, q.Store, func(tx *store.Tx) (Badge, error) {
-		u, _, err := badgeOf(ctx, tx, env, id, session)
+	return store.Get(ctx, q.Store, func(tx *store.Tx) (b Badge, err error) {
+		g, err := q.badgeOf(ctx, tx, env, id, session)
 		if err != nil {
-			return Badge{}, err
+			return b, err
 		}
-		_, since, err := tx.Picture(ctx, env, u.Person, store.PictureChosen)
-		if errors.Is(err, store.ErrNotFound) {
-			err = nil
+		b.Language = g.use.Language
+		var drafted time.Time
+		for kind, at := range map[string]*time.Time{store.PictureChosen: &b.Since, store.PictureDraft: &drafted} {
+			if *at, err = tx.PictureSince(ctx, env, g.use.Person, kind); err != nil {
+				return b, err
+			}
 		}
-		return Badge{Language: u.Language, Since: since}, err
+		b.Draft = !drafted.IsZero()
+		return b, asked(ctx, tx, env, g.use.Person, &b)
 	})
 }
 
 // SetBadge keeps a photo for a badge, written anew, in place of an earlier one, unless it
-// has faults. Webhooks hear of it either way. reason is what the organisation's program
-// said. ErrFaces: try again later.
+// has faults; or it has people look at it, see Badge.Asked. Webhooks hear of what was kept
+// or refused. reason is what the organisation's program said. ErrFaces: try again later.
 func (q *Requests) SetBadge(ctx context.Context, env, id, session string, sent []byte, by Client) (faults []Fault, reason string, err error) {
-	var u store.RequestUse
+	var g giver
 	var selfie []byte
 	err = q.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if u, _, err = badgeOf(ctx, tx, env, id, session); err != nil {
+		if g, err = q.badgeOf(ctx, tx, env, id, session); err != nil {
 			return err
 		}
-		selfie, _, err = tx.Picture(ctx, env, u.Person, store.PictureSelfie)
+		selfie, _, err = tx.Picture(ctx, env, g.use.Person, store.PictureSelfie)
 		if errors.Is(err, store.ErrNotFound) {
 			selfie, err = nil, nil
 		}
@@ -139,25 +194,32 @@ func (q *Requests) SetBadge(ctx context.Context, env, id, session string, sent [
 	if err != nil {
 		return nil, "", err
 	}
-	if ok, err := q.Buckets.Take(ctx, "badge photo:"+env+":"+u.Person, badgeTries, badgeEvery); err != nil || !ok {
+	if ok, err := q.Buckets.Take(ctx, "badge photo:"+env+":"+g.use.Person, badgeTries, badgeEvery); err != nil || !ok {
 		return nil, "", errors.Join(err, ErrTooMany)
 	}
 	clean, faults, err := q.measure(ctx, sent)
+	j := Judgement{Faults: faults}
 	if err == nil && len(faults) == 0 && q.Faces != nil {
-		if faults, reason, err = q.Faces.JudgeBadge(ctx, env, clean, selfie); err != nil {
+		if j, err = q.Faces.JudgeBadge(ctx, env, clean, selfie); err != nil {
 			q.Log.WarnContext(ctx, "nobody looked at a badge photo", "request_use", id, "error", err)
 			err = ErrFaces
 		}
 	}
 	if err != nil || clean == nil { // what is no picture is told to nobody else
-		return faults, reason, err
+		return j.Faults, "", err
 	}
-	return faults, reason, q.Store.Tx(ctx, func(tx *store.Tx) error {
-		u, r, err := badgeOf(ctx, tx, env, id, session)
+	return j.Faults, j.Reason, q.Store.Tx(ctx, func(tx *store.Tx) error {
+		g, err := q.badgeOf(ctx, tx, env, id, session)
 		if err != nil {
 			return err
 		}
-		return q.badgeGiven(ctx, tx, u, r, clean, faults, reason, by)
+		if err := tx.RemovePicture(ctx, env, g.use.Person, store.PictureDraft); err != nil {
+			return err
+		}
+		if len(j.Faults) == 0 && j.People {
+			return q.askPeople(ctx, tx, g, clean, j.Found)
+		}
+		return q.badgeGiven(ctx, tx, g, clean, j.Faults, j.Reason, by)
 	})
 }
 
@@ -188,56 +250,92 @@ func (q *Requests) measure(ctx context.Context, sent []byte) (clean []byte, faul
 }
 
 // badgeGiven keeps a photo without faults, and tells of it.
-func (q *Requests) badgeGiven(ctx context.Context, tx *store.Tx, u store.RequestUse, r store.Request, clean []byte, faults []Fault, reason string, by Client) error {
-	event := eventPictureRejected
-	if len(faults) == 0 {
-		event = eventPictureAccepted
-		if err := tx.PutPicture(ctx, r.Env, u.Person, store.PictureChosen, clean); err != nil {
-			return err
-		}
-	}
+func (q *Requests) badgeGiven(ctx context.Context, tx *store.Tx, g giver, clean []byte, faults []Fault, reason string, by Client) error {
 	sum, names := sha256.Sum256(clean), make([]string, len(faults))
 	for i, f := range faults {
 		names[i] = string(f)
 	}
-	detail := map[string]any{"subject": Subject(r.Env, u.Person), "image_hash": hex.EncodeToString(sum[:]), "image_size": len(clean)}
-	if len(faults) > 0 {
-		detail["error"] = strings.Join(names, ", ")
-	}
-	if err := audit.Append(ctx, tx, q.event(r, u, audit.PeopleSetPicture, by, detail)); err != nil {
-		return err
-	}
-	if err := q.tell(ctx, tx, r, event); err != nil {
-		return err
-	}
-	if len(faults) == 0 {
-		if err := q.tell(ctx, tx, r, eventPictureAdded); err != nil {
-			return err
-		}
-	}
-	if q.Hooks == nil {
-		return nil
-	}
-	link, err := tx.AddPictureLink(ctx, r.Env, u.Person, clean, q.Now().Add(pictureLife))
-	if err != nil {
-		return err
-	}
-	name, err := q.nameOf(ctx, tx, r.Env, u.Person)
-	if err != nil {
-		return err
-	}
 	said := strings.Join(names, ", ")
+	detail := map[string]any{"subject": Subject(g.request.Env, g.use.Person), "image_hash": hex.EncodeToString(sum[:]), "image_size": len(clean)}
+	if said != "" {
+		detail["error"] = said
+	}
+	if err := audit.Append(ctx, tx, q.event(g.request, g.use, audit.PeopleSetPicture, by, detail)); err != nil {
+		return err
+	}
+	var err error
+	if said == "" {
+		err = q.badgeTaken(ctx, tx, g, clean)
+	} else {
+		err = q.tell(ctx, tx, g.request, eventPictureRejected)
+	}
+	if err != nil || q.Hooks == nil {
+		return err
+	}
 	if reason != "" {
 		said = reason
 	}
-	return q.Hooks.PictureGiven(ctx, tx, r.Env, GivenPicture{Person: u.Person, Subject: Subject(r.Env, u.Person), Request: r.ID, Name: name,
-		Link: link, SHA256: base64.StdEncoding.EncodeToString(sum[:]), Error: said})
+	return q.tellPicture(ctx, tx, g, clean, base64.StdEncoding.EncodeToString(sum[:]), said)
+}
+
+// badgeTaken keeps a photo as the picture that the person shares.
+func (q *Requests) badgeTaken(ctx context.Context, tx *store.Tx, g giver, clean []byte) error {
+	if err := tx.PutPicture(ctx, g.request.Env, g.use.Person, store.PictureChosen, clean); err != nil {
+		return err
+	}
+	if q.Public != nil {
+		if err := q.sharePicture(ctx, tx, g); err != nil {
+			return err
+		}
+	}
+	for _, event := range []string{eventPictureAccepted, eventPictureAdded} {
+		if err := q.tell(ctx, tx, g.request, event); err != nil {
+			return err
+		}
+	}
+	if q.Public == nil {
+		return nil
+	}
+	return q.share(ctx, tx, g.request, g.use.Person, []string{pictureClaim}, false)
+}
+
+// sharePicture adds the picture to what the person shares by the request, for as long as the
+// rest.
+func (q *Requests) sharePicture(ctx context.Context, tx *store.Tx, g giver) error {
+	env, person := g.request.Env, g.use.Person
+	url := []byte(store.JSON(q.PictureURL(env, person)))
+	if err := tx.PutProperty(ctx, env, person, store.Property{Claim: pictureClaim, Value: url, ExpiresAt: g.share.ExpiresAt}); err != nil {
+		return err
+	}
+	if slices.Contains(g.share.Claims, pictureClaim) {
+		return nil
+	}
+	return tx.WidenShare(ctx, env, g.request.ID, person, append(slices.Clone(g.share.Claims), pictureClaim))
+}
+
+// tellPicture tells webhooks where the photo is for a while, and why it was refused.
+func (q *Requests) tellPicture(ctx context.Context, tx *store.Tx, g giver, clean []byte, sum, refused string) error {
+	env, person := g.request.Env, g.use.Person
+	link, err := tx.AddPictureLink(ctx, env, person, clean, q.Now().Add(pictureLife))
+	if err != nil {
+		return err
+	}
+	name, err := q.nameOf(ctx, tx, env, person)
+	if err != nil {
+		return err
+	}
+	return q.Hooks.PictureGiven(ctx, tx, env, GivenPicture{Person: person, Subject: Subject(env, person), Request: g.request.ID, Name: name, Link: link, SHA256: sum, Error: refused})
 }
 
 // nameOf returns the name that a person shares, "" if none.
 func (q *Requests) nameOf(ctx context.Context, tx *store.Tx, env, person string) (string, error) {
+	return q.textOf(ctx, tx, env, person, "name")
+}
+
+// textOf returns what a person shares of a claim that is a text, "" if nothing.
+func (q *Requests) textOf(ctx context.Context, tx *store.Tx, env, person, claim string) (string, error) {
 	all, err := tx.Properties(ctx, env, person)
-	i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == "name" && propertyStatus(p, q.Now()) == statusShared })
+	i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == claim && propertyStatus(p, q.Now()) == statusShared })
 	if err != nil || i < 0 {
 		return "", err
 	}

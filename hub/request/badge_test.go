@@ -36,18 +36,25 @@ func photo(t *testing.T, side, dark int) []byte {
 	return b.Bytes()
 }
 
-// program is an operator's program that looks at photos.
+// program is an operator's program that looks at photos, and its people.
 type program struct {
-	faults []request.Fault
-	reason string
+	request.Judgement
 	err    error
-	selfie []byte // that it was shown
+	selfie []byte               // that it was shown
+	asked  []request.AskedPhoto // what people were asked
+	until  time.Time            // they have time
 }
 
 // JudgeBadge implements request.Faces.
-func (p *program) JudgeBadge(_ context.Context, _ string, _, selfie []byte) ([]request.Fault, string, error) {
+func (p *program) JudgeBadge(_ context.Context, _ string, _, selfie []byte) (request.Judgement, error) {
 	p.selfie = selfie
-	return p.faults, p.reason, p.err
+	return p.Judgement, p.err
+}
+
+// AskPeople implements request.Faces.
+func (p *program) AskPeople(_ context.Context, _ *store.Tx, a request.AskedPhoto) (time.Time, error) {
+	p.asked = append(p.asked, a)
+	return p.until, nil
 }
 
 // admitted is somebody who came by a link to the badge page and shared their name.
@@ -100,13 +107,13 @@ func TestAPersonWhoProvedWhoTheyAreGivesAPhotoForTheirBadge(t *testing.T) {
 			{"large", make([]byte, 8<<20), program{}, []request.Fault{request.LargePicture}, false},
 			{"small", photo(t, 200, 1), program{}, []request.Fault{"small"}, true},
 			{"dark", photo(t, 400, 6), program{}, []request.Fault{"dark"}, true},
-			{"two", photo(t, 400, 1), program{faults: []request.Fault{request.ManyFaces}}, []request.Fault{request.ManyFaces}, true},
-			{"black wall", photo(t, 400, 1), program{faults: []request.Fault{request.Unsuitable}, reason: "Background is plain black."}, []request.Fault{request.Unsuitable}, true},
+			{"two", photo(t, 400, 1), program{Judgement: request.Judgement{Faults: []request.Fault{request.ManyFaces}}}, []request.Fault{request.ManyFaces}, true},
+			{"black wall", photo(t, 400, 1), program{Judgement: request.Judgement{Faults: []request.Fault{request.Unsuitable}, Reason: "Background is plain black."}}, []request.Fault{request.Unsuitable}, true},
 		} {
 			*look = c.look
 			before := len(d.pictures)
 			faults, reason, err := p.gives(c.sent)
-			if err != nil || !slices.Equal(faults, c.faults) || reason != c.look.reason {
+			if err != nil || !slices.Equal(faults, c.faults) || reason != c.look.Reason {
 				t.Errorf("%s: %v %q %v", c.name, faults, reason, err)
 			}
 			if got := len(d.pictures) > before; got != c.told {
@@ -128,7 +135,7 @@ func TestAPersonWhoProvedWhoTheyAreGivesAPhotoForTheirBadge(t *testing.T) {
 		if faults, _, err := p.gives(photo(t, 400, 1)); err != nil || len(faults) > 0 {
 			t.Fatal(faults, err)
 		}
-		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared"}; !slices.Equal(d.told[told:], want) {
+		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share picture"}; !slices.Equal(d.told[told:], want) {
 			t.Errorf("told %q, want %q", d.told[told:], want)
 		}
 		given := d.pictures[len(d.pictures)-1]

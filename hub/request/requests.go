@@ -123,7 +123,7 @@ type Config struct {
 	SMS       Texter        // nil: links are not sent to phones
 	Pictures  Pictures      // needed with Public
 	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
-	Faces     Faces         // nil: nobody looks for faces on badge photos
+	Faces     Faces         // nil: nobody judges badge photos
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
@@ -293,7 +293,7 @@ func (q *Requests) Sweep(ctx context.Context) error {
 		return err
 	}
 	return q.Store.Tx(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)), tx.PurgePictureLinks(ctx))
+		return errors.Join(tx.PurgeRequestUses(ctx, q.Now().Add(-keepUses)), tx.PurgePictureLinks(ctx), tx.PurgeDrafts(ctx, q.Now().Add(-draftLife)))
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
@@ -29,9 +30,12 @@ const (
 
 // badgeScreen is the page that takes the photo.
 type badgeScreen struct {
-	Rules  []string
-	Kept   string // when the photo that is kept was given; "": none
-	Faults []string
+	Rules   []string
+	Kept    string // when the photo that is kept was given; "": none
+	Faults  []string
+	Badge   request.Badge
+	Refused string // what to do about a photo that people did not take; "": nothing
+	Resume  string // address of the photo that this browser began; "": none
 }
 
 // badgeRules are what a photo must show, in the order in which a person thinks of it.
@@ -56,10 +60,24 @@ func (v *visit) badge() {
 	case link == nil:
 		v.closed()
 	default:
-		s := v.screen(flow.View{})
-		s.Variant, s.Title, s.Rules = "request", s.T("badge.title"), s.all(badgeRules...)
-		v.show(http.StatusOK, "badge", s)
+		v.showBegin()
 	}
+}
+
+func (v *visit) showBegin() {
+	ctx, cancel := context.WithTimeout(v.r.Context(), lookupTime)
+	defer cancel()
+	use, err := v.site.cfg.Photos.ResumeBadge(ctx, v.req.Env, v.uses())
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	s := v.screen(flow.View{})
+	s.Variant, s.Title, s.Rules = "request", s.T("badge.title"), s.all(badgeRules...)
+	if use != "" {
+		s.Resume = v.address(badgePath+"/"+use, nil)
+	}
+	v.show(http.StatusOK, "badge", s)
 }
 
 // beginBadge makes the request by which the person proves who they are. No recovery is
@@ -112,13 +130,10 @@ func (v *visit) showBadge(status int, faults []request.Fault, reason string) {
 		v.fail(err)
 		return
 	}
-	s := v.screen(flow.View{Language: b.Language})
-	s.Variant, s.Title, s.Rules = "request", s.T("badge.photo.title"), s.all(badgeRules...)
-	s.Sought = request.View{ID: id}
-	s.Script = v.site.files.Path("capture.js")
-	if !b.Since.IsZero() {
-		s.Kept = s.Language.DateTime(b.Since)
+	if v.r.URL.Query().Has(badgeAgain) {
+		b.Asked = time.Time{}
 	}
+	s := v.badgeScreen(b, id)
 	for _, f := range faults {
 		s.Faults = append(s.Faults, s.T("badge.fault."+string(f)))
 	}
@@ -127,12 +142,33 @@ func (v *visit) showBadge(status int, faults []request.Fault, reason string) {
 	}
 	if len(s.Faults) > 0 {
 		s.wrong("photo", s.Faults[0])
+		s.Title = s.T("badge.photo.title")
 	}
-	if s.Kept != "" && len(faults) == 0 {
-		s.Title = s.T("badge.taken.title")
+	if b.Draft && len(faults) == 0 {
+		s.Title, s.Script = s.T("badge.look.title"), ""
+		v.show(status, "badgelook", s)
+		return
 	}
 	page.Allow(v.w.Header(), "camera")
 	v.show(status, "badgephoto", s)
+}
+
+// badgeScreen says how the photo of a use stands.
+func (v *visit) badgeScreen(b request.Badge, id string) *screen {
+	s := v.screen(flow.View{Language: b.Language})
+	s.Variant, s.Title, s.Rules, s.Badge = "request", s.T("badge.photo.title"), s.all(badgeRules...), b
+	s.Sought, s.Mark = request.View{ID: id}, badgeAt(b)
+	s.Script = v.site.files.Path("capture.js")
+	if !b.Since.IsZero() {
+		s.Kept, s.Title = s.Language.DateTime(b.Since), s.T("badge.taken.title")
+	}
+	if b.Refused != "" {
+		s.Refused, s.Title = s.T("badge.fault."+string(b.Refused)), s.T("badge.refused.title")
+	}
+	if !b.Asked.IsZero() {
+		s.Title = s.T("badge.asked.title")
+	}
+	return s
 }
 
 // maxBadgeForm is one of the largest pictures, one byte more to know that it was larger,
@@ -159,26 +195,45 @@ func (v *visit) sentBadge() {
 		return
 	}
 	body, err := v.upload("photo")
-	var faults []request.Fault
-	var reason string
 	switch {
 	case errors.Is(err, capture.ErrImage):
-		faults = []request.Fault{request.LargePicture}
+		v.showBadge(http.StatusUnprocessableEntity, []request.Fault{request.LargePicture}, "")
 	case err != nil || len(body) == 0:
-		faults = []request.Fault{"missing"}
+		v.showBadge(http.StatusUnprocessableEntity, []request.Fault{missingPhoto}, "")
+	case v.field("seen") != "": // the page's script showed it already
+		faults, reason, err := v.site.cfg.Badges.SetBadge(ctx, v.req.Env, id, session, body, v.asker())
+		v.badgeSent(ctx, faults, reason, err)
 	default:
-		faults, reason, err = v.site.cfg.Badges.SetBadge(ctx, v.req.Env, id, session, body, v.asker())
-		if errors.Is(err, request.ErrFaces) {
-			faults, err = []request.Fault{"away"}, nil
-		}
-		if err != nil {
-			v.fail(err)
-			return
-		}
+		faults, err := v.site.cfg.Photos.DraftBadge(ctx, v.req.Env, id, session, body)
+		v.badgeSent(ctx, faults, "", err)
 	}
-	if len(faults) > 0 {
+}
+
+// Faults of a form, in words beside those of package request.
+const (
+	missingPhoto request.Fault = "missing"
+	nobodyLooked request.Fault = "away"
+)
+
+// badgeSent says what became of a photo.
+func (v *visit) badgeSent(ctx context.Context, faults []request.Fault, reason string, err error) {
+	id, session := v.use()
+	if errors.Is(err, request.ErrFaces) {
+		faults, err = []request.Fault{nobodyLooked}, nil
+	}
+	switch {
+	case errors.Is(err, request.ErrStep):
+		v.see(badgePath+"/"+id, nil) // which leads on, wherever that is
+		return
+	case err != nil:
+		v.fail(err)
+		return
+	case len(faults) > 0:
 		v.showBadge(http.StatusUnprocessableEntity, faults, reason)
 		return
+	}
+	if b, err := v.site.cfg.Badges.Badge(ctx, v.req.Env, id, session); err == nil && !b.Asked.IsZero() { // come back as long as people have time
+		v.host.SetCookie(v.w, requestCookie+id, session, time.Until(b.Until), http.SameSiteStrictMode)
 	}
 	v.see(badgePath+"/"+id, nil)
 }

@@ -103,6 +103,7 @@ type Config struct {
 	Consents   Consents
 	Returns    Returns
 	Badges     Badges
+	Photos     Photos
 	Vouchers   Vouchers
 	Members    Members
 	Providers  Providers
@@ -243,6 +244,10 @@ func table() []route {
 		{"/request/{use}/back", (*visit).toRequest, decide(takeBackRequest)},
 		{badgePath, (*visit).badge, (*visit).beginBadge},
 		{badgeUsePath, (*visit).theBadge, (*visit).sentBadge},
+		{badgeUsePath + "/send", (*visit).toBadge, (*visit).sendBadge},
+		{badgeUsePath + "/retake", (*visit).toBadge, (*visit).retakeBadge},
+		{badgeUsePath + "/state", (*visit).badgeState, nil},
+		{badgeUsePath + "/photo/{kind}", (*visit).badgePhoto, nil},
 		{"/wallet/return", (*visit).walletReturn, nil},
 		{"/r/{id}/leave", (*visit).leave, nil},
 		{provider.ReturnPath, (*visit).comeBack, nil},

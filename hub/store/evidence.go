@@ -52,7 +52,7 @@ func (tx *Tx) CloseWaiting(ctx context.Context, env, verification string) error 
 	}
 	_, err = tx.Exec(ctx, `UPDATE reviews SET version = version + 1, state = 'closed', outcome = CASE WHEN outcome = '' THEN 'expired' ELSE outcome END,
 		decided_at = CASE WHEN decided_at = 0 THEN $3 ELSE decided_at END, settled_at = $3
-		WHERE env = $1 AND verification = $2 AND state <> 'closed'`, env, verification, Millis(tx.Now()))
+		WHERE env = $1 AND verification = $2 AND about = '' AND state <> 'closed'`, env, verification, Millis(tx.Now()))
 	return err
 }
 

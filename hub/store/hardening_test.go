@@ -39,7 +39,7 @@ var withoutEnvironment = map[string]string{
 	"DirectoryByID": "finds it; the caller checks", "AccountByID": "finds it; the caller checks",
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret", "ConsoleSessionSeen": "by a secret",
 	"AppendAudit": "its row names the environment",
-	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "Followers": "for the outbox", "LinkedPicture": "finds it by a secret", "PurgePictureLinks": "upkeep", "Followed": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
+	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "Followers": "for the outbox", "LinkedPicture": "finds it by a secret", "PurgePictureLinks": "upkeep", "PurgeDrafts": "upkeep", "Followed": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
 	"AuditHead": "of the installation", "PendingAudit": "for the log", "AuditIsPending": "for the log", "ExtendAudit": "for the log", "AuditTiles": "hashes of the installation",
 	"AuditEntry": "finds it; the caller checks", "AuditEntries": "for the log; the caller checks", "DropAudit": "upkeep",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
@@ -393,6 +393,16 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AddShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.AddShare(ctx, env, store.Share{Request: o.request, Person: theirPerson(o)})
 	},
+	"WidenShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.WidenShare(ctx, env, o.request, theirPerson(o), []string{"mine"})
+	},
+	"PictureSince": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		since, err := tx.PictureSince(ctx, env, theirPerson(o), store.PictureSelfie)
+		return int(store.Flag(!since.IsZero())), err
+	},
+	"RemovePicture": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.RemovePicture(ctx, env, theirPerson(o), store.PictureSelfie) // of its own environment only
+	},
 	"RevokeShare": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RevokeShare(ctx, env, o.request, theirPerson(o))
 	},
@@ -665,6 +675,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"ReviewOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.ReviewOf(ctx, env, o.verification)
+		return 1, err
+	},
+	"BadgeReview": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.BadgeReview(ctx, env, theirPerson(o))
 		return 1, err
 	},
 	"WaitingReviews": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
@@ -1159,7 +1173,8 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		err := errors.Join(tx.AddReview(ctx, &r), tx.PutReviewImage(ctx, o.env, o.review, "front", []byte("theirs")), setStorage(ctx, tx, &o), tx.SetReviewSettings(ctx, o.env, []byte("theirs")),
 			tx.AddReviewVote(ctx, o.env, o.review, store.ReviewVote{Reviewer: "a", Round: 1, Verdict: "accept"}))
 		r.State = store.ReviewWaiting
-		return errors.Join(err, tx.SaveReview(ctx, &r))
+		badge := store.Review{Env: o.env, ID: store.NewID(), About: store.AboutBadge, Person: theirPerson(o), State: store.ReviewWaiting, Round: 1, Reviewers: 1, EndsAt: tx.Now().Add(time.Hour)}
+		return errors.Join(err, tx.SaveReview(ctx, &r), tx.AddReview(ctx, &badge))
 	})
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		p := store.IdentityProvider{Env: o.env, Body: []byte("theirs")}
@@ -1392,7 +1407,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentWitnessed", "AgentStopped", "WitnessedAgents", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
-			"UnkeyedNames", "Review", "ReviewOf", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
+			"UnkeyedNames", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",

@@ -192,6 +192,13 @@ func (tx *Tx) AddShare(ctx context.Context, env string, s Share) error {
 	return err
 }
 
+// WidenShare adds claims to a consent that stands; ErrNotFound if it was taken back, or its
+// time is over.
+func (tx *Tx) WidenShare(ctx context.Context, env, request, person string, claims []string) error {
+	return tx.Must(ctx, `UPDATE request_shares SET claims = $4 WHERE env = $1 AND request = $2 AND person = $3 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $5)`,
+		env, request, person, JSON(claims), Millis(tx.Now()))
+}
+
 // RevokeShare marks a consent as taken back.
 func (tx *Tx) RevokeShare(ctx context.Context, env, request, person string) error {
 	return tx.Must(ctx, "UPDATE request_shares SET revoked_at = $4, client = '' WHERE env = $1 AND request = $2 AND person = $3 AND revoked_at = 0",

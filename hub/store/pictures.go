@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -9,6 +10,8 @@ import (
 const (
 	PictureSelfie = "selfie"  // verified with a document
 	PictureChosen = "picture" // that is shown of them
+	PictureDraft  = "draft"   // that they look at before they send it
+	PictureAsked  = "asked"   // that they sent, and that people look at
 )
 
 // PictureClaim is the claim by whose consent pictures are kept. They go with it.
@@ -51,9 +54,37 @@ func (tx *Tx) Picture(ctx context.Context, env, person, kind string) (body []byt
 	return body, Time(at), err
 }
 
-// removePictures destroys the pictures of a person, those of links among them.
+// PictureSince returns since when a picture of a person is there; zero if there is none.
+func (tx *Tx) PictureSince(ctx context.Context, env, person, kind string) (since time.Time, err error) {
+	var at int64
+	err = tx.Row(ctx, []any{&at}, "SELECT created_at FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind)
+	if errors.Is(err, ErrNotFound) {
+		return since, nil
+	}
+	return Time(at), err
+}
+
+// RemovePicture destroys a picture of a person, if there is one of the kind.
+func (tx *Tx) RemovePicture(ctx context.Context, env, person, kind string) error {
+	tx.erased = true
+	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind)
+	return err
+}
+
+// PurgeDrafts destroys what nobody sent who began to before a time.
+func (tx *Tx) PurgeDrafts(ctx context.Context, before time.Time) error {
+	tx.erased = true
+	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE kind = $1 AND created_at < $2", PictureDraft, Millis(before))
+	return err
+}
+
+// removePictures destroys the pictures of a person, those of links among them, and ends
+// what people are asked about them.
 func (tx *Tx) removePictures(ctx context.Context, env, person string) error {
 	tx.erased = true
+	if err := tx.withdrawBadge(ctx, env, person); err != nil {
+		return err
+	}
 	if err := tx.removePictureLinks(ctx, env, person); err != nil {
 		return err
 	}

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// A Review is a case: a captured document that people look at.
+// A Review is a case: a captured document, or a photo for a badge, that people look at.
 type Review struct {
 	Env, ID       string
 	Version       int64
+	About         string // "": a document; AboutBadge
 	Verification  string
 	Directory     string
-	Person        string // row id of the account
+	Person        string // row id of the account; of a badge how the environment names the person
 	State         string
 	Round         int // 2: after an appeal
 	Reviewers     int // how many people must agree
@@ -37,14 +38,14 @@ const (
 	ReviewClosed   = "closed"
 )
 
-const reviewColumns = `env, id, version, verification, directory, person, secret, state, round, reviewers, outcome, details, consent_at, assigned,
+const reviewColumns = `env, id, version, about, verification, directory, person, secret, state, round, reviewers, outcome, details, consent_at, assigned,
 	assigned_until, created_at, submitted_at, due_at, decided_at, settled_at, ends_at`
 
 func (tx *Tx) scanReview(scan Scan) (r Review, err error) {
 	var secret, details string
 	var round, reviewers int64
 	var at [8]int64
-	if err = scan(&r.Env, &r.ID, &r.Version, &r.Verification, &r.Directory, &r.Person, &secret, &r.State, &round, &reviewers, &r.Outcome, &details,
+	if err = scan(&r.Env, &r.ID, &r.Version, &r.About, &r.Verification, &r.Directory, &r.Person, &secret, &r.State, &round, &reviewers, &r.Outcome, &details,
 		&at[0], &r.Assigned, &at[1], &at[2], &at[3], &at[4], &at[5], &at[6], &at[7]); err != nil {
 		return r, err
 	}
@@ -69,9 +70,9 @@ func (tx *Tx) AddReview(ctx context.Context, r *Review) error {
 		return err
 	}
 	r.Version, r.CreatedAt = 1, tx.Now()
-	_, err = tx.Exec(ctx, `INSERT INTO reviews (env, id, version, verification, directory, person, secret, state, round, reviewers, details, created_at, ends_at)
-		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, r.Env, r.ID, r.Verification, r.Directory, r.Person, secret, r.State,
-		r.Round, r.Reviewers, details, Millis(r.CreatedAt), Millis(r.EndsAt))
+	_, err = tx.Exec(ctx, `INSERT INTO reviews (env, id, version, verification, directory, person, secret, state, round, reviewers, details, created_at, ends_at, submitted_at, due_at, about)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`, r.Env, r.ID, r.Verification, r.Directory, r.Person, secret, r.State,
+		r.Round, r.Reviewers, details, Millis(r.CreatedAt), Millis(r.EndsAt), Millis(r.SubmittedAt), Millis(r.DueAt), r.About)
 	return err
 }
 
@@ -80,9 +81,9 @@ func (tx *Tx) Review(ctx context.Context, env, id string) (Review, error) {
 	return One(ctx, tx, tx.scanReview, "SELECT "+reviewColumns+" FROM reviews WHERE env = $1 AND id = $2", env, id)
 }
 
-// ReviewOf returns the last case of a verification.
+// ReviewOf returns the last case of a verification's document.
 func (tx *Tx) ReviewOf(ctx context.Context, env, verification string) (Review, error) {
-	return One(ctx, tx, tx.scanReview, "SELECT "+reviewColumns+" FROM reviews WHERE env = $1 AND verification = $2 ORDER BY created_at DESC, id LIMIT 1", env, verification)
+	return One(ctx, tx, tx.scanReview, "SELECT "+reviewColumns+" FROM reviews WHERE env = $1 AND verification = $2 AND about = '' ORDER BY created_at DESC, id LIMIT 1", env, verification)
 }
 
 // maxReviews bounds a list of cases.

@@ -24,6 +24,42 @@ async function snap(field, input, video, say) {
   stop();
   say.textContent = words.wordsTaken;
   read(input);
+  look(field, input);
+}
+
+// Where the form can say that its picture was seen, the picture is shown before it is sent,
+// drawn anew: the page may show nothing that does not come from the site. Without this the
+// site shows it.
+const longest = 960;
+async function look(field, input) {
+  const seen = form.elements.seen;
+  if (!seen) return;
+  const button = form.querySelector('[data-send]');
+  button.dataset.words ??= button.textContent;
+  field.querySelector('figure')?.remove();
+  [seen.value, button.textContent] = ['', button.dataset.words];
+  const file = input.files[0];
+  if (!file) return;
+  let picture;
+  try {
+    picture = await createImageBitmap(file);
+  } catch {
+    return; // not a picture that this browser reads: the site says so
+  }
+  if (input.files[0] !== file) return; // another one was chosen meanwhile
+  const scale = Math.min(1, longest / Math.max(picture.width, picture.height));
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.max(1, picture.width * scale);
+  canvas.height = Math.max(1, picture.height * scale);
+  canvas.getContext('2d').drawImage(picture, 0, 0, canvas.width, canvas.height);
+  picture.close();
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', words.wordsImage);
+  for (const [name, value] of [['display', 'block'], ['width', 'min(480px, 100%)'], ['height', 'auto'], ['border-radius', '8px']]) canvas.style.setProperty(name, value);
+  const figure = document.createElement('figure');
+  figure.append(canvas);
+  field.append(figure);
+  [seen.value, button.textContent] = ['yes', words.wordsSeen];
 }
 
 // The bar code on the back goes along as a hint: whoever looks at the pictures sees
@@ -43,7 +79,12 @@ async function read(input) {
   }
 }
 
-for (const input of form?.querySelectorAll('input[type=file]') ?? []) input.addEventListener('change', () => read(input));
+for (const input of form?.querySelectorAll('input[type=file]') ?? []) {
+  input.addEventListener('change', () => {
+    read(input);
+    look(input.closest('[data-picture]'), input);
+  });
+}
 
 async function start(field, input, say) {
   stop();

@@ -22,6 +22,9 @@ const faceAccount = "face_account"
 // store.ErrNotFound if there is none. Cases of requests have the account that whoever
 // waits for the answer means, if any.
 func photoOf(ctx context.Context, tx *store.Tx, c store.Review) ([]byte, error) {
+	if ofBadge(c) {
+		return nil, store.ErrNotFound
+	}
 	if !ofRequest(c) {
 		return tx.AccountPhoto(ctx, c.Env, c.Person)
 	}

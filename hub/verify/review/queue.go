@@ -45,6 +45,7 @@ const maxReason = 1000
 // A Waiting is a line of the list: nothing of the person.
 type Waiting struct {
 	Env, ID  string
+	Badge    bool // a photo for a badge
 	Appeal   bool
 	Second   bool // one reviewer has agreed, another must
 	DueAt    time.Time
@@ -85,7 +86,7 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 				return err
 			}
 			held := c.Assigned != "" && c.AssignedUntil.After(tx.Now())
-			list = append(list, Waiting{Env: env, ID: c.ID, Appeal: c.Round > 1, Second: agreed(c, same, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
+			list = append(list, Waiting{Env: env, ID: c.ID, Badge: ofBadge(c), Appeal: c.Round > 1, Second: agreed(c, same, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
 				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer), NotYet: !me.decides, CountsAt: me.CountsAt})
 		}
 		return nil
@@ -142,7 +143,7 @@ const leastReviewer = store.RoleUser
 // owns reports whether a case is about the person themselves.
 func (s standing) owns(c store.Review) (bool, error) {
 	d, err := detailsOf(c)
-	return s.ID != "" && s.Is(c.Directory, d.Account, d.Own), err
+	return s.ID != "" && (s.Is(c.Directory, d.Account, d.Own) || ofBadge(c) && s.shown(d)), err
 }
 
 func voted(votes []store.ReviewVote, reviewer string) bool {
@@ -181,6 +182,7 @@ func (r *Reviews) Take(ctx context.Context, env, reviewer string) (id string, er
 type Case struct {
 	Details
 	ID        string
+	Badge     bool // a photo for a badge
 	Request   bool // of somebody who answers a request: there is no account, and the reviewer reads
 	Appeal    bool
 	Reviewers int
@@ -197,10 +199,15 @@ func (r *Reviews) Case(ctx context.Context, env, id, reviewer string) (v Case, e
 		if err != nil {
 			return err
 		}
-		v = Case{ID: c.ID, Request: ofRequest(c), Appeal: c.Round > 1, Reviewers: c.Reviewers, DueAt: c.DueAt, Until: c.AssignedUntil}
-		if v.Details, err = detailsOf(c); err == nil {
-			v.Images, err = tx.ReviewImages(ctx, env, id)
+		v = Case{ID: c.ID, Badge: ofBadge(c), Request: ofRequest(c), Appeal: c.Round > 1, Reviewers: c.Reviewers, DueAt: c.DueAt, Until: c.AssignedUntil}
+		if v.Details, err = detailsOf(c); err != nil {
+			return err
 		}
+		if v.Badge {
+			v.Images, v.Points, err = badgeSheet(ctx, tx, c)
+			return err
+		}
+		v.Images, err = tx.ReviewImages(ctx, env, id)
 		photo, photoErr := photoSum(ctx, tx, c)
 		if v.Points = checklist(photo != ""); photo != "" {
 			v.Images = append(v.Images, AccountPhoto)
@@ -239,15 +246,16 @@ func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer stri
 func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (body []byte, err error) {
 	err = r.Store.Read(ctx, func(tx *store.Tx) error {
 		c, err := r.held(ctx, tx, env, id, reviewer)
-		if err != nil {
-			return err
-		}
-		if kind == AccountPhoto {
+		switch {
+		case err != nil:
+		case ofBadge(c):
+			body, err = badgePicture(ctx, tx, c, kind)
+		case kind == AccountPhoto:
 			body, err = photoOf(ctx, tx, c)
 		}
 		return err
 	})
-	if err == nil && kind != AccountPhoto {
+	if err == nil && body == nil {
 		body, err = r.Picture(ctx, env, id, kind)
 	}
 	if err != nil {
@@ -266,6 +274,9 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 	err := r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
 		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
 			return err
+		}
+		if ofBadge(*c) {
+			return ErrAnswer // see DecideBadge
 		}
 		if err := transcribed(*c, reviewer, verdict); err != nil {
 			return err

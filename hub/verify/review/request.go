@@ -106,7 +106,7 @@ func (r *Reviews) mayAnswer(ctx context.Context, s verify.Subject) bool {
 }
 
 // ofRequest reports whether a case is that of somebody who answers a request.
-func ofRequest(c store.Review) bool { return c.Directory == "" }
+func ofRequest(c store.Review) bool { return c.Directory == "" && !ofBadge(c) }
 
 // watched are the decisions that concern the person only once the case has moved.
 var watched = []audit.Kind{audit.ScanAccepted, audit.ScanAppealAccepted}

@@ -1,7 +1,8 @@
 // Package review is the method document_review: a person captures a document and a face,
 // and people decide whether both are the account's owner. It keeps the queue of cases:
-// who may look at which, how many must agree, when pictures are erased. It knows no
-// pages, and it never says that a document is genuine: no one signed what it holds.
+// who may look at which, how many must agree, when pictures are erased. Photos for badges
+// are cases of the same queue. It knows no pages, and it never says that a document is
+// genuine: no one signed what it holds.
 package review
 
 import (
@@ -48,6 +49,7 @@ type Reviews struct {
 	Analyst  Analyst       // nil: nobody but people looks
 	Patience time.Duration // with the analyzer, whose questions go to people after it
 	Watcher  Watcher       // nil: nobody; set like Flow
+	Badges   Badges        // needed before a photo for a badge is handed in; set like Flow
 	Shelf    Shelf         // nil: every picture lies in the store; set like Flow
 
 	decoding chan struct{} // how many pictures are decoded at once
@@ -81,6 +83,7 @@ type Details struct {
 	Meant   string           `json:"meant,omitempty"`   // of a request: row id of the account whose photo is shown
 
 	Photos map[string]string `json:"photos,omitempty"` // by reviewer: SHA-256 of the account's photo that they accepted
+	Owner  []OwnAccount      `json:"owner,omitempty"`  // of a badge: accounts of the person
 }
 
 // Method implements verify.Verifier.
@@ -222,7 +225,11 @@ func (r *Reviews) record(ctx context.Context, tx *store.Tx, c *store.Review, kin
 	if err := r.watch(ctx, tx, *c, string(kind)); err != nil {
 		return err
 	}
-	return audit.Append(ctx, tx, audit.Event{Env: c.Env, Kind: kind, Account: c.Person, Trace: c.Verification, Actor: by, Detail: detail})
+	e := audit.Event{Env: c.Env, Kind: kind, Account: c.Person, Trace: c.Verification, Actor: by, Detail: detail}
+	if ofBadge(*c) {
+		e.Account, e.Person = "", c.Person
+	}
+	return audit.Append(ctx, tx, e)
 }
 
 // detailsOf reads what a case says.

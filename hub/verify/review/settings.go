@@ -17,6 +17,7 @@ type Settings struct {
 	SecondFor []string  `json:"second_reviewer_groups,omitempty"` // ids or names of groups whose cases two people decide
 	Analyzer  *Analyzer `json:"analyzer,omitempty"`
 	Requests  bool      `json:"requests,omitempty"` // people who answer a request may show a document
+	Badges    Judges    `json:"badges,omitempty"`   // who decides about photos for badges; "": the analyzer, where there is one
 }
 
 // An Analyzer is a program of the operator that looks at cases.
@@ -37,6 +38,12 @@ const (
 func (s Settings) Check() error {
 	if len(s.SecondFor) > maxGroups || slices.ContainsFunc(s.SecondFor, func(g string) bool { return g == "" || len(g) > maxSettingText }) {
 		return errors.New("review: at most 100 groups, each an id or a name")
+	}
+	if !slices.Contains([]Judges{"", ByAnalyzer, ByReviewer, ByBoth}, s.Badges) {
+		return errors.New(`review: badges is one of "analyzer", "reviewer" and "both"`)
+	}
+	if s.Analyzer == nil && (s.Badges == ByAnalyzer || s.Badges == ByBoth) {
+		return errors.New("review: photos for badges cannot be decided by an analyzer where none is set up")
 	}
 	if s.Analyzer == nil {
 		return nil

@@ -36,6 +36,8 @@ func (r *Reviews) Upkeep(ctx context.Context) error {
 	now := r.Store.Now()
 	for _, c := range due {
 		switch {
+		case c.State != store.ReviewClosed && ofBadge(c):
+			err = r.lapse(ctx, c)
 		case c.State != store.ReviewClosed:
 			err = r.change(ctx, c.Env, c.ID, func(tx *store.Tx, c *store.Review) error {
 				if c.State != store.ReviewRejected { // a decision keeps its outcome
