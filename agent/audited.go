@@ -39,7 +39,7 @@ func heads(id *Identity, state string) witness.Config {
 // Heads returns what the agent of a state folder has seen of the hub's audit log. It may
 // be asked while the agent runs.
 func Heads(state string) (witness.View, error) {
-	id, err := LoadIdentity(state)
+	id, err := readIdentity(state)
 	if err != nil {
 		return witness.View{}, err
 	}

@@ -59,6 +59,28 @@ type keysText struct {
 
 // LoadIdentity reads the identity from a state folder; ErrNotEnrolled if there is none.
 func LoadIdentity(dir string) (*Identity, error) {
+	id, err := readIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	if id.keys, err = loadKeys(dir); err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+// LogKey returns the SHA-256 of the key of the hub's audit log, as the ticket pinned it in
+// a state folder; ErrNotEnrolled if there is none. The agent's own keys are not read.
+func LogKey(dir string) ([]byte, error) {
+	id, err := readIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	return id.LogKey, nil
+}
+
+// readIdentity reads what is no secret.
+func readIdentity(dir string) (*Identity, error) {
 	text, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w (%s has no %s)", ErrNotEnrolled, dir, identityFile)
@@ -72,9 +94,6 @@ func LoadIdentity(dir string) (*Identity, error) {
 	}
 	if len(id.LogKey) != 32 {
 		return nil, fmt.Errorf("%s: it does not pin the key of the hub's audit log; enrol anew in an empty state folder", filepath.Join(dir, identityFile))
-	}
-	if id.keys, err = loadKeys(dir); err != nil {
-		return nil, err
 	}
 	return id, nil
 }

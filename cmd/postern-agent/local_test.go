@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/agent"
 	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/protocol"
@@ -101,5 +104,24 @@ func TestT23_WhatIsHeldIsListedAndCancelledByAnOrderToTheAgent(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(state, "orders", "cancel-"+id)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheFingerprintOfTheLogsKeyIsTheTicketsAndNoSecretIsReadForIt(t *testing.T) {
+	state := t.TempDir()
+	path := write(t, "agent.toml", "state_dir='"+state+"'\n[directory]\nkind='ad'\n")
+	if r := execute(t, "", "log-key", "--config", path); r.code == exitOK || r.out != "" || !strings.Contains(r.err, "not enrolled") {
+		t.Errorf("before enrolment: %+v", r)
+	}
+	pinned := bytes.Repeat([]byte{0x0a, 0xff}, 16)
+	text, err := json.Marshal(agent.Identity{Agent: "a", Directory: "d", Hub: "https://id.example.com", HubName: "id.example.com", HubKey: make([]byte, 32), LogKey: pinned})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(state, "identity.json"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := execute(t, "", "log-key", "--config", path); r.code != exitOK || r.out != strings.Repeat("0aff", 16)+"\n" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -57,6 +57,7 @@ func commands() []command {
 		{"held", "list what the agent holds for a delay", heldHelp, held},
 		{"cancel", "end a recovery for good", cancelHelp, cancel},
 		{"accept-log", "show two histories of the hub's audit log, and accept one", acceptHelp, acceptLog},
+		{"log-key", "print the fingerprint of the key of the hub's audit log", logKeyHelp, logKey},
 		{"config", "print a sample of the configuration file", configHelp, config},
 		{"version", "print the version", versionHelp, printVersion},
 	}
