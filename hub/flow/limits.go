@@ -7,9 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"math"
-	"net/netip"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -41,20 +41,6 @@ func keyedHash(key []byte, env, normal string) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(env + "\x00" + normal))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// bucketOf is what requests of one client are counted under: an IPv4 address, or the
-// /64 in which one IPv6 host may have any address.
-func bucketOf(client string) string {
-	ip, err := netip.ParseAddr(client)
-	if err != nil {
-		return "unknown"
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
-		return ip.String()
-	}
-	prefix, _ := ip.Prefix(64) // never fails for 64 of 128 bits
-	return prefix.String()
 }
 
 // fail counts one more failed proof.
@@ -119,7 +105,7 @@ func (r *Recoveries) mails(ctx context.Context, tx *store.Tx, env, subject strin
 // clientSubject is an address as one client asks for it.
 func (r *Recoveries) clientSubject(rec *store.Recovery) (string, error) {
 	p, err := recovery.PrivateOf(rec)
-	return "client:" + keyedHash(r.Store.DeriveKeys(addressKeyPurpose)[0], rec.Env, bucketOf(p.Client.Address)+" "+p.Address), err
+	return "client:" + keyedHash(r.Store.DeriveKeys(addressKeyPurpose)[0], rec.Env, policy.Client(p.Client.Address)+" "+p.Address), err
 }
 
 // randomChallenge is what no answer meets.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/token"
@@ -53,7 +54,7 @@ func (r *Recoveries) Start(ctx context.Context, s Start) (id, session string, er
 
 // admitClient takes one from the client's bucket.
 func (r *Recoveries) admitClient(ctx context.Context, client string) error {
-	ok, err := r.Buckets.Take(ctx, "start:"+bucketOf(client), r.StartsPerAddress, startEvery)
+	ok, err := r.Buckets.Take(ctx, "start:"+policy.Client(client), r.StartsPerAddress, startEvery)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", recovery.ErrUnavailable, err)

@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -133,7 +133,7 @@ var errBusy = errors.New("oidc: too many requests")
 
 // admit takes one from the bucket of the browser's or client's address.
 func (p *Provider) admit(r *http.Request, what string) error {
-	ok, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+what+":"+bucketOf(addressOf(r)), atOnce, every)
+	ok, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+what+":"+policy.Client(r.RemoteAddr), atOnce, every)
 	if err == nil && !ok {
 		err = errBusy
 	}
@@ -147,16 +147,6 @@ func addressOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// bucketOf returns what is limited together: an IPv4 address, an IPv6 network of 64 bits.
-func bucketOf(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil || a.Unmap().Is4() {
-		return address
-	}
-	net64, _ := a.Prefix(64)
-	return net64.String()
 }
 
 // issuer returns the issuer of a contract.

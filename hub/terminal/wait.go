@@ -4,11 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -34,7 +33,7 @@ func (t *Terminals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the key of a terminal", http.StatusBadRequest)
 		return
 	}
-	ok, err := t.cfg.Buckets.Take(r.Context(), "terminal:"+network(r.RemoteAddr), atOnce, refill)
+	ok, err := t.cfg.Buckets.Take(r.Context(), "terminal:"+policy.Client(r.RemoteAddr), atOnce, refill)
 	if err != nil || !ok {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
@@ -89,18 +88,4 @@ func (t *Terminals) look(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	return base64.StdEncoding.DecodeString(kept.Sealed)
-}
-
-// network is what is limited together: an IPv4 address, an IPv6 network of 64 bits.
-func network(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil || a.Unmap().Is4() {
-		return host
-	}
-	net64, _ := a.Prefix(64) // never fails for 64 of 128 bits
-	return net64.String()
 }

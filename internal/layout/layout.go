@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"hub/recovery":        {"protocol", "protocol/seal", "hub/directory", "hub/policy", "hub/store", "hub/audit"},
 	"hub/operation":       {"protocol", "hub/recovery", "hub/factor", "hub/directory", "hub/policy", "hub/store", "hub/audit"},
 	"hub/flow":            {"protocol", "protocol/evidence", "hub/operation", "hub/recovery", "hub/factor", "hub/directory", "hub/policy", "hub/store", "hub/audit", "hub/verify", "hub/token"},
-	"hub/terminal":        {"hub/store", "hub/audit"},
+	"hub/terminal":        {"hub/store", "hub/audit", "hub/policy"},
 	"hub/staff":           {"protocol/...", "hub/store", "hub/audit"},
 	"hub/evaluation":      {"protocol", "protocol/match", "hub/policy", "hub/store", "hub/directory", "hub/verify"},
 	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify", "hub/verify/capture"},
