@@ -91,9 +91,9 @@ func TestARevokedDocumentCountsAsTheFileSays(t *testing.T) {
 	}
 	for mode, want := range map[string]struct{ valid, revoked, away, unlisted bool }{
 		"":                  {true, true, true, true},
-		proof.StatusIgnore:  {true, true, true, true},
-		proof.StatusPrefer:  {true, false, true, true},
-		proof.StatusRequire: {true, false, false, false},
+		evidence.StatusIgnore:  {true, true, true, true},
+		evidence.StatusPrefer:  {true, false, true, true},
+		evidence.StatusRequire: {true, false, false, false},
 	} {
 		for name, c := range map[string]struct {
 			value, status int32
@@ -122,7 +122,7 @@ func TestARevokedDocumentCountsAsTheFileSays(t *testing.T) {
 			})
 		}
 	}
-	for _, bad := range []proof.Settings{{Status: "always", StatusHosts: []string{"x"}}, {Status: proof.StatusRequire}} {
+	for _, bad := range []proof.Settings{{Status: "always", StatusHosts: []string{"x"}}, {Status: evidence.StatusRequire}} {
 		if err := bad.Check(true); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}

@@ -34,20 +34,11 @@ import (
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/terminal"
-	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/tunnel"
-	"github.com/postern-id/postern/hub/verify"
-	"github.com/postern-id/postern/hub/verify/agentcode"
 	"github.com/postern-id/postern/hub/verify/approval"
-	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/manual"
-	"github.com/postern-id/postern/hub/verify/passkey"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
-	"github.com/postern-id/postern/hub/verify/savedcode"
-	"github.com/postern-id/postern/hub/verify/smscode"
-	"github.com/postern-id/postern/hub/verify/totp"
-	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
@@ -174,69 +165,6 @@ func noiseKey() (store.HubKey, error) {
 func signKey() (store.HubKey, error) {
 	pub, priv, err := ed25519.GenerateKey(nil)
 	return store.HubKey{Public: pub, Private: priv}, err
-}
-
-// openServices makes what recoveries need: mail, webhooks, sync, what leads people and
-// what carries out, and the pages.
-func (h *Hub) openServices(cfg Config) (err error) {
-	if h.notifier, err = notify.New(notify.Config{Store: h.store, Route: routeOf(cfg.SMTP), Log: h.log}); err != nil {
-		return err
-	}
-	if h.hooks, err = webhook.New(webhook.Config{Store: h.store, Log: h.log, Private: cfg.PrivateWebhooks}); err != nil {
-		return err
-	}
-	h.exports = export.New(export.Config{Store: h.store, Client: h.hooks.Client(), Dial: h.hooks.Dial, Host: h.public.Hostname(), Log: h.log})
-	h.directories = directory.New(directory.Config{
-		Store: h.store, Calls: syncCalls{h.tunnels}, Leases: h.coord, Log: h.log, OnError: h.syncFailed,
-	})
-	mail, outside := mailer{h.notifier}, organisation{h.store, h.hooks, h.log, time.Now}
-	links := &token.Links{Keys: h.store}
-	agents := recoveryAgents{h.tunnels}
-	h.providers = provider.New(provider.Config{Store: h.store, Client: h.hooks.Client(), Now: time.Now})
-	phones := smscode.NewRoute(h.store, h.hooks.Client(), time.Now)
-	h.factors = factor.New(factor.Config{
-		Store: h.store, Mail: confirmer{h.notifier}, SMS: texter{phones}, Notices: confirmer{h.notifier}, Rules: directory.Rules, Wait: cfg.FactorWait, Log: h.log,
-	})
-	wallets := wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink, Client: h.hooks.Client()})
-	h.reviews = review.New(h.store, h.log)
-	h.approvals = &approval.Approvals{Store: h.store, Mail: doorbell{h.notifier}, Rules: methodsOf, Log: h.log}
-	h.manuals = manual.New(h.store, byHandRules{}, byHandOutlets{h.notifier, h.hooks}, h.log)
-	h.members = staff.New(staff.Config{Store: h.store, Mail: doorbell{h.notifier}, Log: h.log, Wait: cfg.FactorWait, Console: h.publicOrigin})
-	h.reviews.Analyst = h.hooks
-	verifiers := []verify.Verifier{
-		mailcode.New(mail, func() [][]byte { return h.store.DeriveKeys(mailcode.KeyPurpose) }),
-		agentcode.New(operation.Caller{Agents: agents}),
-		passkey.New(h.factors), totp.New(h.factors, time.Now), savedcode.NewVerifier(h.factors), wallets, h.reviews, h.approvals, h.manuals,
-		smscode.New(phones), smscode.NewConfirmation(phones),
-		h.providers,
-	}
-	h.operations = operation.New(operation.Config{
-		Store: h.store, Agents: agents, Veto: outside, Notifier: mail, Alarms: outside, Requested: h.audit.Soon, Factors: h.factors, Log: h.log,
-	})
-	h.recoveries = flow.New(flow.Config{
-		Store: h.store, Operations: h.operations, Links: links, Buckets: buckets{h.coord}, Factors: h.factors, Matcher: names{h.store},
-		Verifiers: verifiers, Log: h.log,
-	})
-	h.evaluations = evaluation.New(evaluation.Config{
-		Store: h.store, Agents: evaluated{h.store, h.tunnels}, Verifiers: verifiers, Addresses: h.ownAddresses, Origin: h.origin, Log: h.log,
-	})
-	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews, h.log}, Log: h.log,
-		Mail: postman{h.notifier}, SMS: texting{phones}, Pictures: h.reviews, Public: h.publicOrigin,
-	})
-	h.oidc = oidc.New(oidc.Config{
-		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.operations, h.reviews}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
-		Authority: cfg.EntraAuthority, Log: h.log,
-	})
-	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}
-	h.reviews.Watcher, h.reviews.Badges = h.requests, h.requests
-	h.storage = storage.New(storage.Config{Store: h.store, Transport: h.hooks.Transport(storage.MaxAnswer), Log: h.log})
-	h.reviews.Shelf = h.storage
-	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: links, Vouchers: h.approvals, Members: h.members, Wallets: wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Photos: h.requests, Providers: h.providers, Captures: h.reviews,
-		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
-	})
-	return nil
 }
 
 // openControl serves the host of public_url.

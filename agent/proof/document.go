@@ -51,9 +51,9 @@ func (c *Checker) document(p Piece, of kind, k Case, raw []byte, a evidence.Anch
 // standing refuses a document that its issuer revoked, as the file says. It comes last: a
 // list is read for a document that would count.
 func (c *Checker) standing(claims evidence.Claims, k Case, a evidence.Anchors) error {
-	require := c.status == StatusRequire
+	require := c.status == evidence.StatusRequire
 	switch {
-	case claims.Type == evidence.TypeIDToken || !require && c.status != StatusPrefer:
+	case claims.Type == evidence.TypeIDToken || !require && c.status != evidence.StatusPrefer:
 		return nil
 	case claims.Status == nil && require:
 		return errNoStatus

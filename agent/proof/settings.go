@@ -25,8 +25,8 @@ type Settings struct {
 	// (org.iso.18013.5.1.mDL) and the EU's person identification data.
 	DocTypes []string `toml:"doc_types" json:"doc_types"`
 	VCTs     []string `toml:"vcts" json:"vcts"`
-	// Status says what the status list of a document's issuer decides: StatusIgnore
-	// (default), StatusPrefer or StatusRequire. Lists are read from StatusHosts alone,
+	// Status says what the status list of a document's issuer decides, one of the words of
+	// package evidence; "" is evidence.StatusIgnore. Lists are read from StatusHosts alone,
 	// "host" or "host:port"; StatusCAFile holds further certificates.
 	Status       string   `toml:"status" json:"status"`
 	StatusHosts  []string `toml:"status_hosts" json:"status_hosts"`
@@ -113,14 +113,6 @@ const (
 	NoticeAllow   = "allow"
 )
 
-// Values of Settings.Status. A revoked document is refused by the last two; a list that
-// cannot be had, or a document that names none, by StatusRequire alone.
-const (
-	StatusIgnore  = "ignore"
-	StatusPrefer  = "prefer"
-	StatusRequire = "require"
-)
-
 // Values of Settings.NewAccounts.
 const (
 	NewAccountsWait  = "wait"
@@ -178,9 +170,9 @@ func (s Settings) Check(codes bool) error {
 		return fmt.Errorf("evidence.new_accounts: %q; want %q or %q", s.NewAccounts, NewAccountsWait, NewAccountsCount)
 	}
 	switch {
-	case s.Status == "" || s.Status == StatusIgnore:
-	case s.Status != StatusPrefer && s.Status != StatusRequire:
-		return fmt.Errorf("evidence.status: %q; want %q, %q or %q", s.Status, StatusIgnore, StatusPrefer, StatusRequire)
+	case s.Status == "" || s.Status == evidence.StatusIgnore:
+	case s.Status != evidence.StatusPrefer && s.Status != evidence.StatusRequire:
+		return fmt.Errorf("evidence.status: %q; want %q, %q or %q", s.Status, evidence.StatusIgnore, evidence.StatusPrefer, evidence.StatusRequire)
 	case len(s.StatusHosts) == 0:
 		return fmt.Errorf("evidence.status_hosts: name the hosts from which status lists may be read")
 	}

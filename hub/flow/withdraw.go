@@ -45,20 +45,30 @@ func (r *Recoveries) withdraw(ctx context.Context, env, id, method string, fn fu
 	concerned := slices.Contains(c.Verification.Proven, method) || slices.Contains(c.Verification.Waiting, method)
 	if !recovery.IsOpen(rec.State) || rec.State == recovery.Refused || !concerned {
 		performed := operation.WasSent(&rec) && concerned
-		return performed, r.Store.Tx(ctx, func(tx *store.Tx) error {
-			if err := r.asItWas(ctx, tx, &rec, performed, fn); err != nil {
-				return err
-			}
-			return r.Operations.TakeBack(ctx, tx, &rec, method, performed)
-		})
+		return performed, r.withdrawLate(ctx, &rec, method, performed, fn)
 	}
+	return false, r.withdrawOpen(ctx, &rec, &c, method, fn)
+}
+
+// withdrawLate takes back what a recovery enrolled that goes nowhere any more.
+func (r *Recoveries) withdrawLate(ctx context.Context, rec *store.Recovery, method string, performed bool, fn func(tx *store.Tx, performed bool) error) error {
+	return r.Store.Tx(ctx, func(tx *store.Tx) error {
+		if err := r.asItWas(ctx, tx, rec, performed, fn); err != nil {
+			return err
+		}
+		return r.Operations.TakeBack(ctx, tx, rec, method, performed)
+	})
+}
+
+// withdrawOpen leads a recovery on without the method.
+func (r *Recoveries) withdrawOpen(ctx context.Context, rec *store.Recovery, c *recovery.Case, method string, fn func(tx *store.Tx, performed bool) error) error {
 	proven := slices.Contains(c.Verification.Proven, method)
-	n, err := r.without(ctx, &rec, &c, method)
+	n, err := r.without(ctx, rec, c, method)
 	if err != nil {
-		return false, err
+		return err
 	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		try, v := rec, c.Verification
+		try, v := *rec, c.Verification
 		if err := fn(tx, false); err != nil {
 			return err
 		}
@@ -78,7 +88,7 @@ func (r *Recoveries) withdraw(ctx context.Context, env, id, method string, fn fu
 	if err == nil {
 		r.poke(&store.Recovery{Env: rec.Env, ID: rec.ID})
 	}
-	return false, err
+	return err
 }
 
 // asItWas runs fn if the recovery is still as it was looked at.

@@ -24,6 +24,13 @@ const (
 	maxStatusAge   = 24 * time.Hour // of a list that does not say how long it holds
 )
 
+// What the status list that a document names decides, in the words of settings at both ends.
+const (
+	StatusIgnore  = "ignore"  // no list is read
+	StatusPrefer  = "prefer"  // a list that can be read and says revoked refuses; one that cannot does not
+	StatusRequire = "require" // a document counts only when its list says that it is valid
+)
+
 // ErrRevoked says that the issuer revoked or suspended a document.
 var ErrRevoked = errors.New("evidence: revoked or suspended by its issuer")
 

@@ -16,15 +16,11 @@ import (
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
-// What an environment does about the status list that a document names.
-const (
-	StatusRequire = "require" // a document counts only when its list says that it is valid
-	StatusPrefer  = "prefer"  // a list that can be read and says revoked refuses; one that cannot is recorded
-	StatusIgnore  = "ignore"  // no list is read
-)
-
-// StatusModes are all of them, in the order in which people choose.
-func StatusModes() []string { return []string{StatusRequire, StatusPrefer, StatusIgnore} }
+// StatusModes are what an environment may do about the status list that a document names,
+// in the order in which people choose.
+func StatusModes() []string {
+	return []string{evidence.StatusRequire, evidence.StatusPrefer, evidence.StatusIgnore}
+}
 
 // Bounds of reading status lists, and of what an environment says about it.
 const (
@@ -181,13 +177,13 @@ func (l *statusLists) fetch(ctx context.Context, u *url.URL) ([]byte, error) {
 // refused is why it does not count, unread why nobody knows; both for the audit log.
 func (v *Verifier) status(ctx context.Context, env string, c evidence.Claims, a evidence.Anchors) (refused, unread string, err error) {
 	s, err := store.Get(ctx, v.store, func(tx *store.Tx) (store.CredentialStatus, error) { return tx.CredentialStatus(ctx, env) })
-	if err != nil || s.Mode == StatusIgnore || s.Mode == StatusPrefer && c.Status == nil {
+	if err != nil || s.Mode == evidence.StatusIgnore || s.Mode == evidence.StatusPrefer && c.Status == nil {
 		return "", "", err
 	}
 	switch err := v.lists.check(ctx, env, c, a, s.Hosts); {
 	case err == nil:
 		return "", "", nil
-	case s.Mode == StatusPrefer && !errors.Is(err, evidence.ErrRevoked):
+	case s.Mode == evidence.StatusPrefer && !errors.Is(err, evidence.ErrRevoked):
 		return "", err.Error(), nil
 	default:
 		return err.Error(), "", nil

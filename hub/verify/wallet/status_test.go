@@ -16,6 +16,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
+	"github.com/postern-id/postern/protocol/evidence"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
@@ -144,7 +145,7 @@ func TestARevokedDocumentCountsAsTheEnvironmentSays(t *testing.T) {
 	} {
 		for _, cwt := range []bool{false, true} {
 			v.value, v.status, v.by, v.cwt = c.value, c.status, c.by, cwt
-			for mode, want := range map[string]outcome{wallet.StatusPrefer: c.prefer, wallet.StatusRequire: c.require, wallet.StatusIgnore: yes} {
+			for mode, want := range map[string]outcome{evidence.StatusPrefer: c.prefer, evidence.StatusRequire: c.require, evidence.StatusIgnore: yes} {
 				v.sets(mode)
 				v.now = v.now.Add(time.Hour) // nothing is kept from before
 				v.holds(c.address)
@@ -171,12 +172,12 @@ func TestAnEnvironmentPrefersStatusListsFromTheBeginning(t *testing.T) {
 
 func TestStatusListsAreReadFromTheEnvironmentsHostsAlone(t *testing.T) {
 	v := newRevocations(t, inside)
-	v.sets(wallet.StatusRequire, "status.example.org")
+	v.sets(evidence.StatusRequire, "status.example.org")
 	v.holds(v.server.URL + "/list")
 	if got := v.shows(); got.Right || v.asked.Load() != 0 {
 		t.Errorf("asked %d times, %+v", v.asked.Load(), got)
 	}
-	v.sets(wallet.StatusRequire, "status.example.org", v.host())
+	v.sets(evidence.StatusRequire, "status.example.org", v.host())
 	if got := v.shows(); !got.Right || v.asked.Load() != 1 {
 		t.Errorf("asked %d times, %+v", v.asked.Load(), got)
 	}
@@ -184,7 +185,7 @@ func TestStatusListsAreReadFromTheEnvironmentsHostsAlone(t *testing.T) {
 
 func TestStatusListsAreNeverReadInsideTheHubsNetwork(t *testing.T) {
 	v := newRevocations(t)
-	v.sets(wallet.StatusRequire, v.host()) // an administrator cannot allow it either
+	v.sets(evidence.StatusRequire, v.host()) // an administrator cannot allow it either
 	v.holds(v.server.URL + "/list")
 	if got := v.shows(); got.Right || v.asked.Load() != 0 {
 		t.Errorf("asked %d times, %+v", v.asked.Load(), got)
@@ -193,7 +194,7 @@ func TestStatusListsAreNeverReadInsideTheHubsNetwork(t *testing.T) {
 
 func TestAStatusListIsKeptAsLongAsItSaysAndMinutesAtMost(t *testing.T) {
 	v := newRevocations(t, inside)
-	v.sets(wallet.StatusRequire)
+	v.sets(evidence.StatusRequire)
 	v.holds(v.server.URL + "/list")
 	reads := func(why string, after time.Duration, right bool, want int32) {
 		t.Helper()
@@ -219,7 +220,7 @@ func TestAStatusListIsKeptAsLongAsItSaysAndMinutesAtMost(t *testing.T) {
 // A list grows with what its issuer signs: one that was read before that tells nothing of it.
 func TestAListThatIsOlderThanADocumentIsReadAnew(t *testing.T) {
 	v := newRevocations(t, inside)
-	v.sets(wallet.StatusRequire)
+	v.sets(evidence.StatusRequire)
 	v.holds(v.server.URL + "/list")
 	if got := v.shows(); !got.Right || v.asked.Load() != 1 {
 		t.Fatalf("asked %d times, %+v", v.asked.Load(), got)
@@ -235,7 +236,7 @@ func TestAListThatIsOlderThanADocumentIsReadAnew(t *testing.T) {
 
 func TestT25_AStatusListOfOneEnvironmentSaysNothingToAnother(t *testing.T) {
 	v := newRevocations(t, inside)
-	v.sets(wallet.StatusRequire)
+	v.sets(evidence.StatusRequire)
 	v.holds(v.server.URL + "/list")
 	if got := v.shows(); !got.Right {
 		t.Fatalf("%+v", got)
@@ -243,7 +244,7 @@ func TestT25_AStatusListOfOneEnvironmentSaysNothingToAnother(t *testing.T) {
 	mine := v.env
 	v.env = otherEnvironment(v.stage)
 	v.trust()
-	v.sets(wallet.StatusRequire)
+	v.sets(evidence.StatusRequire)
 	if got := v.shows(); !got.Right || v.asked.Load() != 2 {
 		t.Errorf("asked %d times, %+v", v.asked.Load(), got)
 	}
