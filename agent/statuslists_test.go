@@ -90,7 +90,7 @@ func TestARevokedDocumentCountsAsTheFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for mode, want := range map[string]struct{ valid, revoked, away, unlisted bool }{
-		"":                  {true, true, true, true},
+		"":                     {true, true, true, true},
 		evidence.StatusIgnore:  {true, true, true, true},
 		evidence.StatusPrefer:  {true, false, true, true},
 		evidence.StatusRequire: {true, false, false, false},

@@ -26,8 +26,8 @@ func (o *Operations) addObjection(ctx context.Context, tx *store.Tx, rec *store.
 // NotMeView returns what the page of a token shows. It changes nothing: mail programs
 // look behind links.
 func (o *Operations) NotMeView(ctx context.Context, env, token string) (Objection, error) {
-	row, err := store.Get(ctx, o.Store, func(tx *store.Tx) (Objection, error) { return o.objection(ctx, tx, env, token) })
-	return row, recovery.Plain(err)
+	v, err := store.Get(ctx, o.Store, func(tx *store.Tx) (Objection, error) { return o.objection(ctx, tx, env, token) })
+	return v, recovery.Plain(err)
 }
 
 func (o *Operations) objection(ctx context.Context, tx *store.Tx, env, token string) (Objection, error) {
