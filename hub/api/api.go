@@ -71,13 +71,13 @@ type API struct {
 	own       *limits // of this node, while the coordinator is away
 	strangers class
 	decoding  chan struct{} // how many photos are decoded at once
-	archives  chan struct{} // how many archives lie on the disk at once
+	archives  *places       // archives that lie on the disk
 	streams   *streams
 }
 
 // New returns a handler of the paths below /api/ and /people/ that routes lists.
 func New(c Config) *API {
-	a := &API{Config: c, mux: http.NewServeMux(), own: newLimits(time.Now), strangers: strangers, decoding: make(chan struct{}, decoders), archives: make(chan struct{}, archives), streams: newStreams()}
+	a := &API{Config: c, mux: http.NewServeMux(), own: newLimits(time.Now), strangers: strangers, decoding: make(chan struct{}, decoders), archives: newPlaces(archives, archivesOfOrg), streams: newStreams()}
 	for _, row := range routes() {
 		a.mux.Handle(row.pattern, a.endpoint(row))
 	}

@@ -19,6 +19,7 @@ import (
 // Numbers of a stream of events.
 const (
 	maxStreams  = 64                     // of a node; each asks the store twice a second
+	orgStreams  = 16                     // of one organisation on a node
 	streamPoll  = 500 * time.Millisecond // new events are shown within this
 	streamCheck = 5 * time.Second        // a key that was switched off streams no longer than this
 	streamPing  = 30 * time.Second       // so that proxies keep the connection
@@ -29,14 +30,14 @@ const (
 
 // streams are the streams of this node.
 type streams struct {
-	free   chan struct{} // one taken for each
+	free   *places
 	ending chan struct{} // closed when all of them have to end
 	mu     sync.Mutex    // between begin and end
 	wg     sync.WaitGroup
 }
 
 func newStreams() *streams {
-	return &streams{free: make(chan struct{}, maxStreams), ending: make(chan struct{})}
+	return &streams{free: newPlaces(maxStreams, orgStreams), ending: make(chan struct{})}
 }
 
 // begin counts a stream, unless all of them have to end.
@@ -88,12 +89,10 @@ func streamAudit(ctx context.Context, c *call) error {
 	if err := f.prepare(ctx); err != nil {
 		return err
 	}
-	select {
-	case c.api.streams.free <- struct{}{}:
-		defer func() { <-c.api.streams.free }()
-	default:
+	if !c.api.streams.free.take(c.key.Org) {
 		return errStreams
 	}
+	defer c.api.streams.free.leave(c.key.Org)
 	if !c.api.streams.begin() {
 		return errStreams
 	}

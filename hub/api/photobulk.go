@@ -24,6 +24,8 @@ const (
 	maxEntries  = 25_000    // with folders, and with what a Mac adds: as many again as there are photos
 	maxUnpacked = 2 << 30   // bytes of all files, so that entries which share their bytes end
 	archives    = 2         // on the disk of a node at once
+	// of one organisation: the other place is for the others
+	archivesOfOrg = 1
 )
 
 // photoResults is the wire type BulkUploadAccountPhotosResponse.
@@ -60,13 +62,11 @@ func setPhotos(ctx context.Context, c *call) error {
 	if err != nil {
 		return as(err, store.ErrNotFound, bad("directory: not a directory that this key is for"))
 	}
-	select {
-	case c.api.archives <- struct{}{}:
-		defer func() { <-c.api.archives }()
-	default:
+	if !c.api.archives.take(c.key.Org) {
 		c.w.Header().Set("Retry-After", "60")
 		return errTooMany
 	}
+	defer c.api.archives.leave(c.key.Org)
 	file, size, err := c.spool()
 	if err != nil {
 		return err

@@ -33,6 +33,8 @@ const (
 
 	ConsoleSignout Kind = "recovery_console_signout" // a session was ended, by its owner or by an administrator
 
+	ConsoleRefused Kind = "recovery_console_refused" // staff came from an address that their organisation does not let in; once a minute for an address
+
 	FactorAdded   Kind = "recovery_factor_added" // under my recovery options, by its owner
 	FactorRemoved Kind = "recovery_factor_removed"
 	FactorUsed    Kind = "recovery_factor_used" // a saved code, which is void now
@@ -142,7 +144,7 @@ var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
-	ConsoleSignout, FactorAdded, FactorRemoved, FactorUsed,
+	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed,
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/staff"
@@ -52,6 +53,20 @@ func TestT35_TheConsoleIsReachedOnlyFromTheAddressesOfItsOrganisation(t *testing
 	if !strings.Contains(ann.body, "from 127.0.0.1.") && !strings.Contains(ann.body, "from ::1.") {
 		t.Errorf("the address that was seen is not named: %s", ann.body)
 	}
+	refusals := g.audited(audit.ConsoleRefused)
+	enter().sees(403, refused) // in the same minute
+	if n := len(g.audited(audit.ConsoleRefused)); len(refusals) != 1 || n > 2 {
+		t.Errorf("%d refusals are logged, then %d", len(refusals), n)
+	}
+	if r := refusals[0]; r.Actor.OrgMember == "" || r.RemoteAddr == "" || r.RemoteAddr == "192.0.2.7" {
+		t.Errorf("%+v", r)
+	}
+	g.ahead(time.Minute)
+	enter().sees(403, refused)
+	later := len(g.audited(audit.ConsoleRefused))
+	if later < 2 || later > 3 {
+		t.Errorf("%d refusals are logged a minute later", later)
+	}
 	g.admitsOnly("192.0.2.0/24", "127.0.0.0/8", "::1/128")
 	enter().sees(200, "Is recovery working?")
 	token := hidden.FindStringSubmatch(ann.body)[2]
@@ -72,6 +87,9 @@ func TestT35_TheConsoleIsReachedOnlyFromTheAddressesOfItsOrganisation(t *testing
 		case r.post != nil:
 			ann.do(http.MethodPost, path, url.Values{"form": {token}}, forged).sees(403, refused)
 		}
+	}
+	if n := len(g.audited(audit.ConsoleRefused)); n < later || n > later+2 { // though every page was asked for
+		t.Errorf("%d refusals are logged, %d before", n, later)
 	}
 	if n := len(g.audited(audit.ConsoleSignin)); n != signins {
 		t.Errorf("%d sign-ins are logged, want %d", n, signins)

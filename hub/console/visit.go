@@ -89,6 +89,16 @@ func (v *visit) signedIn() bool {
 		v.host.DropCookie(v.w, sessionCookie)
 		v.ask()
 	case errors.Is(err, staff.ErrAddress):
+		if err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+			who, err := tx.Staff(ctx, v.org, v.session.Staff)
+			if err != nil {
+				return err
+			}
+			return staff.Refused(ctx, tx, who, v.r.UserAgent(), v.client())
+		}); err != nil {
+			v.fail(err)
+			return false
+		}
 		v.elsewhere()
 	case err != nil:
 		v.fail(err)

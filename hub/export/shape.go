@@ -73,7 +73,7 @@ var shapes = tabulate([]struct {
 	kinds []audit.Kind
 }{
 	{shape{authentication, logon, info, success}, []audit.Kind{audit.ConsoleSignin, audit.CLISignin, audit.RecoveryVerified, audit.OAuth2Token, audit.EntraEAMFinish, audit.OktaEAMFinish, audit.ManualVerified, audit.ApprovalGiven}},
-	{shape{authentication, logon, low, failure}, []audit.Kind{audit.RecoveryCodeWrong, audit.RecoveryRefused, audit.RecoveryVetoed, audit.RecoveryExpired, audit.RecoveryCanceled, audit.OAuth2RequestCanceled, audit.ScanUnusable}},
+	{shape{authentication, logon, low, failure}, []audit.Kind{audit.RecoveryCodeWrong, audit.RecoveryRefused, audit.RecoveryVetoed, audit.RecoveryExpired, audit.RecoveryCanceled, audit.OAuth2RequestCanceled, audit.ScanUnusable, audit.ConsoleRefused}},
 	{shape{authentication, logon, high, failure}, []audit.Kind{audit.RecoveryNotMe, audit.RecoveryDisowned, audit.ApprovalDenied, audit.ManualDenied, audit.ManualRevoked}},
 	{shape{authentication, logoff, info, success}, []audit.Kind{audit.ConsoleSignout}},
 	{shape{authentication, other, info, unknown}, []audit.Kind{audit.RecoveryStarted, audit.RecoveryBegun, audit.RecoveryCodeSent, audit.RecoveryHandedOver, audit.RecoveryNotified, audit.RecoveryLinkCreated, audit.ApprovalAsked, audit.FactorUsed,

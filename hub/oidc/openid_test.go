@@ -343,6 +343,26 @@ func TestThePublishedExampleOfAnAuthorizationWorks(t *testing.T) {
 	})
 }
 
+// named counts the exchanges that hold a name, opened.
+func (a *office) named(name string) (n int) {
+	a.t.Helper()
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		n = 0
+		ids, err := store.All(ctx, tx, store.Text, "SELECT id FROM oidc_exchanges")
+		for _, id := range ids {
+			x, err := tx.OIDCExchange(ctx, a.fixture.Env.ID, id)
+			if err != nil {
+				return err
+			}
+			if strings.Contains(string(x.Private), name) {
+				n++
+			}
+		}
+		return err
+	})
+	return n
+}
+
 func TestNothingOfAnErasedPersonIsToldToAnApplication(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		a := newOffice(t, c)
@@ -360,7 +380,13 @@ func TestNothingOfAnErasedPersonIsToldToAnApplication(t *testing.T) {
 		if !ok {
 			t.Fatal(got.Subject)
 		}
+		if n := a.named("Ann Lee"); n != 2 {
+			t.Errorf("%d exchanges name her before, want that of the token and that of the code", n)
+		}
 		a.tx(func(ctx context.Context, tx *store.Tx) error { return tx.ErasePerson(ctx, env, person) })
+		if n := a.named("Ann Lee"); n != 0 {
+			t.Errorf("%d exchanges name her still", n)
+		}
 		if g, who := a.userinfo(got.Access); g.status != 401 || who["name"] != nil {
 			t.Errorf("an access token: %d %v", g.status, who)
 		}

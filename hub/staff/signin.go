@@ -75,6 +75,7 @@ func (m *Members) Enter(ctx context.Context, at Place, state string, assertion [
 		return "", errors.Join(ErrKey, err)
 	}
 	session = store.NewToken()
+	var who store.Staff
 	err = m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		k, err := tx.StaffKeyByCredential(ctx, at.RPID(), credentialHash(a.Credential))
 		if err != nil {
@@ -83,8 +84,7 @@ func (m *Members) Enter(ctx context.Context, at Place, state string, assertion [
 		if err := checkKey(k, assertion, challenge, at, tx.Now()); err != nil {
 			return err
 		}
-		who, err := tx.Staff(ctx, k.Org, k.Staff)
-		if err != nil {
+		if who, err = tx.Staff(ctx, k.Org, k.Staff); err != nil {
 			return err
 		}
 		if who.Role == Approver || who.Suspended(tx.Now()) {
@@ -98,7 +98,27 @@ func (m *Members) Enter(ctx context.Context, at Place, state string, assertion [
 		}
 		return m.enter(ctx, tx, who, k, session, device, address)
 	})
+	if errors.Is(err, ErrAddress) {
+		err = errors.Join(err, m.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return Refused(ctx, tx, who, device, address) }))
+	}
 	return session, err
+}
+
+// Refused writes down that an organisation's list of addresses kept one of its staff out,
+// once a minute for an address: whoever tries again and again fills no log.
+func Refused(ctx context.Context, tx *store.Tx, who store.Staff, device, address string) error {
+	const often = time.Minute
+	minute := tx.Now().Truncate(often)
+	mark := sha256.Sum256([]byte("refused\x00" + who.Org + "\x00" + address + "\x00" + minute.UTC().Format(time.RFC3339)))
+	err := tx.UseChallenge(ctx, encode(mark[:]), minute.Add(often))
+	if errors.Is(err, store.ErrConflict) {
+		return nil // it stands there
+	}
+	if err != nil {
+		return err
+	}
+	return audit.Append(ctx, tx, audit.Event{Org: who.Org, Kind: audit.ConsoleRefused, Actor: audit.Principal{OrgMember: who.ID, Role: who.Role},
+		Trace: who.ID, RemoteAddr: address, UserAgent: device[:min(len(device), maxDevice)]})
 }
 
 // admitted returns ErrAddress where an organisation lets nobody in from an address.

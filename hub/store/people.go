@@ -84,6 +84,10 @@ func (tx *Tx) ErasePerson(ctx context.Context, env, id string) error {
 	if _, err := tx.Exec(ctx, "UPDATE request_shares SET client = '' WHERE env = $1 AND person = $2", env, id); err != nil {
 		return err
 	}
+	// What applications that wait, or hold a token, would be told of them goes at once.
+	if _, err := tx.Exec(ctx, `DELETE FROM oidc_exchanges WHERE env = $1 AND id IN (SELECT exchange FROM requests WHERE env = $1 AND person = $2 AND exchange <> '')`, env, id); err != nil {
+		return err
+	}
 	if err := tx.removePictures(ctx, env, id); err != nil {
 		return err
 	}
