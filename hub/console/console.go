@@ -142,6 +142,7 @@ func table() []route {
 		{staffPath + "/end", staff.Admin, nil, (*visit).endSession},
 		{settingsPath, staff.Admin, (*visit).settings, nil},
 		{auditPath, staff.Owner, (*visit).auditLog, (*visit).changeAudit},
+		{collectorPath, staff.Owner, (*visit).collector, (*visit).saveCollector},
 		{waysPath, staff.Admin, (*visit).ways, (*visit).saveWays},
 		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
@@ -216,6 +217,8 @@ func (rt route) check(v *visit) error {
 		return v.host.CheckFiles(v.w, v.r, uploadSize)
 	case providerPath:
 		return v.host.CheckLarge(v.w, v.r, providerSize)
+	case collectorPath:
+		return v.host.CheckLarge(v.w, v.r, collectorSize)
 	case clientPath:
 		return v.host.CheckLarge(v.w, v.r, clientSize)
 	}

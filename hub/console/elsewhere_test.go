@@ -77,7 +77,7 @@ func TestT35_TheConsoleIsReachedOnlyFromTheAddressesOfItsOrganisation(t *testing
 		if r.least == open {
 			continue
 		}
-		path := strings.NewReplacer("{env}", g.Env.ID, "{directory}", g.Directory.ID, "{rule}", "new", "{provider}", "new", "{delivery}", "x", "{client}", "new-openid", "{id}", "x", "{kind}", "x", "{key}", "x").Replace(r.pattern)
+		path := strings.NewReplacer("{env}", g.Env.ID, "{directory}", g.Directory.ID, "{rule}", "new", "{provider}", "new", "{delivery}", "x", "{destination}", "new", "{client}", "new-openid", "{id}", "x", "{kind}", "x", "{key}", "x").Replace(r.pattern)
 		if r.get != nil {
 			ann.do(http.MethodGet, path, nil, forged).sees(403, refused)
 		}

@@ -41,6 +41,7 @@ type settingsPage struct {
 	Told      *told
 	Clients   []asking
 	Client    *asking
+	Collector *collecting
 }
 
 // settingsOf is what can be set in one environment.

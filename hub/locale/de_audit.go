@@ -30,7 +30,7 @@ var deAudit = table{
 	"audit.test.bad":          "{name} hat das Testereignis nicht angenommen",
 	"audit.test.text":         "Suchen Sie dort nach audit_destination_test. Im Protokoll steht es nicht.",
 	"audit.remove":            "Nichts mehr senden",
-	"audit.add":               "Einen Sammler hinzufügen",
+	"audit.add":               "Einen Sammler per Befehl hinzufügen",
 	"audit.add.text":          "Schreiben Sie in eine Datei, wo er ist, und führen Sie den Befehl mit dem Schlüssel eines Inhabers aus. Gesendet werden die Ereignisse von da an.",
 
 	"console.elsewhere.title": "Von dieser Adresse kommen Sie nicht hinein",

@@ -30,7 +30,7 @@ var enAudit = table{
 	"audit.test.bad":          "{name} did not take the test event",
 	"audit.test.text":         "Look for audit_destination_test there. It is not in the log.",
 	"audit.remove":            "Send nothing more",
-	"audit.add":               "To add a collector",
+	"audit.add":               "To add a collector by command",
 	"audit.add.text":          "Write where it is into a file, then run the command with an owner’s key. Events from then on are sent.",
 
 	"console.elsewhere.title": "You cannot come in from this address",

@@ -1,0 +1,119 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/export"
+	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/internal/testenv"
+)
+
+// collecting returns the settings of the one collector.
+func (g *rig) collecting() (d store.Destination, s export.Settings) {
+	g.t.Helper()
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.Destinations(ctx, g.Env.Org)
+		if err != nil || len(all) != 1 {
+			g.t.Fatal(all, err)
+		}
+		d, s = all[0], export.Settings{}
+		return json.Unmarshal(d.Settings, &s)
+	})
+	return d, s
+}
+
+func TestACollectorIsMadeTestedAndChangedAndItsSecretsGoNowhereElse(t *testing.T) {
+	g := newRig(t)
+	const path = "/console/collectors/new"
+	where, got := collector(t)
+	a := g.signedIn().get("/console/settings/audit").sees(200, path)
+	good := url.Values{"do": {"save"}, "name": {"SIEM"}, "url": {where + "/in?token=canary-query"}, "format": {"jsonl"}, "authorization": {"Bearer canary-header"}, "kind": {"env_updated\r\norg_updated"}, "personal": {"on"}}
+	for field, value := range map[string]string{"name": "", "url": "ftp://x", "format": "cef", "authorization": "a\x01b", "env": "other", "kind": "nothing", "max_bytes": "many", "ca": "x"} {
+		form := maps.Clone(good)
+		form[field] = []string{value}
+		at := field
+		if field == "ca" { // is for tls://
+			at = "url"
+		}
+		a.get(path).fill(path, `value="save"`, form).sees(422, `href="#`+at+`"`, `id="`+at+`-error"`)
+		if strings.Contains(a.body, "canary") || strings.Contains(a.body, "set.wrong") || strings.Contains(a.body, ">collector.") {
+			t.Errorf("%s: a secret is shown, or words lack:\n%s", field, a.body)
+		}
+	}
+	a.get(path).fill(path, `value="save"`, good).sees(200, "Saved", "SIEM")
+	d, s := g.collecting()
+	if s.Auth != "Bearer canary-header" || len(s.Kinds) != 2 || len(d.Kinds) != 2 || !s.Personal {
+		t.Errorf("%+v", s.Shown())
+	}
+	a.fill("/console/settings/audit", "test", url.Values{"do": {"test"}}).sees(200, "SIEM took the test event")
+	if b, _ := got.Load().(string); !strings.Contains(b, string(export.TestKind)) {
+		t.Errorf("the collector got %q", b)
+	}
+	at := "/console/collectors/" + d.ID
+	a.get(at).sees(200, "env_updated\norg_updated", where+"/in?********")
+	if strings.Contains(a.body, "canary") {
+		t.Error("a secret is shown")
+	}
+	kept := url.Values{"do": {"save"}, "name": {"SIEM 2"}, "url": {where + "/in?" + export.Hidden}, "format": {"ocsf"}}
+	a.fill(at, `value="save"`, kept).sees(200, "Saved", "SIEM 2")
+	if _, s = g.collecting(); s.Auth != "Bearer canary-header" || s.URL != where+"/in?token=canary-query" || s.Format != export.OCSF || s.Personal || s.Kinds != nil {
+		t.Errorf("%+v", s.Shown())
+	}
+	moved := maps.Clone(kept)
+	moved.Set("url", where+"/other")
+	a.get(at).fill(at, `value="save"`, moved).sees(200, "Saved")
+	if _, s = g.collecting(); s.Auth != "" || strings.Contains(s.URL, "canary") {
+		t.Error("a secret went with another address")
+	}
+	if rows := g.records(audit.OrgUpdated); len(rows) != 3 || strings.Contains(strings.Join(rows, ""), "canary") {
+		t.Errorf("%d %v", len(rows), rows)
+	}
+	a.get(at).fill(at, `value="save"`, url.Values{"do": {"other"}}).sees(404)
+}
+
+func TestT25_ACollectorOfAnotherOrganisationIsNotChanged(t *testing.T) {
+	g := newRig(t)
+	var foreign string
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		o, err := tx.CreateOrganisation(ctx, store.Organisation{Name: "foreign"})
+		foreign = o.ID
+		return err
+	})
+	at := "/console/collectors/" + g.collects(foreign, "theirs", "http://127.0.0.1:1/")
+	owner := g.signedIn()
+	form := url.Values{"form": {hidden.FindStringSubmatch(owner.body)[2]}, "do": {"save"}, "name": {"x"}, "url": {"https://x.test/"}, "format": {"jsonl"}}
+	owner.get(at).sees(404)
+	owner.do(http.MethodPost, at, form).sees(404)
+	ann := g.as(owner, staff.Admin)
+	form.Set("form", hidden.FindStringSubmatch(ann.body)[2])
+	ann.get("/console/collectors/new").sees(403, "Your role does not reach this")
+	ann.do(http.MethodPost, "/console/collectors/new", form).sees(403)
+}
+
+func TestACollectorInABrowser(t *testing.T) {
+	g := newRig(t)
+	b := testenv.Chromium(t)
+	b.Open(g.url + g.newLink())
+	b.Click("main form button")
+	b.WaitText("Is recovery working?")
+	b.Open(g.url + "/console/collectors/new?lang=de")
+	b.Type("#name", "SIEM")
+	b.Type("#url", "collector.example.com")
+	b.Click("[value=save]")
+	b.WaitText("ohne Kennwort darin")
+	looked(t, b, "collector-wrong")
+	b.Open(g.url + "/console/collectors/new")
+	b.Type("#name", "SIEM")
+	b.Type("#url", "https://collector.example.com/in")
+	b.Click("[value=save]")
+	b.WaitText("Saved")
+	looked(t, b, "audit-collector")
+}
