@@ -64,6 +64,10 @@ type App struct {
 	// WalletLink is where recovery pages lead people whose wallet is an app on the same
 	// device: a scheme or an address that the app has claimed. Default: openid4vp://
 	WalletLink string `json:"wallet_link,omitempty"`
+	// Places is a table of the operator's own that says where addresses of the internet are,
+	// for the claim ip_location: a file in the format MMDB, of cities. It is read again when
+	// the configuration is. Default: nobody knows.
+	Places string `json:"places,omitempty"`
 	// EntraAuthority is where the signing keys of Entra ID's tenants are fetched, for
 	// tests; by default at Microsoft.
 	EntraAuthority string `json:"entra_authority,omitempty"`
@@ -159,7 +163,7 @@ func (a *App) Validate() error {
 	}
 	a.config = hub.Config{
 		AuditRetention: retention,
-		FactorWait:     wait, WalletLink: a.WalletLink, EntraAuthority: a.EntraAuthority,
+		FactorWait:     wait, WalletLink: a.WalletLink, Places: a.Places, EntraAuthority: a.EntraAuthority,
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,

@@ -60,6 +60,7 @@ type Hub struct {
 	operations  *operation.Operations
 	recoveries  *flow.Recoveries
 	requests    *request.Requests
+	places      places
 	oidc        *oidc.Provider
 	storage     *storage.Storage
 	evaluations *evaluation.Runs
@@ -321,7 +322,7 @@ func (h *Hub) Update(cfg Config) error {
 	h.mu.Unlock()
 	h.retention.Store(int64(cfg.AuditRetention))
 	h.domains.Update(h.domainSettings(cfg))
-	return h.notifier.SetRoute(routeOf(cfg.SMTP))
+	return errors.Join(h.places.open(cfg.Places), h.notifier.SetRoute(routeOf(cfg.SMTP)))
 }
 
 func (h *Hub) publicHost() string {

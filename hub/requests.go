@@ -75,6 +75,19 @@ func (p postman) QueueLink(ctx context.Context, tx *store.Tx, r store.Request, t
 	return err
 }
 
+// Ready implements request.Mailer.
+func (p postman) Ready() error {
+	if p.Usable() {
+		return nil
+	}
+	return fmt.Errorf("%w: the claim email is confirmed by a mail: set smtp in the Caddyfile", request.ErrChannel)
+}
+
+// SendCode implements request.Mailer.
+func (p postman) SendCode(ctx context.Context, m request.CodeMessage) error {
+	return p.Notifier.SendCode(ctx, notify.Code{Env: m.Env, To: []string{m.To}, Asked: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until})
+}
+
 // A texting sends the links of requests to phones.
 type texting struct{ *smscode.Route }
 
@@ -90,6 +103,24 @@ func (t texting) Takes(ctx context.Context, tx *store.Tx, env, number string, wh
 		err = request.ErrAddress
 	}
 	return to, err
+}
+
+// Ready implements request.Texter.
+func (t texting) Ready(ctx context.Context, tx *store.Tx, env string) error {
+	body, err := tx.SMSSettings(ctx, env)
+	if err == nil && body == nil {
+		err = fmt.Errorf("%w: the claim phone_number is confirmed by a text message: set how this environment sends them (POST /api/envs/{env}/sms)", request.ErrChannel)
+	}
+	return err
+}
+
+// SendCode implements request.Texter.
+func (t texting) SendCode(ctx context.Context, m request.CodeMessage) error {
+	err := t.Send(ctx, smscode.Message{Env: m.Env, To: m.To, Account: "request:" + m.Use, Client: m.Client, Asked: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until})
+	if errors.Is(err, smscode.ErrLimit) {
+		err = fmt.Errorf("%w: %w", request.ErrTooMany, err)
+	}
+	return err
 }
 
 // SendLink implements request.Texter.

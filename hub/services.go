@@ -33,6 +33,9 @@ import (
 
 // openServices makes what answers people, each part from those before it.
 func (h *Hub) openServices(cfg Config) error {
+	if err := h.places.open(cfg.Places); err != nil {
+		return err
+	}
 	if err := h.openOutlets(cfg); err != nil {
 		return err
 	}
@@ -113,7 +116,7 @@ func (h *Hub) openRecoveries(w ways) {
 // decide what waits for their word.
 func (h *Hub) openRequests(cfg Config, w ways) {
 	h.requests = request.New(request.Config{
-		Store: h.store, Verifiers: []verify.Verifier{w.wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews, h.log}, Log: h.log,
+		Store: h.store, Verifiers: []verify.Verifier{w.wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews, h.log}, Places: &h.places, Log: h.log,
 		Mail: postman{h.notifier}, SMS: texting{w.phones}, Pictures: h.reviews, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
@@ -127,7 +130,7 @@ func (h *Hub) openRequests(cfg Config, w ways) {
 // openPages makes the recovery domains' pages.
 func (h *Hub) openPages(w ways) {
 	h.site = site.New(site.Config{
-		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: w.links, Vouchers: h.approvals, Members: h.members, Wallets: w.wallets, Requests: h.requests, Consents: h.requests, Returns: h.requests, Badges: h.requests, Photos: h.requests, Providers: h.providers, Captures: h.reviews,
+		Recoveries: h.recoveries, Proofs: h.recoveries, Handovers: h.recoveries, Changes: h.operations, Notices: h.operations, Links: w.links, Vouchers: h.approvals, Members: h.members, Wallets: w.wallets, Requests: h.requests, Consents: h.requests, Details: h.requests, Returns: h.requests, Badges: h.requests, Photos: h.requests, Providers: h.providers, Captures: h.reviews,
 		SignIns: signIns{h.oidc}, Phones: signIns{h.oidc}, Owners: h.recoveries, Factors: h.factors, Store: h.store, Log: h.log,
 	})
 }

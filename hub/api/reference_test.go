@@ -24,15 +24,8 @@ var deviations = map[string]string{
 	"OrgMember.requests_count":                          "requests are made by keys",
 	"Request.requester":                                 "requests are made by keys",
 	"Request.requester_text":                            "requests are made by keys",
-	"RequestBrowser.remote_address":                     notLocated,
-	"RequestBrowser.remote_address_location":            notLocated,
-	"RequestMobileDevice.remote_address":                notLocated,
-	"RequestMobileDevice.remote_address_location":       notLocated,
 	"RequestProperties.account":                         notProven,
 	"RequestProperties.address":                         notProven,
-	"RequestProperties.email":                           notProven,
-	"RequestProperties.phone":                           notProven,
-	"RequestProperties.unverified_email":                notProven,
 	"Request.marked_for_deletion_after":                 "people are erased at once",
 	"Request.unmasked_at":                               "people are erased at once",
 	"WebhookDefinition.authorization_header":            "a secret is written and never shown",
@@ -43,7 +36,6 @@ var deviations = map[string]string{
 const (
 	agentsHoldCredentials = "agents hold the credentials of directories"
 	notProven             = "no method proves it"
-	notLocated            = "nobody can be asked where they are: nothing here locates an address"
 )
 
 // A promise is one operation of the public reference.

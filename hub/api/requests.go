@@ -139,10 +139,10 @@ func checkAsked(scopes, claims []string) error {
 // asked for, and nobody would know why.
 func checkProvable(scopes, claims []string) error {
 	if bare := request.Unprovable(scopes, claims); len(bare) > 0 {
-		return bad(fmt.Sprintf("claims: no method of this product proves %s; there are: %s", strings.Join(bare, ", "), strings.Join(request.Provable(claimNames), ", ")))
+		return bad(fmt.Sprintf("claims: no method of this product proves %s; there are: %s", strings.Join(bare, ", "), strings.Join(request.Answerable(claimNames), ", ")))
 	}
 	if len(request.Asked(scopes, claims)) == 0 {
-		return bad("claims: ask for something; there are: " + strings.Join(request.Provable(claimNames), ", "))
+		return bad("claims: ask for something; there are: " + strings.Join(request.Answerable(claimNames), ", "))
 	}
 	return nil
 }

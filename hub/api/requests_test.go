@@ -70,12 +70,13 @@ func TestARequestIsRefusedWithWhatToMend(t *testing.T) {
 	st := lite(t)
 	for body, want := range map[string]string{
 		`"claims":["nonsense"]`:                                         "claims",
-		`"claims":["phone_number"]`:                                     "no method of this product proves phone_number",
+		`"claims":["phone","name"]`:                                     "claims: phone_number: method not configured",
 		`"scopes":["nt:nonsense"]`:                                      "scopes",
 		`"claims":["name"],"template":"the default"`:                    "template",
 		`"template":"no such"`:                                          "template",
-		`"claims":["name","email"]`:                                     "no method of this product proves email",
-		`"scopes":["nt:phone","nt:name"]`:                               "no method of this product proves nt:phone",
+		`"claims":["name","email"]`:                                     "claims: email: method not configured",
+		`"claims":["address"]`:                                          "no method of this product proves address",
+		`"scopes":["nt:location:gps","nt:name"]`:                        "no method of this product proves nt:location:gps",
 		`"scopes":["openid"]`:                                           "ask for something",
 		`"claims":["name"],"phone":"+4930123"`:                          "phone: method not configured",
 		`"claims":["name"],"email":"a@example.com"`:                     "email: method not configured",
@@ -156,16 +157,31 @@ func TestATemplateSaysNothingThatNobodyFollows(t *testing.T) {
 	st := lite(t)
 	env := "/api/envs/" + st.mine.Env.ID + "/templates"
 	for body, want := range map[string]string{
-		`"claim_definitions":[{"claim":"phone_number"}]`:                                     "no method of this product proves phone_number",
-		`"scope_definitions":[{"scope":"nt:phone"}]`:                                         "no method of this product proves nt:phone",
-		`"scope_definitions":[{"scope":"nt:name","restrict_email_domains":["example.com"]}]`: "restrict_email_domains",
-		`"enable_selfie_only":true`:                                                          "enable_selfie_only",
-		`"require_selfie_reverification":true`:                                               "require_selfie_reverification",
-		`"qr_headline":"a\u0000b"`:                                                           "qr_headline",
-		`"headline":"` + strings.Repeat("x", 401) + `"`:                                      "headline",
+		`"claim_definitions":[{"claim":"address"}]`:                                            "no method of this product proves address",
+		`"scope_definitions":[{"scope":"nt:address"}]`:                                         "no method of this product proves nt:address",
+		`"scope_definitions":[{"scope":"nt:name","restrict_email_domains":["example.com"]}]`:   "restrict_email_domains stands with nt:email",
+		`"scope_definitions":[{"scope":"nt:email","restrict_email_domains":["@example.com"]}]`: "restrict_email_domains",
+		`"scope_definitions":[{"scope":"nt:email","restrict_email_domains":["a b.example"]}]`:  "restrict_email_domains",
+		`"qr_headline":"a\u0000b"`:                      "qr_headline",
+		`"headline":"` + strings.Repeat("x", 401) + `"`: "headline",
 	} {
 		if got := st.want(t, http.StatusBadRequest, "POST", env, `{"name":"n",`+body+`}`); !strings.Contains(got.body, want) {
 			t.Errorf("%s: %s", body, got.body)
+		}
+	}
+}
+
+// A template's members of the public API are taken and given back: phone is another name
+// of phone_number.
+func TestATemplateAsksForAddressesAndSelfies(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID
+	st.want(t, http.StatusOK, "POST", env+"/templates", `{"name":"whole","claim_definitions":[{"claim":"phone"}],
+		"scope_definitions":[{"scope":"nt:email","restrict_email_domains":["example.com"]}],"require_selfie_reverification":true,"enable_selfie_only":true}`)
+	got := st.want(t, http.StatusOK, "GET", env, "")
+	for _, part := range []string{`"claim_definitions":[{"claim":"phone_number"}]`, `{"scope":"nt:email","restrict_email_domains":["example.com"]}`, `"require_selfie_reverification":true`, `"enable_selfie_only":true`} {
+		if !strings.Contains(got.body, part) {
+			t.Errorf("no %s in %s", part, got.body)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -88,6 +89,9 @@ func (req *templateRequest) put(t *templateOut) {
 	set(&t.Scopes, req.Scopes)
 	set(&t.ScopesLife, req.ScopesLife)
 	set(&t.Claims, req.Claims)
+	for i, c := range t.Claims {
+		t.Claims[i].Claim = request.Canonical([]string{c.Claim})[0]
+	}
 	set(&t.ClaimsLife, req.ClaimsLife)
 	set(&t.MaxUsages, req.MaxUsages)
 	set(&t.Enabled, req.Enabled)
@@ -142,14 +146,27 @@ func (t templateOut) check() error {
 	return checkProvable(scopes, claims)
 }
 
-// refused names members that would promise a check which nothing here makes. Texts for
-// pages that are not shown are kept as they are.
+// maxDomains bounds the domains of one scope.
+const maxDomains = 100
+
+// domains are those of which a mail address must be; none: any.
+func (t templateText) domains() (all []string) {
+	for _, s := range t.Scopes {
+		all = append(all, s.Domains...)
+	}
+	return all
+}
+
+// refused names members that cannot be followed. Texts for pages that are not shown are
+// kept as they are.
 func (t templateText) refused() error {
-	switch {
-	case t.Reverification || t.SelfieOnly:
-		return bad("require_selfie_reverification, enable_selfie_only: this product compares no faces")
-	case slices.ContainsFunc(t.Scopes, func(s scopeAsked) bool { return len(s.Domains) > 0 }):
-		return bad("scope_definitions: restrict_email_domains: no method of this product proves a mail address")
+	for _, s := range t.Scopes {
+		if len(s.Domains) > 0 && !slices.Contains(request.Asked([]string{s.Scope}, nil), request.Email) {
+			return bad("scope_definitions: restrict_email_domains stands with nt:email, not with " + s.Scope)
+		}
+		if len(s.Domains) > maxDomains || slices.ContainsFunc(s.Domains, func(d string) bool { return !isDomain(d) }) {
+			return bad(fmt.Sprintf("scope_definitions: restrict_email_domains: want at most %d names such as example.com", maxDomains))
+		}
 	}
 	for _, text := range []string{t.Headline, t.AcceptText, t.AcceptedText, t.InstallMessage, t.QRHeadline, t.QRText, t.ExpirationText} {
 		if len(text) > maxTemplateText || strings.ContainsFunc(text, isControl) {
@@ -158,6 +175,15 @@ func (t templateText) refused() error {
 	}
 	return nil
 }
+
+// isDomain reports whether d is what stands after the @ of a mail address.
+func isDomain(d string) bool {
+	a, err := mail.ParseAddress("<x@" + d + ">")
+	return err == nil && a.Address == "x@"+d && len(d) <= maxDomain && !strings.ContainsAny(d, "@[] ")
+}
+
+// maxDomain bounds a domain, in bytes (RFC 1035, section 2.3.4).
+const maxDomain = 253
 
 func wireTemplate(t store.Template) (templateOut, error) {
 	out := templateOut{ID: t.ID, CreatedAt: t.CreatedAt, Name: t.Name, Default: t.Default}
@@ -268,7 +294,7 @@ func useTemplate(ctx context.Context, tx *store.Tx, o *request.Order, name strin
 		}
 		o.Template, o.MaxUses, o.ShareLife = t.Name, t.MaxUsages, time.Duration(t.life())*time.Second
 		o.Scopes, o.Claims = t.asked()
-		o.Message = t.InstallMessage
+		o.Message, o.Domains, o.Selfie = t.InstallMessage, t.domains(), t.Reverification
 		return nil
 	}
 	if name == "" {

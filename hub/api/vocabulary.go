@@ -2,6 +2,7 @@ package api
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/policy"
@@ -14,7 +15,7 @@ import (
 // refused, with the one that may have been meant; the words stand in docs/openapi.yaml.
 var vocabularies = map[string][]string{
 	"role":     Roles,
-	"claim":    claimNames,
+	"claim":    append(slices.Clone(claimNames), request.PhoneAlias),
 	"scope":    request.Scopes(),
 	"kind":     kinds,
 	"flow":     {"recover", "enroll", "badge"},

@@ -28,6 +28,17 @@ Sagen oder schicken Sie diesen Code niemandem, auch niemandem, der angibt, für 
 Falls Sie keinen Code angefordert haben, müssen Sie nichts tun: Ohne den Code geschieht nichts.
 `,
 
+	"mail.code.body.asked": `Guten Tag,
+
+{company} bittet jemanden, vermutlich Sie, um eine Mailadresse. Der Code, der diese bestätigt, lautet:
+
+    {code}
+
+Geben Sie ihn auf der Seite ein, auf der Sie die Adresse angegeben haben, auf {site}. Er gilt nur dort und nur bis {until}.
+
+Falls Sie sie nicht angegeben haben, müssen Sie nichts tun: Ohne den Code erfährt {company} diese Adresse nicht.
+`,
+
 	"mail.code.body.confirm": `Guten Tag,
 
 jemand, vermutlich Sie, möchte diese Adresse verwenden, um später wieder Zugang zu einem Konto bei {company} zu bekommen. Der Code, der sie bestätigt, lautet:

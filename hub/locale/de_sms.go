@@ -5,6 +5,7 @@ var deSMS = table{
 	"sms.recover": "{code} ist Ihr Code für {site}, wo Sie wieder in Ihr Konto bei {company} kommen. Sagen Sie ihn niemandem.",
 	"sms.enroll":  "{code} ist Ihr Code für {site}, wo Sie Ihr Konto bei {company} einrichten. Sagen Sie ihn niemandem.",
 	"sms.second":  "Mit {code} geht auf {site} jetzt weiter, was Sie bei {company} verlangt haben. Waren Sie das nicht? Verraten Sie den Code niemandem.",
+	"sms.asked":   "{code} bestätigt dieses Telefon auf {site}, damit Sie {company} die Nummer geben können. Sagen Sie den Code niemandem.",
 	"sms.confirm": "{code} bestätigt dieses Telefon auf {site} für Ihr Konto bei {company}. Sagen Sie ihn niemandem.",
 
 	// The second code of a recovery.

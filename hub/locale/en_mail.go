@@ -31,6 +31,17 @@ Never read or send this code to anybody, not even to somebody who says that they
 If you did not ask for it, you need do nothing: without the code nothing happens.
 `,
 
+	"mail.code.body.asked": `Hello,
+
+{company} asks somebody, probably you, for their mail address. The code that confirms this one is:
+
+    {code}
+
+Type it on the page where you gave the address, on {site}. It works there, and nowhere else, until {until}.
+
+If you did not give it, you need do nothing: without the code {company} is not told this address.
+`,
+
 	"mail.code.body.confirm": `Hello,
 
 somebody, probably you, wants to use this address to get back into an account at {company} later on. The code that confirms it is:

@@ -5,6 +5,7 @@ var enSMS = table{
 	"sms.recover": "{code} is your code for {site}, where you get back into your account at {company}. Never tell it to anybody.",
 	"sms.enroll":  "{code} is your code for {site}, where you set up your account at {company}. Never tell it to anybody.",
 	"sms.second":  "{code} lets {site} go ahead now with what you asked for at {company}. Was it not you? Tell nobody the code.",
+	"sms.asked":   "{code} confirms this phone at {site}, so that you can tell {company} its number. Never tell the code to anybody.",
 	"sms.confirm": "{code} confirms this phone at {site} for your account at {company}. Never tell it to anybody.",
 
 	// The second code of a recovery.

@@ -70,6 +70,7 @@ type Code struct {
 	To       []string // as the directory gives them
 	Enroll   bool     // the person sets an account up instead of getting it back
 	Confirm  bool     // the address is confirmed, to get an account back later
+	Asked    bool     // the address is confirmed, to be told to the company that asks for it
 	Language string   // BCP 47
 	Origin   string   // of the recovery site, "https://recover.example.com"
 	Code     protocol.Secret
@@ -110,6 +111,8 @@ func codeLetter(p place, to string, c Code) letter {
 	switch {
 	case c.Confirm:
 		key = "mail.code.body.confirm"
+	case c.Asked:
+		key = "mail.code.body.asked"
 	case c.Enroll:
 		key = "mail.code.body.enroll"
 	}

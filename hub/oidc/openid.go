@@ -25,7 +25,7 @@ var (
 	openIDAlgorithms = []string{es256, rs256, eddsa}
 	openIDScopes     = append([]string{"profile"}, request.Scopes()...)
 	openIDClaims     = []string{"name", "given_name", "family_name", "birth_date", "birthdate", "govtid", "govtid_expired", "age_over_18", "age_over_21",
-		request.Account, "account_status", request.Email}
+		request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.IPLocation, store.PictureClaim}
 )
 
 // profileClaims are what the scope profile stands for here (OpenID Connect Core 5.4).
@@ -47,7 +47,9 @@ type plain struct {
 	Email    string            `json:"email,omitempty"`    // email_hint
 	Label    string            `json:"label,omitempty"`
 	Template string            `json:"template,omitempty"`
-	Life     time.Duration     `json:"life,omitempty"` // of what is shared
+	Life     time.Duration     `json:"life,omitempty"`    // of what is shared
+	Domains  []string          `json:"domains,omitempty"` // of which a mail address must be; none: any
+	Selfie   bool              `json:"selfie,omitempty"`  // only a proof with a new selfie counts
 }
 
 // Bounds of what an application asks.
@@ -145,7 +147,7 @@ func parsePlain(c client, q params) (*plain, *oauthError) {
 // settle leaves what can be answered, each once.
 func (w *plain) settle(c client) *oauthError {
 	slices.Sort(w.Claims)
-	w.Claims = slices.DeleteFunc(slices.Compact(w.Claims), func(n string) bool { return len(request.Provable([]string{n})) == 0 && !request.Matched(n) })
+	w.Claims = slices.DeleteFunc(slices.Compact(w.Claims), func(n string) bool { return len(request.Answerable([]string{n})) == 0 && !request.Matched(n) })
 	if len(w.Claims) > maxNamed {
 		return invalid("invalid_request", fmt.Sprintf("more than %d claims", maxNamed))
 	}
@@ -239,11 +241,14 @@ func (n namedClaim) strength() (match.Strength, error) {
 type openTemplate struct {
 	Enabled bool `json:"enabled"`
 	Scopes  []struct {
-		Scope string `json:"scope"`
+		Scope   string   `json:"scope"`
+		Domains []string `json:"restrict_email_domains"`
 	} `json:"scope_definitions"`
 	Claims []struct {
 		Claim string `json:"claim"`
 	} `json:"claim_definitions"`
+	Reverification bool `json:"require_selfie_reverification"`
+
 	ScopesLife int `json:"scopes_expire_in"` // seconds
 	ClaimsLife int `json:"claims_expire_in"` // seconds; 0: as scopes
 }
@@ -266,11 +271,13 @@ func (p *Provider) useTemplate(ctx context.Context, c client, w *plain) *oauthEr
 		var scopes []string
 		for _, s := range t.Scopes {
 			scopes = append(scopes, s.Scope)
+			w.Domains = append(w.Domains, s.Domains...)
 		}
 		w.Claims = append(w.Claims, request.Asked(scopes, nil)...)
 		for _, d := range t.Claims {
 			w.Claims = append(w.Claims, d.Claim)
 		}
+		w.Selfie = t.Reverification
 		w.Template, w.Life = row.Name, time.Duration(t.ClaimsLife)*time.Second
 		if w.Life == 0 {
 			w.Life = time.Duration(t.ScopesLife) * time.Second
@@ -283,6 +290,7 @@ func (p *Provider) useTemplate(ctx context.Context, c client, w *plain) *oauthEr
 // open fills what the proof begins with.
 func (w *plain) open(o *request.Opening, until time.Time) {
 	o.Claims, o.Scopes, o.Template, o.ShareLife, o.Keeps, o.ExpiresAt = w.Claims, w.Scopes, w.Template, w.Life, true, until
+	o.Domains, o.Selfie = w.Domains, w.Selfie
 	if w.Label != "" {
 		o.Label = w.Label
 	}

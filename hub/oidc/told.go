@@ -148,7 +148,7 @@ func (p *Provider) bind(ctx context.Context, c client, x exchange, site string, 
 	if slices.Contains(x.Plain.Claims, request.Account) {
 		t.Claims[request.Account] = accountValue{b.Account.ImmutableID, b.Account.Identifiers, t.Strength}
 	}
-	if mail := mailOf(b.Account, x.Plain.Email); mail != "" && slices.Contains(x.Plain.Claims, request.Email) {
+	if mail := mailOf(b.Account, x.Plain.Email, x.Plain.Domains); mail != "" && slices.Contains(x.Plain.Claims, request.Email) {
 		t.Claims[request.Email] = mail
 	}
 }
@@ -173,11 +173,12 @@ func (p *Provider) bound(ctx context.Context, c client, x exchange, site string,
 	return b
 }
 
-// mailOf returns the mail address of an account: the one that was hinted at, or its first.
-func mailOf(a store.Account, hint string) string {
+// mailOf returns the mail address of an account, of one of some domains if there are any:
+// the one that was hinted at, or its first.
+func mailOf(a store.Account, hint string, domains []string) string {
 	first := ""
 	for _, id := range a.Identifiers {
-		if !strings.Contains(id, "@") {
+		if !strings.Contains(id, "@") || !request.InDomains(id, domains) {
 			continue
 		}
 		if hint != "" && strings.EqualFold(strings.TrimSpace(hint), id) {

@@ -35,6 +35,15 @@ const (
 	passport   = "passport"
 )
 
+// byPerson are the claims that a person says, see Give; Email only where no directory does.
+var byPerson = []string{Phone, Email, PreferredName}
+
+// given reports whether a person says it.
+func (r claimRow) given() bool { return slices.Contains(byPerson, r.name) }
+
+// seen reports whether it is seen of whoever opens the link.
+func (r claimRow) seen() bool { return r.name == IPLocation }
+
 // Claims that a directory says of the account that a proof is of. Only an exchange asks
 // for them, whose client belongs to a directory.
 const (
@@ -58,9 +67,10 @@ var claims = []claimRow{
 	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false, false},
 	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false, false},
 	{store.PictureClaim, []string{"nt:profile_picture"}, unsaid, func(p *Properties, v any) { p.ProfilePicture = asText(v) }, true, false},
-	{name: Account, matched: true}, {name: "address", scopes: []string{"nt:address"}}, {name: Email, scopes: []string{"nt:email", "nt:email:unverified"}, matched: true},
-	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: "ip_location", scopes: []string{"nt:location:ip"}},
-	{name: "phone_number", scopes: []string{"nt:phone"}}, {name: "preferred_name"},
+	{name: Account, matched: true}, {name: "address", scopes: []string{"nt:address"}},
+	{name: Email, scopes: []string{"nt:email", "nt:email:unverified"}, matched: true, legacy: func(p *Properties, v any) { p.Email, p.UnverifiedEmail = asText(v), asText(v) }},
+	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: IPLocation, scopes: []string{"nt:location:ip"}},
+	{name: Phone, scopes: []string{"nt:phone"}, legacy: func(p *Properties, v any) { p.Phone = asText(v) }}, {name: PreferredName},
 }
 
 // unsaid is the value of a picture: no document says it, but whoever compares a document
@@ -136,20 +146,49 @@ func Public(names []string) []string {
 // asked for.
 func Unprovable(scopes, names []string) (all []string) {
 	for _, n := range names {
-		if r, ok := claimByName(n); ok && r.value == nil {
+		if r, ok := claimByName(n); ok && !r.answerable() {
 			all = append(all, n)
 		}
 	}
 	for _, s := range scopes {
-		if r, ok := claimByName(scopeClaim(s)); ok && r.value == nil {
+		if r, ok := claimByName(scopeClaim(s)); ok && !r.answerable() {
 			all = append(all, s)
 		}
 	}
 	return all
 }
 
+// answerable reports whether somebody who answers a request can say it: by a method, by
+// themselves, or by coming.
+func (r claimRow) answerable() bool { return r.value != nil || r.given() || r.seen() }
+
+// Answerable returns those claims that somebody who answers a request can say.
+func Answerable(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		r, ok := claimByName(n)
+		return !ok || !r.answerable()
+	})
+}
+
+// PhoneAlias is how the public text spells the claim Phone in one example.
+const PhoneAlias = "phone"
+
+// Canonical returns claims as they are kept and answered.
+func Canonical(names []string) []string {
+	out := slices.Clone(names)
+	for i, n := range out {
+		if n == PhoneAlias {
+			out[i] = Phone
+		}
+	}
+	return out
+}
+
 // claimByName returns a row of the vocabulary.
 func claimByName(name string) (claimRow, bool) {
+	if name == PhoneAlias {
+		name = Phone
+	}
 	i := slices.IndexFunc(claims, func(r claimRow) bool { return r.name == name })
 	if i < 0 {
 		return claimRow{}, false
@@ -190,7 +229,7 @@ func scopeClaim(scope string) string {
 
 // Asked returns the claims of a request: those named and those that scopes stand for.
 func Asked(scopes, names []string) []string {
-	all := slices.Clone(names)
+	all := Canonical(names)
 	for _, s := range scopes {
 		if c := scopeClaim(s); c != "" {
 			all = append(all, c)
@@ -219,12 +258,9 @@ func Matched(name string) bool {
 
 // shown lists what a person is asked for and would share.
 func shown(r store.Request) []string {
-	if r.Exchange == "" {
-		return Provable(r.Claims)
-	}
 	return slices.DeleteFunc(slices.Clone(r.Claims), func(n string) bool {
 		row, _ := claimByName(n)
-		return row.value == nil && !row.matched
+		return !row.answerable() && (r.Exchange == "" || !row.matched)
 	})
 }
 

@@ -6,10 +6,12 @@ import (
 	"unicode"
 )
 
-// Browser is the wire type RequestBrowser. Nobody can be asked where they are, so it has
-// no address.
+// Browser is the wire type RequestBrowser. Its address is there where IPLocation was asked
+// for, and where that is only as far as the operator's table says it.
 type Browser struct {
-	UserAgent string `json:"user_agent"`
+	UserAgent string    `json:"user_agent"`
+	Address   string    `json:"remote_address,omitempty"`
+	Location  *Location `json:"remote_address_location,omitempty"`
 }
 
 // Mobile is the wire type RequestMobileDevice, of a phone. There is no app.
@@ -21,6 +23,9 @@ type Mobile struct {
 	FullApp    bool   `json:"full_app"`
 	AppClip    bool   `json:"app_clip"`
 	InstantApp bool   `json:"instant_app"`
+
+	Address  string    `json:"remote_address,omitempty"` // as of Browser
+	Location *Location `json:"remote_address_location,omitempty"`
 }
 
 // maxAgent bounds what is kept of a User-Agent header, in bytes.
@@ -50,7 +55,7 @@ func clientOf(agent string) (*Browser, *Mobile) {
 	if agent == "" {
 		return nil, nil
 	}
-	b := &Browser{agent}
+	b := &Browser{UserAgent: agent}
 	if m := iphone.FindStringSubmatch(agent); m != nil {
 		return b, &Mobile{OS: "iOS", Version: strings.ReplaceAll(m[1], "_", "."), IOS: true}
 	}

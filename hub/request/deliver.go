@@ -17,10 +17,14 @@ var ErrChannel = errors.New("method not configured")
 // ErrAddress says that a link cannot be sent to an address.
 var ErrAddress = errors.New("not an address that links are sent to")
 
-// A Mailer queues mails with links, in the caller's transaction. Errors: ErrChannel,
-// ErrAddress.
+// A Mailer queues mails with links, in the caller's transaction, and sends codes. Errors:
+// ErrChannel, ErrAddress.
 type Mailer interface {
 	QueueLink(ctx context.Context, tx *store.Tx, r store.Request, to string) error
+	// Ready returns ErrChannel where no mail is sent.
+	Ready() error
+	// SendCode sends a code now.
+	SendCode(ctx context.Context, m CodeMessage) error
 }
 
 // A Texter sends text messages with links.
@@ -30,6 +34,10 @@ type Texter interface {
 	Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error)
 	// SendLink sends one message. ErrAddress says that trying again is of no use.
 	SendLink(ctx context.Context, m LinkMessage) error
+	// Ready returns ErrChannel where an environment sends no text messages. It reads tx alone.
+	Ready(ctx context.Context, tx *store.Tx, env string) error
+	// SendCode sends a code now, under limits of its own: ErrTooMany.
+	SendCode(ctx context.Context, m CodeMessage) error
 }
 
 // A LinkMessage is a link on its way to a phone.

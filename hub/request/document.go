@@ -58,8 +58,12 @@ type Properties struct {
 	Over18         *bool  `json:"age_over_18,omitempty"`
 	Over21         *bool  `json:"age_over_21,omitempty"`
 	ProfilePicture string `json:"profile_picture,omitempty"`
-	GovtID         any    `json:"govtid,omitempty"`
-	GovtIDExpired  bool   `json:"govtid_Expired,omitempty"` // so spelled
+
+	Phone           string `json:"phone,omitempty"`
+	Email           string `json:"email,omitempty"`
+	UnverifiedEmail string `json:"unverified_email,omitempty"` // the same: all are verified
+	GovtID          any    `json:"govtid,omitempty"`
+	GovtIDExpired   bool   `json:"govtid_Expired,omitempty"` // so spelled
 }
 
 // subjectHost ends every subject of this product.
@@ -120,6 +124,7 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 			d.fill(p, q.Now())
 		}
 	}
+	d.place(all, r, q.Now())
 	d.SubjectText, d.Photo = d.Properties.Name, d.Properties.ProfilePicture
 	return d, nil
 }
@@ -160,6 +165,25 @@ func (d *Document) fill(p store.Property, now time.Time) {
 	}
 	if v, err := decodeValue(p.Value); err == nil {
 		row.legacy(&d.Properties, v)
+	}
+}
+
+// place says from where somebody shared, where that was asked for.
+func (d *Document) place(all []store.Property, r store.Request, now time.Time) {
+	i := slices.IndexFunc(all, func(p store.Property) bool { return p.Claim == IPLocation && propertyStatus(p, now) == statusShared })
+	if i < 0 || !slices.Contains(r.Claims, IPLocation) {
+		return
+	}
+	v, err := decodeValue(all[i].Value)
+	if err != nil {
+		return
+	}
+	from := seenIn(v)
+	if d.Browser != nil {
+		d.Browser.Address, d.Browser.Location = from.Address, from.Location
+	}
+	if d.Mobile != nil {
+		d.Mobile.Address, d.Mobile.Location = from.Address, from.Location
 	}
 }
 

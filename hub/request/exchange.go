@@ -22,6 +22,8 @@ type Opening struct {
 	Scopes                       []string // as they were asked for
 	Template                     string   // whose words the pages bear; "": none
 	Keeps                        bool     // what is shared is the organisation's as well
+	Domains                      []string // of which a mail address must be; nil: any
+	Selfie                       bool     // only a proof with a new selfie counts
 	Account                      string   // row id of the account that is meant, with whose photo people compare the person; "": none
 	ShareLife                    time.Duration
 	ExpiresAt                    time.Time // zero: after 15 minutes
@@ -48,7 +50,7 @@ func (q *Requests) OpenFor(ctx context.Context, o Opening) (session string, err 
 	}
 	r, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Request, error) {
 		return q.Create(ctx, tx, Order{Env: o.Env, Origin: o.Origin, Label: o.Label, Template: o.Template, Scopes: o.Scopes, Claims: o.Claims, MaxUses: 1,
-			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, ExpiresAt: o.ExpiresAt})
+			ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, Domains: o.Domains, Selfie: o.Selfie, ExpiresAt: o.ExpiresAt})
 	})
 	if err != nil {
 		return "", err
@@ -65,6 +67,9 @@ func (q *Requests) ProofFor(ctx context.Context, env, id, session string) (excha
 	}
 	if r.Exchange == "" || u.State != useFound {
 		return "", p, ErrStep
+	}
+	if f, err := foundIn(u); err != nil || len(f.missing(r)) > 0 {
+		return "", p, errors.Join(err, ErrStep)
 	}
 	err = q.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		p, err = q.proof(ctx, tx, u)
@@ -97,6 +102,11 @@ func (q *Requests) FinishFor(ctx context.Context, env, id, session string, give 
 	}
 	if r.Exchange == "" || give && u.State != useFound {
 		return ErrStep
+	}
+	if give {
+		if f, err := foundIn(u); err != nil || len(f.missing(r)) > 0 {
+			return errors.Join(err, ErrStep)
+		}
 	}
 	var selfie []byte
 	if give && r.Keeps {

@@ -131,3 +131,9 @@ func (carrier) Takes(_ context.Context, _ *store.Tx, _, number string, _ bool) (
 
 // SendLink implements request.Texter.
 func (carrier) SendLink(context.Context, request.LinkMessage) error { return nil }
+
+// Ready implements request.Texter.
+func (carrier) Ready(context.Context, *store.Tx, string) error { return nil }
+
+// SendCode implements request.Texter.
+func (carrier) SendCode(context.Context, request.CodeMessage) error { return nil }

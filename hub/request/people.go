@@ -59,7 +59,7 @@ type Wanted struct{ Scope, Claim string }
 
 // Want lists what is asked for: claims, then those that scopes stand for.
 func Want(scopes, names []string) (all []Wanted) {
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(names))) {
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(Canonical(names)))) {
 		all = append(all, Wanted{Claim: n})
 	}
 	for _, s := range slices.Compact(slices.Sorted(slices.Values(scopes))) {

@@ -28,6 +28,9 @@ func (q *Requests) usable(ctx context.Context, s verify.Subject, r store.Request
 // somewhere shows no document. Whoever waits may ask for no more than who it is.
 func gives(m policy.Method, r store.Request) bool {
 	names := Provable(r.Claims)
+	if r.Selfie && m != policy.DocumentReview {
+		return false
+	}
 	return r.Keeps && len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {
 		row, _ := claimByName(n)
 		if n == store.PictureClaim {
@@ -57,6 +60,9 @@ func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
 	if u.State != useAsked {
 		return ErrStep
 	}
+	if !needsProof(r) {
+		return q.begin(ctx, u)
+	}
 	all := q.usable(ctx, q.subject(u, r), r)
 	switch len(all) {
 	case 0:
@@ -66,6 +72,17 @@ func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
 	}
 	return q.step(ctx, &u, func(tx *store.Tx) error {
 		u.State = useChoosing
+		return q.progress(ctx, tx, &u, appOpened, eventAppOpened)
+	})
+}
+
+// begin goes on to what the person says by themselves.
+func (q *Requests) begin(ctx context.Context, u store.RequestUse) error {
+	return q.step(ctx, &u, func(tx *store.Tx) error {
+		u.State = useFound
+		if len(u.Private) == 0 {
+			u.Private = []byte(`{"values":{}}`)
+		}
 		return q.progress(ctx, tx, &u, appOpened, eventAppOpened)
 	})
 }
@@ -174,7 +191,10 @@ func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Reque
 	}
 	var f found
 	if v.Right && v.Claims != nil {
-		f = foundOf(r, *v.Claims, q.Now())
+		var err error
+		if f, err = foundOf(u, r, *v.Claims, q.Now()); err != nil {
+			return err
+		}
 	}
 	if !f.answers(r) {
 		return errors.Join(q.refused(ctx, u, r, v.Reason), ErrWrong)

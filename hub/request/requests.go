@@ -124,6 +124,7 @@ type Config struct {
 	Pictures  Pictures      // needed with Public
 	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
 	Faces     Faces         // nil: nobody judges badge photos
+	Places    Locator       // nil: nobody knows where an address is
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now
 }
@@ -165,6 +166,8 @@ type Order struct {
 	Exchange  string    // another identity provider waits for it, see OpenFor
 	Keeps     bool      // what is shared is kept nevertheless
 	Account   string    // see Opening
+	Domains   []string  // of which a mail address must be; nil: any
+	Selfie    bool      // only a proof with a new selfie counts
 	ExpiresAt time.Time // zero: Life
 	Mail      string    // address that the link is sent to; "": none
 	Phone     string    // likewise
@@ -175,9 +178,12 @@ type Order struct {
 // Create makes a request in the caller's transaction.
 func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Request, error) {
 	r := store.Request{Env: o.Env, ID: store.NewID(), State: Pending, Progress: created, Label: o.Label, Template: o.Template, Scopes: o.Scopes,
-		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, ExpiresAt: o.ExpiresAt}
+		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, MailDomains: o.Domains, Selfie: o.Selfie, ExpiresAt: o.ExpiresAt}
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = q.Now().Add(Life)
+	}
+	if err := q.ready(ctx, tx, &r); err != nil {
+		return r, err
 	}
 	if err := tx.AddRequest(ctx, &r); err != nil {
 		return r, err

@@ -133,7 +133,10 @@ func (q *Requests) Settle(ctx context.Context, env, use string, v verify.Verdict
 // accepted keeps what people read, for the person to share.
 func (q *Requests) accepted(ctx context.Context, u store.RequestUse, r store.Request, v verify.Verdict) error {
 	return q.step(ctx, &u, func(tx *store.Tx) error {
-		f := foundOf(r, *v.Claims, q.Now())
+		f, err := foundOf(u, r, *v.Claims, q.Now())
+		if err != nil {
+			return err
+		}
 		if err := q.pictured(ctx, tx, u, r, &f); err != nil {
 			return err
 		}

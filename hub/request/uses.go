@@ -52,6 +52,7 @@ const (
 	StepWait     Step = "wait"     // other people decide
 	StepDeclined Step = "declined" // they said no
 	StepRefused  Step = "refused"
+	StepDetail   Step = "detail" // the person says something, and confirms it
 	StepShare    Step = "share"
 	StepShared   Step = "shared"
 	StepRejected Step = "rejected"
@@ -80,16 +81,33 @@ type View struct {
 	Exchange  bool          // another identity provider waits for it
 	Keeps     bool          // and the organisation is answered as well
 	Badge     bool          // a photo for a badge is asked for as well, see Badge
+	Detail    string        // claim that the person gives now
+	Sent      string        // address to which a code for it was sent; "": none
+	Domains   []string      // of which a mail address must be; nil: any
 	ExpiresAt time.Time
+}
+
+// detail makes it the view of what the person has to give yet, if anything.
+func (v *View) detail(f found, r store.Request) {
+	missing := f.missing(r)
+	if len(missing) == 0 {
+		return
+	}
+	v.Step, v.Detail, v.Domains = StepDetail, missing[0], r.MailDomains
+	if f.Pending != nil && f.Pending.Claim == missing[0] {
+		v.Sent = f.Pending.To
+	}
 }
 
 // found is what a use keeps sealed between proof and consent.
 type found struct {
 	Values   map[string]any `json:"values"`
 	Identity string         `json:"identity"`
-	Case     string         `json:"case,omitempty"`   // that has the selfie which is shared
-	Face     string         `json:"face,omitempty"`   // that has a selfie which an account's photo may be compared with
-	Holder   *holder        `json:"holder,omitempty"` // whoever waits compares it with accounts
+	Case     string         `json:"case,omitempty"`    // that has the selfie which is shared
+	Face     string         `json:"face,omitempty"`    // that has a selfie which an account's photo may be compared with
+	Pending  *pending       `json:"pending,omitempty"` // an address that is being confirmed
+	Sends    int            `json:"sends,omitempty"`   // of codes
+	Holder   *holder        `json:"holder,omitempty"`  // whoever waits compares it with accounts
 
 	selfie []byte // of Case, where it was read before the transaction
 }
@@ -101,17 +119,30 @@ type holder struct {
 	BirthDate string `json:"birth_date,omitempty"`
 }
 
-func foundOf(r store.Request, c evidence.Claims, now time.Time) found {
+// foundOf is what a proof says, with what a use kept before it.
+func foundOf(u store.RequestUse, r store.Request, c evidence.Claims, now time.Time) (found, error) {
 	f := found{Values: values(r.Claims, c, now), Identity: identity(c)}
+	if len(u.Private) > 0 {
+		before, err := foundIn(u)
+		if err != nil {
+			return f, err
+		}
+		for n, v := range before.Values {
+			if row, _ := claimByName(n); row.seen() || row.given() {
+				f.Values[n] = v
+			}
+		}
+		f.Sends = before.Sends
+	}
 	if r.Keeps {
 		f.Holder = &holder{c.Given, c.Family, c.BirthDate}
 	}
-	return f
+	return f, nil
 }
 
 // answers reports whether a proof says anything of what is asked for.
 func (f found) answers(r store.Request) bool {
-	if len(f.Values) > 0 {
+	if slices.ContainsFunc(Provable(r.Claims), func(n string) bool { return f.Values[n] != nil }) {
 		return true
 	}
 	return r.Keeps && len(Provable(r.Claims)) == 0 && f.Holder != nil && f.Holder.Given+f.Holder.Family != ""
@@ -153,6 +184,11 @@ func (q *Requests) open(ctx context.Context, env, ticket, use, lang string, by C
 			return ErrGone
 		}
 		u.Request = r.ID
+		if seen := q.seen(r.Claims, by); seen != nil {
+			if u.Private, err = json.Marshal(found{Values: seen}); err != nil {
+				return err
+			}
+		}
 		if err := tx.AddRequestUse(ctx, &u); err != nil {
 			return err
 		}
@@ -228,6 +264,7 @@ func (q *Requests) View(ctx context.Context, env, id, session string) (View, err
 		case v.Step == StepShare:
 			f, err := foundIn(u)
 			v.Values = f.Values
+			v.detail(f, r)
 			return v, err
 		}
 		return v, nil
@@ -336,8 +373,11 @@ func identity(c evidence.Claims) string {
 	case c.Document != "":
 		return "document\x00" + c.Issuer + "\x00" + c.Document
 	}
-	return "once\x00" + store.NewToken()
+	return once()
 }
+
+// once is the identity of somebody whom nothing tells from others.
+func once() string { return "once\x00" + store.NewToken() }
 
 // folded brings a name to one case, one composition and one kind of space.
 func folded(name string) string {
@@ -358,6 +398,12 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 	if err != nil {
 		return err
 	}
+	if len(f.missing(r)) > 0 {
+		return ErrStep
+	}
+	if f.Identity == "" { // nothing that names anybody was asked for
+		f.Identity = once()
+	}
 	if f.selfie, err = q.selfieOf(ctx, u); err != nil {
 		return err
 	}
@@ -377,7 +423,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 		if err != nil {
 			return err
 		}
-		r.State, r.Progress, r.Person, r.Source, r.Uses = Shared, consentGiven, u.Person, "full_idv", r.Uses+1
+		r.State, r.Progress, r.Person, r.Source, r.Uses = Shared, consentGiven, u.Person, source(r), r.Uses+1
 		if err := tx.SaveRequest(ctx, &r); err != nil {
 			return err
 		}
@@ -389,6 +435,15 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 		}
 		return q.share(ctx, tx, r, u.Person, names, false)
 	})
+}
+
+// source is the RequestVerificationSource of what is shared: "" where no method proved
+// anything, and only addresses were confirmed.
+func source(r store.Request) string {
+	if needsProof(r) {
+		return "full_idv"
+	}
+	return ""
 }
 
 // keep writes down what a person shares, and that they consented to it.

@@ -121,18 +121,29 @@ func (v *visit) showRequest(status int, wrong string) {
 func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	s := v.screen(flow.View{Language: view.Language})
 	s.Variant, s.Logo = "request", v.look.logo(logoOfLinks)
-	s.Sought, s.Title = view, s.T("request."+string(view.Step)+".title")
+	switch s.Sought = view; {
+	case view.Step != request.StepDetail:
+		s.Title = s.T("request." + string(view.Step) + ".title")
+	case view.Sent != "":
+		s.Title = s.T("request.detail.code.title")
+	default:
+		s.Title = s.DetailText("title")
+	}
 	if view.Step == request.StepConsent && view.Texts.Headline != "" {
 		s.Title = view.Texts.Headline
 	}
 	s.Ways = s.waysOf(view)
 	for _, c := range view.Claims {
 		value, ok := view.Values[c]
-		if request.Matched(c) {
+		name := "request.claim." + c
+		switch {
+		case request.Matched(c) && view.Exchange:
 			value, ok = s.T("request.claim.looked"), true
+		case c == request.Email:
+			name += ".given"
 		}
 		if ok || view.Step != request.StepShare {
-			s.Facts = append(s.Facts, fact{s.T("request.claim." + c), s.factText(value)})
+			s.Facts = append(s.Facts, fact{s.T(name), s.factText(value)})
 		}
 	}
 	if view.Keeps && len(view.Claims) == 0 {
@@ -187,10 +198,13 @@ func (s *screen) factText(value any) string {
 		return s.T("request.no")
 	case map[string]any:
 		var parts []string
-		for _, name := range []string{"issuer", "document_number", "expiration"} {
+		for _, name := range []string{"issuer", "document_number", "expiration", "remote_address", "city", "subdivision", "country"} {
 			if text, ok := value[name].(string); ok && text != "" {
 				parts = append(parts, text)
 			}
+		}
+		if where, ok := value["remote_address_location"].(map[string]any); ok {
+			parts = append(parts, s.factText(where))
 		}
 		return strings.Join(parts, ", ")
 	}

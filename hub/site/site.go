@@ -101,6 +101,7 @@ type Config struct {
 	Wallets    Wallets
 	Requests   Requests
 	Consents   Consents
+	Details    Details
 	Returns    Returns
 	Badges     Badges
 	Photos     Photos
@@ -237,6 +238,7 @@ func table() []route {
 		{requestCapturePath, (*visit).toRequest, (*visit).capturedForRequest},
 		{"/request/{use}/leave", (*visit).leaveRequest, nil},
 		{"/request/{use}/answer", (*visit).toRequest, decide(answerRequest)},
+		{"/request/{use}/detail", (*visit).toRequest, (*visit).giveDetail},
 		{"/request/{use}/share", (*visit).toRequest, decide(shareRequest)},
 		{"/request/{use}/reject", (*visit).toRequest, decide(rejectRequest)},
 		{"/request/{use}/return", (*visit).toRequest, (*visit).returnRequest},

@@ -27,9 +27,12 @@ type Request struct {
 	Exchange  string        // of package oidc, for which alone it is made; "": the organisation asks
 	Account   string        // row id of the account that an exchange means, with whose photo people compare the person; "": none
 	Keeps     bool          // an exchange waits, and what is shared is kept like an answer to the organisation
+	Selfie    bool          // only a proof with a new selfie counts
 	ExpiresAt time.Time
 	CreatedAt time.Time
 	UpdatedAt time.Time
+
+	MailDomains []string // of which a mail address must be; empty: any
 }
 
 func ticketCell(env, id string) Cell {
@@ -44,23 +47,27 @@ func (tx *Tx) AddRequest(ctx context.Context, r *Request) error {
 	}
 	r.Version, r.CreatedAt, r.UpdatedAt = 1, tx.Now(), tx.Now()
 	_, err = tx.Exec(ctx, `INSERT INTO requests (env, id, version, state, progress, label, template, scopes, claims, origin, ticket, ticket_hash, max_uses,
-		share_life, expires_at, created_at, updated_at, exchange, keeps, account) VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18)`,
+		share_life, expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18, $19, $20)`,
 		r.Env, r.ID, r.State, r.Progress, r.Label, r.Template, JSON(r.Scopes), JSON(r.Claims), r.Origin, ticket, HashToken(r.Ticket), r.MaxUses,
-		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps), r.Account)
+		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps), r.Account, JSON(append([]string{}, r.MailDomains...)), Flag(r.Selfie))
 	return err
 }
 
 const requestColumns = `env, id, version, state, progress, label, template, scopes, claims, origin, ticket, max_uses, uses, share_life, person, source,
-	expires_at, created_at, updated_at, exchange, keeps, account`
+	expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie`
 
 func (tx *Tx) scanRequest(scan Scan) (r Request, err error) {
-	var scopes, claims, ticket string
-	var maxUses, uses, life, expires, created, updated, keeps int64
+	var scopes, claims, ticket, domains string
+	var maxUses, uses, life, expires, created, updated, keeps, selfie int64
 	if err = scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Progress, &r.Label, &r.Template, &scopes, &claims, &r.Origin, &ticket, &maxUses, &uses, &life,
-		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps, &r.Account); err != nil {
+		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps, &r.Account, &domains, &selfie); err != nil {
 		return r, err
 	}
-	r.Keeps = keeps != 0
+	r.Keeps, r.Selfie = keeps != 0, selfie != 0
+	if err = ParseJSON(domains, &r.MailDomains); err != nil {
+		return r, err
+	}
 	r.MaxUses, r.Uses, r.ShareLife = int(maxUses), int(uses), time.Duration(life)*time.Second
 	r.ExpiresAt, r.CreatedAt, r.UpdatedAt = Time(expires), Time(created), Time(updated)
 	if err = ParseJSON(scopes, &r.Scopes); err != nil {
@@ -175,8 +182,12 @@ func useCell(env, id string) Cell {
 // AddRequestUse inserts u as version 1.
 func (tx *Tx) AddRequestUse(ctx context.Context, u *RequestUse) error {
 	u.Version, u.CreatedAt = 1, tx.Now()
-	_, err := tx.Exec(ctx, `INSERT INTO request_uses (env, id, version, request, session, state, language, expires_at, created_at)
-		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8)`, u.Env, u.ID, u.Request, u.Session, u.State, u.Language, Millis(u.ExpiresAt), Millis(u.CreatedAt))
+	private, err := tx.sealedOrEmpty(useCell(u.Env, u.ID), u.Private)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO request_uses (env, id, version, request, session, state, language, expires_at, created_at, private)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9)`, u.Env, u.ID, u.Request, u.Session, u.State, u.Language, Millis(u.ExpiresAt), Millis(u.CreatedAt), private)
 	return err
 }
 

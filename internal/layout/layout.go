@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store", "hub/audit"},
 	"hub/directory":       {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
 	"hub/domain":          {"hub/store"},
+	"hub/place":           {},
 	"hub/locale":          {},
 	"hub/notify":          {"protocol", "hub/store", "hub/locale"},
 	"hub/webhook":         {"protocol", "hub/store", "hub/audit"},
@@ -111,6 +112,8 @@ var owner = map[string][]string{
 	"golang.org/x/image":              {"hub/verify/capture"},
 	"golang.org/x/net/idna":           {"hub/recovery", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/recovery", "hub/request"},
+
+	"github.com/oschwald/maxminddb-golang/v2": {"hub/place"},
 }
 
 // pure packages decide; they never talk to the outside.

@@ -69,6 +69,7 @@ type Message struct {
 	Client   string // address of the browser that asks, for counting; "" if unknown
 	Enroll   bool   // the account is set up, not got back: changes words only
 	Confirm  bool   // the phone is confirmed, not the person: changes words only
+	Asked    bool   // the phone is confirmed, to be told to whoever asks for it: changes words only
 	Second   bool   // it lets the operation go ahead: changes words only
 	Language string // BCP 47
 	Origin   string // recovery domain
@@ -134,6 +135,8 @@ func (r *Route) text(ctx context.Context, m Message) (string, error) {
 	switch {
 	case m.Confirm:
 		key = "sms.confirm"
+	case m.Asked:
+		key = "sms.asked"
 	case m.Second:
 		key = "sms.second"
 	case m.Enroll:

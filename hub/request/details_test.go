@@ -1,0 +1,392 @@
+package request_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/policy"
+	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/hub/verify/smscode"
+	"github.com/postern-id/postern/hub/webhook"
+)
+
+// A phoneCompany is an HTTP server that takes text messages, behind the product's own
+// route; and a mail server's worth of mails.
+type phoneCompany struct {
+	*smscode.Route
+	mu    sync.Mutex
+	texts []string // "number: text"
+	mails []request.CodeMessage
+	dead  bool
+}
+
+func (c *phoneCompany) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	c.texts = append(c.texts, r.FormValue("to")+": "+r.FormValue("text"))
+}
+
+// Takes implements request.Texter.
+func (c *phoneCompany) Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error) {
+	to, err := smscode.Takes(ctx, tx, env, number, whatsApp)
+	if errors.Is(err, smscode.ErrNumber) || errors.Is(err, smscode.ErrCountry) {
+		err = request.ErrAddress
+	}
+	return to, err
+}
+
+// SendLink implements request.Texter.
+func (c *phoneCompany) SendLink(context.Context, request.LinkMessage) error { return nil }
+
+// Ready implements request.Texter.
+func (c *phoneCompany) Ready(ctx context.Context, tx *store.Tx, env string) error {
+	body, err := tx.SMSSettings(ctx, env)
+	if err == nil && body == nil {
+		err = request.ErrChannel
+	}
+	return err
+}
+
+// SendCode implements request.Texter.
+func (c *phoneCompany) SendCode(ctx context.Context, m request.CodeMessage) error {
+	return c.Send(ctx, smscode.Message{Env: m.Env, To: m.To, Account: "request:" + m.Use, Client: m.Client, Asked: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until})
+}
+
+// A postOffice implements request.Mailer.
+type postOffice struct{ *phoneCompany }
+
+// QueueLink implements request.Mailer.
+func (postOffice) QueueLink(context.Context, *store.Tx, store.Request, string) error { return nil }
+
+// Ready implements request.Mailer.
+func (postOffice) Ready() error { return nil }
+
+// SendCode implements request.Mailer.
+func (p postOffice) SendCode(_ context.Context, m request.CodeMessage) error {
+	p.mails = append(p.mails, m)
+	return nil
+}
+
+// calls connects a desk with a phone company.
+func (d *desk) calls() *phoneCompany {
+	d.Helper()
+	c := &phoneCompany{}
+	server := httptest.NewServer(c)
+	d.Cleanup(server.Close)
+	hooks, err := webhook.New(webhook.Config{Store: d.store, Private: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	d.ok(err)
+	c.Route = smscode.NewRoute(d.store, hooks.Client(), time.Now)
+	set := smscode.Settings{URL: server.URL, Body: "to={to}&text={text}", Countries: []string{"DE"}}
+	d.ok(set.Check())
+	d.tx(func(tx *store.Tx) error {
+		return tx.SetSMSSettings(d.Context(), d.fixture.Env.ID, []byte(store.JSON(set)))
+	})
+	d.SMS, d.Mail = c, postOffice{c}
+	return c
+}
+
+var codeIn = regexp.MustCompile(`\b\d{8}\b`)
+
+// code returns the code of the last message.
+func (c *phoneCompany) code() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return codeIn.FindString(c.texts[len(c.texts)-1])
+}
+
+func (p person) says(text string) error {
+	return p.Give(p.Context(), p.env, p.id, p.session, text, request.Client{Address: "192.0.2.7"})
+}
+
+func (p person) confirms(code string) error {
+	return p.ConfirmDetail(p.Context(), p.env, p.id, p.session, code)
+}
+
+func (p person) agrees() person {
+	p.Helper()
+	p.ok(p.Agree(p.Context(), p.env, p.id, p.session))
+	return p
+}
+
+func (p person) share() error {
+	return p.Share(p.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7", UserAgent: "Browser of Jürgen"})
+}
+
+// The published example of a request asks for a phone number and a name.
+func TestAPhoneNumberIsSharedOnceItsCodeWasTyped(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		c := d.calls()
+		r := d.create(request.Order{Claims: []string{"phone", "name"}, MaxUses: 1})
+		if !slices.Equal(r.Claims, []string{"name", "phone_number"}) {
+			t.Errorf("asked for %v", r.Claims)
+		}
+		p := d.opens(r).proves()
+		if v := p.view(); v.Step != request.StepDetail || v.Detail != "phone_number" || v.Sent != "" {
+			t.Fatalf("after the proof %+v", v)
+		}
+		if err := p.share(); !errors.Is(err, request.ErrStep) {
+			t.Errorf("shared without a number: %v", err)
+		}
+		for _, wrong := range []string{"", "12", "+33 6 12 34 56 78", "+49 30 1234567890123"} {
+			if err := p.says(wrong); !errors.Is(err, request.ErrDetail) {
+				t.Errorf("%q: %v", wrong, err)
+			}
+		}
+		d.ok(p.says("+49 151 10000000"))
+		if v := p.view(); v.Step != request.StepDetail || v.Sent != "+4915110000000" {
+			t.Errorf("sent: %+v", v)
+		}
+		if len(c.texts) != 1 || !strings.HasPrefix(c.texts[0], "+4915110000000: ") {
+			t.Fatalf("%q", c.texts)
+		}
+		if err := p.confirms("00000000"); !errors.Is(err, request.ErrCode) {
+			t.Errorf("a wrong code: %v", err)
+		}
+		if err := p.share(); !errors.Is(err, request.ErrStep) {
+			t.Errorf("shared without the code: %v", err)
+		}
+		d.ok(p.confirms(c.code()))
+		if err := p.confirms(c.code()); !errors.Is(err, request.ErrStep) {
+			t.Errorf("a code that was used: %v", err)
+		}
+		if v := p.view(); v.Step != request.StepShare || v.Values["phone_number"] != "+4915110000000" || v.Values["name"] != "Jürgen Müller" {
+			t.Errorf("confirmed: %+v", v)
+		}
+		d.ok(p.share())
+		if got := d.document(r); got.Properties.Phone != "+4915110000000" || got.Properties.Name != "Jürgen Müller" || got.Source != "full_idv" {
+			t.Errorf("%+v", got)
+		}
+		for _, want := range []string{"vault_phone_added in_progress", "vault_phone_verified in_progress"} {
+			if !slices.Contains(d.told, want) {
+				t.Errorf("webhooks heard %q, not %s", d.told, want)
+			}
+		}
+	})
+}
+
+// T5: five wrong codes end a code, a code is good for ten minutes and for its own number,
+// and one person is sent five.
+func TestT05_CodesForDetailsEndAndAreFew(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	p := d.opens(d.create(request.Order{Claims: []string{"phone_number"}})).agrees()
+	d.ok(p.says("+49 151 10000000"))
+	right := c.code()
+	for range 5 {
+		if err := p.confirms("00000000"); !errors.Is(err, request.ErrCode) {
+			t.Fatal(err)
+		}
+	}
+	if err := p.confirms(right); !errors.Is(err, request.ErrCode) {
+		t.Errorf("after five wrong ones: %v", err)
+	}
+	d.ok(p.says("+49 151 10000000"))
+	first := c.code()
+	d.ok(p.says("+49 151 10000001"))
+	if err := p.confirms(first); !errors.Is(err, request.ErrCode) {
+		t.Errorf("the code of another number: %v", err)
+	}
+	d.mu.Lock()
+	d.now = d.now.Add(11 * time.Minute)
+	d.mu.Unlock()
+	if err := p.confirms(c.code()); !errors.Is(err, request.ErrCode) {
+		t.Errorf("after ten minutes: %v", err)
+	}
+	d.ok(p.says("+49 151 10000002"))
+	d.ok(p.says("+49 151 10000003"))
+	if err := p.says("+49 151 10000004"); !errors.Is(err, request.ErrTooMany) || len(c.texts) != 5 {
+		t.Errorf("a sixth code: %v, %d messages", err, len(c.texts))
+	}
+	d.ok(p.ForgetDetail(t.Context(), p.env, p.id, p.session))
+	if v := p.view(); v.Sent != "" || v.Step != request.StepDetail {
+		t.Errorf("forgotten: %+v", v)
+	}
+}
+
+// Of many who type the right code at once, one confirms it.
+func TestACodeForADetailIsTakenOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		c := d.calls()
+		p := d.opens(d.create(request.Order{Claims: []string{"phone_number"}})).agrees()
+		d.ok(p.says("+49 151 10000000"))
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		taken := 0
+		for range 20 {
+			wg.Go(func() {
+				if p.confirms(c.code()) == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					taken++
+				}
+			})
+		}
+		if wg.Wait(); taken != 1 {
+			t.Errorf("taken %d times", taken)
+		}
+		d.told = nil
+	})
+}
+
+// Where nothing but a number is asked for nobody shows a document, and the number is whom
+// the organisation knows.
+func TestWhoGivesTheSameNumberIsTheSamePerson(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	subject := func(number string) string {
+		r := d.create(request.Order{Claims: []string{"phone_number", "preferred_name"}, MaxUses: 1})
+		p := d.opens(r).agrees()
+		d.ok(p.says(number))
+		d.ok(p.confirms(c.code()))
+		if v := p.view(); v.Detail != "preferred_name" {
+			t.Fatalf("%+v", v)
+		}
+		if err := p.says(" \t"); !errors.Is(err, request.ErrDetail) {
+			t.Errorf("no name: %v", err)
+		}
+		d.ok(p.says("  Jo  the First "))
+		d.ok(p.share())
+		got := d.document(r)
+		if got.Source != "" || got.Properties.Phone == "" {
+			t.Errorf("%+v", got)
+		}
+		return got.Subject
+	}
+	one := subject("+49 151 10000000")
+	if one == "" || subject("+49 (151) 10000000") != one || subject("+49 151 10000001") == one {
+		t.Error("a subject is not its number")
+	}
+}
+
+// A template may say of which domains a mail address must be.
+func TestAMailAddressIsOfADomainThatIsAskedFor(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	r := d.create(request.Order{Scopes: []string{"nt:email"}, Domains: []string{"example.com", "example.org"}, MaxUses: 1})
+	p := d.opens(r).agrees()
+	if v := p.view(); v.Step != request.StepDetail || v.Detail != "email" || len(v.Domains) != 2 {
+		t.Errorf("%+v", v)
+	}
+	for text, want := range map[string]error{"jo@example.net": request.ErrDomain, "jo@sub.example.com": request.ErrDomain, "jo@example.com.evil.test": request.ErrDomain, "jo": request.ErrDetail,
+		"Jo <jo@example.com>": request.ErrDetail, "jo@example.com, x@example.net": request.ErrDetail} {
+		if err := p.says(text); !errors.Is(err, want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	d.ok(p.says("Jo@Example.org"))
+	if len(c.mails) != 1 || c.mails[0].To != "Jo@Example.org" {
+		t.Fatalf("%+v", c.mails)
+	}
+	d.ok(p.confirms(c.mails[0].Code.Reveal()))
+	d.ok(p.share())
+	if got := d.document(r).Properties; got.Email != "Jo@Example.org" || got.UnverifiedEmail != got.Email {
+		t.Errorf("%+v", got)
+	}
+	many := 0
+	for range 8 {
+		p := d.opens(d.create(request.Order{Claims: []string{"email"}})).agrees()
+		if err := p.says("victim@example.com"); errors.Is(err, request.ErrTooMany) {
+			many++
+		}
+	}
+	if many != 2 || len(c.mails) != 7 {
+		t.Errorf("one address got %d mails, and %d were refused", len(c.mails)-1, many)
+	}
+}
+
+// A number that cannot be reached says so, and the person gives another.
+func TestACodeThatCannotBeSentSaysSo(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	p := d.opens(d.create(request.Order{Claims: []string{"phone_number"}})).agrees()
+	c.dead = true
+	if err := p.says("+49 151 10000000"); !errors.Is(err, request.ErrSend) {
+		t.Errorf("%v", err)
+	}
+	d.SMS = nil
+	err := d.store.Tx(t.Context(), func(tx *store.Tx) error {
+		_, err := d.Create(t.Context(), tx, request.Order{Env: d.fixture.Env.ID, Origin: origin, Claims: []string{"phone_number"}, MaxUses: 1})
+		return err
+	})
+	if !errors.Is(err, request.ErrChannel) {
+		t.Errorf("asked where nobody sends messages: %v", err)
+	}
+}
+
+// atlas knows one address.
+type atlas struct{}
+
+// Locate implements request.Locator.
+func (atlas) Locate(a netip.Addr) (request.Location, bool) {
+	yes := true
+	return request.Location{City: "Berlin", Country: "DE", Latitude: 52.5, Longitude: 13.4, Business: &yes}, a == netip.MustParseAddr("192.0.2.7")
+}
+
+// Where somebody is, is told as far as their address and the operator's table say it, and
+// only where it was asked for.
+func TestWhereSomebodySharesIsToldWhereItWasAskedFor(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	d.Places = atlas{}
+	r := d.create(request.Order{Scopes: []string{"nt:location:ip"}, Claims: []string{"name"}, MaxUses: 1})
+	p := d.opens(r).proves()
+	if v := p.view(); v.Step != request.StepShare || !slices.Contains(v.Claims, "ip_location") || v.Values["ip_location"] == nil {
+		t.Errorf("before it is shared: %+v", v)
+	}
+	d.ok(p.share())
+	got := d.document(r).Browser
+	if got == nil || got.Address != "192.0.2.7" || got.Location == nil || got.Location.City != "Berlin" || got.Location.Latitude != 52.5 || !*got.Location.Business || got.Location.Residential != nil {
+		t.Fatalf("%+v", got)
+	}
+	d.Places = nil
+	r = d.create(request.Order{Claims: []string{"ip_location"}, MaxUses: 1})
+	p = d.opens(r).agrees()
+	d.ok(p.share())
+	if got := d.document(r); got.Browser == nil || got.Browser.Address != "192.0.2.7" || got.Browser.Location != nil || got.Subject == "" {
+		t.Errorf("without a table: %+v", got)
+	}
+	r = d.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
+	d.opens(r).shares()
+	if got := d.document(r).Browser; got == nil || got.Address != "" || got.Location != nil {
+		t.Errorf("nobody asked: %+v", got)
+	}
+	p = d.opens(d.create(request.Order{Claims: []string{"ip_location"}, MaxUses: 1}))
+	d.ok(p.Reject(t.Context(), p.env, p.id, p.session, request.Client{}))
+	u, err := store.Get(t.Context(), d.store, func(tx *store.Tx) (store.RequestUse, error) { return tx.RequestUse(t.Context(), p.env, p.id) })
+	if err != nil || len(u.Private) > 0 {
+		t.Errorf("what was declined is kept: %s %v", u.Private, err)
+	}
+}
+
+// A template may ask for a new selfie: then a wallet does not do.
+func TestANewSelfieIsAskedForWhereATemplateSaysSo(t *testing.T) {
+	o := newOffice(t, true)
+	p := o.opens(o.create(request.Order{Claims: []string{"name"}, Selfie: true, MaxUses: 1})).agrees()
+	if v := p.view(); v.Method != policy.DocumentReview || len(v.Methods) != 1 {
+		t.Errorf("%+v", v)
+	}
+	o.tx(func(tx *store.Tx) error {
+		return review.WriteSettings(t.Context(), tx, o.fixture.Env.ID, review.Settings{})
+	})
+	p = o.opens(o.create(request.Order{Claims: []string{"name"}, Selfie: true, MaxUses: 1}))
+	if err := p.Agree(t.Context(), p.env, p.id, p.session); !errors.Is(err, request.ErrMethods) {
+		t.Errorf("no way to take one: %v", err)
+	}
+}
