@@ -30,9 +30,9 @@ func (g *rig) asks(more ...verify.Verifier) (q *request.Requests, r store.Reques
 	g.t.Helper()
 	w = g.asksWallet().wallet
 	q = request.New(request.Config{Store: g.store, Buckets: everyBucket{}, Verifiers: append([]verify.Verifier{wallet.New(wallet.Config{Store: g.store, Now: time.Now})}, more...)})
-	g.site.cfg.Requests, g.site.cfg.Consents, g.site.cfg.Returns, g.site.cfg.Badges, g.site.cfg.Photos = q, q, q, q, q
+	g.site.cfg.Requests, g.site.cfg.Consents, g.site.cfg.Returns, g.site.cfg.Badges, g.site.cfg.Photos, g.site.cfg.Details = q, q, q, q, q, q
 	err := g.store.Tx(g.t.Context(), func(tx *store.Tx) (err error) {
-		r, err = q.Create(g.t.Context(), tx, request.Order{Env: g.env.ID, Origin: g.url, Claims: []string{"name", "birth_date", "govtid", "phone_number"}, MaxUses: 1, ShareLife: 24 * time.Hour})
+		r, err = q.Create(g.t.Context(), tx, request.Order{Env: g.env.ID, Origin: g.url, Claims: []string{"name", "birth_date", "govtid", "address"}, MaxUses: 1, ShareLife: 24 * time.Hour})
 		return err
 	})
 	if err != nil {
