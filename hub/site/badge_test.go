@@ -104,6 +104,7 @@ func (l *looksAtFaces) decides(g *rig, reason string) {
 
 // picks chooses a picture as a person does, so that the page's script hears of it.
 func picks(b *testenv.Browser, body []byte) {
+	b.Wait(`document.querySelector('[data-camera=photo]')`) // the script runs
 	choose(b, body)
 	b.Eval(`(document.querySelector('#photo').dispatchEvent(new Event('change', { bubbles: true })), 'done')`)
 	b.Wait(`document.querySelector('figure canvas') && document.querySelector('[name=seen]').value === 'yes'`)

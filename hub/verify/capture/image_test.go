@@ -203,3 +203,56 @@ func FuzzImage(f *testing.F) {
 		}
 	})
 }
+
+// animated is a WebP of one pixel that says it moves: a VP8X chunk with the animation flag,
+// and a frame.
+func animated() []byte {
+	chunk := func(name string, body []byte) []byte {
+		return append(binary.LittleEndian.AppendUint32([]byte(name), uint32(len(body))), body...)
+	}
+	body := append([]byte("WEBP"), chunk("VP8X", []byte{2, 0, 0, 0, 0, 0, 0, 0, 0, 0})...)
+	body = append(body, chunk("ANIM", []byte{0, 0, 0, 0, 0, 0})...)
+	body = append(body, chunk("ANMF", make([]byte, 16))...)
+	return chunk("RIFF", body)
+}
+
+// cmyk is a JPEG of four components, as printers use: each block is grey.
+func cmyk(t *testing.T) []byte {
+	t.Helper()
+	raw := jpegOf(t, image.NewGray(image.Rect(0, 0, 8, 8))) // one component: its tables serve all four
+	sof, sos := bytes.Index(raw, []byte{0xff, 0xc0}), bytes.Index(raw, []byte{0xff, 0xda})
+	if sof < 0 || sos < 0 {
+		t.Fatal("the encoder writes no baseline picture")
+	}
+	frame := []byte{0xff, 0xc0, 0, 20, 8, 0, 8, 0, 8, 4, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0}
+	scan := []byte{0xff, 0xda, 0, 14, 4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0}
+	length := func(at int) int { return 2 + int(binary.BigEndian.Uint16(raw[at+2:])) }
+	var out []byte
+	out = append(out, raw[:2]...)
+	out = append(out, 0xff, 0xee, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 0) // its colours are as they are
+	out = append(append(out, raw[2:sof]...), frame...)
+	out = append(append(out, raw[sof+length(sof):sos]...), scan...)
+	return append(append(out, bytes.Repeat([]byte{0}, 100)...), 0xff, 0xd9)
+}
+
+// What phones and design programs send beside photos: one moving picture is none that is
+// taken, and colours for print become those of a screen.
+func TestP21_MovingPicturesAreRefusedAndColoursForPrintAreTaken(t *testing.T) {
+	if out, err := Clean(animated()); !errors.Is(err, ErrImage) {
+		t.Errorf("a WebP that moves: %d bytes, %v", len(out), err)
+	}
+	raw := cmyk(t)
+	m, err := jpeg.Decode(bytes.NewReader(raw))
+	if _, four := m.(*image.CMYK); err != nil || !four {
+		t.Fatalf("the test's picture is %T, %v", m, err)
+	}
+	out, err := Clean(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := jpeg.Decode(bytes.NewReader(out)); err != nil || m.Bounds().Dx() != 8 {
+		t.Errorf("written anew as %T, %v", m, err)
+	} else if _, screen := m.(*image.YCbCr); !screen {
+		t.Errorf("the colours are still those of print: %T", m)
+	}
+}
