@@ -238,19 +238,33 @@ func (f *flags) auditLeaves() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		w := c.OutOrStdout()
-		if out != "" {
-			file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, file.Close()) }()
-			w = file
+		w, done, err := output(c, out)
+		if err != nil {
+			return err
 		}
+		defer func() { err = errors.Join(err, done()) }()
 		return cl.leaves(c.Context(), w)
 	})
 	c.Flags().StringVar(&out, "out", "", "file, made with mode 0600; standard output if empty")
 	return c
+}
+
+// output is where --out says: a file that nobody else may read, also if it was there
+// before, or standard output. The caller calls done when everything is written.
+func output(c *cobra.Command, out string) (w io.Writer, done func() error, err error) {
+	if out == "" {
+		return c.OutOrStdout(), func() error { return nil }, nil
+	}
+	file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() { // a pipe keeps its own mode
+		if err := file.Chmod(0o600); err != nil {
+			return nil, nil, errors.Join(err, file.Close())
+		}
+	}
+	return file, file.Close, nil
 }
 
 // leaves writes page after page, each on its line.

@@ -28,7 +28,13 @@ func TestT09_TheLogIsListedProvenAndVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(file, []byte("a former file"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	want(t, "audit", "leaves", "--out", file)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read what was written over a former file: %v, %v", info, err)
+	}
 	if err := os.WriteFile(seen, line, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
@@ -35,15 +34,11 @@ func (f *flags) exportAudit() *cobra.Command {
 					q.Set(name, v)
 				}
 			}
-			w := c.OutOrStdout()
-			if out != "" {
-				file, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-				if err != nil {
-					return err
-				}
-				defer func() { err = errors.Join(err, file.Close()) }()
-				w = file
+			w, done, err := output(c, out)
+			if err != nil {
+				return err
 			}
+			defer func() { err = errors.Join(err, done()) }()
 			lines := bufio.NewWriter(w)
 			if err := cl.export(c, q, export.Format(format), lines); err != nil {
 				return err
