@@ -78,6 +78,7 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 	wg.Go(func() { m.run(ctx, links) })
 	wg.Go(func() { s.maintain(ctx, fail) })
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.spread(ctx, m.announce) })
 	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.rulesHash())
 	if why := s.stopped(); why != nil {
 		s.log.Error("this agent does nothing: the hub showed two histories of its audit log; compare both heads with postern-agent accept-log", "shown_hash", why.LogHash)

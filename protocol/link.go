@@ -66,6 +66,10 @@ const EventGoAway = "goaway"
 // at once; without it an agent looks every quarter of an hour. Its body is NodesEvent.
 const EventNodes = "nodes"
 
+// EventChanged tells the hub that the agent's directory has something new to list. Its
+// body is Empty. Without it the hub asks each hour.
+const EventChanged = "changed"
+
 // maxServing bounds the calls that one peer may have open.
 const maxServing = 256
 

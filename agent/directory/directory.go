@@ -83,6 +83,14 @@ type Person struct {
 	BirthDate     string // YYYY-MM-DD
 }
 
+// A Watcher can tell at once that List has something new.
+type Watcher interface {
+	// Watch calls changed when it has begun, and then for every change that List would
+	// show, or for several at once; changed returns soon. It ends with ctx, or with an error
+	// when the directory is not watched any more; CodeUnsupported says that it never is.
+	Watch(ctx context.Context, changed func()) error
+}
+
 // While wraps yield so that no page is given after ctx ended: a kind that has read
 // everything already would not notice.
 func While(ctx context.Context, yield func(Page) error) func(Page) error {
@@ -131,6 +139,9 @@ type Change struct {
 	Tasks    []protocol.Task
 	Password protocol.Secret
 	Stamp    string // what Stamp said; it also names the server that Perform must write to
+	// Chosen says that a person chose the password: it is held against the history and the
+	// least age that the directory's policy has, where the directory can (T21).
+	Chosen bool
 }
 
 // A Result is what Perform found out.

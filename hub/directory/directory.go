@@ -63,6 +63,8 @@ type Directories struct {
 
 	mu      sync.Mutex
 	waiting map[To]bool   // directories whose agent has just connected
+	changed map[To]bool   // directories whose agent says that they changed
+	soon    bool          // a look at them is on its way
 	asked   map[To]bool   // directories that somebody wants to be synchronised now
 	wake    chan struct{} // holds a token while waiting is not empty
 }
@@ -73,7 +75,7 @@ func New(c Config) *Directories {
 		c.OnError = func(context.Context, *store.Tx, Failure) error { return nil }
 	}
 	return &Directories{store: c.Store, calls: c.Calls, leases: c.Leases, log: c.Log, onError: c.OnError,
-		retryWait: retryWait, waiting: map[To]bool{}, asked: map[To]bool{}, wake: make(chan struct{}, 1)}
+		retryWait: retryWait, waiting: map[To]bool{}, changed: map[To]bool{}, asked: map[To]bool{}, wake: make(chan struct{}, 1)}
 }
 
 // callLimit is how long an agent may take for one answer: a page of a slow directory.

@@ -19,7 +19,9 @@ const (
 	retryAfter = 5 * time.Minute  // after a failure
 	firstRetry = lookEvery        // while nothing was ever listed: somebody is setting it up and waits
 	purgeEvery = time.Hour
-	atOnce     = 4 // directories that a node synchronises at the same time
+	lookSoon   = 200 * time.Millisecond // after an agent said that something changed, however often it says so
+	lookAgain  = time.Second            // when the directory was being synchronised just then
+	atOnce     = 4                      // directories that a node synchronises at the same time
 )
 
 // Run synchronises every directory each hour, and those whose agent connects when there
@@ -59,6 +61,42 @@ func (d *Directories) Run(ctx context.Context) error {
 func (d *Directories) Wake(env, id string) {
 	d.remember(To{Env: env, Directory: id})
 	d.look()
+}
+
+// Changed says that the agent of a directory has something new to list. Run lists the
+// changes soon, if the directory was listed before and nobody has to decide anything.
+func (d *Directories) Changed(env, id string) { d.change(To{Env: env, Directory: id}, lookSoon) }
+
+func (d *Directories) change(to To, after time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed[to] = true
+	if d.soon {
+		return
+	}
+	d.soon = true
+	time.AfterFunc(after, func() {
+		d.mu.Lock()
+		d.soon = false
+		d.mu.Unlock()
+		d.look()
+	})
+}
+
+// takeChanged reports whether a directory's agent said that it changed.
+func (d *Directories) takeChanged(to To) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changed := d.changed[to]
+	delete(d.changed, to)
+	return changed
+}
+
+// hasNews reports whether changes of a directory can be listed at once.
+func (d *Directories) hasNews(to To, s store.SyncState) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed[to] && s.Error == "" && !s.Completed.IsZero() && !s.Completed.Before(s.Started) && s.Pending.Reason == ""
 }
 
 // remember keeps that a directory's agent has connected until a look takes it up.
@@ -120,7 +158,7 @@ func (d *Directories) due(ctx context.Context) []To {
 		if connected[to] && dir.Sync.Running(d.store.Now()) {
 			d.remember(to) // should the pass that runs end in an error, the agent is there for another
 		}
-		if d.isAsked(to) && !dir.Sync.Running(d.store.Now()) || isDue(dir, connected[to], d.store.Now()) {
+		if (d.isAsked(to) || d.hasNews(to, dir.Sync)) && !dir.Sync.Running(d.store.Now()) || isDue(dir, connected[to], d.store.Now()) {
 			due = append(due, to)
 		}
 	}
@@ -156,7 +194,11 @@ func jitter(id string) time.Duration {
 // there is another look, at agents that connected meanwhile.
 func (d *Directories) refresh(ctx context.Context, to To) {
 	defer d.look()
+	changed := d.takeChanged(to)
 	err := d.sync(ctx, to, d.takeAsked(to))
+	if changed && errors.Is(err, ErrRunning) {
+		d.change(to, lookAgain) // that pass may have begun before the change
+	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrRunning) {
 		return
 	}

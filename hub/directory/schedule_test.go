@@ -116,3 +116,28 @@ func TestAnAgentThatConnectsDuringAPassThatFailsIsAskedAtOnce(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+func TestWhatAnAgentTellsIsListedAtOnceAndNotMoreOftenThanThat(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	c := newCompany(5)
+	b := newBench(t, s, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := b.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	b.Changed(b.Env.ID, b.Directory.ID) // before anything was listed: the first pass comes anyway
+	eventually(t, "the new directory was not synchronised", func() bool { return b.state(t).Sync.Count == 5 })
+	before := b.state(t).Sync.Generation
+	for range 1000 {
+		b.Changed(b.Env.ID, b.Directory.ID)
+	}
+	eventually(t, "nobody asked what changed", func() bool { return b.state(t).Sync.Generation > before })
+	if n := b.state(t).Sync.Generation - before; n > 10 {
+		t.Errorf("1000 messages led to %d passes", n)
+	}
+	cancel()
+	wg.Wait()
+}

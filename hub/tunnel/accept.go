@@ -88,9 +88,12 @@ func (t *Tunnels) address(r *http.Request) string {
 	return host
 }
 
-// refuseCalls is the hub's Handler: agents do not call it, and say nothing that it
-// needs to act on.
-type refuseCalls struct{}
+// refuseCalls is the hub's Handler for one tunnel: agents do not call it, and say one
+// thing that it acts on.
+type refuseCalls struct {
+	t *Tunnels
+	c *conn // set before anything is read
+}
 
 // ServeCall implements protocol.Handler.
 func (refuseCalls) ServeCall(context.Context, protocol.Method, []byte) (any, error) {
@@ -98,7 +101,11 @@ func (refuseCalls) ServeCall(context.Context, protocol.Method, []byte) (any, err
 }
 
 // ServeEvent implements protocol.Handler.
-func (refuseCalls) ServeEvent(string, []byte) {}
+func (h *refuseCalls) ServeEvent(name string, _ []byte) {
+	if name == protocol.EventChanged && h.t.cfg.Changed != nil && h.c.state == protocol.AgentActive {
+		h.t.cfg.Changed(To{Env: h.c.Env, Directory: h.c.Directory, Agent: h.c.Agent})
+	}
+}
 
 // admitSocket runs the handshake and, when the agent is admitted, starts the one
 // goroutine of an idle tunnel, which reads.
@@ -108,7 +115,8 @@ func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
 	a := &admission{t: t, address: address}
 	shake, cancel := context.WithTimeout(ctx, handshakeLife)
 	defer cancel()
-	link, hello, err := protocol.Accept(shake, w, t.cfg.Keys, t.cfg.HubName, a.admit, refuseCalls{})
+	handler := &refuseCalls{t: t}
+	link, hello, err := protocol.Accept(shake, w, t.cfg.Keys, t.cfg.HubName, a.admit, handler)
 	if err != nil {
 		a.abandon()
 		if !refusedAsCrowded(err) {
@@ -119,6 +127,7 @@ func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
 	}
 	_ = w.ws.SetReadDeadline(time.Time{}) // the wheel finds silent ones
 	c := a.conn
+	handler.c = c
 	t.attach(ctx, c, link)
 	t.work.Add(1) // under the count of this goroutine
 	link.Start(ctx, func(err error) { t.closed(ctx, c, err) })

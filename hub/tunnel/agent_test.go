@@ -111,3 +111,29 @@ func (in *installation) logKey() []byte {
 	f := auditlog.Fingerprint(in.audit.Public())
 	return f[:]
 }
+
+func TestAnAgentTellsThatItsDirectoryChanged(t *testing.T) {
+	in := install(t)
+	told := make(chan To, 10)
+	n := in.start(t, func(c *Config) { c.Changed = func(to To) { told <- to } })
+	first, second := in.enrolled(t, n), in.enrolled(t, n) // the second waits to be confirmed
+	l := first.dial(n)
+	must(t, l.Event("gossip", protocol.Empty{}))
+	must(t, l.Event(protocol.EventChanged, protocol.Empty{}))
+	select {
+	case to := <-told:
+		if to.Env != in.Env.ID || to.Directory != in.Directory.ID {
+			t.Errorf("told of %+v", to)
+		}
+	case <-time.After(within):
+		t.Fatal("the hub was not told")
+	}
+	if p := second.dial(n); p.Event(protocol.EventChanged, protocol.Empty{}) != nil {
+		t.Fatal("the event was not sent")
+	}
+	must(t, l.Event(protocol.EventChanged, protocol.Empty{}))
+	<-told
+	if len(told) > 0 {
+		t.Errorf("an agent that is not confirmed was believed: %+v", <-told)
+	}
+}

@@ -40,6 +40,9 @@ type Config struct {
 	// Connected, if set, is told of every agent that begins to be given calls; it must
 	// not block.
 	Connected func(To)
+	// Changed, if set, is told when an active agent says that its directory changed, as
+	// often as it says so; it must not block.
+	Changed func(To)
 	// Address tells whom a request comes from; nil takes the connection's address.
 	Address func(*http.Request) string
 }

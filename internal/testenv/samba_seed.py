@@ -21,7 +21,6 @@ USER_CLASS = "bf967aba-0de6-11d0-a285-00aa003049e2"
 RESET_PASSWORD = "00299570-246d-11d0-a768-00aa006e0529"
 LOCKOUT_TIME = "28630ebf-41d5-11d1-a9c1-0000f80367c1"
 PWD_LAST_SET = "bf967a0a-0de6-11d0-a285-00aa003049e2"
-GET_CHANGES = "1131f6aa-9c07-11d1-f79f-00c04fc2dcd2"
 
 
 class Company:
@@ -135,9 +134,8 @@ class Company:
                    "(OA;CIIO;CR;%s;%s;%s)" % (RESET_PASSWORD, USER_CLASS, sid),
                    "(OA;CIIO;WP;%s;%s;%s)" % (LOCKOUT_TIME, USER_CLASS, sid),
                    "(OA;CIIO;WP;%s;%s;%s)" % (PWD_LAST_SET, USER_CLASS, sid))
-        self.grant("CN=Long passwords,CN=Password Settings Container,CN=System," + self.base, "(A;;RPLCLORC;;;%s)" % sid)
-        self.grant(self.base, "(OA;;CR;%s;;%s)" % (GET_CHANGES, sid))
-        self.grant("CN=Deleted Objects," + self.base, "(A;;LCRPLO;;;%s)" % sid, "(A;CIIO;LCRPLO;;;%s)" % sid)
+        self.grant("CN=Password Settings Container,CN=System," + self.base, "(A;CI;RPLCLORC;;;%s)" % sid)
+        self.grant("CN=Deleted Objects," + self.base, "(A;CI;LCRPLO;;;%s)" % sid)
 
 
 def main():

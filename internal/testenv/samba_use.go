@@ -1,10 +1,13 @@
 package testenv
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	_ "embed"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -152,4 +155,38 @@ func (s *Samba) entry(t testing.TB, dn string, attributes []string) *ldap.Entry 
 		t.Fatalf("%s: %v", dn, err)
 	}
 	return r.Entries[0]
+}
+
+// Tool runs samba-tool on the controller's own database, as an administrator does at its
+// console.
+func (s *Samba) Tool(t testing.TB, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), sambaJoin)
+	defer cancel()
+	args = append(args, "-s", s.conf(), "-H", filepath.Join(s.Dir, "private", "sam.ldb"))
+	if err := RunAs(ctx, "", s.Dir, s.tools["samba-tool"], args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+//go:embed samba_acl.py
+var sambaACL []byte
+
+// Allow adds an entry, in SDDL, to the access list of an object, as the system itself.
+func (s *Samba) Allow(t testing.TB, dn, sddl string) { t.Helper(); s.editACL(t, dn, "add", sddl) }
+
+// Disallow takes everything away that an object's access list has for the trustee of an entry.
+func (s *Samba) Disallow(t testing.TB, dn, sddl string) { t.Helper(); s.editACL(t, dn, "remove", sddl) }
+
+func (s *Samba) editACL(t testing.TB, dn, verb, sddl string) {
+	t.Helper()
+	script := filepath.Join(s.Dir, "acl.py")
+	if err := os.WriteFile(script, sambaACL, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), sambaJoin)
+	defer cancel()
+	if err := RunAs(ctx, "", s.Dir, sambaPython, script, s.conf(), filepath.Join(s.Dir, "private", "sam.ldb"), dn, verb, sddl); err != nil {
+		t.Fatal(err)
+	}
 }

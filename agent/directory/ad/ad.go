@@ -49,6 +49,7 @@ type Directory struct {
 	log    *slog.Logger
 	filter string // of accounts
 	key    atomic.Pointer[[]byte]
+	writer writer
 }
 
 // accounts is the filter of ordinary user accounts: sAMAccountType SAM_USER_OBJECT
@@ -71,6 +72,7 @@ func Open(cfg Config) (*Directory, error) {
 	}
 	cfg.BaseDNs = outermost(cfg.BaseDNs)
 	cfg.SettleAfter = cmp.Or(cfg.SettleAfter, protocol.MaxOperationLife)
+	cfg.Refused = refusedSignIn
 	pool, err := ldapconn.Open(cfg.Config)
 	if err != nil {
 		return nil, err
@@ -176,4 +178,6 @@ func (d *Directory) Describe(ctx context.Context) (protocol.Description, error) 
 var (
 	_ directory.Directory = (*Directory)(nil)
 	_ directory.Keyed     = (*Directory)(nil)
+	_ directory.Advisor   = (*Directory)(nil)
+	_ directory.Watcher   = (*Directory)(nil)
 )

@@ -1,10 +1,14 @@
 package ad
 
 import (
+	"os"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -69,16 +73,17 @@ func FuzzDescriptor(f *testing.F) {
 	entry := append([]byte{aceDenied, 0, 20, 0, 0, 1, 0, 0}, everyone...)
 	acl := append([]byte{4, 0, 28, 0, 1, 0, 0, 0}, entry...)
 	sd := append([]byte{1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0}, acl...)
-	aces, open, err := parseDescriptor(sd)
-	if err != nil || open || len(aces) != 1 || allows(aces, map[sid]bool{sidEveryone: true}, rightReset) || !aces[0].deny {
-		f.Fatalf("parseDescriptor = %+v, %v, %v", aces, open, err)
+	list, err := parseDescriptor(sd)
+	allowed, denied := list.verdict(map[sid]bool{sidEveryone: true}, rightReset)
+	if err != nil || list.open || len(list.aces) != 1 || allowed || !denied {
+		f.Fatalf("parseDescriptor = %+v, %v", list, err)
 	}
 	f.Add(sd)
 	f.Add(sd[:30])
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		aces, _, err := parseDescriptor(raw)
-		if err != nil && aces != nil {
-			t.Errorf("a malformed descriptor gave %v", aces)
+		acl, err := parseDescriptor(raw)
+		if err != nil && acl.aces != nil {
+			t.Errorf("a malformed descriptor gave %v", acl.aces)
 		}
 	})
 }
@@ -90,4 +95,32 @@ func FuzzStamp(f *testing.F) {
 			t.Errorf("%q is taken for a stamp", text)
 		}
 	})
+}
+
+// The table in docs/directories.md is what people copy: it must be read as it stands, and
+// name every key.
+func TestTheDocumentedTableIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/directories.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "[directory]\nkind = \"ad\"\n"
+	_, table, ok := strings.Cut(string(text), "```\n"+head)
+	table, _, ok2 := strings.Cut(table, "```")
+	if !ok || !ok2 {
+		t.Fatal("the table is not there")
+	}
+	var cfg Config
+	if err := (settings.File{Name: "/x/agent.toml", Text: []byte(head + table)}).Decode("directory", &cfg, "kind"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg); err != nil {
+		t.Error(err)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		key := f.Tag.Get("toml")
+		if key != "" && key != "-" && key != "plain" && !strings.Contains(table, "\n"+key+" = ") && !strings.Contains(table, "\n# "+key+" = ") && !strings.HasPrefix(table, key+" = ") {
+			t.Errorf("the key %s is not documented", key)
+		}
+	}
 }

@@ -10,11 +10,13 @@ import (
 const (
 	rightReset  = "00299570-246d-11d0-a768-00aa006e0529" // User-Force-Change-Password
 	rightChange = "ab721a53-1e2f-11d0-9819-00aa0040529b" // User-Change-Password: one's own
+	rightHashes = "1131f6ad-9c07-11d1-f79f-00c04fc2dcd2" // DS-Replication-Get-Changes-All: whatever there is
 )
 
 // Parts of a security descriptor (MS-DTYP 2.4.4 to 2.4.6).
 const (
 	daclPresent   = 0x0004 // of its control bits
+	daclProtected = 0x1000
 	controlAccess = 0x0100 // ADS_RIGHT_DS_CONTROL_ACCESS
 	inheritOnly   = 0x08   // the entry counts below this object only
 	objectPresent = 0x1    // an object entry names a right
@@ -38,43 +40,51 @@ type ace struct {
 	who   sid
 }
 
+// An accessList is what a security descriptor says of extended rights.
+type accessList struct {
+	aces      []ace
+	open      bool // there is no list: everything is allowed
+	protected bool // nothing is inherited from above
+}
+
 // parseDescriptor reads the entries about extended rights in a self-relative security
-// descriptor. open says that there is no access list: everything is allowed.
-func parseDescriptor(raw []byte) (aces []ace, open bool, err error) {
+// descriptor.
+func parseDescriptor(raw []byte) (accessList, error) {
 	if len(raw) < descriptorHead || raw[0] != 1 {
-		return nil, false, errDescriptor
+		return accessList{}, errDescriptor
 	}
-	at := binary.LittleEndian.Uint32(raw[16:])
-	if binary.LittleEndian.Uint16(raw[2:])&daclPresent == 0 || at == 0 {
-		return nil, true, nil
+	control, at := binary.LittleEndian.Uint16(raw[2:]), binary.LittleEndian.Uint32(raw[16:])
+	if control&daclPresent == 0 || at == 0 {
+		return accessList{open: true}, nil
 	}
 	if uint64(at)+aclHead > uint64(len(raw)) {
-		return nil, false, errDescriptor
+		return accessList{}, errDescriptor
 	}
+	list := accessList{protected: control&daclProtected != 0}
 	acl := raw[at:]
 	size, count := int(binary.LittleEndian.Uint16(acl[2:])), int(binary.LittleEndian.Uint16(acl[4:]))
 	if size < aclHead || size > len(acl) {
-		return nil, false, errDescriptor
+		return accessList{}, errDescriptor
 	}
 	acl = acl[aclHead:size]
 	for range count {
 		if len(acl) < aceHead {
-			return nil, false, errDescriptor
+			return accessList{}, errDescriptor
 		}
 		n := int(binary.LittleEndian.Uint16(acl[2:]))
 		if n < aceHead || n > len(acl) {
-			return nil, false, errDescriptor
+			return accessList{}, errDescriptor
 		}
 		a, relevant, err := parseACE(acl[:n])
 		if err != nil {
-			return nil, false, err
+			return accessList{}, err
 		}
 		if relevant {
-			aces = append(aces, a)
+			list.aces = append(list.aces, a)
 		}
 		acl = acl[n:]
 	}
-	return aces, false, nil
+	return list, nil
 }
 
 // parseACE reads one entry; it is relevant if it holds here and is about extended rights.
@@ -125,13 +135,13 @@ func cutRight(body []byte) (right string, rest []byte, err error) {
 	return right, body, nil
 }
 
-// allows reports whether the access list grants a right to a token: the first entry
-// about it decides (MS-ADTS 5.1.3.3.4).
-func allows(aces []ace, token map[sid]bool, right string) bool {
-	for _, a := range aces {
+// verdict says what the access list has for a token about a right: the first entry about
+// it decides (MS-ADTS 5.1.3.3.4).
+func (l accessList) verdict(token map[sid]bool, right string) (allowed, denied bool) {
+	for _, a := range l.aces {
 		if token[a.who] && (a.right == "" || a.right == right) {
-			return !a.deny
+			return !a.deny, a.deny
 		}
 	}
-	return false
+	return false, false
 }

@@ -19,6 +19,9 @@ type domain struct {
 	dns    string // corp.example
 	guid   string // of the domain object
 	sid    sid
+	ds     string       // dsServiceName: this controller's settings
+	pdc    string       // that of the controller with the role of the PDC emulator
+	samba  bool         // made by the Samba Team
 	dc     string       // invocationId of this controller: USNs are numbers of its own
 	usn    uint64       // highestCommittedUSN
 	now    time.Time    // by its clock
@@ -37,7 +40,7 @@ const (
 // readDomain asks the controller at the other end of c.
 func readDomain(ctx context.Context, c *ldapconn.Conn) (domain, error) {
 	var d domain
-	root, err := c.Entry(ctx, "", "(objectClass=*)", "defaultNamingContext", "dsServiceName", "highestCommittedUSN", "tokenGroups", "currentTime")
+	root, err := c.Entry(ctx, "", "(objectClass=*)", "defaultNamingContext", "dsServiceName", "highestCommittedUSN", "tokenGroups", "currentTime", "vendorName")
 	if err != nil {
 		return d, err
 	}
@@ -45,7 +48,8 @@ func readDomain(ctx context.Context, c *ldapconn.Conn) (domain, error) {
 		return d, protocol.Err(protocol.CodeConfiguration, "the server is no domain controller: its root has no defaultNamingContext; name a controller in urls, not a global catalogue or another directory")
 	}
 	d.base = root.GetAttributeValue("defaultNamingContext")
-	d.dns = dnsName(d.base)
+	d.dns, d.ds = dnsName(d.base), root.GetAttributeValue("dsServiceName")
+	d.samba = strings.HasPrefix(root.GetAttributeValue("vendorName"), "Samba")
 	if d.usn, err = strconv.ParseUint(root.GetAttributeValue("highestCommittedUSN"), 10, 63); err != nil {
 		return d, unreadable("highestCommittedUSN of the root")
 	}
@@ -56,7 +60,7 @@ func readDomain(ctx context.Context, c *ldapconn.Conn) (domain, error) {
 		return d, err
 	}
 	d.token[sidEveryone], d.token[sidAuthenticated] = true, true
-	if err := d.readController(ctx, c, root.GetAttributeValue("dsServiceName")); err != nil {
+	if err := d.readController(ctx, c, d.ds); err != nil {
 		return d, err
 	}
 	return d, d.readBase(ctx, c)
@@ -79,7 +83,7 @@ func (d *domain) readController(ctx context.Context, c *ldapconn.Conn, dn string
 }
 
 func (d *domain) readBase(ctx context.Context, c *ldapconn.Conn) error {
-	e, err := c.Entry(ctx, d.base, "(objectClass=*)", "objectGUID", "objectSid", "minPwdLength", "pwdProperties")
+	e, err := c.Entry(ctx, d.base, "(objectClass=*)", "objectGUID", "objectSid", "minPwdLength", "pwdProperties", "fSMORoleOwner")
 	if err != nil {
 		return err
 	}
@@ -92,6 +96,7 @@ func (d *domain) readBase(ctx context.Context, c *ldapconn.Conn) error {
 	if d.sid, err = parseSID(e.GetRawAttributeValue("objectSid")); err != nil {
 		return unreadable("objectSid of " + d.base)
 	}
+	d.pdc = e.GetAttributeValue("fSMORoleOwner")
 	d.policy.MinLength, _ = strconv.Atoi(e.GetAttributeValue("minPwdLength")) // 0 is "unknown"
 	properties, _ := strconv.Atoi(e.GetAttributeValue("pwdProperties"))
 	d.policy.Complexity = properties&domainPasswordComplex != 0

@@ -14,7 +14,8 @@ import (
 
 // dryAttributes are what a dry run reads of an account.
 var dryAttributes = []string{
-	"objectSid", "userAccountControl", "msDS-User-Account-Control-Computed", "allowedAttributesEffective", "nTSecurityDescriptor",
+	"objectSid", "userAccountControl", "msDS-User-Account-Control-Computed", "msDS-ResultantPSO", "adminCount",
+	"tokenGroups", "replPropertyMetaData", "allowedAttributesEffective", "sDRightsEffective", "nTSecurityDescriptor",
 }
 
 // daclOnly asks for the access list alone: the rest of a descriptor needs more rights.
@@ -27,26 +28,35 @@ func (d *Directory) DryRun(ctx context.Context, id string, tasks []protocol.Task
 	if err != nil {
 		return err
 	}
-	return d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
+	return d.atPDC(ctx, func(c *ldapconn.Conn) error {
 		dom, err := readDomain(ctx, c)
 		if err != nil {
 			return err
 		}
-		canonical, _, err := ldapconn.ParseUUID(id)
+		e, err := d.withRights(ctx, c, id)
 		if err != nil {
 			return err
 		}
-		r := ldapconn.Request(guidDN(canonical), ldap.ScopeBaseObject, 0, d.filter, dryAttributes...)
-		r.Controls = []ldap.Control{&ldap.ControlMicrosoftSDFlags{Criticality: true, ControlValue: daclOnly}}
-		found, err := c.Search(ctx, r)
-		if err != nil && !ldapconn.IsCode(err, ldap.LDAPResultNoSuchObject) {
-			return err
-		}
-		if len(found) == 0 || !d.serves(found[0].DN) {
-			return notFound()
-		}
-		return wouldFail(plan, found[0], dom.token)
+		return wouldFail(plan, e, dom.token)
 	})
+}
+
+// withRights reads an account with what the agent may do to it.
+func (d *Directory) withRights(ctx context.Context, c *ldapconn.Conn, id string) (*ldap.Entry, error) {
+	canonical, _, err := ldapconn.ParseUUID(id)
+	if err != nil {
+		return nil, err
+	}
+	r := ldapconn.Request(guidDN(canonical), ldap.ScopeBaseObject, 0, d.filter, dryAttributes...)
+	r.Controls = []ldap.Control{&ldap.ControlMicrosoftSDFlags{Criticality: true, ControlValue: daclOnly}}
+	found, err := c.Search(ctx, r)
+	if err != nil && !ldapconn.IsCode(err, ldap.LDAPResultNoSuchObject) {
+		return nil, err
+	}
+	if len(found) == 0 || !d.serves(found[0].DN) {
+		return nil, notFound()
+	}
+	return found[0], nil
 }
 
 // planOf reads tasks and refuses what no domain can do.
@@ -75,21 +85,16 @@ func wouldFail(plan directory.Plan, e *ldap.Entry, token map[sid]bool) error {
 // lackOfRights compares the plan with what the controller says the agent may write,
 // and with the account's access list where the agent can read it.
 func lackOfRights(plan directory.Plan, e *ldap.Entry, token map[sid]bool) error {
-	writable := e.GetAttributeValues("allowedAttributesEffective")
-	if plan.Unlock && !containsFold(writable, "lockoutTime") {
-		return lacks("write lockoutTime")
+	acl, err := parseDescriptor(e.GetRawAttributeValue("nTSecurityDescriptor"))
+	if err != nil {
+		acl.open = true // not readable: the modify itself will tell
 	}
-	if plan.MustChange && !containsFold(writable, "pwdLastSet") {
-		return lacks("write pwdLastSet")
+	for _, n := range needs {
+		if n.of(plan) && n.held(e, acl, token) == directory.HeldNo {
+			return lacks(n.name)
+		}
 	}
-	aces, open, err := parseDescriptor(e.GetRawAttributeValue("nTSecurityDescriptor"))
-	if err != nil || open {
-		return nil // not readable: the modify itself will tell
-	}
-	if plan.Reset && !allows(aces, token, rightReset) {
-		return lacks("Reset Password")
-	}
-	if plan.MustChange && mayNotChange(aces) {
+	if plan.MustChange && mayNotChange(acl.aces) {
 		return protocol.Err(protocol.CodeUnsupportedAccountState, "the account is set to 'user cannot change password', so it could never sign in after a reset that asks for a new one").For(protocol.ReasonCannotChange)
 	}
 	return nil

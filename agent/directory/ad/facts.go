@@ -20,7 +20,7 @@ var factAttributes = []string{
 // be read has no facts.
 func (d *Directory) Facts(ctx context.Context, id string) (directory.Facts, error) {
 	var f directory.Facts
-	err := d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
+	err := d.atPDC(ctx, func(c *ldapconn.Conn) error {
 		dom, err := readDomain(ctx, c)
 		if err != nil {
 			return err

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"regexp"
+	"slices"
 	"unicode/utf16"
 
 	"github.com/go-ldap/ldap/v3"
@@ -35,7 +35,17 @@ func (d *Directory) Perform(ctx context.Context, change directory.Change) (direc
 		if _, err := d.must(ctx, c, canonical, "objectGUID"); err != nil {
 			return err
 		}
-		return explain(c.Modify(ctx, modification(canonical, plan, change.Password)))
+		m := modification(canonical, plan, change.Password)
+		if change.Chosen {
+			if m.Controls, err = policyHints(ctx, c); err != nil {
+				return err
+			}
+		}
+		err := explain(c.Modify(ctx, m))
+		if protocol.CodeOf(err) == protocol.CodePermissionDenied {
+			return d.nameRight(ctx, c, canonical, plan, err)
+		}
+		return err
 	})
 	if err != nil {
 		return directory.Result{}, err
@@ -57,6 +67,48 @@ func modification(id string, plan directory.Plan, password protocol.Secret) *lda
 		m.Replace("lockoutTime", []string{"0"})
 	}
 	return m
+}
+
+// hints are the OIDs of LDAP_SERVER_POLICY_HINTS, the newer one first (MS-ADTS
+// 3.1.1.3.4.1.27): an administrator's reset skips history and least age without it.
+var hints = []string{"1.2.840.113556.1.4.2239", "1.2.840.113556.1.4.2066"}
+
+// hintsOn is SEQUENCE { INTEGER 1 }.
+const hintsOn = "\x30\x03\x02\x01\x01"
+
+// policyHints is the control for a password that a person chose, where the controller
+// lists one: another one answers that it lacks a critical extension.
+func policyHints(ctx context.Context, c *ldapconn.Conn) ([]ldap.Control, error) {
+	root, err := c.Entry(ctx, "", "(objectClass=*)", "supportedControl")
+	if err != nil || root == nil {
+		return nil, err
+	}
+	return hintsAmong(root.GetAttributeValues("supportedControl")), nil
+}
+
+func hintsAmong(supported []string) []ldap.Control {
+	for _, oid := range hints {
+		if slices.Contains(supported, oid) {
+			return []ldap.Control{ldap.NewControlString(oid, true, hintsOn)}
+		}
+	}
+	return nil
+}
+
+// nameRight says which right a controller missed when it refused a change.
+func (d *Directory) nameRight(ctx context.Context, c *ldapconn.Conn, id string, plan directory.Plan, refused error) error {
+	dom, err := readDomain(ctx, c)
+	if err != nil {
+		return refused
+	}
+	e, err := d.withRights(ctx, c, id)
+	if err != nil {
+		return refused
+	}
+	if lack := lackOfRights(plan, e, dom.token); protocol.CodeOf(lack) == protocol.CodePermissionDenied {
+		return lack
+	}
+	return refused
 }
 
 // unicodePwd is the form in which a password is written: quoted, in UTF-16 (MS-ADTS
@@ -96,13 +148,6 @@ func (d *Directory) verify(ctx context.Context, server, id string, plan director
 	return result, nil
 }
 
-// signInData finds the reason in a controller's answer to a refused sign-in.
-var signInData = regexp.MustCompile(`\bdata ([0-9a-f]{3,8})\b`)
-
-// rightPassword are reasons that a controller gives only when the password is right
-// (MS-ERREF: account disabled, expired, restricted, password to be changed).
-var rightPassword = map[string]bool{"530": true, "531": true, "532": true, "533": true, "701": true, "773": true}
-
 // signsIn tries the new password on a connection of its own. A locked account answers
 // the same to every password, so it proves nothing against it.
 func (d *Directory) signsIn(ctx context.Context, server, dn string, password protocol.Secret) (bool, error) {
@@ -110,6 +155,6 @@ func (d *Directory) signsIn(ctx context.Context, server, dn string, password pro
 	if err != nil || answer.OK() {
 		return err == nil, err
 	}
-	found := signInData.FindStringSubmatch(answer.Words)
-	return found != nil && (rightPassword[found[1]] || found[1] == "775"), nil
+	why := dataOf(answer)
+	return refusals[why].right || why == dataLocked, nil
 }

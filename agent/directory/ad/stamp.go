@@ -36,7 +36,7 @@ func (d *Directory) Stamp(ctx context.Context, id string, tasks []protocol.Task)
 		return "", err
 	}
 	var s stamp
-	err := d.pool.Do(ctx, "", func(c *ldapconn.Conn) (err error) {
+	err := d.atPDC(ctx, func(c *ldapconn.Conn) (err error) {
 		s, err = d.readStamp(ctx, c, id)
 		return err
 	})

@@ -186,6 +186,32 @@ func (c *Conn) Raw(ctx context.Context, request func(*ldap.Conn) error) error {
 	return readFailure(c.run(ctx, func() error { return request(c.ldap) }))
 }
 
+// Persist makes a search that does not end, as change notifications are, and calls each
+// for every entry until ctx ends or the connection does. The connection is closed then.
+// Other requests may be made beside it.
+func (c *Conn) Persist(ctx context.Context, r *ldap.SearchRequest, each func(*ldap.Entry)) error {
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, c.Close)
+	defer stop()
+	defer c.Close()
+	found := c.ldap.SearchAsync(ctx, r, persistBuffer)
+	for found.Next() {
+		if e := found.Entry(); e != nil {
+			each(e)
+		}
+	}
+	err := found.Err()
+	if err == nil {
+		err = net.ErrClosed // it should not have ended
+	}
+	return readFailure(err)
+}
+
+// persistBuffer is how many entries wait for each.
+const persistBuffer = 64
+
 // Request makes a search request that never follows aliases. limit 0 is no limit.
 func Request(base string, scope, limit int, filter string, attributes ...string) *ldap.SearchRequest {
 	return ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, limit, 0, false, filter, attributes, nil)

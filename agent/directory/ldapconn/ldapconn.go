@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
 )
@@ -60,9 +61,10 @@ type Config struct {
 	CA []byte `toml:"-"`
 	// Resolver is asked for names and SRV records; nil for the machine's own.
 	Resolver *net.Resolver `toml:"-"`
-	// Refused says in plain words why a server refused the agent's account, "" if it does
-	// not know better than the table of result codes. Kinds read a vendor's answers.
-	Refused func(SignIn) string `toml:"-"`
+	// Refused says why a server does not take the name and password of the agent's account,
+	// and that in plain words; "" if it does not know better than the table of result codes.
+	// Kinds read a vendor's answers.
+	Refused func(SignIn) (directory.Refusal, string) `toml:"-"`
 	// Log is where drops, failovers and refused sign-ins go; nil for slog.Default.
 	Log *slog.Logger `toml:"-"`
 }

@@ -139,6 +139,18 @@ func (p *Pool) Host(name string) (server string, listed bool) {
 	return m.url, true
 }
 
+// Servers returns what Do and Fresh take for each listed server, in the order of
+// preference. Before DNS was asked its servers are missing.
+func (p *Pool) Servers() []string {
+	p.roster.mu.Lock()
+	defer p.roster.mu.Unlock()
+	var all []string
+	for _, m := range p.roster.members {
+		all = append(all, m.url)
+	}
+	return all
+}
+
 // cutAt takes what Conn.Server or Pool.Host said apart; without an address of its own the
 // server's name is looked up again.
 func cutAt(at string) (url, addr string) {
@@ -216,16 +228,16 @@ func (p *Pool) signInAllowed() (protocol.Secret, error) {
 // refused remembers a refused sign-in and returns it as an error.
 func (p *Pool) refused(r SignIn, password protocol.Secret) error {
 	err := readFailure(r.err)
-	if p.cfg.Refused != nil && err != nil {
-		if words := p.cfg.Refused(r); words != "" {
-			err = Explain(r.err, protocol.CodeServiceAuthentication, words)
+	if !IsCode(err, ldap.LDAPResultInvalidCredentials) {
+		return err // an outage or a wrong setting counts against nobody
+	}
+	if p.cfg.Refused != nil {
+		if why, words := p.cfg.Refused(r); why != "" {
+			err = Explain(errors.Join(r.err, why), protocol.CodeServiceAuthentication, words)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !IsCode(err, ldap.LDAPResultInvalidCredentials) {
-		return err // an outage or a wrong setting counts against nobody
-	}
 	p.wait = min(max(2*p.wait, backoffFirst), backoffLast)
 	p.refusal, p.until = err, time.Now().Add(p.wait)
 	p.password = sha256.Sum256([]byte(password.Reveal()))
