@@ -2,8 +2,11 @@ package installer
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/kardianos/service"
 )
@@ -102,3 +105,26 @@ func secretsFolder(config string) string { return filepath.Join(filepath.Dir(con
 // Secrets is the name of the folder beside the configuration file whose files only the
 // administrator and the service read.
 const Secrets = "secrets"
+
+// Delete deletes a file or a folder of the agent with all in it; what is not there is
+// deleted. What is too near to the root is no folder of an agent's. (os.RemoveAll deletes
+// by a call that wine does not have.)
+func Delete(path string) error {
+	path = filepath.Clean(path)
+	inside := strings.TrimPrefix(path, filepath.VolumeName(path))
+	if !filepath.IsAbs(path) || strings.Count(filepath.ToSlash(inside), "/") < 2 {
+		return fmt.Errorf("%s is no folder of the agent's own", path)
+	}
+	var all []string
+	err := filepath.WalkDir(path, func(name string, _ fs.DirEntry, err error) error {
+		all = append(all, name)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for i := len(all) - 1; i >= 0 && err == nil; i-- { // what is in a folder comes after it
+		err = os.Remove(all[i])
+	}
+	return err
+}

@@ -3,10 +3,10 @@ package installer
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
@@ -94,19 +94,10 @@ func Uninstall(o Options, purge bool) ([]Step, error) {
 	}
 	if purge {
 		for _, dir := range []string{filepath.Dir(o.Config), o.StateDir} {
-			steps = append(steps, Step{Does: "delete " + dir, Do: func() error { return removeFolder(dir) }})
+			steps = append(steps, Step{Does: "delete " + dir, Do: func() error { return Delete(dir) }})
 		}
 	}
 	return steps, nil
-}
-
-// removeFolder deletes a folder of the agent. What is too near to the root is none.
-func removeFolder(path string) error {
-	rest := filepath.ToSlash(strings.TrimPrefix(filepath.Clean(path), filepath.VolumeName(path)))
-	if strings.Count(rest, "/") < 2 {
-		return fmt.Errorf("%s is no folder of the agent's own", path)
-	}
-	return os.RemoveAll(path)
 }
 
 func privileged() Step {
@@ -153,7 +144,11 @@ func restartAlways() error {
 	if err := s.SetRecoveryActions(recovery, recoveryReset); err != nil {
 		return err
 	}
-	return s.SetRecoveryActionsOnNonCrashFailures(true)
+	err = s.SetRecoveryActionsOnNonCrashFailures(true)
+	if errors.Is(err, windows.ERROR_INVALID_LEVEL) { // wine knows crashes alone, and does nothing about them
+		return nil
+	}
+	return err
 }
 
 // Times of starting and stopping.
@@ -227,13 +222,25 @@ func Status() (State, error) {
 	if !out.Running && st.Win32ExitCode != 0 {
 		out.Detail = fmt.Sprintf("it ended with code %d; the event log says why (source %s)", max(st.ServiceSpecificExitCode, st.Win32ExitCode), Name)
 	}
-	cfg, err := s.Config()
-	if err != nil {
+	if out.Account, err = accountOf(s.Handle); err != nil {
 		return out, nil
 	}
-	out.Account = cfg.ServiceStartName
 	if err := refusable(out.Account); err != nil {
 		out.Warning = err.Error()
 	}
 	return out, nil
+}
+
+// maxServiceConfig is what Windows says QUERY_SERVICE_CONFIG takes at most.
+const maxServiceConfig = 8 << 10
+
+// accountOf asks whom a service runs as.
+func accountOf(h windows.Handle) (string, error) {
+	buf := make([]byte, maxServiceConfig)
+	cfg := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&buf[0]))
+	var needed uint32
+	if err := windows.QueryServiceConfig(h, cfg, uint32(len(buf)), &needed); err != nil {
+		return "", err
+	}
+	return windows.UTF16PtrToString(cfg.ServiceStartName), nil
 }

@@ -1,3 +1,5 @@
+//go:build unix
+
 package installer
 
 import (
@@ -90,5 +92,18 @@ func TestNobodyHearsAnythingWithoutAServiceManager(t *testing.T) {
 	n.Stopping()
 	if n.conn != nil || n.every != 0 {
 		t.Errorf("%+v", n)
+	}
+}
+
+func TestAServiceThatFailsAndIsStartedAgainDoesNotRun(t *testing.T) {
+	for text, want := range map[string]State{
+		"ActiveState=active\nSubState=running\nNRestarts=0\nExecMainStatus=0\n":          {Running: true, Detail: "systemd: active (running)"},
+		"NRestarts=2\nExecMainStatus=0\nActiveState=active\nSubState=running\n":          {Running: true, Detail: "systemd: active (running), started again 2 times"},
+		"ActiveState=inactive\nSubState=dead\nNRestarts=0\nExecMainStatus=0\n":           {Detail: "systemd: inactive (dead)"},
+		"ActiveState=activating\nSubState=auto-restart\nNRestarts=7\nExecMainStatus=1\n": {Detail: "systemd: activating (auto-restart), started again 7 times", Warning: "it ended with code 1; why: journalctl -u postern-agent"},
+	} {
+		if got := stateOf(text); got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
 	}
 }

@@ -183,8 +183,8 @@ func TestReportNumbersFindingsAndNamesTheFix(t *testing.T) {
 }
 
 // mayStart are the packages of the agent's program that may start another program, and
-// what: installing and controlling the service runs systemctl or launchctl.
-var mayStart = []string{"github.com/kardianos/service"}
+// what: installing, controlling and asking for the service runs systemctl or launchctl.
+var mayStart = []string{"github.com/kardianos/service", "github.com/postern-id/postern/installer"}
 
 // The agent's program has no hub and no Caddy in it, and nothing that serves a hub can
 // start another program.

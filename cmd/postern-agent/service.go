@@ -119,7 +119,7 @@ func (e enrolment) step(ctx context.Context, s std) installer.Step {
 		Undo: func() error {
 			var errs []error
 			for _, path := range undo {
-				errs = append(errs, os.RemoveAll(path))
+				errs = append(errs, installer.Delete(path))
 			}
 			return errors.Join(errs...)
 		},

@@ -1,4 +1,4 @@
-//go:build !windows
+//go:build unix
 
 package installer
 
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -73,7 +74,9 @@ func Uninstall(o Options, purge bool) ([]Step, error) {
 		{Does: "stop the service " + Name, Do: func() error { return stopped(s) }},
 		{Does: "remove the service " + Name, Do: s.Uninstall}}
 	if purge {
-		steps = append(steps, remove(filepath.Dir(o.Config)), remove(o.StateDir), remove(privateState(o.StateDir)))
+		for _, dir := range []string{filepath.Dir(o.Config), o.StateDir, privateState(o.StateDir)} {
+			steps = append(steps, Step{Does: "delete " + dir, Do: func() error { return Delete(dir) }})
+		}
 	}
 	return steps, nil
 }
@@ -93,16 +96,6 @@ func privateState(state string) string {
 		return filepath.Join("/var/lib/private", name)
 	}
 	return state
-}
-
-// remove deletes a folder of the agent. What is too near to the root is none.
-func remove(path string) Step {
-	return Step{Does: "delete " + path, Do: func() error {
-		if strings.Count(filepath.Clean(path), "/") < 2 {
-			return fmt.Errorf("%s is no folder of the agent's own", path)
-		}
-		return os.RemoveAll(path)
-	}}
 }
 
 func privileged() Step {
@@ -190,10 +183,42 @@ func Status() (State, error) {
 	switch {
 	case errors.Is(err, service.ErrNotInstalled):
 		return State{}, ErrNotInstalled
+	case runtime.GOOS == "linux":
+		return systemdState()
 	case err != nil:
 		return State{Detail: err.Error()}, nil
 	}
 	return State{Running: st == service.StatusRunning, Detail: s.Platform()}, nil
+}
+
+// asked are the properties of the unit that systemdState reads.
+var asked = []string{"ActiveState", "SubState", "NRestarts", "ExecMainStatus"}
+
+// systemdState asks systemd itself, because kardianos' package takes a service that fails
+// and waits to be started again for one that runs.
+func systemdState() (State, error) {
+	out, err := exec.Command("systemctl", "show", "--property="+strings.Join(asked, ","), Name+".service").Output()
+	if err != nil {
+		return State{}, fmt.Errorf("systemctl: %w", err)
+	}
+	return stateOf(string(out)), nil
+}
+
+// stateOf reads what systemctl show prints.
+func stateOf(text string) State {
+	is := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		is[name] = value
+	}
+	st := State{Running: is["ActiveState"] == "active", Detail: "systemd: " + is["ActiveState"] + " (" + is["SubState"] + ")"}
+	if n := is["NRestarts"]; n != "" && n != "0" {
+		st.Detail += ", started again " + n + " times"
+	}
+	if code := is["ExecMainStatus"]; !st.Running && code != "" && code != "0" {
+		st.Warning = "it ended with code " + code + "; why: journalctl -u " + Name
+	}
+	return st
 }
 
 // Serve is for Windows; elsewhere the service manager starts plain programs.
