@@ -52,6 +52,7 @@ type Samba struct {
 	CAFile string // PEM of the throw-away CA
 	Dir    string // everything it writes
 
+	domain   string // corp; others are empty
 	root     string // what remove takes away, if it is not Dir
 	services string // of smb.conf
 	tools    map[string]string
@@ -100,7 +101,7 @@ func newSamba(t testing.TB) *Samba {
 // prepareSamba looks for what a controller needs.
 func prepareSamba(t testing.TB, name string) *Samba {
 	t.Helper()
-	s := &Samba{Host: name + ".corp.example", services: "ldap", tools: map[string]string{}}
+	s := &Samba{Host: name + ".corp.example", domain: "corp", services: "ldap", tools: map[string]string{}}
 	for _, p := range []string{"samba", "samba-tool", sambaPython, "tar"} {
 		s.tools[p] = Need(t, p)
 	}
@@ -111,7 +112,26 @@ func prepareSamba(t testing.TB, name string) *Samba {
 }
 
 // name is the controller's own.
-func (s *Samba) name() string { return strings.TrimSuffix(s.Host, ".corp.example") }
+func (s *Samba) name() string { name, _, _ := strings.Cut(s.Host, "."); return name }
+
+// realm is the Kerberos realm of its domain.
+func (s *Samba) realm() string { return strings.ToUpper(s.domain) + ".EXAMPLE" }
+
+// StartSambaDomain starts the domain controller of another domain, DC=name,DC=example, of
+// the test's own, with nobody but its administrator in it.
+func StartSambaDomain(t testing.TB, name string) *Samba {
+	t.Helper()
+	s := prepareSamba(t, "dc1")
+	s.Host, s.domain = "dc1."+name+".example", name
+	t.Cleanup(s.remove)
+	if err := s.init(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Base is the domain's DN.
+func (s *Samba) Base() string { return "DC=" + s.domain + ",DC=example" }
 
 func (s *Samba) init() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sambaProvision)
@@ -183,6 +203,9 @@ func (s *Samba) unpack(ctx context.Context, archive string) error {
 	}
 	if err := s.prepare(); err != nil {
 		return err
+	}
+	if s.domain != "corp" {
+		return nil
 	}
 	return s.seed(ctx)
 }

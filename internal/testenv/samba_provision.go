@@ -27,7 +27,7 @@ func (s *Samba) archive(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	name := "samba-" + strings.Map(versionRune, strings.TrimSpace(string(version))) + ".tgz"
+	name := "samba-" + strings.Map(versionRune, strings.TrimSpace(string(version))) + strings.TrimSuffix("-"+s.domain, "-corp") + ".tgz"
 	archive := filepath.Join(dir, name)
 	lock, err := provisionLock(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *Samba) provision(ctx context.Context, archive string) error {
 	}
 	target := filepath.Join(dir, "d")
 	err = RunAs(ctx, "", dir, s.tools["samba-tool"], "domain", "provision", "--configfile="+empty, "--targetdir="+target,
-		"--realm="+SambaRealm, "--domain=CORP", "--server-role=dc", "--dns-backend=NONE",
+		"--realm="+s.realm(), "--domain="+strings.ToUpper(s.domain), "--server-role=dc", "--dns-backend=NONE",
 		"--adminpass="+SambaAdminPassword, "--host-name=dc1", "--host-ip=127.0.0.50",
 		"--option=interfaces=127.0.0.50/8", "--option=bind interfaces only=yes", "--option=server services=ldap")
 	if err != nil {
@@ -94,10 +94,10 @@ func (s *Samba) provision(ctx context.Context, archive string) error {
 
 // sambaConf is the configuration of one instance; the databases hold only relative paths.
 func sambaConf(s *Samba) string {
-	return strings.NewReplacer("DIR", s.Dir, "ADDR", s.Addr, "NAME", strings.ToUpper(s.name()), "SERVICES", s.services).Replace(`[global]
+	return strings.NewReplacer("DIR", s.Dir, "ADDR", s.Addr, "NAME", strings.ToUpper(s.name()), "SERVICES", s.services, "REALM", s.realm(), "SHORT", strings.ToUpper(s.domain)).Replace(`[global]
 	netbios name = NAME
-	workgroup = CORP
-	realm = ` + SambaRealm + `
+	workgroup = SHORT
+	realm = REALM
 	server role = active directory domain controller
 	server services = SERVICES
 	interfaces = ADDR/8

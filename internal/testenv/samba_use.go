@@ -39,7 +39,7 @@ func (s *Samba) Dial(t testing.TB) *ldap.Conn {
 func (s *Samba) Admin(t testing.TB) *ldap.Conn {
 	t.Helper()
 	c := s.Dial(t)
-	if err := c.Bind(SambaAdmin, SambaAdminPassword); err != nil {
+	if err := c.Bind("administrator@"+s.domain+".example", SambaAdminPassword); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -37,9 +37,24 @@ type Config struct {
 	// "nested", the default, or "none". Recoveries ask for them live in either case.
 	Groups string `toml:"groups"`
 
+	// Domains are further domains that belong to the same directory: of the same forest,
+	// or of another one.
+	Domains []Domain `toml:"domains"`
+
 	// SettleAfter is how old a change must be before its absence says that it was not
 	// made; 0: the life of an operation.
 	SettleAfter time.Duration `toml:"-"`
+}
+
+// A Domain is one of several. What it leaves empty is as in the table [directory].
+type Domain struct {
+	URLs             []string `toml:"urls"`
+	SRV              []string `toml:"srv"`
+	BaseDNs          []string `toml:"base_dns"`
+	BindDN           string   `toml:"bind_dn"`
+	BindPasswordFile string   `toml:"bind_password_file"`
+	CAFile           string   `toml:"ca_file"`
+	ServerName       string   `toml:"server_name"`
 }
 
 // A Directory is one domain.

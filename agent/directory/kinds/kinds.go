@@ -49,7 +49,7 @@ func openAD(_ context.Context, f settings.File, log *slog.Logger) (directory.Dir
 	}
 	cfg.Locate(f)
 	cfg.Log = log
-	return opened(ad.Open(cfg))
+	return opened(ad.OpenAll(cfg))
 }
 
 func openLDAP(_ context.Context, f settings.File, log *slog.Logger) (directory.Directory, error) {
