@@ -15,6 +15,7 @@ type apiKey struct {
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`
 	CreatedAt  time.Time  `json:"created_at"`
+	CreatedBy  string     `json:"created_by,omitempty"` // member; absent: a program's key made it, or the installation
 	Enabled    bool       `json:"enabled"`
 	Envs       []string   `json:"envs"`
 	Role       string     `json:"role" words:"role"`
@@ -28,7 +29,7 @@ type apiKeyList struct {
 }
 
 func wireAPIKey(k store.APIKey) apiKey {
-	return apiKey{k.ID, k.Name, k.Created, k.Enabled, append([]string{}, k.Envs...), k.Role, at(k.Expires), at(k.LastUsed)}
+	return apiKey{k.ID, k.Name, k.Created, k.CreatedBy, k.Enabled, append([]string{}, k.Envs...), k.Role, at(k.Expires), at(k.LastUsed)}
 }
 
 // listAPIKeys answers with the keys whose environments are all within the caller's.
@@ -69,7 +70,7 @@ func (r createAPIKeyResponse) redacted() any { return createAPIKeyResponse{r.ID,
 // createAPIKey makes a key, which is shown this once.
 func createAPIKey(ctx context.Context, c *call, tx *store.Tx, req *createAPIKeyRequest) (any, error) {
 	text := store.NewAPIKey()
-	k := store.APIKey{Org: c.key.Org, Name: req.Name, Hash: store.HashToken(text), Role: RoleUser, Envs: req.Envs, Enabled: true}
+	k := store.APIKey{Org: c.key.Org, Name: req.Name, Hash: store.HashToken(text), Role: RoleUser, Envs: req.Envs, Enabled: true, CreatedBy: c.key.Staff}
 	set(&k.Enabled, req.Enabled)
 	set(&k.Expires, req.ExpiresAt)
 	if req.Role != "" {

@@ -27,6 +27,7 @@ type orgMember struct {
 	Email     string   `json:"email"`
 	Picture   string   `json:"profile_picture"` // always empty
 	Pending   bool     `json:"invite_pending"`
+	Requests  int      `json:"requests_count"` // by keys of their own
 	Principal string   `json:"principal"`
 }
 
@@ -38,6 +39,10 @@ type memberList struct {
 // listMembers answers with who works for the organisation.
 func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.StaffList(ctx, c.key.Org)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := tx.RequestsBy(ctx, c.key.Org)
 	out := []orgMember{}
 	for _, s := range all {
 		if s.Role == staff.Approver {
@@ -47,7 +52,7 @@ func listMembers(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, orgMember{s.ID, s.Role, []string{store.AllEnvs}, s.Name, s.Mail, "", len(keys) == 0, s.ID})
+		out = append(out, orgMember{s.ID, s.Role, []string{store.AllEnvs}, s.Name, s.Mail, "", len(keys) == 0, asked[s.ID], s.ID})
 	}
 	return memberList{out}, err
 }

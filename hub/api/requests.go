@@ -86,7 +86,8 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 // order reads what is to be asked for: claims and scopes, or a template, or the
 // environment's default template.
 func (req *createRequestRequest) order(ctx context.Context, c *call, tx *store.Tx) (o request.Order, err error) {
-	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1, Mail: req.Email, Phone: req.Phone, WhatsApp: req.WhatsApp}
+	o = request.Order{Env: c.env.ID, Label: req.Label, Scopes: req.Scopes, Claims: req.Claims, MaxUses: 1, Mail: req.Email, Phone: req.Phone, WhatsApp: req.WhatsApp,
+		MadeBy: c.key.ID, Requester: c.key.Staff}
 	if len(req.Label) > maxLabel || strings.ContainsFunc(req.Label, isControl) {
 		return o, bad(fmt.Sprintf("label: want one line of at most %d bytes", maxLabel))
 	}
@@ -170,12 +171,23 @@ func getRequest(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return c.api.Requests.Document(ctx, tx, c.request)
 }
 
+// ownOnly reports whether the role reaches only requests of its own: those made by the
+// key, or by whichever key of the member of staff whose it is.
+func (c *call) ownOnly() bool { return !roleReaches(c.key.Role, RoleUser) }
+
+func (c *call) owns(r store.Request) bool {
+	return r.MadeBy == c.key.ID || c.key.Staff != "" && r.Requester == c.key.Staff
+}
+
 // findRequest finds a request in the environments that the key is for.
 func (c *call) findRequest(ctx context.Context, tx *store.Tx, id string) (err error) {
 	if c.request, err = tx.RequestByID(ctx, id); err != nil {
 		return err
 	}
 	if env := c.r.PathValue("env"); env != "" && env != c.request.Env {
+		return store.ErrNotFound
+	}
+	if c.ownOnly() && !c.owns(c.request) {
 		return store.ErrNotFound
 	}
 	return c.findEnv(ctx, tx, c.request.Env)
@@ -239,13 +251,23 @@ func listRequests(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return list, nil
 }
 
-// requestFilter reads the parameters. none says that they can fit no request: all are
-// made through the API, which has no requester, and nothing waits for its deletion.
+// requestFilter reads the parameters. none says that they can fit no request: nothing
+// waits for its deletion, and a limited role has no requests of others.
 func (c *call) requestFilter() (f store.RequestFilter, none bool) {
-	f = store.RequestFilter{Offset: c.number("offset"), Count: c.number("count"), Query: c.text("q")}
+	f = store.RequestFilter{Offset: c.number("offset"), Count: c.number("count"), Query: c.text("q"), Requester: c.text("requestor")}
 	sorted(&f, c.text("sort"))
 	updated(&f, c.text("updatedAt"), time.Now().UTC())
-	return f, inStatus(&f, c.text("statusFilter")) || c.text("requestor") != ""
+	none = inStatus(&f, c.text("statusFilter"))
+	switch {
+	case !c.ownOnly():
+	case c.key.Staff == "":
+		f.MadeBy = c.key.ID
+	case f.Requester != "" && f.Requester != c.key.Staff:
+		none = true
+	default:
+		f.Requester = c.key.Staff
+	}
+	return f, none
 }
 
 // Words of the parameters of a list of requests.

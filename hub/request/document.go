@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,22 +20,26 @@ const LinkPath = "/request"
 
 // Document is the wire type Request.
 type Document struct {
-	ID          string     `json:"id"`
-	CreatedAt   time.Time  `json:"created_at"`
-	UpdatedAt   time.Time  `json:"updated_at"`
-	ExpiresAt   time.Time  `json:"expires_at"`
-	Ticket      string     `json:"ticket"`
-	Link        string     `json:"link"`
-	Phone       string     `json:"phone,omitempty"` // while its message is on its way
-	Env         string     `json:"env"`
-	Template    string     `json:"template"`
-	Label       string     `json:"label"`
-	Scopes      []string   `json:"scopes"`
-	Claims      []string   `json:"claims"`
-	Status      string     `json:"status"`
-	Progress    string     `json:"progress"`
-	Subject     string     `json:"subject,omitempty"`
-	SubjectText string     `json:"subject_text,omitempty"`
+	ID          string    `json:"id"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	Ticket      string    `json:"ticket"`
+	Link        string    `json:"link"`
+	Phone       string    `json:"phone,omitempty"` // while its message is on its way
+	Env         string    `json:"env"`
+	Template    string    `json:"template"`
+	Label       string    `json:"label"`
+	Scopes      []string  `json:"scopes"`
+	Claims      []string  `json:"claims"`
+	Status      string    `json:"status"`
+	Progress    string    `json:"progress"`
+	Subject     string    `json:"subject,omitempty"`
+	SubjectText string    `json:"subject_text,omitempty"`
+
+	Requester     string `json:"requester,omitempty"` // member_id; absent: a program asked
+	RequesterText string `json:"requester_text,omitempty"`
+
 	Properties  Properties `json:"properties"`
 	Mobile      *Mobile    `json:"mobile,omitempty"`
 	Browser     *Browser   `json:"browser,omitempty"`
@@ -92,7 +97,10 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 	d := Document{ID: r.ID, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, ExpiresAt: r.ExpiresAt, Ticket: r.Ticket, Link: Link(r), Env: r.Env,
 		Template: r.Template, Label: r.Label, Scopes: append([]string{}, r.Scopes...), Claims: Public(r.Claims),
 		Status: status(r, q.Now()), Progress: r.Progress, Source: r.Source}
-	var err error
+	err := d.asker(ctx, tx, r)
+	if err != nil {
+		return d, err
+	}
 	if d.Phone, err = q.phoneOf(ctx, tx, r); err != nil || r.Person == "" {
 		return d, err
 	}
@@ -127,6 +135,24 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 	d.place(all, r, q.Now())
 	d.SubjectText, d.Photo = d.Properties.Name, d.Properties.ProfilePicture
 	return d, nil
+}
+
+// asker says who made the request, if somebody's own key did.
+func (d *Document) asker(ctx context.Context, tx *store.Tx, r store.Request) error {
+	if r.Requester == "" {
+		return nil
+	}
+	env, err := tx.Environment(ctx, r.Env)
+	if err != nil {
+		return err
+	}
+	d.Requester = r.Requester
+	who, err := tx.Staff(ctx, env.Org, r.Requester)
+	if errors.Is(err, store.ErrNotFound) { // left meanwhile
+		return nil
+	}
+	d.RequesterText = cmp.Or(who.Name, who.Mail)
+	return err
 }
 
 // phoneOf returns the number to which the link is still to be sent, "" if none.

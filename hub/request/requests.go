@@ -173,12 +173,15 @@ type Order struct {
 	Phone     string    // likewise
 	WhatsApp  string    // likewise, and instead of Phone
 	Message   string    // own words of the message to a phone, with placeOfLink; "": ours
+	MadeBy    string    // API key; "": none
+	Requester string    // staff whose key that is; "": a program's
 }
 
 // Create makes a request in the caller's transaction.
 func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Request, error) {
 	r := store.Request{Env: o.Env, ID: store.NewID(), State: Pending, Progress: created, Label: o.Label, Template: o.Template, Scopes: o.Scopes,
-		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, MailDomains: o.Domains, Selfie: o.Selfie, ExpiresAt: o.ExpiresAt}
+		Claims: Asked(o.Scopes, o.Claims), Origin: o.Origin, Ticket: store.NewToken(), MaxUses: o.MaxUses, ShareLife: o.ShareLife, Exchange: o.Exchange, Keeps: o.Keeps, Account: o.Account, MailDomains: o.Domains, Selfie: o.Selfie, ExpiresAt: o.ExpiresAt,
+		MadeBy: o.MadeBy, Requester: o.Requester}
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = q.Now().Add(Life)
 	}

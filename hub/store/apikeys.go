@@ -17,6 +17,7 @@ type APIKey struct {
 	Expires       time.Time // zero: never
 	LastUsed      time.Time
 	Staff         string // who signed a command line in with it; "": a key of a program
+	CreatedBy     string // staff who made it; "": a program did, or the installation
 }
 
 // AllEnvs in APIKey.Envs stands for every environment of the organisation.
@@ -28,12 +29,12 @@ func (k APIKey) Admits(env string) bool {
 	return slices.Contains(k.Envs, AllEnvs) || slices.Contains(k.Envs, env)
 }
 
-const apiKeyColumns = "id, org, name, hash, role, envs, enabled, created_at, expires_at, last_used_at, staff"
+const apiKeyColumns = "id, org, name, hash, role, envs, enabled, created_at, expires_at, last_used_at, staff, created_by"
 
 func scanAPIKey(scan Scan) (k APIKey, err error) {
 	var created, expires, used int64
 	var envs string
-	err = scan(&k.ID, &k.Org, &k.Name, &k.Hash, &k.Role, &envs, &k.Enabled, &created, &expires, &used, &k.Staff)
+	err = scan(&k.ID, &k.Org, &k.Name, &k.Hash, &k.Role, &envs, &k.Enabled, &created, &expires, &used, &k.Staff, &k.CreatedBy)
 	if err == nil {
 		err = ParseJSON(envs, &k.Envs)
 	}
@@ -47,9 +48,9 @@ func NewAPIKey() string { return "postern_" + NewToken() }
 // CreateAPIKey writes a new key. An empty ID is filled in.
 func (tx *Tx) CreateAPIKey(ctx context.Context, k APIKey) (APIKey, error) {
 	k.ID, k.Created = orNew(k.ID), tx.Now()
-	_, err := tx.Exec(ctx, `INSERT INTO api_keys (id, org, name, hash, role, envs, enabled, created_at, expires_at, staff)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		k.ID, k.Org, k.Name, k.Hash, k.Role, JSON(k.Envs), Flag(k.Enabled), Millis(k.Created), Millis(k.Expires), k.Staff)
+	_, err := tx.Exec(ctx, `INSERT INTO api_keys (id, org, name, hash, role, envs, enabled, created_at, expires_at, staff, created_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		k.ID, k.Org, k.Name, k.Hash, k.Role, JSON(k.Envs), Flag(k.Enabled), Millis(k.Created), Millis(k.Expires), k.Staff, k.CreatedBy)
 	return k, err
 }
 

@@ -346,6 +346,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.Requests(ctx, env, store.RequestFilter{Query: o.request, Count: 10})
 		return len(all), err
 	},
+	"RequestsBy": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.RequestsBy(ctx, org)
+		return all["asker of "+o.env], err
+	},
 	"CountRequests": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return tx.CountRequests(ctx, env, store.RequestFilter{Query: o.request})
 	},
@@ -1106,7 +1110,7 @@ func fillRequests(t *testing.T, s *store.Store, o *owned) {
 		tmpl := store.Template{Env: o.env, Name: "theirs", Body: []byte("{}")}
 		err := errors.Join(tx.AddTemplate(ctx, &store.Template{Env: o.env, Name: "default", Body: []byte("{}")}), tx.AddTemplate(ctx, &tmpl))
 		o.template = tmpl.ID
-		return errors.Join(err, tx.AddRequest(ctx, &store.Request{Env: o.env, ID: o.request, State: "pending", Ticket: "ticket of " + o.env}),
+		return errors.Join(err, tx.AddRequest(ctx, &store.Request{Env: o.env, ID: o.request, State: "pending", Ticket: "ticket of " + o.env, Requester: "asker of " + o.env}),
 			tx.AddRequestUse(ctx, &store.RequestUse{Env: o.env, ID: o.use, Request: o.request, State: "asked"}),
 			tx.AddPerson(ctx, o.env, theirPerson(*o)), tx.PutProperty(ctx, o.env, theirPerson(*o), store.Property{Claim: "name", Value: []byte("theirs")}), tx.PutPicture(ctx, o.env, theirPerson(*o), store.PictureSelfie, []byte("theirs")),
 			tx.AddRequestSend(ctx, store.RequestSend{Env: o.env, Request: o.request, Message: []byte("theirs")}),
@@ -1413,7 +1417,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
-			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
+			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestsBy", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
 			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)

@@ -33,6 +33,8 @@ type Request struct {
 	UpdatedAt time.Time
 
 	MailDomains []string // of which a mail address must be; empty: any
+	MadeBy      string   // API key; "": an application asks through OpenID Connect
+	Requester   string   // staff whose key that is; "": a program's
 }
 
 func ticketCell(env, id string) Cell {
@@ -47,21 +49,21 @@ func (tx *Tx) AddRequest(ctx context.Context, r *Request) error {
 	}
 	r.Version, r.CreatedAt, r.UpdatedAt = 1, tx.Now(), tx.Now()
 	_, err = tx.Exec(ctx, `INSERT INTO requests (env, id, version, state, progress, label, template, scopes, claims, origin, ticket, ticket_hash, max_uses,
-		share_life, expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie)
-		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18, $19, $20)`,
+		share_life, expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie, made_by, requester)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $17, $18, $19, $20, $21, $22)`,
 		r.Env, r.ID, r.State, r.Progress, r.Label, r.Template, JSON(r.Scopes), JSON(r.Claims), r.Origin, ticket, HashToken(r.Ticket), r.MaxUses,
-		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps), r.Account, JSON(append([]string{}, r.MailDomains...)), Flag(r.Selfie))
+		int64(r.ShareLife/time.Second), Millis(r.ExpiresAt), Millis(r.CreatedAt), r.Exchange, Flag(r.Keeps), r.Account, JSON(append([]string{}, r.MailDomains...)), Flag(r.Selfie), r.MadeBy, r.Requester)
 	return err
 }
 
 const requestColumns = `env, id, version, state, progress, label, template, scopes, claims, origin, ticket, max_uses, uses, share_life, person, source,
-	expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie`
+	expires_at, created_at, updated_at, exchange, keeps, account, mail_domains, selfie, made_by, requester`
 
 func (tx *Tx) scanRequest(scan Scan) (r Request, err error) {
 	var scopes, claims, ticket, domains string
 	var maxUses, uses, life, expires, created, updated, keeps, selfie int64
 	if err = scan(&r.Env, &r.ID, &r.Version, &r.State, &r.Progress, &r.Label, &r.Template, &scopes, &claims, &r.Origin, &ticket, &maxUses, &uses, &life,
-		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps, &r.Account, &domains, &selfie); err != nil {
+		&r.Person, &r.Source, &expires, &created, &updated, &r.Exchange, &keeps, &r.Account, &domains, &selfie, &r.MadeBy, &r.Requester); err != nil {
 		return r, err
 	}
 	r.Keeps, r.Selfie = keeps != 0, selfie != 0
@@ -111,6 +113,8 @@ func (tx *Tx) SaveRequest(ctx context.Context, r *Request) error {
 // A RequestFilter says which requests of an environment are listed.
 type RequestFilter struct {
 	Query         string // part of the label or the id
+	Requester     string // staff who asked; "": whoever
+	MadeBy        string // API key; "": whichever
 	States        []string
 	Without       string    // a state that is left out
 	UpdatedAfter  time.Time // zero: whenever
@@ -125,6 +129,8 @@ func (f RequestFilter) where(env string) *where {
 	w.add("lower(id || ' ' || label) LIKE $%d ESCAPE '!'", "%"+escapeLike(strings.ToLower(f.Query))+"%", f.Query != "")
 	w.oneOf("state", f.States)
 	w.add("state <> $%d", f.Without, f.Without != "")
+	w.add("requester = $%d AND requester <> ''", f.Requester, f.Requester != "")
+	w.add("made_by = $%d", f.MadeBy, f.MadeBy != "")
 	w.add("updated_at >= $%d", Millis(f.UpdatedAfter), !f.UpdatedAfter.IsZero())
 	w.add("updated_at < $%d", Millis(f.UpdatedBefore), !f.UpdatedBefore.IsZero())
 	return w
@@ -149,6 +155,22 @@ func (tx *Tx) CountRequests(ctx context.Context, env string, f RequestFilter) (i
 	w := f.where(env)
 	err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM requests WHERE "+w.text, w.args...)
 	return int(n), err
+}
+
+// RequestsBy counts the requests that each member of an organisation's staff made, by
+// their ids. Who made none is not in it.
+func (tx *Tx) RequestsBy(ctx context.Context, org string) (map[string]int, error) {
+	type count struct {
+		who string
+		n   int64
+	}
+	all, err := All(ctx, tx, func(scan Scan) (c count, err error) { return c, scan(&c.who, &c.n) }, `SELECT requester, COUNT(*) FROM requests
+		WHERE requester <> '' AND env IN (SELECT id FROM environments WHERE org = $1) GROUP BY requester`, org)
+	by := make(map[string]int, len(all))
+	for _, c := range all {
+		by[c.who] = int(c.n)
+	}
+	return by, err
 }
 
 // maxDueRequests bounds one look.

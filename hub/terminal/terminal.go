@@ -138,7 +138,7 @@ func (t *Terminals) Approve(ctx context.Context, a Approval) error {
 	}
 	return t.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
 		k, err := tx.CreateAPIKey(ctx, store.APIKey{Org: a.Org, Name: "Command line of " + a.Name, Hash: store.HashToken(text), Role: a.Role,
-			Envs: []string{store.AllEnvs}, Enabled: true, Expires: tx.Now().Add(a.Life), Staff: a.Staff})
+			Envs: []string{store.AllEnvs}, Enabled: true, Expires: tx.Now().Add(a.Life), Staff: a.Staff, CreatedBy: a.Staff})
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// asks makes a request by a key and returns its path.
+func (st *stack) asks(t *testing.T, key string) string {
+	t.Helper()
+	got := st.do(t, key, "POST", "/api/requests", `{"env":"`+st.mine.Env.ID+`","claims":["name"]}`)
+	if got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	return "/api/requests/" + got.member(t, "id").(string)
+}
+
+// As the public reference says of the role limited: it asks, and sees what comes of its
+// own requests alone.
+func TestALimitedKeyAsksAndSeesNoRequestsOfOthers(t *testing.T) {
+	st := lite(t)
+	list := "/api/envs/" + st.mine.Env.ID + "/requests"
+	for _, role := range []string{RoleLimited, RoleLimitedPlus} {
+		mine := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: role, Envs: []string{st.mine.Env.ID}})
+		path := st.asks(t, mine)
+		other := st.asks(t, st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: role, Envs: []string{st.mine.Env.ID}}))
+		for _, step := range []struct{ method, body string }{{"GET", ""}, {"PATCH", `{"label":"x"}`}, {"DELETE", ""}} {
+			if got := st.do(t, mine, step.method, other, step.body); got.status != http.StatusNotFound {
+				t.Errorf("%s: %s of another's: %d %s", role, step.method, got.status, got.body)
+			}
+			if got := st.do(t, mine, step.method, path, step.body); got.status/100 != 2 {
+				t.Errorf("%s: %s of its own: %d %s", role, step.method, got.status, got.body)
+			}
+		}
+		if got := st.do(t, mine, "GET", list, ""); got.member(t, "total_result_count") != 1.0 || !strings.Contains(got.body, strings.TrimPrefix(path, "/api/requests/")) {
+			t.Errorf("%s lists %s", role, got.body)
+		}
+		if got := st.do(t, mine, "GET", "/people/"+st.mine.subject+"/properties/name", ""); got.status != http.StatusForbidden {
+			t.Errorf("%s reads people: %d", role, got.status)
+		}
+	}
+}
+
+func TestWhatAMemberMadeByAKeyOfTheirOwnBearsTheirName(t *testing.T) {
+	st := lite(t)
+	member := st.mine.member
+	own := func(role string) string {
+		return st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: role, Envs: []string{store.AllEnvs}, Staff: member, CreatedBy: member})
+	}
+	one, two := own(RoleLimited), own(RoleLimited)
+	path := st.asks(t, one)
+	st.asks(t, st.owner)
+	got := st.do(t, two, "GET", path, "") // another terminal of the same person
+	if got.member(t, "requester") != member || got.member(t, "requester_text") != "mine" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	list := "/api/envs/" + st.mine.Env.ID + "/requests"
+	for query, want := range map[string]float64{"": 3, "?requestor=" + member: 1, "?requestor=x": 0} {
+		if got := st.want(t, http.StatusOK, "GET", list+query, ""); got.member(t, "total_result_count") != want {
+			t.Errorf("%q: %s", query, got.body)
+		}
+	}
+	for query, want := range map[string]float64{"": 1, "?requestor=" + member: 1, "?requestor=x": 0} {
+		if got := st.do(t, two, "GET", list+query, ""); got.member(t, "total_result_count") != want {
+			t.Errorf("limited, %q: %s", query, got.body)
+		}
+	}
+	if got := st.want(t, http.StatusOK, "GET", "/api/org/members", ""); !strings.Contains(got.body, `"requests_count":1`) {
+		t.Errorf("members: %s", got.body)
+	}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.RemoveStaff(ctx, st.mine.Org.ID, member) })
+	if got := st.want(t, http.StatusOK, "GET", path, ""); got.member(t, "requester") != member || got.member(t, "requester_text") != nil {
+		t.Errorf("of one who left: %s", got.body)
+	}
+}
+
+func TestAKeyBearsWhoMadeIt(t *testing.T) {
+	st := lite(t)
+	terminal := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}, Staff: st.mine.member, CreatedBy: st.mine.member})
+	for key, want := range map[string]any{terminal: st.mine.member, st.owner: nil} {
+		made := st.do(t, key, "POST", "/api/apikeys", `{"name":"new","envs":["*"],"role":"user"}`)
+		if made.status != http.StatusCreated {
+			t.Fatalf("%d %s", made.status, made.body)
+		}
+		if got := st.want(t, http.StatusOK, "GET", fmt.Sprint("/api/apikeys/", made.member(t, "id")), ""); got.member(t, "created_by") != want {
+			t.Errorf("want %v: %s", want, got.body)
+		}
+	}
+}
