@@ -59,6 +59,9 @@ type Config struct {
 
 	// Groups is memberOf (default), member, memberUid or none.
 	Groups string `toml:"groups"`
+	// NoSync compares times and ids even where the server offers to tell what changed
+	// (RFC 4533).
+	NoSync bool `toml:"no_sync"`
 	// GroupBaseDNs are the branches below which groups stand; by default the suffixes
 	// that hold base_dns.
 	GroupBaseDNs []string `toml:"group_base_dns"`
@@ -192,7 +195,8 @@ func domainOf(dn string) string {
 // sum identifies what a list means: an incremental pass that was begun under another
 // mapping starts anew.
 func (cfg Config) sum() string {
-	text, err := json.Marshal([]any{cfg.BaseDNs, cfg.Filter, cfg.IDAttribute, cfg.Identifiers, cfg.NameAttributes, cfg.ChangeAttribute, cfg.BirthDateAttribute, cfg.DisabledAttribute, cfg.DisabledValues})
+	text, err := json.Marshal([]any{cfg.BaseDNs, cfg.Filter, cfg.IDAttribute, cfg.Identifiers, cfg.NameAttributes, cfg.ChangeAttribute, cfg.BirthDateAttribute, cfg.DisabledAttribute, cfg.DisabledValues,
+		cfg.Groups, cfg.GroupBaseDNs, cfg.GroupFilter})
 	if err != nil {
 		return "" // strings always marshal
 	}

@@ -38,19 +38,21 @@ func (cfg Config) groupAttributes() []string {
 	return nil
 }
 
-// groupOf maps a group's entry. Without a readable id the DN stands in.
-func groupOf(e *ldap.Entry) group {
-	g := group{protocol.Group{Kind: "group", Name: clean(e.GetEqualFoldAttributeValue("cn"))}, e.DN}
-	id, _, err := ldapconn.ParseUUID(e.GetEqualFoldAttributeValue(entryUUID))
+// group maps a group's entry. Without a readable id the DN stands in.
+func (cfg Config) group(s source, dn string) protocol.Group {
+	g := protocol.Group{Kind: "group", Name: clean(first(s, "cn"))}
+	id, _, err := cfg.parseUUID(first(s, cfg.uuidAttribute()))
 	if err != nil {
-		id = ldapconn.FoldDN(e.DN)
+		id = fold(dn)
 	}
 	g.ID = id
 	if g.Name == "" {
-		g.Name = firstRDN(e.DN)
+		g.Name = firstRDN(dn)
 	}
 	return g
 }
+
+func (cfg Config) groupOf(e *ldap.Entry) group { return group{cfg.group(entry{e}, e.DN), e.DN} }
 
 // firstRDN is the value that a DN begins with.
 func firstRDN(dn string) string {
@@ -94,12 +96,12 @@ func (d *Directory) searchGroups(ctx context.Context, c *ldapconn.Conn, filter s
 	}
 	var found []group
 	for _, base := range bases {
-		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, limit, filter, "cn", entryUUID, memberOf))
+		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, limit, filter, "cn", d.cfg.uuidAttribute(), memberOf))
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			found = append(found, groupOf(e))
+			found = append(found, d.cfg.groupOf(e))
 		}
 	}
 	return found, nil
@@ -182,14 +184,14 @@ func (d *Directory) readGroups(ctx context.Context, c *ldapconn.Conn, dns []stri
 		if !ldapconn.SameDN(dn, dn) {
 			continue
 		}
-		e, err := c.Entry(ctx, dn, "(objectClass=*)", "cn", entryUUID, memberOf)
+		e, err := c.Entry(ctx, dn, "(objectClass=*)", "cn", d.cfg.uuidAttribute(), memberOf)
 		if err != nil {
 			return nil, nil, err
 		}
 		if e == nil {
 			e = &ldap.Entry{DN: dn}
 		}
-		groups = append(groups, groupOf(e))
+		groups = append(groups, d.cfg.groupOf(e))
 		up = append(up, e.GetEqualFoldAttributeValues(memberOf)...)
 	}
 	return groups, up, nil

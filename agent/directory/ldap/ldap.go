@@ -34,6 +34,7 @@ type Directory struct {
 	mu           sync.Mutex
 	birthDateKey []byte
 	about        *server // what the servers can do; read at first need
+	memories     []*memory
 }
 
 var (
@@ -45,6 +46,7 @@ var (
 type server struct {
 	passwordModify bool
 	policy         bool     // ppolicy is there
+	sync           bool     // what changed can be asked for (RFC 4533)
 	suffixes       []string // naming contexts that hold base_dns
 	defaultPolicy  string   // DN, or ""
 }
@@ -153,6 +155,7 @@ func (d *Directory) readServer(ctx context.Context, c *ldapconn.Conn) (server, e
 	s := server{
 		passwordModify: slices.Contains(e.GetAttributeValues("supportedExtension"), oidPasswordModify),
 		policy:         slices.Contains(e.GetAttributeValues("supportedControl"), oidPasswordPolicy),
+		sync:           slices.Contains(e.GetAttributeValues("supportedControl"), ldapconn.OIDSync),
 	}
 	for _, suffix := range e.GetAttributeValues("namingContexts") {
 		if slices.ContainsFunc(d.cfg.BaseDNs, func(dn string) bool { return ldapconn.Within(dn, suffix) }) {

@@ -3,7 +3,9 @@ package ldap
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -13,77 +15,134 @@ import (
 
 // Rhythm and size of lists.
 const (
-	// overlap is read again by each incremental pass: clocks differ, replicas lag, and
-	// an entry may change after a long pass has read it.
+	// overlap is read again where changes are found by their time: clocks differ, replicas
+	// lag, and an entry may change after a long pass has read it.
 	overlap = 5 * time.Minute
-	// fullEvery ends a chain of incremental passes, which see no deletions.
+	// fullEvery ends a chain of passes that list changes only.
 	fullEvery   = 24 * time.Hour
 	defaultPage = 500
 	maxPage     = 5000
+	// maxPageGroups ends a page early, so that it stays far below what the tunnel takes: a
+	// membership is about a hundred bytes.
+	maxPageGroups = 20000
+	maxState      = 60 << 10 // of what the hub gives back
 )
 
 // listState is where a pass ended.
 type listState struct {
-	Version int       `json:"v"`
-	Mapping string    `json:"mapping"` // Config.sum
-	Since   time.Time `json:"since"`   // everything older was listed
-	Full    time.Time `json:"full"`    // when the last full pass began
+	Version   int               `json:"v"`
+	Mapping   string            `json:"mapping"` // Config.sum
+	Since     time.Time         `json:"since"`   // everything older was listed
+	Full      time.Time         `json:"full"`    // when the last full pass began
+	Token     string            `json:"token,omitempty"`
+	Cookies   map[string][]byte `json:"cookies,omitempty"` // by naming context, of RFC 4533; without them times are compared
+	Witnesses []witness         `json:"seen,omitempty"`
 }
 
-const listVersion = 1
+const listVersion = 2
 
 // A pass is one run over the accounts.
 type pass struct {
 	directory *Directory
+	conn      *ldapconn.Conn
+	server    server
 	full      bool
-	key       []byte // of birth dates
+	birthKey  []byte
 	began     time.Time
 	newest    time.Time
+	latest    []witness
 	page      int
+	memory    *memory
 	rows      []protocol.Account
+	members   int // groups of the accounts in rows
 	yield     func(directory.Page) error
 	given     bool // at least one page went out
 }
 
-// List implements directory.Reader. Accounts come without groups, which a policy asks
-// for live (Get); deletions show only in a full pass, which comes at least daily.
+// List implements directory.Reader. Accounts come with their groups, nested ones
+// included. Where the server offers RFC 4533 a pass asks it what changed; elsewhere it
+// compares times and all ids. A pass that cannot tell what was deleted, or who left a
+// group, lists everything.
 func (d *Directory) List(ctx context.Context, since string, page int, yield func(directory.Page) error) (string, error) {
+	conn, err := d.pool.Fresh(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
 	if page <= 0 {
 		page = defaultPage
 	}
-	p := &pass{directory: d, began: time.Now(), page: min(page, maxPage), yield: directory.While(ctx, yield)}
+	p := &pass{directory: d, conn: conn, began: time.Now(), page: min(page, maxPage), yield: directory.While(ctx, yield)}
 	d.mu.Lock()
-	p.key = d.birthDateKey
+	p.birthKey = d.birthDateKey
 	d.mu.Unlock()
-	state, incremental := d.resume(since, p.began)
-	p.full = !incremental
-	filter := d.cfg.Filter
-	if incremental {
-		filter = ldapconn.And(filter, d.cfg.changedSince(state.Since))
-	} else {
-		state = listState{Version: listVersion, Mapping: d.cfg.sum(), Full: p.began}
-	}
-	if err := p.run(ctx, filter); err != nil {
+	if p.server, err = d.server(ctx, conn); err != nil {
 		return "", err
 	}
-	if newest := earlier(p.newest, p.began); !newest.IsZero() {
-		state.Since = later(state.Since, newest.Add(-overlap))
+	state, err := p.run(ctx, since)
+	if err != nil {
+		return "", err
+	}
+	if p.memory != nil {
+		d.keep(p.memory)
 	}
 	b, err := json.Marshal(state)
 	return string(b), err
+}
+
+// run lists changes where that is possible, and else everything.
+func (p *pass) run(ctx context.Context, since string) (listState, error) {
+	if state, ok := p.directory.resume(since, p.began); ok {
+		p.memory = p.directory.take(state.Token)
+		p.latest = state.Witnesses
+		done, err := p.changes(ctx, &state)
+		if err != nil {
+			return state, err
+		}
+		if done {
+			return p.leave(state), p.end()
+		}
+	}
+	state := listState{Version: listVersion, Mapping: p.directory.cfg.sum(), Full: p.began}
+	p.full, p.latest, p.newest = true, nil, time.Time{}
+	var err error
+	if state.Cookies, err = p.beginSync(ctx); err != nil {
+		return state, err
+	}
+	p.memory = &memory{accounts: map[key]known{}}
+	if err := p.all(ctx); err != nil {
+		return state, err
+	}
+	return p.leave(state), p.end()
+}
+
+// leave is what the next pass begins with.
+func (p *pass) leave(state listState) listState {
+	if newest := earlier(p.newest, p.began); !newest.IsZero() {
+		state.Since = later(state.Since, newest.Add(-overlap))
+	}
+	state.Witnesses = p.latest
+	if p.memory != nil {
+		p.memory.token = rand.Text()
+		state.Token = p.memory.token
+	}
+	return state
 }
 
 // resume reads the state of the last pass and reports whether this one may build
 // on it.
 func (d *Directory) resume(text string, now time.Time) (listState, bool) {
 	var s listState
+	if len(text) > maxState {
+		return s, false
+	}
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
 	dec.DisallowUnknownFields()
 	if dec.Decode(&s) != nil || dec.More() {
 		return listState{}, false
 	}
 	age := now.Sub(s.Full)
-	return s, s.Version == listVersion && s.Mapping == d.cfg.sum() && !s.Since.IsZero() && age >= 0 && age < fullEvery
+	return s, s.Version == listVersion && s.Mapping == d.cfg.sum() && age >= 0 && age < fullEvery
 }
 
 // changedSince is the filter for entries that changed at t or later.
@@ -95,36 +154,90 @@ func (cfg Config) changedSince(t time.Time) string {
 	return "(" + cfg.ChangeAttribute + ">=" + stamp + "Z)"
 }
 
-// run reads every branch on one stream and ends with what is left over. A pass always
-// gives at least one page, so that an empty directory shows as empty.
-func (p *pass) run(ctx context.Context, filter string) error {
-	s, err := p.directory.pool.Stream(ctx)
+// all reads every group and every branch on one stream.
+func (p *pass) all(ctx context.Context) error {
+	s, err := p.directory.pool.Stream(ctx, p.conn.Server())
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if p.memory.groups, err = p.readMembership(ctx, s); err != nil {
+		return err
+	}
 	cfg := p.directory.cfg
 	for _, base := range outermost(cfg.BaseDNs) {
-		q := ldapconn.Query{Base: base, Filter: filter, Attributes: cfg.accountAttributes(), Page: p.page}
-		if err := s.Search(ctx, q, p.row, p.flush); err != nil {
+		q := ldapconn.Query{Base: base, Filter: cfg.Filter, Attributes: cfg.listAttributes(), Page: p.page}
+		err := s.Search(ctx, q, func(r *ldapconn.Row) error { _, err := p.put(r, string(r.DN)); return err }, p.flush)
+		if err != nil {
 			return err
 		}
 	}
-	if p.given {
-		return nil
-	}
-	return p.yield(directory.Page{Full: p.full})
+	return nil
 }
 
-// row maps one entry.
-func (p *pass) row(r *ldapconn.Row) error {
-	a, ok := p.directory.cfg.account(r, p.key, p.began)
-	if !ok {
+// end gives what is left over. A pass always gives at least one page, so that an empty
+// directory shows as empty.
+func (p *pass) end(deleted ...string) error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if p.given && len(deleted) == 0 {
 		return nil
 	}
+	p.given = true
+	return p.yield(directory.Page{Full: p.full, Deleted: deleted})
+}
+
+// listAttributes are what put reads.
+func (cfg Config) listAttributes() []string {
+	names := append(cfg.accountAttributes(), cfg.groupAttributes()...)
+	if u := cfg.uuidAttribute(); !strings.EqualFold(u, cfg.IDAttribute) {
+		names = append(names, u)
+	}
+	return names
+}
+
+// put maps one entry and gives it, unless the hub has it just so. It returns its key, and
+// false for what is no account.
+func (p *pass) put(s source, dn string) (k key, err error) {
+	cfg := p.directory.cfg
+	a, ok := cfg.account(s, p.birthKey, p.began)
+	if !ok {
+		return k, nil
+	}
+	k = cfg.keyOf(s, a.ID)
+	handle, direct := cfg.membershipOf(s, dn)
+	if cfg.Groups != GroupsNone {
+		a.Groups = p.memory.groups.groupsOf(handle, direct)
+	}
 	p.newest = later(p.newest, a.UpdatedAt)
-	p.rows = append(p.rows, a)
-	return nil
+	p.see(k, first(s, cfg.ChangeAttribute))
+	now := known{handle: handle, sum: sumOf(a)}
+	if ldapconn.FormatUUID(k) != a.ID {
+		now.id = a.ID
+	}
+	if before, had := p.memory.accounts[k]; had && before == now {
+		return k, nil
+	}
+	p.memory.accounts[k] = now
+	p.rows, p.members = append(p.rows, a), p.members+len(a.Groups)
+	if p.members >= maxPageGroups || len(p.rows) >= p.page {
+		return k, p.flush()
+	}
+	return k, nil
+}
+
+// membershipOf is what groups name an account by, and the groups that it names itself.
+func (cfg Config) membershipOf(s source, dn string) (handle uint64, direct []uint64) {
+	switch cfg.Groups {
+	case GroupsMemberUID:
+		return handleOf(first(s, "uid")), nil
+	case GroupsMemberOf:
+		for _, v := range s.Values(memberOf) {
+			direct = append(direct, handleOf(v))
+		}
+	}
+	return handleOf(dn), direct
 }
 
 // flush gives a page away. The slice goes with it.
@@ -133,7 +246,7 @@ func (p *pass) flush() error {
 		return nil
 	}
 	rows := p.rows
-	p.rows, p.given = make([]protocol.Account, 0, len(rows)), true
+	p.rows, p.members, p.given = make([]protocol.Account, 0, len(rows)), 0, true
 	return p.yield(directory.Page{Full: p.full, Accounts: rows})
 }
 

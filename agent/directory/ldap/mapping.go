@@ -122,11 +122,27 @@ func (cfg Config) disabled(s source, now time.Time) bool {
 // isUUID reports whether ids have the form of a UUID, so that they are parsed.
 func (cfg Config) isUUID() bool { return strings.EqualFold(cfg.IDAttribute, entryUUID) }
 
+// uuidAttribute holds the UUID of any entry, which RFC 4533 names entries by.
+func (cfg Config) uuidAttribute() string {
+	if cfg.isUUID() {
+		return cfg.IDAttribute
+	}
+	return entryUUID
+}
+
+// parseUUID reads a value of uuidAttribute.
+func (cfg Config) parseUUID(text string) (canonical string, raw [16]byte, err error) {
+	return ldapconn.ParseUUID(text)
+}
+
+// storedUUID is a UUID as uuidAttribute holds it.
+func (cfg Config) storedUUID(raw [16]byte) string { return ldapconn.FormatUUID(raw) }
+
 // canonicalID brings an id into its one form: UUIDs lower-case and dashed, others as
 // the directory gives them. The error is CodeBadRequest.
 func (cfg Config) canonicalID(id string) (string, error) {
 	if cfg.isUUID() {
-		canonical, _, err := ldapconn.ParseUUID(id)
+		canonical, _, err := cfg.parseUUID(id)
 		return canonical, err
 	}
 	if !checkText(id, maxID) {

@@ -137,7 +137,7 @@ func FuzzMapping(f *testing.F) {
 				t.Errorf("an address with a line end: %q", m)
 			}
 		}
-		_ = groupOf(e.Entry)
+		_ = cfg.groupOf(e.Entry)
 		_, _ = readStamp(born)
 	})
 }

@@ -28,12 +28,12 @@ type Stream struct {
 	id   int
 }
 
-// Stream opens a signed-in stream. The caller closes it.
-func (p *Pool) Stream(ctx context.Context) (*Stream, error) {
+// Stream opens a signed-in stream. The caller closes it. server is as in Do.
+func (p *Pool) Stream(ctx context.Context, server string) (*Stream, error) {
 	if _, err := p.signInAllowed(); err != nil {
 		return nil, err
 	}
-	conn, _, err := p.connection(ctx, "")
+	conn, _, err := p.connection(ctx, server)
 	if err != nil {
 		return nil, err
 	}

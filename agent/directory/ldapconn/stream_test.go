@@ -27,7 +27,7 @@ func TestAStreamReadsWhatGoLDAPReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := p.Stream(t.Context())
+	s, err := p.Stream(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestAStreamEndsWithItsContextAndCallbacks(t *testing.T) {
 		"broken filter":  {Query{Base: testenv.SlapdBase, Filter: "(uid=", Page: 10}, nil, nil, &protocol.Error{Code: protocol.CodeConfiguration}},
 		"nothing at all": {Query{Base: testenv.SlapdBase, Filter: "(uid=nobody)", Page: 10}, stop, nil, nil},
 	} {
-		s, err := p.Stream(t.Context())
+		s, err := p.Stream(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestAStreamEndsWithItsContextAndCallbacks(t *testing.T) {
 		s.Close()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := p.Stream(ctx)
+	s, err := p.Stream(ctx, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestAStreamWithAWrongPasswordIsRefused(t *testing.T) {
 	server := testenv.SharedSlapd(t, testenv.SlapdOptions{})
 	p := open(t, Config{URLs: []string{server.URL()}, CAFile: server.CAFile, BindDN: testenv.SlapdDN("ben"), Password: protocol.NewSecret("wrong")})
 	for range 3 {
-		if _, err := p.Stream(t.Context()); protocol.CodeOf(err) != protocol.CodeServiceAuthentication {
+		if _, err := p.Stream(t.Context(), ""); protocol.CodeOf(err) != protocol.CodeServiceAuthentication {
 			t.Errorf("%v", err)
 		}
 	}

@@ -1,0 +1,221 @@
+package ldap
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/protocol"
+)
+
+// A membership is every group with its members, so that the groups of all accounts need
+// one look. One goroutine uses it.
+type membership struct {
+	nodes map[key]*node
+	byDN  map[uint64]*node
+	of    map[uint64][]*node // groups by the handle of a member; empty where entries name their groups themselves
+	named bool               // they do
+}
+
+// A node is one group.
+type node struct {
+	group   protocol.Group
+	handle  uint64   // of its DN
+	up      []uint64 // groups that it says to be in, where the server keeps memberOf
+	members []uint64 // handles, sorted
+}
+
+func newMembership(named bool) *membership {
+	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, of: map[uint64][]*node{}, named: named}
+}
+
+// memberAttributes are what a group's entry says of its members.
+func (cfg Config) memberAttributes() []string {
+	if cfg.Groups == GroupsMemberUID {
+		return []string{"memberUid"}
+	}
+	return []string{"member", "uniqueMember"}
+}
+
+// readMembership reads every group.
+func (p *pass) readMembership(ctx context.Context, s *ldapconn.Stream) (*membership, error) {
+	all := newMembership(p.directory.cfg.Groups == GroupsMemberOf)
+	if p.directory.cfg.Groups == GroupsNone {
+		return all, nil
+	}
+	bases, err := p.directory.groupBases(ctx, p.conn)
+	if err != nil {
+		return nil, err
+	}
+	cfg := p.directory.cfg
+	for _, base := range outermost(bases) {
+		q := ldapconn.Query{Base: base, Filter: cfg.GroupFilter, Attributes: cfg.nodeAttributes(), Page: p.page}
+		err := s.Search(ctx, q, func(r *ldapconn.Row) error {
+			k, n := cfg.nodeOf(r, string(r.DN))
+			p.see(k, first(r, cfg.ChangeAttribute))
+			all.put(k, n)
+			return nil
+		}, func() error { return ctx.Err() })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// nodeAttributes are what nodeOf reads.
+func (cfg Config) nodeAttributes() []string {
+	return append([]string{"cn", cfg.uuidAttribute(), cfg.ChangeAttribute, memberOf}, cfg.memberAttributes()...)
+}
+
+// nodeOf maps a group's entry.
+func (cfg Config) nodeOf(s source, dn string) (key, *node) {
+	n := &node{group: cfg.group(s, dn), handle: handleOf(dn)}
+	for _, attribute := range cfg.memberAttributes() {
+		for _, m := range s.Values(attribute) {
+			n.members = append(n.members, handleOf(m))
+		}
+	}
+	slices.Sort(n.members)
+	n.members = slices.Compact(n.members)
+	if cfg.Groups == GroupsMemberOf {
+		for _, up := range s.Values(memberOf) {
+			n.up = append(n.up, handleOf(up))
+		}
+		slices.Sort(n.up)
+	}
+	return cfg.keyOf(s, n.group.ID), n
+}
+
+// put adds a group, or replaces it.
+func (m *membership) put(k key, n *node) {
+	m.remove(k)
+	m.nodes[k], m.byDN[n.handle] = n, n
+	for _, h := range n.members {
+		if !m.named {
+			m.of[h] = append(m.of[h], n)
+		}
+	}
+}
+
+func (m *membership) remove(k key) {
+	old := m.nodes[k]
+	if old == nil {
+		return
+	}
+	delete(m.nodes, k)
+	if m.byDN[old.handle] == old {
+		delete(m.byDN, old.handle)
+	}
+	for _, h := range old.members {
+		if m.named {
+			break
+		}
+		m.of[h] = slices.DeleteFunc(m.of[h], func(n *node) bool { return n == old })
+		if len(m.of[h]) == 0 {
+			delete(m.of, h)
+		}
+	}
+}
+
+// replace puts a group, or removes it when n is nil, and notes the handles of everybody
+// whose groups may differ now.
+func (m *membership) replace(k key, n *node, touched map[uint64]bool) {
+	old := m.nodes[k]
+	var before, after []uint64
+	if old != nil {
+		before = old.members
+	}
+	if n != nil {
+		after = n.members
+	}
+	all := old == nil || n == nil || old.group != n.group || old.handle != n.handle || !slices.Equal(old.up, n.up)
+	for _, h := range append(slices.Clone(before), after...) {
+		if !all {
+			_, was := slices.BinarySearch(before, h)
+			_, is := slices.BinarySearch(after, h)
+			if was && is {
+				continue
+			}
+		}
+		touched[h] = true
+	}
+	m.remove(k)
+	if n != nil {
+		m.put(k, n)
+	}
+}
+
+// among are the groups that have one of the handles.
+func (m *membership) among(handles map[uint64]bool) []key {
+	var all []key
+	for k, n := range m.nodes {
+		if handles[n.handle] {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// expand notes the members of the groups among the handles too, nested ones as well.
+func (m *membership) expand(touched map[uint64]bool) {
+	var next []*node
+	for h := range touched {
+		if n := m.byDN[h]; n != nil {
+			next = append(next, n)
+		}
+	}
+	for len(next) > 0 {
+		n := next[len(next)-1]
+		next = next[:len(next)-1]
+		for _, h := range n.members {
+			if touched[h] {
+				continue
+			}
+			touched[h] = true
+			if inner := m.byDN[h]; inner != nil {
+				next = append(next, inner)
+			}
+		}
+	}
+}
+
+// groupsOf returns every group of an account, nested ones included, in the order of
+// their ids. direct are the groups that the account itself names.
+func (m *membership) groupsOf(handle uint64, direct []uint64) []protocol.Group {
+	level := slices.Clone(m.of[handle])
+	for _, h := range direct {
+		if n := m.byDN[h]; n != nil {
+			level = append(level, n)
+		}
+	}
+	found := map[*node]bool{}
+	for range maxGroupDepth {
+		var up []*node
+		for _, n := range level {
+			if found[n] || len(found) >= maxGroups {
+				continue
+			}
+			found[n] = true
+			up = append(up, m.of[n.handle]...)
+			for _, h := range n.up {
+				if above := m.byDN[h]; above != nil {
+					up = append(up, above)
+				}
+			}
+		}
+		if level = up; len(level) == 0 {
+			break
+		}
+	}
+	groups := make([]protocol.Group, 0, len(found))
+	for n := range found {
+		groups = append(groups, n.group)
+	}
+	slices.SortFunc(groups, func(a, b protocol.Group) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Name, b.Name))
+	})
+	return groups
+}

@@ -1,0 +1,108 @@
+package ldap
+
+import (
+	"crypto/sha256"
+	"hash/maphash"
+	"strconv"
+	"strings"
+
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/protocol"
+)
+
+// maxMemories is how many chains of passes are remembered: that of the hub, and one of
+// the agent itself.
+const maxMemories = 2
+
+// A key names an entry: its UUID, or a hash of an id that is none.
+type key [16]byte
+
+// seed makes hashes of this process.
+var seed = maphash.MakeSeed()
+
+// A memory is what the passes with a token have listed: what was deleted, who left a
+// group and what is still the same shows by comparison only.
+type memory struct {
+	token    string
+	accounts map[key]known
+	groups   *membership
+}
+
+// A known is an account that was listed.
+type known struct {
+	handle uint64 // what groups name it by
+	sum    uint64 // of everything that was listed
+	id     string // empty if it is the key
+}
+
+// idOf is the id that an account was listed with.
+func (m *memory) idOf(k key) string {
+	if id := m.accounts[k].id; id != "" {
+		return id
+	}
+	return ldapconn.FormatUUID(k)
+}
+
+// take gives the memory of a state away: to one pass at a time, which may spoil it.
+func (d *Directory) take(token string) *memory {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, m := range d.memories {
+		if token != "" && m.token == token {
+			d.memories = append(d.memories[:i], d.memories[i+1:]...)
+			return m
+		}
+	}
+	return nil
+}
+
+// keep remembers what a finished pass has listed.
+func (d *Directory) keep(m *memory) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.memories = append(d.memories, m)
+	if len(d.memories) > maxMemories {
+		d.memories = d.memories[1:]
+	}
+}
+
+// keyOf is the key of an account.
+func (cfg Config) keyOf(s source, id string) key {
+	if _, raw, err := cfg.parseUUID(first(s, cfg.uuidAttribute())); err == nil {
+		return raw
+	}
+	sum := sha256.Sum256([]byte(id))
+	return key(sum[:16])
+}
+
+// sumOf hashes everything that is listed of an account.
+func sumOf(a protocol.Account) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	put := func(texts ...string) {
+		for _, s := range texts {
+			_, _ = h.WriteString(s) // never fails
+			_ = h.WriteByte(0)
+		}
+	}
+	put(a.ID, a.Name, a.BirthDate, strconv.FormatBool(a.Disabled), a.UpdatedAt.String(), strconv.Itoa(len(a.Identifiers)))
+	put(a.Identifiers...)
+	for _, g := range a.Groups {
+		put(g.ID, g.Name)
+	}
+	return h.Sum64()
+}
+
+// handleOf hashes what groups name a member by: a DN in any spelling, or a login.
+func handleOf(member string) uint64 { return maphash.String(seed, fold(member)) }
+
+// fold is ldapconn.FoldDN, cheaply for the usual names.
+func fold(dn string) string {
+	for i := range len(dn) {
+		switch c := dn[i]; {
+		case c >= 0x80, c == '\\', c == '+', c == '"', c == '#', c == ' ' && (i+1 == len(dn) || i == 0 || strings.IndexByte(",= ;", dn[i+1]) >= 0 || strings.IndexByte(",= ;", dn[i-1]) >= 0):
+			return ldapconn.FoldDN(dn)
+		}
+	}
+	return strings.ToLower(dn)
+}
