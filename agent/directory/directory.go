@@ -91,6 +91,13 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
+// A Photographed directory has pictures of people.
+type Photographed interface {
+	// Photo reads the picture of an account, live: JPEG or PNG as the directory has it, nil
+	// if it has none. CodeAccountNotFound if id names none.
+	Photo(ctx context.Context, id string) ([]byte, error)
+}
+
 // While wraps yield so that no page is given after ctx ended: a kind that has read
 // everything already would not notice.
 func While(ctx context.Context, yield func(Page) error) func(Page) error {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ type Config struct {
 	// BirthDateAttribute holds the birth date as YYYY-MM-DD or as a generalised time.
 	// It leaves the agent only as a keyed hash; empty for none.
 	BirthDateAttribute string `toml:"birth_date_attribute"`
+	// PhotoAttributes hold a picture of the person, the best one first; thumbnailPhoto and
+	// jpegPhoto if empty.
+	PhotoAttributes []string `toml:"photo_attributes"`
 	// Groups says whether accounts are listed with their groups, nested ones included:
 	// "nested", the default, or "none". Recoveries ask for them live in either case.
 	Groups string `toml:"groups"`
@@ -82,6 +86,9 @@ func Open(cfg Config) (*Directory, error) {
 	if len(cfg.PhoneAttributes) == 0 {
 		cfg.PhoneAttributes = []string{"mobile"}
 	}
+	if len(cfg.PhotoAttributes) == 0 {
+		cfg.PhotoAttributes = []string{"thumbnailPhoto", "jpegPhoto"}
+	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -126,7 +133,7 @@ func (cfg Config) check() error {
 			return err
 		}
 	}
-	names := append(append([]string(nil), cfg.MailAttributes...), cfg.PhoneAttributes...)
+	names := slices.Concat(cfg.MailAttributes, cfg.PhoneAttributes, cfg.PhotoAttributes)
 	if cfg.BirthDateAttribute != "" {
 		names = append(names, cfg.BirthDateAttribute)
 	}
