@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
 )
@@ -99,7 +100,7 @@ type BadgeOrder struct {
 // BeginBadge makes a request for a name and a picture, and opens it in this browser.
 // ErrGone if the link was used before.
 func (q *Requests) BeginBadge(ctx context.Context, o BadgeOrder) (id, session string, err error) {
-	if ok, err := q.Buckets.Take(ctx, "badge:"+o.Env+":"+o.By.Address, opensAtOnce, opensEvery); err != nil || !ok {
+	if ok, err := q.Buckets.Take(ctx, "badge:"+o.Env+":"+policy.Client(o.By.Address), opensAtOnce, opensEvery); err != nil || !ok {
 		return "", "", errors.Join(err, ErrTooMany)
 	}
 	r, err := store.Change(ctx, q.Store, func(tx *store.Tx) (store.Request, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/protocol"
@@ -34,7 +35,8 @@ const (
 	detailLife   = 10 * time.Minute // of a code
 	detailSends  = 5                // by one who answers
 	detailTries  = 5                // of one code
-	mailsPerDay  = 6                // to one address, from one environment
+	mailsPerDay  = 6                // to one mailbox, from one environment
+	mailsPerHour = 30               // from one client, as of text messages: an office shares one address
 	maxPreferred = 200              // of a name, in bytes
 	maxMail      = 254              // RFC 5321, section 4.5.3.1.3
 )
@@ -139,7 +141,7 @@ func (q *Requests) Give(ctx context.Context, env, id, session, typed string, by 
 	if f.Sends >= detailSends {
 		return ErrTooMany
 	}
-	if ok, err := q.Buckets.Take(ctx, "request detail:"+env+":"+by.Address, opensAtOnce, opensEvery); err != nil || !ok {
+	if ok, err := q.Buckets.Take(ctx, "request detail:"+env+":"+policy.Client(by.Address), opensAtOnce, opensEvery); err != nil || !ok {
 		return errors.Join(err, ErrTooMany)
 	}
 	code := verify.NewCode()
@@ -179,17 +181,38 @@ func (q *Requests) sendCode(ctx context.Context, m CodeMessage) (err error) {
 
 // countMail counts a mail before it goes; text messages are counted by who sends them.
 func (q *Requests) countMail(ctx context.Context, m CodeMessage) error {
-	subject := "request-mail:" + verify.Keyed(q.keys()[0], "mail", strings.ToLower(m.To))
+	key := q.keys()[0]
+	limits := []struct {
+		subject string
+		most    int
+		window  time.Duration
+	}{
+		{"request-mail:" + verify.Keyed(key, "mail", mailbox(m.To)), mailsPerDay, 24 * time.Hour},
+		{"request-client:" + verify.Keyed(key, "client", policy.Client(m.Client)), mailsPerHour, time.Hour},
+	}
 	return q.Store.Tx(ctx, func(tx *store.Tx) error {
-		n, _, err := tx.CodeSends(ctx, m.Env, subject, tx.Now().Add(-24*time.Hour))
-		if err == nil && n >= mailsPerDay {
-			err = ErrTooMany
+		for _, l := range limits {
+			n, _, err := tx.CodeSends(ctx, m.Env, l.subject, tx.Now().Add(-l.window))
+			if err == nil && n >= l.most {
+				err = ErrTooMany
+			}
+			if err == nil {
+				err = tx.AddCodeSend(ctx, m.Env, l.subject)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return tx.AddCodeSend(ctx, m.Env, subject)
+		return nil
 	})
+}
+
+// mailbox names where mail to an address lands, as far as it says so: whatever stands
+// behind a plus, most servers put it into the same one.
+func mailbox(address string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(address), "@")
+	name, _, _ := strings.Cut(local, "+")
+	return name + "@" + domain
 }
 
 // ConfirmDetail takes the code that was sent. ErrCode counts a try; after the last the code
@@ -209,7 +232,10 @@ func (q *Requests) ConfirmDetail(ctx context.Context, env, id, session, typed st
 			p.Hash = "" // which no code equals
 		}
 		f.Pending = &p
-		return errors.Join(q.keepDetail(ctx, u, f, ""), ErrCode)
+		if err := q.keepDetail(ctx, u, f, ""); err != nil {
+			return err // another guess was counted, not this one: it hears nothing of the code
+		}
+		return ErrCode
 	}
 	f.Values[p.Claim], f.Pending = p.To, nil
 	if f.Identity == "" {
@@ -285,7 +311,13 @@ func (q *Requests) address(ctx context.Context, r store.Request, claim, typed st
 // InDomains reports whether a mail address is of one of some domains, or there are none.
 func InDomains(address string, domains []string) bool {
 	_, domain, _ := strings.Cut(address, "@")
-	return len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool { return strings.EqualFold(d, domain) })
+	return len(domains) == 0 || slices.ContainsFunc(domains, func(d string) bool { return d == domain || isASCII(domain) && strings.EqualFold(d, domain) })
+}
+
+// isASCII reports whether case is all that folding changes: other letters, as the sign of
+// Kelvin, are folded to those of another domain.
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // preferred reads a name.

@@ -3,6 +3,7 @@ package request_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -246,6 +247,37 @@ func TestACodeForADetailIsTakenOnce(t *testing.T) {
 	})
 }
 
+// Who guesses many codes at once is told of no more of them than were counted: neither that
+// they are wrong, nor, by another answer, that one is right.
+func TestT05_GuessesAtOnceAreCountedOneByOne(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		d.calls()
+		p := d.opens(d.create(request.Order{Claims: []string{"phone_number"}})).agrees()
+		d.ok(p.says("+49 151 10000000"))
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		said, counted := 0, 0
+		for range 50 {
+			wg.Go(func() {
+				err := p.confirms("00000000")
+				mu.Lock()
+				defer mu.Unlock()
+				if errors.Is(err, request.ErrCode) {
+					said++
+				}
+				if !errors.Is(err, request.ErrStep) {
+					counted++
+				}
+			})
+		}
+		if wg.Wait(); said != counted || said == 0 {
+			t.Errorf("%d guesses were told to be wrong, %d were counted", said, counted)
+		}
+		d.told = nil
+	})
+}
+
 // Where nothing but a number is asked for nobody shows a document, and the number is whom
 // the organisation knows.
 func TestWhoGivesTheSameNumberIsTheSamePerson(t *testing.T) {
@@ -276,6 +308,36 @@ func TestWhoGivesTheSameNumberIsTheSamePerson(t *testing.T) {
 	}
 }
 
+// Whoever has a link is a stranger, who would fill somebody's mailbox: neither the spellings
+// of one nor the addresses that one host has make more mails.
+func TestT05_MailsWithCodesAreFew(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	r := d.create(request.Order{Claims: []string{"email"}})
+	refused := 0
+	says := func(to, from string) {
+		p := d.opens(r).agrees()
+		if err := p.Give(t.Context(), p.env, p.id, p.session, to, request.Client{Address: from}); errors.Is(err, request.ErrTooMany) {
+			refused++
+		} else {
+			d.ok(err)
+		}
+	}
+	for i := range 8 {
+		says(fmt.Sprintf("Victim+%d@example.com", i), fmt.Sprintf("192.0.2.%d", i))
+	}
+	if len(c.mails) != 6 || refused != 2 {
+		t.Errorf("one mailbox: %d mails, %d refused", len(c.mails), refused)
+	}
+	c.mails, refused = nil, 0
+	for i := range 33 {
+		says(fmt.Sprintf("victim%d@example.com", i), fmt.Sprintf("2001:db8::%x", i+1))
+	}
+	if len(c.mails) != 30 || refused != 3 {
+		t.Errorf("one host: %d mails, %d refused", len(c.mails), refused)
+	}
+}
+
 // A template may say of which domains a mail address must be.
 func TestAMailAddressIsOfADomainThatIsAskedFor(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
@@ -290,6 +352,12 @@ func TestAMailAddressIsOfADomainThatIsAskedFor(t *testing.T) {
 		if err := p.says(text); !errors.Is(err, want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+	if err := p.says("jo@\u212Aexample.com"); !errors.Is(err, request.ErrDomain) {
+		t.Errorf("a letter that only looks like another: %v", err)
+	}
+	if request.InDomains("jo@\u212Ayoto.example", []string{"kyoto.example"}) || !request.InDomains("jo@KYOTO.example", []string{"kyoto.example"}) {
+		t.Error("a domain is another one")
 	}
 	d.ok(p.says("Jo@Example.org"))
 	if len(c.mails) != 1 || c.mails[0].To != "Jo@Example.org" {

@@ -166,7 +166,7 @@ func NewUse() string {
 
 // open is Open for a use of an id.
 func (q *Requests) open(ctx context.Context, env, ticket, use, lang string, by Client) (session string, err error) {
-	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+by.Address, opensAtOnce, opensEvery)
+	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+policy.Client(by.Address), opensAtOnce, opensEvery)
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 )
@@ -44,7 +45,7 @@ func (r *Route) limits(m Message, to Number, s Settings) []limit {
 		{"to numbers like this", "sms-block:" + verify.Keyed(key, "block", to.block()), perBlock, hour},
 	}
 	if m.Client != "" {
-		all = append(all, limit{"from this address", "sms-client:" + verify.Keyed(key, "client", m.Client), perClient, hour})
+		all = append(all, limit{"from this address", "sms-client:" + verify.Keyed(key, "client", policy.Client(m.Client)), perClient, hour})
 	}
 	return all
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -185,10 +186,12 @@ func TestT31_NobodyRunsUpTheBill(t *testing.T) {
 		m    func(i int) Message
 		free Message // something else, which is still sent
 	}{
-		"account":       {perAccount, func(i int) Message { return Message{Account: "d/a", To: number(i, 0)} }, Message{Account: "d/b", To: phone}},
-		"number":        {perNumber, func(i int) Message { return Message{Account: number(i, 1), To: phone} }, Message{Account: "d/b", To: second}},
-		"block":         {perBlock, func(i int) Message { return Message{Account: number(i, 1), To: number(7, i)} }, Message{Account: "d/b", To: number(8, 1)}},
-		"client":        {perClient, func(i int) Message { return Message{Account: number(i, 1), To: number(i, 1), Client: "192.0.2.1"} }, Message{Account: "d/b", To: phone, Client: "192.0.2.2"}},
+		"account": {perAccount, func(i int) Message { return Message{Account: "d/a", To: number(i, 0)} }, Message{Account: "d/b", To: phone}},
+		"number":  {perNumber, func(i int) Message { return Message{Account: number(i, 1), To: phone} }, Message{Account: "d/b", To: second}},
+		"block":   {perBlock, func(i int) Message { return Message{Account: number(i, 1), To: number(7, i)} }, Message{Account: "d/b", To: number(8, 1)}},
+		"client": {perClient, func(i int) Message {
+			return Message{Account: number(i, 1), To: number(i, 1), Client: fmt.Sprintf("2001:db8::%x", i+1)}
+		}, Message{Account: "d/b", To: phone, Client: "192.0.2.2"}},
 		"country a day": {40, func(i int) Message { return Message{Account: number(i, 1), To: number(i, 1)} }, Message{Account: "d/b", To: american}},
 	}
 	for name, c := range tests {
