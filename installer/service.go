@@ -56,6 +56,25 @@ func (o Options) manage(extra service.KeyValue) (service.Service, error) {
 	})
 }
 
+// register makes the service, and takes it back if it was not there.
+func register(s service.Service, does string) Step {
+	made := false
+	return Step{
+		Does: does,
+		Do: func() error {
+			_, err := s.Status()
+			made = errors.Is(err, service.ErrNotInstalled)
+			return s.Install()
+		},
+		Undo: func() error {
+			if !made {
+				return nil
+			}
+			return s.Uninstall()
+		},
+	}
+}
+
 // folder makes a folder, and takes it back if it was not there.
 func folder(path string, mode os.FileMode) Step {
 	made := false

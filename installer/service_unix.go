@@ -54,7 +54,7 @@ func Install(o Options) ([]Step, error) {
 	if by := packaged(); by != "" {
 		return nil, fmt.Errorf("a package of this system brought the service already (%s); enable and start it: systemctl enable --now %s", by, Name)
 	}
-	return append(steps, Step{Does: "install and enable the service " + Name + " (" + s.Platform() + ")", Do: s.Install}), nil
+	return append(steps, register(s, "install and enable the service "+Name+" ("+s.Platform()+")")), nil
 }
 
 // Uninstall returns the steps that stop and remove the service. Configuration and state

@@ -54,10 +54,7 @@ func Install(o Options) ([]Step, error) {
 		if err != nil {
 			return nil, err
 		}
-		steps = append(steps, Step{
-			Does: "make the service " + Name + ", which runs as " + o.Account + ", and its source of events",
-			Do:   s.Install, Undo: s.Uninstall,
-		})
+		steps = append(steps, register(s, "make the service "+Name+", which runs as "+o.Account+", and its source of events"))
 	}
 	return append(steps, Step{Does: "let Windows start the service again whenever it ends with an error", Do: restartAlways}), nil
 }

@@ -5,7 +5,6 @@ package e2e
 import (
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -68,18 +67,63 @@ check systemctl restart postern-agent
 check dpkg -r postern-agent
 systemctl is-active postern-agent && exit 1
 check sha256sum -c /root/keys
+check test -e /etc/postern-agent/agent.toml
 check dpkg -P postern-agent
 check test ! -e /etc/postern-agent
 check test ! -e /var/lib/private/postern-agent
 check test ! -e /var/lib/postern-agent
+# The rpm has the same in it.
+check rpm -i --nodeps /root/p.rpm
+check test "$(stat -c %a /etc/postern-agent/secrets)" = 700
+check postern-agent config sample > /root/sample
+check cmp /root/sample /etc/postern-agent/agent.toml
+systemctl is-active postern-agent && exit 1
+check cp /usr/bin/postern-agent /usr/local/bin/postern-agent
+check rpm -e postern-agent
+hash -r
+check test ! -e /usr/lib/systemd/system/postern-agent.service
+check test -e /etc/postern-agent/agent.toml
+# And the program alone: a step that fails takes back what was done before it.
+check rm -r /etc/postern-agent
+echo 'no ticket' > /root/broken
+/usr/local/bin/postern-agent install --from /root/agent.toml --ticket-file /root/broken && exit 1
+check test ! -e /etc/postern-agent
+check test ! -e /etc/systemd/system/postern-agent.service
+check test ! -e /var/lib/postern-agent
+postern-agent status; echo "absent $?"
+check /usr/local/bin/postern-agent install --from /root/agent.toml --ticket-file /root/second
+check /usr/local/bin/postern-agent start
+check postern-agent status
+check test "$(systemctl show -P ExecStart postern-agent | grep -o 'path=[^ ;]*')" = path=/usr/local/bin/postern-agent
+# It gives signs of life; when it does not, it is killed and started again.
+mkdir /etc/systemd/system/postern-agent.service.d
+printf '[Service]\nWatchdogSec=8\nTimeoutAbortSec=2\n' > /etc/systemd/system/postern-agent.service.d/fast.conf
+check systemctl daemon-reload
+check systemctl restart postern-agent
+pid=$(systemctl show -P MainPID postern-agent)
+sleep 20
+check test "$(systemctl show -P MainPID postern-agent)" = "$pid"
+check test "$(systemctl show -P NRestarts postern-agent)" = 0
+kill -STOP $pid
+for i in $(seq 300); do [ "$(systemctl show -P NRestarts postern-agent)" = 1 ] && break; sleep 0.1; done
+check test "$(systemctl show -P NRestarts postern-agent)" = 1
+check postern-agent stop
+check rm -r /etc/systemd/system/postern-agent.service.d
+check postern-agent uninstall --purge
+check test ! -e /etc/systemd/system/postern-agent.service
+check test ! -e /var/lib/private/postern-agent
+check test ! -e /etc/postern-agent
 `
 
 func TestInstallerForDebianIsEnrolledHardenedRestartedAndLeavesNothing(t *testing.T) {
 	env := startEdge(t, edgeConfig{}).environment(t, "debian", "demo")
 	env.permit()
 	m := testenv.NewMachine(t)
-	for name, version := range map[string]string{"/root/old.deb": "1.0.0", "/root/new.deb": "1.1.0"} {
-		text, err := os.ReadFile(filepath.Join(packed(t, version, "deb"), "postern-agent_"+version+"_amd64.deb"))
+	first, second := packed(t, "1.0.0", "deb"), packed(t, "1.1.0", "deb rpm")
+	for name, from := range map[string]string{
+		"/root/old.deb": first + "/postern-agent_1.0.0_amd64.deb", "/root/new.deb": second + "/postern-agent_1.1.0_amd64.deb", "/root/p.rpm": second + "/postern-agent_1.1.0_amd64.rpm",
+	} {
+		text, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,6 +131,7 @@ func TestInstallerForDebianIsEnrolledHardenedRestartedAndLeavesNothing(t *testin
 	}
 	m.Write("/root/agent.toml", "state_dir = \"/var/lib/postern-agent\"\n[directory]\nkind = \"demo\"\n", 0o644)
 	m.Write("/root/ticket", env.ticket(), 0o600)
+	m.Write("/root/second", env.ticket(), 0o600)
 
 	began := time.Now()
 	machine := m.Boot(installed)
@@ -105,7 +150,7 @@ func TestInstallerForDebianIsEnrolledHardenedRestartedAndLeavesNothing(t *testin
 	}
 	for what, want := range map[string]string{
 		"an account of systemd's making": `\nuid 6[1-5]\d{3}\n`, "no capability": `CapEff:\s+0000000000000000\n`, "no new privileges": `NoNewPrivs:\s+1\n`,
-		"a filter of system calls": `Seccomp:\s+2\n`, "the new version": `postern-agent 1\.1\.0,`, "a stopped service is no success": `\nstatus 3\n`,
+		"a filter of system calls": `Seccomp:\s+2\n`, "the new version": `postern-agent 1\.1\.0,`, "a stopped service is no success": `\nstatus 3\n`, "nor is one that is not there": `\nabsent 4\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("%s: not seen in\n%s", what, out)

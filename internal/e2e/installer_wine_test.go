@@ -165,6 +165,32 @@ func TestInstallerForWindowsIsSignedAndAChangedByteShows(t *testing.T) {
 	}
 }
 
+func TestInstallerIsSignedByTheKeyThatTheOperatorGives(t *testing.T) {
+	dir, program := testenv.Dir(t), testenv.Need(t, "osslsigncode")
+	key, cert := filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
+	openssl := func(args ...string) error {
+		return exec.CommandContext(t.Context(), testenv.Need(t, "openssl"), args...).Run()
+	}
+	if err := openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", key, "-out", cert, "-subj", "/CN=Operator",
+		"-addext", "extendedKeyUsage=critical,codeSigning", "-addext", "keyUsage=critical,digitalSignature"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SIGN_KEY", key)
+	t.Setenv("SIGN_CERT", cert)
+	out := packed(t, "1.0.0", "msi")
+	path := filepath.Join(out, "postern-agent-1.0.0-amd64.msi")
+	if text, err := exec.CommandContext(t.Context(), program, "verify", "-CAfile", cert, "-in", path).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+	public, sums := filepath.Join(dir, "public.pem"), filepath.Join(out, "postern-agent-checksums.txt")
+	if err := openssl("x509", "-in", cert, "-pubkey", "-noout", "-out", public); err != nil {
+		t.Fatal(err)
+	}
+	if err := openssl("dgst", "-sha256", "-verify", public, "-signature", sums+".sig", sums); err != nil {
+		t.Errorf("the checksums' signature: %v", err)
+	}
+}
+
 func TestInstallerForWindowsEnrolsUpgradesRefusesAndLeavesNothing(t *testing.T) {
 	env := startEdge(t, edgeConfig{}).environment(t, "windows", "demo")
 	env.permit()
