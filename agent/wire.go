@@ -74,7 +74,9 @@ type dialer struct {
 	address string // ws or wss address of the tunnel
 	host    string // "host:port" of it
 	more    []string
-	proxy   string // "host:port" of the proxy, or ""
+	proxy   string   // "host:port" of the proxy, or ""
+	through *url.URL // the proxy, or nil
+	why     string   // what decided about the proxy, for people
 	ws      websocket.Dialer
 }
 
@@ -113,6 +115,7 @@ func hostPort(u *url.URL, port string) string {
 }
 
 func (d *dialer) useProxy(cfg HubConfig) error {
+	d.why = "direct: the file names no hub.proxy"
 	if cfg.Proxy == "" {
 		return nil
 	}
@@ -120,6 +123,7 @@ func (d *dialer) useProxy(cfg HubConfig) error {
 	if err != nil {
 		return err
 	}
+	d.through, d.why = u, "through the proxy "+hostPort(u, "80")+", which hub.proxy names"
 	if cfg.ProxyUser != "" {
 		password, err := settings.ReadSecret(cfg.ProxyPasswordFile)
 		if err != nil {

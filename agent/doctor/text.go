@@ -1,0 +1,163 @@
+package doctor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Escape sequences of ECMA-48 (select graphic rendition).
+const (
+	red, yellow, green, blue, bold, plain = "\x1b[31;1m", "\x1b[33;1m", "\x1b[32m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
+)
+
+// Widths of the columns in front of what was seen.
+const (
+	wordWidth = 8
+	whatWidth = 24
+	indent    = "            "
+)
+
+// words are how severities are shown; "" is that all is well.
+var words = map[Severity]struct{ word, colour string }{
+	"":      {"ok", green},
+	Note:    {"note", blue},
+	Warning: {"WARNING", yellow},
+	Problem: {"PROBLEM", red},
+}
+
+// Text writes the report for people. It is nothing but ASCII around what was seen, and
+// has colours only if colour is set.
+func (r *Report) Text(w io.Writer, colour bool) error {
+	t := texter{w: w, colour: colour}
+	area := ""
+	for _, s := range r.Steps {
+		if s.Area != area {
+			t.print("\n%s\n", t.in(bold, s.Area))
+			area = s.Area
+		}
+		t.step(s)
+	}
+	t.summary(r)
+	return t.err
+}
+
+// A texter keeps the first error of its writer.
+type texter struct {
+	w      io.Writer
+	colour bool
+	err    error
+}
+
+func (t *texter) print(format string, args ...any) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintf(t.w, format, args...)
+	}
+}
+
+func (t *texter) in(colour, text string) string {
+	if !t.colour {
+		return text
+	}
+	return colour + text + plain
+}
+
+func (t *texter) step(s Step) {
+	shown := words[s.Severity()]
+	t.print("  %s %-*s %s\n", t.in(shown.colour, fmt.Sprintf("%-*s", wordWidth, shown.word)), whatWidth, s.What, s.Detail)
+	f := ByNumber(s.Number)
+	if s.Number != 0 {
+		t.print("%s%s %d  %s\n", indent, t.in(bold, "finding"), f.Number, t.in(bold, f.Title))
+	}
+	for _, line := range s.Lines {
+		t.print("%s  %s\n", indent, line)
+	}
+	if len(s.Paste) > 0 {
+		t.print("%srun there, as an administrator of the directory:\n", indent)
+	}
+	for _, line := range s.Paste {
+		t.print("%s  %s\n", indent, t.in(bold, line))
+	}
+	if s.Number != 0 {
+		t.print("%sfix:  %s\n%smore: %s\n", indent, f.Fix, indent, f.Page())
+	}
+}
+
+func (t *texter) summary(r *Report) {
+	t.print("\n")
+	if first, ok := r.First(); ok {
+		problems, warnings := r.Count(Problem), r.Count(Warning)
+		t.print("%s, %s. Begin with %d (%s %s):\n  %s\n", count(problems, "problem"), count(warnings, "warning"), first.Number, first.Area, first.What,
+			t.in(bold, ByNumber(first.Number).Fix))
+	} else {
+		t.print("%s\n", t.in(green, "Everything works."))
+	}
+	t.print("Nothing was changed.\n")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// jsonStep is a step in the report for programs.
+type jsonStep struct {
+	Area    string       `json:"area"`
+	What    string       `json:"what"`
+	Detail  string       `json:"detail"`
+	Finding *jsonFinding `json:"finding,omitempty"`
+	Lines   []string     `json:"lines,omitempty"`
+	Paste   []string     `json:"paste,omitempty"`
+}
+
+type jsonFinding struct {
+	Number   int      `json:"number"`
+	Title    string   `json:"title"`
+	Severity Severity `json:"severity"`
+	Fix      string   `json:"fix"`
+	Page     string   `json:"page"`
+}
+
+// JSON writes the report for programs.
+func (r *Report) JSON(w io.Writer) error {
+	out := struct {
+		Version  string     `json:"version"`
+		Time     time.Time  `json:"time"`
+		Problems int        `json:"problems"`
+		Warnings int        `json:"warnings"`
+		Notes    int        `json:"notes"`
+		Steps    []jsonStep `json:"steps"`
+	}{r.Version, r.Time.UTC(), r.Count(Problem), r.Count(Warning), r.Count(Note), []jsonStep{}}
+	for _, s := range r.Steps {
+		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste}
+		if f := ByNumber(s.Number); f.Number != 0 {
+			step.Finding = &jsonFinding{f.Number, f.Title, f.Severity, f.Fix, f.Page()}
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(out)
+}
+
+// OneLine makes a text of a server or of an error safe and short for one line.
+func OneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+			return ' '
+		}
+		return c
+	}, text)), " ")
+	if runes := []rune(text); len(runes) > maxLine {
+		return string(runes[:maxLine]) + "…"
+	}
+	return text
+}
+
+// maxLine bounds what a stranger's words take of a report.
+const maxLine = 300
