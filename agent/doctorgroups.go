@@ -8,19 +8,20 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/doctor"
 	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/protocol"
 )
 
-// checkGroups bounds the groups that are read to find one by its id.
-const checkGroups = 1000
+// examineGroups bounds the groups that are read to find one by its id.
+const examineGroups = 1000
 
 // groups warns of groups that the file names and the directory does not know: a name
 // that is misspelt protects nobody, and nothing else would say so.
-func (c *check) groups(ctx context.Context, dir directory.Reader, r guard.Rules) {
+func (x *examination) groups(ctx context.Context, dir directory.Reader, r guard.Rules) {
 	var strict []string
-	for _, g := range c.o.Config.Evidence.Groups {
+	for _, g := range x.o.Config.Evidence.Groups {
 		if g.Group != proof.Everybody {
 			strict = append(strict, g.Group)
 		}
@@ -35,11 +36,10 @@ func (c *check) groups(ctx context.Context, dir directory.Reader, r guard.Rules)
 			case errors.Is(err, &protocol.Error{Code: protocol.CodeUnsupported}):
 				return
 			case err != nil:
-				c.fail(list.key, err, fixFor(err))
+				x.unusable(list.key, err)
 				return
 			case !known:
-				c.warn(list.key, fmt.Sprintf("the directory has no group %q that this agent can see, so it protects nobody", name),
-					"look for a misspelling; give the group's name or id as the directory has it")
+				x.Found(areaGuard, list.key, doctor.GroupUnknown, fmt.Sprintf("the directory has no group %q that this agent can see", name))
 			}
 		}
 	}
@@ -51,12 +51,12 @@ func knowsGroup(ctx context.Context, dir directory.Reader, name string) (bool, e
 	same := func(g protocol.Group) bool {
 		return strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(g.Name)) || strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(g.ID))
 	}
-	named, err := dir.Groups(ctx, protocol.GroupsRequest{Prefix: strings.TrimSpace(name), Max: checkGroups})
+	named, err := dir.Groups(ctx, protocol.GroupsRequest{Prefix: strings.TrimSpace(name), Max: examineGroups})
 	if err != nil || slices.ContainsFunc(named, same) {
 		return err == nil, err
 	}
-	all, err := dir.Groups(ctx, protocol.GroupsRequest{Max: checkGroups})
-	return slices.ContainsFunc(all, same) || len(all) >= checkGroups && looksLikeID(name), err
+	all, err := dir.Groups(ctx, protocol.GroupsRequest{Max: examineGroups})
+	return slices.ContainsFunc(all, same) || len(all) >= examineGroups && looksLikeID(name), err
 }
 
 // looksLikeID reports whether a text has the form of a GUID, a SID or a distinguished

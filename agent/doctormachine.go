@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/agent/doctor"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/witness"
 )
 
 // Free bytes of the state folder's disk. The journal needs a few kilobytes for each
@@ -92,7 +93,7 @@ func (x *examination) journal(dir string) {
 	}
 	var lines []string
 	for _, row := range open {
-		lines = append(lines, withoutAddresses(fmt.Sprintf("%s on account %s", row.Operation, row.Account)))
+		lines = append(lines, withoutAddresses(fmt.Sprintf("%s on account %s", row.Recovery.Operation, row.Recovery.Account)))
 	}
 	x.Found(areaMachine, "journal", doctor.JournalOpen, fmt.Sprintf("%d without an outcome", len(open)), lines...)
 }
@@ -101,6 +102,8 @@ func (x *examination) journal(dir string) {
 func (x *examination) stopped(dir string) {
 	v, err := Heads(dir)
 	switch {
+	case errors.Is(err, witness.ErrNever):
+		x.ok(areaMachine, "audit log", "the hub has shown nothing of it yet")
 	case err != nil:
 		x.found(areaMachine, "audit log", doctor.StateFolder, err)
 	case v.Offered != nil:

@@ -7,6 +7,8 @@ type Report struct {
 	Version string    // of the agent
 	Time    time.Time // when it began
 	Steps   []Step
+	// Persons are names of accounts that stand in the steps, which a bundle leaves out.
+	Persons []string
 }
 
 // A Step is one thing that was looked at. Number is 0 when all is well.

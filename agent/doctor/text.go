@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -16,8 +17,8 @@ const (
 // Widths of the columns in front of what was seen.
 const (
 	wordWidth = 8
-	whatWidth = 24
-	indent    = "            "
+	whatWidth = 26
+	indent    = "           "
 )
 
 // words are how severities are shown; "" is that all is well.
@@ -65,22 +66,25 @@ func (t *texter) in(colour, text string) string {
 }
 
 func (t *texter) step(s Step) {
-	shown := words[s.Severity()]
-	t.print("  %s %-*s %s\n", t.in(shown.colour, fmt.Sprintf("%-*s", wordWidth, shown.word)), whatWidth, s.What, s.Detail)
 	f := ByNumber(s.Number)
-	if s.Number != 0 {
-		t.print("%s%s %d  %s\n", indent, t.in(bold, "finding"), f.Number, t.in(bold, f.Title))
+	shown, says := words[f.Severity], s.Detail
+	if f.Number != 0 {
+		says = t.in(bold, f.Title) + " (" + strconv.Itoa(f.Number) + ")"
+	}
+	t.print("  %s %-*s %s\n", t.in(shown.colour, fmt.Sprintf("%-*s", wordWidth, shown.word)), whatWidth, s.What, says)
+	if f.Number != 0 && s.Detail != "" {
+		t.print("%s%s\n", indent, s.Detail)
 	}
 	for _, line := range s.Lines {
 		t.print("%s  %s\n", indent, line)
 	}
 	if len(s.Paste) > 0 {
-		t.print("%srun there, as an administrator of the directory:\n", indent)
+		t.print("%srun, as an administrator of the directory:\n", indent)
 	}
 	for _, line := range s.Paste {
 		t.print("%s  %s\n", indent, t.in(bold, line))
 	}
-	if s.Number != 0 {
+	if f.Number != 0 {
 		t.print("%sfix:  %s\n%smore: %s\n", indent, f.Fix, indent, f.Page())
 	}
 }

@@ -131,49 +131,6 @@ func serve(ctx context.Context, args []string, s std) error {
 	})
 }
 
-const checkHelp = `Try everything out and change nothing: reach the hub, sign in to the directory, list one
-page of accounts, dry-run the operations that the file allows on one account, sign in to
-the mail server. It may run beside the agent. Ends with 1 when something must be fixed.
-
-  postern-agent check
-  postern-agent check --account kim@example.com`
-
-// errFindings says that problems were printed.
-var errFindings = errors.New("problems were found")
-
-func check(ctx context.Context, args []string, s std) error {
-	f := newFlags("check", checkHelp, s).withConfig()
-	account := f.String("account", "", "identifier or immutable id of the account to dry-run on; one of the first page if empty")
-	cfg, log, err := f.load(args, s)
-	if err != nil {
-		return err
-	}
-	return report(s.out, agent.Check(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log}, *account))
-}
-
-func report(w io.Writer, findings []agent.Finding) error {
-	problems := 0
-	for i, f := range findings {
-		switch {
-		case f.Problem == "":
-			fmt.Fprintf(w, "%2d. ok       %s: %s\n", i+1, f.What, f.Detail)
-			continue
-		case f.Warning:
-			fmt.Fprintf(w, "%2d. warning  %s: %s\n", i+1, f.What, f.Problem)
-		default:
-			problems++
-			fmt.Fprintf(w, "%2d. problem  %s: %s\n", i+1, f.What, f.Problem)
-		}
-		fmt.Fprintf(w, "    fix:     %s\n", f.Fix)
-	}
-	if problems > 0 {
-		fmt.Fprintf(w, "\n%d of %d steps must be fixed. Nothing was changed.\n", problems, len(findings))
-		return errFindings
-	}
-	fmt.Fprintln(w, "\nEverything works. Nothing was changed.")
-	return nil
-}
-
 const configHelp = `Print a sample of the configuration file, with every key of the agent and what it means.
 
   postern-agent config sample > /etc/postern-agent/agent.toml`

@@ -120,8 +120,6 @@ func exitOf(err error, s std) int {
 		return exitOK
 	case errors.Is(err, errUsage):
 		return exitUsage
-	case errors.Is(err, errFindings):
-		return exitFailed
 	}
 	fmt.Fprintf(s.err, "postern-agent: %s\n", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "agent: "), "installer: "))
 	return exitFailed

@@ -164,24 +164,6 @@ func TestT03_ApproversEnterByTheLocalAdministratorWhoComparedTheFingerprint(t *t
 	}
 }
 
-func TestReportNumbersFindingsAndNamesTheFix(t *testing.T) {
-	var out bytes.Buffer
-	err := report(&out, []agent.Finding{
-		{What: "hub", Detail: "answers"},
-		{What: "clock", Problem: "differs", Fix: "set it", Warning: true},
-		{What: "directory", Problem: "no route", Fix: "look at the firewall"},
-	})
-	want := " 1. ok       hub: answers\n 2. warning  clock: differs\n    fix:     set it\n 3. problem  directory: no route\n    fix:     look at the firewall\n" +
-		"\n1 of 3 steps must be fixed. Nothing was changed.\n"
-	if err == nil || out.String() != want {
-		t.Errorf("got %v\n%s", err, out.String())
-	}
-	out.Reset()
-	if err := report(&out, []agent.Finding{{What: "clock", Problem: "differs", Fix: "set it", Warning: true}}); err != nil {
-		t.Errorf("a warning is a problem: %v", err)
-	}
-}
-
 // mayStart are the packages of the agent's program that may start another program, and
 // what: installing, controlling and asking for the service runs systemctl or launchctl.
 var mayStart = []string{"github.com/kardianos/service", "github.com/postern-id/postern/installer"}

@@ -20,7 +20,8 @@ var mayImport = map[string][]string{
 	"protocol/evidence":              {"protocol"},
 	"protocol/evidence/evidencetest": {"protocol", "protocol/evidence"},
 
-	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known", "agent/witness"},
+	"agent":                         {"protocol/...", "agent/directory", "agent/settings", "agent/journal", "agent/guard", "agent/proof", "agent/known", "agent/witness", "agent/doctor"},
+	"agent/doctor":                  {},
 	"agent/proof":                   {"protocol/...", "agent/settings", "agent/directory"},
 	"agent/known":                   {"protocol"},
 	"agent/witness":                 {"protocol/auditlog"},

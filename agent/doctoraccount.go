@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/doctor"
+	"github.com/postern-id/postern/agent/guard"
+	"github.com/postern-id/postern/protocol"
+)
+
+// examineSample is how many accounts of the first page are looked at to find one that the
+// guard lets pass.
+const examineSample = 20
+
+// guard looks at the rules, and at one account under them.
+func (x *examination) guard(ctx context.Context, dir directory.Directory, can protocol.Traits, first directory.Page) {
+	g, err := guard.New(x.o.Config.Guard, nil, time.Now)
+	if err != nil {
+		x.found(areaGuard, "settings", doctor.GuardSettings, err)
+		return
+	}
+	if len(g.Rules().BaseDNs) == 0 {
+		x.Found(areaGuard, "guard.base_dns", doctor.GuardUnbounded, "none is named; only those that are always refused are")
+	} else {
+		x.ok(areaGuard, "guard.base_dns", "%s", strings.Join(g.Rules().BaseDNs, "; "))
+	}
+	x.groups(ctx, dir, g.Rules())
+	if x.o.Config.Evaluation {
+		x.Found(areaGuard, "evaluation", doctor.Evaluating, "every operation is a dry run")
+	}
+	facts, found := x.sample(ctx, dir, g, first)
+	if !found {
+		return
+	}
+	x.rights(ctx, dir, facts.ID)
+	x.dryRuns(ctx, dir, facts.ID, operationsOf(can, g))
+	x.policy(facts)
+}
+
+// sample finds the account to look at.
+func (x *examination) sample(ctx context.Context, dir directory.Directory, g *guard.Guard, first directory.Page) (directory.Facts, bool) {
+	accounts := first.Accounts[:min(len(first.Accounts), examineSample)]
+	if x.account != "" {
+		x.Persons = append(x.Persons, x.account)
+		var err error
+		if accounts, err = named(ctx, dir, x.account); protocol.CodeOf(err) == protocol.CodeUnavailable || protocol.CodeOf(err) == protocol.CodeServiceAuthentication {
+			x.unusable("account", err)
+			return directory.Facts{}, false
+		}
+		if len(accounts) == 0 {
+			x.Found(areaAccount, "account", doctor.NoSuchAccount, "nobody is found by "+doctor.OneLine(withoutAddresses(x.account)))
+			return directory.Facts{}, false
+		}
+	}
+	why := errors.New("no account is listed")
+	for _, a := range accounts {
+		facts, refused, err := x.judged(ctx, dir, g, a.ID)
+		switch {
+		case err != nil:
+			why = err
+		case refused == nil:
+			x.ok(areaAccount, "account", "%s: the guard lets it pass", facts.ID)
+			return facts, true
+		case x.account != "":
+			x.found(areaAccount, "account", doctor.GuardRefuses, refused)
+			return facts, true
+		default:
+			why = fmt.Errorf("the guard refuses every account that was tried, the last one because: %s", refused.Message)
+		}
+	}
+	if len(accounts) > 0 {
+		number := doctor.GuardRefuses
+		if protocol.CodeOf(why) != "" {
+			number = numberOf(why)
+		}
+		x.found(areaAccount, "account", number, why)
+	}
+	return directory.Facts{}, false
+}
+
+// judged asks the guard about an account as if strict evidence were there.
+func (x *examination) judged(ctx context.Context, dir directory.Directory, g *guard.Guard, id string) (directory.Facts, *protocol.Error, error) {
+	facts, err := dir.Facts(ctx, id)
+	if err != nil {
+		return facts, nil, err
+	}
+	x.Persons = append(x.Persons, facts.ID, facts.DN)
+	contacts, err := dir.Contacts(ctx, id)
+	if err != nil || !g.Allows(protocol.Unlock) {
+		return facts, nil, err
+	}
+	return facts, g.Judge(guard.Case{
+		Account: facts.ID, Facts: facts, Tasks: []protocol.Task{{Operation: protocol.Unlock}},
+		Notice: len(contacts.Mail) > 0, Strict: x.o.Config.SMTP.on() || x.o.Config.SMS.on() || x.o.Config.Evidence.On(),
+	}), nil
+}
+
+// rights says what the agent's account may do to the account, and prints what is missing.
+func (x *examination) rights(ctx context.Context, dir directory.Directory, id string) {
+	advisor, can := dir.(directory.Advisor)
+	if !can {
+		return
+	}
+	r, err := advisor.Rights(ctx, id)
+	if err != nil {
+		x.unusable("rights", err)
+		return
+	}
+	for _, n := range r.Needs {
+		x.right(n)
+	}
+	for _, n := range r.Excess {
+		x.Advise(areaAccount, "right: "+n.Name, doctor.RightExcess, doctor.OneLine(n.Why), n.Fix)
+	}
+}
+
+func (x *examination) right(n directory.Right) {
+	what, detail := "right: "+n.Name, "for "+strings.Join(n.For, ", ")
+	if n.Why != "" {
+		detail += ": " + n.Why
+	}
+	switch {
+	case n.Held == directory.HeldYes:
+		x.ok(areaAccount, what, "%s", detail)
+	case n.Held == directory.HeldUnknown:
+		x.Advise(areaAccount, what, doctor.RightUnknown, doctor.OneLine(detail), n.Fix)
+	case n.Optional:
+		x.Advise(areaAccount, what, doctor.RightOptional, doctor.OneLine(detail), n.Fix)
+	default:
+		x.Advise(areaAccount, what, doctor.RightMissing, doctor.OneLine(detail), n.Fix)
+	}
+}
+
+// dryRuns tries every operation that directory and file allow.
+func (x *examination) dryRuns(ctx context.Context, dir directory.Directory, id string, ops []protocol.Operation) {
+	for _, op := range ops {
+		what := "dry run of " + string(op)
+		err := dir.DryRun(ctx, id, []protocol.Task{{Operation: op}})
+		switch protocol.CodeOf(err) {
+		case "":
+			x.ok(areaAccount, what, "would be carried out")
+		case protocol.CodeUnsupportedAccountState:
+			x.found(areaAccount, what, doctor.OperationNotNow, err)
+		default:
+			x.found(areaAccount, what, doctor.OperationRefused, err)
+		}
+	}
+}
+
+// policy says which passwords the directory wants for the account.
+func (x *examination) policy(f directory.Facts) {
+	p := f.Policy
+	if p.MinLength == 0 {
+		x.Found(areaAccount, "password policy", doctor.PolicyUnknown, "its length is not told")
+	} else {
+		x.ok(areaAccount, "password policy", "at least %d characters%s", p.MinLength, map[bool]string{true: ", of three kinds"}[p.Complexity])
+	}
+	if f.Lasting {
+		x.Found(areaAccount, "password", doctor.PasswordLasting, "it never expires")
+	}
+}
+
+// operationsOf lists what directory and file both allow, in the order of the pages.
+func operationsOf(can protocol.Traits, g *guard.Guard) []protocol.Operation {
+	var ops []protocol.Operation
+	for _, a := range protocol.Actions {
+		for _, op := range a.Operations {
+			if can.Can(op) && g.Allows(op) {
+				ops = append(ops, op)
+			}
+		}
+	}
+	return ops
+}
