@@ -117,6 +117,9 @@ func addWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookRequest) 
 		return err
 	}
 	w, err := checkWebhook("add_webhooks", w)
+	if err == nil {
+		err = c.mayTell(store.Webhook{}, w)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,6 +132,7 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 	if err != nil {
 		return as(err, store.ErrNotFound, bad("update_webhook.id: not a webhook of this environment"))
 	}
+	before := w
 	set(&w.URL, req.URL)
 	set(&w.Enabled, req.Enabled)
 	set(&w.Events, req.Events)
@@ -139,7 +143,19 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 	if w, err = checkWebhook("update_webhook", w); err != nil {
 		return err
 	}
+	if err := c.mayTell(before, w); err != nil {
+		return err
+	}
 	return tx.UpdateWebhook(ctx, w)
+}
+
+// mayTell refuses to send the audit log, which is for owners, to where it did not go.
+func (c *call) mayTell(before, now store.Webhook) error {
+	tells := func(w store.Webhook) bool { return slices.Contains(w.Events, string(hooks.Audit)) }
+	if !tells(now) || roleReaches(c.key.Role, RoleOwner) || tells(before) && before.URL == now.URL {
+		return nil
+	}
+	return errForbidden
 }
 
 // maxURL bounds an address, in bytes.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -140,4 +141,39 @@ func TestTheHistoryOfWebhooksIsNarrowedAndWhatTheAuditLogSaysIsForOwners(t *test
 	if body := entry(RoleAdmin); strings.Contains(body, "canary") || !strings.Contains(body, `"withheld":true`) {
 		t.Errorf("an administrator reads %s", body)
 	}
+}
+
+// The log is for owners: nobody else has a webhook follow it, or sends it elsewhere.
+func TestT18_OnlyOwnersHaveAWebhookFollowTheLog(t *testing.T) {
+	st := lite(t)
+	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}})
+	path := "/api/envs/" + st.mine.Env.ID
+	change := func(key, body string) int { return st.do(t, key, "PATCH", path, body).status }
+	if got := change(admin, `{"add_webhooks":[{"url":"https://thief.example/","events":["share","audit"]}]}`); got != http.StatusForbidden {
+		t.Errorf("an administrator adds one that follows the log: %d", got)
+	}
+	st.want(t, 204, "PATCH", path, `{"add_webhooks":[{"url":"https://siem.example/log","events":["audit"]}]}`)
+	all, err := store.Get(t.Context(), st.store, func(tx *store.Tx) ([]store.Webhook, error) { return tx.Webhooks(t.Context(), st.mine.Env.ID) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, other := "", ""
+	for _, w := range all {
+		if w.URL == "https://siem.example/log" {
+			log = w.ID
+		} else {
+			other = w.ID
+		}
+	}
+	for body, want := range map[string]int{
+		`{"update_webhook":{"id":"` + log + `","url":"https://thief.example/"}}`:                          http.StatusForbidden,
+		`{"update_webhook":{"id":"` + log + `","enabled":false}}`:                                         http.StatusNoContent,
+		`{"update_webhook":{"id":"` + other + `","events":["share","audit"]}}`:                            http.StatusForbidden,
+		`{"update_webhook":{"id":"` + other + `","url":"https://elsewhere.example/","events":["share"]}}`: http.StatusNoContent,
+	} {
+		if got := change(admin, body); got != want {
+			t.Errorf("an administrator: %s: %d, want %d", body, got, want)
+		}
+	}
+	st.want(t, 204, "PATCH", path, `{"update_webhook":{"id":"`+log+`","url":"https://siem.example/new"}}`)
 }
