@@ -36,6 +36,9 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	if err != nil {
 		return nil, asError(err)
 	}
+	if tasks[0].Operation.Act() {
+		return s.beginAct(ctx, q, facts, tasks[0], e)
+	}
 	if err := wellFormed("the directory's immutable id", facts.ID, maxID); err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func parseTasks(text string) ([]protocol.Task, error) {
 	}
 	secrets := 0
 	for _, t := range tasks {
-		if t.Operation.Own() && len(tasks) > 1 {
+		if (t.Operation.Own() || t.Operation.Act()) && len(tasks) > 1 {
 			return nil, protocol.Err(protocol.CodeUnsupported, string(t.Operation)+" stands alone")
 		}
 		if t.Operation.Secret() {

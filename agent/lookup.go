@@ -30,6 +30,9 @@ func (s *service) narrow(t *protocol.Traits) {
 	} {
 		*can = *can && s.guard.Allows(op)
 	}
+	for _, row := range protocol.Acts {
+		*row.Has(t) = s.acts(row.Operation)
+	}
 }
 
 // get finds accounts with their groups.

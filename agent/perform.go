@@ -173,6 +173,9 @@ func (s *service) once(ctx context.Context, j job, e *event) (*protocol.Outcome,
 // carryOut looks at the account as it is now, checks the evidence, and does what the
 // file lets it do.
 func (s *service) carryOut(ctx context.Context, j job, e *event) (*protocol.Outcome, error) {
+	if j.tasks[0].Operation.Act() {
+		return s.carryOutAct(ctx, j)
+	}
 	facts, err := s.dir.Facts(ctx, j.recovery.Account)
 	if err != nil {
 		return s.refusal(j, asError(err)), nil
@@ -255,7 +258,7 @@ func (s *service) change(ctx context.Context, j job, k claimant, v proof.Verdict
 		s.log.Error("journal cannot be written; the operation is settled again after a restart", "context", j.context.String(), "error", err)
 	}
 	s.log.Info("operation ended", "account", withoutAddresses(c.ID), "context", j.context.String(), "state", end.State)
-	if end.State == protocol.Done {
+	if end.State == protocol.Done && !j.tasks[0].Operation.Act() {
 		s.afterwards(ctx, j, k, v)
 	}
 	return s.answer(journal.Row{Recovery: j.recovery, Execution: x, Settlement: &end}), nil
@@ -265,6 +268,9 @@ func (s *service) change(ctx context.Context, j job, k claimant, v proof.Verdict
 func (s *service) apply(ctx context.Context, j job, c directory.Change, v proof.Verdict) (directory.Result, error) {
 	if enrols(j.tasks) {
 		return directory.Result{}, s.enrolKey(j, v)
+	}
+	if task := j.tasks[0]; task.Operation.Act() {
+		return directory.Result{}, s.act(ctx, c.ID, task)
 	}
 	return s.dir.Perform(ctx, c)
 }
@@ -289,6 +295,9 @@ func (s *service) prepare(ctx context.Context, j job, f directory.Facts, v proof
 	x.At = s.now().Unix()
 	if enrols(j.tasks) {
 		return c, x, s.checkKey(j)
+	}
+	if j.tasks[0].Operation.Act() { // the account itself shows what became of it
+		return c, x, nil
 	}
 	var err error
 	if askedForPassword(j.tasks) {

@@ -89,6 +89,9 @@ func (s *service) byStamp(ctx context.Context, row journal.Row, c directory.Chan
 
 // became says what became of a change.
 func (s *service) became(ctx context.Context, c directory.Change) (protocol.State, error) {
+	if task := c.Tasks[0]; task.Operation.Act() {
+		return s.actBecame(ctx, c.ID, task)
+	}
 	if !enrols(c.Tasks) {
 		return s.dir.Settle(ctx, c)
 	}

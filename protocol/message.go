@@ -105,6 +105,14 @@ type Traits struct {
 	CanMustChange             bool   `json:"can_must_change,omitempty"` // ours: must_change takes effect
 	CanSendCode               bool   `json:"can_send_code,omitempty"`   // ours: the agent has its own mail route
 	CanEnrollKey              bool   `json:"can_enroll_key,omitempty"`  // ours: the agent keeps passkeys of its own
+
+	// Ours: the account operations, see Acts.
+	CanEnable          bool `json:"can_enable,omitempty"`
+	CanDisable         bool `json:"can_disable,omitempty"`
+	CanSetMustChange   bool `json:"can_set_must_change,omitempty"`
+	CanAddToGroup      bool `json:"can_add_to_group,omitempty"`
+	CanRemoveFromGroup bool `json:"can_remove_from_group,omitempty"`
+	CanDeleteAccount   bool `json:"can_delete_account,omitempty"`
 }
 
 // Can reports whether the traits advertise the operation.
@@ -128,6 +136,9 @@ func (t Traits) Can(o Operation) bool {
 		return true
 	case EnrollKey:
 		return t.CanEnrollKey
+	}
+	if row, is := ActByName(o); is {
+		return *row.Has(&t)
 	}
 	return false
 }
@@ -225,6 +236,8 @@ type Begun struct {
 	// Evaluation says that this recovery is a trial: its operation will be evaluated and
 	// never carried out, whatever the agent's file says later.
 	Evaluation bool `json:"evaluation,omitempty"`
+	// Changes are what an account operation would change.
+	Changes []Difference `json:"changes,omitempty"`
 }
 
 // RecoveryRef names a recovery that the agent began, by its joined id.

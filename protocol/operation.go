@@ -118,6 +118,12 @@ var operations = map[Operation]operationRow{
 	RecoveryOptions:        {trait: "can_begin", own: true},
 	SignIn:                 {trait: "can_begin", own: true},
 	EnrollKey:              {trait: "can_enroll_key", params: []string{"key"}, own: true},
+	Enable:                 {trait: "can_enable"},
+	Disable:                {trait: "can_disable"},
+	SetMustChange:          {trait: "can_set_must_change"},
+	AddToGroup:             {trait: "can_add_to_group", params: []string{ParamGroup}},
+	RemoveFromGroup:        {trait: "can_remove_from_group", params: []string{ParamGroup}},
+	DeleteAccount:          {trait: "can_delete_account"},
 }
 
 // Trait returns the trait that advertises the operation, or "" for an unknown one.

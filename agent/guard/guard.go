@@ -52,6 +52,16 @@ type Rules struct {
 	// NoNotice says what happens when the account has no mail address besides the
 	// one that is being recovered: "refuse" (default) or "allow".
 	NoNotice string `toml:"no_notice" json:"no_notice"`
+
+	// Acts are the account operations that the hub's administrators may ask for; empty:
+	// none. Nobody proves anything for them: see JudgeAct.
+	Acts []protocol.Operation `toml:"acts" json:"acts,omitempty"`
+	// ActGroups are the groups, by immutable id or distinguished name, to which accounts
+	// may be added and from which they may be removed; empty: none. A name would not do:
+	// two groups can have the same.
+	ActGroups []string `toml:"act_groups" json:"act_groups,omitempty"`
+	// ActsPerHour bounds the account operations that were carried out; 0: the default (20).
+	ActsPerHour int `toml:"acts_per_hour" json:"acts_per_hour,omitempty"`
 }
 
 // A Guard is checked rules with the operations of the last day. Its methods may be
@@ -69,6 +79,9 @@ func New(r Rules, performed []Performed, now func() time.Time) (*Guard, error) {
 	r.PerAccountPerHour = orDefault(r.PerAccountPerHour, defaultPerAccountPerHour)
 	r.PerHour = orDefault(r.PerHour, defaultPerHour)
 	r.PerDay = orDefault(r.PerDay, defaultPerDay)
+	if len(r.Acts) > 0 { // agents of one directory are compared by a hash of their rules: those without stay as they were
+		r.ActsPerHour = orDefault(r.ActsPerHour, defaultActsPerHour)
+	}
 	if r.NoNotice == "" {
 		r.NoNotice = noticeRefuse
 	}
@@ -95,9 +108,12 @@ func orDefault(n, otherwise int) int {
 
 func (r Rules) check() error {
 	for _, o := range r.Operations {
-		if o.Trait() == "" {
+		if o.Trait() == "" || o.Act() {
 			return fmt.Errorf("guard.operations: unknown operation %q", o)
 		}
+	}
+	if err := r.checkActs(); err != nil {
+		return err
 	}
 	if r.PerAccountPerHour < 0 || r.PerHour < 0 || r.PerDay < 0 {
 		return fmt.Errorf("guard: a limit below zero")
@@ -115,10 +131,11 @@ func (r Rules) check() error {
 
 // hash is SHA-256 over the rules in one order, so that agents of one directory can be compared.
 func (r Rules) hash() string {
-	for _, list := range []*[]string{&r.BaseDNs, &r.RefusedGroups, &r.SensitiveGroups} {
+	for _, list := range []*[]string{&r.BaseDNs, &r.RefusedGroups, &r.SensitiveGroups, &r.ActGroups} {
 		*list = slices.Sorted(slices.Values(*list))
 	}
 	r.Operations = slices.Sorted(slices.Values(r.Operations))
+	r.Acts = slices.Sorted(slices.Values(r.Acts))
 	js, _ := json.Marshal(r) // strings and numbers always marshal
 	sum := sha256.Sum256(js)
 	return hex.EncodeToString(sum[:])
@@ -154,15 +171,16 @@ type Case struct {
 var order = []struct {
 	broken func(*Guard, Case) string
 	reason func(Case) protocol.Reason
+	acts   bool // asked of account operations too
 }{
-	{sameAccount, always(protocol.ReasonState)},
-	{builtIn, reasonBuiltIn},
-	{disabled, reasonDisabled},
-	{(*Guard).outside, always(protocol.ReasonOutside)},
-	{(*Guard).operation, always(protocol.ReasonOperationOff)},
-	{(*Guard).refused, always(protocol.ReasonRefusedGroup)},
-	{(*Guard).sensitive, always(protocol.ReasonNoEvidence)},
-	{(*Guard).unnoticed, always(protocol.ReasonNoNotice)},
+	{sameAccount, always(protocol.ReasonState), true},
+	{builtIn, reasonBuiltIn, true},
+	{disabled, reasonDisabled, false},
+	{(*Guard).outside, always(protocol.ReasonOutside), true},
+	{(*Guard).operation, always(protocol.ReasonOperationOff), true},
+	{(*Guard).refused, always(protocol.ReasonRefusedGroup), true},
+	{(*Guard).sensitive, always(protocol.ReasonNoEvidence), true},
+	{(*Guard).unnoticed, always(protocol.ReasonNoNotice), false},
 }
 
 func always(r protocol.Reason) func(Case) protocol.Reason {
@@ -234,7 +252,11 @@ func (g *Guard) operation(c Case) string {
 	}
 	for _, t := range c.Tasks {
 		if !g.Allows(t.Operation) {
-			return fmt.Sprintf("the operation %s is not among guard.operations in the agent's file", t.Operation)
+			list := "guard.operations"
+			if t.Operation.Act() {
+				list = "guard.acts"
+			}
+			return fmt.Sprintf("the operation %s is not among %s in the agent's file", t.Operation, list)
 		}
 	}
 	return ""
@@ -282,5 +304,8 @@ func member(groups, wanted []string) string {
 // Allows reports whether the file allows the operation at all. What changes nothing,
 // here or in the directory, is always allowed.
 func (g *Guard) Allows(o protocol.Operation) bool {
+	if o.Act() {
+		return slices.Contains(g.rules.Acts, o)
+	}
 	return o.BegunOnly() || len(g.rules.Operations) == 0 || slices.Contains(g.rules.Operations, o)
 }

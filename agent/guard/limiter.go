@@ -23,6 +23,7 @@ type limiter struct {
 type Performed struct {
 	Account string
 	At      time.Time
+	Act     bool // an account operation, which has a limit of its own
 }
 
 // A Slot is the place of one operation in the limits.
@@ -33,23 +34,34 @@ type Slot struct {
 
 // Reserve takes a place in the limits for an operation that is about to be carried
 // out. The caller gives it back if nothing was changed.
-func (g *Guard) Reserve(account string) (*Slot, *protocol.Error) {
+func (g *Guard) Reserve(account string) (*Slot, *protocol.Error) { return g.reserve(account, false) }
+
+func (g *Guard) reserve(account string, act bool) (*Slot, *protocol.Error) {
 	l := &g.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
 	l.done = slices.DeleteFunc(l.done, func(p Performed) bool { return now.Sub(p.At) >= 24*time.Hour })
-	if why := l.exceededLocked(account, now); why != "" {
+	p := Performed{Account: account, At: now, Act: act}
+	why := l.exceededLocked(account, now)
+	if act {
+		why = l.actsExceededLocked(now)
+	}
+	if why != "" {
 		return nil, protocol.Err(protocol.CodeRateLimited, why)
 	}
-	p := Performed{Account: account, At: now}
 	l.done = append(l.done, p)
 	return &Slot{l, p}, nil
 }
 
 func (l *limiter) exceededLocked(account string, now time.Time) string {
 	own, hour := 0, 0
+	day := 0
 	for _, p := range l.done {
+		if p.Act {
+			continue
+		}
+		day++
 		if now.Sub(p.At) >= time.Hour {
 			continue
 		}
@@ -63,8 +75,8 @@ func (l *limiter) exceededLocked(account string, now time.Time) string {
 		return fmt.Sprintf("the account has had %d operations within an hour: guard.per_account_per_hour in the agent's file", own)
 	case hour >= l.rules.PerHour:
 		return fmt.Sprintf("%d operations were carried out within an hour: guard.per_hour in the agent's file", hour)
-	case len(l.done) >= l.rules.PerDay:
-		return fmt.Sprintf("%d operations were carried out within a day: guard.per_day in the agent's file stops the agent until that falls", len(l.done))
+	case day >= l.rules.PerDay:
+		return fmt.Sprintf("%d operations were carried out within a day: guard.per_day in the agent's file stops the agent until that falls", day)
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/protocol"
@@ -51,6 +52,7 @@ func (j *Journal) Unsettled() []Row {
 type Performed struct {
 	Account string
 	At      time.Time
+	Act     bool // asked for by an administrator: see protocol.Acts
 }
 
 // PerformedSince lists, oldest first, the operations since t that changed an account
@@ -63,7 +65,7 @@ func (j *Journal) PerformedSince(t time.Time) []Performed {
 		for _, x := range e.executions {
 			at := time.Unix(x.At, 0)
 			if !at.Before(t) && (x.settlement == nil || x.settlement.State == protocol.Done || x.settlement.State == protocol.Unknown) {
-				done = append(done, Performed{e.Account, at})
+				done = append(done, Performed{e.Account, at, e.act()})
 			}
 		}
 	}
@@ -71,6 +73,12 @@ func (j *Journal) PerformedSince(t time.Time) []Performed {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Account, b.Account))
 	})
 	return done
+}
+
+// act reports whether the entry is of an account operation, which stands alone.
+func (e *entry) act() bool {
+	name, _, _ := strings.Cut(e.Operation, "?")
+	return protocol.Operation(name).Act()
 }
 
 // A Waiting recovery was accepted and is held (T23).

@@ -41,6 +41,7 @@ type SlapdOptions struct {
 	UseLockout bool // ppolicy_use_lockout: a failed sign-in says that the account is locked
 	MustChange bool // pwdMustChange in the default policy
 	Manage     bool // the agent has the right "manage" on userPassword
+	Acts       bool // the agent may change the members of groups and delete people
 }
 
 // A Slapd is a real OpenLDAP server on loopback with TLS, ppolicy, memberOf, accesslog
@@ -132,6 +133,7 @@ func (s *Slapd) configure() error {
 	err := template.Must(template.New("slapd.conf").Parse(slapdConf)).Execute(&text, map[string]any{
 		"Dir": s.Dir, "Base": SlapdBase, "Root": SlapdRoot, "RootPassword": SlapdRootPassword, "Agent": SlapdAgent, "Right": right,
 		"Policy": !s.options.NoPolicy, "Hash": !s.options.NoHash, "UseLockout": s.options.UseLockout,
+		"Acts": s.options.Acts, "People": SlapdPeople, "Groups": SlapdGroups,
 	})
 	if err != nil {
 		return err

@@ -53,6 +53,9 @@ func (x *session) modify(q request) answer {
 	if changes == nil || len(changes.Children) == 0 {
 		return answer{code: ldap.LDAPResultProtocolError}
 	}
+	if at := text(part(q.op, 0)); ldapconn.Within(at, groupsDN) {
+		return x.server.tree.members(at, x.dn, changes)
+	}
 	return x.server.tree.change(text(part(q.op, 0)), x.dn, func(n *node) answer {
 		now := x.server.tree.stamp(n, x.dn)
 		for _, c := range changes.Children {

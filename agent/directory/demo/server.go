@@ -201,6 +201,8 @@ func (x *session) answer(q request) bool {
 	case ldap.ApplicationModifyRequest:
 		a := x.modify(q)
 		return x.send(q.id, result(tag, a), a.policyControl()...)
+	case ldap.ApplicationDelRequest:
+		return x.send(q.id, result(tag, x.remove(q)))
 	case ldap.ApplicationExtendedRequest:
 		return x.extended(q)
 	}

@@ -1,0 +1,32 @@
+package demo
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/postern-id/postern/agent/directory/directorytest"
+)
+
+func TestActsInTheCompany(t *testing.T) {
+	d := open(t)
+	directorytest.RunActs(t, directorytest.Acts{
+		Actor: d, Person: person("anna.berg"), Leaver: person("cleo.carter"), Group: "Engineering", Powerful: "Help Desk",
+		SignIn: func(dn, password string) error {
+			if a, _ := d.server.tree.signIn(dn, password); a.code != ldap.LDAPResultSuccess {
+				return fmt.Errorf("result %d", a.code)
+			}
+			return nil
+		},
+		MustChange: func(t *testing.T, dn string) bool { return d.server.tree.find(dn).first("pwdReset") == "TRUE" },
+	})
+	if d.server.tree.find(person("cleo.carter").DN) != nil {
+		t.Error("the deleted entry is still there")
+	}
+	for _, dn := range d.server.tree.find(groupDN("Engineering")).get("member") {
+		if dn == person("cleo.carter").DN {
+			t.Error("the deleted entry is still a member")
+		}
+	}
+}

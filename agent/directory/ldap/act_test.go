@@ -1,0 +1,77 @@
+package ldap
+
+import (
+	"testing"
+
+	"github.com/postern-id/postern/agent/directory/directorytest"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+// actsAt runs the account operations at a server whose agent has the documented rights.
+func actsAt(t *testing.T, o testenv.SlapdOptions, change func(*Config)) (*testenv.Slapd, directorytest.Acts) {
+	t.Helper()
+	o.People, o.Acts = 8, true
+	s := testenv.StartSlapd(t, o)
+	cfg := configFor(t, s.Addr(), s.CAFile)
+	if change != nil {
+		change(&cfg)
+	}
+	return s, directorytest.Acts{
+		Actor: openAt(t, cfg), Person: person("cleo", "cleo@corp.example", "Cleo Carter"), Leaver: person("emp000005", "", ""),
+		Group: "staff", Powerful: "deputies", SignIn: s.WhoAmI,
+	}
+}
+
+func TestActsOnSlapd(t *testing.T) {
+	t.Parallel()
+	s, a := actsAt(t, testenv.SlapdOptions{MustChange: true}, func(cfg *Config) { cfg.DisabledAttribute, cfg.DisabledValues = "", nil })
+	a.MustChange = func(t *testing.T, dn string) bool {
+		v := s.Values(t, dn, "pwdReset")
+		return len(v) == 1 && v[0] == "TRUE"
+	}
+	directorytest.RunActs(t, a)
+}
+
+// A directory without a password policy, whose own attribute switches accounts off.
+func TestActsWithAnAttributeOfTheFile(t *testing.T) {
+	t.Parallel()
+	s, a := actsAt(t, testenv.SlapdOptions{NoPolicy: true}, func(cfg *Config) {
+		cfg.Groups, cfg.DisabledAttribute, cfg.DisabledValues = GroupsMember, "corpStatus", []string{"left"}
+	})
+	p := a.Person
+	disable, enable := protocol.Task{Operation: protocol.Disable}, protocol.Task{Operation: protocol.Enable}
+	if err := a.Act(t.Context(), p.ID, disable); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.Values(t, p.DN, "corpStatus"); len(v) != 1 || v[0] != "left" {
+		t.Errorf("disabled: %q", v)
+	}
+	if err := a.Act(t.Context(), p.ID, enable); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.Values(t, p.DN, "corpStatus"); len(v) != 0 {
+		t.Errorf("enabled: %q", v)
+	}
+	_, err := a.Foresee(t.Context(), p.ID, protocol.Task{Operation: protocol.SetMustChange})
+	if protocol.CodeOf(err) != protocol.CodeUnsupported {
+		t.Errorf("must change without a policy: %v", err)
+	}
+}
+
+func TestActsWithoutTheRightsChangeNothing(t *testing.T) {
+	t.Parallel()
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 1})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	p := person("cleo", "", "")
+	for _, act := range []protocol.Task{
+		{Operation: protocol.AddToGroup, Params: map[string]string{protocol.ParamGroup: "staff"}}, {Operation: protocol.DeleteAccount},
+	} {
+		if err := d.Act(t.Context(), p.ID, act); protocol.CodeOf(err) != protocol.CodePermissionDenied {
+			t.Errorf("%s: %v", act, err)
+		}
+	}
+	if n := len(s.Changes(t, p.DN, testenv.SlapdAgent)); n != 0 {
+		t.Errorf("%d changes in the server's log", n)
+	}
+}
