@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
-	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/match"
 )
@@ -89,14 +88,12 @@ func (r *Reviews) AskBadge(ctx context.Context, tx *store.Tx, o BadgeOrder) (end
 		return ends, err
 	}
 	for _, a := range accounts {
-		groups, err := tx.AccountGroups(ctx, o.Env, a.ID)
+		two, err := sensitive(ctx, tx, settings, o.Env, a.ID)
 		if err != nil {
 			return ends, err
 		}
-		for _, g := range groups {
-			if settings.Second([]policy.Group{{ID: g.ID, Name: g.Name}}) {
-				c.Reviewers = 2
-			}
+		if two {
+			c.Reviewers = 2
 		}
 		d.Owner = append(d.Owner, OwnAccount{a.Directory, a.ImmutableID})
 		d.Own = append(d.Own, a.Identifiers...)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/protocol"
 )
@@ -160,6 +161,31 @@ func TestAPhotoOfASensitiveGroupNeedsTwoPeople(t *testing.T) {
 		d.must(d.judge("S-ben", id, ""))
 		if !slices.Equal(told.told, []string{"p "}) {
 			t.Errorf("told %q", told.told)
+		}
+	})
+}
+
+// What one reviewer says of a face may stand for a name: for the account of a sensitive
+// group that an application means, one does not say it alone.
+func TestT16_AFaceOfASensitiveGroupNeedsTwoPeople(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.must(d.configure(review.Settings{Requests: true, SecondFor: []string{"finance"}}))
+		d.tx(func(ctx context.Context, tx *store.Tx, _ string) error {
+			return errors.Join(tx.PutGroups(ctx, d.s.Env, d.s.Directory, []protocol.Group{{ID: "g", Name: "Finance"}}),
+				tx.PutAccounts(ctx, d.s.Env, d.s.Directory, 1, []store.AccountWrite{{Account: protocol.Account{ID: "7", Name: "Anna", Identifiers: []string{"anna@corp.example"}, Groups: []protocol.Group{{ID: "g", Name: "Finance"}}}, Digest: "d"}}))
+		})
+		anna, err := store.Get(t.Context(), d.Store, func(tx *store.Tx) (store.Account, error) {
+			return tx.AccountOf(t.Context(), d.s.Env, d.s.Directory, "7")
+		})
+		d.must(err)
+		for meant, want := range map[string]int{anna.ID: 2, "": 1} {
+			s := verify.Subject{Env: d.s.Env, Verification: store.NewID(), Operation: string(protocol.Verify), Meant: meant, Until: time.Now().Add(time.Hour)}
+			_, err := d.Open(t.Context(), s)
+			d.must(err)
+			c, err := store.Get(t.Context(), d.Store, func(tx *store.Tx) (store.Review, error) { return tx.ReviewOf(t.Context(), s.Env, s.Verification) })
+			if d.must(err); c.Reviewers != want {
+				t.Errorf("meant %q: %d reviewers, want %d", meant, c.Reviewers, want)
+			}
 		}
 	})
 }

@@ -131,7 +131,11 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		if err != nil {
 			return err
 		}
-		if settings.Second(s.Groups) {
+		two, err := sensitive(ctx, tx, settings, s.Env, d.Meant)
+		if err != nil {
+			return err
+		}
+		if two || settings.Second(s.Groups) {
 			c.Reviewers = 2
 		}
 		switch old, err := tx.ReviewOf(ctx, s.Env, s.Verification); {

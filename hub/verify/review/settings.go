@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
 )
 
 // Settings are how an environment reviews.
@@ -64,6 +65,13 @@ func (s Settings) Second(groups []policy.Group) bool {
 	return slices.ContainsFunc(groups, func(g policy.Group) bool {
 		return slices.ContainsFunc(s.SecondFor, func(of string) bool { return strings.EqualFold(of, g.ID) || strings.EqualFold(of, g.Name) })
 	})
+}
+
+// sensitive reports whether an account is in a group that asks for two reviewers. "" is in
+// none.
+func sensitive(ctx context.Context, tx *store.Tx, set Settings, env, account string) (bool, error) {
+	groups, err := tx.AccountGroups(ctx, env, account)
+	return slices.ContainsFunc(groups, func(g protocol.Group) bool { return set.Second([]policy.Group{{ID: g.ID, Name: g.Name}}) }), err
 }
 
 // ReadSettings returns how an environment reviews, with the analyzer's secret.
