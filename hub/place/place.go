@@ -56,6 +56,9 @@ func Open(path string) (*Table, error) {
 
 // New reads a table. ErrTable if it is none.
 func New(table []byte) (*Table, error) {
+	if err := checkMetadata(table); err != nil {
+		return nil, err
+	}
 	db, err := maxminddb.OpenBytes(table)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTable, err)
@@ -63,41 +66,43 @@ func New(table []byte) (*Table, error) {
 	return &Table{db}, nil
 }
 
-// record is what a table of cities says of an address.
-type record struct {
-	City struct {
-		Names map[string]string `maxminddb:"names"`
-	} `maxminddb:"city"`
-	Country struct {
-		Code string `maxminddb:"iso_code"`
-	} `maxminddb:"country"`
-	Location struct {
-		Latitude  *float64 `maxminddb:"latitude"`
-		Longitude *float64 `maxminddb:"longitude"`
-	} `maxminddb:"location"`
-	Subdivisions []struct {
-		Names map[string]string `maxminddb:"names"`
-	} `maxminddb:"subdivisions"`
-	Traits struct {
-		User string `maxminddb:"user_type"`
-	} `maxminddb:"traits"`
+// maxText bounds a text that is taken from a record, in bytes.
+const maxText = 200
+
+// text returns the text at a path of a record, "" if there is none.
+func text(r maxminddb.Result, path ...any) (s string) {
+	if r.DecodePath(&s, path...) != nil || len(s) > maxText {
+		return ""
+	}
+	return s
 }
 
-// Find returns where an address is; ok is false where the table says no coordinates.
+// degrees returns the number at a path of a record; ok is false unless it is one of
+// degrees, up to most on either side.
+func degrees(r maxminddb.Result, most float64, path ...any) (value float64, ok bool) {
+	var said *float64
+	if r.DecodePath(&said, path...) != nil || said == nil || !(math.Abs(*said) <= most) {
+		return 0, false
+	}
+	return *said, true
+}
+
+// Find returns where an address is; ok is false where the table says no coordinates. Of
+// the record single values alone are read: what a damaged one says of its size makes
+// nothing grow.
 func (t *Table) Find(address netip.Addr) (p Place, ok bool) {
-	var r record
-	if err := t.db.Lookup(address.Unmap().WithZone("")).Decode(&r); err != nil {
+	r := t.db.Lookup(address.Unmap().WithZone(""))
+	if r.Err() != nil || !r.Found() {
 		return p, false
 	}
-	at := r.Location
-	if at.Latitude == nil || at.Longitude == nil || !(math.Abs(*at.Latitude) <= 90) || !(math.Abs(*at.Longitude) <= 180) {
+	latitude, north := degrees(r, 90, "location", "latitude")
+	longitude, east := degrees(r, 180, "location", "longitude")
+	if !north || !east {
 		return p, false
 	}
-	p = Place{City: r.City.Names["en"], Country: r.Country.Code, Latitude: *at.Latitude, Longitude: *at.Longitude}
-	if len(r.Subdivisions) > 0 {
-		p.Subdivision = r.Subdivisions[0].Names["en"]
-	}
-	if kind := r.Traits.User; kind != "" {
+	p = Place{City: text(r, "city", "names", "en"), Subdivision: text(r, "subdivisions", 0, "names", "en"), Country: text(r, "country", "iso_code"),
+		Latitude: latitude, Longitude: longitude}
+	if kind := text(r, "traits", "user_type"); kind != "" {
 		business, residential := kind == "business", kind == "residential"
 		p.Business, p.Residential = &business, &residential
 	}

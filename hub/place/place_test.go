@@ -1,10 +1,13 @@
 package place_test
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/postern-id/postern/hub/place"
@@ -59,6 +62,35 @@ func TestWhatIsNoTableIsRefused(t *testing.T) {
 	}
 	if _, err := place.Open(path + ".none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A few damaged bytes may say that a map has 16 million members, and the library makes
+// room for as many as it is told.
+func TestADamagedTableMakesNothingGrow(t *testing.T) {
+	whole := written(map[string]map[string]any{"203.0.113.0/24": berlin("business")})
+	const huge = "\xff\xff\xff\xff" // a map of 16,843,036 members
+	at := bytes.Index(whole, []byte("names")) + len("names")
+	city := slices.Concat(whole[:at], []byte(huge), whole[at+len(huge):])
+	at = bytes.Index(whole, []byte("description")) + len("description")
+	described := slices.Concat(whole[:at], []byte(huge), whole[at:])
+	endless := slices.Concat(whole[:bytes.LastIndex(whole, []byte("MaxMind.com"))+len("MaxMind.com")], []byte{0x20, 0x00}) // points to itself
+	for what, table := range map[string][]byte{"record": city, "description": described, "pointer": endless, "none": whole[:40]} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		places, err := place.New(table)
+		if err == nil {
+			places.Find(netip.MustParseAddr("203.0.113.7"))
+		} else if !errors.Is(err, place.ErrTable) {
+			t.Errorf("%s: %v", what, err)
+		}
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+			t.Errorf("%s: %d bytes", what, grown)
+		}
+		if (err == nil) != (what == "record") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
