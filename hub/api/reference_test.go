@@ -20,19 +20,14 @@ var deviations = map[string]string{
 	"Directory.directory_secret":                        agentsHoldCredentials,
 	"GET /api/directories/{directory}/authorize = 400":  agentsHoldCredentials,
 	"POST /api/directories/{directory}/authorize = 400": agentsHoldCredentials,
-	"RequestProperties.account":                         notProven,
-	"RequestProperties.address":                         notProven,
 	"Request.marked_for_deletion_after":                 "people are erased at once",
 	"Request.unmasked_at":                               "people are erased at once",
 	"WebhookDefinition.authorization_header":            "a secret is written and never shown",
 	"WebhookDefinition.internal":                        "there are none",
 }
 
-// Reasons of several deviations.
-const (
-	agentsHoldCredentials = "agents hold the credentials of directories"
-	notProven             = "no method proves it"
-)
+// agentsHoldCredentials is the reason of several deviations.
+const agentsHoldCredentials = "agents hold the credentials of directories"
 
 // A promise is one operation of the public reference.
 type promise struct {

@@ -75,7 +75,7 @@ func TestARequestIsRefusedWithWhatToMend(t *testing.T) {
 		`"claims":["name"],"template":"the default"`:                    "template",
 		`"template":"no such"`:                                          "template",
 		`"claims":["name","email"]`:                                     "claims: email: method not configured",
-		`"claims":["address"]`:                                          "no method of this product proves address",
+		`"claims":["gps_location"]`:                                     "no method of this product proves gps_location",
 		`"scopes":["nt:location:gps","nt:name"]`:                        "no method of this product proves nt:location:gps",
 		`"scopes":["openid"]`:                                           "ask for something",
 		`"claims":["name"],"phone":"+4930123"`:                          "phone: method not configured",
@@ -157,8 +157,8 @@ func TestATemplateSaysNothingThatNobodyFollows(t *testing.T) {
 	st := lite(t)
 	env := "/api/envs/" + st.mine.Env.ID + "/templates"
 	for body, want := range map[string]string{
-		`"claim_definitions":[{"claim":"address"}]`:                                            "no method of this product proves address",
-		`"scope_definitions":[{"scope":"nt:address"}]`:                                         "no method of this product proves nt:address",
+		`"claim_definitions":[{"claim":"gps_location"}]`:                                       "no method of this product proves gps_location",
+		`"scope_definitions":[{"scope":"nt:location:gps"}]`:                                    "no method of this product proves nt:location:gps",
 		`"scope_definitions":[{"scope":"nt:name","restrict_email_domains":["example.com"]}]`:   "restrict_email_domains stands with nt:email",
 		`"scope_definitions":[{"scope":"nt:email","restrict_email_domains":["@example.com"]}]`: "restrict_email_domains",
 		`"scope_definitions":[{"scope":"nt:email","restrict_email_domains":["a b.example"]}]`:  "restrict_email_domains",

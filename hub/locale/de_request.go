@@ -95,6 +95,7 @@ var deRequest = table{
 	"request.detail.wrong.code":           "Das ist nicht der Code, oder er ist abgelaufen. Sehen Sie in der neuesten Nachricht nach, oder fordern Sie einen weiteren an",
 	"request.detail.wrong.many":           "Es wurden so viele Codes geschickt, dass jetzt keiner mehr geschickt wird. Versuchen Sie es später",
 	"request.detail.wrong.send":           "Der Code konnte nicht geschickt werden. Versuchen Sie es noch einmal, oder geben Sie etwas anderes an",
+	"request.claim.address":               "Ihre Anschrift, wie sie in Ihrem Ausweis steht",
 	"request.claim.phone_number":          "Ihre Telefonnummer",
 	"request.claim.email.given":           "Ihre Mailadresse",
 	"request.claim.preferred_name":        "Wie Sie genannt werden möchten",

@@ -95,6 +95,7 @@ var enRequest = table{
 	"request.detail.wrong.code":           "That is not the code, or it has ended. Look at the newest message, or ask for another code",
 	"request.detail.wrong.many":           "So many codes were sent that no further one is sent now. Try again later",
 	"request.detail.wrong.send":           "The code could not be sent. Try again, or give something else",
+	"request.claim.address":               "Where you live, as your document says",
 	"request.claim.phone_number":          "Your phone number",
 	"request.claim.email.given":           "Your mail address",
 	"request.claim.preferred_name":        "What you would like to be called",

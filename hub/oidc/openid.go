@@ -25,7 +25,7 @@ var (
 	openIDAlgorithms = []string{es256, rs256, eddsa}
 	openIDScopes     = append([]string{"profile"}, request.Scopes()...)
 	openIDClaims     = []string{"name", "given_name", "family_name", "birth_date", "birthdate", "govtid", "govtid_expired", "age_over_18", "age_over_21",
-		request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.IPLocation, store.PictureClaim}
+		request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.Address, request.IPLocation, store.PictureClaim}
 )
 
 // profileClaims are what the scope profile stands for here (OpenID Connect Core 5.4).

@@ -44,8 +44,12 @@ func (r claimRow) given() bool { return slices.Contains(byPerson, r.name) }
 // seen reports whether it is seen of whoever opens the link.
 func (r claimRow) seen() bool { return r.name == IPLocation }
 
-// Claims that a directory says of the account that a proof is of. Only an exchange asks
-// for them, whose client belongs to a directory.
+// Address is the claim of where somebody lives, as their document says.
+const Address = "address"
+
+// Claims that a directory says of the account that a proof is of, to an exchange whose
+// client belongs to the directory. A request of the API asks the person for Email, and
+// Account is there the one that is bound to them, see bound.
 const (
 	Account = "account"
 	Email   = "email"
@@ -67,7 +71,9 @@ var claims = []claimRow{
 	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false, false},
 	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false, false},
 	{store.PictureClaim, []string{"nt:profile_picture"}, unsaid, func(p *Properties, v any) { p.ProfilePicture = asText(v) }, true, false},
-	{name: Account, matched: true}, {name: "address", scopes: []string{"nt:address"}},
+	{Address, []string{"nt:address"}, func(c evidence.Claims, _ time.Time) any { return text(c.Address) },
+		func(p *Properties, v any) { p.Address = asText(v) }, true, false},
+	{name: Account, matched: true, legacy: func(p *Properties, v any) { p.Account = v }},
 	{name: Email, scopes: []string{"nt:email", "nt:email:unverified"}, matched: true, legacy: func(p *Properties, v any) { p.Email, p.UnverifiedEmail = asText(v), asText(v) }},
 	{name: "gps_location", scopes: []string{"nt:location:gps"}}, {name: IPLocation, scopes: []string{"nt:location:ip"}},
 	{name: Phone, scopes: []string{"nt:phone"}, legacy: func(p *Properties, v any) { p.Phone = asText(v) }}, {name: PreferredName},
@@ -159,8 +165,10 @@ func Unprovable(scopes, names []string) (all []string) {
 }
 
 // answerable reports whether somebody who answers a request can say it: by a method, by
-// themselves, or by coming.
-func (r claimRow) answerable() bool { return r.value != nil || r.given() || r.seen() }
+// themselves, by coming, or by whom a proof shows that they are.
+func (r claimRow) answerable() bool {
+	return r.value != nil || r.given() || r.seen() || r.name == Account
+}
 
 // Answerable returns those claims that somebody who answers a request can say.
 func Answerable(names []string) []string {

@@ -88,7 +88,9 @@ func (f found) missing(r store.Request) []string {
 
 // needsProof reports whether a method must say something for this request: where nothing
 // but details are asked for, nobody shows a document.
-func needsProof(r store.Request) bool { return r.Exchange != "" || len(Provable(r.Claims)) > 0 }
+func needsProof(r store.Request) bool {
+	return r.Exchange != "" || len(Provable(r.Claims)) > 0 || asksBound(r)
+}
 
 // ready refuses claims that cannot be asked for here now, in the transaction that makes a
 // request; ErrChannel says why. Where somebody else waits they are left out instead.

@@ -67,8 +67,10 @@ type Properties struct {
 	Phone           string `json:"phone,omitempty"`
 	Email           string `json:"email,omitempty"`
 	UnverifiedEmail string `json:"unverified_email,omitempty"` // the same: all are verified
+	Address         string `json:"address,omitempty"`
 	GovtID          any    `json:"govtid,omitempty"`
 	GovtIDExpired   bool   `json:"govtid_Expired,omitempty"` // so spelled
+	Account         any    `json:"account,omitempty"`
 }
 
 // subjectHost ends every subject of this product.

@@ -31,10 +31,13 @@ func gives(m policy.Method, r store.Request) bool {
 	if r.Selfie && m != policy.DocumentReview {
 		return false
 	}
-	return r.Keeps && len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {
+	return r.Keeps && len(names) == 0 || asksBound(r) || slices.ContainsFunc(names, func(n string) bool {
 		row, _ := claimByName(n)
-		if n == store.PictureClaim {
+		switch n {
+		case store.PictureClaim:
 			return m == policy.DocumentReview
+		case Address: // what people read of a picture has none
+			return m == policy.DigitalCredential
 		}
 		return !row.document || m != policy.IdentityProvider
 	})
@@ -194,6 +197,11 @@ func (q *Requests) judged(ctx context.Context, u store.RequestUse, r store.Reque
 		var err error
 		if f, err = foundOf(u, r, *v.Claims, q.Now()); err != nil {
 			return err
+		}
+		if asksBound(r) {
+			if err := q.Store.Tx(ctx, func(tx *store.Tx) error { return f.bound(ctx, tx, r) }); err != nil {
+				return err
+			}
 		}
 	}
 	if !f.answers(r) {

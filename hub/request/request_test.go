@@ -203,7 +203,7 @@ func (p person) shares() person {
 func TestARequestIsAnsweredByAPersonWhoSawWhatTheyShare(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		d := newDesk(t, s)
-		r := d.create(request.Order{Label: "Ref 41471", Scopes: []string{"openid", "nt:birth_date"}, Claims: []string{"name", "address", "govtid"}, MaxUses: 1})
+		r := d.create(request.Order{Label: "Ref 41471", Scopes: []string{"openid", "nt:birth_date"}, Claims: []string{"name", "gps_location", "govtid"}, MaxUses: 1})
 		if got := d.document(r); got.Status != request.Pending || got.Progress != "created" || got.Subject != "" || !strings.HasPrefix(got.Link, origin+"/request#") {
 			t.Errorf("new: %+v", got)
 		}

@@ -137,7 +137,7 @@ func (q *Requests) accepted(ctx context.Context, u store.RequestUse, r store.Req
 		if err != nil {
 			return err
 		}
-		if err := q.pictured(ctx, tx, u, r, &f); err != nil {
+		if err := errors.Join(q.pictured(ctx, tx, u, r, &f), f.bound(ctx, tx, r)); err != nil {
 			return err
 		}
 		b, err := json.Marshal(f)

@@ -145,6 +145,9 @@ func (f found) answers(r store.Request) bool {
 	if slices.ContainsFunc(Provable(r.Claims), func(n string) bool { return f.Values[n] != nil }) {
 		return true
 	}
+	if asksBound(r) && f.Values[Account] != nil {
+		return true
+	}
 	return r.Keeps && len(Provable(r.Claims)) == 0 && f.Holder != nil && f.Holder.Given+f.Holder.Family != ""
 }
 
@@ -305,7 +308,8 @@ func foundIn(u store.RequestUse) (f found, err error) {
 // subject is whoever opened the link: nobody that this hub knows.
 func (q *Requests) subject(u store.RequestUse, r store.Request) verify.Subject {
 	m := protocol.Members{Recovery: u.ID, Operation: string(protocol.Verify), NotAfter: u.ExpiresAt.Unix()}
-	s := verify.Subject{Env: u.Env, Recovery: u.ID, Verification: u.ID, Operation: m.Operation, Context: m.Context(), Language: u.Language, Origin: r.Origin, Until: u.ExpiresAt, Meant: r.Account}
+	s := verify.Subject{Env: u.Env, Recovery: u.ID, Verification: u.ID, Operation: m.Operation, Context: m.Context(), Language: u.Language, Origin: r.Origin, Until: u.ExpiresAt, Meant: r.Account,
+		Home: slices.Contains(r.Claims, Address)}
 	if o, err := url.Parse(r.Origin); err == nil {
 		s.RPID = o.Hostname()
 	}

@@ -203,6 +203,9 @@ func (s *screen) factText(value any) string {
 				parts = append(parts, text)
 			}
 		}
+		if names, ok := value["ids"].([]any); ok && len(names) > 0 { // an account
+			parts = append(parts, s.factText(names[0]))
+		}
 		if where, ok := value["remote_address_location"].(map[string]any); ok {
 			parts = append(parts, s.factText(where))
 		}

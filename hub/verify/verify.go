@@ -30,6 +30,7 @@ type Subject struct {
 	Account      string // canonical immutable id; "" for a decoy
 	Person       string // row id of the account
 	Meant        string // row id of the account that somebody who answers a request is said to be, with whose photo people compare them; "": none
+	Home         bool   // where the person lives is asked for as well
 	Name         string
 	Groups       []policy.Group
 	Strength     policy.Strength  // how a proof that bears a name must match

@@ -31,6 +31,7 @@ func documentClaims(docType string, values map[string]cbor.RawMessage, by issued
 	c.BirthDate = r.day("birth_date")
 	c.Expires = r.end("expiry_date")
 	c.Portrait = r.bytes("portrait")
+	c.Address = r.address()
 	if r.err != nil {
 		return Claims{}, r.err
 	}

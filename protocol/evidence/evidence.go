@@ -102,6 +102,7 @@ type Claims struct {
 	Given     string    `json:"given"`
 	BirthDate string    `json:"birth_date"` // YYYY-MM-DD
 	Document  string    `json:"document"`   // the document's number
+	Address   string    `json:"address"`    // where the holder lives, on one line; only where it was asked for
 	Subject   string    `json:"subject"`    // sub of an id_token
 	Mail      string    `json:"mail"`       // of an id_token whose provider says that it verified it
 	Expires   time.Time `json:"expires"`    // of the document; zero when it does not say

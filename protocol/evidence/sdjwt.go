@@ -202,6 +202,11 @@ func credentialClaims(m map[string]any, by issuedBy, now time.Time) (Claims, err
 		}
 		c.Expires = date{at, true}.end()
 	}
+	address, err := credentialAddress(m)
+	if err != nil {
+		return Claims{}, err
+	}
+	c.Address = address
 	c.Status = statusOf(m)
 	if s := by.leaf.Subject.Country; c.Country != "" && len(s) > 0 && !strings.EqualFold(s[0], c.Country) {
 		return Claims{}, fmt.Errorf("%w: the signer is of another country than the document", ErrUntrusted)

@@ -60,7 +60,7 @@ func (p secret) request(transport, answer string) (object, error) {
 	}
 	x, y := coordinates(key)
 	r := object{
-		"response_type": "vp_token", "response_mode": "dc_api.jwt", "nonce": p.Context.String(), "dcql_query": dcql(p.Kinds, p.Photo),
+		"response_type": "vp_token", "response_mode": "dc_api.jwt", "nonce": p.Context.String(), "dcql_query": dcql(p.Kinds, p.Photo, p.Home),
 		"client_metadata": object{
 			"jwks": object{"keys": []object{{"kty": "EC", "crv": "P-256", "use": "enc", "alg": "ECDH-ES", "kid": keyID, "x": x, "y": y}}},
 			"encrypted_response_enc_values_supported": encodings,
@@ -77,33 +77,60 @@ func (p secret) request(transport, answer string) (object, error) {
 	return r, nil
 }
 
-// dcql asks for a document of one of the kinds, whichever the person has.
-func dcql(kinds []string, photo bool) object {
+// dcql asks for a document of one of the kinds, whichever the person has. home says that
+// where they live is wanted too, where the document says it.
+func dcql(kinds []string, photo, home bool) object {
 	docType, vct := evidence.DefaultDocTypes[0], evidence.DefaultVCTs
 	space, required, _, _ := evidence.DocTypeElements(docType)
 	if photo {
 		required = append(required, "portrait")
 	}
-	var licence []object
-	for _, e := range required {
-		licence = append(licence, object{"path": []string{space, e}, "intent_to_retain": false})
+	licence := object{"id": queryMDL, "format": "mso_mdoc", "meta": object{"doctype_value": docType}}
+	addresses := [][]string{nil}
+	if home { // all of it, what says most, or none
+		all := evidence.AddressElements()
+		addresses = [][]string{all, all[:1], nil}
 	}
+	asked := func(e string) object {
+		return object{"path": []string{space, e}, "intent_to_retain": false}
+	}
+	wishes(licence, required, addresses, asked)
 	needed, wished := evidence.CredentialClaims()
-	var person []object
-	for _, c := range append(slices.Clone(needed), wished...) {
-		person = append(person, object{"id": c, "path": []string{c}})
+	more := [][]string{wished, nil}
+	if home {
+		more = [][]string{append([]string{evidence.CredentialAddress}, wished...), {evidence.CredentialAddress}, wished, nil}
 	}
-	all := map[string]object{
-		queryMDL: {"id": queryMDL, "format": "mso_mdoc", "meta": object{"doctype_value": docType}, "claims": licence},
-		queryPID: {"id": queryPID, "format": "dc+sd-jwt", "meta": object{"vct_values": vct}, "claims": person,
-			"claim_sets": [][]string{append(slices.Clone(needed), wished...), needed}},
-	}
+	person := object{"id": queryPID, "format": "dc+sd-jwt", "meta": object{"vct_values": vct}}
+	wishes(person, needed, more, func(c string) object { return object{"path": []string{c}} })
+	all := map[string]object{queryMDL: licence, queryPID: person}
 	var credentials []object
 	var options [][]string
 	for _, k := range kinds {
 		credentials, options = append(credentials, all[k]), append(options, []string{k})
 	}
 	return object{"credentials": credentials, "credential_sets": []object{{"options": options}}}
+}
+
+// wishes fills a query with its claims and the sets of them that will do, the fullest
+// first: what is needed, with one of the others each.
+func wishes(query object, needed []string, others [][]string, asked func(name string) object) {
+	var claims []object
+	for _, name := range append(slices.Clone(needed), others[0]...) {
+		claims = append(claims, asked(name))
+	}
+	query["claims"] = claims
+	if len(others) == 1 { // all that is asked for is needed
+		return
+	}
+	for _, c := range claims {
+		path, _ := c["path"].([]string)
+		c["id"] = path[len(path)-1]
+	}
+	var sets [][]string
+	for _, set := range others {
+		sets = append(sets, append(slices.Clone(needed), set...))
+	}
+	query["claim_sets"] = sets
 }
 
 // sign makes a signed request (RFC 9101, OpenID4VP 5) that is good from now until then.

@@ -94,6 +94,7 @@ type secret struct {
 	Origin  string           `json:"origin"`
 	Context protocol.Context `json:"context"`
 	Photo   bool             `json:"photo"`
+	Home    bool             `json:"home,omitempty"`
 	Until   time.Time        `json:"until"`
 	Kinds   []string         `json:"kinds"` // that are asked for
 }
@@ -116,7 +117,7 @@ func (v *Verifier) Open(ctx context.Context, s verify.Subject) (verify.Challenge
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	private := secret{key.Bytes(), unguessable(), s.Origin, s.Context, s.Strength == policy.Photo, until, kinds}
+	private := secret{key.Bytes(), unguessable(), s.Origin, s.Context, s.Strength == policy.Photo, s.Home, until, kinds}
 	sealed, err := json.Marshal(private)
 	if err != nil {
 		return verify.Challenge{}, err

@@ -407,6 +407,14 @@ func TestARequestSaysWhatWalletsExpect(t *testing.T) {
 	if !slices.Contains(claims(), "mdl.portrait") {
 		t.Error("no portrait is asked for")
 	}
+	if names := claims(); slices.Contains(names, "mdl.resident_address") || slices.Contains(names, "pid.address") {
+		t.Errorf("where somebody lives is asked for without need: %q", names)
+	}
+	s.Home = true
+	r = st.fetch(st.open(s))
+	if names := claims(); !slices.Contains(names, "mdl.resident_address") || !slices.Contains(names, "pid.address") {
+		t.Errorf("where somebody lives is not asked for: %q", names)
+	}
 	if _, err := st.verifier.Open(t.Context(), verify.Subject{Env: st.env, Origin: origin}); err == nil {
 		t.Error("asked without a context")
 	}

@@ -27,6 +27,7 @@ type Person struct {
 	Document      string // its number
 	Expires       string // YYYY-MM-DD
 	Portrait      []byte
+	Home          []string // street, postal code, city, state and country; nil: the document does not say
 }
 
 // An MDoc is an issued mobile document with the device's key.
@@ -65,6 +66,11 @@ func (a *Authority) elements(p Person) map[string]any {
 	}
 	if len(p.Portrait) > 0 {
 		e["portrait"] = p.Portrait
+	}
+	for i, name := range []string{"resident_address", "resident_postal_code", "resident_city", "resident_state", "resident_country"} {
+		if i < len(p.Home) {
+			e[name] = p.Home[i]
+		}
 	}
 	return e
 }

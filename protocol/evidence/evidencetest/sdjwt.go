@@ -29,10 +29,20 @@ type SDJWT struct {
 // IssueSDJWT makes a person identification credential, valid from now, every claim
 // about the person selectively disclosable.
 func (a *Authority) IssueSDJWT(p Person, now time.Time) (*SDJWT, error) {
-	return a.IssueClaims(map[string]any{
+	claims := map[string]any{
 		"family_name": p.Family, "given_name": p.Given, "birthdate": p.BirthDate,
 		"document_number": p.Document, "issuing_country": a.Country, "date_of_expiry": p.Expires,
-	}, nil, now)
+	}
+	if p.Home != nil {
+		home := map[string]any{}
+		for i, name := range []string{"street_address", "postal_code", "locality", "region", "country"} {
+			if i < len(p.Home) {
+				home[name] = p.Home[i]
+			}
+		}
+		claims["address"] = home
+	}
+	return a.IssueClaims(claims, nil, now)
 }
 
 // IssueClaims makes a credential with these disclosable claims; plain members are
