@@ -34,7 +34,8 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "gofmt wants:"; echo "$$bad"; exit 1; }
 	go vet ./...
 	go vet -tags interop ./internal/interop ./internal/e2e
-	GOOS=windows go vet ./agent/... ./protocol/... ./cmd/postern-agent
+	go vet -tags installer ./internal/e2e
+	GOOS=windows go vet ./agent/... ./protocol/... ./installer ./cmd/postern-agent
 	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ honnef.co/go/tools/cmd/staticcheck
 	$(TOOLS)/staticcheck ./...
 	go test -count=1 ./internal/layout

@@ -35,7 +35,9 @@ func TestAServiceManagerHearsReadyOnceAndSignsOfLifeWhileNoHubAnswers(t *testing
 func TestWhatCannotWorkIsNeverReady(t *testing.T) {
 	cfg := newTestHub(t, 1, nil).enrolled(t, "http")
 	broken := errors.New("no such kind")
-	open := func(context.Context, string, settings.File, *slog.Logger) (directory.Directory, error) { return nil, broken }
+	open := func(context.Context, string, settings.File, *slog.Logger) (directory.Directory, error) {
+		return nil, broken
+	}
 	ready := false
 	if err := Run(t.Context(), Options{Config: cfg, Open: open, Ready: func() { ready = true }}); !errors.Is(err, broken) || ready {
 		t.Errorf("%v, ready %t", err, ready)

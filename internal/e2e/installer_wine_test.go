@@ -297,7 +297,9 @@ func TestInstallerInTheProgramItselfWorksOnWindows(t *testing.T) {
 	if code, out := w.agent("install", "--from", w.bring("agent.toml", windowsConfig), "--ticket-file", ticket); code != 0 {
 		t.Fatalf("install: %d %s", code, out)
 	}
-	// wine may have started the service meanwhile: each of its sessions is a boot.
+	if code, out := w.agent("status"); code != 3 || !strings.Contains(out, "stopped") {
+		t.Errorf("installed: %d %s", code, out)
+	}
 	began := time.Now()
 	if code, out := w.agent("start"); code != 0 {
 		t.Fatalf("start: %d %s", code, out)

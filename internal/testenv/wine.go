@@ -26,14 +26,36 @@ func NewWine(t testing.TB) *Wine {
 	}
 	w := &Wine{dir: Dir(t)}
 	w.env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "WINEPREFIX=" + w.Prefix(), "WINEARCH=win64", "WINEDEBUG=-all", "DISPLAY=",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "WINEPREFIX=" + w.Prefix(), "WINEARCH=win64", "WINEDEBUG=-all,+eventlog", "DISPLAY=",
 		"WINEDLLOVERRIDES=mscoree,mshtml=", // nothing asks to download them
 	}
-	t.Cleanup(w.stop)
+	t.Cleanup(func() {
+		w.stop()
+		if t.Failed() {
+			t.Logf("events:\n%s", w.events())
+		}
+	})
 	w.must(t, "wineboot", "-i")
 	w.must(t, "wineserver", "-w") // a service that is installed within the first session does not start
 	w.forward(t)
+	w.must(t, "wineserver", "-p") // else services end seconds after the last other program
 	return w
+}
+
+// events are what services wrote to the event log, which wine prints: it goes to the
+// output of the program that began wine's session.
+func (w *Wine) events() string {
+	var all strings.Builder
+	files, _ := filepath.Glob(filepath.Join(w.dir, "out*"))
+	for _, name := range files {
+		text, _ := os.ReadFile(name)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, ":eventlog:") {
+				all.WriteString(line)
+			}
+		}
+	}
+	return all.String()
 }
 
 // Prefix is the folder that holds drive_c.
