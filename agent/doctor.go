@@ -49,6 +49,7 @@ func Doctor(ctx context.Context, o Options, account string) *doctor.Report {
 	}
 	x.directory(ctx)
 	x.evidence()
+	x.sinks()
 	x.mail(ctx)
 	x.sms()
 	return x.Report

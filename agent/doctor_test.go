@@ -2,9 +2,15 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +21,7 @@ import (
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/doctor"
 	"github.com/postern-id/postern/agent/journal"
+	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
 )
@@ -237,5 +244,62 @@ func TestReportsForProgramsAreJSON(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || len(back.Steps) < 8 {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// anchor makes a root certificate.
+func anchor(t *testing.T, bits int, ends time.Time) string {
+	t.Helper()
+	t.Setenv("GODEBUG", "rsa1024min=0") // a weak key is what is wanted
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "IACA"}, NotBefore: ends.Add(-time.Hour), NotAfter: ends, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "iaca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDoctorLooksAtWhatEvidenceRestsOn(t *testing.T) {
+	h := newTestHub(t, 1, nil)
+	for name, c := range map[string]struct {
+		set  func(*Config)
+		want int
+		says string
+	}{
+		"ended": {func(cfg *Config) { cfg.Evidence.Trust = []string{anchor(t, 2048, time.Now().Add(-time.Minute))} }, doctor.AnchorWeak, "ended"},
+		"short": {func(cfg *Config) { cfg.Evidence.Trust = []string{anchor(t, 1024, time.Now().Add(time.Hour))} }, doctor.AnchorWeak, "1024 bits"},
+		"none":  {func(cfg *Config) { cfg.Evidence.Trust = []string{"/nonexistent.pem"} }, doctor.EvidenceSettings, "nonexistent"},
+		"approvers": {func(cfg *Config) {
+			if err := os.WriteFile(filepath.Join(cfg.StateDir, "approvers.json"), []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, doctor.ApproversUnread, "approvers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := h.enrolled(t, "http")
+			cfg.Guard.SensitiveGroups = nil
+			cfg.Evidence.Origins, cfg.Evidence.Groups = []string{"https://recover.example"}, []proof.Rule{{Group: "*", RequireAgentVerifiable: true}}
+			c.set(&cfg)
+			r := examined(t, cfg, newCompany(t), "")
+			if s := step(r, c.want); !strings.Contains(s.Detail, c.says) || !slices.Equal(problems(r), []int{c.want}) {
+				t.Errorf("findings %v: %+v", problems(r), s)
+			}
+		})
+	}
+	cfg := h.enrolled(t, "http")
+	if r := examined(t, cfg, newCompany(t), ""); !r.Has(doctor.HubAlone) || !r.Has(doctor.WitnessedHere) {
+		t.Errorf("steps = %+v", r.Steps)
+	}
+	cfg.Log.Sinks = []string{"file", "syslog"}
+	if r := examined(t, cfg, newCompany(t), ""); r.Has(doctor.WitnessedHere) {
+		t.Error("a sink elsewhere is not seen")
 	}
 }

@@ -29,6 +29,11 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	} else {
 		x.ok(areaGuard, "guard.base_dns", "%s", strings.Join(g.Rules().BaseDNs, "; "))
 	}
+	if g.NeedsNotice("") {
+		x.ok(areaGuard, "guard.no_notice", "accounts without another mail address are refused")
+	} else {
+		x.Found(areaGuard, "guard.no_notice", doctor.NoticesOff, "accounts without another mail address are let through")
+	}
 	x.groups(ctx, dir, g.Rules())
 	if x.o.Config.Evaluation {
 		x.Found(areaGuard, "evaluation", doctor.Evaluating, "every operation is a dry run")
@@ -57,12 +62,12 @@ func (x *examination) sample(ctx context.Context, dir directory.Directory, g *gu
 			return directory.Facts{}, false
 		}
 	}
-	why := errors.New("no account is listed")
+	why, number := errors.New("no account is listed"), doctor.GuardRefuses
 	for _, a := range accounts {
 		facts, refused, err := x.judged(ctx, dir, g, a.ID)
 		switch {
 		case err != nil:
-			why = err
+			why, number = err, numberOf(err)
 		case refused == nil:
 			x.ok(areaAccount, "account", "%s: the guard lets it pass", facts.ID)
 			return facts, true
@@ -70,14 +75,11 @@ func (x *examination) sample(ctx context.Context, dir directory.Directory, g *gu
 			x.found(areaAccount, "account", doctor.GuardRefuses, refused)
 			return facts, true
 		default:
+			number = doctor.GuardRefuses
 			why = fmt.Errorf("the guard refuses every account that was tried, the last one because: %s", refused.Message)
 		}
 	}
 	if len(accounts) > 0 {
-		number := doctor.GuardRefuses
-		if protocol.CodeOf(why) != "" {
-			number = numberOf(why)
-		}
 		x.found(areaAccount, "account", number, why)
 	}
 	return directory.Facts{}, false
@@ -141,11 +143,13 @@ func (x *examination) dryRuns(ctx context.Context, dir directory.Directory, id s
 	for _, op := range ops {
 		what := "dry run of " + string(op)
 		err := dir.DryRun(ctx, id, []protocol.Task{{Operation: op}})
-		switch protocol.CodeOf(err) {
-		case "":
+		switch code := protocol.CodeOf(err); {
+		case code == "":
 			x.ok(areaAccount, what, "would be carried out")
-		case protocol.CodeUnsupportedAccountState:
+		case code == protocol.CodeUnsupportedAccountState:
 			x.found(areaAccount, what, doctor.OperationNotNow, err)
+		case code == protocol.CodePermissionDenied && x.Has(doctor.RightMissing):
+			// the right was named above, with the line that gives it
 		default:
 			x.found(areaAccount, what, doctor.OperationRefused, err)
 		}

@@ -26,7 +26,7 @@ func (x *examination) directory(ctx context.Context) {
 	}
 	defer dir.Close()
 	surveyor, _ := dir.(directory.Surveyor)
-	if surveyor != nil && !x.servers(ctx, surveyor) {
+	if surveyor != nil && (!x.servers(ctx, surveyor) || !x.bases(ctx, surveyor)) {
 		return
 	}
 	d, err := dir.Describe(ctx)
@@ -35,9 +35,6 @@ func (x *examination) directory(ctx context.Context) {
 		return
 	}
 	x.ok(areaDirectory, "sign-in", "%s (%s): signed in", d.Traits.Name, d.Kind)
-	if surveyor != nil && !x.bases(ctx, surveyor) {
-		return
-	}
 	if surveyor != nil {
 		x.target(ctx, surveyor)
 	}
@@ -220,5 +217,9 @@ func named(ctx context.Context, dir directory.Reader, name string) ([]protocol.A
 	if err == nil && len(found) > 0 {
 		return found, nil
 	}
-	return dir.Get(ctx, protocol.Ref{ID: strings.TrimSpace(name)})
+	found, err = dir.Get(ctx, protocol.Ref{ID: strings.TrimSpace(name)})
+	if protocol.CodeOf(err) == protocol.CodeBadRequest {
+		return nil, nil // it has not the form of an id
+	}
+	return found, err
 }

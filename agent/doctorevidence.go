@@ -2,7 +2,12 @@ package agent
 
 import (
 	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -32,7 +37,61 @@ func (x *examination) evidence() {
 		x.found(areaEvidence, "approvers", doctor.ApproversUnread, err)
 		return
 	}
+	x.anchors(e.Trust)
 	x.ok(areaEvidence, "evidence", "%d groups, %d issuers, %d providers, %d approvers", len(e.Groups), checker.Issuers(), len(e.Providers), len(people))
+}
+
+// maxAnchors bounds what is read of one file of authorities.
+const maxAnchors = 4 << 20
+
+// anchors looks at the certificates that documents are checked against.
+func (x *examination) anchors(files []string) {
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err != nil {
+			return // named already
+		}
+		text, _ := io.ReadAll(io.LimitReader(f, maxAnchors)) // what could not be read was named, too
+		_ = f.Close()
+		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				continue
+			}
+			if why := weakness(c, time.Now()); why != "" {
+				x.Found(areaEvidence, "evidence.trust", doctor.AnchorWeak, path+": "+why, doctor.Chain([]*x509.Certificate{c})...)
+			}
+		}
+	}
+}
+
+// leastRSA is the shortest RSA key that may still sign (NIST SP 800-131A).
+const leastRSA = 2048
+
+// weakness says why a certificate is no anchor to rest on; "" if it is one.
+func weakness(c *x509.Certificate, now time.Time) string {
+	key, isRSA := c.PublicKey.(*rsa.PublicKey)
+	switch {
+	case now.After(c.NotAfter):
+		return "it has ended"
+	case isRSA && key.N.BitLen() < leastRSA:
+		return fmt.Sprintf("its RSA key has %d bits", key.N.BitLen())
+	case c.SignatureAlgorithm == x509.SHA1WithRSA || c.SignatureAlgorithm == x509.ECDSAWithSHA1 || c.SignatureAlgorithm == x509.MD5WithRSA:
+		return "it is signed with " + c.SignatureAlgorithm.String()
+	}
+	return ""
+}
+
+// sinks looks whether what was seen of the audit log outlives this machine.
+func (x *examination) sinks() {
+	sinks := x.o.Config.Log.Sinks
+	for _, s := range sinks {
+		if s != "file" {
+			x.ok(areaEvidence, "log.sinks", "%s", strings.Join(sinks, ", "))
+			return
+		}
+	}
+	x.Found(areaEvidence, "log.sinks", doctor.WitnessedHere, "only the file in the state folder")
 }
 
 // mail signs in to the mail server and sends nothing.

@@ -169,18 +169,19 @@ type Case struct {
 
 // order is what Judge asks, one after another, and what a report calls a case that breaks one.
 var order = []struct {
+	name   string // for people
 	broken func(*Guard, Case) string
 	reason func(Case) protocol.Reason
 	acts   bool // asked of account operations too
 }{
-	{sameAccount, always(protocol.ReasonState), true},
-	{builtIn, reasonBuiltIn, true},
-	{disabled, reasonDisabled, false},
-	{(*Guard).outside, always(protocol.ReasonOutside), true},
-	{(*Guard).operation, always(protocol.ReasonOperationOff), true},
-	{(*Guard).refused, always(protocol.ReasonRefusedGroup), true},
-	{(*Guard).sensitive, always(protocol.ReasonNoEvidence), true},
-	{(*Guard).unnoticed, always(protocol.ReasonNoNotice), false},
+	{"the account is the one that was asked for", sameAccount, always(protocol.ReasonState), true},
+	{"built-in administrators, the agent itself", builtIn, reasonBuiltIn, true},
+	{"disabled accounts", disabled, reasonDisabled, false},
+	{"guard.base_dns", (*Guard).outside, always(protocol.ReasonOutside), true},
+	{"guard.operations", (*Guard).operation, always(protocol.ReasonOperationOff), true},
+	{"guard.refused_groups", (*Guard).refused, always(protocol.ReasonRefusedGroup), true},
+	{"guard.sensitive_groups", (*Guard).sensitive, always(protocol.ReasonNoEvidence), true},
+	{"guard.no_notice", (*Guard).unnoticed, always(protocol.ReasonNoNotice), false},
 }
 
 func always(r protocol.Reason) func(Case) protocol.Reason {

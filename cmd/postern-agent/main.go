@@ -53,6 +53,7 @@ func commands() []command {
 		{"run", "serve the hub until stopped", runHelp, serve},
 		{"doctor", "find out what is wrong, and change nothing", doctorHelp, examine},
 		{"check", "the same as doctor", checkHelp, check},
+		{"policy", "say what the agent's file does with an account, and why", policyHelp, policy},
 		{"approver", "add, list and remove those who may approve", approverHelp, approver},
 		{"key", "list the passkeys that were let in, and remove one", keyHelp, key},
 		{"held", "list what the agent holds for a delay", heldHelp, held},

@@ -119,14 +119,17 @@ func (a *adviser) rights(ctx context.Context) (directory.Rights, error) {
 // self finds the account that the agent signs in with.
 func (a *adviser) self(ctx context.Context) error {
 	a.who = a.d.cfg.BindDN
-	_, login, _ := strings.Cut(a.who, `\`)
+	_, login, found := strings.Cut(a.who, `\`)
+	if !found { // a name that stands in no userPrincipalName is taken for name@domain all the same
+		login, _, _ = strings.Cut(a.who, "@")
+	}
 	filter := ldapconn.Or(ldapconn.Equal("userPrincipalName", a.who), ldapconn.Equal("sAMAccountName", login), ldapconn.Equal("distinguishedName", a.who))
-	found, err := a.c.Search(ctx, ldapconn.Request(a.dom.base, ldap.ScopeWholeSubtree, 2, filter, "objectSid", "userPrincipalName"))
-	if err != nil || len(found) != 1 {
+	those, err := a.c.Search(ctx, ldapconn.Request(a.dom.base, ldap.ScopeWholeSubtree, 2, filter, "objectSid", "userPrincipalName"))
+	if err != nil || len(those) != 1 {
 		return err // of another domain of the forest: lines name it, and no SID
 	}
-	a.sid, _ = parseSID(found[0].GetRawAttributeValue("objectSid"))
-	if upn := found[0].GetAttributeValue("userPrincipalName"); upn != "" && ldapconn.SameDN(a.who, found[0].DN) {
+	a.sid, _ = parseSID(those[0].GetRawAttributeValue("objectSid"))
+	if upn := those[0].GetAttributeValue("userPrincipalName"); upn != "" && ldapconn.SameDN(a.who, those[0].DN) {
 		a.who = upn
 	}
 	return nil

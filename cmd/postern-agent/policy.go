@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/agent"
+	"github.com/postern-id/postern/agent/directory/kinds"
+	"github.com/postern-id/postern/protocol"
+)
+
+const policyHelp = `Say what the agent's file does with an account, and why: every rule of the guard, each
+operation after a dry run, and the evidence that the agent would ask for itself. It reads
+the directory and changes nothing; limits are not looked at. Ends with 1 when no operation
+would be carried out.
+
+  postern-agent policy test --account kim@example.com
+  postern-agent policy test --account kim@example.com --config new.toml   # before it is in force`
+
+func policy(ctx context.Context, args []string, s std) error {
+	f := newFlags("policy", policyHelp, s).withConfig()
+	account := f.String("account", "", "identifier or immutable id of the account")
+	asJSON := f.Bool("json", false, "print the answer for programs")
+	test := len(args) > 0 && args[0] == "test"
+	if test {
+		args = args[1:]
+	}
+	cfg, log, err := f.load(args, s)
+	if err != nil {
+		return err
+	}
+	if !test || *account == "" {
+		fmt.Fprintln(s.err, policyHelp)
+		return errUsage
+	}
+	t, err := agent.TestPolicy(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log}, *account)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		e := json.NewEncoder(s.out)
+		e.SetIndent("", "  ")
+		err = e.Encode(t)
+	} else {
+		printPolicy(s.out, t)
+	}
+	if err != nil {
+		return err
+	}
+	for _, o := range t.Operations {
+		if o.Allowed {
+			return nil
+		}
+	}
+	return exit(exitFailed)
+}
+
+func printPolicy(w io.Writer, t agent.PolicyTest) {
+	fmt.Fprintf(w, "account   %s\nstands at %s\ngroups    %s\n\nrules\n", t.Account, t.DN, strings.Join(t.Groups, ", "))
+	for _, r := range t.Rules {
+		if r.Broken == "" {
+			fmt.Fprintf(w, "  passes   %s\n", r.Rule)
+		} else {
+			fmt.Fprintf(w, "  REFUSES  %s: %s\n", r.Rule, r.Broken)
+		}
+	}
+	fmt.Fprintln(w, "\noperations")
+	for _, o := range t.Operations {
+		fmt.Fprintf(w, "  %-24s %s\n", o.Operation, verdict(o, t.Evidence))
+	}
+	if t.Evaluation {
+		fmt.Fprintln(w, "\nEvaluation is on: whatever is let through is a dry run.")
+	}
+}
+
+// verdict is what would become of an operation, in one line.
+func verdict(o agent.OperationPolicy, e *protocol.Terms) string {
+	switch {
+	case !o.Allowed:
+		return "refused: " + o.Refused
+	case !o.Strict && e == nil:
+		return "carried out, on the hub's word"
+	case e == nil:
+		return "carried out, with evidence that the agent checks"
+	}
+	text := "carried out"
+	if len(e.Methods) > 0 {
+		var ways []string
+		for _, m := range e.Methods {
+			ways = append(ways, strings.Join(m, " and "))
+		}
+		text += ", with evidence that the agent checks: " + strings.Join(ways, ", or ")
+	}
+	if e.Approvals > 1 {
+		text += fmt.Sprintf(" (approval by %d persons)", e.Approvals)
+	}
+	if e.Confirm {
+		text += ", confirmed by the agent's code"
+	}
+	if e.Delay > 0 {
+		text += ", held for " + (time.Duration(e.Delay) * time.Second).String()
+	}
+	return text
+}
