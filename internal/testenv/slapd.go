@@ -40,6 +40,7 @@ type SlapdOptions struct {
 	NoHash     bool // without ppolicy_hash_cleartext: a modified password is stored as it came
 	UseLockout bool // ppolicy_use_lockout: a failed sign-in says that the account is locked
 	MustChange bool // pwdMustChange in the default policy
+	Custom     bool // people and groups are of classes of their own, with attributes of their own
 	Manage     bool // the agent has the right "manage" on userPassword
 	Acts       bool // the agent may change the members of groups and delete people
 }
@@ -132,7 +133,7 @@ func (s *Slapd) configure() error {
 	var text bytes.Buffer
 	err := template.Must(template.New("slapd.conf").Parse(slapdConf)).Execute(&text, map[string]any{
 		"Dir": s.Dir, "Base": SlapdBase, "Root": SlapdRoot, "RootPassword": SlapdRootPassword, "Agent": SlapdAgent, "Right": right,
-		"Policy": !s.options.NoPolicy, "Hash": !s.options.NoHash, "UseLockout": s.options.UseLockout,
+		"Policy": !s.options.NoPolicy, "Hash": !s.options.NoHash, "UseLockout": s.options.UseLockout, "Custom": s.options.Custom,
 		"Acts": s.options.Acts, "People": SlapdPeople, "Groups": SlapdGroups,
 	})
 	if err != nil {

@@ -140,7 +140,11 @@ func (s *Slapd) slapadd(ldif string) error {
 		return err
 	}
 	w := bufio.NewWriter(f)
-	writeCompany(w, s.options)
+	if s.options.Custom {
+		writeCustom(w, s.options)
+	} else {
+		writeCompany(w, s.options)
+	}
 	if err := w.Flush(); err != nil {
 		return err
 	}

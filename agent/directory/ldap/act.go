@@ -65,7 +65,7 @@ func (d *Directory) step(ctx context.Context, c *ldapconn.Conn, id string, act p
 	case protocol.Disable:
 		return s, d.disable(&s)
 	case protocol.SetMustChange:
-		return s, d.setMustChange(ctx, c, &s)
+		return s, d.setMustChange(&s)
 	case protocol.AddToGroup, protocol.RemoveFromGroup:
 		return s, d.member(ctx, c, &s, act)
 	case protocol.DeleteAccount:
@@ -110,7 +110,7 @@ func (d *Directory) disable(s *step) error {
 	switch {
 	case d.cfg.DisabledAttribute != "":
 		s.modify.Replace(d.cfg.DisabledAttribute, d.cfg.DisabledValues[:1])
-	case s.server.policy:
+	case s.server.policy && d.cfg.ppolicy():
 		s.modify.Replace(pwdAccountLockedTime, []string{adminLock})
 	default:
 		return protocol.Err(protocol.CodeUnsupported, "the directory has no password policy overlay, and the file names no disabled_attribute: nothing switches an account off")
@@ -124,19 +124,18 @@ func enabledTo(on bool) []protocol.Difference {
 }
 
 // setMustChange has ppolicy ask for a new password at the next sign-in.
-func (d *Directory) setMustChange(ctx context.Context, c *ldapconn.Conn, s *step) error {
-	if !s.policy.mustChange {
-		return protocol.Err(protocol.CodeUnsupported, "the password policy of this account ("+s.policy.name()+") does not ask for a new password after a reset: set pwdMustChange")
+func (d *Directory) setMustChange(s *step) error {
+	if d.cfg.MustChangeAttribute == "" {
+		return protocol.Err(protocol.CodeUnsupported, "no attribute of this directory asks for a new password (must_change_attribute)")
 	}
-	e, err := c.Entry(ctx, s.entry.DN, "(objectClass=*)", pwdReset)
-	if err != nil {
-		return err
+	if !d.cfg.mustChanges(s.server, s.policy) {
+		return protocol.Err(protocol.CodeUnsupported, d.cfg.whyNoMustChange(s.policy))
 	}
-	if e != nil && strings.EqualFold(first(entry{e}, pwdReset), "TRUE") {
+	if strings.EqualFold(first(entry{s.entry}, d.cfg.MustChangeAttribute), d.cfg.MustChangeValue) {
 		return nil
 	}
 	s.modify = ldap.NewModifyRequest(s.entry.DN, nil)
-	s.modify.Replace(pwdReset, []string{"TRUE"})
+	s.modify.Replace(d.cfg.MustChangeAttribute, []string{d.cfg.MustChangeValue})
 	s.seen.Changes = []protocol.Difference{{What: protocol.WhatMustChange, Before: "false", After: "true"}}
 	return nil
 }
@@ -180,21 +179,21 @@ func (d *Directory) membership(group, account *ldap.Entry) (attribute, value str
 	}
 	switch {
 	case d.cfg.Groups == GroupsMemberUID:
-		if value = first(entry{account}, "uid"); value == "" {
-			return "", "", protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no uid, by which the groups of this directory name their members")
+		if value = first(entry{account}, d.cfg.LoginAttribute); value == "" {
+			return "", "", protocol.Err(protocol.CodeUnsupportedAccountState, "the account has no "+d.cfg.LoginAttribute+", by which the groups of this directory name their members")
 		}
-		return "memberUid", value, nil
+		return d.cfg.MemberAttributes[0], value, nil
 	case is("groupOfUniqueNames"):
 		return "uniqueMember", account.DN, nil
 	}
-	return "member", account.DN, nil
+	return d.cfg.MemberAttributes[0], account.DN, nil
 }
 
 // findGroup finds the one group with an id, or with a name that no other group has.
 func (d *Directory) findGroup(ctx context.Context, c *ldapconn.Conn, named string) (*ldap.Entry, error) {
-	by := ldapconn.Equal("cn", named)
+	by := ldapconn.Equal(d.cfg.GroupNameAttribute, named)
 	if _, raw, err := ldapconn.ParseUUID(named); err == nil {
-		by = ldapconn.Equal(d.cfg.uuidAttribute(), d.cfg.storedUUID(raw))
+		by = ldapconn.Equal(d.cfg.uuidAttribute(), storedUUID(d.cfg.uuidAttribute(), raw))
 	}
 	bases, err := d.groupBases(ctx, c)
 	if err != nil {
@@ -202,7 +201,7 @@ func (d *Directory) findGroup(ctx context.Context, c *ldapconn.Conn, named strin
 	}
 	var found []*ldap.Entry
 	for _, base := range bases {
-		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, 2, ldapconn.And(d.cfg.GroupFilter, by), "cn", d.cfg.uuidAttribute(), memberOf, "objectClass"))
+		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, 2, ldapconn.And(d.cfg.GroupFilter, by), d.cfg.GroupNameAttribute, d.cfg.uuidAttribute(), d.cfg.MemberOfAttribute, "objectClass"))
 		if err != nil {
 			return nil, err
 		}

@@ -28,14 +28,14 @@ func (p *pass) changes(ctx context.Context, state *listState) (done bool, err er
 	if err != nil || !ok {
 		return false, err
 	}
+	if ok, err := p.continues(ctx, ch); err != nil || !ok {
+		return false, err
+	}
 	if len(ch.touched)+len(ch.gone) == 0 && ch.told {
 		return true, nil // also where nothing is remembered
 	}
 	if p.memory == nil || len(ch.touched) > maxTouched {
 		return false, nil
-	}
-	if ok, err := p.continues(ctx, ch); err != nil || !ok {
-		return false, err
 	}
 	if !ch.told {
 		if err := p.sweep(ctx, &ch); err != nil {
@@ -265,7 +265,7 @@ func (p *pass) eachGroup(ctx context.Context, filter string, f func(*ldap.Entry)
 func (cfg Config) anyOf(ids []key) string {
 	var any []string
 	for _, k := range ids {
-		any = append(any, ldapconn.Equal(cfg.uuidAttribute(), cfg.storedUUID(k)))
+		any = append(any, ldapconn.Equal(cfg.uuidAttribute(), storedUUID(cfg.uuidAttribute(), k)))
 	}
 	return ldapconn.Or(any...)
 }
@@ -275,9 +275,9 @@ func (p *pass) anyAccount(ids []key) string {
 	cfg := p.directory.cfg
 	var any []string
 	for _, k := range ids {
-		any = append(any, ldapconn.Equal(cfg.uuidAttribute(), cfg.storedUUID(k)))
-		if id := p.memory.accounts[k].id; id != "" {
-			any = append(any, ldapconn.Equal(cfg.IDAttribute, id))
+		any = append(any, ldapconn.Equal(cfg.uuidAttribute(), storedUUID(cfg.uuidAttribute(), k)))
+		if p.memory != nil && p.memory.accounts[k].id != "" {
+			any = append(any, ldapconn.Equal(cfg.IDAttribute, p.memory.accounts[k].id))
 		}
 	}
 	return ldapconn.Or(any...)

@@ -10,21 +10,29 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 )
 
+// words are what a schema calls things.
+type words struct{ class, name, family, mail, team, member, title string }
+
+var (
+	usual = words{"inetOrgPerson", "cn", "sn", "mail", "groupOfNames", "member", "cn"}
+	acme  = words{"acmeMember", "acmeName", "acmeFamily", "acmeMail", "acmeTeam", "acmeMate", "acmeTitle"}
+)
+
 // hands are those of the administrator.
-func hands(s *testenv.Slapd) *directorytest.Hands {
+func hands(s *testenv.Slapd, w words) *directorytest.Hands {
 	change := func(t *testing.T, dn, kind string, lines ...string) {
 		t.Helper()
 		s.Modify(t, "dn: "+dn+"\nchangetype: "+kind+"\n"+strings.Join(lines, "\n")+"\n")
 	}
 	return &directorytest.Hands{
-		Add:    func(t *testing.T, login string) directorytest.Person { t.Helper(); return addPerson(t, s, login) },
+		Add:    func(t *testing.T, login string) directorytest.Person { t.Helper(); return addPerson(t, s, w, login) },
 		Delete: func(t *testing.T, dn string) { t.Helper(); change(t, dn, "delete") },
 		Rename: func(t *testing.T, p directorytest.Person, name string) directorytest.Person {
 			t.Helper()
 			to := "uid=" + strings.ReplaceAll(p.Name, " ", ".") + ".renamed"
 			change(t, p.DN, "modrdn", "newrdn: "+to, "deleteoldrdn: 0")
 			p.DN, p.Name = to+","+testenv.SlapdPeople, name
-			change(t, p.DN, "modify", "replace: cn", "cn: "+name)
+			change(t, p.DN, "modify", "replace: "+w.name, w.name+": "+name)
 			return p
 		},
 		Leave: func(t *testing.T, p directorytest.Person) directorytest.Person {
@@ -37,45 +45,59 @@ func hands(s *testenv.Slapd) *directorytest.Hands {
 		Group: func(t *testing.T, name string, members ...string) string {
 			t.Helper()
 			dn := "cn=" + name + "," + testenv.SlapdGroups
-			lines := []string{"objectClass: groupOfNames", "cn: " + name, "member: " + testenv.SlapdAgent} // a group is never empty
+			lines := []string{"objectClass: " + w.team, "cn: " + name, w.member + ": " + testenv.SlapdAgent} // a group is never empty
+			if w.title != "cn" {
+				lines = append(lines, w.title+": "+name)
+			}
 			for _, m := range members {
-				lines = append(lines, "member: "+m)
+				lines = append(lines, w.member+": "+m)
 			}
 			change(t, dn, "add", lines...)
 			return dn
 		},
 		Member: func(t *testing.T, group, dn string, in bool) {
 			t.Helper()
-			what := "delete: member"
+			what := "delete: "
 			if in {
-				what = "add: member"
+				what = "add: "
 			}
-			change(t, group, "modify", what, "member: "+dn)
+			change(t, group, "modify", what+w.member, w.member+": "+dn)
 		},
 		RenameGroup: func(t *testing.T, group, name string) string {
 			t.Helper()
 			change(t, group, "modrdn", "newrdn: cn="+name, "deleteoldrdn: 1")
+			if w.title != "cn" {
+				change(t, "cn="+name+","+testenv.SlapdGroups, "modify", "replace: "+w.title, w.title+": "+name)
+			}
 			return "cn=" + name + "," + testenv.SlapdGroups
 		},
 	}
 }
 
-func addPerson(t *testing.T, s *testenv.Slapd, login string) directorytest.Person {
+func addPerson(t *testing.T, s *testenv.Slapd, w words, login string) directorytest.Person {
 	t.Helper()
 	dn, mail := "uid="+login+","+testenv.SlapdPeople, login+"@corp.example"
-	s.Modify(t, "dn: "+dn+"\nchangetype: add\nobjectClass: inetOrgPerson\nuid: "+login+"\ncn: "+login+"\nsn: "+login+"\nmail: "+mail+"\nuserPassword: "+testenv.SlapdEmployeePassword+"\n")
-	id := s.Values(t, dn, "entryUUID")
-	if len(id) != 1 {
-		t.Fatalf("entryUUID of %s: %v", dn, id)
+	more, id := "", "entryUUID"
+	if w == acme {
+		more, id = "acmeNumber: "+testenv.SlapdNumber(dn)+"\n", "acmeNumber"
 	}
-	return directorytest.Person{ID: id[0], DN: dn, Identifier: mail, Name: login, Password: testenv.SlapdEmployeePassword}
+	s.Modify(t, "dn: "+dn+"\nchangetype: add\nobjectClass: "+w.class+"\nuid: "+login+"\n"+w.name+": "+login+"\n"+w.family+": "+login+"\n"+w.mail+": "+mail+"\n"+more+
+		"userPassword: "+testenv.SlapdEmployeePassword+"\n")
+	found := s.Values(t, dn, id)
+	if len(found) != 1 {
+		t.Fatalf("%s of %s: %v", id, dn, found)
+	}
+	return directorytest.Person{ID: found[0], DN: dn, Identifier: mail, Name: login, Password: testenv.SlapdEmployeePassword}
 }
 
 // restorable is a server of its own.
 func restorable(t *testing.T, o testenv.SlapdOptions, change func(*Config)) directorytest.Restorable {
 	o.People = 8
 	s := testenv.StartSlapd(t, o)
-	touches := 0
+	w, touches := usual, 0
+	if o.Custom {
+		w = acme
+	}
 	return directorytest.Restorable{
 		Open: func(t *testing.T) directory.Directory {
 			cfg := configFor(t, s.Addr(), s.CAFile)
@@ -84,11 +106,11 @@ func restorable(t *testing.T, o testenv.SlapdOptions, change func(*Config)) dire
 			}
 			return openAt(t, cfg)
 		},
-		Add: func(t *testing.T, login string) directorytest.Person { t.Helper(); return addPerson(t, s, login) },
+		Add: func(t *testing.T, login string) directorytest.Person { t.Helper(); return addPerson(t, s, w, login) },
 		Touch: func(t *testing.T, dn string) {
 			t.Helper()
 			touches++
-			s.Modify(t, fmt.Sprintf("dn: %s\nchangetype: modify\nreplace: displayName\ndisplayName: touched %d\n", dn, touches))
+			s.Modify(t, fmt.Sprintf("dn: %s\nchangetype: modify\nreplace: title\ntitle: touched %d\n", dn, touches))
 		},
 		Keep: func(t *testing.T) { t.Helper(); s.Keep(t) },
 		Back: func(t *testing.T) { t.Helper(); s.Restore(t) },

@@ -59,19 +59,24 @@ func TestConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*Config){
-		"no base":                 func(c *Config) { c.BaseDNs = nil },
-		"a base that is no DN":    func(c *Config) { c.BaseDNs = []string{"corp.example"} },
-		"a broken filter":         func(c *Config) { c.Filter = "(objectClass=person" },
-		"a broken group filter":   func(c *Config) { c.GroupFilter = "cn=*" },
-		"a name with a filter":    func(c *Config) { c.Identifiers = []string{"mail)(uid"} },
-		"an id attribute of none": func(c *Config) { c.IDAttribute = "entry UUID" },
-		"unknown group scheme":    func(c *Config) { c.Groups = "both" },
-		"unknown change stamp":    func(c *Config) { c.ChangeAttribute = "uSNChanged" },
-		"values without a name":   func(c *Config) { c.DisabledValues = []string{"left"} },
-		"an mfa attribute":        func(c *Config) { c.MFAAttributes = []string{"totp*"} },
-		"a policy that is no DN":  func(c *Config) { c.DefaultPolicy = "default" },
-		"an administrator":        func(c *Config) { c.PrivilegedAccounts = []string{"root"} },
-		"no server":               func(c *Config) { c.URLs = nil },
+		"no base":                          func(c *Config) { c.BaseDNs = nil },
+		"a base that is no DN":             func(c *Config) { c.BaseDNs = []string{"corp.example"} },
+		"a broken filter":                  func(c *Config) { c.Filter = "(objectClass=person" },
+		"a broken group filter":            func(c *Config) { c.GroupFilter = "cn=*" },
+		"a name with a filter":             func(c *Config) { c.Identifiers = []string{"mail)(uid"} },
+		"an id attribute of none":          func(c *Config) { c.IDAttribute = "entry UUID" },
+		"unknown group scheme":             func(c *Config) { c.Groups = "both" },
+		"a change stamp of none":           func(c *Config) { c.ChangeAttribute = "when changed" },
+		"an unknown profile":               func(c *Config) { c.Profile = "oracle" },
+		"another way of resets":            func(c *Config) { c.PasswordBy = "guessing" },
+		"a lock without meaning":           func(c *Config) { c.LockAttribute, c.LockHolds = "x", "sometimes" },
+		"a flag without a value":           func(c *Config) { c.Profile, c.MustChangeAttribute, c.MustChangeValue = Profile389, "x", "" },
+		"values without a name":            func(c *Config) { c.DisabledValues = []string{"left"} },
+		"an mfa attribute":                 func(c *Config) { c.MFAAttributes = []string{"totp*"} },
+		"a custom schema without a filter": func(c *Config) { c.Profile = ProfileCustom },
+		"a policy that is no DN":           func(c *Config) { c.DefaultPolicy = "default" },
+		"an administrator":                 func(c *Config) { c.PrivilegedAccounts = []string{"root"} },
+		"no server":                        func(c *Config) { c.URLs = nil },
 	} {
 		cfg := good
 		change(&cfg)

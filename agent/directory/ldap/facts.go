@@ -26,9 +26,17 @@ type state struct {
 
 // stateAttributes are what readState needs.
 func (cfg Config) stateAttributes() []string {
-	names := []string{cfg.ChangeAttribute, "modifiersName", pwdAccountLockedTime, pwdChangedTime, pwdPolicySubentry, pwdStartTime, pwdEndTime}
-	if cfg.DisabledAttribute != "" {
-		names = append(names, cfg.DisabledAttribute)
+	names := []string{cfg.ChangeAttribute, "modifiersName"}
+	switch {
+	case cfg.ppolicy():
+		names = append(names, pwdAccountLockedTime, pwdPolicySubentry, pwdStartTime, pwdEndTime)
+	case cfg.is389():
+		names = append(names, pwdPolicySubentry)
+	}
+	for _, n := range []string{cfg.DisabledAttribute, cfg.LockAttribute, cfg.PasswordChangedAttribute, cfg.MustChangeAttribute} {
+		if n != "" {
+			names = append(names, n)
+		}
 	}
 	return append(names, cfg.groupAttributes()...)
 }
@@ -47,10 +55,24 @@ func (d *Directory) readState(ctx context.Context, c *ldapconn.Conn, id string) 
 		return state{}, err
 	}
 	s.disabled = d.cfg.disabled(entry{e}, time.Now())
-	s.admin = first(entry{e}, pwdAccountLockedTime) == adminLock
-	s.locked = s.policy.lockedSince(first(entry{e}, pwdAccountLockedTime), time.Now())
+	s.admin = d.cfg.ppolicy() && first(entry{e}, pwdAccountLockedTime) == adminLock
+	s.locked = d.cfg.locked(s.policy, first(entry{e}, d.cfg.LockAttribute), time.Now())
 	s.mfa, err = d.hasMFA(ctx, c, e.DN)
 	return s, err
+}
+
+// locked returns the value of lock_attribute if it says that the account is locked.
+func (cfg Config) locked(p policy, value string, now time.Time) string {
+	switch cfg.LockHolds {
+	case LockSince:
+		return p.lockedSince(value, now)
+	case LockUntil:
+		until, ok := generalizedTime(value)
+		if !ok || now.After(until) && !until.Equal(time.Unix(0, 0)) { // 1970: until somebody unlocks it
+			return ""
+		}
+	}
+	return value
 }
 
 // lockedSince returns the time of a lock that still holds, or "". The attribute stays
@@ -129,16 +151,16 @@ func (cfg Config) privileged(dn string, groups []group) string {
 func (d *Directory) allows(s state, plan directory.Plan) error {
 	refuse := func(code protocol.Code, message string) *protocol.Error { return protocol.Err(code, message) }
 	switch {
-	case plan.Reset && !s.server.passwordModify:
-		return refuse(protocol.CodeUnsupported, "the directory does not offer to change passwords (RFC 3062)")
+	case plan.Reset && d.cfg.PasswordBy == ByExtension && !s.server.passwordModify:
+		return refuse(protocol.CodeUnsupported, "the directory does not offer to change passwords (RFC 3062); password_by = \"modify\" is the other way")
 	case plan.RemoveMFA && len(d.cfg.MFAAttributes) == 0:
 		return refuse(protocol.CodeUnsupported, "mfa_attributes names no attribute that holds authenticators")
-	case plan.RemoveMFA && plan.Reset && !d.cfg.ServerHashes:
+	case plan.RemoveMFA && plan.Reset && !d.cfg.ServerHashes && d.cfg.PasswordBy != ByModify:
 		return refuse(protocol.CodeUnsupported, "a password and authenticators can change together only where the server hashes passwords (server_hashes)")
-	case plan.MustChange && !s.policy.mustChange:
-		return refuse(protocol.CodeUnsupported, "the password policy of this account ("+s.policy.name()+") does not ask for a new password after a reset: set pwdMustChange")
-	case plan.Unlock && !plan.Reset && !s.server.policy:
-		return refuse(protocol.CodeUnsupported, "the directory has no password policy overlay: nothing locks, nothing can be unlocked")
+	case plan.MustChange && !d.cfg.mustChanges(s.server, s.policy):
+		return refuse(protocol.CodeUnsupported, d.cfg.whyNoMustChange(s.policy))
+	case plan.Unlock && !plan.Reset && !d.cfg.unlocks(s.server):
+		return refuse(protocol.CodeUnsupported, "the directory has no password policy: nothing locks, nothing can be unlocked (lock_attribute)")
 	case s.admin && (plan.Reset || plan.Unlock):
 		return refuse(protocol.CodeUnsupportedAccountState, "an administrator locked the account; a reset or unlock would lift that lock").For(protocol.ReasonAdminLock)
 	case plan.Unlock && !plan.Reset && s.locked == "":

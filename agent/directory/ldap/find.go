@@ -69,6 +69,9 @@ func (d *Directory) idFilter(id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if _, raw, err := d.cfg.parseUUID(canonical); err == nil && d.cfg.isUUID() {
+		canonical = storedUUID(d.cfg.IDAttribute, raw)
+	}
 	return ldapconn.And(d.cfg.Filter, ldapconn.Equal(d.cfg.IDAttribute, canonical)), nil
 }
 

@@ -31,16 +31,16 @@ type group struct {
 func (cfg Config) groupAttributes() []string {
 	switch cfg.Groups {
 	case GroupsMemberOf:
-		return []string{memberOf}
+		return []string{cfg.MemberOfAttribute}
 	case GroupsMemberUID:
-		return []string{"uid"}
+		return []string{cfg.LoginAttribute}
 	}
 	return nil
 }
 
 // group maps a group's entry. Without a readable id the DN stands in.
 func (cfg Config) group(s source, dn string) protocol.Group {
-	g := protocol.Group{Kind: "group", Name: clean(first(s, "cn"))}
+	g := protocol.Group{Kind: "group", Name: clean(first(s, cfg.GroupNameAttribute))}
 	id, _, err := cfg.parseUUID(first(s, cfg.uuidAttribute()))
 	if err != nil {
 		id = fold(dn)
@@ -74,7 +74,7 @@ func (d *Directory) Groups(ctx context.Context, q protocol.GroupsRequest) (found
 	}
 	filter := d.cfg.GroupFilter
 	if q.Prefix != "" {
-		filter = ldapconn.And(filter, ldapconn.Prefix("cn", q.Prefix))
+		filter = ldapconn.And(filter, ldapconn.Prefix(d.cfg.GroupNameAttribute, q.Prefix))
 	}
 	err = d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
 		groups, err := d.searchGroups(ctx, c, filter, limit)
@@ -96,7 +96,7 @@ func (d *Directory) searchGroups(ctx context.Context, c *ldapconn.Conn, filter s
 	}
 	var found []group
 	for _, base := range bases {
-		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, limit, filter, "cn", d.cfg.uuidAttribute(), memberOf))
+		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, limit, filter, d.cfg.GroupNameAttribute, d.cfg.uuidAttribute(), d.cfg.MemberOfAttribute))
 		if err != nil {
 			return nil, err
 		}
@@ -132,15 +132,15 @@ func (d *Directory) groupsOf(ctx context.Context, c *ldapconn.Conn, e *ldap.Entr
 func (d *Directory) memberships(ctx context.Context, c *ldapconn.Conn, e *ldap.Entry) ([]group, error) {
 	switch d.cfg.Groups {
 	case GroupsMemberOf:
-		return d.climb(ctx, c, e.GetEqualFoldAttributeValues(memberOf), d.readGroups)
+		return d.climb(ctx, c, e.GetEqualFoldAttributeValues(d.cfg.MemberOfAttribute), d.readGroups)
 	case GroupsMember:
 		return d.climb(ctx, c, []string{e.DN}, d.groupsWith)
 	case GroupsMemberUID:
-		uid := e.GetEqualFoldAttributeValue("uid")
+		uid := e.GetEqualFoldAttributeValue(d.cfg.LoginAttribute)
 		if uid == "" {
 			return nil, nil
 		}
-		return d.searchGroups(ctx, c, ldapconn.And(d.cfg.GroupFilter, ldapconn.Equal("memberUid", uid)), maxGroups)
+		return d.searchGroups(ctx, c, ldapconn.And(d.cfg.GroupFilter, d.cfg.namesMember(uid)), maxGroups)
 	}
 	return nil, nil
 }
@@ -177,6 +177,15 @@ func isIn(set map[string]bool, dn string) bool {
 	return was
 }
 
+// namesMember is the filter of groups that list a member.
+func (cfg Config) namesMember(member string) string {
+	var any []string
+	for _, n := range cfg.MemberAttributes {
+		any = append(any, ldapconn.Equal(n, member))
+	}
+	return ldapconn.Or(any...)
+}
+
 // readGroups reads the groups at the DNs that memberOf names. A group that the agent
 // cannot read keeps the name in its DN.
 func (d *Directory) readGroups(ctx context.Context, c *ldapconn.Conn, dns []string) (groups []group, up []string, err error) {
@@ -184,7 +193,7 @@ func (d *Directory) readGroups(ctx context.Context, c *ldapconn.Conn, dns []stri
 		if !ldapconn.SameDN(dn, dn) {
 			continue
 		}
-		e, err := c.Entry(ctx, dn, "(objectClass=*)", "cn", d.cfg.uuidAttribute(), memberOf)
+		e, err := c.Entry(ctx, dn, "(objectClass=*)", d.cfg.GroupNameAttribute, d.cfg.uuidAttribute(), d.cfg.MemberOfAttribute)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -192,7 +201,7 @@ func (d *Directory) readGroups(ctx context.Context, c *ldapconn.Conn, dns []stri
 			e = &ldap.Entry{DN: dn}
 		}
 		groups = append(groups, d.cfg.groupOf(e))
-		up = append(up, e.GetEqualFoldAttributeValues(memberOf)...)
+		up = append(up, e.GetEqualFoldAttributeValues(d.cfg.MemberOfAttribute)...)
 	}
 	return groups, up, nil
 }
@@ -202,7 +211,7 @@ func (d *Directory) groupsWith(ctx context.Context, c *ldapconn.Conn, dns []stri
 	for chunk := range slices.Chunk(dns, groupsAtOnce) {
 		var any []string
 		for _, dn := range chunk {
-			any = append(any, ldapconn.Equal("member", dn), ldapconn.Equal("uniqueMember", dn))
+			any = append(any, d.cfg.namesMember(dn))
 		}
 		found, err := d.searchGroups(ctx, c, ldapconn.And(d.cfg.GroupFilter, ldapconn.Or(any...)), maxGroups)
 		if err != nil {

@@ -107,25 +107,25 @@ func (d *Directory) describe(ctx context.Context, c *ldapconn.Conn) (protocol.De
 	setDefault(&kind, "ldap")
 	return protocol.Description{Fingerprint: fingerprint, Kind: kind, Traits: protocol.Traits{
 		Name:                    d.cfg.Name,
-		CanGetTemporaryPassword: s.passwordModify,
-		CanUnlock:               s.policy,
+		CanGetTemporaryPassword: s.passwordModify || d.cfg.PasswordBy == ByModify,
+		CanUnlock:               d.cfg.unlocks(s),
 		CanRemoveAllMFA:         len(d.cfg.MFAAttributes) > 0,
 		CanUpdateAccountsList:   true,
-		CanMustChange:           s.policy && policy.mustChange,
+		CanMustChange:           d.cfg.mustChanges(s, policy),
 	}}, nil
 }
 
 func (d *Directory) fingerprint(ctx context.Context, c *ldapconn.Conn) (string, error) {
 	bases := make([]string, len(d.cfg.BaseDNs))
 	for i, dn := range d.cfg.BaseDNs {
-		e, err := c.Entry(ctx, dn, "(objectClass=*)", entryUUID)
+		e, err := c.Entry(ctx, dn, "(objectClass=*)", d.cfg.uuidAttribute())
 		if err != nil {
 			return "", err
 		}
 		if e == nil {
 			return "", configuration("base_dns: the directory has no entry " + dn + ", or the agent's account may not see it")
 		}
-		bases[i] = ldapconn.FoldDN(dn) + "\n" + strings.ToLower(e.GetEqualFoldAttributeValue(entryUUID))
+		bases[i] = ldapconn.FoldDN(dn) + "\n" + strings.ToLower(e.GetEqualFoldAttributeValue(d.cfg.uuidAttribute()))
 	}
 	slices.Sort(bases)
 	h := sha256.Sum256([]byte("ldap\n" + strings.ToLower(d.cfg.IDAttribute) + "\n" + strings.Join(bases, "\n")))
@@ -145,12 +145,15 @@ func (d *Directory) server(ctx context.Context, c *ldapconn.Conn) (server, error
 
 // readServer asks the root DSE.
 func (d *Directory) readServer(ctx context.Context, c *ldapconn.Conn) (server, error) {
-	e, err := c.Entry(ctx, "", "(objectClass=*)", "supportedControl", "supportedExtension", "namingContexts")
+	e, err := c.Entry(ctx, "", "(objectClass=*)", "supportedControl", "supportedExtension", "namingContexts", "vendorName")
 	if err != nil {
 		return server{}, err
 	}
 	if e == nil {
 		return server{}, configuration("the directory does not show its root DSE")
+	}
+	if err := d.cfg.suits(e.GetAttributeValue("vendorName")); err != nil {
+		return server{}, err
 	}
 	s := server{
 		passwordModify: slices.Contains(e.GetAttributeValues("supportedExtension"), oidPasswordModify),
@@ -177,6 +180,12 @@ func (d *Directory) readServer(ctx context.Context, c *ldapconn.Conn) (server, e
 func (d *Directory) findDefaultPolicy(ctx context.Context, c *ldapconn.Conn, suffixes []string) (string, error) {
 	if d.cfg.DefaultPolicy != "" {
 		return d.cfg.DefaultPolicy, nil
+	}
+	if d.cfg.is389() {
+		return policyDN389, nil
+	}
+	if !d.cfg.ppolicy() {
+		return "", nil
 	}
 	var found []string
 	for _, suffix := range suffixes {

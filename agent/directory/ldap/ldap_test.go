@@ -90,7 +90,11 @@ func fixture(t *testing.T, o testenv.SlapdOptions, change func(*Config)) directo
 			{Name: "old password is asked for", Person: person("sam", "", ""), Password: "Ab1-xxxxxxxxxxxxxx", Words: "pwdSafeModify"},
 		},
 	}
-	f.Hands = hands(s)
+	w := usual
+	if o.Custom {
+		w = acme
+	}
+	f.Hands = hands(s, w)
 	f.Restorable = func(t *testing.T) directorytest.Restorable { return restorable(t, o, change) }
 	for _, n := range []string{"0", "1", "2", "3", "4", "5"} {
 		p := person("emp00000"+n, "emp00000"+n+"@corp.example", "")

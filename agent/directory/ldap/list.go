@@ -231,9 +231,9 @@ func (p *pass) put(s source, dn string) (k key, err error) {
 func (cfg Config) membershipOf(s source, dn string) (handle uint64, direct []uint64) {
 	switch cfg.Groups {
 	case GroupsMemberUID:
-		return handleOf(first(s, "uid")), nil
+		return handleOf(first(s, cfg.LoginAttribute)), nil
 	case GroupsMemberOf:
-		for _, v := range s.Values(memberOf) {
+		for _, v := range s.Values(cfg.MemberOfAttribute) {
 			direct = append(direct, handleOf(v))
 		}
 	}

@@ -57,7 +57,10 @@ func first(s source, attribute string) string {
 
 // accountAttributes are what a list reads.
 func (cfg Config) accountAttributes() []string {
-	names := []string{cfg.IDAttribute, cfg.ChangeAttribute, pwdAccountLockedTime, pwdStartTime, pwdEndTime}
+	names := []string{cfg.IDAttribute, cfg.ChangeAttribute}
+	if cfg.ppolicy() {
+		names = append(names, pwdAccountLockedTime, pwdStartTime, pwdEndTime)
+	}
 	names = append(append(names, cfg.Identifiers...), cfg.NameAttributes...)
 	for _, n := range []string{cfg.BirthDateAttribute, cfg.DisabledAttribute} {
 		if n != "" {
@@ -102,13 +105,7 @@ func (cfg Config) identifiers(s source) []string {
 
 // disabled reports whether an administrator switched the account off.
 func (cfg Config) disabled(s source, now time.Time) bool {
-	if first(s, pwdAccountLockedTime) == adminLock {
-		return true
-	}
-	if t, ok := generalizedTime(first(s, pwdStartTime)); ok && now.Before(t) {
-		return true
-	}
-	if t, ok := generalizedTime(first(s, pwdEndTime)); ok && !now.Before(t) {
+	if cfg.ppolicy() && cfg.adminLocked(s, now) {
 		return true
 	}
 	if cfg.DisabledAttribute == "" {
@@ -119,24 +116,46 @@ func (cfg Config) disabled(s source, now time.Time) bool {
 	})
 }
 
-// isUUID reports whether ids have the form of a UUID, so that they are parsed.
-func (cfg Config) isUUID() bool { return strings.EqualFold(cfg.IDAttribute, entryUUID) }
-
-// uuidAttribute holds the UUID of any entry, which RFC 4533 names entries by.
-func (cfg Config) uuidAttribute() string {
-	if cfg.isUUID() {
-		return cfg.IDAttribute
+// adminLocked reports whether ppolicy keeps everybody out of the account for good, or
+// before or after a time.
+func (cfg Config) adminLocked(s source, now time.Time) bool {
+	if first(s, pwdAccountLockedTime) == adminLock {
+		return true
 	}
-	return entryUUID
+	if t, ok := generalizedTime(first(s, pwdStartTime)); ok && now.Before(t) {
+		return true
+	}
+	t, ok := generalizedTime(first(s, pwdEndTime))
+	return ok && !now.Before(t)
 }
 
-// parseUUID reads a value of uuidAttribute.
+// isUUID reports whether ids have the form of a UUID, so that they are parsed.
+func (cfg Config) isUUID() bool {
+	return strings.EqualFold(cfg.IDAttribute, entryUUID) || strings.EqualFold(cfg.IDAttribute, nsUniqueID)
+}
+
+// uuidAttribute holds the UUID of any entry, which RFC 4533 names entries by.
+func (cfg Config) uuidAttribute() string { return cfg.UUIDAttribute }
+
+// parseUUID reads a UUID in its usual form, or in four groups of eight digits as 389-ds
+// stores it.
 func (cfg Config) parseUUID(text string) (canonical string, raw [16]byte, err error) {
+	if len(text) == 35 && text[8] == '-' && text[17] == '-' && text[26] == '-' {
+		d := text[:8] + text[9:17] + text[18:26] + text[27:]
+		text = d[:8] + "-" + d[8:12] + "-" + d[12:16] + "-" + d[16:20] + "-" + d[20:]
+	}
 	return ldapconn.ParseUUID(text)
 }
 
-// storedUUID is a UUID as uuidAttribute holds it.
-func (cfg Config) storedUUID(raw [16]byte) string { return ldapconn.FormatUUID(raw) }
+// storedUUID is a UUID as an attribute holds it.
+func storedUUID(attribute string, raw [16]byte) string {
+	text := ldapconn.FormatUUID(raw)
+	if !strings.EqualFold(attribute, nsUniqueID) {
+		return text
+	}
+	d := strings.ReplaceAll(text, "-", "")
+	return d[:8] + "-" + d[8:16] + "-" + d[16:24] + "-" + d[24:]
+}
 
 // canonicalID brings an id into its one form: UUIDs lower-case and dashed, others as
 // the directory gives them. The error is CodeBadRequest.

@@ -31,14 +31,6 @@ func newMembership(named bool) *membership {
 	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, of: map[uint64][]*node{}, named: named}
 }
 
-// memberAttributes are what a group's entry says of its members.
-func (cfg Config) memberAttributes() []string {
-	if cfg.Groups == GroupsMemberUID {
-		return []string{"memberUid"}
-	}
-	return []string{"member", "uniqueMember"}
-}
-
 // readMembership reads every group.
 func (p *pass) readMembership(ctx context.Context, s *ldapconn.Stream) (*membership, error) {
 	all := newMembership(p.directory.cfg.Groups == GroupsMemberOf)
@@ -67,13 +59,13 @@ func (p *pass) readMembership(ctx context.Context, s *ldapconn.Stream) (*members
 
 // nodeAttributes are what nodeOf reads.
 func (cfg Config) nodeAttributes() []string {
-	return append([]string{"cn", cfg.uuidAttribute(), cfg.ChangeAttribute, memberOf}, cfg.memberAttributes()...)
+	return append([]string{cfg.GroupNameAttribute, cfg.uuidAttribute(), cfg.ChangeAttribute, cfg.MemberOfAttribute}, cfg.MemberAttributes...)
 }
 
 // nodeOf maps a group's entry.
 func (cfg Config) nodeOf(s source, dn string) (key, *node) {
 	n := &node{group: cfg.group(s, dn), handle: handleOf(dn)}
-	for _, attribute := range cfg.memberAttributes() {
+	for _, attribute := range cfg.MemberAttributes {
 		for _, m := range s.Values(attribute) {
 			n.members = append(n.members, handleOf(m))
 		}
@@ -81,7 +73,7 @@ func (cfg Config) nodeOf(s source, dn string) (key, *node) {
 	slices.Sort(n.members)
 	n.members = slices.Compact(n.members)
 	if cfg.Groups == GroupsMemberOf {
-		for _, up := range s.Values(memberOf) {
+		for _, up := range s.Values(cfg.MemberOfAttribute) {
 			n.up = append(n.up, handleOf(up))
 		}
 		slices.Sort(n.up)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
@@ -29,6 +30,8 @@ func (d *Directory) DryRun(ctx context.Context, id string, tasks []protocol.Task
 		if err := d.allows(s, plan); err != nil {
 			return err
 		}
+		// Where the flag is there already nothing can be asked about it without a change.
+		plan.MustChange = plan.MustChange && first(entry{s.entry}, d.cfg.MustChangeAttribute) == ""
 		return d.probe(ctx, c, s.entry.DN, plan)
 	})
 }
@@ -41,16 +44,20 @@ func (d *Directory) probe(ctx context.Context, c *ldapconn.Conn, dn string, plan
 	nobodys := rand.Text() + rand.Text()
 	var probes []ldap.PartialAttribute
 	if plan.Reset {
-		probes = append(probes, ldap.PartialAttribute{Type: userPassword, Vals: []string{nobodys}})
+		probes = append(probes, ldap.PartialAttribute{Type: d.cfg.PasswordAttribute, Vals: []string{nobodys}})
 	}
 	if plan.Unlock && !plan.Reset {
-		// A time before LDAP. The syntax does not allow a random text.
-		probes = append(probes, ldap.PartialAttribute{Type: pwdAccountLockedTime, Vals: []string{"19700101000000Z"}})
+		for _, n := range d.cfg.UnlockAttributes {
+			probes = append(probes, ldap.PartialAttribute{Type: n, Vals: []string{d.cfg.nobodys(n, nobodys)}})
+		}
 	}
 	if plan.RemoveMFA {
 		for _, n := range d.cfg.MFAAttributes {
 			probes = append(probes, ldap.PartialAttribute{Type: n, Vals: []string{nobodys}})
 		}
+	}
+	if n := d.cfg.MustChangeAttribute; plan.MustChange && n != "" {
+		probes = append(probes, ldap.PartialAttribute{Type: n, Vals: []string{d.cfg.nobodys(n, nobodys)}})
 	}
 	for _, p := range probes {
 		r := ldap.NewModifyRequest(dn, nil)
@@ -64,6 +71,20 @@ func (d *Directory) probe(ctx context.Context, c *ldapconn.Conn, dn string, plan
 		}
 	}
 	return nil
+}
+
+// nobodys is a value that an attribute surely does not have and that its syntax allows,
+// as otherwise the server would not look at the rights.
+func (cfg Config) nobodys(attribute, random string) string {
+	switch {
+	case strings.EqualFold(attribute, cfg.LockAttribute) && cfg.LockHolds != LockPresent:
+		return "19000101000000Z" // a time before LDAP
+	case strings.EqualFold(attribute, "passwordRetryCount"):
+		return "-1"
+	case strings.EqualFold(attribute, cfg.MustChangeAttribute) && strings.EqualFold(cfg.MustChangeValue, "TRUE"):
+		return "FALSE"
+	}
+	return random
 }
 
 // Perform implements directory.Writer.
@@ -124,13 +145,18 @@ func (d *Directory) allowsNow(s state, plan directory.Plan) error {
 func (d *Directory) modification(dn string, c directory.Change, plan directory.Plan) *ldap.ModifyRequest {
 	r := ldap.NewModifyRequest(dn, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
 	if plan.Reset {
-		r.Replace(userPassword, []string{c.Password.Reveal()})
+		r.Replace(d.cfg.PasswordAttribute, []string{c.Password.Reveal()})
 	}
-	if plan.MustChange {
-		r.Replace(pwdReset, []string{"TRUE"})
+	if plan.MustChange && d.cfg.MustChangeAttribute != "" {
+		r.Replace(d.cfg.MustChangeAttribute, []string{d.cfg.MustChangeValue})
 	}
 	if plan.Unlock { // Replace with nothing, as Delete fails where nothing is
-		r.Replace(pwdAccountLockedTime, nil)
+		for _, n := range d.cfg.UnlockAttributes {
+			if plan.Reset && strings.EqualFold(n, pwdAccountLockedTime) {
+				continue // ppolicy clears it with the password, and would find it gone
+			}
+			r.Replace(n, nil)
+		}
 	}
 	if plan.RemoveMFA {
 		for _, n := range d.cfg.MFAAttributes {
@@ -143,25 +169,47 @@ func (d *Directory) modification(dn string, c directory.Change, plan directory.P
 // reset sets the password and reports whether must-change was set with it. Without
 // ppolicy nothing else may stand in the modification: its attributes are unknown.
 func (d *Directory) reset(ctx context.Context, conn *ldapconn.Conn, s state, c directory.Change, plan directory.Plan) (mustChange bool, err error) {
-	if d.cfg.ServerHashes && (plan.MustChange || plan.RemoveMFA) {
-		plan.Unlock = plan.Unlock && s.server.policy
-		return plan.MustChange, conn.Modify(ctx, d.modification(s.entry.DN, c, plan))
+	plan.Unlock = plan.Unlock && d.cfg.unlocks(s.server)
+	flag := plan.MustChange && d.cfg.MustChangeAttribute != ""
+	if d.cfg.PasswordBy == ByModify || d.cfg.ServerHashes && (flag || plan.RemoveMFA) {
+		return flag, conn.Modify(ctx, d.modification(s.entry.DN, c, plan))
 	}
 	if err := conn.Extend(ctx, passwordModify(s.entry.DN, c.Password)); err != nil {
 		return false, err
 	}
-	if !plan.MustChange {
+	if plan.Unlock && !d.cfg.resetUnlocks() {
+		if err := d.unlockAfter(ctx, conn, s.entry.DN, c, plan); err != nil {
+			return false, err
+		}
+	}
+	if !flag {
 		return false, nil
 	}
 	// After the password, which would clear it. The password is set whatever comes
 	// now, so a failure here is told by Result.MustChange, not by an error.
 	r := ldap.NewModifyRequest(s.entry.DN, nil)
-	r.Replace(pwdReset, []string{"TRUE"})
+	r.Replace(d.cfg.MustChangeAttribute, []string{d.cfg.MustChangeValue})
 	if err := conn.Modify(ctx, r); err != nil {
 		d.log.Warn("must-change could not be set after a reset", "dn", s.entry.DN, "err", err)
 		return false, nil
 	}
 	return true, nil
+}
+
+// resetUnlocks reports whether the server lifts a lock when a password is set.
+func (cfg Config) resetUnlocks() bool { return cfg.Profile != ProfileCustom }
+
+// unlockAfter lifts a lock after the password was set, where that alone does not. The
+// password is set whatever comes now, so a failure is only logged.
+func (d *Directory) unlockAfter(ctx context.Context, conn *ldapconn.Conn, dn string, c directory.Change, plan directory.Plan) error {
+	err := conn.Modify(ctx, d.modification(dn, c, directory.Plan{Unlock: plan.Unlock}))
+	if errors.Is(err, directory.ErrUnsure) {
+		return err
+	}
+	if err != nil {
+		d.log.Warn("the lock could not be lifted after a reset", "dn", dn, "err", err)
+	}
+	return nil
 }
 
 // passwordModify is the extended request of RFC 3062 §2 with the ppolicy control,
@@ -189,5 +237,5 @@ func (d *Directory) verify(ctx context.Context, server, dn string, password prot
 		cause := errors.Join(directory.ErrUnsure, errors.New("sign-in refused"))
 		return directory.Result{}, ldapconn.Explain(cause, protocol.CodeInternal, "the directory accepted the new password and then refused a sign-in with it")
 	}
-	return directory.Result{MustChange: answer.Policy == ldapconn.PolicyChangeAfterReset}, nil
+	return directory.Result{MustChange: answer.Policy == ldapconn.PolicyChangeAfterReset || flagged && !d.cfg.ppolicy()}, nil
 }

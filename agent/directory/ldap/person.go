@@ -15,7 +15,7 @@ const (
 
 // Person implements directory.Personal.
 func (d *Directory) Person(ctx context.Context, id string) (p directory.Person, err error) {
-	attributes := append([]string{attrGiven, attrFamily}, d.cfg.NameAttributes...)
+	attributes := append([]string{d.cfg.GivenNameAttribute, d.cfg.FamilyNameAttribute}, d.cfg.NameAttributes...)
 	if d.cfg.BirthDateAttribute != "" {
 		attributes = append(attributes, d.cfg.BirthDateAttribute)
 	}
@@ -31,7 +31,7 @@ func (d *Directory) Person(ctx context.Context, id string) (p directory.Person, 
 }
 
 func (cfg Config) person(s source) directory.Person {
-	p := directory.Person{Given: clean(first(s, attrGiven)), Family: clean(first(s, attrFamily))}
+	p := directory.Person{Given: clean(first(s, cfg.GivenNameAttribute)), Family: clean(first(s, cfg.FamilyNameAttribute))}
 	for _, n := range cfg.NameAttributes {
 		if p.Name = clean(first(s, n)); p.Name != "" {
 			break

@@ -37,7 +37,7 @@ func readStamp(text string) (stamp, error) {
 
 func (d *Directory) stampOf(server string, s state) stamp {
 	return stamp{
-		Server: server, Change: first(entry{s.entry}, d.cfg.ChangeAttribute), Changed: first(entry{s.entry}, pwdChangedTime),
+		Server: server, Change: first(entry{s.entry}, d.cfg.ChangeAttribute), Changed: first(entry{s.entry}, d.cfg.PasswordChangedAttribute),
 		Locked: s.locked, MFA: s.mfa,
 	}
 }
@@ -59,7 +59,7 @@ func (d *Directory) Stamp(ctx context.Context, id string, tasks []protocol.Task)
 	if err != nil {
 		return "", err
 	}
-	if plan.Reset && s.mayRepeat(time.Now()) {
+	if s.mayRepeat(time.Now(), plan.Reset) {
 		if err := pause(ctx, stampWait); err != nil {
 			return "", err
 		}
@@ -68,12 +68,15 @@ func (d *Directory) Stamp(ctx context.Context, id string, tasks []protocol.Task)
 	return string(b), err
 }
 
-// mayRepeat reports whether a password written now might get the stored time again.
-// By the server's own clock it cannot if the entry changed in a later second, by ours
-// if the stored time is older than any difference between clocks.
-func (s stamp) mayRepeat(now time.Time) bool {
+// mayRepeat reports whether a change made now might get a stored time again. By the
+// server's own clock a password cannot if the entry changed in a later second, by ours
+// nothing can if the stored time is older than any difference between clocks.
+func (s stamp) mayRepeat(now time.Time, password bool) bool {
+	if last, ok := changeTime(s.Change); ok && !strings.Contains(s.Change, ".") && now.Sub(last).Abs() < clockSkew {
+		return true
+	}
 	changed, ok := generalizedTime(s.Changed)
-	if !ok || strings.Contains(s.Changed, ".") { // finer than seconds
+	if !password || !ok || strings.Contains(s.Changed, ".") { // finer than seconds
 		return false
 	}
 	if last, ok := changeTime(s.Change); ok && last.Sub(changed) >= time.Second {
@@ -117,7 +120,7 @@ func (d *Directory) Settle(ctx context.Context, c directory.Change) (protocol.St
 	}
 	now := d.stampOf(before.Server, s)
 	switch {
-	case now.Change != "" && now.Change == before.Change && d.cfg.ChangeAttribute == entryCSN:
+	case now.Change != "" && now.Change == before.Change:
 		return protocol.Unchanged, nil
 	case plan.Reset:
 		return d.settleReset(ctx, c, before, now, s)
@@ -133,6 +136,7 @@ func (d *Directory) afterOthers(ctx context.Context, conn *ldapconn.Conn, id str
 	if err != nil {
 		return state{}, err
 	}
+	plan.MustChange = false // the password's probe waits as well
 	if err := d.probe(ctx, conn, e.DN, plan); protocol.CodeOf(err) == protocol.CodeUnavailable {
 		return state{}, err
 	}

@@ -22,7 +22,7 @@ func (p *pass) beginSync(ctx context.Context) (map[string][]byte, error) {
 	cookies := map[string][]byte{}
 	for _, suffix := range p.server.suffixes {
 		cookie, err := p.cookieOf(ctx, suffix)
-		if err != nil || len(cookie) == 0 {
+		if err != nil || len(cookie) == 0 && !p.directory.cfg.is389() { // which tells everything once
 			return nil, err
 		}
 		found, err := p.conn.Refresh(ctx, syncRequest(suffix), cookie)
@@ -91,7 +91,7 @@ func (p *pass) refresh(ctx context.Context, state *listState, ch *news) (ok bool
 		for _, id := range found.Deleted {
 			ch.gone[id] = true
 		}
-		ch.told = ch.told && (found.Nothing() || found.Deletes && !found.Present)
+		ch.told = ch.told && (found.Nothing() || (found.Deletes || p.directory.cfg.is389()) && !found.Present)
 		next[suffix] = found.Cookie
 	}
 	state.Cookies = next
