@@ -35,20 +35,21 @@ func roleReaches(have, want string) bool { return store.AtLeast(have, want) }
 const maxKey = 256
 
 // presentedKey returns the key that a request shows, as a Bearer token or as the
-// password of Basic with an empty user name. "" for anything else.
-func presentedKey(r *http.Request) string {
+// password of Basic; "" for anything else. The user name of Basic is empty, or as in one
+// published example the id of a client whose secret the key is.
+func presentedKey(r *http.Request) (client, key string) {
 	shown := r.Header.Values("Authorization")
 	if len(shown) != 1 || len(shown[0]) > 2*maxKey {
-		return ""
+		return "", ""
 	}
-	if user, key, ok := r.BasicAuth(); ok && user == "" {
-		return key
+	if user, key, ok := r.BasicAuth(); ok {
+		return user, key
 	}
 	if isBearer(r) {
 		_, key, _ := strings.Cut(shown[0], " ")
-		return strings.TrimSpace(key)
+		return "", strings.TrimSpace(key)
 	}
-	return ""
+	return "", ""
 }
 
 // isBearer reports whether the request authenticates by a Bearer token.
@@ -59,7 +60,7 @@ func isBearer(r *http.Request) bool {
 
 // authenticate finds the key.
 func (c *call) authenticate(ctx context.Context, tx *store.Tx) error {
-	text := presentedKey(c.r)
+	client, text := presentedKey(c.r)
 	if text == "" || len(text) > maxKey {
 		return errUnauthorized
 	}
@@ -67,6 +68,27 @@ func (c *call) authenticate(ctx context.Context, tx *store.Tx) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return errUnauthorized
 	}
-	c.key = key
+	if err == nil && client != "" {
+		err = isClientOf(ctx, tx, client, key)
+	}
+	if err == nil {
+		c.key = key
+	}
+	return err
+}
+
+// isClientOf refuses a name that is not the id of an environment, or of a directory of
+// one, that the key is for: these are the clients whose secrets keys are.
+func isClientOf(ctx context.Context, tx *store.Tx, client string, key store.APIKey) error {
+	env, err := tx.Environment(ctx, client)
+	if errors.Is(err, store.ErrNotFound) {
+		var d store.Directory
+		if d, err = tx.DirectoryByID(ctx, client); err == nil {
+			env, err = tx.Environment(ctx, d.Env)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) || err == nil && (env.Org != key.Org || !key.Admits(env.ID)) {
+		return errUnauthorized
+	}
 	return err
 }

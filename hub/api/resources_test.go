@@ -30,21 +30,25 @@ func (st *stack) want(t *testing.T, status int, method, path, body string) reply
 	return got
 }
 
-func TestKeysAreTakenAsBearerAndAsBasicWithoutAUser(t *testing.T) {
+func TestKeysAreTakenAsBearerAndAsBasic(t *testing.T) {
 	st := lite(t)
 	for what, c := range map[string]struct {
 		change func(*http.Request)
 		status int
 	}{
-		"bearer":               {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+st.owner) }, 200},
-		"lower case":           {func(r *http.Request) { r.Header.Set("Authorization", "bearer "+st.owner) }, 200},
-		"basic":                {func(r *http.Request) { r.SetBasicAuth("", st.owner) }, 200},
-		"basic with a user":    {func(r *http.Request) { r.SetBasicAuth("admin", st.owner) }, 401},
-		"another scheme":       {func(r *http.Request) { r.Header.Set("Authorization", "Token "+st.owner) }, 401},
-		"two headers":          {func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + st.owner, "Bearer x"} }, 401},
-		"in the query":         {func(r *http.Request) { r.URL.RawQuery = "auth=" + st.owner + "&access_token=" + st.owner }, 401},
-		"as a cookie":          {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: st.owner}) }, 401},
-		"with something added": {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+st.owner+"x") }, 401},
+		"bearer":                {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+st.owner) }, 200},
+		"lower case":            {func(r *http.Request) { r.Header.Set("Authorization", "bearer "+st.owner) }, 200},
+		"basic":                 {func(r *http.Request) { r.SetBasicAuth("", st.owner) }, 200},
+		"basic with a user":     {func(r *http.Request) { r.SetBasicAuth("admin", st.owner) }, 401},
+		"a client's secret":     {func(r *http.Request) { r.SetBasicAuth(st.mine.Env.ID, st.owner) }, 200},
+		"a directory's":         {func(r *http.Request) { r.SetBasicAuth(st.mine.Directory.ID, st.owner) }, 200},
+		"another's":             {func(r *http.Request) { r.SetBasicAuth(st.foreign.Env.ID, st.owner) }, 401},
+		"another environment's": {func(r *http.Request) { r.SetBasicAuth(st.other.Env.ID, st.mine.key) }, 401},
+		"another scheme":        {func(r *http.Request) { r.Header.Set("Authorization", "Token "+st.owner) }, 401},
+		"two headers":           {func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + st.owner, "Bearer x"} }, 401},
+		"in the query":          {func(r *http.Request) { r.URL.RawQuery = "auth=" + st.owner + "&access_token=" + st.owner }, 401},
+		"as a cookie":           {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "session", Value: st.owner}) }, 401},
+		"with something added":  {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+st.owner+"x") }, 401},
 	} {
 		got := st.do(t, "", "GET", "/api/envs", "", c.change)
 		if got.status != c.status {

@@ -35,9 +35,9 @@ type templateText struct {
 	Reverification bool         `json:"require_selfie_reverification"`
 	QRText         string       `json:"qr_custom_text"`
 	SelfieOnly     bool         `json:"enable_selfie_only"`
-	Headline       string       `json:"headline,omitempty"`
-	AcceptText     string       `json:"accept_text,omitempty"`
-	AcceptedText   string       `json:"accepted_text,omitempty"`
+	Headline       string       `json:"headline"`
+	AcceptText     string       `json:"accept_text"`
+	AcceptedText   string       `json:"accepted_text"`
 }
 
 type scopeAsked struct {
