@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kardianos/service"
@@ -124,6 +125,32 @@ func secretsFolder(config string) string { return filepath.Join(filepath.Dir(con
 // Secrets is the name of the folder beside the configuration file whose files only the
 // administrator and the service read.
 const Secrets = "secrets"
+
+// ownNames are what folders of the agent alone are called.
+var ownNames = []string{"postern-agent", "Postern"}
+
+// purge returns the steps that delete configuration and state. A folder is deleted with
+// all in it only if it is the agent's by its name or by what is in it: a configuration
+// file may lie in somebody's home.
+func purge(o Options, states ...string) []Step {
+	var paths []string
+	if dir := filepath.Dir(o.Config); slices.Contains(ownNames, filepath.Base(dir)) {
+		paths = append(paths, dir)
+	} else {
+		paths = append(paths, o.Config)
+	}
+	for _, state := range states {
+		_, err := os.Stat(filepath.Join(state, "keys.json"))
+		if err == nil || slices.Contains(ownNames, filepath.Base(state)) {
+			paths = append(paths, state)
+		}
+	}
+	var steps []Step
+	for _, path := range paths {
+		steps = append(steps, Step{Does: "delete " + path, Do: func() error { return Delete(path) }})
+	}
+	return steps
+}
 
 // Delete deletes a file or a folder of the agent with all in it; what is not there is
 // deleted. What is too near to the root is no folder of an agent's. (os.RemoveAll deletes

@@ -58,8 +58,8 @@ func Install(o Options) ([]Step, error) {
 }
 
 // Uninstall returns the steps that stop and remove the service. Configuration and state
-// stay, unless purge is set.
-func Uninstall(o Options, purge bool) ([]Step, error) {
+// stay, unless all is set.
+func Uninstall(o Options, all bool) ([]Step, error) {
 	s, err := o.manage(nil)
 	if err != nil {
 		return nil, err
@@ -73,10 +73,8 @@ func Uninstall(o Options, purge bool) ([]Step, error) {
 	steps := []Step{privileged(),
 		{Does: "stop the service " + Name, Do: func() error { return stopped(s) }},
 		{Does: "remove the service " + Name, Do: s.Uninstall}}
-	if purge {
-		for _, dir := range []string{filepath.Dir(o.Config), o.StateDir, privateState(o.StateDir)} {
-			steps = append(steps, Step{Does: "delete " + dir, Do: func() error { return Delete(dir) }})
-		}
+	if all {
+		steps = append(steps, purge(o, o.StateDir, privateState(o.StateDir))...)
 	}
 	return steps, nil
 }

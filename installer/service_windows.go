@@ -77,8 +77,8 @@ func refusable(account string) error {
 }
 
 // Uninstall returns the steps that stop and remove the service. Configuration and state
-// stay, unless purge is set.
-func Uninstall(o Options, purge bool) ([]Step, error) {
+// stay, unless all is set.
+func Uninstall(o Options, all bool) ([]Step, error) {
 	s, err := o.manage(nil)
 	if err != nil {
 		return nil, err
@@ -89,10 +89,8 @@ func Uninstall(o Options, purge bool) ([]Step, error) {
 			Step{Does: "stop the service " + Name, Do: Stop},
 			Step{Does: "remove the service " + Name + " and its source of events", Do: s.Uninstall})
 	}
-	if purge {
-		for _, dir := range []string{filepath.Dir(o.Config), o.StateDir} {
-			steps = append(steps, Step{Does: "delete " + dir, Do: func() error { return Delete(dir) }})
-		}
+	if all {
+		steps = append(steps, purge(o, o.StateDir)...)
 	}
 	return steps, nil
 }
