@@ -36,6 +36,13 @@ func updateAccount(ctx context.Context, c *call, tx *store.Tx, req *accountUpdat
 
 // changeAccount changes the account of the call.
 func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate) error {
+	hash := ""
+	if u.BirthDate != nil && *u.BirthDate != "" { // before anything is changed: one of many is refused as a whole
+		var err error
+		if hash, err = directory.BirthDateHash(*u.BirthDate, time.Now()); err != nil {
+			return bad(plainError(err))
+		}
+	}
 	if u.Subject != nil {
 		if err := c.bind(ctx, tx, *u.Subject); err != nil {
 			return err
@@ -44,12 +51,8 @@ func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate)
 	switch {
 	case u.BirthDate == nil:
 		return nil
-	case *u.BirthDate == "":
+	case hash == "":
 		return as(tx.RemoveGivenBirthDate(ctx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
-	}
-	hash, err := directory.BirthDateHash(*u.BirthDate, time.Now())
-	if err != nil {
-		return bad(plainError(err))
 	}
 	return tx.SetGivenBirthDate(ctx, c.account.Env, c.account.ID, hash)
 }
@@ -102,16 +105,16 @@ type accountResult struct {
 }
 
 // updateAccounts changes several accounts, each for itself: what is refused of one does
-// not hold the others up.
+// not hold the others up. Each that is changed has a record of its own, so that it is
+// found by its account.
 func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpdates) (any, error) {
 	if len(req.Accounts) == 0 || len(req.Accounts) > maxAccountUpdates {
 		return nil, bad(fmt.Sprintf("accounts: want 1 to %d", maxAccountUpdates))
 	}
-	out, changed, envs := accountResults{Results: []accountResult{}}, []string{}, map[string]bool{}
+	out, changed := accountResults{Results: []accountResult{}}, 0
 	for _, item := range req.Accounts {
 		err := c.findAccount(ctx, tx, item.ID)
 		if err == nil {
-			envs[c.account.Env] = true
 			err = c.changeAccount(ctx, tx, accountUpdate{item.Subject, item.BirthDate})
 		}
 		result, err := resultOf(item.ID, err)
@@ -119,15 +122,24 @@ func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpda
 			return nil, err
 		}
 		if result.Status == http.StatusNoContent {
-			changed = append(changed, c.account.ID)
+			changed++
+			if err := c.recordUpdate(ctx, tx, accountUpdate{item.Subject, item.BirthDate}); err != nil {
+				return nil, err
+			}
 		}
 		out.Results = append(out.Results, result)
 	}
-	if len(envs) != 1 {
-		c.env = store.Environment{} // the record is the organisation's
+	c.recorded = changed > 0
+	if !c.recorded {
+		c.env, c.concerns, c.detail = store.Environment{}, "", map[string]any{"asked": len(req.Accounts)} // the record is the organisation's
 	}
-	c.detail = map[string]any{"accounts": changed, "asked": len(req.Accounts)}
 	return out, nil
+}
+
+// recordUpdate writes the record of the account of the call.
+func (c *call) recordUpdate(ctx context.Context, tx *store.Tx, u accountUpdate) error {
+	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "directory": c.account.Directory, "request": u.redacted()}
+	return c.append(ctx, tx, nil)
 }
 
 // resultOf says what came of one account; an error that is not the caller's ends it all.

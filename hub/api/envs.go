@@ -173,6 +173,14 @@ func (u *updateEnvRequest) redacted() any {
 // redactedSecret stands in audit records where a secret was.
 const redactedSecret = "REDACTED"
 
+// masked returns what stands in a record for a member that is personal or secret.
+func masked(text string) string {
+	if text == "" {
+		return ""
+	}
+	return redactedSecret
+}
+
 // micrositeUpdate changes what is given.
 type micrositeUpdate struct {
 	RequirePresigned *bool     `json:"require_presigned,omitempty"`

@@ -74,6 +74,21 @@ func TestThePublishedExamplesWork(t *testing.T) {
 	}
 }
 
+// The published example of giving back what a person shared shows a client's id and secret.
+func TestThePublishedExampleWithAClientsSecretWorks(t *testing.T) {
+	st := lite(t)
+	path := "/people/" + st.mine.subject + "/properties/name"
+	for client, want := range map[string]int{st.other.Env.ID: http.StatusUnauthorized, st.mine.Env.ID: http.StatusNoContent} {
+		got := st.do(t, "", "DELETE", path, "", func(r *http.Request) { r.SetBasicAuth(client, st.mine.key) })
+		if got.status != want {
+			t.Errorf("%d %s; want %d", got.status, got.body, want)
+		}
+	}
+	if got := st.want(t, http.StatusOK, "GET", path, ""); !strings.Contains(got.body, `"claim":"name","status":403`) {
+		t.Errorf("still shared: %s", got.body)
+	}
+}
+
 // sharedWebhook adds the webhook that a published example removes by its address.
 func (st *stack) sharedWebhook() func(ctx context.Context, tx *store.Tx) error {
 	return func(ctx context.Context, tx *store.Tx) error {

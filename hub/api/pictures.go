@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,8 +190,10 @@ func choosePicture(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if shared, err := c.api.Requests.Shares(ctx, tx, c.env.ID, c.person, store.PictureClaim); err != nil || !shared {
 		return nil, errors.Join(err, pictureNobody)
 	}
-	c.detail = map[string]any{"subject": c.r.PathValue("subject")}
-	return pictureSet{true, c.api.Requests.PictureURL(c.env.ID, c.person)}, tx.PutPicture(ctx, c.env.ID, c.person, store.PictureChosen, c.body.(*faceAsked).clean)
+	clean := c.body.(*faceAsked).clean
+	sum := sha256.Sum256(clean)
+	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "image_hash": hex.EncodeToString(sum[:]), "image_size": len(clean)}
+	return pictureSet{true, c.api.Requests.PictureURL(c.env.ID, c.person)}, tx.PutPicture(ctx, c.env.ID, c.person, store.PictureChosen, clean)
 }
 
 // getPicture answers with the picture that a person shares: the one that was chosen, or
@@ -211,7 +215,7 @@ type preferredName struct {
 }
 
 // redacted implements redactor: a name is personal.
-func (preferredName) redacted() any { return nil }
+func (preferredName) redacted() any { return preferredName{redactedSecret} }
 
 // setPreferredName keeps how a person wants to be called, under their key.
 func setPreferredName(ctx context.Context, c *call, tx *store.Tx, req *preferredName) (any, error) {
@@ -225,7 +229,7 @@ func setPreferredName(ctx context.Context, c *call, tx *store.Tx, req *preferred
 	if err != nil {
 		return nil, err
 	}
-	c.detail = map[string]any{"subject": c.r.PathValue("subject")}
+	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "request": req.redacted()}
 	if err := tx.PutProperty(ctx, c.env.ID, c.person, store.Property{Claim: "preferred_name", Value: []byte(store.JSON(req.Name))}); err != nil {
 		return nil, err
 	}

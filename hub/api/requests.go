@@ -39,6 +39,25 @@ type createRequestRequest struct {
 	MaxUsages *int             `json:"max_usages,omitempty"`
 }
 
+// redacted implements redactor: numbers and addresses are personal, see personalOf.
+func (req createRequestRequest) redacted() any {
+	for _, s := range []*string{&req.Phone, &req.WhatsApp, &req.Email} {
+		*s = masked(*s)
+	}
+	return req
+}
+
+// personalOf is what a record keeps of a request so that it can be erased.
+func personalOf(req *createRequestRequest) map[string]string {
+	p := map[string]string{}
+	for name, v := range map[string]string{"phone": req.Phone, "whatsapp": req.WhatsApp, "mail": req.Email} {
+		if v != "" {
+			p[name] = v
+		}
+	}
+	return p
+}
+
 // createdRequest is the wire type CreateRequestResponse.
 type createdRequest struct {
 	ID        string    `json:"id"`
@@ -56,7 +75,7 @@ type createdRequest struct {
 
 // redacted implements redactor: whoever has the link may answer it.
 func (r createdRequest) redacted() any {
-	r.Link = redactedSecret
+	r.Link, r.Phone, r.Email = redactedSecret, masked(r.Phone), masked(r.Email)
 	return r
 }
 
@@ -68,6 +87,7 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 	if req.WhatsApp != "" && req.Phone != "" {
 		return nil, bad("whatsapp: give either it or phone: one message has the link")
 	}
+	c.personal = personalOf(req)
 	o, err := req.order(ctx, c, tx)
 	if err != nil {
 		return nil, err
