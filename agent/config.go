@@ -50,8 +50,11 @@ type HubConfig struct {
 	// CAFile holds certificates (PEM) that are trusted besides the system's.
 	CAFile string `toml:"ca_file"`
 	// Proxy is the http:// address of a proxy that allows CONNECT. The proxy then
-	// resolves the hub's name, and Addresses are not used.
+	// resolves the hub's name, and Addresses are not used. Empty: HTTPS_PROXY and NO_PROXY
+	// of the environment, where they are set; "none" for no proxy in any case.
 	Proxy string `toml:"proxy"`
+	// NoProxy are names, ".suffixes", addresses and networks that are reached without Proxy.
+	NoProxy []string `toml:"no_proxy"`
 	// ProxyUser and the file with its password sign in to the proxy.
 	ProxyUser         string `toml:"proxy_user"`
 	ProxyPasswordFile string `toml:"proxy_password_file"`
@@ -130,7 +133,7 @@ func (h HubConfig) check() error {
 			return fmt.Errorf("hub.addresses: %q is not an address such as 192.0.2.7 or 192.0.2.7:443", a)
 		}
 	}
-	if h.Proxy == "" {
+	if h.Proxy == "" || h.Proxy == proxyNone {
 		return nil
 	}
 	u, err := url.Parse(h.Proxy)

@@ -303,3 +303,20 @@ func TestDoctorLooksAtWhatEvidenceRestsOn(t *testing.T) {
 		t.Error("a sink elsewhere is not seen")
 	}
 }
+
+func TestDoctorComparesVersionsAndRules(t *testing.T) {
+	for hub, c := range map[string]struct {
+		agent string
+		far   bool
+	}{"v1.4.0": {"1.2.9", true}, "v1.3.0": {"1.2.9", false}, "2.0.0": {"1.9.0", true}, "": {"1.2.0", false}, "v1.1.0": {"v1.2.0", false}, "v0.0.0-20261101": {"1.2.0", false}} {
+		h := newTestHub(t, 1, nil)
+		h.set(func() { h.version, h.differs = hub, c.far })
+		open := func(context.Context, string, settings.File, *slog.Logger) (directory.Directory, error) {
+			return newCompany(t), nil
+		}
+		r := Doctor(t.Context(), Options{Config: h.enrolled(t, "http"), Open: open, Version: c.agent}, "")
+		if r.Has(doctor.HubVersion) != c.far || r.Has(doctor.GuardsDiffer) != c.far {
+			t.Errorf("hub %q, agent %q: %+v", hub, c.agent, r.Steps)
+		}
+	}
+}

@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/agent/doctor"
@@ -107,6 +109,10 @@ func (x *examination) welcome(w protocol.Welcome, now time.Time) {
 	} else {
 		x.ok(areaHub, "hello", "the hub answers and knows this agent: %s, %d node(s)", w.State, w.Nodes)
 	}
+	x.version(w.Version)
+	if w.GuardDiffers {
+		x.Found(areaHub, "rules", doctor.GuardsDiffer, "another active agent of this directory has other rules")
+	}
 	skew := now.Sub(w.Time).Round(time.Second)
 	switch {
 	case skew.Abs() > maxSkew:
@@ -123,4 +129,37 @@ func ahead(skew time.Duration) string {
 		return skew.Abs().String() + " behind"
 	}
 	return skew.String() + " ahead of"
+}
+
+// version compares the hub's with that of this agent, where both are numbered.
+func (x *examination) version(hub string) {
+	h, known := minor(hub)
+	own, numbered := minor(x.o.Version)
+	switch {
+	case !known || !numbered:
+		x.ok(areaHub, "version", "hub %s, agent %s", orUnknown(hub), orUnknown(x.o.Version))
+	case h[0] != own[0] || h[1]-own[1] > 1 || own[1]-h[1] > 1:
+		x.Found(areaHub, "version", doctor.HubVersion, "hub "+hub+", agent "+x.o.Version)
+	default:
+		x.ok(areaHub, "version", "hub %s, agent %s", hub, x.o.Version)
+	}
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "without a number"
+	}
+	return doctor.OneLine(version)
+}
+
+// minor reads major and minor number of a version such as v1.4.2.
+func minor(version string) (numbers [2]int, ok bool) {
+	n, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &numbers[0], &numbers[1])
+	return numbers, err == nil && n == 2 && numbers != [2]int{} // 0.0 is that of a build without one
+}
+
+// certificateRefused reports whether an error is that of a certificate.
+func certificateRefused(err error) bool {
+	verdict, _ := doctor.Judge(err)
+	return verdict != ""
 }

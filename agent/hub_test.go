@@ -33,6 +33,8 @@ type testHub struct {
 	nodes   []*testNode
 	hellos  []protocol.Hello
 	ahead   time.Duration // of the hub's clock
+	version string
+	differs bool // the rules of the directory's agents
 }
 
 // testNode is one node of it.
@@ -138,7 +140,7 @@ func (n *testNode) admit(_ context.Context, _ []byte, hello protocol.Hello) (pro
 		count = len(h.nodes)
 	}
 	return protocol.Welcome{
-		Agent: "agent-1", Directory: "directory-1", Node: n.name, Nodes: count, State: h.state, Time: time.Now().Add(h.ahead),
+		Agent: "agent-1", Directory: "directory-1", Node: n.name, Nodes: count, State: h.state, Time: time.Now().Add(h.ahead), Version: h.version, GuardDiffers: h.differs,
 	}, nil
 }
 

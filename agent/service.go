@@ -48,6 +48,7 @@ type service struct {
 	state    string // folder
 	trial    bool   // the file says evaluation = true: nothing is changed
 	assessed assessments
+	examined examinations
 	events   *eventLog
 	witness  *witness.Log // what was seen of the hub's audit log
 	passes   *passes
@@ -92,6 +93,7 @@ var calls = map[protocol.Method]call{
 	protocol.MethodRemoveKey:  {"remove_key", lookup, with((*service).removeKey)},
 	protocol.MethodEvaluate:   {"evaluate", bulk, with((*service).evaluate)},
 	protocol.MethodWitness:    {"witness", bulk, with((*service).witnessed)},
+	protocol.MethodExamine:    {"examine", lookup, with((*service).examine)},
 }
 
 // with decodes the body of a call.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -112,28 +110,6 @@ func hostPort(u *url.URL, port string) string {
 		port = p
 	}
 	return net.JoinHostPort(u.Hostname(), port)
-}
-
-func (d *dialer) useProxy(cfg HubConfig) error {
-	d.why = "direct: the file names no hub.proxy"
-	if cfg.Proxy == "" {
-		return nil
-	}
-	u, err := url.Parse(cfg.Proxy)
-	if err != nil {
-		return err
-	}
-	d.through, d.why = u, "through the proxy "+hostPort(u, "80")+", which hub.proxy names"
-	if cfg.ProxyUser != "" {
-		password, err := settings.ReadSecret(cfg.ProxyPasswordFile)
-		if err != nil {
-			return fmt.Errorf("hub.proxy_password_file: %w", err)
-		}
-		u.User = url.UserPassword(cfg.ProxyUser, password.Reveal())
-	}
-	d.proxy = hostPort(u, "80")
-	d.ws.Proxy = http.ProxyURL(u)
-	return nil
 }
 
 // avoidKey carries addresses that are to be tried last through the websocket library.

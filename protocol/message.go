@@ -28,6 +28,7 @@ const (
 	MethodRemoveKey  Method = 12 // RemoveKeyRequest → RemovedKey: a passkey leaves the agent's keyring
 	MethodEvaluate   Method = 13 // EvaluateRequest → Evaluations; only while the agent's own file says so
 	MethodWitness    Method = 14 // WitnessRequest → Witnessed: the agent keeps the newest checkpoint of the audit log
+	MethodExamine    Method = 20 // Empty → Examination: the fixed, read-only part of doctor, six times an hour (T33)
 )
 
 // A Priority orders frames that wait for the same tunnel.
@@ -75,6 +76,10 @@ type Welcome struct {
 	State        string    `json:"state"` // AgentActive …
 	Time         time.Time `json:"time"`
 	BirthDateKey []byte    `json:"birth_date_key,omitempty"` // key of the birth-date hash of this directory
+	// Version is the hub's; GuardDiffers says that another active agent of the directory
+	// has other rules (T20). Both are for the administrator of the agent's machine.
+	Version      string `json:"version,omitempty"`
+	GuardDiffers bool   `json:"guard_differs,omitempty"`
 }
 
 // NodesEvent is the body of EventNodes.

@@ -25,7 +25,8 @@ const (
 type admission struct {
 	t       *Tunnels
 	address string
-	conn    *conn // once the agent is known
+	hash    string // of the agent's rules, as its hello says
+	conn    *conn  // once the agent is known
 }
 
 // abandon undoes an admission whose link did not come to be.
@@ -43,6 +44,7 @@ func (a *admission) admit(ctx context.Context, key []byte, hello protocol.Hello)
 	if !wellFormed(hello) {
 		return protocol.Welcome{}, refusal(protocol.CodeBadRequest, "the hello is malformed", protocol.CloseComeBackHourly)
 	}
+	a.hash = hello.GuardHash
 	agent, err := a.identify(ctx, key, hello)
 	if err != nil {
 		return protocol.Welcome{}, err
@@ -181,16 +183,23 @@ func (a *admission) settle(ctx context.Context, agent store.Agent, hello protoco
 func (a *admission) welcome(ctx context.Context, agent store.Agent) (protocol.Welcome, error) {
 	c := a.conn
 	w := protocol.Welcome{
-		Agent: c.Agent, Directory: c.Directory, Node: a.t.mesh.ID(), Nodes: len(a.t.mesh.Nodes()), State: c.state, Time: a.t.now(),
+		Agent: c.Agent, Directory: c.Directory, Node: a.t.mesh.ID(), Nodes: len(a.t.mesh.Nodes()), State: c.state, Time: a.t.now(), Version: ownVersion(),
 	}
 	if c.state != protocol.AgentActive {
 		return w, nil
 	}
-	key, err := store.Get(ctx, a.t.store, func(tx *store.Tx) ([]byte, error) { return tx.BirthDateKey(ctx, agent.Env, agent.Directory) })
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	err := a.t.store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if w.GuardDiffers, err = guardDiffers(ctx, tx, agent, a.hash); err != nil {
+			return err
+		}
+		if w.BirthDateKey, err = tx.BirthDateKey(ctx, agent.Env, agent.Directory); errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
 		return w, unavailableStore(err)
 	}
-	w.BirthDateKey = key
 	return w, nil
 }
 

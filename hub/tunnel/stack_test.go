@@ -167,6 +167,7 @@ type process struct {
 	witness  func(body []byte) (any, error) // nil: it knows no audit log
 	ahead    time.Duration                  // its clock
 	nodes    []string                       // it says that it has tunnels to
+	guard    string                         // hash of its rules
 	header   http.Header
 }
 
@@ -267,7 +268,7 @@ func (p *process) tryDial(n *node) (*link, error) {
 		return nil, err
 	}
 	l := &link{ended: make(chan struct{}), events: make(chan string, 8)}
-	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Nodes: p.nodes, Time: time.Now().Add(p.ahead)}
+	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Nodes: p.nodes, GuardHash: p.guard, Time: time.Now().Add(p.ahead)}
 	if p.ticket != "" {
 		hello.SignKey = p.sign
 	}

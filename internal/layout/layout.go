@@ -111,6 +111,7 @@ var owner = map[string][]string{
 	"github.com/kardianos/service":    {"installer"},
 	"golang.org/x/sys":                {"installer", "agent"},
 	"golang.org/x/image":              {"hub/verify/capture"},
+	"golang.org/x/net/http/httpproxy": {"agent"},
 	"golang.org/x/net/idna":           {"hub/recovery", "hub/domain"},
 	"golang.org/x/text/unicode/norm":  {"protocol/match", "hub/recovery", "hub/request"},
 

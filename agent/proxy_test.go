@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheProxyIsThatOfTheFileElseThatOfTheEnvironment(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("pr0xy\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		cfg        HubConfig
+		env, no    string
+		want, says string
+	}{
+		"nothing is set":            {HubConfig{}, "", "", "", "neither hub.proxy nor HTTPS_PROXY"},
+		"the file":                  {HubConfig{Proxy: "http://p.example:3128"}, "http://env.example:1", "", "http://p.example:3128", "which hub.proxy names"},
+		"with a sign-in":            {HubConfig{Proxy: "http://p.example", ProxyUser: "agent", ProxyPasswordFile: password}, "", "", "http://agent:pr0xy@p.example", "p.example:80"},
+		"the file's exception":      {HubConfig{Proxy: "http://p.example", NoProxy: []string{".example.com"}}, "", "", "", "hub.no_proxy names id.example.com"},
+		"another exception":         {HubConfig{Proxy: "http://p.example", NoProxy: []string{"10.0.0.0/8", "other.example"}}, "", "", "http://p.example", "hub.proxy"},
+		"none":                      {HubConfig{Proxy: "none"}, "http://env.example:1", "", "", `hub.proxy is "none"`},
+		"the environment":           {HubConfig{}, "http://u:secret@env.example:1", "", "http://u:secret@env.example:1", "HTTPS_PROXY of the environment"},
+		"its exception":             {HubConfig{}, "http://env.example:1", "id.example.com", "", "NO_PROXY of the environment names id.example.com"},
+		"its kind is not supported": {HubConfig{}, "socks5://u:secret@env.example:1", "", "error", "socks5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", c.env)
+			t.Setenv("https_proxy", "")
+			t.Setenv("NO_PROXY", c.no)
+			t.Setenv("no_proxy", "")
+			u, why, err := c.cfg.proxyFor(&url.URL{Scheme: "https", Host: "id.example.com:443"})
+			got := ""
+			switch {
+			case err != nil:
+				got, why = "error", err.Error()
+			case u != nil:
+				got = u.String()
+			}
+			if got != c.want || !strings.Contains(why, c.says) || strings.Contains(why, "secret") {
+				t.Errorf("proxy %q because %q", got, why)
+			}
+		})
+	}
+}
