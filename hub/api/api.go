@@ -47,6 +47,7 @@ type Config struct {
 	Sync        Syncer
 	Tunnels     Tunnels
 	Recoveries  Recoveries
+	Acts        Acts
 	Requests    *request.Requests
 	Evaluations *evaluation.Runs
 	Members     Members

@@ -99,7 +99,7 @@ func start(t *testing.T, s *store.Store) *stack {
 	st.api = New(Config{
 		Exports: st,
 		Faces:   st.reviews,
-		Store:   s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
+		Store:   s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Buckets:     buckets{coord.NewLocal()},

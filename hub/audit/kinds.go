@@ -39,6 +39,7 @@ const (
 	FactorRemoved Kind = "recovery_factor_removed"
 	FactorUsed    Kind = "recovery_factor_used" // a saved code, which is void now
 
+	OperationOrdered   Kind = "operation_ordered"   // an administrator asks for an account operation, or what it would change
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
@@ -145,7 +146,7 @@ var Kinds = []Kind{
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
-	OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
+	OperationOrdered, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,

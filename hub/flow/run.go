@@ -45,6 +45,7 @@ func (r *Recoveries) Run(ctx context.Context) error {
 			due = r.due(ctx)
 		case <-keys.C:
 			wg.Go(func() { r.Operations.RemoveKeys(ctx) })
+			wg.Go(func() { r.Operations.ResolveActs(ctx) })
 		case <-purge.C:
 			wg.Go(func() { r.purge(ctx) })
 		}

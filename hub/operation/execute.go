@@ -25,6 +25,9 @@ const commitLife = 10 * time.Second
 // compare-and-set, so of many calls, forged ones among them, one sends (T10, T14). An
 // error says that nothing was sent.
 func (o *Operations) Execute(ctx context.Context, to To, id string, send Send) error {
+	if act, is := actOf(id); is {
+		return o.executeAct(ctx, to, act, send)
+	}
 	rec, q, err := o.dispatch(ctx, to, id)
 	if err != nil {
 		return err

@@ -54,7 +54,8 @@ var withoutEnvironment = map[string]string{
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep", "EndedShares": "upkeep", "AddRequestSend": "its row names the environment", "ClaimRequestSends": "for the dispatcher",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
 	"ClaimKeyRemovals": "for the dispatcher",
-	"AddFactor":        "its row names the environment", "PurgeFactors": "upkeep",
+	"AddAct":           "its row names the environment", "DueActs": "for the dispatcher",
+	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
@@ -871,6 +872,29 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		}
 		return 1, tx.KeyRemoved(ctx, env, all[0].ID)
 	},
+	"Act": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		a, err := addAct(ctx, tx, o)
+		if err != nil {
+			return 0, err
+		}
+		_, err = tx.Act(ctx, env, a.ID)
+		return 1, err
+	},
+	"ActsOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if _, err := addAct(ctx, tx, o); err != nil {
+			return 0, err
+		}
+		all, err := tx.ActsOf(ctx, env, o.account)
+		return len(all), err
+	},
+	"MoveAct": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		a, err := addAct(ctx, tx, o)
+		if err != nil {
+			return 0, err
+		}
+		a.Env = env
+		return 1, tx.MoveAct(ctx, a, "cleared")
+	},
 	"FactorAtAgent": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.FactorAtAgent(ctx, env, o.factor, time.Now())
 	},
@@ -1419,7 +1443,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestsBy", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
-			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "Act", "ActsOf", "MoveAct", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)
@@ -1430,6 +1454,12 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			})
 		}
 	})
+}
+
+// addAct orders an account operation.
+func addAct(ctx context.Context, tx *store.Tx, o owned) (store.Act, error) {
+	a := store.Act{Env: o.env, ID: store.NewID(), Directory: o.directory, Account: "1", Person: o.account, Operation: "disable", Agent: o.agent, State: "cleared", Changes: "[]", Created: tx.Now(), Due: tx.Now()}
+	return a, tx.AddAct(ctx, a)
 }
 
 // setStorage gives an environment a storage.

@@ -124,6 +124,9 @@ func (a *legacyAgent) describe(ctx context.Context, p protocol.Priority, _ proto
 func ownTraits(t protocol.Traits) protocol.Traits {
 	t.CanMustChange, t.CanSendCode, t.CanEnrollKey = false, false, false
 	t.Name = cut(t.Name)
+	for _, row := range protocol.Acts {
+		*row.Has(&t) = false
+	}
 	return t
 }
 

@@ -20,6 +20,7 @@ type shutOut struct {
 func accountCommand(c *cobra.Command) {
 	f := new(flags)
 	f.on(c)
+	c.AddCommand(f.actCommands()...)
 	group(c, f.listAccounts(), f.setAccount(), photoCommand(f),
 		leaf("get ACCOUNT", "Shows an account, by its id or any of its names, as JSON", "  postern account get ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Acts carries out what administrators ask of an account beside recovery.
+type Acts interface {
+	// ForeseeAct says what an order would change, and changes nothing.
+	ForeseeAct(ctx context.Context, q operation.ActOrder) (operation.ActResult, error)
+	// Act carries an order out, once.
+	Act(ctx context.Context, q operation.ActOrder) (operation.ActResult, error)
+}
+
+// actRequest asks for one account operation.
+type actRequest struct {
+	Operation protocol.Operation `json:"operation"`         // enable, disable, set_must_change, add_to_group, remove_from_group, delete_account
+	Group     string             `json:"group,omitempty"`   // of the two that change groups: immutable id, or a name that no other group has
+	DryRun    bool               `json:"dry_run,omitempty"` // say what would change, and change nothing
+}
+
+// task is what is asked for, checked.
+func (q actRequest) task() (protocol.Task, error) {
+	row, known := protocol.ActByName(q.Operation)
+	if !known {
+		var names []string
+		for _, r := range protocol.Acts {
+			names = append(names, string(r.Operation))
+		}
+		return protocol.Task{}, bad("operation: one of " + strings.Join(names, ", "))
+	}
+	task, fits := row.Task(q.Group)
+	if !fits {
+		return task, bad("group: needed by add_to_group and remove_from_group, and by nothing else")
+	}
+	if _, err := protocol.ParseTasks(protocol.CanonicalTasks([]protocol.Task{task})); err != nil {
+		return task, bad("group: too long")
+	}
+	return task, nil
+}
+
+// What became of an order, beside the states of recoveries.
+const (
+	actForeseen = "foreseen" // of a dry run
+	actRefused  = "refused"  // by the agent, before anything was asked of the directory
+)
+
+// actOut says what an account operation changed, or would.
+type actOut struct {
+	ID         string                `json:"id,omitempty"` // absent: nothing was asked of the directory
+	Operation  string                `json:"operation"`    // canonical, with its parameter
+	State      string                `json:"state"`        // foreseen, refused, sent, done, failed, unknown, evaluated
+	Changes    []protocol.Difference `json:"changes"`
+	Code       string                `json:"code,omitempty"`       // why it was refused or failed
+	Message    string                `json:"message,omitempty"`    // the same in words of the agent
+	Evaluation bool                  `json:"evaluation,omitempty"` // the agent only evaluates: nothing is ever changed
+	CreatedAt  *time.Time            `json:"created_at,omitempty"`
+}
+
+// actList is the account operations of one account.
+type actList struct {
+	Operations []actOut `json:"operations"`
+}
+
+// orderAct asks the agent of an account to enable or disable it, ask it for a new password,
+// change a group of it or delete it, as far as the agent's own file allows that. To delete
+// it takes an owner.
+func orderAct(_ context.Context, c *call, _ *store.Tx, q *actRequest) (any, error) {
+	task, err := q.task()
+	if err != nil {
+		return nil, err
+	}
+	if row, _ := protocol.ActByName(task.Operation); row.Final && !roleReaches(c.key.Role, RoleOwner) {
+		return nil, errForbidden
+	}
+	c.concerns = c.account.ID
+	c.detail = map[string]any{"operation": protocol.CanonicalTasks([]protocol.Task{task}), "directory": c.account.Directory, "dry_run": q.DryRun}
+	return task, nil
+}
+
+// carryOutAct asks the agent, when the record of the order is written.
+func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
+	q := operation.ActOrder{Account: c.account, Task: reply.(protocol.Task), Origin: c.api.Console(), Trace: c.trace,
+		Actor: audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject}}
+	order := c.api.Acts.Act
+	if c.body.(*actRequest).DryRun {
+		order = c.api.Acts.ForeseeAct
+	}
+	r, err := order(ctx, q)
+	if err != nil {
+		return nil, notAsked(err)
+	}
+	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Evaluation: r.Trial}
+	switch {
+	case r.Refusal != nil:
+		out.State, out.Code, out.Message = actRefused, string(r.Refusal.Code), r.Refusal.Message
+	case r.State == "":
+		out.State = actForeseen
+	}
+	return out, nil
+}
+
+// notAsked turns an error of the way to the agent into an answer.
+func notAsked(err error) error {
+	switch protocol.CodeOf(err) {
+	case protocol.CodeAccountNotFound:
+		return refusal{http.StatusConflict, "the directory has this account no more"}
+	case protocol.CodeUnsupported, protocol.CodeBadRequest:
+		return refusal{http.StatusConflict, "the agent of this directory knows no account operations: " + err.Error()}
+	case protocol.CodeInternal:
+		return err
+	}
+	return refusal{http.StatusServiceUnavailable, "no agent of the directory could be asked now, and nothing was changed; try again"}
+}
+
+// listActs answers with the account operations of an account that were carried out or tried
+// in the last 90 days, the newest first.
+func listActs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	all, err := tx.ActsOf(ctx, c.env.ID, c.account.ID)
+	list := actList{Operations: []actOut{}}
+	for _, a := range all {
+		out := actOut{ID: a.ID, Operation: a.Operation, State: a.State, Code: a.Code, CreatedAt: at(a.Created), Changes: []protocol.Difference{}}
+		if err := json.Unmarshal([]byte(a.Changes), &out.Changes); err != nil {
+			return nil, err
+		}
+		list.Operations = append(list.Operations, out)
+	}
+	return list, err
+}

@@ -1,0 +1,268 @@
+package operation
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// Account operations: what administrators ask of an account beside recovery. The agent's
+// own file says which of them it does. A row goes from cleared to sent by one
+// compare-and-set, and from there to done, failed, unknown or evaluated by what the agent
+// signed. Nothing is sent twice: who wants it again orders it again.
+
+// actPrefix tells the ids of account operations from those of recoveries where a node is
+// told what to execute.
+const actPrefix = "act-"
+
+// actsAtOnce is how many lost answers one look asks for.
+const actsAtOnce = 50
+
+// An ActOrder is one account operation that somebody asks for.
+type ActOrder struct {
+	Account store.Account
+	Task    protocol.Task
+	Origin  string          // the hub's own, for the agent's log
+	Actor   audit.Principal // who asks
+	Trace   string          // of the request
+}
+
+// An ActResult is what became of an order. State is empty where nothing was asked of the
+// agent: of a dry run, and where the agent refused at once.
+type ActResult struct {
+	ID      string
+	State   string // of recovery: Done, Failed, Unknown, Evaluated, or Sent while the answer is missing
+	Changes []protocol.Difference
+	Refusal *protocol.Error // of the agent's guard and dry run; nil: it would be done
+	Code    protocol.Code   // why it failed
+	Trial   bool            // the agent only evaluates
+}
+
+// ForeseeAct asks the agent what an order would change. Nothing is changed. Errors are
+// *protocol.Error where the agent could not be asked.
+func (o *Operations) ForeseeAct(ctx context.Context, q ActOrder) (ActResult, error) {
+	act, b, err := o.beginAct(ctx, q)
+	if err != nil {
+		return ActResult{}, err
+	}
+	err = o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodDrop, protocol.RecoveryRef{Recovery: joined(act)}, &protocol.Empty{})
+	if err != nil { // it ends there by itself
+		o.Log.InfoContext(ctx, "a dry run was not dropped at its agent", "agent", act.Agent, "error", err)
+	}
+	return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, nil
+}
+
+// Act carries an order out, once, and says what became of it. Errors are those of
+// ForeseeAct and of the store; after an error nothing was sent.
+func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
+	act, b, err := o.beginAct(ctx, q)
+	if err != nil || b.Finding != nil {
+		return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, err
+	}
+	m, err := membersOf(act)
+	if err != nil {
+		return ActResult{}, err
+	}
+	act.Context, act.Changes, act.State, act.Created = m.Context().String(), store.JSON(b.Changes), recovery.Cleared, o.Now()
+	act.Due = act.Created.Add(clearedLife)
+	err = o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(act, audit.OperationRequested, q.Actor, map[string]any{
+			"operation": act.Operation, "context": act.Context, "agent": act.Agent, "directory": act.Directory, "request": q.Trace})); err != nil {
+			return err
+		}
+		return tx.AddAct(ctx, act)
+	})
+	if err != nil {
+		return ActResult{}, err
+	}
+	if o.Requested != nil {
+		o.Requested()
+	}
+	// From here on a caller that goes away must not stop what others already count on.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), performLife)
+	defer cancel()
+	if err := o.Agents.Execute(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, actPrefix+act.ID); err != nil {
+		o.Log.WarnContext(ctx, "account operation did not reach the agent", "act", act.ID, "agent", act.Agent, "error", err)
+		if err := o.lapse(ctx, act); err != nil && !errors.Is(err, store.ErrConflict) { // somebody did send it
+			return ActResult{}, err
+		}
+	}
+	act, err = store.Get(ctx, o.Store, func(tx *store.Tx) (store.Act, error) { return tx.Act(ctx, act.Env, act.ID) })
+	return ActResult{ID: act.ID, State: act.State, Changes: b.Changes, Code: protocol.Code(act.Code), Trial: b.Evaluation}, err
+}
+
+// beginAct has an agent begin an order, and checks its answer.
+func (o *Operations) beginAct(ctx context.Context, q ActOrder) (act store.Act, b protocol.Begun, err error) {
+	var part [protocol.RandomPart]byte
+	_, _ = rand.Read(part[:]) // never fails
+	act = store.Act{Env: q.Account.Env, ID: base64.RawURLEncoding.EncodeToString(part[:]), Directory: q.Account.Directory,
+		Account: q.Account.ImmutableID, Person: q.Account.ID, Operation: protocol.CanonicalTasks([]protocol.Task{q.Task})}
+	if !q.Task.Operation.Act() {
+		return act, b, fmt.Errorf("operation: %s is no account operation", q.Task.Operation)
+	}
+	req := protocol.BeginRequest{Recovery: part[:], Account: act.Account, Operation: act.Operation, Origin: q.Origin}
+	if err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory}, protocol.MethodBegin, req, &b); err != nil {
+		return act, b, err
+	}
+	if b.Agent == protocol.LegacyAgent(act.Directory) {
+		return act, b, protocol.Err(protocol.CodeUnsupported, "account operations need an agent of Postern, and this directory is served by another one")
+	}
+	c := recovery.Case{Account: q.Account}
+	if err := o.checkBegun(ctx, &store.Recovery{Env: act.Env, Directory: act.Directory}, &c, b); err != nil {
+		return act, b, err
+	}
+	act.Agent, act.AgentPart, act.NotAfter = b.Agent, base64.RawURLEncoding.EncodeToString(b.Recovery), b.NotAfter
+	return act, b, nil
+}
+
+// joined is the id under which the agent knows an account operation.
+func joined(act store.Act) string {
+	m, _ := membersOf(act) // its parts were written by beginAct
+	return m.Recovery
+}
+
+// membersOf are what the context of an account operation is made of: it has no recipient,
+// for its result is no secret.
+func membersOf(act store.Act) (protocol.Members, error) {
+	own, err := base64.RawURLEncoding.DecodeString(act.ID)
+	theirs, err2 := base64.RawURLEncoding.DecodeString(act.AgentPart)
+	return protocol.Members{Recovery: protocol.RecoveryID(own, theirs), Directory: act.Directory, Account: act.Account,
+		Operation: act.Operation, NotAfter: act.NotAfter}, errors.Join(err, err2)
+}
+
+func actEvent(act store.Act, kind audit.Kind, who audit.Principal, detail map[string]any) audit.Event {
+	return audit.Event{Env: act.Env, Kind: kind, Account: act.Person, Trace: act.ID, Actor: who, Detail: detail}
+}
+
+// executeAct is Execute for an account operation: it believes nothing but the row.
+func (o *Operations) executeAct(ctx context.Context, to To, id string, send Send) error {
+	var act store.Act
+	var q protocol.PerformRequest
+	err := o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		if act, err = tx.Act(ctx, to.Env, id); err != nil {
+			return err
+		}
+		now := o.Now()
+		if act.State != recovery.Cleared || act.Agent != to.Agent || act.Directory != to.Directory || !act.Due.After(now) {
+			return recovery.ErrStep
+		}
+		m, err := membersOf(act)
+		if err != nil {
+			return err
+		}
+		q = protocol.PerformRequest{ID: store.NewID(), TTL: int(protocol.MaxOperationLife / time.Second), Sent: now.Unix(), Members: m, Context: m.Context()}
+		if q.Context.String() != act.Context {
+			return fmt.Errorf("operation: members of account operation %s changed after it was ordered", act.ID)
+		}
+		act.State, act.Due = recovery.Sent, now.Add(sentBlind)
+		return tx.MoveAct(ctx, act, recovery.Cleared)
+	})
+	if err != nil {
+		return recovery.Plain(err)
+	}
+	out, err := send(ctx, act.Entry, q)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLife)
+	defer cancel()
+	if err = o.settleAct(ctx, act, &out, err); err != nil { // the row says that it was sent, so somebody asks the agent
+		o.Log.WarnContext(ctx, "outcome is settled later", "act", act.ID, "agent", act.Agent, "error", err)
+	}
+	return nil
+}
+
+// settleAct commits an outcome that the agent signed, or a refusal on the way to it, which
+// it answers only if it did not touch the directory.
+func (o *Operations) settleAct(ctx context.Context, act store.Act, out *protocol.Outcome, err error) error {
+	if err != nil {
+		if protocol.CodeOf(err) == protocol.CodeInternal {
+			return err
+		}
+		return o.endAct(ctx, act, recovery.Failed, &protocol.Outcome{State: protocol.Failed, Error: protocol.Err(protocol.CodeOf(err), "")})
+	}
+	if err := o.authentic(ctx, &store.Recovery{Env: act.Env, Agent: act.Agent, Directory: act.Directory, Context: act.Context}, out); err != nil {
+		o.Log.ErrorContext(ctx, "outcome is not believed", "act", act.ID, "agent", act.Agent, "error", err)
+		return err
+	}
+	state, known := map[protocol.State]string{protocol.Done: recovery.Done, protocol.Failed: recovery.Failed, protocol.Unchanged: recovery.Failed,
+		protocol.Unknown: recovery.Unknown, protocol.Evaluated: recovery.Evaluated}[out.State]
+	if !known {
+		return errUnsigned
+	}
+	return o.endAct(ctx, act, state, out)
+}
+
+// endAct commits how a sent account operation ended, with the audit event.
+func (o *Operations) endAct(ctx context.Context, act store.Act, state string, out *protocol.Outcome) error {
+	act.State, act.Due, act.Code = state, time.Time{}, ""
+	if out.Error != nil {
+		act.Code = string(out.Error.Code)
+	}
+	rec := &store.Recovery{Tasks: act.Operation, Context: act.Context, Agent: act.Agent, Directory: act.Directory}
+	return o.Store.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.MoveAct(ctx, act, recovery.Sent),
+			audit.Append(ctx, tx, actEvent(act, audit.OperationFinished, audit.Principal{Agent: act.Agent}, finished(rec, out))))
+	})
+}
+
+// lapse ends an account operation that nobody sent; whoever would send it now finds
+// another state.
+func (o *Operations) lapse(ctx context.Context, act store.Act) error {
+	act.State, act.Due, act.Code = recovery.Failed, time.Time{}, string(protocol.CodeUnavailable)
+	rec := &store.Recovery{Tasks: act.Operation, Context: act.Context, Agent: act.Agent, Directory: act.Directory}
+	out := &protocol.Outcome{State: protocol.Failed, Error: protocol.Err(protocol.CodeUnavailable, "")}
+	return o.Store.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.MoveAct(ctx, act, recovery.Cleared),
+			audit.Append(ctx, tx, actEvent(act, audit.OperationFinished, audit.Principal{System: "resolver"}, finished(rec, out))))
+	})
+}
+
+// ResolveActs ends account operations that were left: nobody sent them, or the answer was
+// lost, and the agent's journal says what became of them.
+func (o *Operations) ResolveActs(ctx context.Context) {
+	due, err := store.Get(ctx, o.Store, func(tx *store.Tx) ([]store.Act, error) { return tx.DueActs(ctx, actsAtOnce) })
+	if err != nil { // the store is away
+		return
+	}
+	for _, act := range due {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := o.resolveAct(ctx, act); err != nil && !errors.Is(err, store.ErrConflict) && ctx.Err() == nil {
+			o.Log.InfoContext(ctx, "an account operation is not settled yet", "act", act.ID, "agent", act.Agent, "error", err)
+		}
+	}
+}
+
+func (o *Operations) resolveAct(ctx context.Context, act store.Act) error {
+	if act.State == recovery.Cleared {
+		return o.lapse(ctx, act)
+	}
+	var c protocol.Context
+	if err := c.UnmarshalText([]byte(act.Context)); err != nil {
+		return err
+	}
+	var out protocol.Outcome
+	age := o.Now().Sub(act.Created)
+	err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
+	switch code := protocol.CodeOf(err); {
+	case err == nil:
+		return o.settleAct(ctx, act, &out, nil)
+	case code == protocol.CodeNotBegun && age > frameGone:
+		return o.endAct(ctx, act, recovery.Failed, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
+	case age > resolveUntil:
+		return o.endAct(ctx, act, recovery.Unknown, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
+	}
+	act.Due = o.Now().Add(min(max(age/4, resolveFirst), resolveMax))
+	return o.Store.Tx(ctx, func(tx *store.Tx) error { return tx.MoveAct(ctx, act, recovery.Sent) })
+}
+
+// actOf is the id of an account operation that a node is told to execute.
+func actOf(id string) (string, bool) { return strings.CutPrefix(id, actPrefix) }

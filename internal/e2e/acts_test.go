@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/internal/testenv"
+)
+
+// An administrator changes accounts in their directory from a terminal, as far as the
+// agent's own file says: on a real server, which is asked what came of it.
+func TestAnAdministratorChangesAccountsAsFarAsTheAgentsFileSays(t *testing.T) {
+	t.Parallel()
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 2, MustChange: true, Acts: true})
+	v := sharedEdge(t).environment(t, "acts", "ldap")
+	file := slapdAgent(s)
+	file.Directory = strings.NewReplacer("disabled_attribute = \"corpStatus\"\n", "", "disabled_values = [\"left\"]\n", "").Replace(file.Directory)
+	file.Guard = `acts = ["enable", "disable", "set_must_change", "add_to_group", "remove_from_group", "delete_account"]
+act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
+	v.startAgent(file)
+	run := func(args ...string) (out string, worked bool) {
+		t.Helper()
+		cmd := exec.CommandContext(soon(t), programs.postern, append([]string{"account"}, append(args, "--server", v.edge.url)...)...)
+		cmd.Env = append(os.Environ(), "POSTERN_KEY="+v.key)
+		text, err := cmd.CombinedOutput()
+		return string(text), err == nil
+	}
+	cleo, fresh := testenv.SlapdDN("cleo"), testenv.SlapdEmployeePassword
+	signsIn := func(dn string, want bool) {
+		t.Helper()
+		if err := s.WhoAmI(dn, fresh); (err == nil) != want {
+			t.Errorf("%s signs in: %v; want %v", dn, err, want)
+		}
+	}
+	for _, step := range []struct {
+		args   string
+		worked bool
+		says   string
+		after  func()
+	}{
+		{"disable cleo@corp.example --dry-run", true, "enabled: true -> false", func() { signsIn(cleo, true) }},
+		{"disable cleo@corp.example", true, "done", func() { signsIn(cleo, false) }},
+		{"disable cleo@corp.example", false, "so already", nil},
+		{"enable cleo@corp.example", true, "enabled: false -> true", func() { signsIn(cleo, true) }},
+		{"group add cleo@corp.example staff", true, "group: (nothing) -> staff", func() {
+			if got := s.Values(t, cleo, "memberOf"); len(got) != 1 {
+				t.Errorf("groups: %q", got)
+			}
+		}},
+		{"group remove cleo@corp.example staff", true, "group: staff -> (nothing)", nil},
+		{"group add cleo@corp.example admins", false, "makes administrators", nil},
+		{"group add cleo@corp.example team00", false, "guard.act_groups", nil},
+		{"must-change cleo@corp.example", true, "must_change: false -> true", func() {
+			if got := s.Values(t, cleo, "pwdReset"); len(got) != 1 || got[0] != "TRUE" {
+				t.Errorf("pwdReset: %q", got)
+			}
+		}},
+		{"disable chief@corp.example", false, "administrators", func() { signsIn(testenv.SlapdDN("chief"), true) }},
+		{"delete emp000001@corp.example", false, "cannot be undone", func() { signsIn(testenv.SlapdDN("emp000001"), true) }},
+		{"delete emp000001@corp.example --yes emp000001@corp.example", true, "account: uid=emp000001", func() { signsIn(testenv.SlapdDN("emp000001"), false) }},
+		{"operations cleo@corp.example", true, "set_must_change", nil},
+	} {
+		out, worked := run(strings.Fields(step.args)...)
+		if worked != step.worked || !strings.Contains(out, step.says) {
+			t.Errorf("account %s: %v\n%s\nwant %v, %q", step.args, worked, out, step.worked, step.says)
+		}
+		if step.after != nil {
+			step.after()
+		}
+	}
+}
