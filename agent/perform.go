@@ -300,7 +300,7 @@ func (s *service) prepare(ctx context.Context, j job, f directory.Facts, v proof
 		return c, x, nil
 	}
 	var err error
-	if askedForPassword(j.tasks) {
+	if askedForPassword(j.tasks) && !f.MakesPassword {
 		if c.Password, err = newPassword(f.Policy); err != nil {
 			return c, x, err
 		}

@@ -129,6 +129,9 @@ type Facts struct {
 	Self       bool     // it is the account that the agent itself signs in with
 	Groups     []string // names and ids of all groups, nested ones included
 	Policy     PasswordPolicy
+	// MakesPassword says that the directory makes temporary passwords itself: a Change has
+	// none, and Perform gives it in its Result.
+	MakesPassword bool
 	// NeverSignedIn says for certain that nobody has signed in with the account yet. A
 	// directory that cannot tell says false.
 	NeverSignedIn bool

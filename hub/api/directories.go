@@ -149,7 +149,7 @@ const (
 	kindAgent  = "agent"
 )
 
-var kinds = []string{kindCustom, kindAgent, "ad", "ldap", "demo"}
+var kinds = []string{kindCustom, kindAgent, "ad", "ldap", "command", "demo"}
 
 // createDirectoryRequest is the wire type CreateDirectoryRequest.
 type createDirectoryRequest struct {

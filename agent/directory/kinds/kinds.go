@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/ad"
+	"github.com/postern-id/postern/agent/directory/command"
 	"github.com/postern-id/postern/agent/directory/demo"
 	"github.com/postern-id/postern/agent/directory/ldap"
 	"github.com/postern-id/postern/agent/settings"
@@ -26,6 +27,7 @@ type Kind struct {
 var All = []Kind{
 	{"ad", "Active Directory and Samba AD, over LDAPS or StartTLS", openAD},
 	{"ldap", "OpenLDAP, and other LDAP servers by a mapping of their schema", openLDAP},
+	{"command", "a worker: a program of yours that is asked in JSON over its standard input", openCommand},
 	{"demo", "a small company in the agent's own memory, for trying things out", openDemo},
 }
 
@@ -59,6 +61,15 @@ func openLDAP(_ context.Context, f settings.File, log *slog.Logger) (directory.D
 	}
 	cfg.Log = log
 	return opened(ldap.Open(cfg))
+}
+
+func openCommand(_ context.Context, f settings.File, log *slog.Logger) (directory.Directory, error) {
+	cfg, err := command.Decode(f)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log = log
+	return opened(command.Open(cfg))
 }
 
 func openDemo(ctx context.Context, f settings.File, log *slog.Logger) (directory.Directory, error) {

@@ -13,9 +13,10 @@ import (
 
 // good are the least tables that each kind opens with.
 var good = map[string]string{
-	"demo": "ca_file = \"ca.pem\"\n",
-	"ad":   "urls = [\"ldaps://dc1.corp.example\"]\nbind_dn = \"svc@corp.example\"\nbind_password_file = \"pw\"\n",
-	"ldap": "urls = [\"ldaps://ldap.corp.example\"]\nbind_dn = \"cn=agent,dc=x\"\nbind_password_file = \"pw\"\nbase_dns = [\"dc=x\"]\n",
+	"command": "command = [\"./worker\", \"--fast\"]\n",
+	"demo":    "ca_file = \"ca.pem\"\n",
+	"ad":      "urls = [\"ldaps://dc1.corp.example\"]\nbind_dn = \"svc@corp.example\"\nbind_password_file = \"pw\"\n",
+	"ldap":    "urls = [\"ldaps://ldap.corp.example\"]\nbind_dn = \"cn=agent,dc=x\"\nbind_password_file = \"pw\"\nbase_dns = [\"dc=x\"]\n",
 }
 
 func file(t *testing.T, kind, table string) settings.File {

@@ -92,7 +92,7 @@ func (f *flags) createDirectory() *cobra.Command {
 			}
 			return f.show(c, answer, func(w io.Writer) error { return printCreated(w, answer) })
 		})
-	c.Flags().StringVar(&kind, "kind", "agent", "what the agent serves: ad, ldap, demo, agent (whatever it says), or custom")
+	c.Flags().StringVar(&kind, "kind", "agent", "what the agent serves: ad, ldap, command, demo, agent (whatever it says), or custom")
 	c.Flags().StringVar(&name, "name", "", "name that employees choose by")
 	return c
 }
