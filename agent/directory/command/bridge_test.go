@@ -197,7 +197,7 @@ func TestSlapdThroughAWorker(t *testing.T) {
 		HasMFA:  func(t *testing.T, dn string) bool { return len(s.Values(t, dn, "corpTotpSecret")) > 0 },
 		People:  13 + 8, Person: person("anna", "anna@corp.example", "Anna Berg"),
 		Disabled: person("dora", "dora@corp.example", "Dora Dunn"), Chief: person("chief", "chief@corp.example", "王 秀英"), Deputy: person("deputy", "deputy@corp.example", "Девид Депутат"),
-		Ambiguous: "info@corp.example", Group: "staff", Nested: "admins", MinLength: 10, MFA: person("anna", "anna@corp.example", "Anna Berg"),
+		Group: "staff", Nested: "admins", MinLength: 10, MFA: person("anna", "anna@corp.example", "Anna Berg"),
 		Contacts: protocol.Contacts{Mail: []string{"anna@home.example"}, Primary: []string{"anna@corp.example"}, Phone: []string{"+49 30 1234567"}, Manager: "chief@corp.example", Language: "de"},
 		Refusals: []directorytest.Refusal{
 			{Name: "too short", Person: person("jürgen", "", ""), Password: "Ab1-x", Words: "too short"},

@@ -149,6 +149,9 @@ func TestP27_OnlyWhoWasAskedForIsFound(t *testing.T) {
 	if notes(t, r.dir, "performed") != nil {
 		t.Error("an operation was carried out")
 	}
+	if got, err := r.Get(t.Context(), protocol.Ref{Identifier: "info@corp.example"}); err != nil || len(got) != 3 {
+		t.Errorf("an identifier of three: %+v, %v", got, err)
+	}
 	const id = "0b5e54e3-2c0b-4b43-9e63-ab6c0f8f4a01"
 	if _, err := r.Perform(t.Context(), change(t, id, resetText)); err != nil {
 		t.Error(err)

@@ -55,7 +55,7 @@ type scripted struct {
 func people() []account {
 	var all []account
 	for _, name := range []string{"anna", "ben", "0B5E54E3-2C0B-4B43-9E63-AB6C0F8F4A01"} {
-		all = append(all, account{ImmutableID: name, IDs: []string{name + "@corp.example", name}, Name: "Person " + name})
+		all = append(all, account{ImmutableID: name, IDs: []string{name + "@corp.example", name, "info@corp.example"}, Name: "Person " + name})
 	}
 	return all
 }
@@ -91,7 +91,7 @@ func (s *scripted) answer(q request) any {
 func (s *scripted) get(id, identifier string) []account {
 	var out []account
 	for _, a := range people() {
-		if id != "" && strings.HasPrefix(a.ImmutableID, id) || identifier != "" && strings.HasPrefix(a.IDs[0], identifier) || id == "*" || identifier == "*" {
+		if id != "" && strings.HasPrefix(a.ImmutableID, id) || identifier != "" && strings.HasPrefix(a.IDs[0], identifier) || id == "*" || identifier == "*" || identifier == "info@corp.example" {
 			out = append(out, a)
 		}
 	}
@@ -164,10 +164,10 @@ func (s *scripted) perform(q performRequest) any {
 	case "refuses":
 		fmt.Fprintln(os.Stderr, "tried Made-Passw0rd-2")
 		fmt.Println(`{"error":{"code":"password_policy","message":"Made-Passw0rd-2 is too short"}}`)
-		<-time.After(time.Hour)
+		os.Exit(0)
 	case "takes":
 		fmt.Println(`{"error":{"code":"password_policy","message":"` + q.Password + ` was used before"}}`)
-		<-time.After(time.Hour)
+		os.Exit(0)
 	}
 	if q.Operation == "unlock" {
 		return map[string]any{}
