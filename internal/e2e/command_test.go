@@ -103,7 +103,8 @@ func TestAnEmployeeOfAWorkersDirectoryGetsBackIn(t *testing.T) {
 		t.Errorf("SIGTERM to the agent left %v", left)
 	}
 	a.start()
-	v.waitSynced(a.began)
+	j.start("emil@corp.example", "password")
+	poll(t, "a worker of the new agent", func() bool { return alive(t, dir) != nil })
 	a.kill()
 	poll(t, "the end of every worker of a killed agent", func() bool { return alive(t, dir) == nil })
 }
