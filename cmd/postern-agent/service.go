@@ -281,7 +281,7 @@ func serveService(ctx context.Context, cfg agent.Config, log *slog.Logger, n *in
 	if err := enrolFirst(ctx, cfg, log, s); err != nil {
 		return err
 	}
-	return agent.Run(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log, Ready: n.Ready, Alive: n.Alive})
+	return agent.RunFile(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log, Ready: n.Ready, Alive: n.Alive})
 }
 
 // defaultTicket is where run looks for a ticket, beside the configuration file.
