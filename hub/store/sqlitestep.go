@@ -3,11 +3,16 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
 // errStale says that a statement of a plan did not change exactly one row.
 var errStale = errors.New("store: a row is not as it was read")
+
+// errLost is what a plan has come to until it was carried out: whoever leads a batch may
+// panic over another one of it.
+var errLost = fmt.Errorf("%w: whoever wrote for several did not come to this", ErrUnavailable)
 
 // A prepared is a plan that waits for the writer.
 type prepared struct {
@@ -58,7 +63,7 @@ func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
 	if err != nil || len(p.statements) == 0 {
 		return err
 	}
-	w := &prepared{statements: p.statements}
+	w := &prepared{statements: p.statements, err: errLost}
 	if b, leads := d.gathering.add(w); leads {
 		d.lead(b)
 	} else {
