@@ -37,6 +37,8 @@ type Config struct {
 	Evidence proof.Settings `toml:"evidence"`
 	// Log is where checkpoints of the hub's audit log go.
 	Log witness.Settings `toml:"log"`
+	// Health is where this machine may ask how the agent is.
+	Health HealthConfig `toml:"health"`
 
 	// File is the whole file, from which the directory kind reads its table.
 	File settings.File `toml:"-"`
@@ -124,7 +126,7 @@ func (c Config) check() error {
 		return errors.New("directory.kind is missing: name the kind of directory in a table [directory]")
 	}
 	_, err := guard.New(c.Guard, nil, nil)
-	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.SMS.check(), c.Log.Check(), c.Evidence.Check(c.SMTP.on() || c.SMS.on()))
+	return errors.Join(err, c.Hub.check(), c.SMTP.check(), c.SMS.check(), c.Log.Check(), c.Health.check(), c.Evidence.Check(c.SMTP.on() || c.SMS.on()))
 }
 
 func (h HubConfig) check() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -59,11 +60,25 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return errors.Join(err, dir.Close())
 	}
+	m := newTunnels(s, o.Config, d, o.Version, o.Log)
+	if o.Config.Health.Listen != "" {
+		ln, err := net.Listen("tcp", o.Config.Health.Listen)
+		if err != nil {
+			return errors.Join(fmt.Errorf("health.listen: %w", err), s.close(), dir.Close())
+		}
+		asked, end := context.WithCancel(ctx)
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			(&health{s, m, o.Version}).run(asked, ln)
+		}()
+		defer func() { end(); <-answered }()
+	}
 	s.alive = o.Alive
 	if o.Ready != nil {
 		o.Ready()
 	}
-	err = s.run(ctx, newTunnels(s, o.Config, d, o.Version, o.Log))
+	err = s.run(ctx, m)
 	return errors.Join(err, s.close(), dir.Close())
 }
 

@@ -49,6 +49,7 @@ type service struct {
 	trial    bool   // the file says evaluation = true: nothing is changed
 	assessed assessments
 	examined examinations
+	counts   counters
 	events   *eventLog
 	witness  *witness.Log // what was seen of the hub's audit log
 	passes   *passes
@@ -161,6 +162,7 @@ func (s *service) record(e *event, start time.Time, err error) {
 	if err != nil {
 		e.refuse(err)
 	}
+	s.counts.add(e.Method, string(e.Code))
 	if e.Method != "witness" || e.Code != "" { // those that were taken are in the sinks
 		if err := s.events.write(*e); err != nil {
 			s.log.Error("event log cannot be written", "error", err)
