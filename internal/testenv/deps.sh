@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-declare -A needs=( [slapd]=slapd [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
+declare -A needs=( [slapd]=slapd [ns-slapd]=389-ds-base [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
   [apache2]="apache2 libapache2-mod-auth-openidc" [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools [systemd-analyze]=systemd [rsyslogd]="rsyslog rsyslog-openssl"
   [wixl]=wixl [msiinfo]=msitools [rpm]=rpm )
 case "${1:-}" in

@@ -26,7 +26,7 @@ type Kind struct {
 // All is the table, in the order in which people read it.
 var All = []Kind{
 	{"ad", "Active Directory and Samba AD, over LDAPS or StartTLS", openAD},
-	{"ldap", "OpenLDAP, and other LDAP servers by a mapping of their schema", openLDAP},
+	{"ldap", "OpenLDAP, 389 Directory Server, and other LDAP servers by a mapping of their schema", openLDAP},
 	{"command", "a worker: a program of yours that is asked in JSON over its standard input", openCommand},
 	{"demo", "a small company in the agent's own memory, for trying things out", openDemo},
 }

@@ -18,8 +18,14 @@ var (
 	acme  = words{"acmeMember", "acmeName", "acmeFamily", "acmeMail", "acmeTeam", "acmeMate", "acmeTitle"}
 )
 
+// An administered server takes what its administrator does.
+type administered interface {
+	Modify(t testing.TB, ldif string)
+	Values(t testing.TB, dn, attribute string) []string
+}
+
 // hands are those of the administrator.
-func hands(s *testenv.Slapd, w words) *directorytest.Hands {
+func hands(s administered, w words) *directorytest.Hands {
 	change := func(t *testing.T, dn, kind string, lines ...string) {
 		t.Helper()
 		s.Modify(t, "dn: "+dn+"\nchangetype: "+kind+"\n"+strings.Join(lines, "\n")+"\n")
@@ -74,7 +80,7 @@ func hands(s *testenv.Slapd, w words) *directorytest.Hands {
 	}
 }
 
-func addPerson(t *testing.T, s *testenv.Slapd, w words, login string) directorytest.Person {
+func addPerson(t *testing.T, s administered, w words, login string) directorytest.Person {
 	t.Helper()
 	dn, mail := "uid="+login+","+testenv.SlapdPeople, login+"@corp.example"
 	more, id := "", "entryUUID"
@@ -84,6 +90,9 @@ func addPerson(t *testing.T, s *testenv.Slapd, w words, login string) directoryt
 	s.Modify(t, "dn: "+dn+"\nchangetype: add\nobjectClass: "+w.class+"\nuid: "+login+"\n"+w.name+": "+login+"\n"+w.family+": "+login+"\n"+w.mail+": "+mail+"\n"+more+
 		"userPassword: "+testenv.SlapdEmployeePassword+"\n")
 	found := s.Values(t, dn, id)
+	if ds, ok := s.(*testenv.DS389); ok {
+		found = []string{ds.ID(t, dn)}
+	}
 	if len(found) != 1 {
 		t.Fatalf("%s of %s: %v", id, dn, found)
 	}

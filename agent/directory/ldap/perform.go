@@ -127,6 +127,10 @@ func (d *Directory) perform(ctx context.Context, conn *ldapconn.Conn, c director
 			"the new password is too short for the directory's policy: it asks for "+strconv.Itoa(s.policy.minLength)+" characters")
 	}
 	flagged, err := d.reset(ctx, conn, s, c, plan)
+	if d.cfg.is389() && ldapconn.IsCode(err, ldap.LDAPResultConstraintViolation) && ldapconn.PolicyError(err) == ldapconn.NoPolicy {
+		// It tells of the other rules by the control of the policy, of the history by nothing.
+		err = ldapconn.Explain(err, protocol.CodePasswordPolicy, "the directory refuses the new password: it was used before, or breaks another rule of the password policy")
+	}
 	if err != nil || d.cfg.SkipVerify {
 		return directory.Result{MustChange: flagged}, err
 	}

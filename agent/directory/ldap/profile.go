@@ -70,7 +70,7 @@ func (cfg Config) profiled() (Config, error) {
 func (cfg *Config) like389() {
 	setDefault(&cfg.UUIDAttribute, nsUniqueID)
 	setDefault(&cfg.ChangeAttribute, modifyTimestamp)
-	setDefault(&cfg.PasswordBy, ByModify) // it hashes what is modified, and says why it refuses it
+	cfg.ServerHashes = true // but only RFC 3062 makes a reset ask for a new password
 	if cfg.DisabledAttribute == "" {
 		cfg.DisabledAttribute, cfg.DisabledValues = nsAccountLock, []string{"true"}
 	}

@@ -1,6 +1,7 @@
 package ldap
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -70,6 +71,9 @@ func refusesSync(err error) bool {
 // refresh asks what changed in every naming context. ok is false if the server cannot
 // say it with these cookies: it was restored, or knows nothing of them.
 func (p *pass) refresh(ctx context.Context, state *listState, ch *news) (ok bool, err error) {
+	if ahead, err := p.ahead(ctx, state.Cookies); err != nil || ahead {
+		return false, err
+	}
 	ch.told = true
 	next := map[string][]byte{}
 	for _, suffix := range p.server.suffixes {
@@ -96,4 +100,23 @@ func (p *pass) refresh(ctx context.Context, state *listState, ch *news) (ok bool
 	}
 	state.Cookies = next
 	return true, nil
+}
+
+// ahead reports whether a cookie of 389-ds is ahead of the server, which was restored
+// then: asked about it the server drops the connection.
+func (p *pass) ahead(ctx context.Context, cookies map[string][]byte) (bool, error) {
+	if !p.directory.cfg.is389() {
+		return false, nil
+	}
+	e, err := p.conn.Entry(ctx, "", "(objectClass=*)", "lastchangenumber")
+	if err != nil || e == nil {
+		return false, err
+	}
+	last := count(e.GetEqualFoldAttributeValue("lastchangenumber"))
+	for _, c := range cookies {
+		if count(string(c[bytes.LastIndexByte(c, '#')+1:])) > last {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -1,0 +1,94 @@
+package ldap
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/directory/directorytest"
+	"github.com/postern-id/postern/agent/directory/ldapconn"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+// config389 is what differs from the profile.
+func config389(t testing.TB, addr, caFile string) Config {
+	return Config{
+		Config: ldapconn.Config{
+			URLs: []string{"ldaps://" + addr}, CAFile: caFile, ServerName: testenv.DS389Name, BindDN: testenv.SlapdAgent,
+			Password: protocol.NewSecret(testenv.SlapdAgentPassword), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		},
+		Profile: Profile389, BaseDNs: []string{testenv.SlapdPeople}, MailAttributes: []string{"corpPersonalMail"}, PhoneAttributes: []string{"mobile"},
+		ManagerAttribute: "manager", LanguageAttribute: "preferredLanguage", BirthDateAttribute: "corpBirthDate",
+		PrivilegedGroups: []string{"admins"}, MFAAttributes: []string{"corpTotpSecret"},
+	}
+}
+
+func Test389(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start389(t)
+	person := func(uid, mail, name string) directorytest.Person {
+		dn := testenv.SlapdDN(uid)
+		return directorytest.Person{ID: s.ID(t, dn), DN: dn, Identifier: mail, Name: name, Password: testenv.SlapdEmployeePassword}
+	}
+	set := func(t *testing.T, dn, attribute, value string) {
+		t.Helper()
+		s.Modify(t, "dn: "+dn+"\nchangetype: modify\nreplace: "+attribute+"\n"+attribute+": "+value+"\n")
+	}
+	anna := person("anna", "anna@corp.example", "Anna Berg")
+	touches := 0
+	f := directorytest.Fixture{
+		Open: func(t *testing.T, at directorytest.Target) directory.Directory {
+			cfg := config389(t, at.Addr, at.CAFile)
+			if at.Password != "" {
+				cfg.Password = protocol.NewSecret(at.Password)
+			}
+			d, err := Open(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		},
+		Addr: s.Addr(), CAFile: s.CAFile, SignIn: s.WhoAmI, Lock: func(t *testing.T, dn string) { s.Lock(t, dn) },
+		Meddle: func(t *testing.T, dn, password string) { set(t, dn, "userPassword", password) },
+		Touch: func(t *testing.T, dn string) {
+			touches++
+			set(t, dn, "displayName", fmt.Sprintf("Anna Berg%s", strings.Repeat(" ", touches)))
+		},
+		HasMFA: func(t *testing.T, dn string) bool { return len(s.Values(t, dn, "corpTotpSecret")) > 0 },
+		People: 13 + 8, Person: anna, MFA: anna,
+		Disabled: person("dora", "dora@corp.example", "Dora Dunn"), Chief: person("chief", "chief@corp.example", "王 秀英"), Deputy: person("deputy", "deputy@corp.example", "Девид Депутат"),
+		Ambiguous: "info@corp.example", Group: "staff", Nested: "admins", MinLength: 10, ForcesMustChange: true,
+		Contacts: protocol.Contacts{Mail: []string{"anna@home.example"}, Primary: []string{"anna@corp.example"}, Phone: []string{"+49 30 1234567"}, Manager: "chief@corp.example", Language: "de"},
+		Refusals: []directorytest.Refusal{
+			{Name: "too short", Person: person("juergen", "", ""), Password: "Ab1-x", Words: "too short"},
+			{Name: "used before", Person: person("ben", "", ""), Password: testenv.SlapdEmployeePassword, Words: "used before"},
+		},
+		Hands: hands(s, usual), Restorable: restorable389,
+	}
+	for i := range 6 {
+		f.Spares = append(f.Spares, person(fmt.Sprintf("emp%06d", i), fmt.Sprintf("emp%06d@corp.example", i), fmt.Sprintf("Employee %d", i)))
+	}
+	directorytest.Run(t, f)
+}
+
+func restorable389(t *testing.T) directorytest.Restorable {
+	s := testenv.Start389(t)
+	touches := 0
+	return directorytest.Restorable{
+		Open: func(t *testing.T) directory.Directory { return openAt(t, config389(t, s.Addr(), s.CAFile)) },
+		Add: func(t *testing.T, login string) directorytest.Person {
+			t.Helper()
+			return addPerson(t, s, usual, login)
+		},
+		Touch: func(t *testing.T, dn string) {
+			t.Helper()
+			touches++
+			s.Modify(t, fmt.Sprintf("dn: %s\nchangetype: modify\nreplace: displayName\ndisplayName: touched %d\n", dn, touches))
+		},
+		Keep: func(t *testing.T) { t.Helper(); s.Keep(t) },
+		Back: func(t *testing.T) { t.Helper(); s.Restore(t) },
+	}
+}

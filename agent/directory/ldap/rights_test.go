@@ -1,0 +1,169 @@
+package ldap
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
+)
+
+const everything = "get_temporary_password?must_change=true,unlock"
+
+// rightsOf reads the rights on an account and fails on what the agent should not have.
+func rightsOf(t *testing.T, d *Directory, id string) directory.Rights {
+	t.Helper()
+	r, err := d.Rights(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Excess) > 0 {
+		t.Errorf("excess: %+v", r.Excess)
+	}
+	return r
+}
+
+// missing are the names of the rights that are not there.
+func missing(r directory.Rights) []string {
+	var names []string
+	for _, n := range r.Needs {
+		if n.Held != directory.HeldYes {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// reconfigure changes the server's file and starts it anew.
+func reconfigure(t *testing.T, s *testenv.Slapd, change func(string) string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, "slapd.conf")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := change(string(text))
+	if next == string(text) {
+		t.Fatal("nothing changed")
+	}
+	s.Stop()
+	if err := os.WriteFile(file, []byte(next), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Start(t)
+}
+
+func TestP15_EachRightThatIsTakenAwayIsNamedWithTheLineThatGivesIt(t *testing.T) {
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 3, MustChange: true})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	id := testenv.SlapdID(testenv.SlapdDN("anna"))
+	if got := missing(rightsOf(t, d, id)); len(got) > 0 {
+		t.Fatalf("with the documented rights %q are missing", got)
+	}
+	const agent = `by dn.exact="` + testenv.SlapdAgent + `"`
+	for _, c := range []struct{ rule, right, name, tasks string }{
+		{"access to attrs=userPassword\n", agent + " =w", "write userPassword", "get_temporary_password"},
+		{"access to attrs=pwdReset,pwdAccountLockedTime\n", agent + " write", "write pwdAccountLockedTime", everything},
+		{"access to attrs=corpTotpSecret\n", agent + " =sw", "write corpTotpSecret", "remove_all_mfa"},
+	} {
+		before := ""
+		reconfigure(t, s, func(text string) string {
+			before = text
+			head, tail, ok := strings.Cut(text, c.rule)
+			if !ok {
+				t.Fatalf("no rule %q", c.rule)
+			}
+			return head + c.rule + strings.Replace(tail, c.right, agent+" =s", 1)
+		})
+		r := rightsOf(t, d, id)
+		if !slices.Contains(missing(r), c.name) {
+			t.Errorf("%s: missing are %q", c.name, missing(r))
+		}
+		if err := d.DryRun(t.Context(), id, tasks(t, c.tasks)); protocol.CodeOf(err) != protocol.CodePermissionDenied || !strings.Contains(err.Error(), "may not write") {
+			t.Errorf("a dry run without %s: %v", c.name, err)
+		}
+		reconfigure(t, s, func(text string) string {
+			at := strings.Index(text, "access to attrs=userPassword")
+			for _, n := range r.Missing() {
+				text = text[:at] + strings.Join(n.Fix, "\n") + "\n" + text[at:]
+			}
+			return text
+		})
+		if got := missing(rightsOf(t, d, id)); len(got) > 0 {
+			t.Errorf("with the lines that were told %q are missing", got)
+		}
+		reconfigure(t, s, func(string) string { return before })
+	}
+}
+
+func TestP15_On389EachRightThatIsTakenAwayIsNamedWithTheLinesThatGiveIt(t *testing.T) {
+	s := testenv.Start389(t)
+	d := openAt(t, config389(t, s.Addr(), s.CAFile))
+	dn := testenv.SlapdDN("anna")
+	id := s.ID(t, dn)
+	if got := missing(rightsOf(t, d, id)); len(got) > 0 {
+		t.Fatalf("with the documented rights %q are missing", got)
+	}
+	for _, n := range []string{"userPassword", "passwordHistory", "corpTotpSecret"} {
+		if got := s.ValuesAs(t, testenv.SlapdAgent, testenv.SlapdAgentPassword, dn, n); len(got) > 0 {
+			t.Errorf("the agent reads %s", n)
+		}
+	}
+	for _, c := range []struct{ at, acl, name, tasks string }{
+		{testenv.SlapdBase, "postern reset", "write userPassword", "get_temporary_password"},
+		{testenv.SlapdBase, "postern unlock", "write accountUnlockTime", ""},
+		{testenv.SlapdBase, "postern mfa", "write corpTotpSecret", ""},
+		{policyDN389, "postern policy", "read the password policy " + policyDN389, ""},
+	} {
+		for _, aci := range s.Values(t, c.at, "aci") {
+			if strings.Contains(aci, `"`+c.acl+`"`) {
+				s.Modify(t, "dn: "+c.at+"\nchangetype: modify\ndelete: aci\naci: "+aci+"\n")
+			}
+		}
+		r := rightsOf(t, d, id)
+		if !slices.Contains(missing(r), c.name) {
+			t.Errorf("%s: missing are %q", c.name, missing(r))
+		}
+		if c.tasks != "" {
+			if err := d.DryRun(t.Context(), id, tasks(t, c.tasks)); protocol.CodeOf(err) != protocol.CodePermissionDenied {
+				t.Errorf("a dry run without %s: %v", c.name, err)
+			}
+		}
+		for _, n := range r.Needs {
+			if n.Held == directory.HeldNo {
+				s.Modify(t, strings.Join(n.Fix, "\n")+"\n")
+			}
+		}
+		if got := missing(rightsOf(t, d, id)); len(got) > 0 {
+			t.Errorf("with the lines that were told %q are missing", got)
+		}
+	}
+}
+
+// The rules that the tests prove are those that people copy.
+func TestP15_TheDocumentedRulesOf389AreTheTestedOnes(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/directories.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested, err := os.ReadFile("../../../internal/testenv/ds389.ldif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(tested)) {
+		if strings.HasPrefix(line, "aci: ") {
+			n++
+			if !strings.Contains(string(text), strings.NewReplacer("@BASE@", "dc=corp,dc=example", "@AGENT@", "cn=postern,ou=services,dc=corp,dc=example").Replace(line)) {
+				t.Errorf("not documented: %s", line)
+			}
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d rules", n)
+	}
+}
