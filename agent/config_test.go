@@ -26,7 +26,7 @@ func TestSampleConfigIsReadAndShowsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.SMTP.PasswordFile != "/etc/postern/smtp-password" || cfg.Hub.CAFile != "/etc/postern/hub-ca.pem" {
+	if cfg.SMTP.PasswordFile != "/etc/postern/secrets/smtp-password" || cfg.Hub.CAFile != "/etc/postern/hub-ca.pem" {
 		t.Errorf("paths are not relative to the file: %+v", cfg)
 	}
 	for _, key := range []string{

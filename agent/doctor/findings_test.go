@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -137,7 +136,7 @@ func FuzzOneLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got := OneLine(text)
 		if strings.ContainsFunc(got, func(c rune) bool { return c < ' ' || c == 0x7f || c == 0x9b }) || len([]rune(got)) > maxLine+1 {
-			t.Error(fmt.Sprintf("%q", got))
+			t.Errorf("%q", got)
 		}
 	})
 }

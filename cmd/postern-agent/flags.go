@@ -36,9 +36,11 @@ func newFlags(name, help string, s std) *flags {
 	f := &flags{FlagSet: flag.NewFlagSet("postern-agent "+name, flag.ContinueOnError)}
 	f.SetOutput(s.err)
 	f.Usage = func() {
-		fmt.Fprint(f.Output(), help, "\n\nFlags:\n\n")
+		fmt.Fprintln(f.Output(), help)
+		head := "\nFlags:\n\n" // where there are any
 		f.VisitAll(func(o *flag.Flag) {
-			fmt.Fprintf(f.Output(), "  --%-14s %s", o.Name, o.Usage)
+			fmt.Fprintf(f.Output(), "%s  --%-14s %s", head, o.Name, o.Usage)
+			head = ""
 			if o.DefValue != "" && o.DefValue != "false" {
 				fmt.Fprintf(f.Output(), " (default %s)", o.DefValue)
 			}

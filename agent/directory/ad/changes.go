@@ -17,7 +17,7 @@ const (
 	fewGroups = 20  // accounts whose groups are asked for one by one; for more, all groups are read once
 )
 
-// News are what happened since a mark.
+// news are what happened since a mark.
 type news struct {
 	touched map[string]bool // ids of objects that may be accounts, and changed or left
 	gone    map[string]bool // ids of objects that were deleted

@@ -181,18 +181,42 @@ func above(dn string) string {
 // grant is the line that delegates a right on a unit.
 func (a *adviser) grant(unit string, n need) string {
 	if !a.dom.samba {
-		return fmt.Sprintf(`dsacls %s /I:S /G %s`, quoted(unit), quoted(a.who+":"+n.dsacls))
+		return fmt.Sprintf(`dsacls %s /I:S /G %s`, quotedDN(unit), quoted(a.who+":"+n.dsacls))
 	}
 	sddl := fmt.Sprintf("(OA;CIIO;CR;%s;%s;%s)", n.right, userClass, a.sid)
 	if n.attribute != "" {
 		sddl = fmt.Sprintf("(OA;CIIO;WP;%s;%s;%s)", n.guid, userClass, a.sid)
 	}
-	return fmt.Sprintf(`samba-tool dsacl set --action=allow --objectdn=%s --sddl="%s"`, quoted(unit), sddl)
+	return fmt.Sprintf(`samba-tool dsacl set --action=allow --objectdn=%s --sddl="%s"`, quotedDN(unit), sddl)
 }
 
 // quoted puts a name into quotes for a command line. Names with quotes of their own are
 // for people to finish.
 func quoted(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
+
+// quotedDN is quoted for a DN. Whoever may name a unit writes no commands for the
+// administrator who pastes the line: what a shell would follow between quotes stands
+// there in hex (RFC 4514, section 2.4).
+func quotedDN(dn string) string {
+	var b strings.Builder
+	for i := 0; i < len(dn); i++ {
+		c := dn[i]
+		escaped := c == '\\' && i+1 < len(dn)
+		if escaped {
+			i++
+			c = dn[i]
+		}
+		switch {
+		case c < ' ' || strings.IndexByte("\"$`%!", c) >= 0 || escaped && c == '\\':
+			fmt.Fprintf(&b, `\%02x`, c)
+		case escaped:
+			b.WriteString(dn[i-1 : i+1])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return quoted(b.String())
+}
 
 // readable looks whether the agent was shown an attribute that is always there.
 func (a *adviser) readable(attribute string, what []string, optional bool) directory.Right {
@@ -206,9 +230,9 @@ func (a *adviser) readable(attribute string, what []string, optional bool) direc
 	case attribute == "tokenGroups":
 		r.Fix = []string{fmt.Sprintf(`net localgroup "Windows Authorization Access Group" %s /add`, quoted(a.who))}
 	case attribute == "nTSecurityDescriptor":
-		r.Fix = []string{fmt.Sprintf(`dsacls %s /I:S /G %s`, quoted(a.unit()), quoted(a.who+":RC;;user"))}
+		r.Fix = []string{fmt.Sprintf(`dsacls %s /I:S /G %s`, quotedDN(a.unit()), quoted(a.who+":RC;;user"))}
 	default:
-		r.Fix = []string{fmt.Sprintf(`dsacls %s /I:S /G %s`, quoted(a.unit()), quoted(a.who+":RP;"+attribute+";user"))}
+		r.Fix = []string{fmt.Sprintf(`dsacls %s /I:S /G %s`, quotedDN(a.unit()), quoted(a.who+":RP;"+attribute+";user"))}
 	}
 	return r
 }
@@ -249,7 +273,7 @@ func (a *adviser) deletions(ctx context.Context) (directory.Right, error) {
 	if r.Held == directory.HeldNo {
 		r.Why = "only administrators may list it; a deleted account disappears with the next full pass, at the latest after a day"
 		if !a.dom.samba {
-			r.Fix = []string{fmt.Sprintf(`dsacls %s /takeOwnership`, quoted(dn))}
+			r.Fix = []string{fmt.Sprintf(`dsacls %s /takeOwnership`, quotedDN(dn))}
 		}
 		r.Fix = append(r.Fix, a.list(dn, "/I:T", ":LCRP", "(A;CI;LCRPLO;;;%s)"))
 	}
@@ -261,7 +285,7 @@ func (a *adviser) list(dn, inherit, rights, sddl string) string {
 	if a.dom.samba {
 		return fmt.Sprintf(`%s  # on %s, with the python bindings of Samba`, fmt.Sprintf(sddl, a.sid), dn)
 	}
-	return fmt.Sprintf(`dsacls %s %s /G %s`, quoted(dn), inherit, quoted(a.who+rights))
+	return fmt.Sprintf(`dsacls %s %s /G %s`, quotedDN(dn), inherit, quoted(a.who+rights))
 }
 
 // excess finds what the agent's account should not have.
@@ -289,7 +313,7 @@ func (a *adviser) excess(ctx context.Context) ([]directory.Right, error) {
 	}
 	if allowed, _ := acl.verdict(a.dom.token, rightHashes); allowed {
 		all = append(all, directory.Right{Name: "Replicating Directory Changes All", Held: directory.HeldYes,
-			Why: "it reads the password hashes of everybody", Fix: []string{fmt.Sprintf(`dsacls %s /R %s`, quoted(a.dom.base), quoted(a.who))}})
+			Why: "it reads the password hashes of everybody", Fix: []string{fmt.Sprintf(`dsacls %s /R %s`, quotedDN(a.dom.base), quoted(a.who))}})
 	}
 	return all, nil
 }

@@ -234,6 +234,29 @@ func TestLinesForMicrosoftsServer(t *testing.T) {
 	}
 }
 
+// Whoever may name a unit writes no command for the administrator who pastes the line.
+func TestNamesOfUnitsAreNoCommandsInTheLinesToPaste(t *testing.T) {
+	for dn, want := range map[string]string{
+		`OU=Staff,DC=corp`:           `"OU=Staff,DC=corp"`,
+		`OU=Smith\, Müller,DC=corp`:  `"OU=Smith\, Müller,DC=corp"`,
+		`OU=$(reboot),DC=corp`:       `"OU=\24(reboot),DC=corp"`,
+		"OU=`reboot`,DC=corp":        `"OU=\60reboot\60,DC=corp"`,
+		`OU=a\" & calc & \",DC=corp`: `"OU=a\22 & calc & \22,DC=corp"`,
+		`OU=a\\$x,DC=corp`:           `"OU=a\5c\24x,DC=corp"`,
+		`OU=%ComSpec%,DC=corp`:       `"OU=\25ComSpec\25,DC=corp"`,
+		"OU=a\nreboot,DC=corp":       `"OU=a\0areboot,DC=corp"`,
+		`OU=a\0Ab,DC=corp`:           `"OU=a\0Ab,DC=corp"`,
+	} {
+		got := quotedDN(dn)
+		if got != want {
+			t.Errorf("quotedDN(%q) = %s, want %s", dn, got, want)
+		}
+		if !ldapconn.SameDN(dn, strings.Trim(got, `"`)) {
+			t.Errorf("%s is not %q any more", got, dn)
+		}
+	}
+}
+
 // The rights never show a password's hash, whatever is asked for.
 func TestP02_TheAgentsAccountReadsNoHashes(t *testing.T) {
 	s := testenv.SharedSamba(t)
