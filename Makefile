@@ -12,7 +12,7 @@ TESTFLAGS   ?=
 EVIDENCE    := protocol/evidence hub/verify/capture hub/verify/provider
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test full interop lint fuzz zxing bench dist installer deps clean
+.PHONY: help build demo test full interop lint fuzz zxing bench dist installer chaos deps clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,7 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 	@bad=$$(git ls-files '*.go' | xargs gofmt -l); [ -z "$$bad" ] || { echo "gofmt wants:"; echo "$$bad"; exit 1; }
 	go vet ./...
 	go vet -tags interop ./internal/interop ./internal/e2e
+	go vet -tags chaos ./internal/e2e
 	go vet -tags installer ./internal/e2e
 	GOOS=windows go vet ./agent/... ./protocol/... ./installer ./cmd/postern-agent
 	@mkdir -p $(TOOLS); go -C internal/tools build -o $(CURDIR)/$(TOOLS)/ honnef.co/go/tools/cmd/staticcheck
@@ -44,7 +45,7 @@ lint: ## gofmt, go vet (also for Windows), staticcheck, layout
 fuzz: ## every fuzz test for FUZZTIME (default 20s) each
 	@internal/testenv/fuzz.sh $${FUZZTIME:-20s}
 
-full: lint test interop fuzz bench dist installer ## all of it, five minutes for each parser of evidence, and the race detector
+full: lint test interop fuzz bench dist installer chaos ## all of it, five minutes for each parser of evidence, and the race detector
 	internal/testenv/fuzz.sh 5m $(EVIDENCE)
 	CGO_ENABLED=1 go test -race -timeout 60m ./...
 
@@ -64,6 +65,9 @@ zxing: ## the reader of bar codes again, from npm; its test compares hashes
 
 bench: ## ratios against raw peers, measured in one run
 	go run ./internal/bench
+
+chaos: deps ## the agent through dying hubs, moved names, frozen lines, full disks: three times in a row (Linux, root)
+	go test -tags chaos -count=3 -timeout 60m -run Chaos ./internal/e2e
 
 installer: deps ## the agent's packages tried out: MSI under wine, deb in a booted systemd (Debian, root)
 	@DEPS=$(DEPS) internal/testenv/deps.sh installer

@@ -16,8 +16,9 @@ import (
 
 // Times of a tunnel that is open.
 const (
-	pingEvery   = 30 * time.Second
-	silence     = 75 * time.Second // two pings without an answer, and time for the second
+	lookEvery   = 3 * time.Second  // at how long nothing was heard
+	pingAfter   = 6 * time.Second  // of silence: a tunnel with calls on it needs none
+	silence     = 15 * time.Second // two pings without an answer: with lookEvery and the first wait, another tunnel is up within 30 s
 	drainLife   = 2 * time.Minute  // a node that said it goes away closes by itself when its calls are done
 	askAgain    = 10 * time.Minute // a tunnel of an agent that is given nothing is renewed, in case nobody tells it
 	skewWarning = maxSkew / 2
@@ -144,7 +145,7 @@ func (t *tunnel) run(ctx context.Context) error {
 
 // watch pings, and closes a link that is silent, drained, or to be renewed.
 func (t *tunnel) watch(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var over <-chan time.Time
 	if t.welcome.State != protocol.AgentActive {
@@ -165,12 +166,14 @@ func (t *tunnel) watch(ctx context.Context) {
 			t.link.Close(protocol.CloseNormal, "over")
 			return
 		case <-tick.C:
-			if time.Since(t.link.LastHeard()) > silence {
+			switch quiet := time.Since(t.link.LastHeard()); {
+			case quiet > silence:
 				t.log.Warn("tunnel silent")
 				t.link.Close(protocol.CloseProtocol, "silent")
 				return
+			case quiet > pingAfter:
+				_ = t.link.Ping() // a broken link is met by the reader
 			}
-			_ = t.link.Ping() // a broken link is met by the reader
 		}
 	}
 }

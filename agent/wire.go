@@ -20,7 +20,7 @@ import (
 
 // Times of one connection.
 const (
-	dialLife  = 20 * time.Second // everything up to the welcome; a handshake is a handful of round trips
+	dialLife  = 15 * time.Second // everything up to the welcome; a handshake is a handful of round trips
 	oneDial   = 5 * time.Second  // one address of several
 	writeLife = 20 * time.Second // a hub that takes nothing for so long is gone
 	closeLife = time.Second

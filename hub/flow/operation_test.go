@@ -432,6 +432,9 @@ func TestAnAgentThatIsAwayChangesNothingAndTheButtonStays(t *testing.T) {
 		if v := b.view(); v.Step != flow.StepReady || v.Problem != recovery.ProblemUnavailable {
 			t.Errorf("%+v", v)
 		}
+		if e := b.events(); len(e[audit.OperationRequested]) != 1 || len(e[audit.OperationFinished]) != 1 {
+			t.Errorf("the log has no end of what was asked for: %v", e)
+		}
 		other := s.start("ada@example.com")
 		if err := other.Choose(t.Context(), s.env, other.id, other.session, "", protocol.ActionUnlock); !errors.Is(err, recovery.ErrUnavailable) {
 			t.Errorf("a choice without an agent: %v", err)

@@ -234,13 +234,19 @@ func (o *Operations) askVeto(ctx context.Context, rec *store.Recovery) (bool, st
 }
 
 // Release leads back to the button: nothing was sent, and whoever would send it now
-// finds another state.
+// finds another state. The log says so: no operation that was asked for lacks its end.
 func (o *Operations) Release(ctx context.Context, rec *store.Recovery) error {
+	p, err := recovery.PrivateOf(rec)
+	if err != nil {
+		return err
+	}
+	out := &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")}
 	rec.Problem, rec.RetryAt, rec.DueAt = string(recovery.ProblemUnavailable), o.Now().Add(retryAfter), rec.ExpiresAt
 	if err := recovery.Move(rec, recovery.Ready); err != nil {
 		return err
 	}
 	return o.rows.Swap(ctx, rec, func(tx *store.Tx) error {
-		return tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID)
+		return errors.Join(tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID),
+			audit.Append(ctx, tx, recovery.Event(rec, p, audit.OperationFinished, finished(rec, out))))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,13 @@ type agent struct {
 	dir   string
 	began time.Time // the last start
 	child *testenv.Child
+
+	inside []string // a command that runs another one: what the agent's machine is like
+}
+
+// program is a command line of the agent.
+func (a *agent) program(args ...string) []string {
+	return append(append(slices.Clone(a.inside), programs.agent), args...)
 }
 
 // startAgent enrols an agent of the environment's directory and runs it, for the length
@@ -73,7 +81,8 @@ func (a *agent) config() string { return filepath.Join(a.dir, "agent.toml") }
 // enrol redeems a ticket that comes over standard input.
 func (a *agent) enrol(ticket string) {
 	a.t.Helper()
-	cmd := exec.CommandContext(soon(a.t), programs.agent, "enroll", "--config", a.config(), "--log-level", "debug")
+	line := a.program("enroll", "--config", a.config(), "--log-level", "debug")
+	cmd := exec.CommandContext(soon(a.t), line[0], line[1:]...)
 	cmd.Stdin = strings.NewReader(ticket)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		a.t.Fatalf("enroll: %v\n%s", err, out)
@@ -84,9 +93,8 @@ func (a *agent) enrol(ticket string) {
 func (a *agent) start() {
 	a.t.Helper()
 	a.began = time.Now()
-	a.child = testenv.Start(a.t, testenv.Command{
-		Path: programs.agent, Args: []string{"run", "--config", a.config(), "--log-level", "debug", "--log-format", "json"}, Dir: a.dir, Log: "agent.log",
-	})
+	line := a.program("run", "--config", a.config(), "--log-level", "debug", "--log-format", "json")
+	a.child = testenv.Start(a.t, testenv.Command{Path: line[0], Args: line[1:], Dir: a.dir, Log: "agent.log"})
 }
 
 // stop ends the process politely, kill as a crash would.

@@ -28,11 +28,14 @@ func (o *office) colleague(i int) colleague {
 	return colleague{testenv.SlapdDN(uid), uid + "@corp.example", uid + "@home.example"}
 }
 
-func openOffice(t *testing.T) *office {
+func openOffice(t *testing.T) *office { t.Helper(); return openOfficeOf(t, colleagues) }
+
+// openOfficeOf is an office of so many colleagues.
+func openOfficeOf(t *testing.T, people int) *office {
 	t.Helper()
-	o := &office{t: t, slapd: testenv.StartSlapd(t, testenv.SlapdOptions{People: colleagues})}
+	o := &office{t: t, slapd: testenv.StartSlapd(t, testenv.SlapdOptions{People: people})}
 	var ldif strings.Builder
-	for i := range colleagues {
+	for i := range people {
 		who := o.colleague(i)
 		fmt.Fprintf(&ldif, "dn: %s\nchangetype: modify\nadd: corpPersonalMail\ncorpPersonalMail: %s\n\n", who.dn, who.personal)
 	}

@@ -31,7 +31,13 @@ const longestChain = 8
 // StartDNS starts a name server, which ends with the test.
 func StartDNS(t testing.TB) *DNS {
 	t.Helper()
-	d := &DNS{Addr: fmt.Sprintf("127.0.0.1:%d", FreePort(t)), records: map[string][]dns.RR{}, asked: map[string]int{}}
+	return StartDNSAt(t, fmt.Sprintf("127.0.0.1:%d", FreePort(t)))
+}
+
+// StartDNSAt is StartDNS at an address, for programs that ask port 53.
+func StartDNSAt(t testing.TB, addr string) *DNS {
+	t.Helper()
+	d := &DNS{Addr: addr, records: map[string][]dns.RR{}, asked: map[string]int{}}
 	udp, err := net.ListenPacket("udp", d.Addr)
 	if err != nil {
 		t.Fatal(err)
