@@ -42,7 +42,10 @@ type lost struct {
 	unsent bool
 }
 
+// Error implements error.
 func (l *lost) Error() string { return l.why.Error() }
+
+// Unwrap is what it is a failure of, for errors.Is and errors.As.
 func (l *lost) Unwrap() error { return l.why }
 
 // A process is one running worker and everything that it started. One goroutine at a
