@@ -275,7 +275,7 @@ func (f *Forest) Stamp(ctx context.Context, id string, tasks []protocol.Task) (s
 
 // Perform implements directory.Writer: in the domain whose controller gave the stamp.
 func (f *Forest) Perform(ctx context.Context, c directory.Change) (directory.Result, error) {
-	d, err := f.stamped(c)
+	d, err := f.stamped(ctx, c)
 	if err != nil {
 		return directory.Result{}, err
 	}
@@ -284,7 +284,7 @@ func (f *Forest) Perform(ctx context.Context, c directory.Change) (directory.Res
 
 // Settle implements directory.Writer.
 func (f *Forest) Settle(ctx context.Context, c directory.Change) (protocol.State, error) {
-	d, err := f.stamped(c)
+	d, err := f.stamped(ctx, c)
 	if err != nil {
 		return "", err
 	}
@@ -292,15 +292,20 @@ func (f *Forest) Settle(ctx context.Context, c directory.Change) (protocol.State
 }
 
 // stamped is the domain whose controller gave a stamp.
-func (f *Forest) stamped(c directory.Change) (*Directory, error) {
+func (f *Forest) stamped(ctx context.Context, c directory.Change) (*Directory, error) {
 	s, err := parseStamp(c.Stamp)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range f.domains {
-		if d.pool.Names(s.Server) {
+		listed, unsure := d.pool.Names(ctx, s.Server)
+		if listed {
 			return d, nil
 		}
+		err = errors.Join(err, unsure)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return nil, protocol.Err(protocol.CodeConfiguration, "the controller that the journal names is in no domain of the file any more")
 }

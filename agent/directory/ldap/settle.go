@@ -99,8 +99,11 @@ func pause(ctx context.Context, d time.Duration) error {
 // Settle implements directory.Writer.
 func (d *Directory) Settle(ctx context.Context, c directory.Change) (protocol.State, error) {
 	before, err := readStamp(c.Stamp)
-	if err != nil || !d.pool.Names(before.Server) {
+	if err != nil {
 		return protocol.Unknown, nil // nobody can tell any more
+	}
+	if listed, err := d.pool.Names(ctx, before.Server); err != nil || !listed {
+		return protocol.Unknown, err
 	}
 	plan, err := directory.PlanOf(c.Tasks)
 	if err != nil {

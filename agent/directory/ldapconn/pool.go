@@ -123,10 +123,18 @@ func (p *Pool) connect(ctx context.Context, at string) (*Conn, error) {
 	return newConn(conn, m), nil
 }
 
-// Names reports whether the server of a former Conn.Server is still configured.
-func (p *Pool) Names(at string) bool {
+// Names reports whether the server of a former Conn.Server is still configured, or
+// listed by DNS, which is asked if need be: a pool that was just opened knows none of
+// those. An error says that DNS does not tell now.
+func (p *Pool) Names(ctx context.Context, at string) (bool, error) {
 	url, _ := cutAt(at)
-	return p.roster.byURL(url) != nil
+	if p.roster.byURL(url) != nil {
+		return true, nil
+	}
+	if err := p.roster.refresh(ctx); err != nil {
+		return false, err
+	}
+	return p.roster.byURL(url) != nil, nil
 }
 
 // Host returns what Do and Fresh take for the listed server with a host name, and
