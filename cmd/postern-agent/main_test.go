@@ -165,8 +165,10 @@ func TestT03_ApproversEnterByTheLocalAdministratorWhoComparedTheFingerprint(t *t
 }
 
 // mayStart are the packages of the agent's program that may start another program, and
-// what: installing, controlling and asking for the service runs systemctl or launchctl.
-var mayStart = []string{"github.com/kardianos/service", "github.com/postern-id/postern/installer"}
+// what: installing, controlling and asking for the service runs systemctl or launchctl, and
+// a directory of the kind command the worker that the file on this machine names.
+var mayStart = []string{"github.com/kardianos/service", "github.com/postern-id/postern/installer",
+	"github.com/postern-id/postern/agent/directory/command"}
 
 // The agent's program has no hub and no Caddy in it, and nothing that serves a hub can
 // start another program.

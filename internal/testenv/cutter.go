@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Requests of LDAP (RFC 4511) that a Cutter can tell apart.
@@ -176,7 +177,7 @@ func (c *Cutter) relay(client net.Conn) {
 	if !c.keep(client, server) {
 		return
 	}
-	state := &relayState{answers: Pass}
+	state := &relayState{answers: Pass, answered: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -184,14 +185,20 @@ func (c *Cutter) relay(client net.Conn) {
 		state.copyAnswers(client, server)
 	}()
 	c.copyRequests(server, client, state)
+	state.await()
 	_ = server.Close()
 	<-done
 }
 
+// carriedOut bounds how long a server may take for a request whose answer is lost.
+const carriedOut = 20 * time.Second
+
 // relayState is what the two directions of one connection share.
 type relayState struct {
-	mu      sync.Mutex
-	answers Cut
+	mu       sync.Mutex
+	answers  Cut
+	once     sync.Once
+	answered chan struct{} // closed with the first answer that is kept from the client, or the last
 }
 
 func (s *relayState) set(c Cut) {
@@ -200,17 +207,38 @@ func (s *relayState) set(c Cut) {
 	s.answers = c
 }
 
+func (s *relayState) now() Cut {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.answers
+}
+
+// await returns once a request whose answer is lost was carried out: a server that sees
+// its client go may drop what waits for its turn (389 Directory Server does).
+func (s *relayState) await() {
+	if s.now() == Pass {
+		return
+	}
+	select {
+	case <-s.answered:
+	case <-time.After(carriedOut):
+	}
+}
+
 // copyAnswers passes the server's messages on. After CutAfter the next one ends the
 // connection unseen, after HoldAnswer everything is swallowed.
 func (s *relayState) copyAnswers(client, server net.Conn) {
+	answer := func() { close(s.answered) }
+	defer s.once.Do(answer)
 	for {
 		m, err := readLDAP(server)
 		if err != nil {
 			return
 		}
-		s.mu.Lock()
-		now := s.answers
-		s.mu.Unlock()
+		now := s.now()
+		if now != Pass {
+			s.once.Do(answer)
+		}
 		if now == CutAfter {
 			return
 		}

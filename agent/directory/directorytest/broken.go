@@ -71,7 +71,7 @@ func (f Fixture) settle(t *testing.T) {
 		next := newPassword()
 		change := f.change(t, d, p, reset, next)
 		onceAt(c, cut)
-		ctx, cancel := context.WithTimeout(within(t), 3*time.Second)
+		ctx, cancel := context.WithTimeout(within(t), 5*time.Second)
 		defer cancel()
 		_, err := d.Perform(ctx, change)
 		if !errors.Is(err, directory.ErrUnsure) {
