@@ -14,7 +14,7 @@ import (
 func TestAnAdministratorChangesAccountsAsFarAsTheAgentsFileSays(t *testing.T) {
 	t.Parallel()
 	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 2, MustChange: true, Acts: true})
-	v := sharedEdge(t).environment(t, "acts", "ldap")
+	v := startEdge(t, edgeConfig{}).environment(t, "acts", "ldap") // a hub of its own: names of people are looked up in all environments of a key
 	file := slapdAgent(s)
 	file.Directory = strings.NewReplacer("disabled_attribute = \"corpStatus\"\n", "", "disabled_values = [\"left\"]\n", "").Replace(file.Directory)
 	file.Guard = `acts = ["enable", "disable", "set_must_change", "add_to_group", "remove_from_group", "delete_account"]
