@@ -38,14 +38,20 @@ func command(t *testing.T, dir string, env []string, name string, args ...string
 // pack packs the agent of the source tree at root for amd64 and returns the folder.
 func pack(t *testing.T, root string, env ...string) string {
 	t.Helper()
-	for _, program := range []string{"wixl", "msibuild", "git", "perl"} {
-		testenv.Need(t, program)
-	}
+	needPackers(t)
 	tools, out := testenv.Dir(t), testenv.Dir(t)
 	command(t, "../internal/tools", []string{"CGO_ENABLED=0"}, "go", "build", "-o", tools, "github.com/goreleaser/nfpm/v2/cmd/nfpm")
 	env = append([]string{"VERSION=v" + tested, "NFPM=" + filepath.Join(tools, "nfpm"), "OUT=" + out, "ARCHS=amd64", "FORMATS=deb rpm apk tar rawmsi", "SOURCE_DATE_EPOCH=1780000000"}, env...)
 	command(t, root, env, "bash", "packaging/agent/agent.sh")
 	return out
+}
+
+// needPackers says which program that packs is missing.
+func needPackers(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"wixl", "msibuild", "git", "perl"} {
+		testenv.Need(t, program)
+	}
 }
 
 // packed is the agent of this tree, packed once for all tests.
@@ -56,6 +62,7 @@ var packed = struct {
 
 func packages(t *testing.T) string {
 	t.Helper()
+	needPackers(t)
 	packed.once.Do(func() {
 		dir := pack(t, "..")
 		kept, err := testenv.ShortDir()
@@ -69,7 +76,7 @@ func packages(t *testing.T) string {
 		packed.dir = kept
 	})
 	if packed.dir == "" {
-		t.Skip("the packages could not be made; another test says why")
+		t.Fatal("the packages could not be made; the test that tried first says why")
 	}
 	return packed.dir
 }

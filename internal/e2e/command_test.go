@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,9 +17,7 @@ import (
 // documentedWorker puts the worker of docs/directories.md into a folder, with its people.
 func documentedWorker(t *testing.T) (dir, path string) {
 	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("python3 is not installed")
-	}
+	testenv.Need(t, "python3")
 	text, err := os.ReadFile("../../docs/directories.md")
 	if err != nil {
 		t.Fatal(err)

@@ -15,19 +15,7 @@ func (d *Directory) Servers(ctx context.Context) ([]directory.Server, error) {
 
 // Bases implements directory.Surveyor.
 func (d *Directory) Bases(ctx context.Context) ([]directory.Base, error) {
-	var all []directory.Base
-	err := d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
-		all = nil
-		for _, dn := range d.cfg.BaseDNs {
-			b, err := c.Branch(ctx, dn)
-			if err != nil {
-				return err
-			}
-			all = append(all, b)
-		}
-		return nil
-	})
-	return all, err
+	return d.pool.Branches(ctx, d.cfg.BaseDNs...)
 }
 
 // Target implements directory.Surveyor: changes go to the PDC emulator.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -450,9 +449,7 @@ func TestAWorkerThatDoesNotStayIsStartedLessOften(t *testing.T) {
 
 // The example of the documentation is a whole worker.
 func TestTheDocumentedWorker(t *testing.T) {
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("python3 is not installed")
-	}
+	testenv.Need(t, "python3")
 	dir := testenv.Dir(t)
 	worker := writeExample(t, dir)
 	r := start(t, "plain", func(c *Config) {

@@ -92,6 +92,22 @@ func (p *Pool) enter(ctx context.Context, s *directory.Server) {
 // maxBelow bounds how many entries are named below a branch.
 const maxBelow = 12
 
+// Branches looks at each branch, all on one connection, in the given order.
+func (p *Pool) Branches(ctx context.Context, dns ...string) (all []directory.Base, err error) {
+	err = p.Do(ctx, "", func(c *Conn) error {
+		all = nil // a second try begins anew
+		for _, dn := range dns {
+			b, err := c.Branch(ctx, dn)
+			if err != nil {
+				return err
+			}
+			all = append(all, b)
+		}
+		return nil
+	})
+	return all, err
+}
+
 // Branch looks whether a branch exists, and if not, what does.
 func (c *Conn) Branch(ctx context.Context, dn string) (directory.Base, error) {
 	b := directory.Base{DN: dn}
