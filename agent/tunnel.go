@@ -16,9 +16,8 @@ import (
 
 // Times of a tunnel that is open.
 const (
-	lookEvery   = 3 * time.Second  // at how long nothing was heard
-	pingAfter   = 6 * time.Second  // of silence: a tunnel with calls on it needs none
-	silence     = 15 * time.Second // two pings without an answer: with lookEvery and the first wait, another tunnel is up within 30 s
+	pingAfter   = 15 * time.Second // of silence: a tunnel with calls on it needs none
+	pongLife    = 8 * time.Second  // for the answer, lost packets included; then, with the first wait, another tunnel is up within 30 s
 	drainLife   = 2 * time.Minute  // a node that said it goes away closes by itself when its calls are done
 	askAgain    = 10 * time.Minute // a tunnel of an agent that is given nothing is renewed, in case nobody tells it
 	skewWarning = maxSkew / 2
@@ -145,8 +144,9 @@ func (t *tunnel) run(ctx context.Context) error {
 
 // watch pings, and closes a link that is silent, drained, or to be renewed.
 func (t *tunnel) watch(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+	p := pulse{link: t.link}
+	look := time.NewTimer(pingAfter)
+	defer look.Stop()
 	var over <-chan time.Time
 	if t.welcome.State != protocol.AgentActive {
 		renew := time.NewTimer(askAgain)
@@ -165,17 +165,41 @@ func (t *tunnel) watch(ctx context.Context) {
 		case <-over:
 			t.link.Close(protocol.CloseNormal, "over")
 			return
-		case <-tick.C:
-			switch quiet := time.Since(t.link.LastHeard()); {
-			case quiet > silence:
+		case <-look.C:
+			again, alive := p.feel(time.Now())
+			if !alive {
 				t.log.Warn("tunnel silent")
 				t.link.Close(protocol.CloseProtocol, "silent")
 				return
-			case quiet > pingAfter:
-				_ = t.link.Ping() // a broken link is met by the reader
 			}
+			look.Reset(again)
 		}
 	}
+}
+
+// A pulse finds out whether the other end of a link is there.
+type pulse struct {
+	link interface {
+		Ping() error
+		LastHeard() time.Time
+	}
+	asked time.Time // the last ping
+}
+
+// feel pings a link that was silent for long, and says when to feel again; it is dead
+// when a ping had no answer in time. A process that was held up itself asks first.
+func (p *pulse) feel(now time.Time) (again time.Duration, alive bool) {
+	heard := p.link.LastHeard()
+	switch quiet := now.Sub(heard); {
+	case quiet < pingAfter:
+		return pingAfter - quiet, true
+	case p.asked.After(heard):
+		left := pongLife - now.Sub(p.asked)
+		return left, left > 0
+	}
+	p.asked = now
+	_ = p.link.Ping() // a broken link is met by the reader
+	return pongLife, true
 }
 
 // answers reports whether the hub answers a ping within d.

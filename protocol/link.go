@@ -80,7 +80,8 @@ type Link struct {
 	ch      channel
 	out     *writer
 	handler Handler
-	heard   atomic.Int64 // Unix nanoseconds of the last frame
+	began   time.Time
+	heard   atomic.Int64 // nanoseconds after began, when the last frame came: clocks are set, and a link's silence is not theirs
 	nextID  atomic.Uint64
 
 	// owned by the reader
@@ -98,9 +99,8 @@ type answer struct {
 }
 
 func newLink(w Wire, ch channel, h Handler) *Link {
-	l := &Link{wire: w, ch: ch, handler: h}
+	l := &Link{wire: w, ch: ch, handler: h, began: time.Now()}
 	l.out = newWriter(l.encryptAndSend)
-	l.heard.Store(time.Now().UnixNano())
 	return l
 }
 
@@ -138,7 +138,7 @@ func (l *Link) readMessage() ([]byte, error) {
 	if onlySigns(msg) {
 		l.ch.recv.rest()
 	}
-	l.heard.Store(time.Now().UnixNano())
+	l.heard.Store(int64(time.Since(l.began)))
 	return msg, nil
 }
 
@@ -380,8 +380,8 @@ func (l *Link) GoAway(reason string) error {
 // Ping asks for a sign of life, which LastHeard shows; it does not wait.
 func (l *Link) Ping() error { return l.out.add(frame{kind: kindPing}, false) }
 
-// LastHeard returns when the last frame of the peer came.
-func (l *Link) LastHeard() time.Time { return time.Unix(0, l.heard.Load()) }
+// LastHeard returns when the last frame of the peer came, by the monotonic clock.
+func (l *Link) LastHeard() time.Time { return l.began.Add(time.Duration(l.heard.Load())) }
 
 // Close ends the link with a close code that tells the peer when to come back.
 func (l *Link) Close(code int, reason string) { _ = l.wire.Close(code, reason) }

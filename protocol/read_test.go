@@ -73,3 +73,13 @@ func TestOnlySignsOfLifeLetALinkRest(t *testing.T) {
 		}
 	}
 }
+
+// A reading of the monotonic clock is lost by Round.
+func TestASetClockIsNoSilence(t *testing.T) {
+	hub := connect(t, func(_ context.Context, _ Method, body []byte) (any, error) { return json.RawMessage(body), nil }, nil)
+	before := hub.LastHeard()
+	rested(t, hub)
+	if after := hub.LastHeard(); after == after.Round(0) || !after.After(before) {
+		t.Errorf("last heard %v, then %v: by a clock that can be set", before, after)
+	}
+}

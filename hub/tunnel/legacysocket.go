@@ -36,7 +36,8 @@ type socket struct {
 	end   sync.Once
 	gone  chan struct{} // closed when the reader has ended
 
-	heard   atomic.Int64 // Unix nanoseconds of the last sign of life
+	began   time.Time
+	heard   atomic.Int64 // nanoseconds after began, when the last sign of life came: clocks are set
 	working atomic.Bool  // a request is under way: the agent answers no pings then
 
 	mu      sync.Mutex
@@ -44,11 +45,10 @@ type socket struct {
 }
 
 func newSocket(ws *websocket.Conn, spawn func(func()) bool) *socket {
-	s := &socket{ws: ws, spawn: spawn, gone: make(chan struct{})}
+	s := &socket{ws: ws, spawn: spawn, gone: make(chan struct{}), began: time.Now()}
 	ws.SetReadLimit(legacyReply)
-	s.heard.Store(time.Now().UnixNano())
 	ws.SetPongHandler(func(string) error {
-		s.heard.Store(time.Now().UnixNano())
+		s.heard.Store(int64(time.Since(s.began)))
 		return nil
 	})
 	return s
@@ -69,7 +69,7 @@ func (s *socket) read(ctx context.Context) error {
 		if err != nil {
 			return closeError(err)
 		}
-		s.heard.Store(time.Now().UnixNano())
+		s.heard.Store(int64(time.Since(s.began)))
 		s.mu.Lock()
 		replies := s.replies
 		s.replies = nil
@@ -93,7 +93,7 @@ func (s *socket) lastHeard() time.Time {
 	if s.working.Load() {
 		return time.Now()
 	}
-	return time.Unix(0, s.heard.Load())
+	return s.began.Add(time.Duration(s.heard.Load()))
 }
 
 // ping asks an idle agent for a sign of life.
@@ -178,7 +178,7 @@ func (s *socket) roundTrip(text []byte, life time.Duration) ([]byte, error) {
 	}
 	select {
 	case reply := <-replies:
-		s.heard.Store(time.Now().UnixNano())
+		s.heard.Store(int64(time.Since(s.began)))
 		return reply, nil
 	case <-deadline.C:
 		s.close(websocket.ClosePolicyViolation, "no reply in time")
