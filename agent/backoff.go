@@ -12,7 +12,7 @@ import (
 // Times between attempts.
 const (
 	firstDelay  = time.Second
-	maxDelay    = 14 * time.Second // with dialLife, an agent serves within 30 s after whatever was in the way is gone
+	maxDelay    = 12 * time.Second // with dialLife, an agent serves within 30 s after whatever was in the way is gone
 	lastedLong  = 20 * time.Second // a tunnel that lived so long was no failed attempt: there are proxies that cut each after a minute
 	comeBack    = 5 * time.Second  // spread of agents that a node sends away and does not say over how long
 	lookAgain   = 5 * time.Minute  // between looks for a node of its own, where every look led to the same one

@@ -166,6 +166,8 @@ func (t *Tunnels) attach(ctx context.Context, c *conn, p peer) {
 			continue
 		}
 		t.spawn(func() {
+			ctx, cancel := context.WithTimeout(ctx, replaceLife)
+			defer cancel()
 			if !t.answers(ctx, o.peer) {
 				o.close(protocol.CloseReplaced, "replaced")
 			}
@@ -197,6 +199,7 @@ func (t *Tunnels) unclaim(ctx context.Context, c *conn) {
 const (
 	unclaimLife = 2 * time.Second
 	answerLife  = 3 * time.Second
+	replaceLife = time.Second // of a process that dialled again: calls on a dead connection wait meanwhile
 	answerPoll  = 5 * time.Millisecond
 )
 
