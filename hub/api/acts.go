@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,13 +75,15 @@ type actList struct {
 
 // orderAct asks the agent of an account to enable or disable it, ask it for a new password,
 // change a group of it or delete it, as far as the agent's own file allows that. To delete
-// it takes an owner.
-func orderAct(_ context.Context, c *call, _ *store.Tx, q *actRequest) (any, error) {
+// it takes an owner, as does every operation of somebody who holds a role in the console.
+func orderAct(ctx context.Context, c *call, tx *store.Tx, q *actRequest) (any, error) {
 	task, err := q.task()
 	if err != nil {
 		return nil, err
 	}
-	if row, _ := protocol.ActByName(task.Operation); row.Final && !roleReaches(c.key.Role, RoleOwner) {
+	if owner, err := operation.NeedsOwner(ctx, tx, c.account, task); err != nil {
+		return nil, err
+	} else if owner && !roleReaches(c.key.Role, RoleOwner) {
 		return nil, errForbidden
 	}
 	c.concerns = c.account.ID
@@ -97,7 +100,9 @@ func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
 		order = c.api.Acts.ForeseeAct
 	}
 	r, err := order(ctx, q)
-	if err != nil {
+	if errors.Is(err, operation.ErrOwner) { // they were given a role just now
+		return nil, errForbidden
+	} else if err != nil {
 		return nil, notAsked(err)
 	}
 	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Evaluation: r.Trial}

@@ -36,6 +36,7 @@ func (a *asked) Act(ctx context.Context, q operation.ActOrder) (operation.ActRes
 func TestAccountOperationsAreOrderedByAdministratorsAndDeletionByOwners(t *testing.T) {
 	st := start(t, storetest.Open(t, storetest.SQLite(t)))
 	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{st.mine.Env.ID}})
+	user := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{st.mine.Env.ID}})
 	path := "/api/accounts/" + st.mine.account.ID + "/operations"
 	for _, c := range []struct {
 		key, body string
@@ -52,6 +53,7 @@ func TestAccountOperationsAreOrderedByAdministratorsAndDeletionByOwners(t *testi
 		{admin, `{}`, 400, ""},
 		{admin, `{"operation":"delete_account"}`, 403, ""},
 		{st.owner, `{"operation":"delete_account"}`, 200, "done"},
+		{user, `{"operation":"disable","dry_run":true}`, 403, ""},
 		{st.foreign.key, `{"operation":"disable"}`, 404, ""},
 	} {
 		got := st.do(t, c.key, http.MethodPost, path, c.body)
@@ -60,4 +62,37 @@ func TestAccountOperationsAreOrderedByAdministratorsAndDeletionByOwners(t *testi
 			t.Errorf("%s: %d %s; want %d %s", c.body, got.status, got.body, c.status, c.state)
 		}
 	}
+}
+
+// An administrator's key shuts out nobody who watches over administrators (T17, T18), and
+// whoever watches is watched by owners.
+func TestT17_T18_AnAdministratorsKeyOrdersNothingOfStaff(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{st.mine.Env.ID}})
+	path := "/api/accounts/" + st.mine.account.ID + "/operations"
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		return tx.AddStaff(ctx, &store.Staff{Org: st.mine.Org.ID, ID: store.NewID(), Name: "Ann", Mail: "ann@staff.test", Role: "approver", Directory: st.mine.account.Directory, Account: st.mine.account.ImmutableID})
+	})
+	for _, body := range []string{`{"operation":"disable"}`, `{"operation":"enable","dry_run":true}`} {
+		if got := st.do(t, admin, http.MethodPost, path, body); got.status != 403 {
+			t.Errorf("%s by an administrator: %d %s", body, got.status, got.body)
+		}
+		if got := st.do(t, st.owner, http.MethodPost, path, body); got.status != 200 {
+			t.Errorf("%s by an owner: %d %s", body, got.status, got.body)
+		}
+	}
+}
+
+func TestAccountOperationsHaveALimitOfTheirOwn(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	path := "/api/accounts/" + st.mine.account.ID + "/operations"
+	for i := range ordering.perMinute + 5 {
+		if got := st.do(t, st.owner, http.MethodPost, path, `{"operation":"disable","dry_run":true}`); got.status == 429 {
+			if i < ordering.perMinute {
+				t.Errorf("refused after %d", i)
+			}
+			return
+		}
+	}
+	t.Error("never refused")
 }

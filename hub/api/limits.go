@@ -20,6 +20,7 @@ var (
 	writing  = class{"write", 240} // scripts that set up many directories
 	presigns = class{"presign", 600}
 	faces    = class{"face", 60}     // each asks the analyzer
+	ordering = class{"order", 60}    // each asks an agent, which writes to its disk and to its directory
 	archived = class{"archive", 12}  // 500 MB each
 	persons  = class{"person", 60}   // somebody about themselves
 	browsers = class{"browser", 600} // all of them behind one address

@@ -106,7 +106,7 @@ func routes() []row {
 		post("/api/account/photos", RoleAdmin, audit.AccountPhotoUploaded, zipBody(setPhotos)).takes(textIn("directory", maxID).like("{directory}")).gives(photoResults{}).upTo(maxArchive).paced(archived).like(`{photos}`),
 		remove("/api/accounts/{account}/photo", RoleAdmin, audit.AccountUpdated, plain(removePhoto)),
 		get("/api/accounts/{account}/operations", RoleLimitedPlus, plain(listActs)).gives(actList{}).ours(),
-		post("/api/accounts/{account}/operations", RoleAdmin, audit.OperationOrdered, with(orderAct).then(carryOutAct)).gives(actOut{}).like(`{"operation":"disable","dry_run":true}`).ours(),
+		post("/api/accounts/{account}/operations", RoleAdmin, audit.OperationOrdered, with(orderAct).then(carryOutAct)).paced(ordering).gives(actOut{}).like(`{"operation":"disable","dry_run":true}`).ours(),
 		get("/api/accounts/{account}/recovery", RoleLimitedPlus, plain(getShutOut)).gives(shutOut{}).ours(),
 		remove("/api/accounts/{account}/recovery/stop", RoleAdmin, audit.RecoveryReopened, plain(reopen)).ours(),
 		remove("/api/accounts/{account}/history", RoleOwner, audit.VaultDeleted, plain(eraseHistory)).ours(),

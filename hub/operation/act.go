@@ -32,7 +32,7 @@ type ActOrder struct {
 	Account store.Account
 	Task    protocol.Task
 	Origin  string          // the hub's own, for the agent's log
-	Actor   audit.Principal // who asks
+	Actor   audit.Principal // who asks, with their role
 	Trace   string          // of the request
 }
 
@@ -48,25 +48,37 @@ type ActResult struct {
 }
 
 // ForeseeAct asks the agent what an order would change. Nothing is changed. Errors are
-// *protocol.Error where the agent could not be asked.
+// ErrOwner, and *protocol.Error where the agent could not be asked.
 func (o *Operations) ForeseeAct(ctx context.Context, q ActOrder) (ActResult, error) {
 	act, b, err := o.beginAct(ctx, q)
 	if err != nil {
 		return ActResult{}, err
 	}
-	err = o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodDrop, protocol.RecoveryRef{Recovery: joined(act)}, &protocol.Empty{})
-	if err != nil { // it ends there by itself
-		o.Log.InfoContext(ctx, "a dry run was not dropped at its agent", "agent", act.Agent, "error", err)
-	}
+	o.dropAct(ctx, act)
 	return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, nil
+}
+
+// dropAct has the agent forget what it began: what stays open there is counted together
+// with recoveries, which must not find the journal full (T31).
+func (o *Operations) dropAct(ctx context.Context, act store.Act) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askLife)
+	defer cancel()
+	err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodDrop, protocol.RecoveryRef{Recovery: joined(act)}, &protocol.Empty{})
+	if err != nil { // it ends there by itself
+		o.Log.InfoContext(ctx, "an account operation was not dropped at its agent", "agent", act.Agent, "error", err)
+	}
 }
 
 // Act carries an order out, once, and says what became of it. Errors are those of
 // ForeseeAct and of the store; after an error nothing was sent.
 func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 	act, b, err := o.beginAct(ctx, q)
-	if err != nil || b.Finding != nil {
-		return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, err
+	if err != nil {
+		return ActResult{}, err
+	}
+	if b.Finding != nil {
+		o.dropAct(ctx, act)
+		return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, o.refusedAct(ctx, act, b.Finding)
 	}
 	m, err := membersOf(act)
 	if err != nil {
@@ -82,6 +94,7 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 		return tx.AddAct(ctx, act)
 	})
 	if err != nil {
+		o.dropAct(ctx, act)
 		return ActResult{}, err
 	}
 	if o.Requested != nil {
@@ -109,6 +122,9 @@ func (o *Operations) beginAct(ctx context.Context, q ActOrder) (act store.Act, b
 	if !q.Task.Operation.Act() {
 		return act, b, fmt.Errorf("operation: %s is no account operation", q.Task.Operation)
 	}
+	if err := o.mayOrder(ctx, q); err != nil {
+		return act, b, err
+	}
 	req := protocol.BeginRequest{Recovery: part[:], Account: act.Account, Operation: act.Operation, Origin: q.Origin}
 	if err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory}, protocol.MethodBegin, req, &b); err != nil {
 		return act, b, err
@@ -117,7 +133,7 @@ func (o *Operations) beginAct(ctx context.Context, q ActOrder) (act store.Act, b
 		return act, b, protocol.Err(protocol.CodeUnsupported, "account operations need an agent of Postern, and this directory is served by another one")
 	}
 	c := recovery.Case{Account: q.Account}
-	if err := o.checkBegun(ctx, &store.Recovery{Env: act.Env, Directory: act.Directory}, &c, b); err != nil {
+	if err := errors.Join(o.checkBegun(ctx, &store.Recovery{Env: act.Env, Directory: act.Directory}, &c, b), checkForeseen(b)); err != nil {
 		return act, b, err
 	}
 	act.Agent, act.AgentPart, act.NotAfter = b.Agent, base64.RawURLEncoding.EncodeToString(b.Recovery), b.NotAfter
@@ -254,7 +270,12 @@ func (o *Operations) resolveAct(ctx context.Context, act store.Act) error {
 	err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
 	switch code := protocol.CodeOf(err); {
 	case err == nil:
-		return o.settleAct(ctx, act, &out, nil)
+		if err = o.settleAct(ctx, act, &out, nil); !errors.Is(err, errUnsigned) {
+			return err
+		}
+		if age > resolveUntil {
+			return o.endAct(ctx, act, recovery.Unknown, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
+		}
 	case code == protocol.CodeNotBegun && age > frameGone:
 		return o.endAct(ctx, act, recovery.Failed, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
 	case age > resolveUntil:

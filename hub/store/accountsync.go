@@ -382,6 +382,10 @@ func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (in
 		"accounts.immutable_id = factors.account AND num IN (SELECT num FROM accounts WHERE "+where+"))", args...); err != nil {
 		return 0, err
 	}
+	if _, err := tx.Exec(ctx, "DELETE FROM account_acts WHERE EXISTS (SELECT 1 FROM accounts WHERE accounts.env = account_acts.env AND accounts.id = account_acts.person AND num IN "+
+		"(SELECT num FROM accounts WHERE "+where+"))", args...); err != nil {
+		return 0, err
+	}
 	return tx.Exec(ctx, "DELETE FROM accounts WHERE "+where, args...)
 }
 

@@ -880,6 +880,13 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err = tx.Act(ctx, env, a.ID)
 		return 1, err
 	},
+	"HoldsRole": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		holds, err := tx.HoldsRole(ctx, store.Account{Env: env, Directory: o.directory, ImmutableID: "7"})
+		if holds {
+			return 1, err
+		}
+		return 0, err
+	},
 	"ActsOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		if _, err := addAct(ctx, tx, o); err != nil {
 			return 0, err
@@ -1443,7 +1450,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestsBy", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
-			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "Act", "ActsOf", "MoveAct", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "HoldsRole", "Act", "ActsOf", "MoveAct", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 )
@@ -127,6 +128,17 @@ func (s Staff) Is(directory, account string, addresses []string) bool {
 		}
 	}
 	return false
+}
+
+// HoldsRole reports whether an account is the own one of somebody on the staff: by its
+// immutable id, or because it bears their mail address.
+func (tx *Tx) HoldsRole(ctx context.Context, a Account) (bool, error) {
+	e, err := tx.Environment(ctx, a.Env)
+	if err != nil {
+		return false, err
+	}
+	all, err := tx.StaffList(ctx, e.Org)
+	return slices.ContainsFunc(all, func(s Staff) bool { return s.Is(a.Directory, a.ImmutableID, a.Identifiers) }), err
 }
 
 // A StaffKey is a passkey of a person, for one relying party.

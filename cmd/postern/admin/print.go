@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -45,10 +47,29 @@ func (f *flags) send(c *cobra.Command, cl *client, method, path string, body any
 // show prints an answer: as JSON where the flag says so, else by lines.
 func (f *flags) show(c *cobra.Command, answer json.RawMessage, lines func(io.Writer) error) error {
 	if !f.json {
-		return lines(c.OutOrStdout())
+		return lines(plain{c.OutOrStdout()})
 	}
 	_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", answer)
 	return err
+}
+
+// plain is a writer for terminals: what a hub says steers none. Names in it come from
+// directories, agents and whoever filled in a form.
+type plain struct{ to io.Writer }
+
+// Write implements io.Writer. A control character becomes a question mark, except ends of
+// lines and tabs.
+func (p plain) Write(b []byte) (int, error) {
+	clean := bytes.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, b)
+	if _, err := p.to.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // table prints rows in columns, under a heading.
