@@ -23,7 +23,7 @@ const openIDTokenLife = time.Hour
 // What an application may ask for.
 var (
 	openIDAlgorithms = []string{es256, rs256, eddsa}
-	openIDScopes     = append([]string{"profile"}, request.Scopes()...)
+	openIDScopes     = append([]string{"profile", request.Address}, request.Scopes()...)
 	openIDClaims     = []string{"name", "given_name", "family_name", "birth_date", "birthdate", "govtid", "govtid_expired", "age_over_18", "age_over_21",
 		request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.Address, request.IPLocation, store.PictureClaim}
 )
@@ -137,6 +137,9 @@ func parsePlain(c client, q params) (*plain, *oauthError) {
 	w.Claims = request.Asked(w.Scopes, strings.Fields(q["claim"]))
 	if slices.Contains(w.Scopes, "profile") {
 		w.Claims = append(w.Claims, profileClaims...)
+	}
+	if slices.Contains(w.Scopes, request.Address) { // OpenID Connect Core 5.4
+		w.Claims = append(w.Claims, request.Address)
 	}
 	if err := w.parseClaims(q["claims"]); err != nil {
 		return nil, invalid("invalid_request", err.Error())

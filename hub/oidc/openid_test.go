@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -415,6 +416,43 @@ func TestWhatIsSharedWithAnApplicationIsTheOrganisationsAsWell(t *testing.T) {
 		d, err := a.requests.Document(ctx, tx, all[0])
 		if len(all) != 1 || d.Status != request.Shared || d.Label != "Ref 41471" || d.Subject != got.Subject || d.Properties.Name != "Ann Lee" {
 			t.Errorf("request %+v", d)
+		}
+		return err
+	})
+}
+
+// OpenID Connect Core 5.1.1 and 5.4: an application gets an object; the public API keeps
+// its text.
+func TestWhereSomebodyLivesIsAnObjectForApplicationsAndATextInTheAPI(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	env, home := a.fixture.Env.ID, "Hauptstraße 1, 10115, Berlin, BE, DE"
+	homely := ann
+	homely.Home = []string{"Hauptstraße 1", "10115", "Berlin", "BE", "DE"}
+	for name, ask := range map[string]url.Values{
+		"by its scope":           {"scope": {"openid address"}},
+		"by the API's scope":     {"scope": {"openid nt:address"}},
+		"by the claims member":   {"claims": {`{"id_token":{"address":null}}`}},
+		"by the claim parameter": {"claim": {"address"}},
+	} {
+		form := a.demo(env, a.key)
+		form.Del("claims")
+		maps.Copy(form, ask)
+		form.Set("label", name)
+		got, status := a.redeems(exchanging(env, a.key, a.codeFor(authorizeBy(env, a.pushes(form)), homely).Get("code"), demoBack))
+		claims, _ := a.reads(got.ID, env)
+		_, who := a.userinfo(got.Access)
+		for where, said := range map[string]any{"id_token": claims["address"], "userinfo": who["address"]} {
+			if one, _ := said.(map[string]any); status != 200 || len(one) != 1 || one["formatted"] != home {
+				t.Errorf("%s, %s: %d %v", name, where, status, said)
+			}
+		}
+	}
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.Requests(ctx, env, store.RequestFilter{Count: 10})
+		for _, r := range all {
+			if d, err := a.requests.Document(ctx, tx, r); err != nil || d.Properties.Address != home {
+				t.Errorf("the API says %+v, %v", d.Properties, err)
+			}
 		}
 		return err
 	})

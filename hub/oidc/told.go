@@ -57,6 +57,13 @@ type accountStatus struct {
 	Reason string `json:"failure_reason"`
 }
 
+// address is the claim of OpenID Connect Core 5.1.1, whose members are all optional: a
+// document says where somebody lives in one text or in parts that do not tell a street from
+// a town everywhere. The public API has the text itself.
+type address struct {
+	Formatted string `json:"formatted"`
+}
+
 // A told is what an application is told of a person.
 type told struct {
 	Subject  string         `json:"subject"`
@@ -130,6 +137,9 @@ func (w *plain) matches() bool { return slices.ContainsFunc(w.Claims, request.Ma
 
 // say adds a claim, in the application's spelling as well.
 func (t *told) say(w *plain, name string, value any) {
+	if text, is := value.(string); is && name == request.Address {
+		value = address{text}
+	}
 	t.Claims[name] = value
 	if other := w.Names[name]; other != "" {
 		t.Claims[other] = value
