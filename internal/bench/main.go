@@ -26,6 +26,7 @@ type experiment struct {
 func experiments() []experiment {
 	return []experiment{
 		{"sync", "100,000 entries of slapd through agent and tunnel, against ldapsearch", measureSync},
+		{"syncpg", "the same into PostgreSQL", measureSyncPostgres},
 		{"tunnel", "round trips through a tunnel, against a raw websocket echo", measureTunnel},
 		{"operations", "operations at once, and a look-up behind a long one", measureOperations},
 		{"idle", "10,000 tunnels that have nothing to do", measureIdle},
