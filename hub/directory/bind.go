@@ -43,8 +43,7 @@ func Bind(ctx context.Context, s *store.Store, b Binding) (store.Account, error)
 		if b.Identifier != "" {
 			return tx.FindAccounts(ctx, b.Env, b.Identifier)
 		}
-		name := match.Name{Given: d.Given, Family: d.Family, Full: d.Full}
-		return tx.AccountsNamed(ctx, b.Env, b.Directory, store.NameKeys(b.Directory, name.Keys()))
+		return named(ctx, tx, b.Env, b.Directory, match.Name{Given: d.Given, Family: d.Family, Full: d.Full})
 	})
 	if err != nil {
 		return store.Account{}, err

@@ -17,9 +17,10 @@ import (
 // namesBatch is how many names are given keys in one transaction, about 50 ms.
 const namesBatch = 1000
 
-// keyNames gives keys to the names that are new or have changed. It runs behind a pass,
-// in batches between which others write.
-func (d *Directories) keyNames(ctx context.Context, env, directory string) error {
+// KeyNames gives keys to the names of a directory that are new or have changed, in batches
+// between which others write. Run does it behind each pass; meanwhile such names are
+// compared one by one, and where they are too many every name counts as somebody else's too.
+func (d *Directories) KeyNames(ctx context.Context, env, directory string) error {
 	for {
 		n, err := store.Change(ctx, d.store, func(tx *store.Tx) (int, error) {
 			all, err := tx.UnkeyedNames(ctx, env, directory, namesBatch)
@@ -90,7 +91,59 @@ func collides(ctx context.Context, tx *store.Tx, a store.Account, document match
 	if slices.ContainsFunc(others, func(name string) bool { return match.Names(document, match.Name{Full: name}) == match.Match }) {
 		return true, nil
 	}
+	names, all, err := unkeyed(ctx, tx, a.Env, a.Directory)
+	if err != nil || !all {
+		return true, err
+	}
+	if slices.ContainsFunc(names, func(n store.NamedAccount) bool {
+		return n.ID != a.ID && match.Names(document, match.Name{Full: n.Name}) == match.Match
+	}) {
+		return true, nil
+	}
 	return tx.CommonName(ctx, a.Env, store.NameKeys(a.Env, keys))
+}
+
+// maxUnkeyed is how many names without keys are compared one by one, in some 20 ms.
+const maxUnkeyed = 2 * namesBatch
+
+// unkeyed returns the accounts whose names have no keys yet. all is false if they are too many.
+func unkeyed(ctx context.Context, tx *store.Tx, env, directory string) (names []store.NamedAccount, all bool, err error) {
+	many, err := tx.ManyUnkeyed(ctx, env, directory, maxUnkeyed)
+	if err != nil || many {
+		return nil, false, err
+	}
+	names, err = tx.UnkeyedNames(ctx, env, directory, maxUnkeyed)
+	return names, true, err
+}
+
+// named returns the accounts of a directory whose names a document could bear, to be
+// judged one by one. ErrSeveral while too many names have no keys yet.
+func named(ctx context.Context, tx *store.Tx, env, directory string, document match.Name) ([]store.Account, error) {
+	names, all, err := unkeyed(ctx, tx, env, directory)
+	if err == nil && !all {
+		err = ErrSeveral
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys := document.Keys()
+	found, err := tx.AccountsNamed(ctx, env, directory, store.NameKeys(directory, keys))
+	for _, n := range names {
+		if err != nil {
+			return nil, err
+		}
+		if !sharesKey(match.Name{Full: n.Name}, keys) || slices.ContainsFunc(found, func(a store.Account) bool { return a.ID == n.ID }) {
+			continue
+		}
+		var a store.Account
+		a, err = tx.Account(ctx, env, n.ID)
+		found = append(found, a)
+	}
+	return found, err
+}
+
+func sharesKey(name match.Name, keys []string) bool {
+	return slices.ContainsFunc(name.Keys(), func(k string) bool { return slices.Contains(keys, k) })
 }
 
 // Namesake reports whether a document with exactly the account's name could be that of

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 			}
 			return g, why
 		}
-		if err := d.keyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
+		if err := d.KeyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
 			t.Fatal(err)
 		}
 		if g, why := judge("1", "JUERGEN", "MUELLER", match.CommonName); g != match.Review || why != match.NameIsCommon {
@@ -52,7 +53,7 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 		}
 		// whoever is renamed collides no longer, and whoever is swept neither
 		f.Accounts(t, s, protocol.Account{ID: "2", Name: "Otto Kern"})
-		if err := d.keyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
+		if err := d.KeyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
 			t.Fatal(err)
 		}
 		if g, why := judge("1", "JUERGEN", "MUELLER", match.CommonName); g != match.Match {
@@ -63,6 +64,50 @@ func TestNamesThatCollideInTheDirectoryAreForPeople(t *testing.T) {
 		})
 		if err != nil || len(left) != 0 {
 			t.Errorf("%d names are left, %v", len(left), err)
+		}
+	})
+}
+
+func TestNamesWithoutKeysAreComparedAsWell(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f, ctx := storetest.Seed(t, s), t.Context()
+		f.Accounts(t, s, protocol.Account{ID: "1", Name: "Jürgen Müller"}, protocol.Account{ID: "2", Name: "Anna Weber"}, protocol.Account{ID: "3", Name: "Weber, Ana Maria"})
+		if err := (&Directories{store: s}).KeyNames(ctx, f.Env.ID, f.Directory.ID); err != nil {
+			t.Fatal(err)
+		}
+		bind := func(given, family string) (store.Account, error) {
+			return Bind(ctx, s, Binding{Env: f.Env.ID, Directory: f.Directory.ID, Strength: match.WeakName, Document: match.Document{Given: given, Family: family}})
+		}
+		common := func(id string) bool {
+			t.Helper()
+			a, err := store.Get(ctx, s, func(tx *store.Tx) (store.Account, error) { return tx.AccountOf(ctx, f.Env.ID, f.Directory.ID, id) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, why, err := Judge(ctx, s, a, match.CommonName, match.Document{Given: "Jürgen", Family: "Müller"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return why == match.NameIsCommon
+		}
+		if a, err := bind("Jürgen", "Müller"); err != nil || a.ImmutableID != "1" || common("1") {
+			t.Fatalf("alone: %v, %v", a.ImmutableID, err)
+		}
+		f.Accounts(t, s, protocol.Account{ID: "4", Name: "Mueller, Juergen"})
+		if _, err := bind("Jürgen", "Müller"); err != ErrSeveral || !common("1") {
+			t.Errorf("another one of the name came: %v", err)
+		}
+		f.Accounts(t, s, protocol.Account{ID: "4", Name: "Otto Kern"})
+		if a, err := bind("Otto", "Kern"); err != nil || a.ImmutableID != "4" || common("1") {
+			t.Errorf("renamed: %v, %v", a.ImmutableID, err)
+		}
+		crowd := make([]protocol.Account, maxUnkeyed)
+		for i := range crowd {
+			crowd[i] = protocol.Account{ID: fmt.Sprint("crowd", i), Name: "Kim Example"}
+		}
+		f.Accounts(t, s, crowd...)
+		if _, err := bind("Jürgen", "Müller"); err != ErrSeveral || !common("1") {
+			t.Errorf("too many to compare: %v", err)
 		}
 	})
 }

@@ -199,6 +199,11 @@ func (d *Directories) refresh(ctx context.Context, to To) {
 	if changed && errors.Is(err, ErrRunning) {
 		d.change(to, lookAgain) // that pass may have begun before the change
 	}
+	if err == nil {
+		if err := d.KeyNames(ctx, to.Env, to.Directory); err != nil && ctx.Err() == nil {
+			d.log.WarnContext(ctx, "names could not be compared", "directory", to.Directory, "error", err) // the next pass does it
+		}
+	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, ErrRunning) {
 		return
 	}

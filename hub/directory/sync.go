@@ -30,7 +30,8 @@ var errLease = errors.New("directory: another node has taken the synchronisation
 
 // Sync lists every account of a directory and makes the hub's equal to them. It returns
 // when that is done, with ErrRunning at once if it is under way anywhere. Its progress
-// and how it ended stand in store.Directory.Sync.
+// and how it ended stand in store.Directory.Sync. Names are not yet to be found by what
+// documents say: that is KeyNames.
 func (d *Directories) Sync(ctx context.Context, env, id string) error {
 	return d.sync(ctx, To{Env: env, Directory: id}, true)
 }
@@ -120,9 +121,6 @@ func (r *syncRun) sync(ctx context.Context) error {
 		return fmt.Errorf("directory: start: %w", err)
 	}
 	if err = r.passes(ctx); err == nil {
-		if err := r.d.keyNames(ctx, r.to.Env, r.to.Directory); err != nil && ctx.Err() == nil {
-			r.d.log.WarnContext(ctx, "names could not be compared", "directory", r.to.Directory, "error", err) // the next pass does it
-		}
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -90,7 +90,7 @@ func (f AccountFilter) where(env string) where {
 	w := where{text: "a.env = $1 AND a.swept_at = 0", args: []any{env}}
 	w.oneOf("a.directory", f.Directories)
 	w.add("CASE a.subject WHEN '' THEN 0 ELSE 1 END = $%d", Flag(f.Bound != nil && *f.Bound), f.Bound != nil)
-	w.add("a.subject = $%d", f.Subject, f.Subject != "")
+	w.add("a.subject = $%d AND a.subject <> ''", f.Subject, f.Subject != "")
 	q := NormalIdentifier(f.Query)
 	w.add(`(lower(a.name) LIKE $%[1]d ESCAPE '!' OR EXISTS
 		(SELECT 1 FROM account_identifiers i WHERE i.account = a.num AND i.identifier LIKE $%[1]d ESCAPE '!'))`, "%"+escapeLike(q)+"%", q != "")

@@ -170,7 +170,8 @@ const insertAccounts = `INSERT INTO accounts
 // updateAccounts is what stands before and after the rows.
 var updateAccounts = [2]string{"WITH changed (num, key, name, identifiers, birth_date, disabled, digest, generation) AS (",
 	`) UPDATE accounts SET name = changed.name, identifiers = changed.identifiers, birth_date = changed.birth_date,
-	disabled = changed.disabled, digest = changed.digest, generation = changed.generation, swept_at = 0
+	disabled = changed.disabled, digest = changed.digest, generation = changed.generation, swept_at = 0,
+	named = CASE WHEN accounts.name = changed.name THEN accounts.named ELSE 0 END
 	FROM changed WHERE accounts.num = changed.num AND accounts.key = changed.key`}
 
 // distinct returns the keys of values, each once and none empty.
@@ -371,7 +372,7 @@ func (tx *Tx) PurgeAccounts(ctx context.Context) (int64, error) {
 // removeAccounts removes accounts and what belongs to each, which the database does not
 // follow by itself. It returns how many.
 func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (int64, error) {
-	for _, table := range []string{"account_identifiers", "account_groups", "account_names", "account_name_keys", "account_photos", "account_birth_dates"} {
+	for _, table := range []string{"account_identifiers", "account_groups", "account_name_keys", "account_photos", "account_birth_dates"} {
 		_, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE account IN (SELECT num FROM accounts WHERE "+where+")", args...)
 		if err != nil {
 			return 0, err

@@ -655,6 +655,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.UnkeyedNames(ctx, env, o.directory, 10)
 		return len(all), err
 	},
+	"ManyUnkeyed": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		many, err := tx.ManyUnkeyed(ctx, env, o.directory, 1)
+		return int(store.Flag(many)), err
+	},
 	"KeyNames": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.UnkeyedNames(ctx, env, o.directory, 10)
 		return len(all), errors.Join(err, tx.KeyNames(ctx, env, all))
@@ -1442,7 +1446,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentWitnessed", "AgentStopped", "WitnessedAgents", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
-			"UnkeyedNames", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
+			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,6 +26,7 @@ func NameKeys(scope string, keys []string) []int64 {
 // A NamedAccount is an account whose name has no keys yet, or keys of another name.
 type NamedAccount struct {
 	row  int64
+	ID   string
 	Name string
 	Keys []int64 // to be set by the caller
 }
@@ -31,32 +34,55 @@ type NamedAccount struct {
 // UnkeyedNames lists accounts of a directory whose names have to be given keys.
 func (tx *Tx) UnkeyedNames(ctx context.Context, env, directory string, count int) ([]NamedAccount, error) {
 	return All(ctx, tx, func(scan Scan) (a NamedAccount, err error) {
-		err = scan(&a.row, &a.Name)
+		err = scan(&a.row, &a.ID, &a.Name)
 		return a, err
-	}, `SELECT a.num, a.name FROM accounts a LEFT JOIN account_names n ON n.account = a.num
-		WHERE a.env = $1 AND a.directory = $2 AND a.swept_at = 0 AND (n.name IS NULL OR n.name <> a.name) LIMIT $3`, env, directory, count)
+	}, "SELECT num, id, name FROM accounts WHERE directory = $2 AND named = 0 AND env = $1 AND swept_at = 0 LIMIT $3", env, directory, count)
 }
+
+// ManyUnkeyed reports whether UnkeyedNames would list at least count accounts.
+func (tx *Tx) ManyUnkeyed(ctx context.Context, env, directory string, count int) (bool, error) {
+	found, err := All(ctx, tx, Text, "SELECT id FROM accounts WHERE directory = $2 AND named = 0 AND env = $1 AND swept_at = 0 LIMIT 1 OFFSET $3",
+		env, directory, max(count, 1)-1)
+	return len(found) > 0, err
+}
+
+// nameBlock is how many accounts have their keys in one block of the index.
+const nameBlock = 4096
+
+type nameKey struct{ block, key, account int64 }
 
 // KeyNames writes the keys of accounts that UnkeyedNames gave in the same transaction.
 func (tx *Tx) KeyNames(ctx context.Context, env string, accounts []NamedAccount) error {
-	var old, names, keys [][]any
+	var all, keys [][]any
+	var found []nameKey
 	for _, a := range accounts {
-		old = append(old, []any{a.row})
-		names = append(names, []any{a.row, a.Name})
+		all = append(all, []any{a.row})
 		for _, k := range a.Keys {
-			keys = append(keys, []any{k, a.row})
+			found = append(found, nameKey{a.row / nameBlock, k, a.row})
 		}
 	}
+	slices.SortFunc(found, func(a, b nameKey) int { return cmp.Or(cmp.Compare(a.block, b.block), cmp.Compare(a.key, b.key)) })
+	for _, k := range found {
+		keys = append(keys, []any{k.key, k.account, k.block})
+	}
 	for _, b := range []bulk{
-		{"WITH old (num) AS (", ") DELETE FROM account_name_keys WHERE account IN (SELECT num FROM old)", old},
-		{"INSERT INTO account_names (account, name) ", " ON CONFLICT (account) DO UPDATE SET name = excluded.name", names},
-		{"INSERT INTO account_name_keys (key, account) ", " ON CONFLICT (key, account) DO NOTHING", keys},
+		{"WITH old (num) AS (", ") DELETE FROM account_name_keys WHERE account IN (SELECT num FROM old)", all},
+		{"INSERT INTO account_name_keys (key, account, block) ", " ON CONFLICT (block, key, account) DO NOTHING", keys},
+		{"WITH done (num) AS (", ") UPDATE accounts SET named = 1 WHERE num IN (SELECT num FROM done)", all},
 	} {
 		if _, err := tx.bulk(ctx, b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inBlocks finds the accounts that have one of the keys, block by block: CROSS keeps
+// SQLite from going through all keys.
+func inBlocks(keys []int64) string {
+	block := strconv.Itoa(nameBlock)
+	return "WITH RECURSIVE blocks (n) AS (SELECT MIN(num) / " + block + " FROM accounts UNION ALL SELECT n + 1 FROM blocks WHERE n < (SELECT MAX(num) / " + block +
+		" FROM accounts)), found (account) AS (SELECT DISTINCT k.account FROM blocks CROSS JOIN account_name_keys k WHERE k.block = blocks.n AND k.key IN (" + numbers(keys) + ")) "
 }
 
 // maxNamesakes bounds how many accounts are compared with one document.
@@ -68,8 +94,8 @@ func (tx *Tx) Namesakes(ctx context.Context, env, directory, account string, key
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return All(ctx, tx, Text, `SELECT DISTINCT a.name FROM accounts a JOIN account_name_keys k ON k.account = a.num
-		WHERE k.key IN (`+numbers(keys)+`) AND a.env = $1 AND a.directory = $2 AND a.id <> $3 AND a.swept_at = 0 LIMIT `+fmt.Sprint(maxNamesakes), env, directory, account)
+	return All(ctx, tx, Text, inBlocks(keys)+`SELECT DISTINCT a.name FROM found CROSS JOIN accounts a
+		WHERE a.num = found.account AND a.env = $1 AND a.directory = $2 AND a.id <> $3 AND a.swept_at = 0 LIMIT `+fmt.Sprint(maxNamesakes), env, directory, account)
 }
 
 // AccountsNamed returns the accounts of a directory whose names have one of the keys.
@@ -77,8 +103,8 @@ func (tx *Tx) AccountsNamed(ctx context.Context, env, directory string, keys []i
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	return All(ctx, tx, scanAccount, "SELECT "+accountColumns+` FROM accounts a
-		WHERE a.num IN (SELECT account FROM account_name_keys WHERE key IN (`+numbers(keys)+`)) AND a.env = $1 AND a.directory = $2 AND a.swept_at = 0
+	return All(ctx, tx, scanAccount, inBlocks(keys)+"SELECT "+accountColumns+` FROM found CROSS JOIN accounts a
+		WHERE a.num = found.account AND a.env = $1 AND a.directory = $2 AND a.swept_at = 0
 		ORDER BY a.num LIMIT `+fmt.Sprint(maxNamesakes), env, directory)
 }
 

@@ -80,7 +80,7 @@ type durable struct {
 	config func(*stage) store.Config // of an empty store
 	goals  [2]goal                   // of the first synchronisation, and with nothing changed
 
-	first, unchanged, changes, peaks series
+	first, names, unchanged, changes, peaks series
 }
 
 // changed is how many people change between two passes.
@@ -120,6 +120,9 @@ func (d *durable) round(s *stage, agent program, slapd *testenv.Slapd) {
 		h := startHub(s, d.config(s), false)
 		child, ticket := h.enrol(s, agent, "ldap", ldapTable(s, slapd))
 		d.first = append(d.first, syncAll(s, h, ticket.Directory))
+		began := time.Now()
+		s.need(h.directories.KeyNames(s.ctx, h.env, ticket.Directory))
+		d.names = append(d.names, millis(time.Since(began)))
 		d.unchanged = append(d.unchanged, syncAll(s, h, ticket.Directory))
 		slapd.Modify(s, rename(d.newName()))
 		d.changes = append(d.changes, d.syncChanges(s, h, ticket.Directory))
@@ -132,6 +135,7 @@ func (d *durable) round(s *stage, agent program, slapd *testenv.Slapd) {
 func (d *durable) rows(search series) []row {
 	return []row{
 		{name: "sync: durable in " + d.name, unit: "ms", anchor: searchAnchor, base: search, ours: d.first, goal: d.goals[0]},
+		{name: "sync: after it, names are made to be found", unit: "ms", ours: d.names},
 		{name: "sync: nothing changed, " + d.name, unit: "ms", anchor: searchAnchor, base: search, ours: d.unchanged, goal: d.goals[1]},
 		{name: fmt.Sprintf("sync: %d changes, %s", changed, d.name), unit: "ms", ours: d.changes, goal: valueAtMost(25)},
 		{name: "sync: agent's largest memory, " + d.name, unit: "MB", ours: d.peaks, goal: valueAtMost(20)},
