@@ -51,6 +51,7 @@ func TestConformance(t *testing.T) {
 		Meddle:  func(t *testing.T, dn, password string) { s.SetPassword(t, dn, password) },
 		Touch:   func(t *testing.T, dn string) { touch(t, s, dn) },
 		Hands:   hands(s), Restorable: restorable,
+		Lacks: []directorytest.Part{directorytest.Authenticators},
 
 		Person: add("c.person", "Çelik, Ümit \"U\" <c>", map[string][]string{
 			"mail": {"c.person@mail.example"}, "otherMailbox": {"c.person@home.example"}, "mobile": {"+15550101"},

@@ -175,6 +175,7 @@ func TestSlapdThroughAWorker(t *testing.T) {
 		s.Modify(t, "dn: "+dn+"\nchangetype: modify\nreplace: "+attribute+"\n"+attribute+": "+value+"\n")
 	}
 	f := directorytest.Fixture{
+		Lacks: []directorytest.Part{directorytest.Increments, directorytest.Others, directorytest.Backup},
 		Open: func(t *testing.T, at directorytest.Target) directory.Directory {
 			password := at.Password
 			if password == "" {

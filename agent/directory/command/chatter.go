@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -28,10 +29,12 @@ const (
 // A chatter writes what a worker says on stderr to the agent's log: bounded, and without
 // secrets. While an operation runs its lines wait, since only its end tells the secret.
 type chatter struct {
-	log *slog.Logger
+	log  *slog.Logger
+	pipe io.Writer // the worker's stderr, for a line of the agent's own
 
 	mu      sync.Mutex
 	busy    bool
+	until   string // a line of the agent's own: what comes before it is dropped; empty if none
 	held    []string
 	secrets []protocol.Secret
 	since   time.Time
@@ -59,6 +62,10 @@ func (c *chatter) line(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case text == c.until:
+		c.until = ""
+	case c.until != "":
+		c.dropped++
 	case !c.busy:
 		c.write(text)
 	case len(c.held) < maxHeld:
@@ -95,22 +102,37 @@ func (c *chatter) begin(given protocol.Secret) {
 }
 
 // end writes the lines that were held back, without the secrets that the worker gave. If
-// nobody can know them, since its answer is lost, the lines are dropped.
+// nobody can know them, since its answer is lost, the lines are dropped, and with them
+// what the worker has said so far and nobody has read yet.
 func (c *chatter) end(known bool, made ...protocol.Secret) {
+	if !known {
+		defer c.mark()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range made {
 		c.keep(s)
 	}
 	c.busy = false
-	if !known && len(c.held) > 0 {
-		c.log.Warn("worker said something that may hold a secret", "lines", len(c.held))
-		c.held = nil
+	if !known {
+		if len(c.held) > 0 {
+			c.log.Warn("worker said something that may hold a secret", "lines", len(c.held))
+		}
+		c.held, c.until = nil, rand.Text()
 	}
 	for _, text := range c.held {
 		c.write(text)
 	}
 	c.held = nil
+}
+
+// mark writes the line that ends the silence into the worker's own stderr: it comes after
+// everything that the worker wrote before its answer. A worker that is gone says nothing.
+func (c *chatter) mark() {
+	c.mu.Lock()
+	line := c.until
+	c.mu.Unlock()
+	_, _ = io.WriteString(c.pipe, "\n"+line+"\n")
 }
 
 func (c *chatter) keep(s protocol.Secret) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -509,4 +510,28 @@ func writeExample(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A line that a worker wrote before its answer may be read after it. Where nobody knows the
+// secret it is dropped then too, and what the worker says later is not.
+func TestP15_WhatIsReadAfterALostAnswerHoldsNoSecret(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	c := &chatter{log: slog.New(slog.NewTextHandler(&said, nil)), pipe: w}
+	c.begin(protocol.Secret{})
+	if _, err := w.WriteString("tried Made-Passw0rd-2\nand Made-Pass"); err != nil {
+		t.Fatal(err)
+	}
+	c.end(false)
+	if _, err := w.WriteString("all is well\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	c.read(r)
+	if text := said.String(); strings.Contains(text, "Made") || !strings.Contains(text, "all is well") {
+		t.Errorf("logged: %s", text)
+	}
 }

@@ -54,6 +54,7 @@ type process struct {
 	cmd     *exec.Cmd
 	group   group // of the platform: how the worker ends with all that it started
 	stdin   io.WriteCloser
+	stderr  *os.File // the worker's own end, where the agent marks how far it has read
 	chatter *chatter
 	about   configured
 	born    time.Time
@@ -84,9 +85,8 @@ func spawn(cfg Config) (*process, error) {
 	err = <-started
 	_ = p.cmd.Stdin.(*os.File).Close() // the worker has its own ends now
 	_ = p.cmd.Stdout.(*os.File).Close()
-	_ = p.cmd.Stderr.(*os.File).Close()
 	if err != nil {
-		for _, f := range pipes {
+		for _, f := range append(pipes, p.stderr) {
 			_ = f.Close()
 		}
 		return nil, err
@@ -118,6 +118,7 @@ func (p *process) connect() ([]*os.File, error) {
 	}
 	p.stdin = ours[0]
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1], theirs[2]
+	p.stderr, p.chatter.pipe = theirs[2], theirs[2]
 	return ours, nil
 }
 
@@ -144,6 +145,7 @@ func (p *process) live(started chan<- error) {
 // silence ends reading soon after the process: what it started may hold the pipes open.
 func (p *process) silence(pipes ...*os.File) {
 	<-p.exited
+	_ = p.stderr.Close()
 	for _, f := range pipes {
 		_ = f.SetReadDeadline(time.Now().Add(lastWords)) // Windows has none: there the job closes every end
 	}

@@ -108,6 +108,7 @@ func TestConformance(t *testing.T) {
 			s.tree.change(dn, "cn=somebody else", func(n *node) answer { return setPassword(n, password, s.tree.stamp(n, "cn=somebody else")) })
 		},
 		HasMFA: func(t *testing.T, dn string) bool { return len(s.tree.find(dn).get(attrTotpSecret)) > 0 },
+		Lacks:  []directorytest.Part{directorytest.Others, directorytest.Backup},
 		People: len(employees), Person: person("anna.berg"), MFA: person("anna.berg"), Disabled: person("dora.dunn"),
 		Chief: person("boris.keller"), Deputy: person("minjun.kim"), Ambiguous: SharedAddress, Group: "Sales", Nested: administrators, MinLength: minLength,
 		Spares: []directorytest.Person{person("wang.xiuying"), person("mohammed.alahmad"), person("olena.shevchenko"), person("sakura.tanaka"), person("anika.sharma")},

@@ -5,6 +5,7 @@ package directorytest
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +19,8 @@ const patience = time.Minute
 
 // A Fixture is a real server with a company in it, and how to look at it from outside
 // of the kind under test. The suite changes the accounts that it is given and leaves
-// them usable. Zero members switch off what the server cannot show.
+// them usable. What the server cannot show stands in Lacks: a member that is zero for any
+// other reason fails the suite.
 type Fixture struct {
 	// Open opens the kind. The suite closes it with the test.
 	Open func(t *testing.T, at Target) directory.Directory
@@ -43,6 +45,9 @@ type Fixture struct {
 	// Restorable starts a server that can be put back to an older copy; nil: there is none.
 	Restorable func(t *testing.T) Restorable
 
+	// Lacks names what the server or the kind does not have, and the suite leaves out.
+	Lacks []Part
+
 	People int // accounts in all; 0 if not known
 
 	Person    Person   // ordinary, with contacts and a group
@@ -62,6 +67,32 @@ type Fixture struct {
 	Refusals  []Refusal
 	// ForcesMustChange says that the server asks for a new password after every reset.
 	ForcesMustChange bool
+}
+
+// A Part is something that not every server has.
+type Part string
+
+// What a server may lack.
+const (
+	Lockout        Part = "lockout"          // it locks nobody after failed sign-ins
+	Authenticators Part = "authenticators"   // it holds none
+	Increments     Part = "incremental list" // the kind lists everything each time
+	Others         Part = "other hands"      // nobody else changes it
+	Backup         Part = "backup"           // it is never put back to an older copy
+)
+
+// leavesOut skips a test of what the server lacks, and fails one whose fixture is
+// missing without a word, or is there in spite of it.
+func (f Fixture) leavesOut(t *testing.T, part Part, missing bool) {
+	t.Helper()
+	switch said := slices.Contains(f.Lacks, part); {
+	case missing && !said:
+		t.Fatalf("the fixture has nothing for %q, and does not say that the server lacks it", part)
+	case missing:
+		t.Skipf("this server lacks: %s", part)
+	case said:
+		t.Errorf("the fixture says that the server lacks %q, and has it", part)
+	}
 }
 
 // A Target is where and how to open the kind.

@@ -121,7 +121,7 @@ func TestSlapdInTwoSteps(t *testing.T) {
 func TestSlapdWithoutPolicy(t *testing.T) {
 	t.Parallel()
 	f := fixture(t, testenv.SlapdOptions{NoPolicy: true}, nil)
-	f.Lock, f.Refusals, f.MinLength = nil, nil, 0
+	f.Lock, f.Refusals, f.MinLength, f.Lacks = nil, nil, 0, []directorytest.Part{directorytest.Lockout}
 	f.Disabled = person("lea", "lea@corp.example", "Lea Lopez")
 	directorytest.Run(t, f)
 }
