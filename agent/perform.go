@@ -37,6 +37,9 @@ func (s *service) perform(ctx context.Context, q protocol.PerformRequest, e *eve
 		return nil, err
 	}
 	defer s.flights.enter(j.context)()
+	if s.givenUp.has(q.ID) { // asked after entering: the question sees the flight, or the flight the question
+		return nil, protocol.Err(protocol.CodeUnavailable, "the hub gave the request up before it came")
+	}
 	if err := s.proven(j); err != nil {
 		return nil, err
 	}

@@ -340,11 +340,62 @@ func TestOutcomeDuringAnOperationSaysThatNobodyKnowsYet(t *testing.T) {
 	var during error
 	r.company.mu.Lock()
 	r.company.hold = func() {
-		_, during = ask[protocol.Outcome](t, r.service, protocol.MethodOutcome, protocol.OutcomeRequest{Context: f.Context})
+		_, during = r.asked(t, f)
 	}
 	r.company.mu.Unlock()
 	r.performed(t, f)
 	wantCode(t, during, protocol.CodeInternal)
+}
+
+// asked is what the agent says of a request whose answer was lost.
+func (r *rig) asked(t *testing.T, f protocol.PerformRequest) (protocol.Outcome, error) {
+	t.Helper()
+	return ask[protocol.Outcome](t, r.service, protocol.MethodOutcome, protocol.OutcomeRequest{Context: f.Context, Request: f.ID})
+}
+
+// P25: what the hub gave up is not carried out by a frame that comes late, so nobody has
+// to wait until no frame can be on its way.
+func TestP25_ARequestThatTheHubGaveUpIsRefusedWhenItComes(t *testing.T) {
+	r := newRig(t, rulesOfTests)
+	q, b := r.beginOn(t, accountID(1), reset)
+	f := r.request(q, b)
+	for range 2 { // the answer may be lost, too
+		_, err := r.asked(t, f)
+		wantCode(t, err, protocol.CodeGivenUp)
+	}
+	_, err := ask[protocol.Outcome](t, r.service, protocol.MethodPerform, f)
+	wantCode(t, err, protocol.CodeUnavailable)
+	if n := r.company.writes(t); n != 0 {
+		t.Fatalf("%d writes", n)
+	}
+	again := f
+	again.ID = "pressed again"
+	r.performed(t, again)
+	out, err := r.asked(t, again)
+	if err != nil || out.State != protocol.Done || r.company.writes(t) != 1 {
+		t.Errorf("outcome = %+v, %v; %d writes", out, err, r.company.writes(t))
+	}
+}
+
+// An earlier press of the same context says nothing of one that is on its way.
+func TestP25_ALaterRequestIsNotTakenForAnEarlierOne(t *testing.T) {
+	r := newRig(t, rulesOfTests)
+	q, b := r.beginOn(t, accountID(1), reset)
+	first := r.request(q, b)
+	r.company.setRefuse(protocol.Err(protocol.CodePasswordPolicy, "too short"))
+	if out, err := ask[protocol.Outcome](t, r.service, protocol.MethodPerform, first); err != nil || out.State != protocol.Unchanged {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	r.company.setRefuse(nil)
+	second := first
+	second.ID = "pressed again"
+	_, err := r.asked(t, second)
+	wantCode(t, err, protocol.CodeGivenUp)
+	_, err = ask[protocol.Outcome](t, r.service, protocol.MethodPerform, second)
+	wantCode(t, err, protocol.CodeUnavailable)
+	if out, err := r.asked(t, first); err != nil || out.State != protocol.Unchanged {
+		t.Errorf("the first: %+v, %v", out, err)
+	}
 }
 
 func TestBrokenDirectoryKindDoesNotTakeTheAgentWithIt(t *testing.T) {

@@ -56,6 +56,7 @@ type service struct {
 	slots    slots
 	locks    accountLocks
 	flights  flights
+	givenUp  givenUp
 	reads    contactReads
 	log      *slog.Logger
 	now      func() time.Time

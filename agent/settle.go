@@ -156,9 +156,11 @@ func (s *service) settleOne(ctx context.Context, c protocol.Context, account str
 }
 
 // outcome says what became of a context. CodeNotBegun means that nothing was done so
-// far; a frame that is still on its way can change that until it expires.
+// far; a frame that is still on its way can change that until it expires, unless the
+// question names it.
 func (s *service) outcome(ctx context.Context, q protocol.OutcomeRequest, e *event) (any, error) {
 	e.Context = q.Context.String()
+	nothing := s.giveUp(q)
 	flying := s.flights.has(q.Context) // asked first: what takes off later is a row when it lands
 	row, found := s.journal.Row(q.Context)
 	switch {
@@ -169,7 +171,7 @@ func (s *service) outcome(ctx context.Context, q protocol.OutcomeRequest, e *eve
 		e.State = out.State
 		return out, nil
 	case !found:
-		return nil, protocol.Err(protocol.CodeNotBegun, "this agent's journal has no operation of that context")
+		return nil, nothing
 	}
 	e.Account, e.Recovery, e.Operation = row.Recovery.Account, row.Recovery.ID, row.Recovery.Operation
 	release, err := s.locks.take(ctx, row.Recovery.Account)
@@ -183,7 +185,19 @@ func (s *service) outcome(ctx context.Context, q protocol.OutcomeRequest, e *eve
 	if row, err = s.settled(ctx, row); err != nil {
 		return nil, err
 	}
+	if earlier := q.Request != "" && row.Execution.Request != q.Request; earlier && row.Settlement.State == protocol.Unchanged && !flying {
+		return nil, nothing // an earlier press of the same context says nothing of this one
+	}
 	out := s.replay(row)
 	e.State, e.Replayed = out.State, true
 	return out, nil
+}
+
+// giveUp refuses the request of a question from now on, and returns what to say where
+// nothing was begun.
+func (s *service) giveUp(q protocol.OutcomeRequest) error {
+	if wellFormed("request", q.Request, maxRequestID) != nil || !s.givenUp.add(q.Request, time.Now()) {
+		return protocol.Err(protocol.CodeNotBegun, "this agent's journal has no operation of that context")
+	}
+	return protocol.Err(protocol.CodeGivenUp, "the request did not come to this agent, and is not carried out any more")
 }

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -133,4 +135,41 @@ func (f *flights) has(c protocol.Context) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open[c] > 0
+}
+
+// Limits of requests that were given up.
+const (
+	givenUpLife = 10 * time.Minute // no request outlives its tunnel, and a dead tunnel is found within half a minute
+	maxGivenUp  = 10_000
+)
+
+// givenUp are the requests that the hub asked about before they came. Whatever brings
+// one to this process later finds it refused; another process has another tunnel.
+type givenUp struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// add reports whether the request is refused from now on.
+func (g *givenUp) add(request string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.at) >= maxGivenUp {
+		maps.DeleteFunc(g.at, func(_ string, at time.Time) bool { return now.Sub(at) > givenUpLife })
+	}
+	if _, known := g.at[request]; known || len(g.at) >= maxGivenUp {
+		return known
+	}
+	if g.at == nil {
+		g.at = map[string]time.Time{}
+	}
+	g.at[request] = now
+	return true
+}
+
+func (g *givenUp) has(request string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, there := g.at[request]
+	return there
 }

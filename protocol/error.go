@@ -17,6 +17,7 @@ const (
 	CodePasswordPolicy Code = "password_policy" // the directory refused the new password
 	CodeUnavailable    Code = "unavailable"     // nothing can have happened: may be tried again
 	CodeNotBegun       Code = "not_begun"       // this agent did not begin the recovery, or it ended
+	CodeGivenUp        Code = "given_up"        // the request that was asked about did not come, and is refused if it does
 	CodeExpired        Code = "expired"
 	CodeBadRequest     Code = "bad_request"
 	CodeQuarantined    Code = "quarantined"  // the agent is connected but given nothing

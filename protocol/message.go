@@ -355,6 +355,10 @@ type Evidence struct {
 // OutcomeRequest asks what became of a context.
 type OutcomeRequest struct {
 	Context Context `json:"context"`
+	// Request is the PerformRequest whose answer was lost. An agent to which it never
+	// came answers CodeGivenUp and does not carry it out any more. Without it, or from an
+	// agent that does not know the field, CodeNotBegun says nothing of what is on its way.
+	Request string `json:"request,omitempty"`
 }
 
 // A State is how an operation ended.

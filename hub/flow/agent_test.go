@@ -49,6 +49,8 @@ type testAgent struct {
 	removed   []protocol.RemoveKeyRequest
 	begun     func(*protocol.Begun)
 	hold      chan struct{} // calls wait for it
+	old       bool          // it does not know Request of a question
+	givenUp   []string      // requests
 }
 
 func newAgent(t *testing.T, now func() time.Time) *testAgent {
@@ -148,12 +150,23 @@ func (a *testAgent) call(ctx context.Context, m protocol.Method, req, resp any) 
 	case protocol.OutcomeRequest:
 		row, found := a.journal.Row(q.Context)
 		if !found || row.Settlement == nil {
-			return protocol.Err(protocol.CodeNotBegun, "no such context")
+			return a.giveUp(q)
 		}
 		*resp.(*protocol.Outcome) = a.answer(row)
 		return nil
 	}
 	return protocol.Err(protocol.CodeUnsupported, "method")
+}
+
+// giveUp answers for a request that did not come.
+func (a *testAgent) giveUp(q protocol.OutcomeRequest) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.old || q.Request == "" {
+		return protocol.Err(protocol.CodeNotBegun, "no such context")
+	}
+	a.givenUp = append(a.givenUp, q.Request)
+	return protocol.Err(protocol.CodeGivenUp, "no such request")
 }
 
 func asError(err error) error {
@@ -186,7 +199,15 @@ func (a *testAgent) perform(ctx context.Context, _ string, q protocol.PerformReq
 	if err := a.enter(ctx, protocol.MethodPerform); err != nil {
 		return out, err
 	}
-	a.set(func(a *testAgent) { a.asked = append(a.asked, q) })
+	a.set(func(a *testAgent) {
+		a.asked = append(a.asked, q)
+		if slices.Contains(a.givenUp, q.ID) {
+			err = protocol.Err(protocol.CodeUnavailable, "given up")
+		}
+	})
+	if err != nil {
+		return out, err
+	}
 	a.set(func(a *testAgent) { a.evidence = q.Evidence })
 	r, err := a.journal.Recovery(q.Members.Recovery)
 	if err != nil {

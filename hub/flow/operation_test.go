@@ -361,11 +361,40 @@ func TestT28_AnUnsignedOutcomeIsNotBelieved(t *testing.T) {
 	})
 }
 
+// P25: an agent that promises to refuse a frame that comes late saves the person minutes.
+func TestP25_AFrameThatWasLostIsGivenUpWithinSeconds(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *stack) {
+		s.person("ada")
+		b := s.ready("ada@example.com", protocol.ActionPassword)
+		s.agent.set(func(a *testAgent) { a.lost = protocol.MethodPerform })
+		if err := b.press(); err != nil {
+			t.Fatal(err)
+		}
+		s.agent.set(func(a *testAgent) { a.lost, a.calls = 0, nil })
+		s.clock.advance(6 * time.Second)
+		s.wait("the agent is asked", func() bool { return s.agent.count(protocol.MethodOutcome) > 0 })
+		if b.row().State != "sent" {
+			t.Errorf("state %s while the frame may only be slow", b.row().State)
+		}
+		s.clock.advance(6 * time.Second)
+		b.settled("ready")
+		s.clock.advance(6 * time.Second)
+		if err := b.press(); err != nil || b.view().Step != flow.StepDone || len(s.agent.changes()) != 1 {
+			t.Errorf("%v, step %s, changes %v", err, b.view().Step, s.agent.changes())
+		}
+		e := b.events()
+		if len(e[audit.OperationRequested]) != 2 || len(e[audit.OperationFinished]) != 2 || detail(t, e[audit.OperationFinished][0])["state"] == detail(t, e[audit.OperationFinished][1])["state"] {
+			t.Errorf("log %v", e)
+		}
+	})
+}
+
 // A frame that never arrived is believed to have done nothing only once it cannot
 // arrive any more, and an agent that never comes back leaves an honest unknown.
 func TestALostFrameIsSettledByTheJournal(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
+		s.agent.set(func(a *testAgent) { a.old = true })
 		press := func() *browser {
 			b := s.ready("ada@example.com", protocol.ActionPassword)
 			s.agent.set(func(a *testAgent) { a.hold = make(chan struct{}) }) // the frame is on its way, for ever

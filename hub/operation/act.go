@@ -175,7 +175,7 @@ func (o *Operations) executeAct(ctx context.Context, to To, id string, send Send
 		if err != nil {
 			return err
 		}
-		q = protocol.PerformRequest{ID: store.NewID(), TTL: int(protocol.MaxOperationLife / time.Second), Sent: now.Unix(), Members: m, Context: m.Context()}
+		q = protocol.PerformRequest{ID: act.ID, TTL: int(protocol.MaxOperationLife / time.Second), Sent: now.Unix(), Members: m, Context: m.Context()}
 		if q.Context.String() != act.Context {
 			return fmt.Errorf("operation: members of account operation %s changed after it was ordered", act.ID)
 		}
@@ -267,7 +267,8 @@ func (o *Operations) resolveAct(ctx context.Context, act store.Act) error {
 	}
 	var out protocol.Outcome
 	age := o.Now().Sub(act.Created)
-	err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
+	q := protocol.OutcomeRequest{Context: c, Request: act.ID} // the one frame of it, sent long ago
+	err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, protocol.MethodOutcome, q, &out)
 	switch code := protocol.CodeOf(err); {
 	case err == nil:
 		if err = o.settleAct(ctx, act, &out, nil); !errors.Is(err, errUnsigned) {
@@ -276,7 +277,7 @@ func (o *Operations) resolveAct(ctx context.Context, act store.Act) error {
 		if age > resolveUntil {
 			return o.endAct(ctx, act, recovery.Unknown, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})
 		}
-	case code == protocol.CodeNotBegun && age > frameGone:
+	case code == protocol.CodeGivenUp, code == protocol.CodeNotBegun && age > frameGone:
 		return o.endAct(ctx, act, recovery.Failed, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
 	case age > resolveUntil:
 		return o.endAct(ctx, act, recovery.Unknown, &protocol.Outcome{State: protocol.Unknown, Error: protocol.Err(protocol.CodeInternal, "")})

@@ -15,6 +15,7 @@ const (
 	resolveFirst = 2 * time.Second
 	resolveSoon  = 5 * time.Second                                       // between two questions while the person waits
 	resolveMax   = time.Minute                                           // and afterwards
+	giveUpAfter  = 10 * time.Second                                      // of a frame: one that is only slow has come by then
 	resolveUntil = 24 * time.Hour                                        // then a person must look
 	frameGone    = pressLife + protocol.MaxOperationLife + 2*time.Minute // no frame of this press can still be on its way, whatever the clocks say
 )
@@ -28,13 +29,17 @@ func (o *Operations) Resolve(ctx context.Context, rec *store.Recovery) error {
 	}
 	age := o.Now().Sub(rec.PressedAt)
 	var out protocol.Outcome
-	err := o.Ask(ctx, ToAgent(rec), protocol.MethodOutcome, protocol.OutcomeRequest{Context: c}, &out)
+	q := protocol.OutcomeRequest{Context: c}
+	if age > giveUpAfter {
+		q.Request = rec.Operation
+	}
+	err := o.Ask(ctx, ToAgent(rec), protocol.MethodOutcome, q, &out)
 	switch code := protocol.CodeOf(err); {
 	case err == nil:
 		if err = o.settle(ctx, rec, &out); !errors.Is(err, errUnsigned) || age < resolveUntil {
 			return err
 		}
-	case code == protocol.CodeNotBegun && age > frameGone && age < resolveUntil:
+	case code == protocol.CodeGivenUp, code == protocol.CodeNotBegun && age > frameGone && age < resolveUntil:
 		return o.conclude(ctx, rec, &protocol.Outcome{State: protocol.Unchanged, Error: protocol.Err(protocol.CodeUnavailable, "")})
 	case age < resolveUntil:
 		return o.rows.Postpone(ctx, rec, o.Now().Add(o.askAgain(rec, age)))

@@ -1,0 +1,120 @@
+//go:build chaos
+
+package e2e
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/internal/testenv"
+)
+
+// clockVariable names the file that says by how much a program's clock is wrong.
+const clockVariable = "POSTERN_CHAOS_CLOCK"
+
+// A clock is that of one machine. Programs of buildClocked follow it at once; what they
+// measure by the monotonic clock goes on, as on a machine whose clock is set.
+type clock struct{ path string }
+
+func newClock(t *testing.T) *clock {
+	t.Helper()
+	k := &clock{filepath.Join(testenv.Dir(t), "clock")}
+	if err := os.WriteFile(k.path, make([]byte, 8), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// environment is how a program learns of it.
+func (k *clock) environment() []string { return []string{clockVariable + "=" + k.path} }
+
+// set makes the clock wrong by so much.
+func (k *clock) set(t *testing.T, wrong time.Duration) {
+	t.Helper()
+	f, err := os.OpenFile(k.path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := binary.NativeEndian.AppendUint64(nil, uint64(wrong/time.Second))
+	if _, err := f.WriteAt(b, 0); err != nil { // one page, shared with the programs
+		t.Fatal(err)
+	}
+}
+
+// clockedNow is what buildClocked puts into package time of the programs.
+const clockedNow = `package time
+
+import (
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+var wrong = wrongClock()
+
+func wrongClock() *int64 {
+	path, ok := syscall.Getenv("` + clockVariable + `")
+	if !ok {
+		return new(int64)
+	}
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		panic("clock: " + err.Error())
+	}
+	b, err := syscall.Mmap(fd, 0, 8, syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		panic("clock: " + err.Error())
+	}
+	_ = syscall.Close(fd)
+	return (*int64)(unsafe.Pointer(&b[0]))
+}
+
+func wrongBy() int64 { return atomic.LoadInt64(wrong) }
+`
+
+// buildClocked builds the programs with a time.Now that can be set, and nothing else
+// changed, for the length of the test.
+func buildClocked(t *testing.T) {
+	t.Helper()
+	dir := testenv.Dir(t)
+	source := filepath.Join(runtime.GOROOT(), "src", "time")
+	text, err := os.ReadFile(filepath.Join(source, "time.go"))
+	if err != nil {
+		testenv.Missing(t, "Go's own source: "+err.Error())
+	}
+	const before, after = "\tsec, nsec, mono := runtimeNow()\n\tif mono == 0 {", "\tsec, nsec, mono := runtimeNow()\n\tsec += wrongBy()\n\tif mono == 0 {"
+	if strings.Count(string(text), before) != 1 {
+		t.Fatalf("%s has another form: this test must learn it", source)
+	}
+	replace := map[string]string{}
+	for name, content := range map[string]string{"time.go": strings.Replace(string(text), before, after, 1), "wrong.go": clockedNow} {
+		replace[filepath.Join(source, name)] = filepath.Join(dir, name)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"),
+		"-o", dir+string(filepath.Separator), "../../cmd/postern", "../../cmd/postern-agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the programs: %v\n%s", err, out)
+	}
+	own := programs
+	t.Cleanup(func() { programs = own })
+	programs.postern, programs.agent = filepath.Join(dir, "postern"), filepath.Join(dir, "postern-agent")
+}
