@@ -91,6 +91,7 @@ var deReview = table{
 	"review.check.prompt":        "Die Person hat getan, worum sie gebeten wurde",
 	"review.check.no_screen":     "Nichts wurde von einem Bildschirm oder Ausdruck fotografiert",
 	"review.check.account":       "Das Gesicht ist das auf dem Foto des Kontos",
+	"review.check.sure":          "Das Gesicht ist das auf dem Foto des Kontos. Offen lassen, wenn Sie nicht sicher sind: Niemand sonst und kein Programm sagt es an Ihrer Stelle",
 
 	"review.hint.mrz_check_digits":  "Prüfziffern der Zeilen",
 	"review.hint.mrz_barcode":       "Namen von Zeilen und Strichcode",

@@ -91,6 +91,7 @@ var enReview = table{
 	"review.check.prompt":        "The person did what was asked",
 	"review.check.no_screen":     "Nothing was photographed from a screen or a print",
 	"review.check.account":       "The face is that of the account’s photo",
+	"review.check.sure":          "The face is that of the account’s photo. Leave this open if you are not sure: nobody else and no program says so in your place",
 
 	"review.hint.mrz_check_digits":  "Check digits of the lines",
 	"review.hint.mrz_barcode":       "Names of lines and bar code",

@@ -79,8 +79,8 @@ func (r *Reviews) LookAt(ctx context.Context, env string, pictures []Picture, ch
 }
 
 // Faces returns a function that compares the selfie of a case with the photo of an
-// account: what the reviewers said who were shown both, otherwise what the operator's
-// program says of them. match.NotCompared: there is no such photo, no selfie any more, or
+// account: what the reviewers said who were shown both, match.UnsureFace where one of them
+// did not say that it is the same, otherwise what the operator's program says of them. match.NotCompared: there is no such photo, no selfie any more, or
 // no program. The program is asked once about each account. Errors are the store's, or
 // the program's, which is away, late or does not sign.
 func (r *Reviews) Faces(id string) func(ctx context.Context, a store.Account) (match.Face, error) {
@@ -99,9 +99,9 @@ func (r *Reviews) Faces(id string) func(ctx context.Context, a store.Account) (m
 
 func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.Face, error) {
 	var photo []byte
-	var same bool
+	var face match.Face
 	err := r.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		photo, same, err = said(ctx, tx, id, a)
+		photo, face, err = said(ctx, tx, id, a)
 		return err
 	})
 	switch {
@@ -109,8 +109,8 @@ func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.F
 		return match.NotCompared, nil
 	case err != nil:
 		return match.NotCompared, err
-	case same:
-		return match.SameFace, nil
+	case face != match.NotCompared:
+		return face, nil
 	}
 	selfie, err := r.Picture(ctx, a.Env, id, Selfie)
 	if errors.Is(err, store.ErrNotFound) {
@@ -133,19 +133,19 @@ func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.F
 	return match.UnsureFace, nil
 }
 
-// said returns the photo of an account, and whether the reviewers of a case said that the
-// face is the one on it. store.ErrNotFound: there is no photo, or no such case.
-func said(ctx context.Context, tx *store.Tx, id string, a store.Account) (photo []byte, same bool, err error) {
+// said returns the photo of an account, and what the reviewers of a case said of the face
+// and it. store.ErrNotFound: there is no photo, or no such case.
+func said(ctx context.Context, tx *store.Tx, id string, a store.Account) (photo []byte, face match.Face, err error) {
 	if photo, err = tx.AccountPhoto(ctx, a.Env, a.ID); err != nil {
-		return nil, false, err
+		return nil, face, err
 	}
 	c, err := tx.Review(ctx, a.Env, id)
 	if err != nil {
-		return nil, false, err
+		return nil, face, err
 	}
 	votes, err := tx.ReviewVotes(ctx, a.Env, id)
 	if err == nil {
-		same, err = sameFace(c, votes, a.ID, sum(photo))
+		face, err = faceSaid(c, votes, a.ID, sum(photo))
 	}
-	return photo, same, err
+	return photo, face, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
+	"github.com/postern-id/postern/protocol/match"
 )
 
 // AccountPhoto is the kind of picture that is the photo of the account, beside Kinds, and
@@ -70,16 +71,21 @@ func sum(body []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// saw keeps which photo a reviewer accepted.
-func saw(c *store.Review, reviewer, photo string) error {
+// saw keeps which photo a reviewer accepted, or, where same is false, accepted a document
+// beside without saying that the face is the one on it.
+func saw(c *store.Review, reviewer, photo string, same bool) error {
 	d, err := detailsOf(*c)
 	if err != nil || photo == "" {
 		return err
 	}
-	if d.Photos == nil {
-		d.Photos = map[string]string{}
+	list := &d.Photos
+	if !same {
+		list = &d.Unsure
 	}
-	d.Photos[reviewer] = photo
+	if *list == nil {
+		*list = map[string]string{}
+	}
+	(*list)[reviewer] = photo
 	c.Details = []byte(store.JSON(d))
 	return nil
 }
@@ -98,15 +104,31 @@ func compared(ctx context.Context, tx *store.Tx, c store.Review, votes []store.R
 	return slices.DeleteFunc(slices.Clone(votes), func(v store.ReviewVote) bool { return photo != "" && d.Photos[v.Reviewer] != photo }), err
 }
 
-// sameFace reports whether everybody who accepted a document of a request in the end saw
-// this photo, and said that the face is the one on it.
-func sameFace(c store.Review, votes []store.ReviewVote, meant, photo string) (bool, error) {
+// faceSaid is what those who accepted a document of a request in the end said of the face
+// and this photo of the account that is meant: the one on it, if everybody who saw it said
+// so; nobody is sure, if one of them did not, for then no program says it in their place;
+// not compared, if they were not shown it.
+func faceSaid(c store.Review, votes []store.ReviewVote, meant, photo string) (match.Face, error) {
 	d, err := detailsOf(c)
 	if err != nil || d.Meant != meant || c.Outcome != Accepted {
-		return false, err
+		return match.NotCompared, err
 	}
-	last := slices.DeleteFunc(slices.Clone(votes), func(v store.ReviewVote) bool { return v.Round != c.Round || v.Verdict != string(Accept) })
-	return len(last) > 0 && !slices.ContainsFunc(last, func(v store.ReviewVote) bool { return d.Photos[v.Reviewer] != photo }), nil
+	said, same := 0, 0
+	for _, v := range votes {
+		if v.Round != c.Round || v.Verdict != string(Accept) {
+			continue
+		}
+		if d.Unsure[v.Reviewer] == photo {
+			return match.UnsureFace, nil
+		}
+		if said++; d.Photos[v.Reviewer] == photo {
+			same++
+		}
+	}
+	if said > 0 && said == same {
+		return match.SameFace, nil
+	}
+	return match.NotCompared, nil
 }
 
 // checklist is Checklist, and the photo of the account where there is one.

@@ -285,13 +285,12 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 		if err != nil {
 			return err
 		}
-		if ofRequest(*c) && !slices.Contains(checks, AccountPhoto) {
-			photo = "" // the document is one whosever face is on the photo
-		}
-		if verdict == Accept && !all(checklist(photo != ""), checks) {
+		same := slices.Contains(checks, AccountPhoto)
+		needs := photo != "" && (same || !ofRequest(*c)) // the document is one whosever face is on the photo
+		if verdict == Accept && !all(checklist(needs), checks) {
 			return ErrAnswer
 		}
-		if err := saw(c, reviewer, photo); err != nil {
+		if err := saw(c, reviewer, photo, same || !ofRequest(*c)); err != nil {
 			return err
 		}
 		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}

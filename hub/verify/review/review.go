@@ -83,6 +83,7 @@ type Details struct {
 	Meant   string           `json:"meant,omitempty"`   // of a request: row id of the account whose photo is shown
 
 	Photos map[string]string `json:"photos,omitempty"` // by reviewer: SHA-256 of the account's photo that they accepted
+	Unsure map[string]string `json:"unsure,omitempty"` // the same of those who accepted a document beside a photo, and did not say that the face is the one on it
 	Owner  []OwnAccount      `json:"owner,omitempty"`  // of a badge: accounts of the person
 }
 
