@@ -29,7 +29,7 @@ func (s *service) beginAct(ctx context.Context, q protocol.BeginRequest, f direc
 	if err := wellFormed("the directory's immutable id", f.ID, maxID); err != nil {
 		return nil, err
 	}
-	seen, finding, err := s.foresee(ctx, f, task)
+	seen, finding, err := s.foresee(ctx, f, task, q.Values)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +38,9 @@ func (s *service) beginAct(ctx context.Context, q protocol.BeginRequest, f direc
 	r := journal.Recovery{
 		ID: protocol.RecoveryID(q.Recovery, own), Account: f.ID, Operation: q.Operation, Origin: q.Origin,
 		NotAfter: s.now().Add(shortRecovery).Unix(), Begun: s.now().Unix(), Trial: s.trial,
+	}
+	if q.Values != nil && len(q.Values.Salt) <= maxID {
+		r.Salt = q.Values.Salt
 	}
 	e.Account, e.Recovery, e.Trial = r.Account, r.ID, r.Trial
 	if finding != nil {
@@ -53,7 +56,7 @@ func (s *service) beginAct(ctx context.Context, q protocol.BeginRequest, f direc
 
 // foresee is what an account operation would change, and what would refuse it; an error
 // when the directory cannot be asked. Who may not be changed is not looked at any further.
-func (s *service) foresee(ctx context.Context, f directory.Facts, task protocol.Task) (directory.Foreseen, *protocol.Error, error) {
+func (s *service) foresee(ctx context.Context, f directory.Facts, task protocol.Task, values *protocol.AttributeValues) (directory.Foreseen, *protocol.Error, error) {
 	var none directory.Foreseen
 	if why := s.stopped(); why != nil {
 		return none, why, nil
@@ -67,14 +70,13 @@ func (s *service) foresee(ctx context.Context, f directory.Facts, task protocol.
 	if why := s.guard.JudgeAct(a); why != nil {
 		return none, why, nil
 	}
-	d, can := s.dir.(directory.Actor)
-	if !can || !s.acts(task.Operation) {
+	if !s.acts(task.Operation) {
 		return none, protocol.Err(protocol.CodeUnsupported, "this directory cannot do "+string(task.Operation)), nil
 	}
-	if why := complete(task); why != nil {
+	if why := complete(task, values); why != nil {
 		return none, why, nil
 	}
-	seen, err := d.Foresee(ctx, f.ID, task)
+	seen, err := s.wouldDo(ctx, f.ID, task, values)
 	if why := asError(err); why != nil {
 		if passing(why.Code) {
 			return none, nil, why
@@ -92,13 +94,53 @@ func (s *service) foresee(ctx context.Context, f directory.Facts, task protocol.
 	return seen, nil, nil
 }
 
-// complete refuses a task that lacks its parameter, or has a strange one.
-func complete(task protocol.Task) *protocol.Error {
+// wouldDo asks the directory what would change.
+func (s *service) wouldDo(ctx context.Context, id string, task protocol.Task, values *protocol.AttributeValues) (directory.Foreseen, error) {
+	if set, is := setOf(task, values); is {
+		if d, can := s.dir.(directory.Setter); can {
+			return d.ForeseeSet(ctx, id, set)
+		}
+	} else if d, can := s.dir.(directory.Actor); can {
+		return d.Foresee(ctx, id, task)
+	}
+	return directory.Foreseen{}, protocol.Err(protocol.CodeUnsupported, "this directory cannot do "+string(task.Operation))
+}
+
+// setOf is what a complete task with values sets.
+func setOf(task protocol.Task, values *protocol.AttributeValues) (directory.Set, bool) {
+	if task.Operation != protocol.SetAttribute || values == nil {
+		return directory.Set{}, false
+	}
+	return directory.Set{Attribute: task.Params[protocol.ParamAttribute], Values: values.Values}, true
+}
+
+// complete refuses a task that lacks its parameter, or has a strange one, and values that
+// are not those whose hash it bears.
+func complete(task protocol.Task, values *protocol.AttributeValues) *protocol.Error {
 	row, _ := protocol.ActByName(task.Operation)
-	if row.Param == "" {
+	switch {
+	case row.Valued != (values != nil):
+		return protocol.Err(protocol.CodeBadRequest, "values come with set_attribute, and with nothing else")
+	case row.Param == "":
 		return nil
+	case row.Valued:
+		return completeValues(task, *values)
 	}
 	return asError(wellFormed(row.Param, task.Params[row.Param], maxID))
+}
+
+func completeValues(task protocol.Task, v protocol.AttributeValues) *protocol.Error {
+	name := task.Params[protocol.ParamAttribute]
+	if !protocol.AttributeName(name) {
+		return protocol.Err(protocol.CodeBadRequest, "attribute: no name of one")
+	}
+	if err := v.Check(); err != nil {
+		return protocol.Err(protocol.CodeBadRequest, err.Error()).For(protocol.ReasonValue)
+	}
+	if !v.Are(name, task.Params[protocol.ParamValues]) {
+		return protocol.Err(protocol.CodeBadRequest, "the values are not those whose hash the operation bears")
+	}
+	return nil
 }
 
 // passing reports whether a code says that the directory could not be asked now.
@@ -113,7 +155,7 @@ func (s *service) carryOutAct(ctx context.Context, j job) (*protocol.Outcome, er
 	if err != nil {
 		return s.refusal(j, asError(err)), nil
 	}
-	_, why, err := s.foresee(ctx, facts, j.tasks[0])
+	_, why, err := s.foresee(ctx, facts, j.tasks[0], j.request.Values)
 	if err != nil {
 		why = asError(err)
 	}
@@ -143,30 +185,45 @@ func (s *service) actEvaluated(j job) *protocol.Outcome {
 }
 
 // act asks the directory for the one change.
-func (s *service) act(ctx context.Context, id string, task protocol.Task) error {
-	d, can := s.dir.(directory.Actor)
-	if !can {
-		return protocol.Err(protocol.CodeUnsupported, "this directory cannot do "+string(task.Operation))
+func (s *service) act(ctx context.Context, id string, task protocol.Task, values *protocol.AttributeValues) error {
+	if set, is := setOf(task, values); is {
+		if d, can := s.dir.(directory.Setter); can {
+			return d.Set(ctx, id, set)
+		}
+	} else if d, can := s.dir.(directory.Actor); can {
+		return d.Act(ctx, id, task)
 	}
-	return d.Act(ctx, id, task)
+	return protocol.Err(protocol.CodeUnsupported, "this directory cannot do "+string(task.Operation))
 }
 
 // actBecame says what became of a change whose answer was lost: an account that is as it
 // was to be is so by this operation, which began because it was not. One that is not so
 // may still become it, so that only a person can say.
-func (s *service) actBecame(ctx context.Context, id string, task protocol.Task) (protocol.State, error) {
-	d, can := s.dir.(directory.Actor)
-	if !can {
-		return protocol.Unknown, nil
-	}
-	seen, err := d.Foresee(ctx, id, task)
+func (s *service) actBecame(ctx context.Context, r journal.Recovery, task protocol.Task) (protocol.State, error) {
+	is, err := s.isSo(ctx, r, task)
 	switch code := protocol.CodeOf(err); {
 	case code == protocol.CodeAccountNotFound && task.Operation == protocol.DeleteAccount:
 		return protocol.Done, nil
-	case err == nil && len(seen.Changes) == 0:
+	case err == nil && is:
 		return protocol.Done, nil
 	case err != nil && passing(code):
 		return "", err
 	}
 	return protocol.Unknown, nil
+}
+
+// isSo reports whether an account is as an operation was to make it. Values that were set
+// are known by their hash alone, whose salt the journal has.
+func (s *service) isSo(ctx context.Context, r journal.Recovery, task protocol.Task) (bool, error) {
+	if task.Operation != protocol.SetAttribute {
+		seen, err := s.wouldDo(ctx, r.Account, task, nil)
+		return len(seen.Changes) == 0, err
+	}
+	d, can := s.dir.(directory.Setter)
+	if !can {
+		return false, nil
+	}
+	name := task.Params[protocol.ParamAttribute]
+	now, err := d.Values(ctx, r.Account, name)
+	return protocol.AttributeValues{Salt: r.Salt, Values: now}.Are(name, task.Params[protocol.ParamValues]), err
 }

@@ -17,7 +17,7 @@ import (
 
 // Acts implements directory.Actor: the company cannot set must-change.
 func (c *company) Acts() []protocol.Operation {
-	return []protocol.Operation{protocol.Enable, protocol.Disable, protocol.AddToGroup, protocol.RemoveFromGroup, protocol.DeleteAccount}
+	return []protocol.Operation{protocol.Enable, protocol.Disable, protocol.AddToGroup, protocol.RemoveFromGroup, protocol.SetAttribute, protocol.DeleteAccount}
 }
 
 // groupOf is the company's only way to make groups: they have the DN of their name.
@@ -57,6 +57,9 @@ func (c *company) Act(ctx context.Context, id string, act protocol.Task) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.before != nil {
+		c.before(directory.Change{ID: id, Tasks: []protocol.Task{act}})
+	}
 	if c.refuse != nil {
 		return c.refuse
 	}

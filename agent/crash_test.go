@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/guard"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -24,6 +25,7 @@ import (
 type crashPlan struct {
 	State, Company string
 	Kill           string
+	Guard          guard.Rules
 	Frame          protocol.PerformRequest
 }
 
@@ -96,7 +98,7 @@ func crash(path string) error {
 	if err != nil {
 		return err
 	}
-	s, err := newService(context.Background(), Config{Guard: rulesOfTests}, id, plan.State, c, slog.New(log), time.Now)
+	s, err := newService(context.Background(), Config{Guard: plan.Guard}, id, plan.State, c, slog.New(log), time.Now)
 	if err != nil {
 		return err
 	}
@@ -109,14 +111,26 @@ func crash(path string) error {
 func crashAt(t *testing.T, point string, meanwhile func(*rig)) (*rig, protocol.PerformRequest) {
 	t.Helper()
 	r := newRig(t, rulesOfTests)
+	q, b := r.beginOn(t, accountID(1), reset)
+	frame := r.kill(t, point, r.request(q, b))
+	if meanwhile != nil {
+		meanwhile(r)
+	}
+	r.start(t)
+	return r, frame
+}
+
+// kill ends the agent and has the frame performed by a process that is killed at the
+// point. It returns the frame as that process got it.
+func (r *rig) kill(t *testing.T, point string, frame protocol.PerformRequest) protocol.PerformRequest {
+	t.Helper()
 	if err := r.id.save(r.state); err != nil {
 		t.Fatal(err)
 	}
-	q, b := r.beginOn(t, accountID(1), reset)
-	frame := logged(r.request(q, b), r.id, 0) // its process has another log
+	frame = logged(frame, r.id, 0) // its process has another log
 	r.halt(t)
 	plan := filepath.Join(t.TempDir(), "plan.json")
-	if err := writeJSON(plan, crashPlan{r.state, r.company.path, point, frame}); err != nil {
+	if err := writeJSON(plan, crashPlan{r.state, r.company.path, point, r.cfg.Guard, frame}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -127,11 +141,7 @@ func crashAt(t *testing.T, point string, meanwhile func(*rig)) (*rig, protocol.P
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the process was not killed: %v %s", cmd.ProcessState, out.String())
 	}
-	if meanwhile != nil {
-		meanwhile(r)
-	}
-	r.start(t)
-	return r, frame
+	return frame
 }
 
 func TestT14_AgentKilledAroundTheModifyNeitherResetsTwiceNorLosesTheResult(t *testing.T) {

@@ -40,6 +40,7 @@ type person struct {
 	Self, Disabled, Locked       bool
 	MustChange, NeverSignedIn    bool
 	Writes                       int
+	Attributes                   map[string][]string
 	Policy                       directory.PasswordPolicy
 }
 

@@ -273,7 +273,7 @@ func (s *service) apply(ctx context.Context, j job, c directory.Change, v proof.
 		return directory.Result{}, s.enrolKey(j, v)
 	}
 	if task := j.tasks[0]; task.Operation.Act() {
-		return directory.Result{}, s.act(ctx, c.ID, task)
+		return directory.Result{}, s.act(ctx, c.ID, task, j.request.Values)
 	}
 	return s.dir.Perform(ctx, c)
 }

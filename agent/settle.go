@@ -67,7 +67,7 @@ func (s *service) done(j job, end journal.Settlement, x journal.Execution, res d
 // byStamp settles by the account's change stamp. An error means: ask again later.
 func (s *service) byStamp(ctx context.Context, row journal.Row, c directory.Change) (journal.Settlement, error) {
 	end := journal.Settlement{Context: row.Execution.Context}
-	state, err := s.became(ctx, c)
+	state, err := s.became(ctx, row.Recovery, c)
 	if err != nil {
 		return end, err
 	}
@@ -88,9 +88,9 @@ func (s *service) byStamp(ctx context.Context, row journal.Row, c directory.Chan
 }
 
 // became says what became of a change.
-func (s *service) became(ctx context.Context, c directory.Change) (protocol.State, error) {
+func (s *service) became(ctx context.Context, r journal.Recovery, c directory.Change) (protocol.State, error) {
 	if task := c.Tasks[0]; task.Operation.Act() {
-		return s.actBecame(ctx, c.ID, task)
+		return s.actBecame(ctx, r, task)
 	}
 	if !enrols(c.Tasks) {
 		return s.dir.Settle(ctx, c)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
+	"github.com/postern-id/postern/agent/journal"
 	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
@@ -624,7 +625,7 @@ func TestT14_ACrashAfterAPasskeyCameInIsSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for account, want := range map[string]protocol.State{kim: protocol.Done, accountID(1): protocol.Unchanged} {
-		if got, err := r.became(t.Context(), directory.Change{ID: account, Tasks: tasks}); err != nil || got != want {
+		if got, err := r.became(t.Context(), journal.Recovery{}, directory.Change{ID: account, Tasks: tasks}); err != nil || got != want {
 			t.Errorf("%s: %s, %v", account, got, err)
 		}
 	}

@@ -11,17 +11,24 @@ const (
 	SetMustChange   Operation = "set_must_change"
 	AddToGroup      Operation = "add_to_group"
 	RemoveFromGroup Operation = "remove_from_group"
+	SetAttribute    Operation = "set_attribute"
 	DeleteAccount   Operation = "delete_account"
 )
 
-// ParamGroup names the group of AddToGroup and RemoveFromGroup: its immutable id, or a
-// name that no other group has.
-const ParamGroup = "group"
+// Parameters. ParamGroup names the group of AddToGroup and RemoveFromGroup: its immutable
+// id, or a name that no other group has. ParamAttribute names what SetAttribute sets, as
+// the directory calls it, and ParamValues is the salted hash of AttributeValues.
+const (
+	ParamGroup     = "group"
+	ParamAttribute = "attribute"
+	ParamValues    = "values"
+)
 
 // An ActRow says what is true of one account operation, wherever it is named.
 type ActRow struct {
 	Operation Operation
-	Param     string // the one parameter that it needs; "": none
+	Param     string // the one parameter that people give it; "": none
+	Valued    bool   // AttributeValues come with it, and their hash is its parameter too
 	Final     bool   // nothing takes it back
 	can       func(*Traits) *bool
 }
@@ -34,6 +41,7 @@ var Acts = []ActRow{
 	{Operation: SetMustChange, can: func(t *Traits) *bool { return &t.CanSetMustChange }},
 	{Operation: AddToGroup, Param: ParamGroup, can: func(t *Traits) *bool { return &t.CanAddToGroup }},
 	{Operation: RemoveFromGroup, Param: ParamGroup, can: func(t *Traits) *bool { return &t.CanRemoveFromGroup }},
+	{Operation: SetAttribute, Param: ParamAttribute, Valued: true, can: func(t *Traits) *bool { return &t.CanSetAttribute }},
 	{Operation: DeleteAccount, Final: true, can: func(t *Traits) *bool { return &t.CanDeleteAccount }},
 }
 
@@ -56,7 +64,8 @@ func (o Operation) Act() bool {
 func (r ActRow) Has(t *Traits) *bool { return r.can(t) }
 
 // Task returns the operation of the row with its parameter, and whether value fits: it is
-// there where the operation needs one, and nowhere else.
+// there where the operation needs one, and nowhere else. The hash of values is not in it:
+// see With.
 func (r ActRow) Task(value string) (Task, bool) {
 	t := Task{Operation: r.Operation}
 	if r.Param != "" {
@@ -65,10 +74,17 @@ func (r ActRow) Task(value string) (Task, bool) {
 	return t, (value != "") == (r.Param != "")
 }
 
+// With returns the task with the hash of the values that come with it.
+func (t Task) With(v AttributeValues) Task {
+	t.Params = map[string]string{ParamAttribute: t.Params[ParamAttribute], ParamValues: v.Hash(t.Params[ParamAttribute])}
+	return t
+}
+
 // A Difference is what an account operation would change: one property of the account,
-// as it is and as it would be. It never holds a secret.
+// as it is and as it would be. It never holds a secret, and of an attribute no value.
 type Difference struct {
 	What   What   `json:"what"`
+	Name   string `json:"name,omitempty"` // of the attribute
 	Before string `json:"before"`
 	After  string `json:"after"`
 }
@@ -81,5 +97,6 @@ const (
 	WhatEnabled    What = "enabled"     // "true" or "false"
 	WhatMustChange What = "must_change" // the same
 	WhatGroup      What = "group"
-	WhatAccount    What = "account" // its place in the directory; After is empty
+	WhatAttribute  What = "attribute" // how many values it has
+	WhatAccount    What = "account"   // its place in the directory; After is empty
 )

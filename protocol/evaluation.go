@@ -27,6 +27,10 @@ const (
 	ReasonLimit          Reason = "limit"                  // a limit of the agent's file
 	ReasonUnreadable     Reason = "unreadable"             // the directory does not let the agent read what decides
 
+	// Of account operations alone.
+	ReasonAttributeOff Reason = "attribute_off" // not among guard.act_attributes
+	ReasonValue        Reason = "value_refused" // the directory takes no such value of this attribute, or not as many
+
 	// Notes, which stop nothing.
 	ReasonNotLocked    Reason = "not_locked"             // nothing to unlock today
 	ReasonNothing      Reason = "nothing_to_remove"      // no authenticator to remove today

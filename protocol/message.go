@@ -117,6 +117,7 @@ type Traits struct {
 	CanSetMustChange   bool `json:"can_set_must_change,omitempty"`
 	CanAddToGroup      bool `json:"can_add_to_group,omitempty"`
 	CanRemoveFromGroup bool `json:"can_remove_from_group,omitempty"`
+	CanSetAttribute    bool `json:"can_set_attribute,omitempty"`
 	CanDeleteAccount   bool `json:"can_delete_account,omitempty"`
 }
 
@@ -224,6 +225,8 @@ type BeginRequest struct {
 	Operation string `json:"operation"`      // CanonicalTasks
 	Long      bool   `json:"long,omitempty"` // approval, review or delay is asked: up to 24 hours
 	Origin    string `json:"origin"`         // the recovery domain, for codes and local log
+	// Values are those of SetAttribute, whose parameter is their hash; nil for all others.
+	Values *AttributeValues `json:"values,omitempty"`
 }
 
 // Begun is the agent's answer: what the evidence context is made of, and the first
@@ -312,6 +315,8 @@ type PerformRequest struct {
 	// Credential is the passkey of an EnrollKey, JSON of evidence.Credential; its hash is
 	// the operation's parameter key. Nil for every other operation.
 	Credential []byte `json:"credential,omitempty"`
+	// Values are those of SetAttribute, whose hash the operation bears; nil for all others.
+	Values *AttributeValues `json:"values,omitempty"`
 }
 
 // RequestedKind is the kind of the entry of a PerformRequest in the audit log. Its detail

@@ -123,6 +123,7 @@ var operations = map[Operation]operationRow{
 	SetMustChange:          {trait: "can_set_must_change"},
 	AddToGroup:             {trait: "can_add_to_group", params: []string{ParamGroup}},
 	RemoveFromGroup:        {trait: "can_remove_from_group", params: []string{ParamGroup}},
+	SetAttribute:           {trait: "can_set_attribute", params: []string{ParamAttribute, ParamValues}},
 	DeleteAccount:          {trait: "can_delete_account"},
 }
 

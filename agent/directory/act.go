@@ -22,10 +22,34 @@ type Actor interface {
 	Act(ctx context.Context, id string, act protocol.Task) error
 }
 
+// A Setter is an Actor that sets attributes of an account. Its Acts have SetAttribute; it
+// is asked for that here alone, because the values are no part of a task. No error, of any
+// method, repeats a value or what a server says of one.
+type Setter interface {
+	// ForeseeSet is Foresee for values that an attribute is to have. It refuses what the
+	// configuration maps to signing in, identity or rights (CodePermissionDenied), and what
+	// the schema tells of the attribute (CodeBadRequest with ReasonValue).
+	ForeseeSet(ctx context.Context, id string, s Set) (Foreseen, error)
+	// Set makes these the values of the attribute, all others gone, in one change. Errors
+	// are those of Act and ForeseeSet.
+	Set(ctx context.Context, id string, s Set) error
+	// Values reads the values that the attribute has.
+	Values(ctx context.Context, id, attribute string) ([]string, error)
+}
+
+// A Set is an attribute and the values that it is to have; none clears it.
+type Set struct {
+	Attribute string
+	Values    []string
+}
+
 // Foreseen is what an account operation would change.
 type Foreseen struct {
 	Changes []protocol.Difference
 	Group   *ActGroup // that the operation names; nil: it names none
+	// Evidence says that recoveries go by the attribute that is set: who sets it could
+	// recover the account.
+	Evidence bool
 }
 
 // An ActGroup is a group whose members are to change.

@@ -29,7 +29,7 @@ func (r Rules) checkActs() error {
 			return fmt.Errorf("guard.act_groups: an empty name")
 		}
 	}
-	return nil
+	return r.checkAttributes()
 }
 
 // An Act is an account operation that an administrator asks for, and of whom.
@@ -57,6 +57,9 @@ func (g *Guard) JudgeAct(a Act) *protocol.Error {
 		if why := rule.broken(g, c); why != "" {
 			return protocol.Err(protocol.CodePermissionDenied, why).For(rule.reason(c))
 		}
+	}
+	if why := g.attribute(a.Task); why != nil {
+		return why
 	}
 	if a.Strict {
 		return protocol.Err(protocol.CodePermissionDenied, "the agent's file asks for evidence or a delay before anything happens to this account; account operations have neither").For(protocol.ReasonNoEvidence)

@@ -60,6 +60,10 @@ type Rules struct {
 	// may be added and from which they may be removed; empty: none. A name would not do:
 	// two groups can have the same.
 	ActGroups []string `toml:"act_groups" json:"act_groups,omitempty"`
+	// ActAttributes are the attributes, as the directory calls them, that set_attribute may
+	// set; empty: none. What says who gets in, who somebody is or what somebody may do
+	// cannot stand there.
+	ActAttributes []string `toml:"act_attributes" json:"act_attributes,omitempty"`
 	// ActsPerHour bounds the account operations that were carried out; 0: the default (20).
 	ActsPerHour int `toml:"acts_per_hour" json:"acts_per_hour,omitempty"`
 }
@@ -131,7 +135,7 @@ func (r Rules) check() error {
 
 // hash is SHA-256 over the rules in one order, so that agents of one directory can be compared.
 func (r Rules) hash() string {
-	for _, list := range []*[]string{&r.BaseDNs, &r.RefusedGroups, &r.SensitiveGroups, &r.ActGroups} {
+	for _, list := range []*[]string{&r.BaseDNs, &r.RefusedGroups, &r.SensitiveGroups, &r.ActGroups, &r.ActAttributes} {
 		*list = slices.Sorted(slices.Values(*list))
 	}
 	r.Operations = slices.Sorted(slices.Values(r.Operations))

@@ -47,6 +47,7 @@ type Recovery struct {
 	Notice    bool   `json:"notice,omitempty"` // the owner has an address that a notice reaches
 	Begun     int64  `json:"begun"`            // Unix seconds
 	Trial     bool   `json:"trial,omitempty"`  // begun while the agent evaluated: never carried out
+	Salt      []byte `json:"salt,omitempty"`   // of protocol.AttributeValues, by which a lost answer is settled
 }
 
 // An Execution is written before the directory is asked to change anything.

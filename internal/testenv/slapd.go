@@ -42,7 +42,7 @@ type SlapdOptions struct {
 	MustChange bool // pwdMustChange in the default policy
 	Custom     bool // people and groups are of classes of their own, with attributes of their own
 	Manage     bool // the agent has the right "manage" on userPassword
-	Acts       bool // the agent may change the members of groups and delete people
+	Acts       bool // the agent may change the members of groups, set attributes of people and delete them
 }
 
 // A Slapd is a real OpenLDAP server on loopback with TLS, ppolicy, memberOf, accesslog

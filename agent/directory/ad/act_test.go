@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/directorytest"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -14,10 +15,13 @@ import (
 
 // Schema ids (MS-ADA, MS-ADSC) of what the rights name.
 const (
-	classUser = "bf967aba-0de6-11d0-a285-00aa003049e2"
-	attrUAC   = "bf967a68-0de6-11d0-a285-00aa003049e2"
-	attrLast  = "bf967a0a-0de6-11d0-a285-00aa003049e2" // pwdLastSet
-	attrGroup = "bf9679c0-0de6-11d0-a285-00aa003049e2" // member
+	classUser  = "bf967aba-0de6-11d0-a285-00aa003049e2"
+	attrUAC    = "bf967a68-0de6-11d0-a285-00aa003049e2"
+	attrLast   = "bf967a0a-0de6-11d0-a285-00aa003049e2" // pwdLastSet
+	attrGroup  = "bf9679c0-0de6-11d0-a285-00aa003049e2" // member
+	attrPhones = "f0f8ffa5-1191-11d0-a060-00aa006c33ed" // otherTelephone
+	attrMobile = "f0f8ffa3-1191-11d0-a060-00aa006c33ed"
+	attrNumber = "a8df73ef-c5ea-11d1-bbcb-0080c76670c0" // employeeNumber
 )
 
 func TestActs(t *testing.T) {
@@ -76,11 +80,26 @@ func TestActs(t *testing.T) {
 	for _, attribute := range []string{attrUAC, attrLast} {
 		s.Allow(t, ou, "(OA;CIIO;WP;"+attribute+";"+classUser+";"+string(who)+")")
 	}
+	phone := directory.Set{Attribute: "otherTelephone", Values: []string{"+49 30 1"}}
+	if _, err := d.ForeseeSet(t.Context(), p.ID, phone); protocol.CodeOf(err) != protocol.CodePermissionDenied {
+		t.Errorf("set_attribute without rights: %v", err)
+	}
+	for _, attribute := range []string{attrPhones, attrMobile, attrNumber} {
+		s.Allow(t, ou, "(OA;CIIO;WP;"+attribute+";"+classUser+";"+string(who)+")")
+	}
 	s.Allow(t, ou, "(OA;CIIO;SD;;"+classUser+";"+string(who)+")")
 	s.Allow(t, vpn, "(OA;;WP;"+attrGroup+";;"+string(who)+")")
 
 	directorytest.RunActs(t, directorytest.Acts{
 		Actor: d, Person: p, Leaver: leaver, Group: "Acts VPN", Powerful: "Acts Operators",
+		Single: "employeeNumber", Many: "otherTelephone", Own: "thumbnailPhoto", Evidence: "mobile",
+		Values: func(t *testing.T, dn, attribute string) []string {
+			e, err := s.Admin(t).Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{attribute}, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.Entries[0].GetAttributeValues(attribute)
+		},
 		SignIn: func(dn, password string) error {
 			if err := s.Bind(t, dn, password); err != nil && !strings.Contains(err.Error(), "data 773") {
 				return err

@@ -19,6 +19,9 @@ func TestActsInTheCompany(t *testing.T) {
 			}
 			return nil
 		},
+		NoSchema: "the company has rules for each attribute, and nobody who reads them",
+		Single:   "employeeNumber", Many: "telephoneNumber", Phone: "telephoneNumber", Own: attrTotpSecret, Evidence: "mobile",
+		Values:     func(_ *testing.T, dn, attribute string) []string { return d.server.tree.find(dn).get(attribute) },
 		MustChange: func(t *testing.T, dn string) bool { return d.server.tree.find(dn).first("pwdReset") == "TRUE" },
 	})
 	if d.server.tree.find(person("cleo.carter").DN) != nil {

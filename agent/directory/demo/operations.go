@@ -82,15 +82,21 @@ func (x *session) modification(n *node, c *ber.Packet, now time.Time) answer {
 	if strings.EqualFold(name, "userPassword") {
 		return modifyPassword(n, op, values, now)
 	}
-	if !slices.ContainsFunc(writable, func(w string) bool { return strings.EqualFold(w, name) }) || !ldapconn.Within(n.dn, peopleDN) {
+	if rule, may := settable[strings.ToLower(name)]; may && op == ldap.ReplaceAttribute && ldapconn.Within(n.dn, peopleDN) {
+		return replaceText(n, name, rule, values)
+	}
+	_, tried := settable[strings.ToLower(name)]
+	if !tried && !slices.ContainsFunc(writable, func(w string) bool { return strings.EqualFold(w, name) }) || !ldapconn.Within(n.dn, peopleDN) {
 		return answer{code: ldap.LDAPResultInsufficientAccessRights, words: "no write access to " + name}
 	}
-	switch op {
-	case ldap.AddAttribute:
+	switch {
+	case tried && op != ldap.DeleteAttribute:
+		return answer{code: ldap.LDAPResultUnwillingToPerform}
+	case op == ldap.AddAttribute:
 		n.set(name, append(n.get(name), values...)...)
-	case ldap.ReplaceAttribute:
+	case op == ldap.ReplaceAttribute:
 		n.set(name, values...)
-	case ldap.DeleteAttribute:
+	case op == ldap.DeleteAttribute:
 		return deleteValues(n, name, values)
 	default:
 		return answer{code: ldap.LDAPResultUnwillingToPerform}

@@ -11,6 +11,7 @@ import (
 type Actor interface {
 	directory.Directory
 	directory.Actor
+	directory.Setter
 }
 
 // Acts is what RunActs needs of a real server. The people stay as they were, except the
@@ -25,6 +26,14 @@ type Acts struct {
 	// MustChange reports whether the server asks for a new password at the next sign-in;
 	// nil: the server cannot be asked for that.
 	MustChange func(t *testing.T, dn string) bool
+	// Single is an attribute of one value, Many one of several, Phone one that takes no
+	// letters ("": the server checks none), Own one that the file maps to signing in or
+	// what an account is, and Evidence one that recoveries go by.
+	Single, Many, Phone, Own, Evidence string
+	// NoSchema is why the server shows no schema; "": it does.
+	NoSchema string
+	// Values reads an attribute with a client that owes nothing to the kind.
+	Values func(t *testing.T, dn, attribute string) []string
 }
 
 // act is one account operation.
@@ -45,6 +54,9 @@ func RunActs(t *testing.T, a Acts) {
 	t.Run("must change", a.mustChange)
 	t.Run("groups", a.groups)
 	t.Run("groups that are not there or too much", a.strangeGroups)
+	t.Run("attributes", a.set)
+	t.Run("values that a directory refuses", a.refusedValues)
+	t.Run("attributes that are none", a.strangeAttributes)
 	t.Run("delete", a.remove)
 	t.Run("P27_injection", a.injection)
 }

@@ -16,7 +16,7 @@ import (
 // Acts implements directory.Actor. Whether the server has a password policy is known only
 // when it is asked: Foresee says so then.
 func (d *Directory) Acts() []protocol.Operation {
-	all := []protocol.Operation{protocol.Enable, protocol.Disable, protocol.SetMustChange, protocol.DeleteAccount}
+	all := []protocol.Operation{protocol.Enable, protocol.Disable, protocol.SetMustChange, protocol.SetAttribute, protocol.DeleteAccount}
 	if d.cfg.Groups != GroupsNone {
 		all = append(all, protocol.AddToGroup, protocol.RemoveFromGroup)
 	}

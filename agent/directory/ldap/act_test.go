@@ -1,8 +1,10 @@
 package ldap
 
 import (
+	"encoding/base64"
 	"testing"
 
+	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/directorytest"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -20,6 +22,16 @@ func actsAt(t *testing.T, o testenv.SlapdOptions, change func(*Config)) (*testen
 	return s, directorytest.Acts{
 		Actor: openAt(t, cfg), Person: person("cleo", "cleo@corp.example", "Cleo Carter"), Leaver: person("emp000005", "", ""),
 		Group: "staff", Powerful: "deputies", SignIn: s.WhoAmI,
+		Single: "employeeNumber", Many: "telephoneNumber", Phone: "telephoneNumber", Own: "corpTotpSecret", Evidence: "mobile",
+		Values: func(t *testing.T, dn, attribute string) []string {
+			values := s.Values(t, dn, attribute)
+			for i, v := range values { // ldapsearch writes what is no ASCII in base64
+				if raw, err := base64.StdEncoding.DecodeString(v); err == nil && attribute == "employeeNumber" && len(v) > 20 {
+					values[i] = string(raw)
+				}
+			}
+			return values
+		},
 	}
 }
 
@@ -64,6 +76,13 @@ func TestActsWithoutTheRightsChangeNothing(t *testing.T) {
 	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 1})
 	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
 	p := person("cleo", "", "")
+	set := directory.Set{Attribute: "telephoneNumber", Values: []string{"+49 30 1"}}
+	_, err := d.ForeseeSet(t.Context(), p.ID, set)
+	for _, err := range []error{err, d.Set(t.Context(), p.ID, set)} {
+		if protocol.CodeOf(err) != protocol.CodePermissionDenied {
+			t.Errorf("set_attribute: %v", err)
+		}
+	}
 	for _, act := range []protocol.Task{
 		{Operation: protocol.AddToGroup, Params: map[string]string{protocol.ParamGroup: "staff"}}, {Operation: protocol.DeleteAccount},
 	} {

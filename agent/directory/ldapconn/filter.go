@@ -50,3 +50,15 @@ func CheckAttribute(name string) error {
 	}
 	return nil
 }
+
+// InFilter reports whether a configured filter asks for an attribute. One that merely
+// looks so counts too.
+func InFilter(filter, attribute string) bool {
+	for part := range strings.SplitSeq(filter, "(") {
+		end := strings.IndexAny(part, "=~<>:;)")
+		if end > 0 && strings.EqualFold(strings.TrimSpace(part[:end]), attribute) {
+			return true
+		}
+	}
+	return false
+}
