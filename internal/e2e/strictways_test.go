@@ -200,9 +200,23 @@ func (k *vault) byVouchers(p *visitor, of strictPerson, people ...*voucher) {
 		before = append(before, len(k.environment.mails(a.mail)))
 	}
 	p.way("approval", asksPeople)
-	number := p.attribute(`class="number"><b>(\d\d)<`)
+	const shown = `class="number"><b>(\d\d)<`
+	number := p.attribute(shown)
+	if number == "" {
+		k.t.Fatalf("no number to tell: %s", p.page)
+	}
+	defer func() {
+		if k.t.Failed() {
+			asked := p.page
+			p.get("")
+			k.t.Logf("the page of whoever asks said %s: %s; loaded again it says %s: %s", number, asked, p.attribute(shown), p.page)
+		}
+	}()
 	for i, a := range people {
 		a.vouches(k.environment, number, before[i])
+		if n := len(k.environment.mails(a.mail)); n != before[i]+1 {
+			k.t.Errorf("%s was asked by %d mails, want 1", a.mail, n-before[i])
+		}
 	}
 	p.until("the button", `id="perform"`)
 }
