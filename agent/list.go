@@ -54,23 +54,31 @@ func newPasses(ctx context.Context) *passes {
 
 // list opens a pass or gives its next page.
 func (s *service) list(ctx context.Context, q protocol.ListRequest, e *event) (any, error) {
+	page, err := s.page(ctx, q, e)
+	if err == nil && q.Packed {
+		return protocol.PackedPage(page), nil
+	}
+	return page, err
+}
+
+func (s *service) page(ctx context.Context, q protocol.ListRequest, e *event) (page protocol.ListPage, err error) {
 	if q.Pass == "" {
 		return s.openPass(ctx, q, e)
 	}
 	one := s.passes.find(q.Pass)
 	if one == nil {
-		return nil, protocol.Err(protocol.CodeNotBegun, "the pass is not open; begin a new one")
+		return page, protocol.Err(protocol.CodeNotBegun, "the pass is not open; begin a new one")
 	}
 	return s.passes.next(ctx, one, e)
 }
 
-func (s *service) openPass(ctx context.Context, q protocol.ListRequest, e *event) (any, error) {
+func (s *service) openPass(ctx context.Context, q protocol.ListRequest, e *event) (none protocol.ListPage, err error) {
 	if len(q.Since) > maxState {
-		return nil, protocol.Err(protocol.CodeBadRequest, "since: too long")
+		return none, protocol.Err(protocol.CodeBadRequest, "since: too long")
 	}
 	d, err := s.dir.Describe(ctx)
 	if err != nil {
-		return nil, asError(err)
+		return none, asError(err)
 	}
 	page := q.Page
 	if page <= 0 {
@@ -143,7 +151,7 @@ func (p *passes) endLocked(one *pass) {
 }
 
 // next waits for the next page. A listing that failed ends its pass.
-func (p *passes) next(ctx context.Context, one *pass, e *event) (any, error) {
+func (p *passes) next(ctx context.Context, one *pass, e *event) (none protocol.ListPage, err error) {
 	one.turn.Lock()
 	defer one.turn.Unlock()
 	select {
@@ -159,15 +167,15 @@ func (p *passes) next(ctx context.Context, one *pass, e *event) (any, error) {
 		}, nil
 	case <-ctx.Done():
 		p.end(one) // the page may be lost on its way: the hub begins anew
-		return nil, protocol.Err(protocol.CodeUnavailable, "the directory did not give a page in time")
+		return none, protocol.Err(protocol.CodeUnavailable, "the directory did not give a page in time")
 	}
 }
 
 // last is the page behind the last accounts: it says that the pass is finished.
-func (p *passes) last(one *pass) (any, error) {
+func (p *passes) last(one *pass) (none protocol.ListPage, err error) {
 	p.end(one)
 	if one.err != nil {
-		return nil, asError(one.err)
+		return none, asError(one.err)
 	}
 	return protocol.ListPage{Pass: one.id, Fingerprint: one.fingerprint, Full: one.full, Done: true, State: one.state}, nil
 }

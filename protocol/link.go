@@ -267,7 +267,7 @@ func (l *Link) reply(id uint64, p Priority, v any, err error) error {
 		}
 		kind, v = kindError, e
 	}
-	body, err := json.Marshal(v)
+	body, err := bodyOf(v)
 	if err != nil || len(body) > MaxBody {
 		kind, body = kindError, []byte(`{"code":"internal_error","message":"the answer cannot be sent"}`)
 	}
@@ -332,7 +332,7 @@ func (a answer) decode(resp any) error {
 		*raw = a.body
 		return nil
 	}
-	if err := json.Unmarshal(a.body, resp); err != nil {
+	if err := ReadBody(a.body, resp); err != nil {
 		return Err(CodeInternal, "the peer's answer cannot be read: "+err.Error())
 	}
 	return nil

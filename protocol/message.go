@@ -203,6 +203,8 @@ type ListRequest struct {
 	Pass  string `json:"pass,omitempty"`
 	Since string `json:"since,omitempty"`
 	Page  int    `json:"page,omitempty"` // accounts per page that the hub would like
+
+	Packed bool `json:"packed,omitempty"` // the hub reads PackedPage
 }
 
 // ListPage is one page of a pass. Full says that the pass lists everything, whatever

@@ -49,7 +49,7 @@ func (p *pass) pages(ctx context.Context) error {
 
 // read asks for one page after another until the last.
 func (p *pass) read(ctx context.Context, pages chan<- protocol.ListPage) error {
-	q := protocol.ListRequest{Since: p.since, Page: pageSize}
+	q := protocol.ListRequest{Since: p.since, Page: pageSize, Packed: true}
 	for {
 		var page protocol.ListPage
 		if err := p.r.d.call(ctx, p.to, protocol.MethodList, q, &page); err != nil {
@@ -64,7 +64,7 @@ func (p *pass) read(ctx context.Context, pages chan<- protocol.ListPage) error {
 		if page.Done {
 			return nil
 		}
-		q = protocol.ListRequest{Pass: page.Pass, Page: pageSize}
+		q = protocol.ListRequest{Pass: page.Pass, Page: pageSize, Packed: true}
 	}
 }
 

@@ -113,7 +113,7 @@ func (t *Tunnels) callElsewhere(ctx context.Context, to To, m protocol.Method, p
 		*raw = answer
 		return nil
 	}
-	if err := json.Unmarshal(answer, resp); err != nil {
+	if err := protocol.ReadBody(answer, resp); err != nil {
 		return protocol.Err(protocol.CodeInternal, "the agent's answer cannot be read")
 	}
 	return nil

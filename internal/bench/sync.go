@@ -169,7 +169,7 @@ func searchAll(s *stage, slapd *testenv.Slapd) float64 {
 // readAll lists every account through the tunnel and decodes it, as a pass does.
 func readAll(s *stage, h *hub, directory string) float64 {
 	began, n := time.Now(), 0
-	q := protocol.ListRequest{Page: listPage}
+	q := protocol.ListRequest{Page: listPage, Packed: true}
 	for done := false; !done; {
 		var page protocol.ListPage
 		s.need(h.tunnels.Call(s.ctx, h.to(directory), protocol.MethodList, protocol.PrioritySync, q, &page))
