@@ -36,7 +36,7 @@ func (x *examination) directory(ctx context.Context) {
 	}
 	x.ok(areaDirectory, "sign-in", "%s (%s): signed in", d.Traits.Name, d.Kind)
 	if surveyor != nil {
-		x.target(ctx, surveyor)
+		x.targets(ctx, surveyor)
 	}
 	first, err := firstPage(ctx, dir)
 	switch {
@@ -62,23 +62,27 @@ var verdicts = map[doctor.Verdict]int{
 	doctor.Untrusted: doctor.ServerUntrusted, doctor.OtherName: doctor.ServerOtherName, doctor.NotNow: doctor.ServerCertOld,
 }
 
-// servers reports whether at least one server lets the agent in.
+// servers reports whether of each part of the directory at least one server lets the
+// agent in.
 func (x *examination) servers(ctx context.Context, s directory.Surveyor) bool {
 	all, err := s.Servers(ctx)
 	if err != nil {
 		x.found(areaDirectory, "servers", doctor.ServerName, err)
 		return false
 	}
-	serving := 0
+	serving := map[int]bool{}
 	for _, one := range all {
-		if one.Fault == "" {
-			serving++
+		serving[one.Part] = serving[one.Part] || one.Fault == ""
+	}
+	for _, one := range all {
+		x.server(one, serving[one.Part])
+	}
+	for _, part := range serving {
+		if !part {
+			return false
 		}
 	}
-	for _, one := range all {
-		x.server(one, serving > 0)
-	}
-	return serving > 0
+	return len(all) > 0
 }
 
 // server notes one server. others says that another one serves.
@@ -172,13 +176,20 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 	return well
 }
 
-// target says where changes go, and whether the clocks there agree.
-func (x *examination) target(ctx context.Context, s directory.Surveyor) {
-	t, err := s.Target(ctx)
-	switch {
-	case err != nil:
+// targets say where changes go, and whether the clocks there agree.
+func (x *examination) targets(ctx context.Context, s directory.Surveyor) {
+	all, err := s.Targets(ctx)
+	if err != nil {
 		x.unusable("changes", err)
 		return
+	}
+	for _, t := range all {
+		x.target(t)
+	}
+}
+
+func (x *examination) target(t directory.Target) {
+	switch {
 	case t.Wanted != "":
 		x.Found(areaDirectory, "changes", doctor.WriterMissing, "the "+t.Role+" is "+t.Wanted)
 	case t.Role != "":

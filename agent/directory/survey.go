@@ -14,9 +14,9 @@ type Surveyor interface {
 	Servers(ctx context.Context) ([]Server, error)
 	// Bases looks at each base DN of the file.
 	Bases(ctx context.Context) ([]Base, error)
-	// Target says where changes go: the server, and the one where they should go if that is
-	// not among those of the file.
-	Target(ctx context.Context) (Target, error)
+	// Targets say where changes go, one for each part: the server, and the one where they
+	// should go if that is not among those of the file.
+	Targets(ctx context.Context) ([]Target, error)
 }
 
 // A Fault is how far a server was reached.
@@ -34,7 +34,10 @@ const (
 
 // A Server is what one server showed.
 type Server struct {
-	URL     string
+	URL string
+	// Part numbers what of the directory it has, where no server has all of it: each part
+	// needs one that serves. 0 where there is one part.
+	Part    int
 	Address string              // that answered, "ip:port"
 	Chain   []*x509.Certificate // shown and trusted; nil without TLS
 	Fault   Fault

@@ -60,6 +60,7 @@ func TestSeveralDomainsAreOneDirectory(t *testing.T) {
 		}
 		return ids
 	}
+	surveyed(t, d, corp, lab)
 	anna := get("anna.berg")
 	if got := get("lena@lab.example"); !slices.Equal(got, []string{lena}) || len(anna) != 1 {
 		t.Errorf("lena is %v, anna %v", got, anna)
@@ -136,6 +137,28 @@ func TestSeveralDomainsAreOneDirectory(t *testing.T) {
 	defer same.Close()
 	if _, err := same.Describe(t.Context()); protocol.CodeOf(err) != protocol.CodeConfiguration {
 		t.Errorf("one domain twice: %v", err)
+	}
+}
+
+// surveyed looks into both domains, as doctor does.
+func surveyed(t *testing.T, d directory.Surveyor, corp, lab *testenv.Samba) {
+	t.Helper()
+	servers, err := d.Servers(t.Context())
+	if err != nil || len(servers) != 2 || servers[0].URL != corp.URL() || servers[1].URL != lab.URL() || servers[0].Part == servers[1].Part {
+		t.Errorf("servers = %+v, %v", servers, err)
+	}
+	for _, s := range servers {
+		if s.Fault != "" || len(s.Chain) == 0 {
+			t.Errorf("server %+v", s)
+		}
+	}
+	bases, err := d.Bases(t.Context())
+	if err != nil || len(bases) != 2 || !bases[0].Found || !bases[1].Found || bases[1].DN != "OU=Staff,"+lab.Base() {
+		t.Errorf("bases = %+v, %v", bases, err)
+	}
+	targets, err := d.Targets(t.Context())
+	if err != nil || len(targets) != 2 || targets[0].Wanted+targets[1].Wanted != "" || targets[0].Clock.IsZero() || targets[1].Clock.IsZero() {
+		t.Errorf("targets = %+v, %v", targets, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package ad
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -18,8 +19,13 @@ func (d *Directory) Bases(ctx context.Context) ([]directory.Base, error) {
 	return d.pool.Branches(ctx, d.cfg.BaseDNs...)
 }
 
-// Target implements directory.Surveyor: changes go to the PDC emulator.
-func (d *Directory) Target(ctx context.Context) (directory.Target, error) {
+// Targets implements directory.Surveyor: changes go to the PDC emulator.
+func (d *Directory) Targets(ctx context.Context) ([]directory.Target, error) {
+	t, err := d.target(ctx)
+	return []directory.Target{t}, err
+}
+
+func (d *Directory) target(ctx context.Context) (directory.Target, error) {
 	t := directory.Target{Role: "PDC emulator"}
 	err := d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
 		dom, err := readDomain(ctx, c)
@@ -41,4 +47,50 @@ func (d *Directory) Target(ctx context.Context) (directory.Target, error) {
 	return t, err
 }
 
-var _ directory.Surveyor = (*Directory)(nil)
+// Servers implements directory.Surveyor: those of every domain, each of which is a part. A
+// domain whose servers DNS does not name is one that is not found.
+func (f *Forest) Servers(ctx context.Context) ([]directory.Server, error) {
+	var all []directory.Server
+	for i, d := range f.domains {
+		those, err := d.Servers(ctx)
+		if err != nil {
+			those = []directory.Server{{URL: strings.Join(d.cfg.SRV, ", "), Fault: directory.FaultName, Err: err}}
+		}
+		for _, s := range those {
+			s.Part = i
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// Bases implements directory.Surveyor.
+func (f *Forest) Bases(ctx context.Context) ([]directory.Base, error) {
+	var all []directory.Base
+	for _, d := range f.domains {
+		those, err := d.Bases(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, those...)
+	}
+	return all, nil
+}
+
+// Targets implements directory.Surveyor: each domain has its PDC emulator.
+func (f *Forest) Targets(ctx context.Context) ([]directory.Target, error) {
+	var all []directory.Target
+	for _, d := range f.domains {
+		t, err := d.target(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+var (
+	_ directory.Surveyor = (*Directory)(nil)
+	_ directory.Surveyor = (*Forest)(nil)
+)

@@ -18,9 +18,9 @@ func (d *Directory) Bases(ctx context.Context) ([]directory.Base, error) {
 	return d.pool.Branches(ctx, slices.Concat(d.cfg.BaseDNs, d.cfg.GroupBaseDNs)...)
 }
 
-// Target implements directory.Surveyor: changes go to the first server that answers.
-func (d *Directory) Target(context.Context) (directory.Target, error) {
-	return directory.Target{}, nil
+// Targets implements directory.Surveyor: changes go to the first server that answers.
+func (d *Directory) Targets(context.Context) ([]directory.Target, error) {
+	return []directory.Target{{}}, nil
 }
 
 var _ directory.Surveyor = (*Directory)(nil)

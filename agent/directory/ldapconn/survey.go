@@ -113,7 +113,7 @@ func (c *Conn) Branch(ctx context.Context, dn string) (directory.Base, error) {
 	b := directory.Base{DN: dn}
 	for at := dn; at != ""; at = Above(at) {
 		e, err := c.Entry(ctx, at, "(objectClass=*)", "objectClass")
-		if err != nil && protocol.CodeOf(err) == protocol.CodeUnavailable {
+		if code := protocol.CodeOf(err); code == protocol.CodeUnavailable || code == protocol.CodePermissionDenied && at == dn {
 			return b, err
 		}
 		if e == nil {
