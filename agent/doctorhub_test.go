@@ -1,15 +1,23 @@
 package agent
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/agent/doctor"
 	"github.com/postern-id/postern/internal/testenv"
@@ -36,6 +44,28 @@ func certified(t *testing.T, names ...string) (ca string, cert *tls.Certificate)
 		t.Fatal(err)
 	}
 	return ca, &pair
+}
+
+// ownCertificate makes one that signs itself, in a name, for a time.
+func ownCertificate(t *testing.T, subject string, from, to time.Time) (ca string, cert *tls.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, NotBefore: from, NotAfter: to, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ca, &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // answering serves HTTP, with TLS if there is a certificate, and gives its address.
@@ -110,6 +140,11 @@ func TestDoctorNamesWhatIsWrongOnTheWayToTheHub(t *testing.T) {
 		other, pair := certified(t, "elsewhere.example")
 		onTheWay(t, "https://"+answering(t, pair, http.NotFound), func(c *HubConfig) { c.CAFile = other }, seen{doctor.HubOtherName, "elsewhere.example"})
 	})
+	t.Run("a certificate that ended", func(t *testing.T) {
+		now := time.Now()
+		ended, pair := ownCertificate(t, "hub", now.Add(-48*time.Hour), now.Add(-24*time.Hour))
+		onTheWay(t, "https://"+answering(t, pair, http.NotFound), func(c *HubConfig) { c.CAFile = ended }, seen{doctor.HubCertificateOld, now.Add(-24 * time.Hour).UTC().Format(time.DateOnly)})
+	})
 	t.Run("no TLS", func(t *testing.T) {
 		onTheWay(t, "https://"+answering(t, nil, http.NotFound), nil, seen{doctor.HubNoTLS, "TLS"})
 	})
@@ -151,6 +186,19 @@ func TestDoctorNamesWhatIsWrongWithTheProxy(t *testing.T) {
 				t.Errorf("the way is not shown: %s", out.String())
 			}
 		})
+	}
+}
+
+// A device that opens TLS is no fault: Noise runs inside. It is named all the same.
+func TestDoctorNamesWhoOpensTLSOnTheWay(t *testing.T) {
+	now := time.Now()
+	ca, cert := ownCertificate(t, "Zscaler Intermediate Root CA (zscaler.net)", now.Add(-time.Hour), now.Add(30*24*time.Hour))
+	h := newTestHub(t, 1, cert)
+	cfg := h.enrolled(t, "https")
+	cfg.Guard.SensitiveGroups, cfg.Hub.CAFile = nil, ca
+	r := examined(t, cfg, newCompany(t), "")
+	if s := step(r, doctor.Inspected); !strings.Contains(s.Detail, "Zscaler") || len(problems(r)) != 0 || len(h.hellosSoFar()) != 1 {
+		t.Errorf("findings = %v: %+v", problems(r), r.Steps)
 	}
 }
 

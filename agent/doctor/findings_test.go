@@ -59,19 +59,36 @@ func TestEveryFindingHasOneNumberATitleAndAFix(t *testing.T) {
 			t.Errorf("ByNumber(%d) is another row", f.Number)
 		}
 	}
+	numbers := constants(t)
+	if len(numbers) != len(Findings) {
+		t.Errorf("%d numbers and %d rows", len(numbers), len(Findings))
+	}
+	for n := range numbers {
+		if ByNumber(n).Number == 0 {
+			t.Errorf("number %d has no row", n)
+		}
+	}
+}
+
+// numbered are the lines of findings.go that give a finding its number.
+var numbered = regexp.MustCompile(`(?m)^\t([A-Z]\w+)\s+= (\d+)$`)
+
+// constants are the names of the numbers.
+func constants(t *testing.T) map[int]string {
+	t.Helper()
 	source, err := os.ReadFile("findings.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers := regexp.MustCompile(`(?m)^\t[A-Z]\w+\s+= (\d+)$`).FindAllStringSubmatch(string(source), -1)
-	if len(numbers) != len(Findings) {
-		t.Errorf("%d numbers and %d rows", len(numbers), len(Findings))
-	}
-	for _, m := range numbers {
-		if n, _ := strconv.Atoi(m[1]); ByNumber(n).Number == 0 {
-			t.Errorf("number %d has no row", n)
+	names := map[int]string{}
+	for _, m := range numbered.FindAllStringSubmatch(string(source), -1) {
+		n, err := strconv.Atoi(m[2])
+		if err != nil || names[n] != "" {
+			t.Errorf("number %s of %s: %v", m[2], m[1], err)
 		}
+		names[n] = m[1]
 	}
+	return names
 }
 
 // report is one of every kind of step.

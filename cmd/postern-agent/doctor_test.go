@@ -150,6 +150,12 @@ func (s *site) expect(t *testing.T, number int, says ...string) {
 // front ends TLS with a certificate of its own before a server.
 func front(t *testing.T, upstream string, from, to time.Time) (addr, ca string) {
 	t.Helper()
+	return frontThat(t, upstream, from, to, func(answer []byte) []byte { return answer })
+}
+
+// frontThat changes what the server answers on the way.
+func frontThat(t *testing.T, upstream string, from, to time.Time, change func([]byte) []byte) (addr, ca string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -171,13 +177,13 @@ func front(t *testing.T, upstream string, from, to time.Time) (addr, ca string) 
 			if err != nil {
 				return
 			}
-			go relay(down, upstream)
+			go relay(down, upstream, change)
 		}
 	}()
 	return ln.Addr().String(), ca
 }
 
-func relay(down net.Conn, upstream string) {
+func relay(down net.Conn, upstream string, change func([]byte) []byte) {
 	defer down.Close()
 	up, err := tls.Dial("tcp", upstream, &tls.Config{InsecureSkipVerify: true}) // the test's own server
 	if err != nil {
@@ -185,7 +191,13 @@ func relay(down net.Conn, upstream string) {
 	}
 	defer up.Close()
 	go func() { _, _ = io.Copy(up, down); _ = up.Close() }()
-	_, _ = io.Copy(down, up)
+	chunk := make([]byte, 64<<10)
+	for {
+		n, err := up.Read(chunk)
+		if _, failed := down.Write(change(chunk[:n])); err != nil || failed != nil {
+			return
+		}
+	}
 }
 
 func q(text string) string { return fmt.Sprintf("%q", text) }

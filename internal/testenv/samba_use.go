@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"github.com/go-ldap/ldap/v3"
@@ -187,6 +189,27 @@ func (s *Samba) editACL(t testing.TB, dn, verb, sddl string) {
 	ctx, cancel := context.WithTimeout(t.Context(), sambaJoin)
 	defer cancel()
 	if err := RunAs(ctx, "", s.Dir, sambaPython, script, s.conf(), filepath.Join(s.Dir, "private", "sam.ldb"), dn, verb, sddl); err != nil {
+		t.Fatal(err)
+	}
+}
+
+//go:embed samba_age.py
+var sambaAge []byte
+
+// windowsEpoch is 1601 before 1970, in hundreds of nanoseconds (MS-DTYP 2.3.3).
+const windowsEpoch = 116444736000000000
+
+// Age makes the password of an account as old as a duration says.
+func (s *Samba) Age(t testing.TB, dn string, by time.Duration) {
+	t.Helper()
+	script := filepath.Join(s.Dir, "age.py")
+	if err := os.WriteFile(script, sambaAge, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), sambaJoin)
+	defer cancel()
+	when := strconv.FormatInt(time.Now().Add(-by).UnixNano()/100+windowsEpoch, 10)
+	if err := RunAs(ctx, "", s.Dir, sambaPython, script, filepath.Join(s.Dir, "private", "sam.ldb.d"), dn, when); err != nil {
 		t.Fatal(err)
 	}
 }
