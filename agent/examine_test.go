@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/agent/doctor"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -42,5 +43,29 @@ func TestT33_HubMayAskHowTheAgentIsAndGetsWordsOfAClosedList(t *testing.T) {
 	}
 	if r.company.writes(t) != 0 {
 		t.Error("an examination changed an account")
+	}
+}
+
+// What a hub shows of an answer is what this machine says of it.
+func TestTheHubsWordsOfFindingsAreThoseOfTheAgentsTable(t *testing.T) {
+	worst := []protocol.Examination{
+		{Directory: protocol.DirectoryAway, Bases: protocol.BasesMissing, Disk: protocol.DiskFull},
+		{Directory: protocol.DirectoryUntrusted, Disk: protocol.DiskLow}, {Directory: protocol.DirectoryRefuses}, {Directory: protocol.DirectoryBroken},
+	}
+	seen := 0
+	for _, e := range worst {
+		for _, f := range e.Findings() {
+			row := doctor.ByNumber(f.Number)
+			if row.Number == 0 || f.Fix != row.Fix || f.Page != row.Page() {
+				t.Errorf("%+v, want %+v", f, row)
+			}
+			seen++
+		}
+	}
+	if well := (protocol.Examination{Directory: protocol.DirectoryServes, Bases: protocol.BasesFound, Disk: protocol.DiskEnough}); seen != 7 || well.Findings() != nil {
+		t.Errorf("%d findings; well: %+v", seen, well.Findings())
+	}
+	if odd := (protocol.Examination{Directory: "<b>", Bases: "x", Disk: "y"}).Known(); odd != (protocol.Examination{Directory: protocol.DirectoryBroken, Bases: protocol.BasesUnknown, Disk: protocol.DiskUnknown}) {
+		t.Errorf("words of nobody's: %+v", odd)
 	}
 }

@@ -46,6 +46,7 @@ type Config struct {
 	Domains     *domain.Domains
 	Sync        Syncer
 	Tunnels     Tunnels
+	Examiner    Examiner
 	Recoveries  Recoveries
 	Acts        Acts
 	Requests    *request.Requests

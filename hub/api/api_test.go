@@ -42,6 +42,8 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 type asked struct {
 	mu    sync.Mutex
 	calls []string
+
+	refuses error // of examinations
 }
 
 func (a *asked) note(what string) error {
@@ -53,6 +55,12 @@ func (a *asked) note(what string) error {
 
 func (a *asked) SyncNow(_ context.Context, env, directory string) error {
 	return a.note("sync " + env + " " + directory)
+}
+func (a *asked) Examine(_ context.Context, env, directory, agent string) (protocol.Examination, error) {
+	if err := a.note("examine " + env + " " + directory + " " + agent); err != nil {
+		return protocol.Examination{}, err
+	}
+	return protocol.Examination{Directory: protocol.DirectoryUntrusted, Bases: protocol.BasesUnknown, Disk: protocol.DiskLow}, a.refuses
 }
 func (a *asked) Connected(context.Context, string, string, string) ([]string, error) {
 	return []string{"node1"}, nil
@@ -99,7 +107,7 @@ func start(t *testing.T, s *store.Store) *stack {
 	st.api = New(Config{
 		Exports: st,
 		Faces:   st.reviews,
-		Store:   s, Domains: domains, Sync: st, Tunnels: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
+		Store:   s, Domains: domains, Sync: st, Tunnels: st, Examiner: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,
 		Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}),
 		Audit:       audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: "id.vendor.test/audit/v1", Log: log}),
 		Buckets:     buckets{coord.NewLocal()},

@@ -88,6 +88,7 @@ func routes() []row {
 		post("/api/directories/{directory}/agent-tickets", RoleAdmin, audit.AgentTicketCreated, with(createTicket)).creates(createTicketResponse{}).like(`{"ttl":"30m"}`).ours(),
 		post("/api/directories/{directory}/agents/{agent}/confirm", RoleAdmin, audit.AgentConfirmed, with(confirmAgent)).like(`{"fingerprint":"{fingerprint}"}`).ours(),
 		post("/api/directories/{directory}/agents/{agent}/release", RoleAdmin, audit.AgentResolved, plain(releaseAgent)).ours(),
+		post("/api/directories/{directory}/agents/{agent}/examine", RoleUser, audit.AgentExamined, plain(afterwards).then(examineAgent)).gives(examinationOut{}).paced(examined).ours(),
 		remove("/api/directories/{directory}/agents/{agent}", RoleAdmin, audit.AgentRevoked, plain(revokeAgent)).ours(),
 
 		get("/api/directories/{directory}/evaluations", RoleLimitedPlus, plain(listEvaluations)).gives(evaluationList{}).ours(),

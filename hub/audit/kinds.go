@@ -57,6 +57,7 @@ const (
 	AgentLogAccepted   Kind = "agent_log_accepted"  // its administrator decided which one counts
 	AgentTokenCreated  Kind = "agent_token_created" // of the public agent protocol
 	AgentSyncConfirmed Kind = "agent_sync_confirmed"
+	AgentExamined      Kind = "agent_examined" // somebody asked how it is; the detail has what it said
 )
 
 // Kinds of the REST API, as the public reference spells them.
@@ -147,7 +148,7 @@ var Kinds = []Kind{
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationOrdered, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
-	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed,
+	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed, AgentExamined,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,
 	EnvWebhookSecretUpdated, OrgUpdated, OrgMemberInvited, OrgMemberRemoved, OrgMemberUpdated,

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/protocol"
 )
 
 // Agents knows the agents and carries out decisions about them.
@@ -24,6 +25,8 @@ type Agents interface {
 	Status(ctx context.Context, env string) ([]tunnel.AgentStatus, error)
 	Confirm(ctx context.Context, env, agent, fingerprint string, by audit.Principal) error
 	Resolve(ctx context.Context, env, agent string, by audit.Principal) error
+	// Examine asks an agent how it is. Errors are *protocol.Error.
+	Examine(ctx context.Context, env, directory, agent string) (protocol.Examination, error)
 }
 
 // Directories synchronises directories.
@@ -114,6 +117,7 @@ func table() []route {
 		{root + "/sync/confirm", staff.Admin, nil, (*visit).confirmSync},
 		{root + "/agents/confirm", staff.Admin, nil, (*visit).confirmAgent},
 		{root + "/agents/resolve", staff.Admin, nil, (*visit).resolveAgent},
+		{examinePath, staff.User, nil, (*visit).examine},
 		{accountsPath, staff.LimitedPlus, nil, (*visit).accounts},
 		{accountsPath + "/reopen", staff.Admin, nil, (*visit).reopen},
 		{accountsPath + "/unblock", staff.Admin, nil, (*visit).unblock},

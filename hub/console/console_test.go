@@ -48,6 +48,15 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 type connected struct {
 	*tunnel.Tunnels
 	live map[string][]tunnel.TunnelStatus // by agent
+	says map[string]func() (protocol.Examination, error)
+}
+
+// Examine answers for agents of which a test says what they say.
+func (c connected) Examine(ctx context.Context, env, directory, agent string) (protocol.Examination, error) {
+	if say := c.says[agent]; say != nil {
+		return say()
+	}
+	return c.Tunnels.Examine(ctx, env, directory, agent)
 }
 
 func (c connected) Status(ctx context.Context, env string) ([]tunnel.AgentStatus, error) {
@@ -103,7 +112,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}}
+	g.agents = connected{tunnel.New(tunnel.Config{Store: s, Coord: local, Mesh: mesh, Log: log}), map[string][]tunnel.TunnelStatus{}, map[string]func() (protocol.Examination, error){}}
 	g.sync = &asked{Directories: directory.New(directory.Config{Store: s, Leases: local, Log: log})}
 	g.reviews = review.New(s, log)
 	g.manuals = manual.New(s, &g.desk, &g.desk, log)
@@ -295,7 +304,7 @@ func TestP24_SessionIsStrictAndEverythingNeedsIt(t *testing.T) {
 	}
 	stranger.get(link) // a form token without a session
 	token := hidden.FindStringSubmatch(stranger.body)[2]
-	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock", "/console/sign-out"} {
+	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/agents/examine", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock", "/console/sign-out"} {
 		values := url.Values{"form": {token}, "env": {g.Env.ID}, "directory": {g.Directory.ID}}
 		stranger.do(http.MethodPost, path, values).sees(403, "You are not signed in")
 		stranger.get(path).sees(405)
@@ -449,7 +458,7 @@ func TestT25_OtherOrganisationsAreOutOfReach(t *testing.T) {
 	if a.get("/console"); strings.Contains(a.body, "foreign") || strings.Contains(a.body, other.ID) {
 		t.Error("another organisation is shown")
 	}
-	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock"} {
+	for _, path := range []string{"/console/sync", "/console/sync/confirm", "/console/agents/confirm", "/console/agents/resolve", "/console/agents/examine", "/console/accounts", "/console/accounts/reopen", "/console/accounts/unblock"} {
 		a.do(http.MethodPost, path, url.Values{"form": {token}, "env": {other.ID}, "directory": {foreign.ID}}).sees(404)
 		a.do(http.MethodPost, path, url.Values{"form": {token}, "env": {""}}).sees(404)
 	}

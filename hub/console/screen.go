@@ -24,7 +24,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "evaluation", "reviews", "review", "badgecase", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "webhooks", "delivery", "clients", "client", "collector", "terminal", "terminalkey")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "examine", "evaluation", "reviews", "review", "badgecase", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "webhooks", "delivery", "clients", "client", "collector", "terminal", "terminalkey")
 
 // A screen is what a template shows.
 type screen struct {
@@ -36,6 +36,7 @@ type screen struct {
 	SignedIn  bool
 	Status    *status
 	Found     *found
+	Examined  *examined
 	Evaluated *evaluated
 	Keys      *keys
 	Members   *members
@@ -142,6 +143,9 @@ func (s *screen) EvaluationCSV() string {
 
 // Administers reports whether the reader may see who works here.
 func (s *screen) Administers() bool { return staff.AtLeast(s.visit.role, staff.Admin) }
+
+// Examines reports whether the reader may ask agents how they are.
+func (s *screen) Examines() bool { return staff.AtLeast(s.visit.role, staff.User) }
 
 // Verifies reports whether the reader may verify people by hand.
 func (s *screen) Verifies() bool {

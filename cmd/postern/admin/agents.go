@@ -48,10 +48,14 @@ func (a agentOut) where() string {
 
 // agents are the commands about the agents of a directory.
 func (f *flags) agents() *cobra.Command {
-	c := &cobra.Command{Use: "agents", Short: "Lists, confirms, releases and revokes agents"}
+	c := &cobra.Command{Use: "agents", Short: "Lists, examines, confirms, releases and revokes agents"}
 	group(c,
 		leaf("list DIRECTORY", "Lists the agents of a directory with their fingerprints", "  postern directory agents list 5f0c…", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.listAgents(c, args[0]) }),
+		leaf("examine DIRECTORY AGENT", "Asks an agent how its directory, base DNs and disk are, six times an hour at most", "  postern directory agents examine 5f0c… 77aa…", cobra.ExactArgs(2),
+			func(c *cobra.Command, args []string) error {
+				return f.ask(c, "POST", agentPath(args)+"/examine", nil, printExamination)
+			}),
 		f.confirmAgent(),
 		leaf("release DIRECTORY AGENT", "Lets an agent work again whose key two processes used, once one of them is stopped",
 			"  postern directory agents release 5f0c… 77aa…", cobra.ExactArgs(2),
@@ -114,5 +118,31 @@ func printAgents(w io.Writer, directory string, answer []byte) error {
 		return err
 	}
 	_, err := io.WriteString(w, next)
+	return err
+}
+
+// printExamination prints what an agent says of itself, and what to do.
+func printExamination(w io.Writer, answer []byte) error {
+	var e struct {
+		Directory, Bases, Disk string
+		Findings               []struct {
+			Number    int
+			Fix, Page string
+		}
+	}
+	if err := json.Unmarshal(answer, &e); err != nil {
+		return err
+	}
+	if err := table(w, [][]string{{"DIRECTORY", "BASE DNS", "DISK"}, {e.Directory, e.Bases, e.Disk}}); err != nil {
+		return err
+	}
+	text := "\nnothing is wrong of what an agent tells a hub"
+	if len(e.Findings) > 0 {
+		text = ""
+	}
+	for _, f := range e.Findings {
+		text += fmt.Sprintf("\n%d: %s (%s)", f.Number, f.Fix, f.Page)
+	}
+	_, err := io.WriteString(w, text+"\nmore on the agent's own machine: postern-agent doctor\n")
 	return err
 }
