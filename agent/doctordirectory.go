@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,7 +105,14 @@ func (x *examination) server(s directory.Server, others bool) {
 		lines = append([]string{fmt.Sprintf("as the only server this would be %d: %s", number, doctor.ByNumber(number).Fix)}, lines...)
 		number = doctor.OneServerAway
 	}
+	if number == doctor.ServerUntrusted {
+		lines = append(lines, "this needs the certificate of the authority that issued it, as its administrator gives it: beside the agent's file, by the name that the line below has",
+			"(a controller of Samba keeps it in private/tls/ca.pem; on Windows, certutil -ca.cert writes it)")
+	}
 	x.Found(areaDirectory, "server "+s.URL, number, detail, lines...)
+	if number == doctor.ServerUntrusted {
+		x.Write(`ca_file = "directory-ca.pem"`)
+	}
 }
 
 // serving notes a server that lets the agent in, and when its certificate ends.
@@ -157,9 +165,10 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 		x.unusable("base DNs", err)
 		return false
 	}
-	well := true
+	well, meant := true, []string{}
 	for _, b := range all {
 		if b.Found {
+			meant = append(meant, b.DN)
 			x.ok(areaDirectory, "base DN", "%s", b.DN)
 			continue
 		}
@@ -172,6 +181,12 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 			lines = append(lines, "  "+doctor.OneLine(dn))
 		}
 		x.Found(areaDirectory, "base DN", doctor.NoSuchBase, b.DN+" does not exist, or the agent's account cannot see it", lines...)
+		if best := doctor.Alike(b.DN, b.Below); best != "" {
+			meant = append(meant, best)
+		}
+	}
+	if !well && len(all) == 1 && len(meant) == 1 { // of several, nobody knows which key names them
+		x.Write("base_dns = [" + strconv.Quote(meant[0]) + "]")
 	}
 	return well
 }

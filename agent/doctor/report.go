@@ -19,6 +19,7 @@ type Step struct {
 	Number int      // of the finding
 	Lines  []string // more of what was seen: a chain, servers
 	Paste  []string // lines for an administrator to run, whole
+	Write  []string // lines of the table [directory] of the agent's file, in place of those of the same key
 }
 
 // OK notes that all is well.
@@ -34,6 +35,12 @@ func (r *Report) Found(area, what string, number int, detail string, lines ...st
 // Advise notes a finding with lines for an administrator to run.
 func (r *Report) Advise(area, what string, number int, detail string, paste []string) {
 	r.Steps = append(r.Steps, Step{Area: area, What: what, Number: number, Detail: detail, Paste: paste})
+}
+
+// Write adds lines of the table [directory] to the last step.
+func (r *Report) Write(lines ...string) {
+	s := &r.Steps[len(r.Steps)-1]
+	s.Write = append(s.Write, lines...)
 }
 
 // Has reports whether the report has a finding.

@@ -84,6 +84,12 @@ func (t *texter) step(s Step) {
 	for _, line := range s.Paste {
 		t.print("%s  %s\n", indent, t.in(bold, line))
 	}
+	if len(s.Write) > 0 {
+		t.print("%swrite into the table [directory] of the agent's file, in place of the line that begins so:\n", indent)
+	}
+	for _, line := range s.Write {
+		t.print("%s  %s\n", indent, t.in(bold, line))
+	}
 	if f.Number != 0 {
 		t.print("%sfix:  %s\n%smore: %s\n", indent, f.Fix, indent, f.Page())
 	}
@@ -116,6 +122,7 @@ type jsonStep struct {
 	Finding *jsonFinding `json:"finding,omitempty"`
 	Lines   []string     `json:"lines,omitempty"`
 	Paste   []string     `json:"paste,omitempty"`
+	Write   []string     `json:"write,omitempty"`
 }
 
 type jsonFinding struct {
@@ -137,7 +144,7 @@ func (r *Report) JSON(w io.Writer) error {
 		Steps    []jsonStep `json:"steps"`
 	}{r.Version, r.Time.UTC(), r.Count(Problem), r.Count(Warning), r.Count(Note), []jsonStep{}}
 	for _, s := range r.Steps {
-		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste}
+		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste, Write: s.Write}
 		if f := ByNumber(s.Number); f.Number != 0 {
 			step.Finding = &jsonFinding{f.Number, f.Title, f.Severity, f.Fix, f.Page()}
 		}

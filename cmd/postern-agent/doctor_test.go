@@ -81,6 +81,7 @@ type told struct {
 	Steps []struct {
 		Area, What, Detail string
 		Lines, Paste       []string
+		Write              []string
 		Finding            struct {
 			Number   int
 			Severity doctor.Severity
