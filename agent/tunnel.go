@@ -17,7 +17,7 @@ import (
 // Times of a tunnel that is open.
 const (
 	pingAfter   = 15 * time.Second // of silence: a tunnel with calls on it needs none
-	pongLife    = 6 * time.Second  // for the answer, four retransmissions included; with the first wait, another tunnel serves within 30 s
+	pongLife    = 5 * time.Second  // for the answer, four retransmissions included; with the first wait, another tunnel serves within 30 s
 	drainLife   = 2 * time.Minute  // a node that said it goes away closes by itself when its calls are done
 	askAgain    = 10 * time.Minute // a tunnel of an agent that is given nothing is renewed, in case nobody tells it
 	skewWarning = maxSkew / 2

@@ -61,7 +61,7 @@
 // Enrolment is the same dialogue with a ticket's secret and the agent's Ed25519 key in
 // hello and no agent id: the ticket never leaves the Noise channel.
 //
-// An agent pings after 15 seconds of silence and gives up 6 later, a hub after 30 and
+// An agent pings after 15 seconds of silence and gives up 5 later, a hub after 30 and
 // 75. A link ends with a websocket close code that says when to come back: CloseComeBack at once (with
 // jitter, spread as Spread reads from the reason), CloseComeBackHourly in an hour,
 // CloseReplaced not at all, since a newer link has taken its place. Nothing that a hub says is final; only a

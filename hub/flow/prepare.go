@@ -17,7 +17,7 @@ import (
 const (
 	sendCode     = 25 * time.Second // a mail server may be slow
 	maxAttempts  = 6                // then the person asks for another code, or begins anew
-	attemptAfter = 3 * time.Second  // times the number of attempts
+	attemptAfter = time.Second      // times the square of the number of attempts: soon after a tunnel that was replaced, for a minute in all
 )
 
 // prepare does what happens behind a choice: it finds the account, has the agent begin,
@@ -92,7 +92,7 @@ func (r *Recoveries) again(ctx context.Context, rec *store.Recovery, c *recovery
 		r.Operations.Wake()
 		return r.nothingSent(ctx, rec)
 	}
-	return r.rows.Postpone(ctx, rec, r.Now().Add(time.Duration(rec.Attempts)*attemptAfter))
+	return r.rows.Postpone(ctx, rec, r.Now().Add(time.Duration(rec.Attempts*rec.Attempts)*attemptAfter))
 }
 
 // readContacts reads the addresses live, and leaves out what is being recovered: a code

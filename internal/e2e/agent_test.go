@@ -34,6 +34,7 @@ type agent struct {
 	child *testenv.Child
 
 	inside []string // a command that runs another one: what the agent's machine is like
+	env    []string // in addition to a minimal environment
 }
 
 // program is a command line of the agent.
@@ -94,7 +95,7 @@ func (a *agent) start() {
 	a.t.Helper()
 	a.began = time.Now()
 	line := a.program("run", "--config", a.config(), "--log-level", "debug", "--log-format", "json")
-	a.child = testenv.Start(a.t, testenv.Command{Path: line[0], Args: line[1:], Dir: a.dir, Log: "agent.log"})
+	a.child = testenv.Start(a.t, testenv.Command{Path: line[0], Args: line[1:], Env: a.env, Dir: a.dir, Log: "agent.log"})
 }
 
 // stop ends the process politely, kill as a crash would.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,17 +43,34 @@ type chaos struct {
 	state  string  // the small disk
 	next   int     // colleague
 	files  [2]int  // descriptors of agent and hub when nothing had happened
+	clocks clocks
 }
 
-// nameServer is where the agent's machine asks for names.
-const nameServer = "127.77.0.53"
+// clocks are those of the agent's machine and of the hub's; nil: the true one.
+type clocks struct{ agent, hub *clock }
 
-func startChaos(t *testing.T) *chaos {
+// freeNameServer is where the agent's machine asks for names: resolvers know no other port.
+func freeNameServer(t *testing.T) string {
+	t.Helper()
+	for n := 1; n < 255; n++ {
+		addr := fmt.Sprintf("127.77.0.%d:53", n)
+		udp, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		_ = udp.Close()
+		return addr
+	}
+	testenv.Missing(t, "a free loopback address with port 53")
+	return ""
+}
+
+func startChaos(t *testing.T, k clocks) *chaos {
 	t.Helper()
 	testenv.NeedRoot(t)
 	testenv.Need(t, "unshare")
-	c := &chaos{t: t, port: testenv.FreePort(t), dns: testenv.StartDNSAt(t, nameServer+":53")}
-	e := startEdge(t, edgeConfig{TLS: true, PublicURL: fmt.Sprintf("https://localhost:%d", c.port)})
+	c := &chaos{t: t, clocks: k, port: testenv.FreePort(t), dns: testenv.StartDNSAt(t, freeNameServer(t))}
+	e := startEdge(t, edgeConfig{TLS: true, PublicURL: fmt.Sprintf("https://localhost:%d", c.port), Env: k.hub.environment()})
 	server := fmt.Sprintf("127.0.0.1:%d", e.port)
 	c.hub = openRoad(t, server, fmt.Sprintf("127.0.0.1:%d", c.port))
 	c.moved = openRoad(t, server, fmt.Sprintf("127.0.0.2:%d", c.port))
@@ -88,10 +106,10 @@ func (c *chaos) prepareMachine() {
 	conf.Directory = regexp.MustCompile(`urls = .*`).ReplaceAllString(conf.Directory, "srv = [\"_ldap._tcp.corp.example\"]\nserver_name = \"localhost\"")
 	conf.Hub = fmt.Sprintf("ca_file = %q", c.edge.caFile())
 	conf.Guard = "per_hour = 500\nper_day = 2000"
-	a := &agent{t: t, dir: testenv.Dir(t)}
+	a := &agent{t: t, dir: testenv.Dir(t), env: c.clocks.agent.environment()}
 	a.write(conf)
 	c.agent, c.state = a, filepath.Join(a.dir, "state")
-	for name, text := range map[string]string{"hosts": "", "resolv.conf": "nameserver " + nameServer + "\noptions timeout:1 attempts:2\n"} {
+	for name, text := range map[string]string{"hosts": "", "resolv.conf": "nameserver " + strings.TrimSuffix(c.dns.Addr, ":53") + "\noptions timeout:1 attempts:2\n"} {
 		if err := os.WriteFile(filepath.Join(a.dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -223,15 +241,21 @@ func (c *chaos) strike(t *testing.T, d disturbance) {
 	t.Logf("served again after %v; descriptors of agent and hub %v, at first %v", took.Round(time.Millisecond), files, c.files)
 }
 
-func TestChaos(t *testing.T) {
-	c := startChaos(t)
-	c.office.wasReset(c.office.colleague(0), c.visit().reset(c.office.colleague(0).email, func() string { return c.code(c.office.colleague(0).personal, 0) }))
-	c.files = [2]int{c.open(t, c.agent.child), c.open(t, c.edge.child)}
-	for _, d := range disturbances {
-		if !t.Run(d.name, func(t *testing.T) { c.at(t).strike(t, d) }) {
-			c.at(t).back(t) // the next one begins with an agent that serves
+// disturb lets disturbances happen, each to an agent that serves.
+func (c *chaos) disturb(list []disturbance) {
+	who := c.office.colleague(0)
+	c.office.wasReset(who, c.visit().reset(who.email, func() string { return c.code(who.personal, 0) }))
+	c.files = [2]int{c.open(c.t, c.agent.child), c.open(c.t, c.edge.child)}
+	for _, d := range list {
+		if !c.t.Run(d.name, func(t *testing.T) { c.at(t).strike(t, d) }) {
+			c.back(c.t)
 		}
 	}
+}
+
+func TestChaos(t *testing.T) {
+	c := startChaos(t, clocks{})
+	c.disturb(disturbances)
 	t.Run("no goroutine is left", func(t *testing.T) { c.at(t).countWork(t) })
 	t.Run("two machines with one key", func(t *testing.T) { c.at(t).strike(t, cloned) })
 }

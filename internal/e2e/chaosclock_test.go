@@ -33,7 +33,12 @@ func newClock(t *testing.T) *clock {
 }
 
 // environment is how a program learns of it.
-func (k *clock) environment() []string { return []string{clockVariable + "=" + k.path} }
+func (k *clock) environment() []string {
+	if k == nil {
+		return nil
+	}
+	return []string{clockVariable + "=" + k.path}
+}
 
 // set makes the clock wrong by so much.
 func (k *clock) set(t *testing.T, wrong time.Duration) {
@@ -117,4 +122,81 @@ func buildClocked(t *testing.T) {
 	own := programs
 	t.Cleanup(func() { programs = own })
 	programs.postern, programs.agent = filepath.Join(dir, "postern"), filepath.Join(dir, "postern-agent")
+}
+
+// wrongClocks are jumps of an hour, each with the way back, which is a jump as well.
+func (c *chaos) wrongClocks() (list []disturbance) {
+	for _, by := range []struct {
+		name  string
+		wrong time.Duration
+	}{{"an hour ahead", time.Hour}, {"an hour back", -time.Hour}} {
+		agent, hub := c.clocks.agent, c.clocks.hub
+		list = append(list, jumps("the agent's clock jumps "+by.name, by.wrong, agent)...)
+		list = append(list, jumps("the hub's clock jumps "+by.name, by.wrong, hub)...)
+		list = append(list, jumps("both clocks jump "+by.name, by.wrong, agent, hub)...)
+		list = append(list, disturbance{"the agent's clock was " + by.name + " when the line became half open", func(c *chaos, t *testing.T, press func()) {
+			set(t, by.wrong, agent)
+			c.hears(t)
+			c.hub.freeze()
+			set(t, 0, agent)
+			press()
+		}})
+	}
+	return list
+}
+
+func set(t *testing.T, wrong time.Duration, all ...*clock) {
+	for _, k := range all {
+		k.set(t, wrong)
+	}
+}
+
+// jumps are those of some clocks: at rest, in the middle of a change, and across a crash.
+func jumps(name string, wrong time.Duration, which ...*clock) []disturbance {
+	return []disturbance{
+		{name + " and is put right at rest", func(c *chaos, t *testing.T, press func()) {
+			set(t, wrong, which...)
+			c.hears(t)
+			set(t, 0, which...)
+			press()
+		}},
+		{name + " while a change is under way", func(c *chaos, t *testing.T, press func()) {
+			came, release := c.office.holdModify()
+			press()
+			<-came
+			set(t, wrong, which...)
+			release()
+			poll(t, "the directory has the change", func() bool { return c.office.changes(c.office.colleague(c.next)) == 1 })
+			set(t, 0, which...)
+		}},
+		{name + " while the agent is down in the middle of a change", func(c *chaos, t *testing.T, press func()) {
+			came, release := c.office.holdModify()
+			press()
+			<-came
+			c.agent.kill()
+			release()
+			set(t, wrong, which...)
+			before := c.logged(c.agent, `"msg":"tunnel `)
+			c.agent.start()
+			poll(t, "the agent has tried", func() bool { return c.logged(c.agent, `"msg":"tunnel `) > before })
+			set(t, 0, which...)
+		}},
+	}
+}
+
+// hears lets somebody look for the way back in while a clock is wrong: whether or not
+// that works, the agent hears its hub.
+func (c *chaos) hears(t *testing.T) {
+	before := c.logged(c.agent, `"msg":"request"`)
+	v := c.visit()
+	v.t = t
+	v.begin(c.colleague().email, "password")
+	poll(t, "the agent is asked", func() bool { return c.logged(c.agent, `"msg":"request"`) > before })
+}
+
+func TestChaosClocks(t *testing.T) {
+	buildClocked(t)
+	c := startChaos(t, clocks{newClock(t), newClock(t)})
+	c.disturb(c.wrongClocks())
+	t.Run("no goroutine is left", func(t *testing.T) { c.at(t).countWork(t) })
 }

@@ -24,16 +24,17 @@ import (
 // An edgeConfig varies an edge; the zero value is one node with SQLite, over plain HTTP
 // on a free port.
 type edgeConfig struct {
-	Port      int    // 0: a free one
-	PublicURL string // "": localhost and Port
-	TLS       bool   // certificates of Caddy's own authority, on demand for recovery domains
-	Store     string // postgres://…
-	Redis     string // redis://…
-	MasterKey string // a file; "": the one in the data folder
-	Global    string // further global options
-	Postern   string // further lines of the option postern
-	Site      string // further lines of each site
-	Join      *edge  // a node of the same installation: nothing is installed
+	Port      int      // 0: a free one
+	PublicURL string   // "": localhost and Port
+	TLS       bool     // certificates of Caddy's own authority, on demand for recovery domains
+	Store     string   // postgres://…
+	Redis     string   // redis://…
+	MasterKey string   // a file; "": the one in the data folder
+	Global    string   // further global options
+	Postern   string   // further lines of the option postern
+	Site      string   // further lines of each site
+	Join      *edge    // a node of the same installation: nothing is installed
+	Env       []string // of the process, in addition to a minimal environment
 }
 
 // An edge is one running postern process, with a mail server that takes its mails.
@@ -203,7 +204,7 @@ func (e *edge) newConsoleLink(t *testing.T) string {
 // run starts the process and waits until it is ready.
 func (e *edge) run() (err error) {
 	e.child, err = testenv.StartChild(testenv.Command{
-		Path: programs.postern, Args: []string{"run", "--config", e.file("Caddyfile")}, Dir: e.dir, Ready: e.ready,
+		Path: programs.postern, Args: []string{"run", "--config", e.file("Caddyfile")}, Env: e.conf.Env, Dir: e.dir, Ready: e.ready,
 	})
 	return err
 }
