@@ -35,6 +35,7 @@ type micrositeOut struct {
 	RequirePresigned bool        `json:"require_presigned"`
 	Languages        []string    `json:"languages"` // empty: every language
 	Accent           string      `json:"accent"`
+	RequestMails     int         `json:"request_mails_per_day"` // to addresses that people who answer requests type in
 }
 
 // envList is the wire type ListEnvsResponse.
@@ -97,7 +98,7 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, Storage: kept, OIDCDelegates: delegates, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
-			Languages: append([]string{}, m.Languages...), Accent: m.Accent,
+			Languages: append([]string{}, m.Languages...), Accent: m.Accent, RequestMails: m.MailsPerDay(),
 		},
 	}, nil
 }
@@ -186,6 +187,7 @@ type micrositeUpdate struct {
 	RequirePresigned *bool     `json:"require_presigned,omitempty"`
 	Languages        *[]string `json:"languages,omitempty"`
 	Accent           *string   `json:"accent,omitempty"`
+	RequestMails     *int      `json:"request_mails_per_day,omitempty"` // to addresses that people who answer requests type in; 0: the default
 }
 
 // updateEnv changes names, addresses, the recovery site's settings and webhooks.
@@ -199,6 +201,7 @@ func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest
 		set(&e.Microsite.RequirePresigned, m.RequirePresigned)
 		set(&e.Microsite.Languages, m.Languages)
 		set(&e.Microsite.Accent, m.Accent)
+		set(&e.Microsite.RequestMails, m.RequestMails)
 	}
 	if err := checkNames(e); err != nil {
 		return nil, err
@@ -246,10 +249,17 @@ var hexColour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 // maxLanguages bounds the languages of a site.
 const maxLanguages = 16
 
-// checkMicrosite refuses colours and languages that the site cannot read.
+// maxRequestMails bounds what is counted one by one, and what one link can do to others.
+const maxRequestMails = 100_000
+
+// checkMicrosite refuses colours and languages that the site cannot read, and numbers that
+// are none.
 func checkMicrosite(m store.Microsite) error {
 	if m.Accent != "" && !hexColour.MatchString(m.Accent) {
 		return bad("microsite.accent: want a colour such as #0a5fd0, or an empty text for the product's own")
+	}
+	if m.RequestMails < 0 || m.RequestMails > maxRequestMails {
+		return bad(fmt.Sprintf("microsite.request_mails_per_day: want a number up to %d, or 0 for the default", maxRequestMails))
 	}
 	if len(m.Languages) > maxLanguages {
 		return bad(fmt.Sprintf("microsite.languages: at most %d", maxLanguages))

@@ -21,6 +21,8 @@ const (
 	RecoveryReopened   Kind = "recovery_reopened"  // an administrator forgot the failed proofs of an account
 	RecoveryUnblocked  Kind = "recovery_unblocked" // an administrator ended what the owner's objection blocked
 
+	RequestMailsSpent Kind = "recovery_request_mails_spent" // no more mails go today to addresses that people who answer requests type in; once a day
+
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
 	ApprovalAsked  Kind = "recovery_approval_asked"  // people are asked to vouch
@@ -144,7 +146,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationOrdered, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,

@@ -333,6 +333,18 @@ func TestStatusAnswersWhetherRecoveryWorks(t *testing.T) {
 	a.get("/console").sees(200, "Working", "Nothing needs you", "Last synchronised at")
 	g.listed(&store.SyncFailure{Error: "the directory closed the connection <1>"})
 	a.get("/console").sees(200, "Needs attention", "the directory closed the connection &lt;1&gt;", "the last synchronisation did not finish")
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		e := g.Env
+		e.Microsite.RequestMails = 1
+		err := tx.UpdateEnvironment(ctx, e)
+		for range 2 {
+			if _, _, e := tx.CountRequestMail(ctx, g.Env.ID); e != nil {
+				err = e
+			}
+		}
+		return err
+	})
+	a.get("/console").sees(200, "no more mails go today to people who answer requests", g.Env.Name)
 	g.agents.live[agent.ID][0].SkewWarn, g.agents.live[agent.ID][0].Skew = true, -3*time.Minute
 	a.get("/console?lang=de").sees(200, "Funktioniert die Wiederherstellung?", "seine Uhr geht 3 Minuten nach", "Braucht Aufmerksamkeit")
 }

@@ -31,6 +31,7 @@ type environment struct {
 	Directories []served
 	Recent      []recent
 	Outcomes    []outcome
+	MailsFull   time.Time // since when no more mails go to people who answer requests; zero: they do
 }
 
 // A served directory is one with its agents. Health is one word: the worst that is true.
@@ -123,6 +124,9 @@ func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) er
 		env.Directories = append(env.Directories, served{Directory: d})
 		names[d.ID] = nameOf(d)
 	}
+	if env.MailsFull, err = tx.RequestMailsFull(ctx, e.ID); err != nil {
+		return err
+	}
 	last, err := tx.RecentRecoveries(ctx, e.ID, recentLimit)
 	if err != nil {
 		return err
@@ -190,6 +194,9 @@ func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Ti
 		if d.Proven.IsZero() {
 			st.Needs = append(st.Needs, need{"console.need.domain", d.Name, "domains-" + e.ID})
 		}
+	}
+	if !e.MailsFull.IsZero() {
+		st.Needs = append(st.Needs, need{"console.need.mails", e.Name, "e-" + e.ID})
 	}
 	for i := range e.Directories {
 		d := &e.Directories[i]

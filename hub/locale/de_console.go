@@ -40,6 +40,7 @@ var deConsole = table{
 	"console.need.shrink":                  "viele Konten sind verschwunden: Ist das richtig?",
 	"console.need.fingerprint":             "der Agent bedient jetzt ein anderes Verzeichnis: Ist das richtig?",
 	"console.need.sync":                    "die letzte Synchronisierung wurde nicht fertig",
+	"console.need.mails":                   "heute gehen keine E-Mails mehr an Menschen, die Anfragen beantworten: So viele wurden gesendet, wie die Umgebung am Tag sendet",
 	"console.need.domain":                  "diese Wiederherstellungs-Domain ist noch nicht nachgewiesen",
 	"console.sync.never":                   "Noch nie synchronisiert.",
 	"console.sync.last":                    "Zuletzt synchronisiert um {at}",

@@ -40,6 +40,7 @@ var enConsole = table{
 	"console.need.shrink":                  "many accounts have disappeared: is that right?",
 	"console.need.fingerprint":             "the agent now serves another directory: is that right?",
 	"console.need.sync":                    "the last synchronisation did not finish",
+	"console.need.mails":                   "no more mails go today to people who answer requests: as many were sent as the environment sends a day",
 	"console.need.domain":                  "this recovery domain is not proven yet",
 	"console.sync.never":                   "Never synchronised.",
 	"console.sync.last":                    "Last synchronised at {at}",

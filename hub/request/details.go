@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
@@ -192,7 +193,15 @@ func (q *Requests) countMail(ctx context.Context, m CodeMessage) error {
 		{"request-mail:" + verify.Keyed(key, "mail", mailbox(m.To)), mailsPerDay, 24 * time.Hour},
 		{"request-client:" + verify.Keyed(key, "client", policy.Client(m.Client)), mailsPerHour, time.Hour},
 	}
-	return q.Store.Tx(ctx, func(tx *store.Tx) error {
+	full := false
+	err := q.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		first := false
+		if full, first, err = tx.CountRequestMail(ctx, m.Env); err != nil || full {
+			if first {
+				err = audit.Append(ctx, tx, audit.Event{Env: m.Env, Kind: audit.RequestMailsSpent, Actor: audit.Principal{System: "limit"}})
+			}
+			return err
+		}
 		for _, l := range limits {
 			n, _, err := tx.CodeSends(ctx, m.Env, l.subject, tx.Now().Add(-l.window))
 			if err == nil && n >= l.most {
@@ -207,6 +216,11 @@ func (q *Requests) countMail(ctx context.Context, m CodeMessage) error {
 		}
 		return nil
 	})
+	if err == nil && full {
+		q.Log.WarnContext(ctx, "an environment sends no more mails to people who answer requests today", "env", m.Env)
+		err = ErrTooMany
+	}
+	return err
 }
 
 // mailbox names where mail to an address lands, as far as it says so: whatever stands

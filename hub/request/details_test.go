@@ -338,6 +338,46 @@ func TestT05_MailsWithCodesAreFew(t *testing.T) {
 	}
 }
 
+// However many links, mailboxes and hosts somebody has: a hub is no machine for sending mails
+// to others. Recoveries have codes of their own pot, and the log says it once.
+func TestT05_T31_AnEnvironmentSendsNoMoreMailsADayThanItSays(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	c := d.calls()
+	r := d.create(request.Order{Claims: []string{"email"}})
+	d.ok(d.store.Tx(t.Context(), func(tx *store.Tx) error {
+		e, err := tx.Environment(t.Context(), d.fixture.Env.ID)
+		if err != nil {
+			return err
+		}
+		if e.Microsite.MailsPerDay() != store.DefaultRequestMails {
+			t.Errorf("%d mails a day", e.Microsite.MailsPerDay())
+		}
+		e.Microsite.RequestMails = 4
+		return tx.UpdateEnvironment(t.Context(), e)
+	}))
+	refused := 0
+	for i := range 7 {
+		p := d.opens(r).agrees()
+		if err := p.Give(t.Context(), p.env, p.id, p.session, fmt.Sprintf("victim@%d.example", i), request.Client{Address: fmt.Sprintf("192.0.2.%d", i)}); errors.Is(err, request.ErrTooMany) {
+			refused++
+		} else {
+			d.ok(err)
+		}
+	}
+	if len(c.mails) != 4 || refused != 3 {
+		t.Errorf("%d mails, %d refused", len(c.mails), refused)
+	}
+	d.ok(d.store.Read(t.Context(), func(tx *store.Tx) error {
+		org, err := tx.OrganisationOf(t.Context(), d.fixture.Env.ID)
+		rows, err2 := tx.AuditRows(t.Context(), org, store.AuditFilter{Envs: []string{d.fixture.Env.ID}, Kinds: []string{"recovery_request_mails_spent"}, Count: 10})
+		since, err3 := tx.RequestMailsFull(t.Context(), d.fixture.Env.ID)
+		if len(rows) != 1 || since.IsZero() {
+			t.Errorf("%d records, full since %s", len(rows), since)
+		}
+		return errors.Join(err, err2, err3)
+	}))
+}
+
 // A template may say of which domains a mail address must be.
 func TestAMailAddressIsOfADomainThatIsAskedFor(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))

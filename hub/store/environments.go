@@ -77,6 +77,7 @@ type Microsite struct {
 	RequirePresigned bool
 	Languages        []string // BCP 47, the first is the default; empty: all that the catalogue has
 	Accent           string   // #rrggbb; empty: the product's
+	RequestMails     int      // a day, to addresses that people who answer requests type in; 0: DefaultRequestMails
 	Logo             string   // sum of the logo of kind mobile; empty: none. SetLogo changes it
 }
 
@@ -92,20 +93,20 @@ func orNew(id string) string {
 func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	e.ID, e.Created, e.Updated = orNew(e.ID), tx.Now(), tx.Now()
 	m := e.Microsite
-	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)`,
-		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created))
+	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at, request_mails)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`,
+		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created), m.RequestMails)
 	return e, err
 }
 
 const environmentColumns = `id, org, name, public_name, require_presigned, languages, accent,
-	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at`
+	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at, request_mails`
 
 func scanEnvironment(scan Scan) (e Environment, err error) {
 	var created, updated int64
 	var languages, callbacks string
 	m := &e.Microsite
-	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.Logo, &callbacks, &e.TermsOfServiceURL, &created, &updated)
+	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.Logo, &callbacks, &e.TermsOfServiceURL, &created, &updated, &m.RequestMails)
 	if err == nil {
 		err = errors.Join(ParseJSON(languages, &m.Languages), ParseJSON(callbacks, &e.CallbackURLs))
 	}
@@ -133,8 +134,8 @@ func (tx *Tx) Environments(ctx context.Context, org string) ([]Environment, erro
 func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
 	m := e.Microsite
 	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6,
-		callback_urls = $7, terms_url = $8, updated_at = $9 WHERE id = $1`,
-		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()))
+		callback_urls = $7, terms_url = $8, updated_at = $9, request_mails = $10 WHERE id = $1`,
+		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()), m.RequestMails)
 }
 
 // DeleteEnvironment removes an environment with everything that belongs to it. Its

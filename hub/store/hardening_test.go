@@ -592,6 +592,33 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"AddCodeSend": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 0, tx.AddCodeSend(ctx, env, "s") // makes one of its own
 	},
+	"CountRequestMail": func(ctx context.Context, tx *store.Tx, env, _ string, _ owned) (int, error) {
+		full, _, err := tx.CountRequestMail(ctx, env)
+		if full {
+			return 1, err
+		}
+		return 0, err
+	},
+	"RequestMailsFull": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		e, err := tx.Environment(ctx, o.env)
+		if err != nil {
+			return 0, err
+		}
+		e.Microsite.RequestMails = 1
+		if err := tx.UpdateEnvironment(ctx, e); err != nil {
+			return 0, err
+		}
+		for range 2 {
+			if _, _, err := tx.CountRequestMail(ctx, o.env); err != nil {
+				return 0, err
+			}
+		}
+		since, err := tx.RequestMailsFull(ctx, env)
+		if since.IsZero() {
+			return 0, err
+		}
+		return 1, err
+	},
 	"CodeSends": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		n, _, err := tx.CodeSends(ctx, env, "s", time.Time{})
 		return n, err
@@ -1445,7 +1472,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Agent", "Agents", "Evaluation", "Evaluations", "EvaluationRows", "AccountsAfter", "CountMembers", "Domains", "BirthDateKey", "KnownAccounts", "KnownAmong", "CountAccounts", "APIKey", "APIKeys", "Environments",
 			"SetSubject", "SetTraits", "UpdateDirectory", "SetAgentState", "AgentSeen", "AgentWitnessed", "AgentStopped", "WitnessedAgents", "AgentStanding", "OpenConflict", "StartSync", "SyncProgress", "FinishSync", "FailSync", "RemoveDomain", "DeleteDirectory", "AuditRows", "PersonKey", "ErasePersonKey", "DeleteAPIKey",
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
-			"CodeSends", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
+			"CodeSends", "RequestMailsFull", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
