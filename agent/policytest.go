@@ -22,6 +22,7 @@ type PolicyTest struct {
 	Groups     []string          `json:"groups"`
 	Rules      []guard.Ruling    `json:"rules"`
 	Operations []OperationPolicy `json:"operations"`
+	Acts       []ActPolicy       `json:"acts,omitempty"`     // that the directory can do
 	Evidence   *protocol.Terms   `json:"evidence,omitempty"` // what the agent asks for itself; nil: the hub's word is enough
 	Evaluation bool              `json:"evaluation,omitempty"`
 }
@@ -37,9 +38,9 @@ type OperationPolicy struct {
 }
 
 // TestPolicy says what the guard of the file would do with one account, named by
-// identifier or immutable id, and why. It changes nothing and asks no hub. Limits are not
-// looked at.
-func TestPolicy(ctx context.Context, o Options, account string) (PolicyTest, error) {
+// identifier or immutable id, and why. group is of the account operations that need one,
+// or empty. It changes nothing and asks no hub. Limits are not looked at.
+func TestPolicy(ctx context.Context, o Options, account, group string) (PolicyTest, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -59,7 +60,7 @@ func TestPolicy(ctx context.Context, o Options, account string) (PolicyTest, err
 	case len(found) != 1:
 		return PolicyTest{}, fmt.Errorf("%d accounts are found by that name; give the immutable id of one", len(found))
 	}
-	t := policyTester{o: o, g: g, dir: dir}
+	t := policyTester{o: o, g: g, dir: dir, group: group}
 	return t.test(ctx, found[0].ID)
 }
 
@@ -68,6 +69,8 @@ type policyTester struct {
 	o   Options
 	g   *guard.Guard
 	dir directory.Directory
+
+	group string // "": none was named
 }
 
 func (t *policyTester) test(ctx context.Context, id string) (PolicyTest, error) {
@@ -98,6 +101,7 @@ func (t *policyTester) test(ctx context.Context, id string) (PolicyTest, error) 
 			}
 		}
 	}
+	out.Acts = t.acts(ctx, facts, terms)
 	return out, nil
 }
 

@@ -14,16 +14,19 @@ import (
 )
 
 const policyHelp = `Say what the agent's file does with an account, and why: every rule of the guard, each
-operation after a dry run, and the evidence that the agent would ask for itself. It reads
-the directory and changes nothing; limits are not looked at. Ends with 1 when no operation
-would be carried out.
+operation after a dry run, the evidence that the agent would ask for itself, and what
+administrators may ask of the account (guard.acts). It reads the directory and changes
+nothing; limits are not looked at. Ends with 1 when no operation of a recovery would be
+carried out.
 
   postern-agent policy test --account kim@example.com
+  postern-agent policy test --account kim@example.com --group Sales       # add_to_group, remove_from_group
   postern-agent policy test --account kim@example.com --config new.toml   # before it is in force`
 
 func policy(ctx context.Context, args []string, s std) error {
 	f := newFlags("policy", policyHelp, s).withConfig()
 	account := f.String("account", "", "identifier or immutable id of the account")
+	group := f.String("group", "", "immutable id or name of the group that administrators want the account in, or out of")
 	asJSON := f.Bool("json", false, "print the answer for programs")
 	test := len(args) > 0 && args[0] == "test"
 	if test {
@@ -37,7 +40,7 @@ func policy(ctx context.Context, args []string, s std) error {
 		fmt.Fprintln(s.err, policyHelp)
 		return errUsage
 	}
-	t, err := agent.TestPolicy(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log}, *account)
+	t, err := agent.TestPolicy(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log}, *account, *group)
 	if err != nil {
 		return err
 	}
@@ -72,9 +75,30 @@ func printPolicy(w io.Writer, t agent.PolicyTest) {
 	for _, o := range t.Operations {
 		fmt.Fprintf(w, "  %-24s %s\n", o.Operation, verdict(o, t.Evidence))
 	}
+	if len(t.Acts) > 0 {
+		fmt.Fprintln(w, "\nof administrators")
+	}
+	for _, a := range t.Acts {
+		fmt.Fprintf(w, "  %-24s %s\n", a.Operation, actVerdict(a))
+	}
 	if t.Evaluation {
 		fmt.Fprintln(w, "\nEvaluation is on: whatever is let through is a dry run.")
 	}
+}
+
+// actVerdict is what would become of an account operation, in one line.
+func actVerdict(a agent.ActPolicy) string {
+	switch {
+	case !a.Allowed:
+		return "refused: " + a.Refused
+	case a.Open != "":
+		return "allowed, as far as the " + a.Open + " is: name one with --" + a.Open
+	}
+	var changes []string
+	for _, c := range a.Changes {
+		changes = append(changes, fmt.Sprintf("%s: %q becomes %q", c.What, c.Before, c.After))
+	}
+	return "carried out; " + strings.Join(changes, ", ")
 }
 
 // verdict is what would become of an operation, in one line.

@@ -58,6 +58,7 @@ func Open(cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Refused = cfg.refusedSignIn
 	pool, err := ldapconn.Open(cfg.Config)
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (p *Pool) signIn(ctx context.Context, bind func(protocol.Secret) (SignIn, e
 	case !answer.OK():
 		return p.refused(answer, password)
 	case answer.Policy == PolicyChangeAfterReset:
-		return protocol.Err(protocol.CodeServiceAuthentication, "the directory lets the agent's account do nothing but change its password; set one without must-change")
+		return Explain(directory.RefusedMustChange, protocol.CodeServiceAuthentication, "the directory lets the agent's account do nothing but change its password; set one without must-change")
 	}
 	p.accepted()
 	return nil
@@ -236,13 +236,15 @@ func (p *Pool) signInAllowed() (protocol.Secret, error) {
 // refused remembers a refused sign-in and returns it as an error.
 func (p *Pool) refused(r SignIn, password protocol.Secret) error {
 	err := readFailure(r.err)
-	if !IsCode(err, ldap.LDAPResultInvalidCredentials) {
+	why, words := directory.Refusal(""), ""
+	if p.cfg.Refused != nil {
+		why, words = p.cfg.Refused(r)
+	}
+	if why == "" && !IsCode(err, ldap.LDAPResultInvalidCredentials) {
 		return err // an outage or a wrong setting counts against nobody
 	}
-	if p.cfg.Refused != nil {
-		if why, words := p.cfg.Refused(r); why != "" {
-			err = Explain(errors.Join(r.err, why), protocol.CodeServiceAuthentication, words)
-		}
+	if why != "" {
+		err = Explain(errors.Join(r.err, why), protocol.CodeServiceAuthentication, words)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
