@@ -198,7 +198,7 @@ func (p *pass) accountChanges(ctx context.Context, ch news) (done bool, err erro
 		for _, k := range keys(set) {
 			if _, had := p.memory.accounts[k]; had && !here[k] {
 				deleted = append(deleted, p.memory.idOf(k))
-				delete(p.memory.accounts, k)
+				p.memory.forget(k)
 			}
 		}
 	}
@@ -276,8 +276,8 @@ func (p *pass) anyAccount(ids []key) string {
 	var any []string
 	for _, k := range ids {
 		any = append(any, ldapconn.Equal(cfg.uuidAttribute(), storedUUID(cfg.uuidAttribute(), k)))
-		if p.memory != nil && p.memory.accounts[k].id != "" {
-			any = append(any, ldapconn.Equal(cfg.IDAttribute, p.memory.accounts[k].id))
+		if p.memory != nil && p.memory.ids[k] != "" {
+			any = append(any, ldapconn.Equal(cfg.IDAttribute, p.memory.ids[k]))
 		}
 	}
 	return ldapconn.Or(any...)

@@ -49,6 +49,7 @@ func (cfg Config) group(s source, dn string) protocol.Group {
 	if g.Name == "" {
 		g.Name = firstRDN(dn)
 	}
+	g.ID, g.Name = strings.Clone(g.ID), strings.Clone(g.Name) // not with the whole entry, which lists every member
 	return g
 }
 

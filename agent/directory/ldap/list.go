@@ -109,7 +109,7 @@ func (p *pass) run(ctx context.Context, since string) (listState, error) {
 	if state.Cookies, err = p.beginSync(ctx); err != nil {
 		return state, err
 	}
-	p.memory = &memory{accounts: map[key]known{}}
+	p.memory = newMemory()
 	if err := p.all(ctx); err != nil {
 		return state, err
 	}
@@ -167,7 +167,7 @@ func (p *pass) all(ctx context.Context) error {
 	cfg := p.directory.cfg
 	for _, base := range outermost(cfg.BaseDNs) {
 		q := ldapconn.Query{Base: base, Filter: cfg.Filter, Attributes: cfg.listAttributes(), Page: p.page}
-		err := s.Search(ctx, q, func(r *ldapconn.Row) error { _, err := p.put(r, string(r.DN)); return err }, p.flush)
+		err := s.Search(ctx, q, func(r *ldapconn.Row) error { _, err := p.put(r, r.DN); return err }, p.flush)
 		if err != nil {
 			return err
 		}
@@ -213,13 +213,13 @@ func (p *pass) put(s source, dn string) (k key, err error) {
 	p.newest = later(p.newest, a.UpdatedAt)
 	p.see(k, first(s, cfg.ChangeAttribute))
 	now := known{handle: handle, sum: sumOf(a)}
-	if ldapconn.FormatUUID(k) != a.ID {
-		now.id = a.ID
-	}
 	if before, had := p.memory.accounts[k]; had && before == now {
 		return k, nil
 	}
 	p.memory.accounts[k] = now
+	if !cfg.isUUID() {
+		p.memory.ids[k] = strings.Clone(a.ID)
+	}
 	p.rows, p.members = append(p.rows, a), p.members+len(a.Groups)
 	if p.members >= maxPageGroups || len(p.rows) >= p.page {
 		return k, p.flush()

@@ -37,6 +37,7 @@ const adminLock = "000001010000Z"
 // A source gives the values of an entry, wherever it was read.
 type source interface {
 	Values(attribute string) []string
+	First(attribute string) string // "" if there is none
 }
 
 // An entry is go-ldap's, as a source.
@@ -45,14 +46,14 @@ type entry struct{ *ldap.Entry }
 // Values implements source.
 func (e entry) Values(attribute string) []string { return e.GetEqualFoldAttributeValues(attribute) }
 
+// First implements source.
+func (e entry) First(attribute string) string { return e.GetEqualFoldAttributeValue(attribute) }
+
 func first(s source, attribute string) string {
 	if attribute == "" {
 		return ""
 	}
-	if v := s.Values(attribute); len(v) > 0 {
-		return v[0]
-	}
-	return ""
+	return s.First(attribute)
 }
 
 // accountAttributes are what a list reads.
@@ -172,11 +173,27 @@ func (cfg Config) canonicalID(id string) (string, error) {
 
 // checkText accepts readable text of 1 to limit bytes.
 func checkText(s string, limit int) bool {
+	if plain(s) {
+		return len(s) <= limit && strings.Trim(s, " ") != ""
+	}
 	return len(s) <= limit && strings.TrimSpace(s) != "" && utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// plain holds for what is readable ASCII, as most texts are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // clean makes a name fit to show: readable, in one line, not endless.
 func clean(s string) string {
+	if plain(s) && len(s) <= maxName {
+		return strings.Trim(s, " ")
+	}
 	s = strings.ToValidUTF8(s, "")
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -191,14 +208,37 @@ func clean(s string) string {
 }
 
 // generalizedTime reads the times that LDAP servers write (RFC 4517 §3.3.13): UTC,
-// with seconds, perhaps with a fraction.
+// with seconds, perhaps with a fraction of up to nine digits.
 func generalizedTime(s string) (time.Time, bool) {
-	if i := strings.IndexByte(s, '.'); i > 0 && strings.HasSuffix(s, "Z") {
-		t, err := time.Parse("20060102150405.999999Z", s)
-		return t, err == nil
+	const whole = len("20060102150405")
+	if len(s) <= whole || s[len(s)-1] != 'Z' {
+		return time.Time{}, false
 	}
-	t, err := time.Parse("20060102150405Z", s)
-	return t, err == nil
+	var ok [7]bool
+	year, month, day := digits(s[:4], &ok[0]), digits(s[4:6], &ok[1]), digits(s[6:8], &ok[2])
+	hour, minute, second := digits(s[8:10], &ok[3]), digits(s[10:12], &ok[4]), digits(s[12:14], &ok[5])
+	fraction := s[whole : len(s)-1]
+	nano := 0
+	if ok[6] = fraction == ""; !ok[6] && fraction[0] == '.' && len(fraction) > 1 && len(fraction) <= 10 {
+		nano = digits((fraction[1:] + "00000000")[:9], &ok[6])
+	}
+	if ok != [7]bool{true, true, true, true, true, true, true} || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, nano, time.UTC)
+	return t, t.Month() == time.Month(month) && t.Day() == day // the date exists
+}
+
+// digits reads a number of digits alone, of which ok says whether it was one.
+func digits(s string, ok *bool) (n int) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0
+		}
+		n = 10*n + int(s[i]-'0')
+	}
+	*ok = true
+	return n
 }
 
 // changeTime reads the time from an entryCSN ("time#count#server#mod") or a timestamp.

@@ -3,6 +3,8 @@ package ldap
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -17,7 +19,12 @@ type membership struct {
 	byDN  map[uint64]*node
 	of    map[uint64][]*node // groups by the handle of a member; empty where entries name their groups themselves
 	named bool               // they do
+
+	lists map[uint64][]protocol.Group // what groupsOf has given, by what it began with; emptied with every change
 }
+
+// maxLists bounds the lists that are kept: most accounts share a few.
+const maxLists = 4096
 
 // A node is one group.
 type node struct {
@@ -28,7 +35,7 @@ type node struct {
 }
 
 func newMembership(named bool) *membership {
-	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, of: map[uint64][]*node{}, named: named}
+	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, of: map[uint64][]*node{}, named: named, lists: map[uint64][]protocol.Group{}}
 }
 
 // readMembership reads every group.
@@ -45,7 +52,7 @@ func (p *pass) readMembership(ctx context.Context, s *ldapconn.Stream) (*members
 	for _, base := range outermost(bases) {
 		q := ldapconn.Query{Base: base, Filter: cfg.GroupFilter, Attributes: cfg.nodeAttributes(), Page: p.page}
 		err := s.Search(ctx, q, func(r *ldapconn.Row) error {
-			k, n := cfg.nodeOf(r, string(r.DN))
+			k, n := cfg.nodeOf(r, r.DN)
 			p.see(k, first(r, cfg.ChangeAttribute))
 			all.put(k, n)
 			return nil
@@ -84,6 +91,7 @@ func (cfg Config) nodeOf(s source, dn string) (key, *node) {
 // put adds a group, or replaces it.
 func (m *membership) put(k key, n *node) {
 	m.remove(k)
+	clear(m.lists)
 	m.nodes[k], m.byDN[n.handle] = n, n
 	for _, h := range n.members {
 		if !m.named {
@@ -97,6 +105,7 @@ func (m *membership) remove(k key) {
 	if old == nil {
 		return
 	}
+	clear(m.lists)
 	delete(m.nodes, k)
 	if m.byDN[old.handle] == old {
 		delete(m.byDN, old.handle)
@@ -175,8 +184,34 @@ func (m *membership) expand(touched map[uint64]bool) {
 }
 
 // groupsOf returns every group of an account, nested ones included, in the order of
-// their ids. direct are the groups that the account itself names.
+// their ids. direct are the groups that the account itself names. Accounts share the
+// list: nobody changes it.
 func (m *membership) groupsOf(handle uint64, direct []uint64) []protocol.Group {
+	var sum maphash.Hash
+	sum.SetSeed(seed)
+	var b [8]byte
+	for _, n := range m.of[handle] {
+		binary.LittleEndian.PutUint64(b[:], n.handle)
+		_, _ = sum.Write(b[:]) // never fails
+	}
+	for _, h := range direct {
+		binary.LittleEndian.PutUint64(b[:], h)
+		_, _ = sum.Write(b[:])
+	}
+	begin := sum.Sum64()
+	if groups, known := m.lists[begin]; known {
+		return groups
+	}
+	if len(m.lists) >= maxLists {
+		clear(m.lists)
+	}
+	groups := m.climb(handle, direct)
+	m.lists[begin] = groups
+	return groups
+}
+
+// climb is groupsOf without what was given before.
+func (m *membership) climb(handle uint64, direct []uint64) []protocol.Group {
 	level := slices.Clone(m.of[handle])
 	for _, h := range direct {
 		if n := m.byDN[h]; n != nil {

@@ -2,8 +2,8 @@ package ldap
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"hash/maphash"
-	"strconv"
 	"strings"
 
 	"github.com/postern-id/postern/agent/directory/ldapconn"
@@ -25,19 +25,27 @@ var seed = maphash.MakeSeed()
 type memory struct {
 	token    string
 	accounts map[key]known
+	ids      map[key]string // with which accounts were listed whose keys they are not
 	groups   *membership
 }
+
+func newMemory() *memory { return &memory{accounts: map[key]known{}, ids: map[key]string{}} }
 
 // A known is an account that was listed.
 type known struct {
 	handle uint64 // what groups name it by
 	sum    uint64 // of everything that was listed
-	id     string // empty if it is the key
+}
+
+// forget removes an account.
+func (m *memory) forget(k key) {
+	delete(m.accounts, k)
+	delete(m.ids, k)
 }
 
 // idOf is the id that an account was listed with.
 func (m *memory) idOf(k key) string {
-	if id := m.accounts[k].id; id != "" {
+	if id := m.ids[k]; id != "" {
 		return id
 	}
 	return ldapconn.FormatUUID(k)
@@ -85,7 +93,16 @@ func sumOf(a protocol.Account) uint64 {
 			_ = h.WriteByte(0)
 		}
 	}
-	put(a.ID, a.Name, a.BirthDate, strconv.FormatBool(a.Disabled), a.UpdatedAt.String(), strconv.Itoa(len(a.Identifiers)))
+	number := func(n int64) {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		_, _ = h.Write(b[:]) // never fails
+	}
+	put(a.ID, a.Name, a.BirthDate)
+	number(int64(len(a.Identifiers)))
+	if number(a.UpdatedAt.UnixNano()); a.Disabled {
+		number(1)
+	}
 	put(a.Identifiers...)
 	for _, g := range a.Groups {
 		put(g.ID, g.Name)
@@ -94,15 +111,36 @@ func sumOf(a protocol.Account) uint64 {
 }
 
 // handleOf hashes what groups name a member by: a DN in any spelling, or a login.
-func handleOf(member string) uint64 { return maphash.String(seed, fold(member)) }
+func handleOf(member string) uint64 {
+	var b [256]byte
+	if len(member) > len(b) || !simpleDN(member) {
+		return maphash.String(seed, fold(member))
+	}
+	for i := range len(member) {
+		c := member[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b[i] = c
+	}
+	return maphash.Bytes(seed, b[:len(member)])
+}
 
 // fold is ldapconn.FoldDN, cheaply for the usual names.
 func fold(dn string) string {
+	if simpleDN(dn) {
+		return strings.ToLower(dn)
+	}
+	return ldapconn.FoldDN(dn)
+}
+
+// simpleDN holds for the usual names, which differ in case alone.
+func simpleDN(dn string) bool {
 	for i := range len(dn) {
 		switch c := dn[i]; {
 		case c >= 0x80, c == '\\', c == '+', c == '"', c == '#', c == ' ' && (i+1 == len(dn) || i == 0 || strings.IndexByte(",= ;", dn[i+1]) >= 0 || strings.IndexByte(",= ;", dn[i-1]) >= 0):
-			return ldapconn.FoldDN(dn)
+			return false
 		}
 	}
-	return strings.ToLower(dn)
+	return true
 }

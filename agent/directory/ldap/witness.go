@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -23,10 +22,21 @@ func (p *pass) see(k key, change string) {
 	if change == "" || len(p.latest) == maxWitnesses && change <= p.latest[maxWitnesses-1].Change {
 		return
 	}
-	p.latest = slices.DeleteFunc(slices.Clone(p.latest), func(w witness) bool { return w.ID == k })
-	p.latest = append(p.latest, witness{k, change})
-	slices.SortFunc(p.latest, func(a, b witness) int { return cmp.Compare(b.Change, a.Change) })
-	p.latest = p.latest[:min(len(p.latest), maxWitnesses)]
+	var all [maxWitnesses + 1]witness // in a new slice: the last pass's state has the old one
+	n := 0
+	for _, w := range p.latest {
+		if w.ID != k {
+			all[n] = w
+			n++
+		}
+	}
+	at := n
+	for at > 0 && all[at-1].Change < change {
+		all[at] = all[at-1]
+		at--
+	}
+	all[at] = witness{k, change}
+	p.latest = append(make([]witness, 0, maxWitnesses), all[:min(n+1, maxWitnesses)]...)
 }
 
 // continues reports whether the server still has everything that it had. A witness that

@@ -25,29 +25,30 @@ var errMalformed = errors.New("ldapconn: malformed message")
 
 // split takes the first element off b: its tag, its content and what follows. It
 // refuses lengths that go beyond b and the indefinite form, which LDAP forbids.
-func split(b []byte) (tag byte, content, rest []byte, err error) {
+func split[T ~string | ~[]byte](b T) (tag byte, content, rest T, err error) {
+	var none T
 	if len(b) < 2 {
-		return 0, nil, nil, errMalformed
+		return 0, none, none, errMalformed
 	}
 	n, head := int(b[1]), 2
 	if b[1] >= 0x80 {
 		size := int(b[1] & 0x7f)
 		if size == 0 || size > 4 || len(b) < 2+size {
-			return 0, nil, nil, errMalformed
+			return 0, none, none, errMalformed
 		}
 		n, head = 0, 2+size
-		for _, c := range b[2:head] {
-			n = n<<8 | int(c)
+		for i := 2; i < head; i++ {
+			n = n<<8 | int(b[i])
 		}
 	}
 	if n < 0 || n > len(b)-head {
-		return 0, nil, nil, errMalformed
+		return 0, none, none, errMalformed
 	}
 	return b[0], b[head : head+n], b[head+n:], nil
 }
 
 // expect is split for an element that must have the tag.
-func expect(b []byte, want byte) (content, rest []byte, err error) {
+func expect[T ~string | ~[]byte](b T, want byte) (content, rest T, err error) {
 	tag, content, rest, err := split(b)
 	if err == nil && tag != want {
 		err = errMalformed

@@ -10,21 +10,35 @@ import (
 // canonical form, in lower case. Ids from outside pass it before anything else looks
 // at them. The error is CodeBadRequest.
 func ParseUUID(text string) (canonical string, raw [16]byte, err error) {
-	bad := protocol.Err(protocol.CodeBadRequest, "the account's id is not a UUID")
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
-		return "", raw, bad
+		return "", raw, errUUID()
 	}
-	digits := text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
-	if _, err := hex.Decode(raw[:], []byte(digits)); err != nil {
-		return "", raw, bad
+	var digits [32]byte
+	for to, from := 0, 0; from < len(text); from++ {
+		if text[from] != '-' && to < len(digits) {
+			digits[to] = text[from]
+			to++
+		}
+	}
+	if _, err := hex.Decode(raw[:], digits[:]); err != nil {
+		return "", raw, errUUID()
 	}
 	return FormatUUID(raw), raw, nil
 }
 
 // FormatUUID writes 16 bytes in the canonical form, lower-case and dashed.
 func FormatUUID(raw [16]byte) string {
-	s := hex.EncodeToString(raw[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+	b := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	hex.Encode(b[:8], raw[:4])
+	hex.Encode(b[9:13], raw[4:6])
+	hex.Encode(b[14:18], raw[6:8])
+	hex.Encode(b[19:23], raw[8:10])
+	hex.Encode(b[24:], raw[10:])
+	return string(b[:])
+}
+
+func errUUID() error {
+	return protocol.Err(protocol.CodeBadRequest, "the account's id is not a UUID")
 }
 
 // SwapGUID turns the bytes of an Active Directory GUID into those of its text form

@@ -30,41 +30,61 @@ type Query struct {
 	Page       int // entries per page
 }
 
-// A Row is one entry of a stream, valid until its callback returns.
+// A Row is one entry of a stream, valid until its callback returns. What it gives stays
+// valid: parts of one text, of which a part keeps the whole.
 type Row struct {
-	DN    []byte
-	names [][]byte
-	vals  [][]byte // the SETs of values, still encoded
+	DN    string
+	names []string
+	vals  []string // the SETs of values, still encoded
 }
 
 // Values returns the values of an attribute, without those of its language variants.
 func (r *Row) Values(attribute string) []string {
-	for i, n := range r.names {
-		if len(n) != len(attribute) || !strings.EqualFold(string(n), attribute) {
-			continue
+	var out []string
+	for set := r.set(attribute); len(set) > 0; {
+		v, rest, err := expect(set, tagOctets)
+		if err != nil {
+			return out
 		}
-		var out []string
-		for set := r.vals[i]; len(set) > 0; {
-			v, rest, err := expect(set, tagOctets)
-			if err != nil {
-				return out
-			}
-			out, set = append(out, string(v)), rest
-		}
-		return out
+		out, set = append(out, v), rest
 	}
-	return nil
+	return out
+}
+
+// First returns the first value of an attribute, empty if it has none.
+func (r *Row) First(attribute string) string {
+	v, _, err := expect(r.set(attribute), tagOctets)
+	if err != nil {
+		return ""
+	}
+	return v
+}
+
+// set finds an attribute. Servers mostly write names as they were asked for.
+func (r *Row) set(attribute string) string {
+	for i, n := range r.names {
+		if n == attribute {
+			return r.vals[i]
+		}
+	}
+	for i, n := range r.names {
+		if len(n) == len(attribute) && strings.EqualFold(n, attribute) {
+			return r.vals[i]
+		}
+	}
+	return ""
 }
 
 // read takes an entry apart, without its values.
-func (r *Row) read(body []byte) (err error) {
+func (r *Row) read(entry []byte) (err error) {
 	r.names, r.vals = r.names[:0], r.vals[:0]
+	body := string(entry)
 	if r.DN, body, err = expect(body, tagOctets); err != nil {
 		return err
 	}
 	list, _, err := expect(body, tagSequence)
 	for err == nil && len(list) > 0 {
-		var attr, name, set []byte
+		var attr, name, set string
 		if attr, list, err = expect(list, tagSequence); err != nil {
 			return err
 		}

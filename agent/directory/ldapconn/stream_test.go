@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/go-ldap/ldap/v3"
@@ -35,13 +36,16 @@ func TestAStreamReadsWhatGoLDAPReads(t *testing.T) {
 	pages := 0
 	q := Query{Base: testenv.SlapdPeople, Filter: "(objectClass=inetOrgPerson)", Attributes: names, Page: 100}
 	err = s.Search(t.Context(), q, func(r *Row) error {
-		e := want[string(r.DN)]
+		e := want[r.DN]
 		if e == nil {
 			t.Fatalf("unexpected or repeated %s", r.DN)
 		}
 		for _, n := range names {
 			if got := r.Values(n); !slices.Equal(got, e.GetAttributeValues(n)) {
 				t.Errorf("%s: %s is %q, go-ldap reads %q", r.DN, n, got, e.GetAttributeValues(n))
+			}
+			if got, want := r.First(strings.ToUpper(n)), e.GetAttributeValue(n); got != want {
+				t.Errorf("%s: first %s is %q, go-ldap reads %q", r.DN, n, got, want)
 			}
 		}
 		delete(want, e.DN)
