@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
@@ -26,28 +27,70 @@ const (
 	closeLife = time.Second
 )
 
-// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
-const maxFrame = 65535
+// Sizes of a websocket.
+const (
+	// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
+	maxFrame = 65535
+	// writeBuffer is pooled. What fits is one frame, written at once as one record of TLS
+	// (RFC 8446, 5.1).
+	writeBuffer = 16 << 10
+)
+
+// writeBuffers are shared by the tunnels; readBuffers hold the message that is being
+// handled. An agent with nothing to do has none.
+var (
+	writeBuffers sync.Pool
+	readBuffers  = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
+)
 
 // wire is a websocket as protocol.Link wants it.
 type wire struct {
 	ws   *websocket.Conn
+	buf  *[]byte // of the last message; owned by the reader
 	once sync.Once
 }
 
 // ReadMessage implements protocol.Wire.
 func (w *wire) ReadMessage() ([]byte, error) {
-	kind, msg, err := w.ws.ReadMessage()
-	var ended *websocket.CloseError
-	switch {
-	case errors.As(err, &ended):
-		return nil, &protocol.CloseError{Code: ended.Code, Reason: ended.Text}
-	case err != nil:
-		return nil, err
-	case kind != websocket.BinaryMessage:
+	if w.buf != nil {
+		readBuffers.Put(w.buf)
+		w.buf = nil
+	}
+	kind, r, err := w.ws.NextReader()
+	if err != nil {
+		return nil, closeError(err)
+	}
+	if kind != websocket.BinaryMessage {
 		return nil, errors.New("agent: the hub sent a text message")
 	}
-	return msg, nil
+	w.buf = readBuffers.Get().(*[]byte)
+	*w.buf, err = readAll(r, (*w.buf)[:0])
+	return *w.buf, closeError(err)
+}
+
+// readAll reads to the end into b, which it may replace by a larger one.
+func readAll(r io.Reader, b []byte) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+func closeError(err error) error {
+	var ended *websocket.CloseError
+	if errors.As(err, &ended) {
+		return &protocol.CloseError{Code: ended.Code, Reason: ended.Text}
+	}
+	return err
 }
 
 // WriteMessage implements protocol.Wire.
@@ -100,6 +143,7 @@ func newDialer(hub string, cfg HubConfig) (*dialer, error) {
 	}
 	d.ws = websocket.Dialer{
 		NetDialContext: d.dialNet, HandshakeTimeout: dialLife, Subprotocols: []string{protocol.Subprotocol},
+		WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return d, d.useProxy(cfg)

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,8 +51,9 @@ func (e *CloseError) Error() string {
 // link's goroutines, ServeEvent in order and from the reader, so it must not block.
 type Handler interface {
 	// ServeCall answers one call. The result is sent as JSON, an error as *Error
-	// (another error becomes CodeInternal with its text). ctx ends with the call's
-	// deadline, a cancel of the peer, or the link.
+	// (another error becomes CodeInternal with its text); a json.RawMessage is sent as
+	// it is. body is the handler's until it returns. ctx ends with the call's deadline, a
+	// cancel of the peer, or the link.
 	ServeCall(ctx context.Context, m Method, body []byte) (any, error)
 	ServeEvent(name string, body []byte)
 }
@@ -88,14 +88,10 @@ type Link struct {
 	asm assembler
 
 	mu      sync.Mutex
-	pending map[uint64]chan answer
-	serving map[uint64]context.CancelFunc
+	pending map[uint64]*waiter
+	alarm   alarm // of pending
+	serving map[uint64]*servedCall
 	ended   error
-}
-
-type answer struct {
-	body []byte
-	err  error
 }
 
 func newLink(w Wire, ch channel, h Handler) *Link {
@@ -151,19 +147,24 @@ func (l *Link) end(err error) {
 	if l.ended == nil {
 		l.ended = err
 	}
-	for id, c := range l.pending {
-		c <- answer{err: Err(CodeInternal, "the tunnel broke before the answer came")}
+	for id, w := range l.pending {
+		w.c <- answer{err: Err(CodeInternal, "the tunnel broke before the answer came")}
 		delete(l.pending, id)
 	}
+	l.alarm.stop()
 }
 
 // dispatch handles one whole frame. body lies in the reader's buffer: whoever keeps it copies.
 func (l *Link) dispatch(calls *served, f frame, body []byte) error {
 	switch f.kind {
 	case kindCall:
-		return l.startCall(calls, f, body)
+		return l.openCall(calls, f, body)
 	case kindReply:
-		l.settle(f.id, answer{body: append([]byte(nil), body...)})
+		if len(body) > len(f.body) { // it was joined
+			l.settle(f.id, answer{body: &body})
+		} else {
+			l.settle(f.id, answer{body: pooledCopy(body)})
+		}
 	case kindError:
 		l.settle(f.id, answer{err: decodeError(body)})
 	case kindCancel:
@@ -193,170 +194,6 @@ func (l *Link) event(body []byte) error {
 	n := 1 + int(body[0])
 	l.handler.ServeEvent(string(body[1:n]), append([]byte(nil), body[n:]...))
 	return nil
-}
-
-func (l *Link) settle(id uint64, a answer) {
-	l.mu.Lock()
-	c := l.pending[id]
-	delete(l.pending, id)
-	l.mu.Unlock()
-	if c != nil {
-		c <- a
-	}
-}
-
-// callHeader is method(1) and deadline in milliseconds(4).
-const callHeader = 1 + 4
-
-func (l *Link) startCall(calls *served, f frame, body []byte) error {
-	if len(body) < callHeader {
-		return fmt.Errorf("%w: call of %d bytes", errFrame, len(body))
-	}
-	m, ms := Method(body[0]), binary.BigEndian.Uint32(body[1:])
-	body = append([]byte(nil), body[callHeader:]...)
-	ctx := calls.context()
-	var cancel context.CancelFunc
-	if ms > 0 {
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(ms)*time.Millisecond)
-	} else {
-		ctx, cancel = context.WithCancel(ctx)
-	}
-	if !l.openCall(f.id, cancel) {
-		cancel()
-		return l.reply(f.id, 0, nil, Err(CodeUnavailable, "too many calls are open on this tunnel"))
-	}
-	prio := Priority(f.flags & maskPriority >> shiftPrio)
-	calls.Go(func() {
-		v, err := l.handler.ServeCall(ctx, m, body)
-		l.cancelCall(f.id)
-		_ = l.reply(f.id, prio, v, err) // a broken link is met by the reader
-	})
-	return nil
-}
-
-func (l *Link) openCall(id uint64, cancel context.CancelFunc) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, twice := l.serving[id]; twice || len(l.serving) >= maxServing {
-		return false
-	}
-	if l.serving == nil {
-		l.serving = map[uint64]context.CancelFunc{}
-	}
-	l.serving[id] = cancel
-	return true
-}
-
-func (l *Link) cancelCall(id uint64) {
-	l.mu.Lock()
-	cancel := l.serving[id]
-	delete(l.serving, id)
-	l.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
-}
-
-// reply sends the answer to a call.
-func (l *Link) reply(id uint64, p Priority, v any, err error) error {
-	kind := kindReply
-	if err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
-			e = Err(CodeInternal, err.Error())
-		}
-		kind, v = kindError, e
-	}
-	body, err := bodyOf(v)
-	if err != nil || len(body) > MaxBody {
-		kind, body = kindError, []byte(`{"code":"internal_error","message":"the answer cannot be sent"}`)
-	}
-	return l.out.add(frame{kind: kind, id: id, body: body}, p == PrioritySync)
-}
-
-// Call asks the peer and waits for its answer, which is decoded into resp unless resp
-// is nil; a *json.RawMessage takes it as it is, and a json.RawMessage as req is sent
-// as it is. ctx's deadline travels with the call, and its end cancels it there. An
-// error of the peer is an *Error. CodeUnavailable means that the call was never sent,
-// CodeInternal that the tunnel broke and nobody knows.
-func (l *Link) Call(ctx context.Context, m Method, p Priority, req, resp any) error {
-	body, err := callBody(ctx, m, req)
-	if err != nil {
-		return err
-	}
-	c := make(chan answer, 1)
-	id, err := l.wait(c)
-	if err != nil {
-		return err
-	}
-	defer l.out.count(-1)
-	if err := l.out.add(frame{kind: kindCall, flags: uint8(p) << shiftPrio, id: id, body: body}, p == PrioritySync); err != nil {
-		l.forget(id)
-		return Err(CodeUnavailable, "the tunnel is closed")
-	}
-	select {
-	case a := <-c:
-		return a.decode(resp)
-	case <-ctx.Done():
-		l.forget(id)
-		_ = l.out.add(frame{kind: kindCancel, id: id}, false)
-		return fmt.Errorf("protocol: no answer from the agent: %w", ctx.Err())
-	}
-}
-
-func callBody(ctx context.Context, m Method, req any) ([]byte, error) {
-	b := make([]byte, callHeader, 256)
-	b[0] = byte(m)
-	if d, ok := ctx.Deadline(); ok {
-		ms := max(time.Until(d).Milliseconds(), 1)
-		binary.BigEndian.PutUint32(b[1:], uint32(min(ms, 1<<31)))
-	}
-	js, ok := req.(json.RawMessage)
-	if !ok {
-		var err error
-		if js, err = json.Marshal(req); err != nil {
-			return nil, err
-		}
-	}
-	if len(js) > MaxBody-callHeader {
-		return nil, Err(CodeBadRequest, "the call is too large")
-	}
-	return append(b, js...), nil
-}
-
-func (a answer) decode(resp any) error {
-	if a.err != nil || resp == nil {
-		return a.err
-	}
-	if raw, ok := resp.(*json.RawMessage); ok {
-		*raw = a.body
-		return nil
-	}
-	if err := ReadBody(a.body, resp); err != nil {
-		return Err(CodeInternal, "the peer's answer cannot be read: "+err.Error())
-	}
-	return nil
-}
-
-func (l *Link) wait(c chan answer) (uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended != nil {
-		return 0, Err(CodeUnavailable, "the tunnel is closed")
-	}
-	if l.pending == nil {
-		l.pending = map[uint64]chan answer{}
-	}
-	id := l.nextID.Add(1)
-	l.pending[id] = c
-	l.out.count(1)
-	return id, nil
-}
-
-func (l *Link) forget(id uint64) {
-	l.mu.Lock()
-	delete(l.pending, id)
-	l.mu.Unlock()
 }
 
 // Event tells the peer something that needs no answer. name has at most 255 bytes.

@@ -25,6 +25,9 @@ func bodyOf(v any) ([]byte, error) {
 			return body, nil
 		}
 	}
+	if raw, ok := v.(json.RawMessage); ok {
+		return raw, nil
+	}
 	return json.Marshal(v)
 }
 

@@ -1,9 +1,6 @@
 package protocol
 
-import (
-	"context"
-	"sync"
-)
+import "context"
 
 // A reader takes messages off the wire, on one goroutine at a time.
 type reader struct {
@@ -14,7 +11,7 @@ type reader struct {
 
 func (l *Link) newReader(ctx context.Context) *reader {
 	return &reader{
-		link: l, calls: served{parent: ctx},
+		link: l, calls: served{link: l, parent: ctx},
 		stop: context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") }),
 	}
 }
@@ -74,31 +71,6 @@ func (r *reader) end(err error) error {
 	return err
 }
 
-// served are the calls that one reader serves. Their context is made with the first of
-// them: the hub's end of an idle tunnel serves none, and there are many of those.
-type served struct {
-	sync.WaitGroup
-	parent context.Context
-	ctx    context.Context
-	cancel context.CancelFunc
-}
-
-// context returns the context of all calls, which ends with the reader.
-func (s *served) context() context.Context {
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancel(s.parent)
-	}
-	return s.ctx
-}
-
-// end cancels the calls and waits for them.
-func (s *served) end() {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.Wait()
-}
-
 func (l *Link) receive(calls *served, msg []byte) error {
 	for len(msg) > 0 {
 		f, rest, err := nextFrame(msg)
@@ -116,5 +88,6 @@ func (l *Link) receive(calls *served, msg []byte) error {
 			}
 		}
 	}
+	calls.begin()
 	return nil
 }

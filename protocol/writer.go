@@ -3,6 +3,7 @@ package protocol
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // maxWaiting bounds the bytes that wait in one writer; who adds more waits.
@@ -25,9 +26,10 @@ type writer struct {
 	room   sync.Cond // signals that less waits, or that err is set
 	urgent []byte    // whole frames
 	bulk   []byte
-	calls  int // calls in flight on this link: a lone caller is not made to wait
 	active bool
 	err    error // the first failure; nothing is sent after it
+
+	calls atomic.Int32 // in flight on this link, of both ends: a lone one is not made to wait
 }
 
 func newWriter(flush func([]byte) error) *writer {
@@ -84,7 +86,7 @@ func (w *writer) drainLocked(own *sent) error {
 	bp := buffers.Get().(*[]byte)
 	defer buffers.Put(bp)
 	for len(w.urgent)+len(w.bulk) > 0 && w.err == nil {
-		if w.calls > 1 && len(w.urgent)+len(w.bulk) < 8192 {
+		if w.calls.Load() > 1 && len(w.urgent)+len(w.bulk) < 8192 {
 			w.yieldLocked()
 		}
 		urgent, bulk := len(w.urgent), len(w.bulk)
@@ -143,11 +145,4 @@ func (w *writer) stop(err error) {
 		w.err = err
 	}
 	w.room.Broadcast()
-}
-
-// count tells the writer how many calls are in flight.
-func (w *writer) count(delta int) {
-	w.mu.Lock()
-	w.calls += delta
-	w.mu.Unlock()
 }

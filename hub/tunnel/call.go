@@ -40,12 +40,12 @@ func (t *Tunnels) Call(ctx context.Context, to To, m protocol.Method, p protocol
 	if m == protocol.MethodPerform {
 		return protocol.Err(protocol.CodeBadRequest, "an operation is not a call")
 	}
-	ctx, cancel := context.WithTimeout(ctx, lifeOf(m))
-	defer cancel()
 	err := t.callHere(ctx, to, m, p, req, resp)
 	if protocol.CodeOf(err) != protocol.CodeUnavailable {
 		return asProtocol(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, lifeOf(m)) // nothing has happened yet
+	defer cancel()
 	other := t.callElsewhere(ctx, to, m, p, req, resp)
 	if errors.Is(other, errNotHere) {
 		return asProtocol(err) // what was said here tells more
@@ -65,7 +65,7 @@ func lifeOf(m protocol.Method) time.Duration {
 func (t *Tunnels) callHere(ctx context.Context, to To, m protocol.Method, p protocol.Priority, req, resp any) error {
 	err := error(errNoAgent)
 	for _, c := range t.candidates(to) {
-		err = t.give(ctx, c, func(other peer) error { return other.Call(ctx, m, p, req, resp) })
+		err = t.give(ctx, c, func(other peer) error { return other.CallWithin(ctx, lifeOf(m), m, p, req, resp) })
 		if protocol.CodeOf(err) != protocol.CodeUnavailable {
 			return err
 		}

@@ -32,6 +32,13 @@ func (a *legacyAgent) Close(_ int, reason string) {
 	a.socket.close(1012, reason) // service restart (IANA registry of websocket close codes)
 }
 
+// CallWithin implements peer.
+func (a *legacyAgent) CallWithin(ctx context.Context, life time.Duration, m protocol.Method, p protocol.Priority, req, resp any) error {
+	ctx, cancel := context.WithTimeout(ctx, life)
+	defer cancel()
+	return a.Call(ctx, m, p, req, resp)
+}
+
 // Call implements peer.
 func (a *legacyAgent) Call(ctx context.Context, m protocol.Method, p protocol.Priority, req, resp any) error {
 	serve, ok := legacyMethods[m]

@@ -16,6 +16,8 @@ import (
 // agent protocol.
 type peer interface {
 	Call(ctx context.Context, m protocol.Method, p protocol.Priority, req, resp any) error
+	// CallWithin is Call with a bound beside ctx.
+	CallWithin(ctx context.Context, life time.Duration, m protocol.Method, p protocol.Priority, req, resp any) error
 	Ping() error
 	LastHeard() time.Time
 	Close(code int, reason string)

@@ -13,6 +13,9 @@ import (
 // effect within five seconds (P11).
 const sweepEvery = 4 * time.Second
 
+// standingLife bounds a read that dispatches wait for: a store that needs longer is away.
+const standingLife = 10 * time.Second
+
 // skewTolerated is how far an agent's clock may be off before people are told (P28).
 // Nothing is refused for it here: deadlines are relative.
 const skewTolerated = 60 * time.Second
@@ -156,6 +159,8 @@ func (t *Tunnels) standing(ctx context.Context, c *conn) error {
 		return t.legacyStanding(ctx, c)
 	}
 	s, err := c.reread().get(ctx, c.busy.Load() == 0, func() (store.Standing, error) {
+		ctx, cancel := context.WithTimeout(ctx, standingLife)
+		defer cancel()
 		return store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
 	})
 	switch {

@@ -19,8 +19,9 @@ const (
 	// readBuffer is kept for every idle connection; messages are read into a pooled
 	// buffer past it. It is the least that gorilla takes from a hijacker.
 	readBuffer = 257
-	// writeBuffer is pooled.
-	writeBuffer = 4 << 10
+	// writeBuffer is pooled. What fits is written at once, as one record of TLS (RFC 8446,
+	// 5.1); the rest of a longer message is written by itself.
+	writeBuffer = 16 << 10
 	// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
 	maxFrame = protocol.MaxMessage + 16
 	// writeLife is how long a peer may take nothing before it counts as gone.

@@ -136,7 +136,11 @@ func agentsChild(ctx context.Context, args []string) error {
 func (s *agentsSetup) open(ctx context.Context, keys protocol.Keys, links *sync.WaitGroup) error {
 	dialling, cancel := context.WithTimeout(ctx, dialLife)
 	defer cancel()
-	ws, err := dial(dialling, s.URL+protocol.Path, s.CAFile)
+	open := dialAsAgent
+	if s.Raw {
+		open = dial
+	}
+	ws, err := open(dialling, s.URL+protocol.Path, s.CAFile)
 	if err != nil {
 		return err
 	}
@@ -148,7 +152,7 @@ func (s *agentsSetup) open(ctx context.Context, keys protocol.Keys, links *sync.
 		return nil
 	}
 	hello := protocol.Hello{Instance: fmt.Sprintf("bench-%x", keys.Public[:8]), Version: "bench", Time: time.Now()}
-	link, _, err := protocol.Dial(dialling, wire{ws}, keys, s.HubKey, hubName, hello, answering{filled(answerBytes)})
+	link, _, err := protocol.Dial(dialling, &wire{ws: ws}, keys, s.HubKey, hubName, hello, answering{filled(answerBytes)})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -19,24 +21,45 @@ import (
 // dialLife bounds one connection and its handshake: thousands may queue for two cores.
 const dialLife = 2 * time.Minute
 
-// A wire is a websocket of gorilla's with default buffers, as protocol.Link wants it.
-type wire struct{ ws *websocket.Conn }
+// A wire is a websocket as protocol.Link wants it, as the agent's own is.
+type wire struct {
+	ws  *websocket.Conn
+	buf []byte
+}
 
 // ReadMessage implements protocol.Wire.
-func (w wire) ReadMessage() ([]byte, error) {
-	_, msg, err := w.ws.ReadMessage()
-	return msg, err
+func (w *wire) ReadMessage() ([]byte, error) {
+	_, r, err := w.ws.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	b := bytes.NewBuffer(w.buf[:0])
+	_, err = b.ReadFrom(r)
+	w.buf = b.Bytes()
+	return w.buf, err
 }
 
 // WriteMessage implements protocol.Wire.
-func (w wire) WriteMessage(msg []byte) error { return w.ws.WriteMessage(websocket.BinaryMessage, msg) }
+func (w *wire) WriteMessage(msg []byte) error { return w.ws.WriteMessage(websocket.BinaryMessage, msg) }
 
 // Close implements protocol.Wire.
-func (w wire) Close(int, string) error { return w.ws.Close() }
+func (w *wire) Close(int, string) error { return w.ws.Close() }
 
-// dial opens a websocket to an http or https address.
+// dial opens a websocket with gorilla's defaults to an http or https address.
 func dial(ctx context.Context, url, caFile string) (*websocket.Conn, error) {
-	d := websocket.Dialer{HandshakeTimeout: dialLife, Subprotocols: []string{protocol.Subprotocol}}
+	return dialWith(ctx, websocket.Dialer{}, url, caFile)
+}
+
+// writeBuffers are those of all tunnels.
+var writeBuffers sync.Pool
+
+// dialAsAgent is dial with the agent's buffers.
+func dialAsAgent(ctx context.Context, url, caFile string) (*websocket.Conn, error) {
+	return dialWith(ctx, websocket.Dialer{WriteBufferSize: 16 << 10, WriteBufferPool: &writeBuffers}, url, caFile)
+}
+
+func dialWith(ctx context.Context, d websocket.Dialer, url, caFile string) (*websocket.Conn, error) {
+	d.HandshakeTimeout, d.Subprotocols = dialLife, []string{protocol.Subprotocol}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
