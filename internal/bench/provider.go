@@ -49,7 +49,7 @@ func startProvider(s *stage) *relyingParty {
 	id, secret := h.addApplication(s)
 	at := oidc.AddressesOf(oidc.OpenID, origin)
 	r := newRelyingParty(endpoints{at.PAR, at.Authorize, at.Token}, id, secret)
-	r.prove = func(ctx context.Context, to *url.URL) (string, error) { return r.proven(ctx, origin, to) }
+	r.prove = r.provenAt(origin)
 	return r
 }
 
@@ -75,6 +75,11 @@ func (h *hub) addApplication(s *stage) (id, secret string) {
 		return err
 	}))
 	return id, secret
+}
+
+// provenAt returns how the person's step is done at a provider.
+func (r *relyingParty) provenAt(origin string) func(context.Context, *url.URL) (string, error) {
+	return func(ctx context.Context, to *url.URL) (string, error) { return r.proven(ctx, origin, to) }
 }
 
 // proven hands the ticket in, over the network as a browser does.

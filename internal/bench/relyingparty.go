@@ -27,6 +27,7 @@ type relyingParty struct {
 	endpoints
 	client, secret string
 	http           *http.Client
+	process        int // of the provider, where it is not this one
 	// prove does the person's step for a browser that was sent away from authorize, and
 	// returns where it goes on; nil where the provider answers at once.
 	prove func(ctx context.Context, location *url.URL) (string, error)
