@@ -39,6 +39,9 @@ type sqliteDB struct {
 	readers *sqlitePool
 
 	gathering gathering // of steps that wait for the writer
+	journal   *journal  // that their commits are made durable in
+	lazy      bool      // a commit of the writer is not durable by itself; guarded by turn
+	doubtful  bool      // the disk has failed, and what is in the journal may be lost; guarded by turn
 }
 
 // group is one transaction of the writer that holds the work of several callers.
@@ -67,7 +70,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1)}
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal")}
 	if err := d.connect(); err != nil {
 		_ = d.close()
 		return nil, err
@@ -141,6 +144,11 @@ func (d *sqliteDB) scrub(ctx context.Context) error {
 	}
 	defer func() { d.turn <- struct{}{} }()
 	d.finish(d.commit())
+	return d.empty(ctx)
+}
+
+// empty copies the journal into the database, durably, and cuts it off.
+func (d *sqliteDB) empty(ctx context.Context) error {
 	rows, err := d.writer.txn().query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	if err != nil {
 		return err
@@ -171,7 +179,7 @@ func (d *sqliteDB) close() error {
 			c.close()
 		}
 	}
-	return d.db.Close()
+	return errors.Join(d.journal.close(), d.db.Close())
 }
 
 func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
@@ -238,7 +246,7 @@ func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 	d.writer.used = true
 	fresh := d.group == nil
 	if fresh {
-		if err := d.writer.run("BEGIN IMMEDIATE"); err != nil {
+		if err := d.begin(false); err != nil {
 			return nil, mapError(err)
 		}
 		d.group = &group{done: make(chan struct{})}
@@ -256,6 +264,28 @@ func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 		return nil, err
 	}
 	return g, err
+}
+
+// begin begins a transaction of the writer. The commit of a lazy one is not durable.
+func (d *sqliteDB) begin(lazy bool) error {
+	ctx := context.Background()
+	if d.doubtful {
+		if err := d.empty(ctx); err != nil {
+			return fmt.Errorf("%w: the journal: %w", ErrUnavailable, err)
+		}
+		d.doubtful = false
+	}
+	if d.lazy != lazy {
+		level := "PRAGMA synchronous(FULL)"
+		if lazy {
+			level = "PRAGMA synchronous(NORMAL)"
+		}
+		if _, err := d.writer.conn.ExecContext(ctx, level); err != nil { // it works when it is prepared, not when it runs
+			return err
+		}
+		d.lazy = lazy
+	}
+	return d.writer.run("BEGIN IMMEDIATE")
 }
 
 // work runs fn, in a savepoint if others' work is in the group. A savepoint makes SQLite

@@ -93,7 +93,10 @@ func (d *sqliteDB) lead(b *batch) {
 	defer close(b.done)
 	<-d.turn
 	d.gathering.close()
-	d.carryOut(b)
+	if d.carryOut(b) {
+		d.confirm(b)
+		return
+	}
 	var last *group
 	for _, w := range b.plans {
 		if w.group != nil && w.group != last {
@@ -106,11 +109,54 @@ func (d *sqliteDB) lead(b *batch) {
 	}
 }
 
-// carryOut runs the plans of a batch under the turn and gives the turn back.
-func (d *sqliteDB) carryOut(b *batch) {
+// carryOut runs the plans of a batch under the turn and gives the turn back. It reports
+// whether they are committed already, and need only be durable; otherwise each is in the
+// group that others are in, too, or says why not.
+func (d *sqliteDB) carryOut(b *batch) (together bool) {
 	defer func() { d.turn <- struct{}{} }()
+	if d.group == nil && d.together(b) {
+		return true
+	}
 	for _, w := range b.plans {
 		w.group, w.err = d.enter(w.run)
+	}
+	return false
+}
+
+// together runs the plans of a batch in one transaction of their own, with nothing to go
+// back to between them, and commits it. Where one of them is not to happen, none has.
+func (d *sqliteDB) together(b *batch) (committed bool) {
+	d.writer.used = true
+	if d.begin(true) != nil {
+		return false
+	}
+	defer func() {
+		if !committed {
+			_ = d.writer.run("ROLLBACK")
+		}
+	}()
+	for _, w := range b.plans {
+		if w.run(d.writer.txn()) != nil {
+			return false
+		}
+	}
+	return d.writer.run("COMMIT") == nil
+}
+
+// confirm waits until a batch that is committed is durable, while others write. It is seen
+// before that, but nobody has been told; whoever goes on from what they see writes, and
+// what is written later is durable only together with it. Where the disk fails, nothing is
+// written any more until all there is has been copied out of the journal.
+func (d *sqliteDB) confirm(b *batch) {
+	err := d.journal.durable()
+	if err != nil {
+		<-d.turn
+		d.doubtful = true
+		d.turn <- struct{}{}
+		err = fmt.Errorf("%w: the disk failed: %w", ErrUnavailable, err)
+	}
+	for _, w := range b.plans {
+		w.err = err
 	}
 }
 
