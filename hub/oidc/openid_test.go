@@ -167,7 +167,7 @@ func (a *office) proves(ticket string, who evidencetest.Person, give bool) strin
 		a.t.Fatalf("opened %+v", o)
 	}
 	if give {
-		ok(a.requests.Agree(ctx, env, o.Use, o.Session))
+		ok(a.requests.Agree(ctx, env, o.Use, o.Session, request.Client{Address: "192.0.2.7"}))
 		view, err := a.requests.View(ctx, env, o.Use, o.Session)
 		ok(err)
 		var ask struct {

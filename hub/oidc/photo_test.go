@@ -182,7 +182,7 @@ func (s settles) Settle(ctx context.Context, env, use, _ string, v verify.Verdic
 func (a *office) hands(o string, session string, of uint8) (id string) {
 	a.t.Helper()
 	ctx, env := a.t.Context(), a.fixture.Env.ID
-	a.ok(a.requests.Agree(ctx, env, o, session))
+	a.ok(a.requests.Agree(ctx, env, o, session, request.Client{Address: "192.0.2.7"}))
 	a.ok(a.requests.Choose(ctx, env, o, session, "document_review"))
 	v, err := a.requests.View(ctx, env, o, session)
 	a.ok(err)

@@ -40,7 +40,7 @@ func TestARequestIsToldTheAccountThatIsBoundToWhomTheProofShows(t *testing.T) {
 		p.shares()
 		r := d.create(request.Order{Claims: []string{"account"}, MaxUses: 1})
 		alone := d.opens(r)
-		d.ok(alone.Agree(t.Context(), alone.env, alone.id, alone.session))
+		d.ok(alone.Agree(t.Context(), alone.env, alone.id, alone.session, request.Client{Address: "192.0.2.7"}))
 		if err := alone.presents(d.wallet); !errors.Is(err, request.ErrWrong) {
 			t.Errorf("nobody bound an account, of the same name as it is: %v", err)
 		}
@@ -86,7 +86,7 @@ func TestARequestIsToldWhereSomebodyLivesWhereTheirDocumentSaysIt(t *testing.T) 
 	}
 	d.wallet = d.holder(jürgen)
 	p = d.opens(d.create(request.Order{Claims: []string{"address"}, MaxUses: 1}))
-	d.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	d.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	if err := p.presents(d.wallet); !errors.Is(err, request.ErrWrong) {
 		t.Errorf("a document that says nothing of it: %v", err)
 	}

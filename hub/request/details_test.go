@@ -121,7 +121,7 @@ func (p person) confirms(code string) error {
 
 func (p person) agrees() person {
 	p.Helper()
-	p.ok(p.Agree(p.Context(), p.env, p.id, p.session))
+	p.ok(p.Agree(p.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	return p
 }
 
@@ -453,8 +453,21 @@ func (atlas) Locate(a netip.Addr) (request.Location, bool) {
 func TestWhereSomebodySharesIsToldWhereItWasAskedFor(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	d.Places = atlas{}
+	kept := func(p person) string {
+		t.Helper()
+		u, err := store.Get(t.Context(), d.store, func(tx *store.Tx) (store.RequestUse, error) { return tx.RequestUse(t.Context(), p.env, p.id) })
+		d.ok(err)
+		return string(u.Private)
+	}
 	r := d.create(request.Order{Scopes: []string{"nt:location:ip"}, Claims: []string{"name"}, MaxUses: 1})
-	p := d.opens(r).proves()
+	p := d.opens(r)
+	if text := kept(p); text != "" {
+		t.Errorf("kept of somebody who only opened the link: %s", text)
+	}
+	p = p.proves()
+	if text := kept(p); !strings.Contains(text, "192.0.2.7") {
+		t.Errorf("kept of somebody who agreed: %s", text)
+	}
 	if v := p.view(); v.Step != request.StepShare || !slices.Contains(v.Claims, "ip_location") || v.Values["ip_location"] == nil {
 		t.Errorf("before it is shared: %+v", v)
 	}
@@ -494,7 +507,7 @@ func TestANewSelfieIsAskedForWhereATemplateSaysSo(t *testing.T) {
 		return review.WriteSettings(t.Context(), tx, o.fixture.Env.ID, review.Settings{})
 	})
 	p = o.opens(o.create(request.Order{Claims: []string{"name"}, Selfie: true, MaxUses: 1}))
-	if err := p.Agree(t.Context(), p.env, p.id, p.session); !errors.Is(err, request.ErrMethods) {
+	if err := p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}); !errors.Is(err, request.ErrMethods) {
 		t.Errorf("no way to take one: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ type seenFrom struct {
 	Location *Location `json:"remote_address_location,omitempty"`
 }
 
-// seen returns what is known by itself of whoever opens a link.
+// seen returns what is known by itself of whoever has a link and agrees.
 func (q *Requests) seen(names []string, by Client) map[string]any {
 	address, err := netip.ParseAddr(by.Address)
 	if err != nil || !slices.Contains(names, IPLocation) {

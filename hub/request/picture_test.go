@@ -16,7 +16,7 @@ func TestASelfieThatWasComparedIsKeptForWhoSharesItAndGoesWhenTheyTakeItBack(t *
 	o := newOffice(t, true)
 	r := o.create(request.Order{Claims: []string{"name", "picture"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
 	o.ok(o.decides(o.hands(p), "S-ann", review.Accept, read))
 	if v := p.view(); v.Values["picture"] != true {
@@ -59,7 +59,7 @@ func TestASelfieThatLiesInTheOrganisationsStorageIsSharedLikeAnyOther(t *testing
 	o.reviews.Shelf = kept
 	r := o.create(request.Order{Claims: []string{"name", "picture"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
 	id := o.hands(p)
 	o.tx(func(tx *store.Tx) error {
@@ -88,7 +88,7 @@ func TestASelfieThatLiesInTheOrganisationsStorageIsSharedLikeAnyOther(t *testing
 func TestOnlyWhoComparesFacesGivesAPicture(t *testing.T) {
 	o := newOffice(t, true)
 	p := o.opens(o.create(request.Order{Claims: []string{"picture"}, MaxUses: 1}))
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	if v := p.view(); v.Step != request.StepProve || string(v.Method) != "document_review" {
 		t.Errorf("%+v", v)
 	}

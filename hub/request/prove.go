@@ -52,7 +52,7 @@ func methods(list []verify.Verifier) (names []policy.Method) {
 
 // Agree is the consent to prove what is asked for. Where there is one way to prove it,
 // its challenge is opened, and called again another one; otherwise the person chooses.
-func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
+func (q *Requests) Agree(ctx context.Context, env, id, session string, by Client) error {
 	u, r, err := q.read(ctx, env, id, session)
 	if err != nil {
 		return err
@@ -62,6 +62,11 @@ func (q *Requests) Agree(ctx context.Context, env, id, session string) error {
 	}
 	if u.State != useAsked {
 		return ErrStep
+	}
+	if seen := q.seen(r.Claims, by); seen != nil { // not before: they were told what is asked, and said yes
+		if u.Private, err = json.Marshal(found{Values: seen}); err != nil {
+			return err
+		}
 	}
 	if !needsProof(r) {
 		return q.begin(ctx, u)

@@ -189,7 +189,7 @@ func (p person) presentsAs(w *evidencetest.Wallet, kind string) error {
 // proves consents and presents.
 func (p person) proves() person {
 	p.Helper()
-	p.ok(p.Agree(p.Context(), p.env, p.id, p.session))
+	p.ok(p.Agree(p.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	p.ok(p.presents(p.wallet))
 	return p
 }
@@ -246,7 +246,7 @@ func TestOnlyTheSessionThatOpenedALinkSeesIt(t *testing.T) {
 		if _, err := d.View(t.Context(), p.env, p.id, other); !errors.Is(err, request.ErrNotFound) {
 			t.Errorf("session %q: %v", other, err)
 		}
-		if err := d.Agree(t.Context(), p.env, p.id, other); !errors.Is(err, request.ErrNotFound) {
+		if err := d.Agree(t.Context(), p.env, p.id, other, request.Client{Address: "192.0.2.7"}); !errors.Is(err, request.ErrNotFound) {
 			t.Errorf("session %q agreed: %v", other, err)
 		}
 	}
@@ -263,8 +263,8 @@ func TestP13_AProofOfOneUseIsNoneOfAnother(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	r := d.create(request.Order{Claims: []string{"name"}})
 	first, second := d.opens(r), d.opens(r)
-	d.ok(first.Agree(t.Context(), first.env, first.id, first.session))
-	d.ok(second.Agree(t.Context(), second.env, second.id, second.session))
+	d.ok(first.Agree(t.Context(), first.env, first.id, first.session, request.Client{Address: "192.0.2.7"}))
+	d.ok(second.Agree(t.Context(), second.env, second.id, second.session, request.Client{Address: "192.0.2.7"}))
 	var ask struct {
 		Digital []struct {
 			Protocol string          `json:"protocol"`
@@ -291,7 +291,7 @@ func TestP13_AProofOfOneUseIsNoneOfAnother(t *testing.T) {
 func TestAStrangerWithoutATrustedDocumentProvesNothing(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	p := d.opens(d.create(request.Order{Claims: []string{"name"}}))
-	d.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	d.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	forger, err := evidencetest.NewAuthority("DE", "Demo authority", d.now)
 	d.ok(err)
 	w, err := forger.NewWallet(jürgen, d.now)
@@ -301,7 +301,7 @@ func TestAStrangerWithoutATrustedDocumentProvesNothing(t *testing.T) {
 	}
 	none := storetest.Seed(t, d.store).Env.ID
 	q := d.opens(d.create(request.Order{Env: none, Claims: []string{"name"}}))
-	if err := q.Agree(t.Context(), q.env, q.id, q.session); !errors.Is(err, request.ErrMethods) {
+	if err := q.Agree(t.Context(), q.env, q.id, q.session, request.Client{Address: "192.0.2.7"}); !errors.Is(err, request.ErrMethods) {
 		t.Errorf("asked where nobody is trusted: %v", err)
 	}
 }

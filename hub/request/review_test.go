@@ -98,7 +98,7 @@ func TestPeopleReadADocumentAndItsOwnerSharesWhatTheyRead(t *testing.T) {
 	o := newOffice(t, false)
 	r := o.create(request.Order{Claims: []string{"name", "birth_date", "govtid", "govtid_expired"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	id := o.hands(p)
 	if d := o.document(r); d.Progress != "face_scanned" || d.Status != request.InProgress || d.Subject != "" {
 		t.Errorf("handed in: %+v", d)
@@ -152,7 +152,7 @@ func TestADocumentIsRefusedAppealedAndRefusedForGood(t *testing.T) {
 	o := newOffice(t, false)
 	r := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	id := o.hands(p)
 	o.told = nil
 	o.ok(o.decides(id, "S-ann", review.Fraud, read))
@@ -189,7 +189,7 @@ func TestAnAppealThatIsAcceptedGoesOn(t *testing.T) {
 	o := newOffice(t, false)
 	r := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	id := o.hands(p)
 	o.ok(o.decides(id, "S-ann", review.Unusable, read))
 	o.ok(o.reviews.Contest(t.Context(), p.env, id, true))
@@ -208,7 +208,7 @@ func TestWhoIsNotBelievedMayTryAnotherWayUnlessItWasFraud(t *testing.T) {
 		o := newOffice(t, true)
 		r := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 		p := o.opens(r)
-		o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+		o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 		o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
 		id := o.hands(p)
 		o.ok(o.decides(id, "S-ann", verdict, read))
@@ -234,7 +234,7 @@ func TestWhoIsNotBelievedMayTryAnotherWayUnlessItWasFraud(t *testing.T) {
 func TestTwoReviewersMustHaveReadTheSame(t *testing.T) {
 	o := newOffice(t, false)
 	p := o.opens(o.create(request.Order{Claims: []string{"name"}, MaxUses: 1}))
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	id := o.hands(p)
 	o.tx(func(tx *store.Tx) error {
 		c, err := tx.Review(t.Context(), p.env, id)
@@ -261,7 +261,7 @@ func TestWhoWithdrawsTheirPicturesIsLookedAtByNobody(t *testing.T) {
 	o := newOffice(t, false)
 	r := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	o.hands(p)
 	o.told = nil
 	o.ok(p.Reject(t.Context(), p.env, p.id, p.session, request.Client{}))
@@ -279,13 +279,13 @@ func TestAReadDocumentIsAnotherPersonThanASignedOne(t *testing.T) {
 	o := newOffice(t, true)
 	signed := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 	p := o.opens(signed)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "digital_credential"))
 	o.ok(p.presents(o.wallet))
 	o.ok(p.Share(t.Context(), p.env, p.id, p.session, request.Client{}))
 	shown := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 	p = o.opens(shown)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
 	id := o.hands(p)
 	o.ok(o.decides(id, "S-ann", review.Accept, review.Facts{Kind: review.Card, Given: "Jürgen", Family: "Müller", Birth: "1980-02-29", Number: "D1234567", Country: "DE"}))
@@ -303,7 +303,7 @@ func TestStrangersWhoseDocumentsBearOneNumberAreTwoPeople(t *testing.T) {
 		t.Helper()
 		created := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1})
 		p := o.opens(created)
-		o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+		o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 		o.ok(p.Choose(t.Context(), p.env, p.id, p.session, "document_review"))
 		o.ok(o.decides(o.hands(p), "S-ann", review.Accept, f))
 		o.ok(p.Share(t.Context(), p.env, p.id, p.session, request.Client{}))
@@ -335,7 +335,7 @@ func TestDocumentsAreAskedOnlyWhereTheEnvironmentSaysSo(t *testing.T) {
 		return review.WriteSettings(t.Context(), tx, o.fixture.Env.ID, review.Settings{})
 	})
 	p := o.opens(o.create(request.Order{Claims: []string{"name"}}))
-	if err := p.Agree(t.Context(), p.env, p.id, p.session); !errors.Is(err, request.ErrMethods) {
+	if err := p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}); !errors.Is(err, request.ErrMethods) {
 		t.Errorf("%v", err)
 	}
 }
@@ -344,7 +344,7 @@ func TestACaseOfARequestEndsWithIt(t *testing.T) {
 	o := newOffice(t, false)
 	r := o.create(request.Order{Claims: []string{"name"}, MaxUses: 1, ExpiresAt: o.now.Add(2 * time.Hour)})
 	p := o.opens(r)
-	o.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	o.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	if v := p.view(); !v.ExpiresAt.Equal(r.ExpiresAt) {
 		t.Errorf("a use lives until %s, its request until %s", v.ExpiresAt, r.ExpiresAt)
 	}

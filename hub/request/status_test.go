@@ -29,7 +29,7 @@ func TestADocumentWhoseStatusNobodyKnowsIsRecorded(t *testing.T) {
 			return tx.SetCredentialStatus(t.Context(), d.fixture.Env.ID, store.CredentialStatus{Mode: mode})
 		}))
 		p := d.opens(d.create(request.Order{Claims: []string{"name"}}))
-		d.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+		d.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 		before := d.recorded(c.kind)
 		if err := p.presentsAs(w, "pid"); (err == nil) != c.counts {
 			t.Errorf("%s: %v", mode, err)

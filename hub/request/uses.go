@@ -187,11 +187,6 @@ func (q *Requests) open(ctx context.Context, env, ticket, use, lang string, by C
 			return ErrGone
 		}
 		u.Request = r.ID
-		if seen := q.seen(r.Claims, by); seen != nil {
-			if u.Private, err = json.Marshal(found{Values: seen}); err != nil {
-				return err
-			}
-		}
 		if err := tx.AddRequestUse(ctx, &u); err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func TestPeopleChooseAmongTheWaysThatProveWhatIsAsked(t *testing.T) {
 	if err := choose(p, "digital_credential"); !errors.Is(err, request.ErrStep) {
 		t.Errorf("chosen before consent: %v", err)
 	}
-	d.ok(p.Agree(t.Context(), p.env, p.id, p.session))
+	d.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	if v := p.view(); v.Step != request.StepMethod || !slices.Equal(v.Methods, []policy.Method{policy.DigitalCredential, policy.IdentityProvider}) || v.Ask != nil {
 		t.Errorf("%+v", v)
 	}
@@ -66,7 +66,7 @@ func TestPeopleChooseAmongTheWaysThatProveWhatIsAsked(t *testing.T) {
 	}
 
 	document := d.opens(d.create(request.Order{Claims: []string{"govtid", "govtid_expired"}}))
-	d.ok(document.Agree(t.Context(), document.env, document.id, document.session))
+	d.ok(document.Agree(t.Context(), document.env, document.id, document.session, request.Client{Address: "192.0.2.7"}))
 	if v := document.view(); v.Step != request.StepProve || v.Method != policy.DigitalCredential {
 		t.Errorf("a sign-in is offered for what only a document says: %+v", v)
 	}

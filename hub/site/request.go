@@ -19,7 +19,7 @@ import (
 type Requests interface {
 	Open(ctx context.Context, env, ticket, lang string, by request.Client) (id, session string, err error)
 	View(ctx context.Context, env, id, session string) (request.View, error)
-	Agree(ctx context.Context, env, id, session string) error
+	Agree(ctx context.Context, env, id, session string, by request.Client) error
 	Choose(ctx context.Context, env, id, session, method string) error
 	Answer(ctx context.Context, env, id, session, answer string) error
 }
@@ -76,16 +76,18 @@ func (v *visit) openRequest() {
 // rememberUse gives the browser the session of a use.
 func (v *visit) rememberUse(id, session string) {
 	old := v.host.CookiesWith(v.r, requestCookie)
-	for i := range max(0, len(old)-maxSessions+1) {
-		v.host.DropCookie(v.w, old[i])
+	for _, name := range old[:min(max(0, len(old)-maxSessions+1), maxSessions)] { // the rest another time
+		v.host.DropCookie(v.w, name)
 	}
 	v.host.SetCookie(v.w, requestCookie+id, session, sessionLife, http.SameSiteStrictMode)
 }
 
-// uses returns this browser's sessions.
+// uses returns this browser's sessions: the newest, as many as it is given, for each is
+// looked up.
 func (v *visit) uses() map[string]string {
 	all := map[string]string{}
-	for _, name := range v.host.CookiesWith(v.r, requestCookie) {
+	names := v.host.CookiesWith(v.r, requestCookie)
+	for _, name := range names[max(0, len(names)-maxSessions):] {
 		all[strings.TrimPrefix(name, requestCookie)] = v.host.Cookie(v.r, name)
 	}
 	return all
@@ -243,7 +245,7 @@ func decide(step func(ctx context.Context, v *visit, id, session string) error) 
 }
 
 func agreeToRequest(ctx context.Context, v *visit, id, session string) error {
-	return v.site.cfg.Requests.Agree(ctx, v.req.Env, id, session)
+	return v.site.cfg.Requests.Agree(ctx, v.req.Env, id, session, v.asker())
 }
 
 func answerRequest(ctx context.Context, v *visit, id, session string) error {
