@@ -27,6 +27,7 @@ type road struct {
 	to string
 
 	mode     atomic.Int32
+	slow     atomic.Int64 // nanoseconds that everything takes longer
 	life     atomic.Int64 // nanoseconds after which each connection is cut; 0: never
 	accepted atomic.Int64
 	cuts     atomic.Int64
@@ -133,19 +134,25 @@ func (r *road) travel(p *trip) {
 		defer time.AfterFunc(d, func() { r.cuts.Add(1); p.end() }).Stop()
 	}
 	var both sync.WaitGroup
-	both.Go(func() { p.carry(to, p.from) })
-	both.Go(func() { p.carry(p.from, to) })
+	both.Go(func() { r.carry(p, to, p.from) })
+	both.Go(func() { r.carry(p, p.from, to) })
 	both.Wait()
 	_ = to.Close()
 }
 
 // carry copies until one side ends; what is frozen takes no more and says nothing.
-func (p *trip) carry(to io.Writer, from io.Reader) {
+func (r *road) carry(p *trip, to io.Writer, from io.Reader) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		if p.frozen.Load() {
 			<-p.ended
+		}
+		if d := time.Duration(r.slow.Load()); d > 0 {
+			select {
+			case <-time.After(d):
+			case <-p.ended:
+			}
 		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {

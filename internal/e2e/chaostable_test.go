@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -256,8 +257,8 @@ func (c *chaos) fill(t *testing.T) string {
 // cloned is a machine that was copied with its keys while it ran.
 var cloned = disturbance{"cloned", func(c *chaos, t *testing.T, press func()) {
 	twin := &agent{t: t, dir: testenv.Dir(t), inside: c.agent.inside}
-	if err := os.CopyFS(twin.dir, os.DirFS(c.agent.dir)); err != nil {
-		t.Fatal(err)
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", c.agent.dir+"/.", twin.dir).CombinedOutput(); err != nil { // with its modes
+		t.Fatalf("%v: %s", err, out)
 	}
 	_ = os.Remove(filepath.Join(twin.dir, "agent.log"))
 	twin.start()
