@@ -25,13 +25,17 @@ type Acts interface {
 
 // actRequest asks for one account operation.
 type actRequest struct {
-	Operation protocol.Operation `json:"operation"`         // enable, disable, set_must_change, add_to_group, remove_from_group, delete_account
-	Group     string             `json:"group,omitempty"`   // of the two that change groups: immutable id, or a name that no other group has
-	DryRun    bool               `json:"dry_run,omitempty"` // say what would change, and change nothing
+	Operation protocol.Operation `json:"operation"`           // enable, disable, set_must_change, add_to_group, remove_from_group, set_attribute, delete_account
+	Group     string             `json:"group,omitempty"`     // of the two that change groups: immutable id, or a name that no other group has
+	Attribute string             `json:"attribute,omitempty"` // of set_attribute: as the directory calls it
+	Values    []string           `json:"values,omitempty"`    // of set_attribute: the only ones that it is to have; none clears it
+	DryRun    bool               `json:"dry_run,omitempty"`   // say what would change, and change nothing
+
+	values *protocol.AttributeValues // the same with a salt
 }
 
 // task is what is asked for, checked.
-func (q actRequest) task() (protocol.Task, error) {
+func (q *actRequest) task() (protocol.Task, error) {
 	row, known := protocol.ActByName(q.Operation)
 	if !known {
 		var names []string
@@ -40,14 +44,42 @@ func (q actRequest) task() (protocol.Task, error) {
 		}
 		return protocol.Task{}, bad("operation: one of " + strings.Join(names, ", "))
 	}
-	task, fits := row.Task(q.Group)
-	if !fits {
+	value := q.Group
+	if row.Valued {
+		value = q.Attribute
+	}
+	switch task, fits := row.Task(value); {
+	case (q.Group != "") != (row.Param == protocol.ParamGroup):
 		return task, bad("group: needed by add_to_group and remove_from_group, and by nothing else")
+	case !fits || (q.Attribute != "") != row.Valued:
+		return task, bad("attribute: needed by set_attribute, and by nothing else")
+	case row.Valued:
+		return q.valued(task)
+	case len(q.Values) > 0:
+		return task, bad("values: taken by set_attribute, and by nothing else")
+	default:
+		return bounded(task, "group")
 	}
-	if _, err := protocol.ParseTasks(protocol.CanonicalTasks([]protocol.Task{task})); err != nil {
-		return task, bad("group: too long")
+}
+
+// valued gives a task the salted hash of the values. No error repeats one of them.
+func (q *actRequest) valued(t protocol.Task) (protocol.Task, error) {
+	if !protocol.AttributeName(q.Attribute) {
+		return t, bad("attribute: letters, digits and hyphens, as the directory calls it")
 	}
-	return task, nil
+	v := protocol.NewAttributeValues(q.Values)
+	if err := v.Check(); err != nil {
+		return t, bad(err.Error())
+	}
+	q.values = &v
+	return bounded(t.With(v), "attribute")
+}
+
+func bounded(t protocol.Task, what string) (protocol.Task, error) {
+	if _, err := protocol.ParseTasks(protocol.CanonicalTasks([]protocol.Task{t})); err != nil {
+		return t, bad(what + ": too long")
+	}
+	return t, nil
 }
 
 // What became of an order, beside the states of recoveries.
@@ -63,6 +95,7 @@ type actOut struct {
 	State      string                `json:"state"`        // foreseen, refused, sent, done, failed, unknown, evaluated
 	Changes    []protocol.Difference `json:"changes"`
 	Code       string                `json:"code,omitempty"`       // why it was refused or failed
+	Reason     string                `json:"reason,omitempty"`     // the same, where the agent knows one: value_refused, attribute_off, missing_rights …
 	Message    string                `json:"message,omitempty"`    // the same in words of the agent
 	Evaluation bool                  `json:"evaluation,omitempty"` // the agent only evaluates: nothing is ever changed
 	CreatedAt  *time.Time            `json:"created_at,omitempty"`
@@ -74,7 +107,7 @@ type actList struct {
 }
 
 // orderAct asks the agent of an account to enable or disable it, ask it for a new password,
-// change a group of it or delete it, as far as the agent's own file allows that. To delete
+// change a group of it, set one of its attributes or delete it, as far as the agent's own file allows that. To delete
 // it takes an owner, as does every operation of somebody who holds a role in the console.
 func orderAct(ctx context.Context, c *call, tx *store.Tx, q *actRequest) (any, error) {
 	task, err := q.task()
@@ -93,7 +126,7 @@ func orderAct(ctx context.Context, c *call, tx *store.Tx, q *actRequest) (any, e
 
 // carryOutAct asks the agent, when the record of the order is written.
 func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
-	q := operation.ActOrder{Account: c.account, Task: reply.(protocol.Task), Origin: c.api.Console(), Trace: c.trace,
+	q := operation.ActOrder{Account: c.account, Task: reply.(protocol.Task), Values: c.body.(*actRequest).values, Origin: c.api.Console(), Trace: c.trace,
 		Actor: audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject}}
 	order := c.api.Acts.Act
 	if c.body.(*actRequest).DryRun {
@@ -105,10 +138,10 @@ func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
 	} else if err != nil {
 		return nil, notAsked(err)
 	}
-	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Evaluation: r.Trial}
+	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Reason: string(r.Reason), Evaluation: r.Trial}
 	switch {
 	case r.Refusal != nil:
-		out.State, out.Code, out.Message = actRefused, string(r.Refusal.Code), r.Refusal.Message
+		out.State, out.Code, out.Reason, out.Message = actRefused, string(r.Refusal.Code), string(r.Refusal.Reason), r.Refusal.Message
 	case r.State == "":
 		out.State = actForeseen
 	}
@@ -134,7 +167,7 @@ func listActs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.ActsOf(ctx, c.env.ID, c.account.ID)
 	list := actList{Operations: []actOut{}}
 	for _, a := range all {
-		out := actOut{ID: a.ID, Operation: a.Operation, State: a.State, Code: a.Code, CreatedAt: at(a.Created), Changes: []protocol.Difference{}}
+		out := actOut{ID: a.ID, Operation: a.Operation, State: a.State, Code: a.Code, Reason: a.Reason, CreatedAt: at(a.Created), Changes: []protocol.Difference{}}
 		if err := json.Unmarshal([]byte(a.Changes), &out.Changes); err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,9 +32,10 @@ const actsAtOnce = 50
 type ActOrder struct {
 	Account store.Account
 	Task    protocol.Task
-	Origin  string          // the hub's own, for the agent's log
-	Actor   audit.Principal // who asks, with their role
-	Trace   string          // of the request
+	Values  *protocol.AttributeValues // of set_attribute, whose hash Task bears
+	Origin  string                    // the hub's own, for the agent's log
+	Actor   audit.Principal           // who asks, with their role
+	Trace   string                    // of the request
 }
 
 // An ActResult is what became of an order. State is empty where nothing was asked of the
@@ -44,6 +46,7 @@ type ActResult struct {
 	Changes []protocol.Difference
 	Refusal *protocol.Error // of the agent's guard and dry run; nil: it would be done
 	Code    protocol.Code   // why it failed
+	Reason  protocol.Reason // the same for programs, where the agent knows one
 	Trial   bool            // the agent only evaluates
 }
 
@@ -86,6 +89,9 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 	}
 	act.Context, act.Changes, act.State, act.Created = m.Context().String(), store.JSON(b.Changes), recovery.Cleared, o.Now()
 	act.Due = act.Created.Add(clearedLife)
+	if q.Values != nil {
+		act.Body = []byte(store.JSON(*q.Values))
+	}
 	err = o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(act, audit.OperationRequested, q.Actor, map[string]any{
 			"operation": act.Operation, "context": act.Context, "agent": act.Agent, "directory": act.Directory, "request": q.Trace})); err != nil {
@@ -110,7 +116,7 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 		}
 	}
 	act, err = store.Get(ctx, o.Store, func(tx *store.Tx) (store.Act, error) { return tx.Act(ctx, act.Env, act.ID) })
-	return ActResult{ID: act.ID, State: act.State, Changes: b.Changes, Code: protocol.Code(act.Code), Trial: b.Evaluation}, err
+	return ActResult{ID: act.ID, State: act.State, Changes: b.Changes, Code: protocol.Code(act.Code), Reason: protocol.Reason(act.Reason), Trial: b.Evaluation}, err
 }
 
 // beginAct has an agent begin an order, and checks its answer.
@@ -125,7 +131,7 @@ func (o *Operations) beginAct(ctx context.Context, q ActOrder) (act store.Act, b
 	if err := o.mayOrder(ctx, q); err != nil {
 		return act, b, err
 	}
-	req := protocol.BeginRequest{Recovery: part[:], Account: act.Account, Operation: act.Operation, Origin: q.Origin}
+	req := protocol.BeginRequest{Recovery: part[:], Account: act.Account, Operation: act.Operation, Origin: q.Origin, Values: q.Values}
 	if err := o.Ask(ctx, To{Env: act.Env, Directory: act.Directory}, protocol.MethodBegin, req, &b); err != nil {
 		return act, b, err
 	}
@@ -179,7 +185,13 @@ func (o *Operations) executeAct(ctx context.Context, to To, id string, send Send
 		if q.Context.String() != act.Context {
 			return fmt.Errorf("operation: members of account operation %s changed after it was ordered", act.ID)
 		}
-		act.State, act.Due = recovery.Sent, now.Add(sentBlind)
+		if len(act.Body) > 0 {
+			q.Values = new(protocol.AttributeValues)
+			if err := json.Unmarshal(act.Body, q.Values); err != nil {
+				return err
+			}
+		}
+		act.State, act.Due, act.Body = recovery.Sent, now.Add(sentBlind), nil
 		return tx.MoveAct(ctx, act, recovery.Cleared)
 	})
 	if err != nil {
@@ -219,13 +231,22 @@ func (o *Operations) settleAct(ctx context.Context, act store.Act, out *protocol
 func (o *Operations) endAct(ctx context.Context, act store.Act, state string, out *protocol.Outcome) error {
 	act.State, act.Due, act.Code = state, time.Time{}, ""
 	if out.Error != nil {
-		act.Code = string(out.Error.Code)
+		act.Code, act.Reason = string(out.Error.Code), reasonOf(out.Error)
 	}
 	rec := &store.Recovery{Tasks: act.Operation, Context: act.Context, Agent: act.Agent, Directory: act.Directory}
 	return o.Store.Tx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.MoveAct(ctx, act, recovery.Sent),
 			audit.Append(ctx, tx, actEvent(act, audit.OperationFinished, audit.Principal{Agent: act.Agent}, finished(rec, out))))
 	})
+}
+
+// reasonOf is the reason of a refusal, if it can be one: agents send words of a closed list.
+func reasonOf(e *protocol.Error) string {
+	const longest = 40
+	if strings.Trim(string(e.Reason), "abcdefghijklmnopqrstuvwxyz_") != "" || len(e.Reason) > longest {
+		return ""
+	}
+	return string(e.Reason)
 }
 
 // lapse ends an account operation that nobody sent; whoever would send it now finds

@@ -26,7 +26,7 @@ func checkForeseen(b protocol.Begun) error {
 		return fmt.Errorf("operation: the agent foresees %d changes", len(b.Changes))
 	}
 	for i, d := range b.Changes {
-		for _, text := range []string{string(d.What), d.Before, d.After} {
+		for _, text := range []string{string(d.What), d.Name, d.Before, d.After} {
 			if len(text) > maxValue || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 				return fmt.Errorf("operation: change %d that the agent foresees is too long, or no plain text", i)
 			}
@@ -34,6 +34,9 @@ func checkForeseen(b protocol.Begun) error {
 	}
 	if b.Finding != nil && (len(b.Finding.Message) > maxMessage || !utf8.ValidString(b.Finding.Message) || strings.ContainsFunc(b.Finding.Message, unicode.IsControl)) {
 		b.Finding.Message = "" // its code says as much
+	}
+	if b.Finding != nil {
+		b.Finding.Reason = protocol.Reason(reasonOf(b.Finding))
 	}
 	return nil
 }

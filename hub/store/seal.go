@@ -38,6 +38,7 @@ type sealedColumn struct {
 
 // sealedColumns is the vocabulary of sealed columns.
 var sealedColumns = []sealedColumn{
+	{"account_acts", "body", "env", "id"},
 	{"account_birth_dates", "body", "env", "person"},
 	{"account_photos", "body", "env", "person"},
 	{"approval_asks", "proof", "env", "approval || '/' || staff"},

@@ -17,9 +17,10 @@ func TestAnAdministratorChangesAccountsAsFarAsTheAgentsFileSays(t *testing.T) {
 	v := startEdge(t, edgeConfig{}).environment(t, "acts", "ldap") // a hub of its own: names of people are looked up in all environments of a key
 	file := slapdAgent(s)
 	file.Directory = strings.NewReplacer("disabled_attribute = \"corpStatus\"\n", "", "disabled_values = [\"left\"]\n", "").Replace(file.Directory)
-	file.Guard = `acts = ["enable", "disable", "set_must_change", "add_to_group", "remove_from_group", "delete_account"]
+	file.Guard = `acts = ["enable", "disable", "set_must_change", "add_to_group", "remove_from_group", "set_attribute", "delete_account"]
+act_attributes = ["telephoneNumber", "mail"]
 act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
-	v.startAgent(file)
+	a := v.startAgent(file)
 	run := func(args ...string) (out string, worked bool) {
 		t.Helper()
 		cmd := exec.CommandContext(soon(t), programs.postern, append([]string{"account"}, append(args, "--server", v.edge.url)...)...)
@@ -27,6 +28,7 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 		text, err := cmd.CombinedOutput()
 		return string(text), err == nil
 	}
+	const canary = "+49(30)555-0471-177"
 	cleo, fresh := testenv.SlapdDN("cleo"), testenv.SlapdEmployeePassword
 	signsIn := func(dn string, want bool) {
 		t.Helper()
@@ -57,6 +59,20 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 				t.Errorf("pwdReset: %q", got)
 			}
 		}},
+		{"set cleo@corp.example telephoneNumber " + canary + " 0302 --dry-run", true, "telephoneNumber: 0 value(s) -> 2 value(s)", nil},
+		{"set cleo@corp.example telephoneNumber " + canary + " 0302", true, "done", func() {
+			if got := s.Values(t, cleo, "telephoneNumber"); len(got) != 2 || got[0] != canary {
+				t.Errorf("telephoneNumber: %q", got)
+			}
+		}},
+		{"set cleo@corp.example telephoneNumber a#" + canary, false, "does not take such a value", nil},
+		{"set cleo@corp.example telephoneNumber --clear", true, "done", func() {
+			if got := s.Values(t, cleo, "telephoneNumber"); len(got) != 0 {
+				t.Errorf("telephoneNumber: %q", got)
+			}
+		}},
+		{"set cleo@corp.example title " + canary, false, "guard.act_attributes", nil},
+		{"set cleo@corp.example noSuchThing " + canary, false, "guard.act_attributes", nil},
 		{"disable chief@corp.example", false, "administrators", func() { signsIn(testenv.SlapdDN("chief"), true) }},
 		{"delete emp000001@corp.example", false, "cannot be undone", func() { signsIn(testenv.SlapdDN("emp000001"), true) }},
 		{"delete emp000001@corp.example --yes emp000001@corp.example", true, "account: uid=emp000001", func() { signsIn(testenv.SlapdDN("emp000001"), false) }},
@@ -69,5 +85,14 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 		if step.after != nil {
 			step.after()
 		}
+	}
+	// What was set stands in the directory alone: not in the hub's database, in no log, and
+	// nowhere at the agent.
+	where := places{}
+	files(t, where, v.edge.dir, "edge", "master.key", "Caddyfile")
+	files(t, where, a.dir, "agent", "keys.json", "ldap-password")
+	search(t, where, canaries{"value": canary})
+	if standing(where, "set_attribute?attribute=telephoneNumber") == nil {
+		t.Error("nothing says that the attribute was set")
 	}
 }

@@ -5,16 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 // actOut is what the API says of an account operation.
 type actOut struct {
-	Operation, State, Code, Message string
-	Evaluation                      bool
-	Changes                         []struct{ What, Before, After string }
-	Created                         string `json:"created_at"`
+	Operation, State, Code, Reason, Message string
+	Evaluation                              bool
+	Changes                                 []difference
+	Created                                 string `json:"created_at"`
+}
+
+// difference is one property of the account.
+type difference struct{ What, Name, Before, After string }
+
+// line says what changes. Of an attribute the agent tells how many values there are, and
+// never what they are.
+func (d difference) line() string {
+	if d.Name != "" {
+		return fmt.Sprintf("  %s: %s value(s) -> %s value(s)\n", d.Name, d.Before, d.After)
+	}
+	return fmt.Sprintf("  %s: %s -> %s\n", d.What, orNothing(d.Before), orNothing(d.After))
 }
 
 // errNotDone ends a command whose operation was not carried out; what stood in the way
@@ -34,7 +47,7 @@ func (f *flags) actCommands() []*cobra.Command {
 		f.act("enable ACCOUNT", "Enables an account in its directory", "enable"),
 		f.act("disable ACCOUNT", "Disables an account in its directory", "disable"),
 		f.act("must-change ACCOUNT", "Has the directory ask for a new password at the next sign-in", "set_must_change"),
-		members, f.deleteAct(),
+		members, f.setAct(), f.deleteAct(),
 		leaf("operations ACCOUNT", "Lists what was changed of an account in its directory", "  postern account operations ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
 				return f.ask(c, "GET", accountPath(args[0])+"/operations", nil, printActs)
@@ -58,6 +71,40 @@ func (f *flags) groupAct(use, short, operation string) *cobra.Command {
 	})
 	c.Flags().BoolVar(&dry, "dry-run", false, "say what would change, and change nothing")
 	return c
+}
+
+// setAct reads values from the command line, or from standard input, where the list of
+// processes does not show them.
+func (f *flags) setAct() *cobra.Command {
+	var dry, none, read bool
+	c := leaf("set ACCOUNT ATTRIBUTE [VALUE...]", "Sets an attribute of an account in its directory",
+		"  postern account set ada@example.com telephoneNumber '+44 20 7946 0000' --dry-run\n  postern account set ada@example.com title --clear",
+		cobra.MinimumNArgs(2), func(c *cobra.Command, args []string) error {
+			values := args[2:]
+			if read {
+				lines, err := linesOf(c.InOrStdin())
+				if err != nil {
+					return err
+				}
+				values = append(values, lines...)
+			}
+			if none != (len(values) == 0) {
+				return errors.New("give the values that it is to have, or --clear and none")
+			}
+			return f.order(c, args[0], map[string]any{"operation": "set_attribute", "attribute": args[1], "values": values, "dry_run": dry})
+		})
+	c.Flags().BoolVar(&dry, "dry-run", false, "say what would change, and change nothing")
+	c.Flags().BoolVar(&none, "clear", false, "take all values away")
+	c.Flags().BoolVar(&read, "stdin", false, "read the values from standard input, one on each line")
+	return c
+}
+
+// maxValues bounds what is read of standard input: more than the hub takes.
+const maxValues = 64 << 10
+
+func linesOf(r io.Reader) ([]string, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxValues))
+	return strings.FieldsFunc(string(text), func(c rune) bool { return c == '\n' || c == '\r' }), err
 }
 
 func (f *flags) deleteAct() *cobra.Command {
@@ -112,14 +159,27 @@ func (o actOut) print(w io.Writer) error {
 	if o.Message != "" {
 		text += ": " + o.Message
 	} else if o.Code != "" {
-		text += ": " + o.Code
+		text += ": " + o.why()
 	}
 	text += "\n"
 	for _, d := range o.Changes {
-		text += fmt.Sprintf("  %s: %s -> %s\n", d.What, orNothing(d.Before), orNothing(d.After))
+		text += d.line()
 	}
 	_, err := io.WriteString(w, text)
 	return err
+}
+
+// reasonWords say why in words, where the code alone would not.
+var reasonWords = map[string]string{
+	"value_refused": "the directory does not take such a value in this attribute, or not as many", "missing_rights": "the agent's account lacks a right in the directory",
+	"attribute_off": "the agent's file does not let the attribute be set",
+}
+
+func (o actOut) why() string {
+	if words, known := reasonWords[o.Reason]; known {
+		return words
+	}
+	return o.Code
 }
 
 func orNothing(s string) string {
@@ -136,7 +196,7 @@ func printActs(w io.Writer, answer []byte) error {
 	}
 	rows := [][]string{{"TIME", "OPERATION", "STATE", "WHY"}}
 	for _, o := range list.Operations {
-		rows = append(rows, []string{o.Created, o.Operation, o.State, o.Code})
+		rows = append(rows, []string{o.Created, o.Operation, o.State, o.why()})
 	}
 	return table(w, rows)
 }
