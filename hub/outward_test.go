@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/notify/mailbox"
 	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/mailcode"
@@ -138,6 +139,29 @@ func TestTheFlowsMailArrives(t *testing.T) {
 	m, err := o.mail.Wait(ctx, func(m mailbox.Message) bool { return m.To[0] == "anna@corp.example" })
 	if err != nil || !strings.Contains(m.Text, "https://recover.example.com/not-me?token=tok") {
 		t.Errorf("%s, %v", m.Text, err)
+	}
+}
+
+// What people decided about a photo is mailed in the language in which it was sent.
+func TestWhatBecameOfABadgePhotoIsMailed(t *testing.T) {
+	o := openOutside(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	d := request.Decision{Request: store.Request{Env: o.fixture.Env.ID, Ticket: "ticket", Origin: "https://recover.example.com"}, To: "anna@home.example", Language: "de", Until: time.Now().Add(time.Hour)}
+	for taken, says := range map[bool]string{true: "und es genommen", false: "konnte es nicht nehmen"} {
+		d.Taken = taken
+		if err := o.store.Tx(ctx, func(tx *store.Tx) error { return postman{o.mailer.Notifier}.QueueDecision(ctx, tx, d) }); err != nil {
+			t.Fatal(err)
+		}
+		o.mailer.Wake()
+		m, err := o.mail.Wait(ctx, func(m mailbox.Message) bool { return strings.Contains(m.Text, says) })
+		if err != nil || m.To[0] != "anna@home.example" || !strings.Contains(m.Text, "https://recover.example.com/request#ticket") {
+			t.Errorf("%v %s, %v", m.To, m.Text, err)
+		}
+	}
+	d.To = "no address"
+	if err := o.store.Tx(ctx, func(tx *store.Tx) error { return postman{o.mailer.Notifier}.QueueDecision(ctx, tx, d) }); err != nil {
+		t.Errorf("an address that is none keeps a decision from being written down: %v", err)
 	}
 }
 

@@ -83,6 +83,17 @@ func (p postman) Ready() error {
 	return fmt.Errorf("%w: the claim email is confirmed by a mail: set smtp in the Caddyfile", request.ErrChannel)
 }
 
+// QueueDecision implements request.Mailer.
+func (p postman) QueueDecision(ctx context.Context, tx *store.Tx, d request.Decision) error {
+	words := map[bool]string{true: "badge.taken", false: "badge.refused"}[d.Taken]
+	err := p.QueueStaff(ctx, tx, notify.Staff{Env: d.Request.Env, To: d.To, Words: words, Origin: d.Request.Origin, Path: request.LinkPath,
+		Token: protocol.NewSecret(d.Request.Ticket), Until: d.Until, Language: d.Language})
+	if errors.Is(err, notify.ErrNoAddress) || errors.Is(err, notify.ErrNoDomain) { // what was decided stays decided
+		return nil
+	}
+	return err
+}
+
 // SendCode implements request.Mailer.
 func (p postman) SendCode(ctx context.Context, m request.CodeMessage) error {
 	return p.Notifier.SendCode(ctx, notify.Code{Env: m.Env, To: []string{m.To}, Asked: true, Language: m.Language, Origin: m.Origin, Code: m.Code, Until: m.Until})

@@ -2,6 +2,10 @@ package locale
 
 // deBadge is German, what people read who give a photo for their badge, and who look at it.
 var deBadge = table{
+	"mail.badge.taken.subject":   "Ihr Foto für {company} wurde genommen",
+	"mail.badge.taken.body":      "Guten Tag,\n\n{company} hat sich das Foto angesehen, das Sie für Ihren Ausweis gesendet haben, und es genommen. Sie müssen nichts weiter tun.\n\nBis {until} können Sie es in dem Browser ansehen, in dem Sie es gesendet haben:\n\n{link}\n",
+	"mail.badge.refused.subject": "Bitte senden Sie {company} ein anderes Foto",
+	"mail.badge.refused.body":    "Guten Tag,\n\n{company} hat sich das Foto angesehen, das Sie für Ihren Ausweis gesendet haben, und konnte es nicht nehmen. Es wurde nicht aufgehoben.\n\nDie Seite sagt, warum, und nimmt ein anderes. Öffnen Sie sie bis {until} in dem Browser, in dem Sie das erste gesendet haben:\n\n{link}\n",
 	"badge.title":                "Ihr Foto für den Ausweis",
 	"badge.lead":                 "{company} bittet Sie um ein Foto für Ihren Ausweis. Es dauert etwa drei Minuten.",
 	"badge.then.1":               "Sie weisen nach, wer Sie sind.",

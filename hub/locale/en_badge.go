@@ -2,6 +2,10 @@ package locale
 
 // enBadge is English, what people read who give a photo for their badge, and who look at it.
 var enBadge = table{
+	"mail.badge.taken.subject":   "Your photo for {company} was taken",
+	"mail.badge.taken.body":      "Hello,\n\n{company} looked at the photo that you sent for your badge, and took it. There is nothing more to do.\n\nYou can look at it until {until}, in the browser in which you sent it:\n\n{link}\n",
+	"mail.badge.refused.subject": "Please send {company} another photo",
+	"mail.badge.refused.body":    "Hello,\n\n{company} looked at the photo that you sent for your badge, and could not take it. It was not kept.\n\nThe page says why, and takes another one. Open it until {until} in the browser in which you sent the first:\n\n{link}\n",
 	"badge.title":                "Your photo for the badge",
 	"badge.lead":                 "{company} asks you for a photo for your badge. It takes about three minutes.",
 	"badge.then.1":               "You prove who you are.",

@@ -20,6 +20,8 @@ type Staff struct {
 	Path    string // of the page that a link leads to
 	Token   protocol.Secret
 	Until   time.Time
+	// Language is that in which they read pages here; "": the organisation's.
+	Language string
 }
 
 // QueueStaff is Queue for one person. The secret of its link stands in the fragment: no
@@ -28,7 +30,7 @@ func (n *Notifier) QueueStaff(ctx context.Context, tx *store.Tx, s Staff) error 
 	if !deliverable(s.To) {
 		return ErrNoAddress
 	}
-	p, err := placeOf(ctx, tx, s.Env, s.Origin, "")
+	p, err := placeOf(ctx, tx, s.Env, s.Origin, s.Language)
 	if err != nil {
 		return err
 	}

@@ -164,7 +164,26 @@ func (q *Requests) BadgeDecided(ctx context.Context, tx *store.Tx, env, use, per
 	if refused != "" {
 		faults = []Fault{Fault(refused)}
 	}
-	return true, q.badgeGiven(ctx, tx, g, clean, faults, "", Client{})
+	if err := q.badgeGiven(ctx, tx, g, clean, faults, "", Client{}); err != nil {
+		return true, err
+	}
+	return true, q.tellDecided(ctx, tx, g, refused == "")
+}
+
+// tellDecided mails whoever gave a photo what became of it, if they left an address: the one
+// that they share, or the one for which their link was made.
+func (q *Requests) tellDecided(ctx context.Context, tx *store.Tx, g giver, taken bool) error {
+	to, err := q.textOf(ctx, tx, g.request.Env, g.use.Person, Email)
+	if err != nil || q.Mail == nil || q.Mail.Ready() != nil {
+		return err
+	}
+	if to == "" {
+		to, err = plainMail(g.request.Label)
+	}
+	if err != nil { // a label that is no address
+		return nil
+	}
+	return q.Mail.QueueDecision(ctx, tx, Decision{Request: g.request, To: to, Language: g.use.Language, Taken: taken, Until: g.use.ExpiresAt})
 }
 
 // giverOf returns whoever gave a photo by a use.

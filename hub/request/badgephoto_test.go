@@ -44,7 +44,7 @@ func TestOnlyAPhotoThatPeopleTookIsSharedAndTold(t *testing.T) {
 		d := newDesk(t, s)
 		q := queue{review.New(s, nil)}
 		q.Badges, d.Faces = d.Requests, q
-		env := d.fixture.Env.ID
+		env, mails := d.fixture.Env.ID, d.calls()
 		p := d.admitted(request.BadgeOrder{Label: "ada@example.com"})
 		p.shares()
 		told := len(d.told)
@@ -76,9 +76,15 @@ func TestOnlyAPhotoThatPeopleTookIsSharedAndTold(t *testing.T) {
 		if _, err := d.BadgePhoto(t.Context(), env, p.id, p.session, store.PictureAsked); !errors.Is(err, request.ErrNoPhoto) {
 			t.Errorf("what was refused is kept: %v", err)
 		}
+		if all := mails.decisions; len(all) != 1 || all[0].To != "ada@example.com" || all[0].Taken || !all[0].Until.After(d.Now()) || all[0].Request.Ticket == "" {
+			t.Errorf("mailed of the refusal: %+v", all)
+		}
 		told = len(d.told)
 		give()
 		d.decides(q, review.Accept, "")
+		if all := mails.decisions; len(all) != 2 || !all[1].Taken {
+			t.Errorf("mailed that it was taken: %+v", all)
+		}
 		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share picture"}; !slices.Equal(d.told[told:], want) {
 			t.Errorf("told %q, want %q", d.told[told:], want)
 		}
@@ -106,6 +112,25 @@ func TestOnlyAPhotoThatPeopleTookIsSharedAndTold(t *testing.T) {
 			t.Errorf("a photo after it was taken back: %v", err)
 		}
 	})
+}
+
+// Who left no address is mailed nothing, and a label is none unless it is an address.
+func TestNobodyIsMailedWhoLeftNoAddress(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	q := queue{review.New(d.store, nil)}
+	q.Badges, d.Faces = d.Requests, q
+	mails := d.calls()
+	for _, label := range []string{"", "Ada Lovelace <ada@example.com>", "ada@example.com, bob@example.com"} {
+		p := d.admitted(request.BadgeOrder{Label: label})
+		p.shares()
+		if faults, _, err := p.gives(photo(t, 400, 1)); err != nil || len(faults) > 0 {
+			t.Fatal(faults, err)
+		}
+		d.decides(q, review.Accept, "")
+	}
+	if len(mails.decisions) > 0 {
+		t.Errorf("mailed %+v", mails.decisions)
+	}
 }
 
 func TestAPersonLooksAtAPhotoBeforeTheySendIt(t *testing.T) {

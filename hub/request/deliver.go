@@ -25,6 +25,18 @@ type Mailer interface {
 	Ready() error
 	// SendCode sends a code now.
 	SendCode(ctx context.Context, m CodeMessage) error
+	// QueueDecision tells somebody what people decided about their photo, with the link of
+	// the request. Where that cannot be, nothing happens.
+	QueueDecision(ctx context.Context, tx *store.Tx, d Decision) error
+}
+
+// A Decision is what people decided about a photo for a badge.
+type Decision struct {
+	Request  store.Request
+	To       string // who left this address
+	Language string
+	Taken    bool
+	Until    time.Time // their page works
 }
 
 // A Texter sends text messages with links.

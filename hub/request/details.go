@@ -313,13 +313,21 @@ func (q *Requests) address(ctx context.Context, r store.Request, claim, typed st
 		}
 		return to, err
 	}
+	if typed, err = plainMail(typed); err != nil {
+		return "", err
+	}
+	if !InDomains(typed, r.MailDomains) {
+		return "", ErrDomain
+	}
+	return typed, nil
+}
+
+// plainMail returns what is a mail address and nothing else; ErrDetail for all else.
+func plainMail(typed string) (string, error) {
 	typed = strings.TrimSpace(typed)
 	a, err := mail.ParseAddress("<" + typed + ">")
 	if err != nil || a.Address != typed || len(typed) > maxMail || strings.ContainsAny(typed, "\"\\ ") {
 		return "", ErrDetail
-	}
-	if !InDomains(typed, r.MailDomains) {
-		return "", ErrDomain
 	}
 	return typed, nil
 }

@@ -27,10 +27,11 @@ import (
 // route; and a mail server's worth of mails.
 type phoneCompany struct {
 	*smscode.Route
-	mu    sync.Mutex
-	texts []string // "number: text"
-	mails []request.CodeMessage
-	dead  bool
+	mu        sync.Mutex
+	texts     []string // "number: text"
+	mails     []request.CodeMessage
+	decisions []request.Decision
+	dead      bool
 }
 
 func (c *phoneCompany) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,6 +78,12 @@ func (postOffice) QueueLink(context.Context, *store.Tx, store.Request, string) e
 
 // Ready implements request.Mailer.
 func (postOffice) Ready() error { return nil }
+
+// QueueDecision implements request.Mailer.
+func (p postOffice) QueueDecision(_ context.Context, _ *store.Tx, d request.Decision) error {
+	p.decisions = append(p.decisions, d)
+	return nil
+}
 
 // SendCode implements request.Mailer.
 func (p postOffice) SendCode(_ context.Context, m request.CodeMessage) error {

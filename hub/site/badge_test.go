@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
@@ -24,6 +25,7 @@ import (
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
 // face is a picture of a head before a wall: dark divides the light.
@@ -220,6 +222,98 @@ func TestTheBadgePageIsForThoseWhomALinkAdmits(t *testing.T) {
 	if one.send("/badge", nil); one.status != http.StatusForbidden {
 		t.Errorf("a one-shot link a second time: %d", one.status)
 	}
+}
+
+// uploads posts a picture to the form of the page that the person is at, as a browser does
+// without scripts.
+func (p *person) uploads(body []byte) *person {
+	p.t.Helper()
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	part, err := w.CreateFormFile("photo", "x.jpg")
+	if err == nil {
+		_, err = part.Write(body)
+	}
+	for _, m := range hidden.FindAllStringSubmatch(p.body, -1) {
+		err = errors.Join(err, w.WriteField(m[1], unescape(m[2])))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+	r, err := http.NewRequest(http.MethodPost, p.url+p.at.Path, &form)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", w.FormDataContentType())
+	r.Header.Set("Origin", p.url)
+	return p.do(r)
+}
+
+// presents answers what the page asks with a wallet, by the form that the page's script
+// posts.
+func (p *person) presents(g *rig, w *evidencetest.Wallet) *person {
+	p.t.Helper()
+	asked := regexp.MustCompile(`(?s)<script[^>]* id="request"[^>]*>(.*?)</script>`).FindStringSubmatch(p.body)
+	if asked == nil {
+		p.t.Fatalf("the page asks nothing:\n%s", p.body)
+	}
+	var ask struct {
+		Digital []struct {
+			Protocol string          `json:"protocol"`
+			Data     json.RawMessage `json:"data"`
+		} `json:"digital"`
+	}
+	if err := json.Unmarshal([]byte(asked[1]), &ask); err != nil {
+		p.t.Fatal(err)
+	}
+	data, err := w.AnswerBrowser(ask.Digital[0].Protocol, ask.Digital[0].Data, g.url, "mdl", time.Now())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.send("/answer", url.Values{"answer": {store.JSON(map[string]any{"protocol": ask.Digital[0].Protocol, "data": data})}})
+}
+
+// Where no script runs the site itself shows what was chosen, before anything is sent: the
+// person looks at it, takes another one, and sends that.
+func TestAPhotoIsLookedAtBeforeItIsSentWhereNoScriptRuns(t *testing.T) {
+	g := newRig(t)
+	q, _, w := g.asks()
+	look := &looksAtFaces{Judgement: request.Judgement{People: true}, reviews: review.New(g.store, g.site.cfg.Log)}
+	q.Faces, look.reviews.Badges = look, q
+	p := g.person()
+	p.get("/?id_token="+mint(t, g, token.Request{Email: "ada@acme.example", Flow: "badge", TTL: policy.Duration(time.Hour)})).sees(200, "A good photo")
+	p.send("/badge", nil).send("/agree", nil).presents(g, w).sees(200, "Share this with").send("/share", nil).sees(200, "also asks you for a photo")
+	badge := "/badge/" + strings.TrimPrefix(p.at.Path, request.LinkPath+"/")
+	draft := func() int {
+		t.Helper()
+		at := p.at
+		shown := regexp.MustCompile(`<img src="([^"]*/photo/draft[^"]*)"`).FindStringSubmatch(p.body)
+		if shown == nil {
+			t.Fatalf("the page shows no photo:\n%s", p.body)
+		}
+		body, status := p.body, p.status
+		p.get(unescape(shown[1]))
+		m, _, err := image.DecodeConfig(strings.NewReader(p.body))
+		if err != nil || p.header.Get("Content-Type") != "image/jpeg" {
+			t.Fatalf("what the page shows is no picture: %v, %s", err, p.header.Get("Content-Type"))
+		}
+		p.at, p.body, p.status = at, body, status
+		return m.Width
+	}
+	p.get(badge).uploads(face(t, 1)).sees(200, "Is this the photo that you want to send?", "Nothing was sent yet")
+	if width := draft(); width != 480 || g.rows("reviews") != 0 {
+		t.Errorf("a photo %d wide is shown, and %d people are asked", width, g.rows("reviews"))
+	}
+	p.send("/retake", nil).sees(200, "Take a photo, or choose one")
+	if n := g.rows("person_pictures"); n != 0 {
+		t.Errorf("%d pictures are kept of one who takes another", n)
+	}
+	p.uploads(face(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "Somebody looks at your photo", "<noscript>")
+	if n := g.rows("reviews"); n != 1 {
+		t.Errorf("%d people are asked", n)
+	}
+	look.decides(g, "")
+	p.get(badge).sees(200, "We have your photo")
 }
 
 // A form without scripts, in German, with a file that is none.
