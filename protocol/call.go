@@ -45,8 +45,6 @@ type waiter struct {
 	until time.Time   // zero: only the caller's context ends it
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{c: make(chan answer, 1)} }}
-
 // An alarm goes off at the earliest end of a call: one timer for all that wait, which is
 // not set anew for calls that end later than those before them, as nearly all do.
 type alarm struct {
@@ -87,28 +85,26 @@ func (l *Link) Call(ctx context.Context, m Method, p Priority, req, resp any) er
 func (l *Link) CallWithin(ctx context.Context, life time.Duration, m Method, p Priority, req, resp any) error {
 	until := earliest(ctx, life)
 	body := bodies.Get().(*[]byte)
-	defer release(body)
 	if err := appendCall(body, until, m, req); err != nil {
+		release(body)
 		return err
 	}
 	if life <= 0 {
 		until = time.Time{} // ctx tells
 	}
-	w := waiters.Get().(*waiter)
-	w.until = until
+	w := &waiter{make(chan answer, 1), until}
 	id, err := l.wait(w)
 	if err != nil {
-		waiters.Put(w)
+		release(body)
 		return err
 	}
 	defer l.out.calls.Add(-1)
-	if err := l.out.add(frame{kind: kindCall, flags: uint8(p) << shiftPrio, id: id, body: *body}, p == PrioritySync); err != nil {
+	if err := l.send(gated{frame{kind: kindCall, flags: uint8(p) << shiftPrio, id: id, body: *body}, p == PrioritySync, body}); err != nil {
 		l.abandon(id, w)
-		return Err(CodeUnavailable, "the tunnel is closed")
+		return errClosed
 	}
 	select {
 	case a := <-w.c:
-		waiters.Put(w)
 		return a.decode(resp)
 	case <-ctx.Done():
 		l.abandon(id, w)
@@ -170,7 +166,7 @@ func (l *Link) wait(w *waiter) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended != nil {
-		return 0, Err(CodeUnavailable, "the tunnel is closed")
+		return 0, errClosed
 	}
 	if l.pending == nil {
 		l.pending = map[uint64]*waiter{}
@@ -211,11 +207,7 @@ func (l *Link) abandon(id uint64, w *waiter) {
 			release(a.body)
 		}
 	}
-	waiters.Put(w)
 }
-
-// cancel tells the peer that nobody waits for a call any more.
-func (l *Link) cancel(id uint64) { _ = l.out.add(frame{kind: kindCancel, id: id}, false) }
 
 // expire ends the calls whose time is over, and sets the alarm for the others.
 func (l *Link) expire() {

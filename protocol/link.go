@@ -79,6 +79,7 @@ type Link struct {
 	wire    Wire
 	ch      channel
 	out     *writer
+	gate    *gate // nil: every call is sent
 	handler Handler
 	began   time.Time
 	heard   atomic.Int64 // nanoseconds after began, when the last frame came: clocks are set, and a link's silence is not theirs

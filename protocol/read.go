@@ -68,6 +68,7 @@ func (r *reader) end(err error) error {
 	r.stop()
 	r.link.end(err)
 	r.calls.end()
+	r.link.out.successors.Wait()
 	return err
 }
 

@@ -29,6 +29,8 @@ type writer struct {
 	active bool
 	err    error // the first failure; nothing is sent after it
 
+	successors sync.WaitGroup // goroutines that go on with what others have added
+
 	calls atomic.Int32 // in flight on this link, of both ends: a lone one is not made to wait
 }
 
@@ -43,24 +45,56 @@ func newWriter(flush func([]byte) error) *writer {
 func (w *writer) add(f frame, bulk bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.urgent)+len(w.bulk) > maxWaiting && w.err == nil {
-		w.room.Wait()
-	}
-	if w.err != nil {
-		return w.err
+	if err := w.admitLocked(); err != nil {
+		return err
 	}
 	w.queue(f, bulk)
-	if w.active {
-		return nil
-	}
-	w.active = true
-	own := sent{len(w.urgent), len(w.bulk)} // nothing else waited
-	err := w.drainLocked(&own)
-	w.active = false
+	_, own, err := w.sendLocked()
 	if own.urgent <= 0 && own.bulk <= 0 {
 		return nil // it left before others failed
 	}
 	return err
+}
+
+// addAll is add for several bodies at once. An error means that none of them was sent.
+func (w *writer) addAll(list []gated) error {
+	if len(list) == 1 {
+		return w.add(list[0].frame, list[0].bulk)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.admitLocked(); err != nil {
+		return err
+	}
+	for _, c := range list {
+		w.queue(c.frame, c.bulk)
+	}
+	all, own, err := w.sendLocked()
+	if own != all {
+		return nil // the others are told by the end of the link that nobody knows
+	}
+	return err
+}
+
+// admitLocked waits for room.
+func (w *writer) admitLocked() error {
+	for len(w.urgent)+len(w.bulk) > maxWaiting && w.err == nil {
+		w.room.Wait()
+	}
+	return w.err
+}
+
+// sendLocked sends what waits, unless somebody does so. It returns what waited, and how
+// much of that has not left.
+func (w *writer) sendLocked() (all, own sent, err error) {
+	if w.active {
+		return all, own, nil
+	}
+	w.active = true
+	all = sent{len(w.urgent), len(w.bulk)} // nothing else waited
+	own = all
+	err = w.drainLocked(&own)
+	return all, own, err
 }
 
 // sent counts bytes of both queues.
@@ -80,12 +114,20 @@ func (w *writer) queue(f frame, bulk bool) {
 	*q = appendFrame(*q, f)
 }
 
-// drainLocked sends until nothing waits, and takes what has left off own. The caller is
-// the active writer and holds mu, which is free while a message is sent.
+// maxRounds is how many messages one caller sends for others after its own has left.
+const maxRounds = 16
+
+// drainLocked sends until nothing waits, or has another goroutine do so, and takes what
+// has left off own. The caller is the active writer and holds mu, which is free while a
+// message is sent.
 func (w *writer) drainLocked(own *sent) error {
 	bp := buffers.Get().(*[]byte)
 	defer buffers.Put(bp)
-	for len(w.urgent)+len(w.bulk) > 0 && w.err == nil {
+	for round := 0; len(w.urgent)+len(w.bulk) > 0 && w.err == nil; round++ {
+		if round >= maxRounds && own.urgent <= 0 && own.bulk <= 0 {
+			w.successors.Go(w.goOn)
+			return nil
+		}
 		if w.calls.Load() > 1 && len(w.urgent)+len(w.bulk) < 8192 {
 			w.yieldLocked()
 		}
@@ -102,10 +144,18 @@ func (w *writer) drainLocked(own *sent) error {
 		}
 		w.room.Broadcast()
 	}
+	w.active = false
 	if w.err != nil {
 		w.urgent, w.bulk = nil, nil
 	}
 	return w.err
+}
+
+// goOn sends for those whose writer had its turn.
+func (w *writer) goOn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.drainLocked(&sent{}) // what failed is told by the end of the link
 }
 
 // yieldLocked gives other goroutines one turn to add their frames.

@@ -128,6 +128,7 @@ func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
 	_ = w.ws.SetReadDeadline(time.Time{}) // the wheel finds silent ones
 	c := a.conn
 	handler.c = c
+	link.Guard(func() error { return t.standing(ctx, c) })
 	t.attach(ctx, c, link)
 	t.work.Add(1) // under the count of this goroutine
 	link.Start(ctx, func(err error) { t.closed(ctx, c, err) })

@@ -85,10 +85,13 @@ func (t *Tunnels) candidates(to To) []*conn {
 	return found
 }
 
-// give re-reads the agent's standing and uses its connection.
+// give uses an agent's connection. Its standing is re-read before anything is sent; a
+// link's gate does so for all calls that come at the same moment.
 func (t *Tunnels) give(ctx context.Context, c *conn, use func(peer) error) error {
-	if err := t.standing(ctx, c); err != nil {
-		return err
+	if c.legacy() {
+		if err := t.legacyStanding(ctx, c); err != nil {
+			return err
+		}
 	}
 	c.busy.Add(1)
 	defer c.busy.Add(-1)

@@ -44,7 +44,6 @@ type conn struct {
 	busy    atomic.Int32 // calls under way
 	claimed atomic.Int64 // fence of its claim; 0 while it is not known to other nodes
 	slot    int          // of the wheel
-	reads   atomic.Pointer[reread]
 }
 
 // identity is who is at the other end.

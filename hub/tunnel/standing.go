@@ -14,7 +14,7 @@ import (
 const sweepEvery = 4 * time.Second
 
 // standingLife bounds a read that dispatches wait for: a store that needs longer is away.
-const standingLife = 10 * time.Second
+const standingLife = 5 * time.Second
 
 // skewTolerated is how far an agent's clock may be off before people are told (P28).
 // Nothing is refused for it here: deadlines are relative.
@@ -152,17 +152,13 @@ func (t *Tunnels) recheckRival(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// standing re-reads a connection's standing for a dispatch, and ends the connection if
-// it is no longer to be given anything.
+// standing re-reads an agent's standing for those calls that wait to be dispatched, after
+// they came and before they leave, and ends the connection if it is no longer to be given
+// anything.
 func (t *Tunnels) standing(ctx context.Context, c *conn) error {
-	if c.legacy() {
-		return t.legacyStanding(ctx, c)
-	}
-	s, err := c.reread().get(ctx, c.busy.Load() == 0, func() (store.Standing, error) {
-		ctx, cancel := context.WithTimeout(ctx, standingLife)
-		defer cancel()
-		return store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
-	})
+	ctx, cancel := context.WithTimeout(ctx, standingLife)
+	defer cancel()
+	s, err := store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
 	switch {
 	case err != nil && !isNotFound(err):
 		return protocol.Err(protocol.CodeUnavailable, "the store does not answer, so nothing is given to an agent")
