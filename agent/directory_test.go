@@ -223,6 +223,14 @@ func (c *company) Contacts(_ context.Context, id string) (protocol.Contacts, err
 	return protocol.Contacts{Mail: p.Mail, Phone: p.Phone, Primary: []string{p.Identifier}, Manager: p.Manager}, err
 }
 
+// Photo implements directory.Photographed: everybody but the second one has a picture.
+func (c *company) Photo(_ context.Context, id string) ([]byte, error) {
+	if _, err := c.find(id); err != nil || id == accountID(2) {
+		return nil, err
+	}
+	return []byte("picture of " + id), nil
+}
+
 // Person implements directory.Personal.
 func (c *company) Person(_ context.Context, id string) (directory.Person, error) {
 	p, err := c.find(id)

@@ -58,6 +58,7 @@ type service struct {
 	flights  flights
 	givenUp  givenUp
 	reads    contactReads
+	photos   contactReads
 	log      *slog.Logger
 	now      func() time.Time
 	alive    func() // nil: nobody waits for signs of life
@@ -95,6 +96,7 @@ var calls = map[protocol.Method]call{
 	protocol.MethodRemoveKey:  {"remove_key", lookup, with((*service).removeKey)},
 	protocol.MethodEvaluate:   {"evaluate", bulk, with((*service).evaluate)},
 	protocol.MethodWitness:    {"witness", bulk, with((*service).witnessed)},
+	protocol.MethodPhoto:      {"photo", recovery, with((*service).photo)},
 	protocol.MethodExamine:    {"examine", lookup, with((*service).examine)},
 }
 

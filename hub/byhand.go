@@ -37,7 +37,7 @@ func (byHandRules) Offered(ctx context.Context, tx *store.Tx, a store.Account) (
 	}
 	actions := append(policy.Offered(s, d.Traits), protocol.ActionOptions)
 	for _, action := range actions {
-		decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Photo: a.Photo.Exists()})
+		decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Photo: a.Photo.Given(), Lent: a.Photo.Lent()})
 		if !decision.Permitted {
 			continue
 		}

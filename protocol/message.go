@@ -29,6 +29,7 @@ const (
 	MethodEvaluate   Method = 13 // EvaluateRequest → Evaluations; only while the agent's own file says so
 	MethodWitness    Method = 14 // WitnessRequest → Witnessed: the agent keeps the newest checkpoint of the audit log
 	MethodExamine    Method = 20 // Empty → Examination: the fixed, read-only part of doctor, six times an hour (T33)
+	MethodPhoto      Method = 21 // RecoveryRef → Photo; only for a recovery that this agent began
 )
 
 // A Priority orders frames that wait for the same tunnel.
@@ -40,6 +41,15 @@ const (
 	PriorityLookup   Priority = 1
 	PriorityRecovery Priority = 2
 )
+
+// A Photo is the picture of a person as their directory has it: JPEG or PNG, written by
+// whoever keeps that directory. Empty: there is none.
+type Photo struct {
+	Image []byte `json:"image,omitempty"`
+}
+
+// MaxPhoto bounds a Photo, in bytes: in base64 it fits a body.
+const MaxPhoto = 4 << 20
 
 // Empty is the body of a call or reply that says nothing.
 type Empty struct{}

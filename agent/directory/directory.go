@@ -4,8 +4,10 @@
 package directory
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -89,6 +91,20 @@ type Watcher interface {
 	// show, or for several at once; changed returns soon. It ends with ctx, or with an error
 	// when the directory is not watched any more; CodeUnsupported says that it never is.
 	Watch(ctx context.Context, changed func()) error
+}
+
+// maxPhoto bounds a picture: thumbnailPhoto has at most 100 KiB in the schema of Active
+// Directory, jpegPhoto no bound, and cameras make up to seven megabytes.
+const maxPhoto = 7 << 20
+
+// Beginnings of pictures: JPEG (ISO/IEC 10918-1 B.1.1.3) and PNG (RFC 2083 3.1). Anything
+// else that stands in an attribute is no picture of a person.
+var pictureHeads = [][]byte{{0xff, 0xd8, 0xff}, []byte("\x89PNG\r\n\x1a\n")}
+
+// IsPicture reports whether a value of a directory is a picture of a person by its
+// beginning and its size. Whoever shows it writes it anew.
+func IsPicture(b []byte) bool {
+	return len(b) <= maxPhoto && slices.ContainsFunc(pictureHeads, func(head []byte) bool { return bytes.HasPrefix(b, head) })
 }
 
 // A Photographed directory has pictures of people.

@@ -27,7 +27,7 @@ func wireAccount(a store.Account) account {
 		ID: a.ID, Identifiers: append([]string{}, a.Identifiers...), ImmutableID: a.ImmutableID, Name: a.Name, Subject: a.Subject,
 		HasBirthDate: a.BirthDate != "" || a.GivenBirthDate, Directory: a.Directory, Env: a.Env, Disabled: a.Disabled,
 	}
-	if a.Photo.Exists() {
+	if a.Photo.Given() {
 		out.Photo = &accountPhoto{a.Photo.SHA256, a.Photo.Created.UTC()}
 	}
 	return out

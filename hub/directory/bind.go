@@ -54,7 +54,7 @@ func Bind(ctx context.Context, s *store.Store, b Binding) (store.Account, error)
 		if a.Disabled || a.Directory != b.Directory {
 			continue
 		}
-		if d.Face = match.NotCompared; a.Photo.Exists() && b.Compare != nil && compared < maxFaces {
+		if d.Face = match.NotCompared; a.Photo.Given() && b.Compare != nil && compared < maxFaces {
 			compared++
 			if d.Face, err = b.Compare(ctx, a); err != nil {
 				return store.Account{}, err
@@ -86,7 +86,7 @@ var reasons = map[match.Reason]error{match.NameIsCommon: ErrSeveral, match.FaceD
 func (b Binding) fits(ctx context.Context, s *store.Store, a store.Account, d match.Document) (ok bool, why, err error) {
 	switch {
 	case b.Strength != match.Photo:
-	case !a.Photo.Exists():
+	case !a.Photo.Given():
 		return false, ErrNoPhoto, nil
 	case d.Face == match.NotCompared: // Judge would go by the name alone
 		return false, ErrFace, nil

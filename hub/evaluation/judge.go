@@ -66,7 +66,7 @@ func (r *Runs) read(ctx context.Context, tx *store.Tx, p place, a store.Account)
 		out.groups, out.named = append(out.groups, policy.Group{ID: g.ID, Name: g.Name}), append(out.named, g.Name)
 	}
 	for _, action := range p.offered {
-		out.decisions = append(out.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: out.groups, Photo: a.Photo.Exists()}))
+		out.decisions = append(out.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: out.groups, Photo: a.Photo.Given()}))
 		mails, phones, err := r.Addresses(ctx, tx, a, action)
 		if err != nil {
 			return out, err
@@ -121,7 +121,7 @@ func (r *Runs) regroup(p place, who person, words []string) person {
 	}
 	who.decisions = nil
 	for _, action := range p.offered {
-		who.decisions = append(who.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: who.groups, Photo: who.account.Photo.Exists()}))
+		who.decisions = append(who.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: who.groups, Photo: who.account.Photo.Given()}))
 	}
 	return who
 }
@@ -140,7 +140,7 @@ func (r *Runs) operation(ctx context.Context, p place, who person, e protocol.Ev
 	switch {
 	case !d.Strength.Permits():
 		o.Reasons = append(o.Reasons, ReasonNotPermitted)
-	case d.Strength == policy.Photo && !who.account.Photo.Exists():
+	case d.Strength == policy.Photo && !who.account.Photo.Given():
 		o.Reasons = append(o.Reasons, ReasonNoPhoto)
 	case !d.Permitted:
 		o.Reasons = append(o.Reasons, ReasonNoMethods)
@@ -234,7 +234,7 @@ func unusable(m policy.Method) protocol.Reason {
 // spelt on it.
 func unnamed(who person, s policy.Strength) protocol.Reason {
 	switch {
-	case s == policy.Photo && !who.account.Photo.Exists():
+	case s == policy.Photo && !who.account.Photo.Given():
 		return ReasonNoPhoto
 	case who.account.Name == "":
 		return protocol.ReasonNoName

@@ -31,6 +31,7 @@ type testAgent struct {
 
 	mu        sync.Mutex
 	contacts  map[string]protocol.Contacts
+	photos    map[string][]byte
 	findings  map[string]*protocol.Error
 	calls     []protocol.Method
 	evidence  []protocol.Evidence // of the last operation
@@ -132,6 +133,12 @@ func (a *testAgent) call(ctx context.Context, m protocol.Method, req, resp any) 
 			return asError(a.journal.Drop(q.Recovery))
 		}
 		r, err := a.journal.Recovery(q.Recovery)
+		if m == protocol.MethodPhoto {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			resp.(*protocol.Photo).Image = a.photos[r.Account]
+			return asError(err)
+		}
 		*resp.(*protocol.Contacts) = a.contacts[r.Account]
 		return asError(err)
 	case protocol.SendCodeRequest:

@@ -8,6 +8,7 @@ import (
 	"image/jpeg"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/flow"
@@ -15,6 +16,7 @@ import (
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/hub/verify/capture"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/protocol"
 )
@@ -26,6 +28,7 @@ func photographs(t *testing.T, c store.Config) (*stack, *review.Reviews) {
 	s := newStack(t, c, func(f *config) {
 		reviews = review.New(f.Store, f.Log)
 		f.Verifiers = append(f.Verifiers, reviews)
+		f.does.Picture = capture.CleanPhoto
 	})
 	reviews.Flow = s.Recoveries
 	s.settings(func(d *store.DirectorySettings) {
@@ -56,6 +59,60 @@ func TestThePolicyPhotoRefusesAfterTheProofWithoutAPhoto(t *testing.T) {
 	}
 	if v := b.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNotAllowed {
 		t.Errorf("step %s, problem %q", v.Step, v.Problem)
+	}
+}
+
+// Where no operator gave a photo, the agent reads the directory's for this recovery; where
+// one did, or another policy holds, nobody asks for it.
+func TestTheDirectoryLendsAPhotoWhereThePolicyComparesOne(t *testing.T) {
+	c := storetest.SQLite(t)
+	s, reviews := photographs(t, c)
+	s.person("ada")
+	s.person("ben")
+	s.person("cleo")
+	var face bytes.Buffer
+	if err := jpeg.Encode(&face, image.NewGray(image.Rect(0, 0, 64, 48)), nil); err != nil {
+		t.Fatal(err)
+	}
+	s.agent.set(func(a *testAgent) {
+		a.photos = map[string][]byte{"ada": face.Bytes(), "ben": []byte("\xff\xd8\xff, and no picture")}
+	})
+	b, code := s.asked("ada@example.com", protocol.ActionUnlock)
+	if err := b.submit(code); err != nil {
+		t.Fatal(err)
+	}
+	if v := b.view(); v.Step != flow.StepProve || !slices.Equal(methodsOf(v), []policy.Method{policy.DocumentReview}) {
+		t.Fatalf("after the code: %+v", v)
+	}
+	a, err := store.Get(t.Context(), s.store, func(tx *store.Tx) (store.Account, error) { return tx.AccountOf(t.Context(), s.env, s.dir, "ada") })
+	if err != nil || !a.Photo.Lent() || a.Photo.Until.Before(s.clock.now().Add(24*time.Hour)) {
+		t.Errorf("the photo: %+v, %v", a.Photo, err)
+	}
+	b.settled("proving")
+	b.captured(reviews, face.Bytes())
+	id, err := reviews.Take(t.Context(), s.env, "S-ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := reviews.Case(t.Context(), s.env, id, "S-ann")
+	if err != nil || !slices.Contains(v.Images, review.AccountPhoto) || !slices.Contains(v.Points, review.AccountPhoto) {
+		t.Errorf("the case: %v, %v, %v", v.Images, v.Points, err)
+	}
+	for _, who := range []string{"ben", "cleo"} { // no picture in the file, and none at all
+		b, code := s.asked(who+"@example.com", protocol.ActionUnlock)
+		if err := b.submit(code); err != nil {
+			t.Fatal(err)
+		}
+		if v := b.view(); v.Step != flow.StepRefused || v.Problem != recovery.ProblemNotAllowed {
+			t.Errorf("%s: step %s, problem %q", who, v.Step, v.Problem)
+		}
+	}
+	asked := s.agent.count(protocol.MethodPhoto)
+	if b, code = s.asked("ada@example.com", protocol.ActionPassword); b.submit(code) != nil || s.agent.count(protocol.MethodPhoto) != asked {
+		t.Errorf("%d questions under a policy that compares names", s.agent.count(protocol.MethodPhoto)-asked)
+	}
+	if v := b.view(); v.Step == flow.StepRefused || slices.Contains(methodsOf(v), policy.DocumentReview) {
+		t.Errorf("a lent photo counts under another policy: %+v", v)
 	}
 }
 

@@ -179,7 +179,7 @@ func (r *Recoveries) purge(ctx context.Context) {
 		}
 	}
 	err := r.Store.Tx(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.PurgeCodeSends(ctx, now.Add(-keepSends)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
+		return errors.Join(tx.PurgeLentPhotos(ctx), tx.PurgeCodeSends(ctx, now.Add(-keepSends)), tx.PurgeOperationUses(ctx, now.Add(-keepUses)),
 			tx.PurgeLinks(ctx, now), tx.PurgeObjections(ctx, now), tx.PurgeProofCounters(ctx, now.Add(-keepCounters), now))
 	})
 	if err != nil {

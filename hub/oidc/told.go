@@ -212,7 +212,7 @@ func (p *Provider) meant(ctx context.Context, c client, w *plain) (id string) {
 		p.cfg.Log.WarnContext(ctx, "whom an application means cannot be looked up", "client", c.ID, "error", err)
 		return ""
 	}
-	all = slices.DeleteFunc(all, func(a store.Account) bool { return a.Disabled || a.Directory != c.Directory || !a.Photo.Exists() })
+	all = slices.DeleteFunc(all, func(a store.Account) bool { return a.Disabled || a.Directory != c.Directory || !a.Photo.Given() })
 	if len(all) != 1 {
 		return ""
 	}

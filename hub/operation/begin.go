@@ -54,7 +54,7 @@ func (o *Operations) Begin(ctx context.Context, rec *store.Recovery, c *recovery
 	return o.rows.Swap(ctx, rec, func(tx *store.Tx) error {
 		return audit.Append(ctx, tx, recovery.Event(rec, c.Private, audit.RecoveryBegun, map[string]any{
 			"agent": b.Agent, "operation": tasks, "policy": c.Decision.Strength, "methods": c.Decision.Accept, "link": rec.Link,
-			"weaker_policy_ignored": c.Decision.Ignored, "finding": rec.Problem,
+			"weaker_policy_ignored": c.Decision.Ignored, "finding": rec.Problem, "photo_lent": c.Account.Photo.Lent(),
 		}))
 	})
 }
@@ -67,15 +67,21 @@ func (o *Operations) beginAs(ctx context.Context, rec *store.Recovery, c *recove
 	if err := o.Ask(ctx, To{Env: rec.Env, Directory: rec.Directory}, protocol.MethodBegin, req, &b); err != nil {
 		return tasks, b, err
 	}
-	if err := o.checkBegun(ctx, rec, c, b); err != nil || len(b.Groups) == 0 {
+	if err := o.checkBegun(ctx, rec, c, b); err != nil {
 		return tasks, b, err
 	}
-	c.Private.Groups = b.Groups
-	rec.Private = []byte(store.JSON(c.Private))
-	return tasks, b, o.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		c.Decision, c.Groups, err = recovery.Decide(ctx, tx, rec, c.Directory, c.Account)
-		return err
-	})
+	if len(b.Groups) > 0 {
+		c.Private.Groups = b.Groups
+		rec.Private = []byte(store.JSON(c.Private))
+		err := o.Store.Read(ctx, func(tx *store.Tx) (err error) {
+			c.Decision, c.Groups, err = recovery.Decide(ctx, tx, rec, c.Directory, c.Account)
+			return err
+		})
+		if err != nil {
+			return tasks, b, err
+		}
+	}
+	return tasks, b, o.borrowPhoto(ctx, rec, c, hubPart, b)
 }
 
 // slow reports whether other people may have to decide.

@@ -44,6 +44,9 @@ type Config struct {
 	Notifier Notifier // nil: no notices are sent
 	Alarms   Alarms   // nil: failures are only logged
 	Factors  Factors  // nil: people have nothing of their own to recover with
+	// Picture writes a picture anew, without what else stood in its file; an error: it is
+	// none. nil: directories lend no photos.
+	Picture func(raw []byte) ([]byte, error)
 	// Requested is told that the audit log has an operation's entry, which the agent wants
 	// proven soon; nil: nobody is.
 	Requested func()

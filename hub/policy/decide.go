@@ -44,7 +44,8 @@ type Request struct {
 	Groups   []Group  // of the account, nested ones included
 	Wish     Strength // of a presigned link; "" none
 	Key      string   // enroll-key: hash of the credential, in hex
-	Photo    bool     // the account has a photo that people can compare
+	Photo    bool     // an operator gave the account a photo that people can compare
+	Lent     bool     // its directory lent one, which counts under the policy photo alone
 }
 
 // A Decision says whether the account may have the action, by which proofs, and what

@@ -9,10 +9,11 @@ import "slices"
 // is never replaced by a face that nobody looked at. atOnce says that nobody waits for
 // people, so what would need them is not accepted.
 func (r Request) compared(d Decision, atOnce bool) Decision {
-	if d.Strength == Photo && !r.Photo {
+	has := r.Photo || r.Lent && d.Strength == Photo
+	if d.Strength == Photo && !has {
 		d.Permitted = false
 	}
-	if !r.Photo || !d.Strength.Permits() {
+	if !has || !d.Strength.Permits() {
 		return d
 	}
 	var accept []Combination

@@ -115,7 +115,7 @@ func Decide(ctx context.Context, tx *store.Tx, rec *store.Recovery, d store.Dire
 	}
 	groups = append(groups, policy.GroupsNamed(p.Groups)...)
 	action := protocol.Action(rec.Action)
-	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key, Photo: a.Photo.Exists()})
+	decision := policy.Decide(policy.Request{Action: action, Settings: s, Traits: d.Traits, Groups: groups, Wish: in.Wishes[action], Key: in.Key, Photo: a.Photo.Given(), Lent: a.Photo.Lent()})
 	if p.Terms != nil {
 		decision.Accept = policy.Both(decision.Accept, p.Terms.Methods)
 	}

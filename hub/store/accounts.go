@@ -37,13 +37,13 @@ const accountColumns = "a.id, a.env, a.directory, a.immutable_id, a.name, a.iden
 
 func scanAccount(scan Scan) (a Account, err error) {
 	var identifiers string
-	var created, given, photographed int64
-	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created, &given, &a.Photo.SHA256, &photographed)
+	var created, given, photographed, lent int64
+	err = scan(&a.ID, &a.Env, &a.Directory, &a.ImmutableID, &a.Name, &identifiers, &a.BirthDate, &a.Disabled, &a.Subject, &created, &given, &a.Photo.SHA256, &photographed, &lent)
 	if err == nil {
 		err = ParseJSON(identifiers, &a.Identifiers)
 	}
 	a.GivenBirthDate = given == 1
-	a.Created, a.Photo.Created = Time(created), Time(photographed)
+	a.Created, a.Photo.Created, a.Photo.Until = Time(created), Time(photographed), Time(lent)
 	return a, err
 }
 

@@ -30,7 +30,7 @@ var withoutEnvironment = map[string]string{
 	"AddRecovery": "its row names the environment", "AddVerification": "its row names the environment", "AddObjection": "its row names the environment",
 	"DueRecoveries": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
 	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep", "PurgeProofCounters": "upkeep",
-	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep",
+	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep", "PurgeLentPhotos": "upkeep",
 
 	"LogoBySum":         "public: finds it by its content",
 	"CreateEnvironment": "makes one", "CreateDirectory": "its row names the environment",
@@ -1088,6 +1088,12 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"SetAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.SetAccountPhoto(ctx, env, o.account, "theirs", []byte("theirs"))
+	},
+	"LendAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.LendAccountPhoto(ctx, env, o.account, "theirs", []byte("theirs"), tx.Now().Add(time.Hour))
+	},
+	"ReturnAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 0, tx.ReturnAccountPhoto(ctx, env, o.account)
 	},
 	"RemoveAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.RemoveAccountPhoto(ctx, env, o.account)

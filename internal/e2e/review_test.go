@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -98,5 +99,41 @@ func TestADocumentIsHandedInAsFilesWithoutScripts(t *testing.T) {
 	v.want(200, "handed in again")
 	if got := milo.writes(t, s); len(got) != 0 {
 		t.Errorf("the directory logged %v", got)
+	}
+}
+
+// The directory's own picture is what a reviewer compares where the policy asks for one
+// and no operator gave any; whoever has none there is refused after the proof.
+func TestTheDirectorysPictureIsLentForTheReview(t *testing.T) {
+	t.Parallel()
+	s := corp(t)
+	var face bytes.Buffer
+	if err := jpeg.Encode(&face, image.NewGray(image.Rect(0, 0, 64, 48)), nil); err != nil {
+		t.Fatal(err)
+	}
+	pictured, plain := hire(t, s, "pia", "jpegPhoto:: "+base64.StdEncoding.EncodeToString(face.Bytes())+"\n"), hire(t, s, "paul", "")
+	env := sharedEdge(t).environment(t, "lent", "ldap")
+	env.startAgent(slapdAgent(s))
+	env.change(map[string]any{"password_policy": map[string]any{"groups": []any{}, "default": "photo"}, "methods": map[string]any{"default": [][]string{{"mail_code"}}}})
+	v := env.visit()
+	v.begin(pictured.mail, "password")
+	v.post("code", "code", env.code(pictured.private, 0))
+	poll(t, "the capture page", func() bool { v.get(""); return strings.Contains(v.page, "/capture") })
+	v.upload(map[string][]byte{"front": face.Bytes(), "selfie": face.Bytes()}, "what", "submit", "consent", "yes")
+	v.want(200, "the pictures")
+	b := testenv.Chromium(t)
+	env.edge.signIn(t, b)
+	b.Click("main form button")
+	b.Wait(`document.querySelector('main img[src*="/account"]')?.naturalWidth > 0`)
+	pictureOf(t, b, "lent")
+	w := env.visit()
+	w.begin(plain.mail, "password")
+	w.post("code", "code", env.code(plain.private, 0))
+	poll(t, "a refusal", func() bool {
+		w.get("")
+		return strings.Contains(w.text(), "not allowed") || strings.Contains(w.text(), "cannot")
+	})
+	if strings.Contains(w.page, "/capture") {
+		t.Error("somebody without a picture is asked for a document")
 	}
 }

@@ -35,7 +35,7 @@ type Config struct {
 	// It leaves the agent only as a keyed hash; empty for none.
 	BirthDateAttribute string `toml:"birth_date_attribute"`
 	// PhotoAttributes hold a picture of the person, the best one first; thumbnailPhoto and
-	// jpegPhoto if empty.
+	// jpegPhoto if the file does not name them, none if it names an empty list.
 	PhotoAttributes []string `toml:"photo_attributes"`
 	// Groups says whether accounts are listed with their groups, nested ones included:
 	// "nested", the default, or "none". Recoveries ask for them live in either case.
@@ -86,7 +86,7 @@ func Open(cfg Config) (*Directory, error) {
 	if len(cfg.PhoneAttributes) == 0 {
 		cfg.PhoneAttributes = []string{"mobile"}
 	}
-	if len(cfg.PhotoAttributes) == 0 {
+	if cfg.PhotoAttributes == nil {
 		cfg.PhotoAttributes = []string{"thumbnailPhoto", "jpegPhoto"}
 	}
 	if err := cfg.check(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"image/jpeg"
 	"testing"
 
+	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -30,7 +31,7 @@ func TestPhotosComeFromTheFirstAttributeThatHasOne(t *testing.T) {
 	better := append(bytes.Clone(b.Bytes()), 0)
 	s.Set(t, dn, map[string][]string{"thumbnailPhoto": {string(better)}})
 	look("the first one", better)
-	if isPicture(append([]byte{0xff, 0xd8, 0xff}, make([]byte, maxPhoto)...)) {
+	if directory.IsPicture(append([]byte{0xff, 0xd8, 0xff}, make([]byte, 7<<20)...)) {
 		t.Error("a picture without a bound")
 	}
 	if _, err := d.Photo(t.Context(), "00000000-0000-4000-8000-000000000000"); protocol.CodeOf(err) != protocol.CodeAccountNotFound {

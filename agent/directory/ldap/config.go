@@ -66,6 +66,11 @@ type Config struct {
 	// leaves the agent.
 	BirthDateAttribute string `toml:"birth_date_attribute"`
 
+	// PhotoAttributes hold a picture of the person, the best one first, read live for one
+	// recovery; jpegPhoto if the file does not name them (none in a custom profile), none if
+	// it names an empty list.
+	PhotoAttributes []string `toml:"photo_attributes"`
+
 	// Groups is memberOf (default), member, memberUid or none.
 	Groups string `toml:"groups"`
 	// NoSync compares times and ids even where the server offers to tell what changed
@@ -202,7 +207,7 @@ func (cfg Config) check() error {
 func (cfg Config) attributes() map[string][]string {
 	all := map[string][]string{
 		"identifiers": cfg.Identifiers, "name_attributes": cfg.NameAttributes, "mail_attributes": cfg.MailAttributes, "phone_attributes": cfg.PhoneAttributes,
-		"mfa_attributes": cfg.MFAAttributes, "member_attributes": cfg.MemberAttributes, "unlock_attributes": cfg.UnlockAttributes,
+		"mfa_attributes": cfg.MFAAttributes, "photo_attributes": cfg.PhotoAttributes, "member_attributes": cfg.MemberAttributes, "unlock_attributes": cfg.UnlockAttributes,
 	}
 	for key, name := range map[string]string{
 		"id_attribute": cfg.IDAttribute, "uuid_attribute": cfg.UUIDAttribute, "change_attribute": cfg.ChangeAttribute, "manager_attribute": cfg.ManagerAttribute,

@@ -62,6 +62,9 @@ func (cfg Config) profiled() (Config, error) {
 	default:
 		return cfg, configuration(`profile is openldap, 389-ds, freeipa or custom, not "` + cfg.Profile + `"`)
 	}
+	if cfg.PhotoAttributes == nil && cfg.Profile != ProfileCustom {
+		cfg.PhotoAttributes = []string{attrPhoto}
+	}
 	cfg.usual()
 	return cfg, nil
 }

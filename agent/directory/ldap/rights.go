@@ -28,7 +28,7 @@ func (d *Directory) Rights(ctx context.Context, id string) (directory.Rights, er
 		if r.Needs, err = d.rightsToWrite(ctx, c, s); err != nil {
 			return err
 		}
-		for _, look := range []func(context.Context, *ldapconn.Conn, state) (directory.Right, bool, error){d.rightToPolicy, d.rightToSync} {
+		for _, look := range []func(context.Context, *ldapconn.Conn, state) (directory.Right, bool, error){d.rightToRead, d.rightToList, d.rightToPolicy, d.rightToSync} {
 			one, applies, err := look(ctx, c, s)
 			if err != nil {
 				return err

@@ -100,6 +100,41 @@ func TestP15_EachRightThatIsTakenAwayIsNamedWithTheLineThatGivesIt(t *testing.T)
 	}
 }
 
+// What hides accounts from the agent, or ends a list of them early, is told as well, and the
+// line for it shows no secret.
+func TestP15_WhatTheAgentCannotReadIsNamedWithTheLineThatShowsIt(t *testing.T) {
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 3})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	id := testenv.SlapdID(testenv.SlapdDN("anna"))
+	const rules, limit = "access to attrs=userPassword\n", `limits dn.exact="` + testenv.SlapdAgent + `" size=unlimited time=unlimited` + "\n"
+	for name, take := range map[string]func(string) string{
+		"read entryCSN and displayName or cn": func(text string) string {
+			return strings.Replace(text, rules, "access to attrs=entryCSN by * none\n"+rules, 1)
+		},
+		"list all accounts": func(text string) string {
+			return strings.Replace(strings.Replace(text, "sizelimit 500", "sizelimit 5", 1), limit, "", 1)
+		},
+	} {
+		before := ""
+		reconfigure(t, s, func(text string) string { before = text; return take(text) })
+		r := rightsOf(t, d, id)
+		if got := missing(r); !slices.Equal(got, []string{name}) {
+			t.Errorf("missing are %q, want %q", got, name)
+		}
+		reconfigure(t, s, func(text string) string {
+			at := strings.Index(text, "access to attrs=")
+			for _, n := range r.Missing() {
+				text = text[:at] + strings.Join(n.Fix, "\n") + "\n" + text[at:]
+			}
+			return text
+		})
+		if got := missing(rightsOf(t, d, id)); len(got) > 0 {
+			t.Errorf("with the lines that were told %q are missing", got)
+		}
+		reconfigure(t, s, func(string) string { return before })
+	}
+}
+
 func TestP15_On389EachRightThatIsTakenAwayIsNamedWithTheLinesThatGiveIt(t *testing.T) {
 	s := testenv.Start389(t)
 	d := openAt(t, config389(t, s.Addr(), s.CAFile))
@@ -108,6 +143,7 @@ func TestP15_On389EachRightThatIsTakenAwayIsNamedWithTheLinesThatGiveIt(t *testi
 	if got := missing(rightsOf(t, d, id)); len(got) > 0 {
 		t.Fatalf("with the documented rights %q are missing", got)
 	}
+	photographed(t, s, d, id, dn)
 	for _, n := range []string{"userPassword", "passwordHistory", "corpTotpSecret"} {
 		if got := s.ValuesAs(t, testenv.SlapdAgent, testenv.SlapdAgentPassword, dn, n); len(got) > 0 {
 			t.Errorf("the agent reads %s", n)
@@ -118,7 +154,12 @@ func TestP15_On389EachRightThatIsTakenAwayIsNamedWithTheLinesThatGiveIt(t *testi
 		{testenv.SlapdBase, "postern unlock", "write accountUnlockTime", ""},
 		{testenv.SlapdBase, "postern mfa", "write corpTotpSecret", ""},
 		{policyDN389, "postern policy", "read the password policy " + policyDN389, ""},
+		{"", "", "list all accounts", ""},
 	} {
+		if c.at == "" {
+			s.Modify(t, "dn: cn=config\nchangetype: modify\nreplace: nsslapd-sizelimit\nnsslapd-sizelimit: 5\n-\nreplace: nsslapd-pagedsizelimit\nnsslapd-pagedsizelimit: 5\n")
+			c.at = testenv.SlapdBase
+		}
 		for _, aci := range s.Values(t, c.at, "aci") {
 			if strings.Contains(aci, `"`+c.acl+`"`) {
 				s.Modify(t, "dn: "+c.at+"\nchangetype: modify\ndelete: aci\naci: "+aci+"\n")
