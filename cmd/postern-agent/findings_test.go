@@ -68,6 +68,13 @@ func TestDoctorNamesADirectoryWithAnotherClock(t *testing.T) {
 func reconfigured(t *testing.T, o testenv.SlapdOptions, change func(string) string) *site {
 	t.Helper()
 	s := testenv.StartSlapd(t, o)
+	rewritten(t, s, change)
+	return slapdSite(t, s)
+}
+
+// rewritten changes the file of a server and starts it anew.
+func rewritten(t *testing.T, s *testenv.Slapd, change func(string) string) {
+	t.Helper()
 	file := filepath.Join(s.Dir, "slapd.conf")
 	before := read(t, file)
 	after := change(before)
@@ -79,7 +86,35 @@ func reconfigured(t *testing.T, o testenv.SlapdOptions, change func(string) stri
 		t.Fatal(err)
 	}
 	s.Start(t)
-	return slapdSite(t, s)
+}
+
+// The lines that doctor prints go into the server's file, and then all is well.
+func TestDoctorPrintsTheRulesThatOpenLDAPLacks(t *testing.T) {
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{})
+	well := slapdSite(t, s)
+	for what, take := range map[string]func(string) string{
+		"the right to set passwords": func(conf string) string {
+			return strings.Replace(conf, `by dn.exact="`+testenv.SlapdAgent+`" =w`, `by dn.exact="`+testenv.SlapdAgent+`" none`, 1)
+		},
+		"the right to see what changed": func(conf string) string {
+			return strings.Replace(conf, "access to attrs=userPassword\n", "access to attrs=entryCSN by * none\naccess to attrs=userPassword\n", 1)
+		},
+	} {
+		var before string
+		rewritten(t, s, func(conf string) string { before = conf; return take(conf) })
+		r := well.examine(t, "--account", "anna")
+		_, _, paste := r.step(doctor.RightMissing)
+		if len(paste) == 0 {
+			t.Fatalf("without %s: %v\n%s", what, r.numbers(), r.text)
+		}
+		rewritten(t, s, func(conf string) string {
+			return strings.Replace(conf, "access to attrs=", strings.Join(paste, "\n")+"\naccess to attrs=", 1)
+		})
+		if r := well.examine(t, "--account", "anna"); len(r.numbers()) != 0 {
+			t.Errorf("%s given back: %v\n%s", what, r.numbers(), r.text)
+		}
+		rewritten(t, s, func(string) string { return before })
+	}
 }
 
 func TestDoctorNamesWhatTheRulesOfOpenLDAPForbid(t *testing.T) {

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,8 +41,14 @@ func (cfg Config) mayRead() []string {
 	return cfg.aci(base, `(targetattr!="`+strings.Join(hidden, " || ")+`")`, "read accounts", "read,search,compare")
 }
 
-// rightToList reads who there is to the end, as a full pass does, and nothing of anybody:
-// limits of a server end a list that an administrator reads as a whole.
+// listed is how much of a list rightToList reads: servers' limits are far below, and a
+// person waits.
+const listed = 100_000
+
+var errListed = errors.New("ldap: enough was listed")
+
+// rightToList reads who there is, as a full pass does, and nothing of anybody: limits of a
+// server end a list that an administrator reads as a whole.
 func (d *Directory) rightToList(ctx context.Context, c *ldapconn.Conn, _ state) (directory.Right, bool, error) {
 	r := directory.Right{Name: "list all accounts", For: []string{"every pass that lists everything"}, Held: directory.HeldYes}
 	stream, err := d.pool.Stream(ctx, c.Server())
@@ -49,11 +56,21 @@ func (d *Directory) rightToList(ctx context.Context, c *ldapconn.Conn, _ state) 
 		return r, true, err
 	}
 	defer stream.Close()
+	n := 0
+	count := func(*ldapconn.Row) error {
+		if n++; n > listed {
+			return errListed
+		}
+		return nil
+	}
 	for _, base := range outermost(d.cfg.BaseDNs) {
 		q := ldapconn.Query{Base: base, Filter: d.cfg.Filter, Attributes: []string{"1.1"}, Page: defaultPage}
-		err := stream.Search(ctx, q, func(*ldapconn.Row) error { return nil }, func() error { return nil })
+		err := stream.Search(ctx, q, count, func() error { return nil })
 		if ldapconn.IsCode(err, ldap.LDAPResultSizeLimitExceeded) || ldapconn.IsCode(err, ldap.LDAPResultAdminLimitExceeded) || ldapconn.IsCode(err, ldap.LDAPResultTimeLimitExceeded) {
 			r.Held, r.Why, r.Fix = directory.HeldNo, "a limit of the server ends the list early", d.cfg.unlimited()
+			return r, true, nil
+		}
+		if errors.Is(err, errListed) {
 			return r, true, nil
 		}
 		if err != nil {

@@ -64,3 +64,25 @@ func TestT19_AgentsAreListedConfirmedByTheirFingerprintAndRevoked(t *testing.T) 
 		t.Errorf("afterwards\n%s", out)
 	}
 }
+
+func TestAnExaminationIsPrintedWithWhatToDo(t *testing.T) {
+	st := start(t)
+	dir, agents := st.enrolled(t, 1)
+	if _, _, err := run(t, "", "directory", "agents", "examine", dir, agents[0].ID); err == nil || !strings.Contains(err.Error(), "not connected") {
+		t.Errorf("an agent that is away: %v", err)
+	}
+	for answer, want := range map[string][]string{
+		`{"directory":"untrusted","bases":"unknown","disk":"low","findings":[{"number":304,"fix":"put the certificate there","page":"docs/findings.md#f304"}]}`: {"untrusted", "304: put the certificate there (docs/findings.md#f304)", "postern-agent doctor"},
+		`{"directory":"serves","bases":"found","disk":"enough","findings":[]}`:                                                                                  {"serves", "nothing is wrong"},
+	} {
+		var out strings.Builder
+		if err := printExamination(&out, []byte(answer)); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(out.String(), w) {
+				t.Errorf("no %q in\n%s", w, out.String())
+			}
+		}
+	}
+}
