@@ -227,7 +227,7 @@ var errEnough = errors.New("agent: one page is enough")
 
 func firstPage(ctx context.Context, dir directory.Reader) (directory.Page, error) {
 	var first directory.Page
-	_, err := dir.List(ctx, "", defaultPage, func(p directory.Page) error {
+	_, err := dir.List(ctx, directory.Once, defaultPage, func(p directory.Page) error {
 		first = p
 		return errEnough
 	})

@@ -93,6 +93,7 @@ func (s *service) run(ctx context.Context, m *tunnels) error {
 	wg.Go(func() { m.run(ctx, links) })
 	wg.Go(func() { s.maintain(ctx, fail) })
 	wg.Go(func() { s.watch(ctx) })
+	wg.Go(func() { s.rest(ctx) })
 	wg.Go(func() { s.spread(ctx, m.announce) })
 	s.log.Info("agent runs", "agent", s.id.Agent, "directory", s.id.Directory, "hub", s.id.Hub, "guard_hash", s.rulesHash())
 	if why := s.stopped(); why != nil {
@@ -153,7 +154,7 @@ func (s *service) sign() {
 func newService(ctx context.Context, cfg Config, id *Identity, state string, dir directory.Directory, log *slog.Logger, now func() time.Time) (*service, error) {
 	s := &service{
 		id: id, dir: dir, evidence: cfg.Evidence, state: state, trial: cfg.Evaluation, passes: newPasses(ctx), slots: newSlots(), log: log, now: now,
-		patience: settleLife, ending: make(chan struct{}),
+		patience: settleLife, ending: make(chan struct{}), asked: make(chan struct{}, 1),
 	}
 	var err error
 	if s.mail, err = newMailer(cfg.SMTP); err != nil {

@@ -65,6 +65,7 @@ type service struct {
 
 	patience time.Duration // for a directory that lost an answer, while somebody waits
 
+	asked   chan struct{}  // holds a token when somebody asked for something
 	orders  sync.Mutex     // held while local orders are followed
 	running sync.WaitGroup // calls
 	notices sync.WaitGroup // mails to people, in the background
@@ -122,6 +123,7 @@ func (s *service) serve(ctx context.Context, m protocol.Method, body []byte, nod
 		return nil, protocol.Err(protocol.CodeUnavailable, "the agent is stopping")
 	}
 	defer s.running.Done()
+	defer s.busy()
 	e := &event{Time: s.now(), Method: c.name, Node: node}
 	start := time.Now()
 	defer func() { s.record(e, start, err) }()

@@ -41,7 +41,7 @@ func (s *service) watch(ctx context.Context) {
 // watchOnce notes the attributes of every account that is strict.
 func (s *service) watchOnce(ctx context.Context) (strict int, err error) {
 	var ids []string
-	_, err = s.dir.List(ctx, "", defaultPage, func(p directory.Page) error {
+	_, err = s.dir.List(ctx, directory.Once, defaultPage, func(p directory.Page) error {
 		for _, a := range p.Accounts {
 			ids = append(ids, a.ID)
 		}

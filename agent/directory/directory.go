@@ -22,6 +22,9 @@ type Directory interface {
 	Close() error
 }
 
+// Once stands for a state: list everything, and remember nothing of it.
+const Once = "once"
+
 // A Reader reads. Nothing it does is seen by the accounts' owners.
 type Reader interface {
 	// Describe says which directory this is and what it can do. It signs in and so
@@ -29,7 +32,8 @@ type Reader interface {
 	Describe(ctx context.Context) (protocol.Description, error)
 	// List yields every account page by page, or those changed since a former pass
 	// when since is its state and the kind can tell. It ends with the state to give
-	// next time. An error of yield ends the pass and is returned.
+	// next time. An error of yield ends the pass and is returned. Once, given as since,
+	// lists everything for somebody who gives no state back.
 	List(ctx context.Context, since string, page int, yield func(Page) error) (state string, err error)
 	// Get finds accounts with their groups: none, one, or several when an identifier
 	// is ambiguous.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/postern-id/postern/agent"
@@ -272,6 +273,10 @@ func identityLine(config string) string {
 	return fmt.Sprintf("%s of directory %s at %s", id.Agent, id.Directory, id.Hub)
 }
 
+// Memory stays small on other people's servers rather than collections rare, which are
+// short with so little of it. The variable GOGC overrides it.
+const gcPercent = 40
+
 // serveService is run under a service manager, which hears how the agent is. An agent that
 // is not enrolled and has a ticket enrols first.
 func serveService(ctx context.Context, cfg agent.Config, log *slog.Logger, n *installer.Notifier, s std) error {
@@ -280,6 +285,9 @@ func serveService(ctx context.Context, cfg agent.Config, log *slog.Logger, n *in
 	}
 	if err := enrolFirst(ctx, cfg, log, s); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	return agent.RunFile(ctx, agent.Options{Config: cfg, Open: kinds.Open, Version: version(), Log: log, Ready: n.Ready, Alive: n.Alive})
 }

@@ -15,13 +15,16 @@ import (
 // build compiles a program as the Makefile ships it, and returns its path.
 func build(s *stage, pkg string) string {
 	path := filepath.Join(s.disk(), filepath.Base(pkg))
-	cmd := exec.CommandContext(s.ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
+	cmd := exec.CommandContext(s.ctx, "go", "build", "-tags", tagsOf[pkg], "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.Fatalf("go build %s: %v: %s", pkg, err, out)
 	}
 	return path
 }
+
+// tagsOf are the build tags with which the Makefile ships a program.
+var tagsOf = map[string]string{agentPackage: "nethttpomithttp2"}
 
 const agentPackage = "github.com/postern-id/postern/cmd/postern-agent"
 

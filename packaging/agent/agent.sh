@@ -30,7 +30,7 @@ WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT
 want() { [[ $FORMATS == *" $1 "* ]]; }
 
 build() { # build GOOS GOARCH FILE
-  GOOS=$1 GOARCH=$2 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.number=$FULL" -o "$3" ./cmd/postern-agent
+  GOOS=$1 GOARCH=$2 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w -X main.number=$FULL" -o "$3" ./cmd/postern-agent
   (cd packaging/sbom && go run . -name postern-agent -version "$FULL" "$3") > "$OUT/postern-agent-$FULL-$1-$2.cdx.json"
 }
 

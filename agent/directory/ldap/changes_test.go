@@ -178,6 +178,20 @@ func TestAnAgentWithoutMemoryMissesNothing(t *testing.T) {
 	}
 }
 
+// A pass that nobody goes on from does not make the hub's next one a full one.
+func TestALookAtEverythingDisturbsNoChainOfPasses(t *testing.T) {
+	r := restorable(t, testenv.SlapdOptions{}, nil)
+	d := r.Open(t)
+	full := listAll(t, d, "")
+	if once := listAll(t, d, directory.Once); !once.full || len(once.ids) != len(full.ids) {
+		t.Fatalf("%d accounts of %d", len(once.ids), len(full.ids))
+	}
+	one := r.Add(t, "r.late")
+	if next := listAll(t, d, full.state); next.full || len(next.ids) != 1 || !next.ids[one.ID] {
+		t.Errorf("after a look: %+v", next)
+	}
+}
+
 type listing struct {
 	state string
 	full  bool

@@ -79,11 +79,14 @@ func (d *Directory) List(ctx context.Context, since string, page int, yield func
 	if p.server, err = d.server(ctx, conn); err != nil {
 		return "", err
 	}
+	if since == "" {
+		d.forget()
+	}
 	state, err := p.run(ctx, since)
 	if err != nil {
 		return "", err
 	}
-	if p.memory != nil {
+	if p.memory != nil && since != directory.Once {
 		d.keep(p.memory)
 	}
 	b, err := json.Marshal(state)

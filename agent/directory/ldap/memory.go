@@ -10,8 +10,8 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// maxMemories is how many chains of passes are remembered: that of the hub, and one of
-// the agent itself.
+// maxMemories is how many chains of passes are remembered: one, and one more while
+// another node of the hub begins where a lost one was.
 const maxMemories = 2
 
 // A key names an entry: its UUID, or a hash of an id that is none.
@@ -62,6 +62,14 @@ func (d *Directory) take(token string) *memory {
 		}
 	}
 	return nil
+}
+
+// forget makes room for a pass that begins anew. Whoever goes on from what is forgotten has
+// everything listed.
+func (d *Directory) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.memories = nil
 }
 
 // keep remembers what a finished pass has listed.
