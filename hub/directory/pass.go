@@ -106,8 +106,8 @@ func (p *pass) load(ctx context.Context) error {
 			p.groups[g.ID] = g
 		}
 		if !p.full {
-			p.live, err = tx.CountAccounts(ctx, p.to.Env, p.to.Directory)
-			return err
+			p.live = p.dir.Sync.Count
+			return nil
 		}
 		return p.loadAccounts(ctx, tx)
 	})

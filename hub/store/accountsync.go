@@ -111,7 +111,22 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 		rows.insert(a, numbers[0])
 		numbers = numbers[1:]
 	}
-	return rows.write(ctx, tx)
+	back, err := rows.swept(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := rows.write(ctx, tx); err != nil {
+		return err
+	}
+	return tx.countAccounts(ctx, env, directory, int64(fresh)+back)
+}
+
+// countAccounts notes that there are more accounts, or fewer.
+func (tx *Tx) countAccounts(ctx context.Context, env, directory string, more int64) error {
+	if more == 0 {
+		return nil
+	}
+	return tx.Must(ctx, "UPDATE directories SET account_count = account_count + $3 WHERE env = $1 AND id = $2", env, directory, more)
 }
 
 // accountRows are the rows of a batch, by statement.
@@ -121,6 +136,19 @@ type accountRows struct {
 	now            time.Time
 
 	fresh, changed, old, identifiers, memberships [][]any
+}
+
+// swept counts the swept accounts among those that are written again.
+func (r *accountRows) swept(ctx context.Context, tx *Tx) (n int64, err error) {
+	for chunk := range slices.Chunk(r.old, bulkRows) {
+		var some int64
+		source, args := tx.s.db.source(chunk)
+		if err := tx.Row(ctx, []any{&some}, "WITH old (num) AS ("+source+") SELECT COUNT(*) FROM accounts WHERE num IN (SELECT num FROM old) AND swept_at > 0", args...); err != nil {
+			return 0, err
+		}
+		n += some
+	}
+	return n, nil
 }
 
 func (r *accountRows) insert(a AccountWrite, num int64) {
@@ -354,9 +382,12 @@ func (tx *Tx) SweepAccounts(ctx context.Context, env, directory string, immutabl
 	for i, id := range immutableIDs {
 		rows[i] = []any{accountKey(directory, id), env, directory, now}
 	}
-	_, err := tx.bulk(ctx, bulk{"WITH gone (key, env, directory, at) AS (", `) UPDATE accounts SET swept_at = gone.at FROM gone
+	n, err := tx.bulk(ctx, bulk{"WITH gone (key, env, directory, at) AS (", `) UPDATE accounts SET swept_at = gone.at FROM gone
 		WHERE accounts.key = gone.key AND accounts.env = gone.env AND accounts.directory = gone.directory AND accounts.swept_at = 0`, rows})
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.countAccounts(ctx, env, directory, -n)
 }
 
 // sweptKept is how long a swept account's bound data is kept: long enough to undo a mistaken removal.

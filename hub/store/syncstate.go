@@ -27,15 +27,19 @@ type SyncResult struct {
 	Listed      int
 }
 
-// FinishSync ends a pass that finished: its error and question are over.
-func (tx *Tx) FinishSync(ctx context.Context, env, id, run string, r SyncResult) error {
-	count, err := tx.CountAccounts(ctx, env, id)
-	if err != nil {
-		return err
+// FinishSync ends a pass that finished: its error and question are over. Accounts are
+// counted as they come and go, and once more behind a pass that listed everything.
+func (tx *Tx) FinishSync(ctx context.Context, env, id, run string, r SyncResult) (err error) {
+	count := 0
+	if r.Full {
+		if count, err = tx.CountAccounts(ctx, env, id); err != nil {
+			return err
+		}
 	}
 	now := Millis(tx.Now())
 	return tx.Swap(ctx, `UPDATE directories SET sync_run = '', sync_completed_at = $4, sync_full_at = CASE WHEN $5 = 1 THEN $4 ELSE sync_full_at END,
-		sync_beat_at = 0, sync_listed = $6, generation = $7, fingerprint = $8, sync_state = $9, account_count = $10,
+		sync_beat_at = 0, sync_listed = $6, generation = $7, fingerprint = $8, sync_state = $9,
+		account_count = CASE WHEN $5 = 1 THEN $10 ELSE account_count END,
 		sync_error = '', sync_pending = '', needs_reconnect = 0 WHERE env = $1 AND id = $2 AND sync_run = $3`,
 		env, id, run, now, Flag(r.Full), r.Listed, r.Generation, r.Fingerprint, r.State, count)
 }
