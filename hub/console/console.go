@@ -2,7 +2,7 @@
 // agents, synchronisation and what happened last, and what needs one of them to decide.
 // Here staff are invited and sign in, look at captured documents, and verify people by hand. It reads what
 // other packages know and hands decisions to them; it never touches an
-// account.
+// account itself.
 package console
 
 import (
@@ -48,6 +48,7 @@ type Config struct {
 	Manuals     Manuals
 	Members     Members
 	Terminals   Terminals
+	Acts        Acts
 	Providers   Providers
 	Audit       AuditLog
 	Exports     Exports
@@ -133,6 +134,8 @@ func table() []route {
 		{verifyPath, staff.User, (*visit).sheet, (*visit).verify},
 		{verifyPath + "/confirm", staff.User, nil, (*visit).confirmVerify},
 		{verifyPath + "/revoke", staff.User, nil, (*visit).revokeManual},
+		{changePath, staff.Admin, (*visit).change, (*visit).foresee},
+		{changePath + "/confirm", staff.Admin, nil, (*visit).confirmChange},
 		{waitingPath, staff.User, (*visit).waiting, nil},
 		{requestPath, staff.User, (*visit).request, (*visit).decideRequest},
 		{requestPath + "/confirm", staff.User, nil, (*visit).confirmRequest},

@@ -89,6 +89,7 @@ type rig struct {
 	reviews   *review.Reviews
 	manuals   *manual.Manuals
 	terminals *terminal.Terminals
+	acts      *ordered
 	desk      byHandOffice
 	audit     *audit.Log
 	logs      *bytes.Buffer
@@ -100,7 +101,7 @@ func (g *rig) ahead(d time.Duration) { g.clock.Add(int64(d)) }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	g := &rig{t: t, logs: &bytes.Buffer{}}
+	g := &rig{t: t, logs: &bytes.Buffer{}, acts: &ordered{}}
 	c := storetest.SQLite(t)
 	c.Now = func() time.Time { return time.Now().Add(time.Duration(g.clock.Load())) }
 	s := storetest.Open(t, c)
@@ -120,7 +121,7 @@ func newRig(t *testing.T) *rig {
 	g.terminals = terminal.New(terminal.Config{Store: s, Buckets: freely{}, Log: log})
 	exports := export.New(export.Config{Store: s, Client: http.DefaultClient, Dial: new(net.Dialer).DialContext, Host: "id.vendor.test", Log: log})
 	g.audit = audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: auditlog.Origin("id.vendor.test"), Log: log})
-	pages := New(Config{Audit: g.audit, Exports: exports, Terminals: g.terminals, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	pages := New(Config{Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
