@@ -107,7 +107,7 @@ func (k *parsed) signer(s *store.Store, key store.SealedOIDCKey) (crypto.Signer,
 
 // partyByID finds a client by its client_id.
 func (p *Provider) partyByID(ctx context.Context, id string) (client, error) {
-	row, err := store.Look(ctx, p.cfg.Store, func(tx *store.Tx) (store.OIDCParty, error) { return tx.OIDCPartyByID(ctx, id) })
+	row, err := store.Glance(ctx, p.cfg.Store, func(tx *store.Tx) (store.OIDCParty, error) { return tx.OIDCPartyByID(ctx, id) })
 	if err != nil {
 		return client{}, err
 	}

@@ -113,20 +113,26 @@ func (p *Provider) takePushed(a *authorization) error {
 		return errAsk("request_uri is missing: requests are pushed here")
 	}
 	ctx := a.r.Context()
-	return p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
-		again := false
-		x, c, err := p.find(ctx, tx, secret, statePushed)
-		if errors.Is(err, errGone) {
-			again = true
-			x, c, err = p.seen(a.r, tx, secret)
-		}
-		if err != nil {
-			return err
-		}
-		if !a.at.serves(c.row.contract) || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
-			return errAsk("request_uri is another client's")
-		}
-		a.pushed, a.client, a.row, a.asked, a.again = &x, c, c.row, x.asked, again
-		return nil
+	_, err := store.Glance(ctx, p.cfg.Store, func(tx *store.Tx) (struct{}, error) {
+		return struct{}{}, p.takeFrom(tx, a, secret)
 	})
+	return err
+}
+
+// takeFrom is takePushed of a secret.
+func (p *Provider) takeFrom(tx *store.Tx, a *authorization, secret string) error {
+	ctx, again := a.r.Context(), false
+	x, c, err := p.find(ctx, tx, secret, statePushed)
+	if errors.Is(err, errGone) {
+		again = true
+		x, c, err = p.seen(a.r, tx, secret)
+	}
+	if err != nil {
+		return err
+	}
+	if !a.at.serves(c.row.contract) || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
+		return errAsk("request_uri is another client's")
+	}
+	a.pushed, a.client, a.row, a.asked, a.again = &x, c, c.row, x.asked, again
+	return nil
 }

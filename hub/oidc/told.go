@@ -105,13 +105,11 @@ func (p *Provider) tell(ctx context.Context, env, use, session string) (*told, e
 	}
 	var x exchange
 	var c client
-	var site string
-	err = p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
+	site, err := store.Glance(ctx, p.cfg.Store, func(tx *store.Tx) (_ string, err error) {
 		if x, c, err = p.named(ctx, tx, env, id, stateProving); err != nil || x.Plain == nil || !x.Plain.matches() {
-			return err
+			return "", err
 		}
-		site, err = p.site(ctx, tx, c)
-		return err
+		return p.site(ctx, tx, c)
 	})
 	if errors.Is(err, errGone) {
 		err = ErrTicket

@@ -63,7 +63,9 @@ func (tx *Tx) Domain(ctx context.Context, name string) (Domain, error) {
 
 // Domains returns the registered domains of an environment.
 func (tx *Tx) Domains(ctx context.Context, env string) ([]Domain, error) {
-	return All(ctx, tx, scanDomain, "SELECT "+domainColumns+" FROM domains WHERE env = $1 AND removed_at = 0 ORDER BY name", env)
+	return recalledAll(tx, "domains\x00"+env, func() ([]Domain, error) {
+		return All(ctx, tx, scanDomain, "SELECT "+domainColumns+" FROM domains WHERE env = $1 AND removed_at = 0 ORDER BY name", env)
+	})
 }
 
 // AllDomains returns the registered domains of the installation, for a node's memory

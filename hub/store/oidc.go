@@ -165,6 +165,7 @@ func (tx *Tx) AddOIDCExchange(ctx context.Context, e *OIDCExchange) error {
 		return err
 	}
 	e.Version, e.CreatedAt = 1, tx.Now()
+	tx.exchanges = append(tx.exchanges, *e)
 	_, err = tx.Exec(ctx, `INSERT INTO oidc_exchanges (env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at)
 		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10)`, e.Env, e.ID, e.Client, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt), Millis(e.CreatedAt))
 	return err
@@ -209,6 +210,7 @@ func (tx *Tx) SaveOIDCExchange(ctx context.Context, e *OIDCExchange) error {
 		WHERE env = $1 AND id = $2 AND version = $3`, e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt))
 	if err == nil {
 		e.Version++
+		tx.exchanges = append(tx.exchanges, *e)
 	}
 	return err
 }

@@ -33,25 +33,35 @@ func (p *OIDCParty) columns() []any {
 }
 
 // OIDCPartyByID finds a relying party by its client_id, which names its environment.
-func (tx *Tx) OIDCPartyByID(ctx context.Context, id string) (p OIDCParty, err error) {
-	err = tx.Row(ctx, p.columns(), "SELECT "+oidcPartyColumns+" FROM "+oidcPartyTables+" WHERE c.id = $1", id)
-	return p, err
+func (tx *Tx) OIDCPartyByID(ctx context.Context, id string) (OIDCParty, error) {
+	return recalled(tx, "party\x00"+id, func() (p OIDCParty, err error) {
+		err = tx.Row(ctx, p.columns(), "SELECT "+oidcPartyColumns+" FROM "+oidcPartyTables+" WHERE c.id = $1", id)
+		return p, err
+	})
 }
 
 // OIDCParty returns one.
-func (tx *Tx) OIDCParty(ctx context.Context, env, id string) (p OIDCParty, err error) {
-	err = tx.Row(ctx, p.columns(), "SELECT "+oidcPartyColumns+" FROM "+oidcPartyTables+" WHERE c.env = $1 AND c.id = $2", env, id)
-	return p, err
+func (tx *Tx) OIDCParty(ctx context.Context, env, id string) (OIDCParty, error) {
+	return recalled(tx, "party\x00"+env+"\x00"+id, func() (p OIDCParty, err error) {
+		err = tx.Row(ctx, p.columns(), "SELECT "+oidcPartyColumns+" FROM "+oidcPartyTables+" WHERE c.env = $1 AND c.id = $2", env, id)
+		return p, err
+	})
 }
 
 // OIDCExchangeOf finds an exchange by the hash of the secret by which it goes on, with its
 // relying party.
 func (tx *Tx) OIDCExchangeOf(ctx context.Context, hash string) (OIDCExchange, OIDCParty, error) {
+	if e, p, ok := tx.recallExchange(ctx, bySecret(hash)); ok {
+		return e, p, nil
+	}
 	return tx.exchangeAndParty(ctx, "x.secret_hash = $1", hash)
 }
 
 // OIDCExchangeWith returns one, with its relying party.
 func (tx *Tx) OIDCExchangeWith(ctx context.Context, env, id string) (OIDCExchange, OIDCParty, error) {
+	if e, p, ok := tx.recallExchange(ctx, byID(env, id)); ok {
+		return e, p, nil
+	}
 	return tx.exchangeAndParty(ctx, "x.env = $1 AND x.id = $2", env, id)
 }
 
@@ -93,10 +103,12 @@ type SealedOIDCKey struct {
 
 // SealedOIDCKeys lists the keys of a client as OIDCKeys does, without opening them.
 func (tx *Tx) SealedOIDCKeys(ctx context.Context, env, client string) ([]SealedOIDCKey, error) {
-	return All(ctx, tx, func(scan Scan) (k SealedOIDCKey, err error) {
-		err = scan(&k.Env, &k.ID, &k.Algorithm, &k.Private, &k.ActiveFrom)
-		return k, err
-	}, "SELECT env, id, algorithm, private, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
+	return recalledAll(tx, "keys\x00"+env+"\x00"+client, func() ([]SealedOIDCKey, error) {
+		return All(ctx, tx, func(scan Scan) (k SealedOIDCKey, err error) {
+			err = scan(&k.Env, &k.ID, &k.Algorithm, &k.Private, &k.ActiveFrom)
+			return k, err
+		}, "SELECT env, id, algorithm, private, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
+	})
 }
 
 // OpenOIDCKey returns the private part, PKCS #8.

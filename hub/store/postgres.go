@@ -69,6 +69,9 @@ func (p *postgres) read(ctx context.Context, fn func(querier) error) error {
 	return p.run(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, fn)
 }
 
+// glance asks without a transaction around it, which would take longer than the queries.
+func (p *postgres) glance(ctx context.Context, fn func(querier) error) error { return p.look(ctx, fn) }
+
 // look passes over pooled connections that a restart of the server has broken, as begin
 // does.
 func (p *postgres) look(ctx context.Context, fn func(querier) error) (err error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -39,6 +40,9 @@ type sqliteDB struct {
 	readers *sqlitePool
 
 	gathering gathering // of steps that wait for the writer
+	memory    *memory   // of what steps read and wrote
+	changed   bool      // a settled table, by the writer since its last commit; guarded by turn
+	others    int64     // counts commits of other processes, as the writer sees it; guarded by turn
 	journal   *journal  // that their commits are made durable in
 	lazy      bool      // a commit of the writer is not durable by itself; guarded by turn
 	doubtful  bool      // the disk has failed, and what is in the journal may be lost; guarded by turn
@@ -70,7 +74,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal")}
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), memory: newMemory()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
 		return nil, err
@@ -102,6 +106,7 @@ func (d *sqliteDB) connect() error {
 		return err
 	}
 	d.writer = newSQLiteConn(c)
+	d.writer.watch = d.watch
 	d.turn <- struct{}{}
 	return nil
 }
@@ -285,7 +290,34 @@ func (d *sqliteDB) begin(lazy bool) error {
 		}
 		d.lazy = lazy
 	}
-	return d.writer.run("BEGIN IMMEDIATE")
+	if err := d.writer.run("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	n, err := integers(ctx, d.writer.txn(), "PRAGMA data_version")
+	if err != nil {
+		_ = d.writer.run("ROLLBACK")
+		return err
+	}
+	if n[0] != d.others {
+		d.others = n[0]
+		d.memory.forget()
+	}
+	return nil
+}
+
+// watch looks at what the writer is about to do. What is deleted may take rows of other
+// tables with it, and of any other statement nothing is known.
+func (d *sqliteDB) watch(query string) {
+	table, ok := writtenBy(query)
+	d.changed = d.changed || !ok || slices.Contains(settled, table)
+}
+
+// committed is called under the turn, before anybody is told of a commit.
+func (d *sqliteDB) committed() {
+	if d.changed {
+		d.memory.forget()
+		d.changed = false
+	}
 }
 
 // work runs fn, in a savepoint if others' work is in the group. A savepoint makes SQLite
@@ -327,6 +359,7 @@ func (d *sqliteDB) commit() error {
 	if err != nil {
 		_ = d.writer.run("ROLLBACK")
 	}
+	d.committed()
 	return err
 }
 

@@ -14,6 +14,7 @@ const maxStatements = 1000
 type sqliteConn struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	watch func(query string) // is told of each statement that may write; nil: nobody is
 
 	used bool // since the last rest; guarded by the pool, or by the writer's turn
 	warm bool // its page cache holds something; likewise
@@ -81,6 +82,9 @@ func (t sqliteTxn) exec(ctx context.Context, query string, args ...any) (sql.Res
 	s, err := t.ready(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if t.c.watch != nil {
+		t.c.watch(query)
 	}
 	return s.ExecContext(context.WithoutCancel(ctx), args...)
 }

@@ -17,7 +17,8 @@ var errLost = fmt.Errorf("%w: whoever wrote for several did not come to this", E
 // A prepared is a plan that waits for the writer.
 type prepared struct {
 	statements []statement
-	group      *group // that holds its work; nil: none does
+	holds      func() bool // whether what it has gone by still holds; asked under the turn
+	group      *group      // that holds its work; nil: none does
 	err        error
 }
 
@@ -55,15 +56,15 @@ func (g *gathering) close() {
 // whose plans are ready while somebody else writes go together: one of them does it for
 // all, which saves handing the turn from one to the next.
 func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
-	p := plan{from: d.readers}
+	p := d.plan()
 	err := p.make(ctx, fn)
-	if p.unfit {
+	if p.unfit || err != nil && p.recalls {
 		return d.write(ctx, fn)
 	}
 	if err != nil || len(p.statements) == 0 {
 		return err
 	}
-	w := &prepared{statements: p.statements, err: errLost}
+	w := &prepared{statements: p.statements, err: errLost, holds: func() bool { return !p.recalls || p.age == d.memory.age.Load() }}
 	if b, leads := d.gathering.add(w); leads {
 		d.lead(b)
 	} else {
@@ -73,6 +74,23 @@ func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
 		return d.write(ctx, fn)
 	}
 	return w.err
+}
+
+func (d *sqliteDB) plan() *plan {
+	return &plan{from: d.readers, memory: d.memory, age: d.memory.age.Load()}
+}
+
+// glance is a plan that writes nothing.
+func (d *sqliteDB) glance(ctx context.Context, fn func(querier) error) error {
+	p := d.plan()
+	err := p.make(ctx, fn)
+	if len(p.statements) > 0 || p.unfit {
+		return errUnfit
+	}
+	if err != nil && p.recalls {
+		return d.read(ctx, fn)
+	}
+	return err
 }
 
 // make runs fn, and gives the connection back that it has read from.
@@ -117,10 +135,25 @@ func (d *sqliteDB) carryOut(b *batch) (together bool) {
 	if d.group == nil && d.together(b) {
 		return true
 	}
+	if d.group != nil && d.joined(b) {
+		return false
+	}
 	for _, w := range b.plans {
 		w.group, w.err = d.enter(w.run)
 	}
 	return false
+}
+
+// joined runs the plans of a batch as the work of one caller in the group that is open.
+func (d *sqliteDB) joined(b *batch) bool {
+	g, err := d.enter(b.run)
+	if g == nil || err != nil {
+		return false
+	}
+	for _, w := range b.plans {
+		w.group, w.err = g, nil
+	}
+	return true
 }
 
 // together runs the plans of a batch in one transaction of their own, with nothing to go
@@ -135,12 +168,11 @@ func (d *sqliteDB) together(b *batch) (committed bool) {
 			_ = d.writer.run("ROLLBACK")
 		}
 	}()
-	for _, w := range b.plans {
-		if w.run(d.writer.txn()) != nil {
-			return false
-		}
+	if b.run(d.writer.txn()) != nil || d.writer.run("COMMIT") != nil {
+		return false
 	}
-	return d.writer.run("COMMIT") == nil
+	d.committed()
+	return true
 }
 
 // confirm waits until a batch that is committed is durable, while others write. It is seen
@@ -160,8 +192,21 @@ func (d *sqliteDB) confirm(b *batch) {
 	}
 }
 
+// run does what all plans say.
+func (b *batch) run(q querier) error {
+	for _, w := range b.plans {
+		if err := w.run(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run does what a plan says.
 func (w *prepared) run(q querier) error {
+	if !w.holds() {
+		return errStale
+	}
 	for _, s := range w.statements {
 		res, err := q.exec(context.Background(), s.query, s.args...)
 		if err != nil {

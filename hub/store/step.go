@@ -22,6 +22,18 @@ func (s *Store) Step(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.transact(ctx, s.db.step, fn)
 }
 
+// Glance is Get for a function whose result a Step goes on from. It may see of each row
+// what was committed before Glance began or later, and on SQLite what steps of this process
+// remember of it.
+func Glance[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T, error) {
+	var v T
+	err := s.db.glance(ctx, func(q querier) (err error) {
+		v, err = fn(&Tx{s: s, q: q})
+		return err
+	})
+	return v, err
+}
+
 // A plan is a querier that reads what is committed, and puts down what is written.
 type plan struct {
 	from       *sqlitePool
@@ -29,6 +41,10 @@ type plan struct {
 	statements []statement
 	tables     []string // that the statements write
 	unfit      bool     // it has to be a transaction
+
+	memory  *memory
+	age     int64 // of the memory, when the plan began
+	recalls bool  // it has gone by the memory
 }
 
 // A statement is one that is yet to run.

@@ -66,7 +66,8 @@ type database interface {
 	write(ctx context.Context, fn func(querier) error) error
 	step(ctx context.Context, fn func(querier) error) error // see Store.Step
 	read(ctx context.Context, fn func(querier) error) error
-	look(ctx context.Context, fn func(querier) error) error // read for a single query; fn may run several times
+	glance(ctx context.Context, fn func(querier) error) error // see Glance; fn may run several times
+	look(ctx context.Context, fn func(querier) error) error   // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
 	ping(ctx context.Context) error
 	rests(ctx context.Context)       // gives memory back that is not used, until ctx ends
@@ -147,12 +148,16 @@ func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 
 func (s *Store) transact(ctx context.Context, run func(context.Context, func(querier) error) error, fn func(tx *Tx) error) error {
 	erased, audited := false, false
+	var exchanges []OIDCExchange
 	err := run(ctx, func(q querier) error {
 		tx := &Tx{s: s, q: q}
 		err := fn(tx)
-		erased, audited = tx.erased, tx.audited
+		erased, audited, exchanges = tx.erased, tx.audited, tx.exchanges
 		return err
 	})
+	if err == nil {
+		s.wrote(exchanges)
+	}
 	if err == nil && audited {
 		select {
 		case s.audited <- struct{}{}:

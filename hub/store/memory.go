@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// maxRemembered bounds the rows of either kind that a memory holds. Whoever has more asks
+// for some anew.
+const maxRemembered = 2048
+
+// settled are the tables of which rows are remembered: those that administrators write.
+var settled = []string{"oidc_clients", "oidc_keys", "environments", "organisations", "directories", "domains"}
+
+// A memory saves plans a query. What it holds of settled tables counts only as long as
+// nobody wrote to one of them: a plan that has gone by it is not carried out otherwise. What
+// it holds of exchanges is what a step has written last: whether that is still so is
+// decided by the compare-and-set that follows. And a plan that has failed after it went by
+// the memory has not failed: it is done as a transaction, which knows no memory.
+type memory struct {
+	age atomic.Int64 // grows with each commit that may have changed a settled table
+
+	mu        sync.Mutex
+	rows      map[string]any // of this age
+	exchanges map[string]OIDCExchange
+}
+
+func newMemory() *memory {
+	return &memory{rows: map[string]any{}, exchanges: map[string]OIDCExchange{}}
+}
+
+// forget lets go of all rows of settled tables.
+func (m *memory) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.age.Add(1)
+	clear(m.rows)
+}
+
+// row returns what is remembered by whoever began at an age.
+func (m *memory) row(age int64, name string) (any, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.age.Load() != age {
+		return nil, false
+	}
+	v, ok := m.rows[name]
+	return v, ok
+}
+
+// keep remembers what somebody has read who began at an age.
+func (m *memory) keep(age int64, name string, v any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.age.Load() != age {
+		return
+	}
+	if len(m.rows) >= maxRemembered {
+		clear(m.rows)
+	}
+	m.rows[name] = v
+}
+
+// Names of an exchange.
+func bySecret(hash string) string { return "secret\x00" + hash }
+func byID(env, id string) string  { return "id\x00" + env + "\x00" + id }
+
+// wrote remembers an exchange as it was written, and nothing of how it was before.
+func (m *memory) wrote(e OIDCExchange) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.exchanges[byID(e.Env, e.ID)]
+	if before.Version > e.Version {
+		return
+	}
+	if len(m.exchanges) >= maxRemembered {
+		clear(m.exchanges)
+	}
+	delete(m.exchanges, bySecret(before.Secret))
+	m.exchanges[bySecret(e.Secret)], m.exchanges[byID(e.Env, e.ID)] = e, e
+}
+
+func (m *memory) exchange(name string) (OIDCExchange, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.exchanges[name]
+	return e, ok
+}
+
+// recalled returns what a plan remembers under a name, or asks for it and remembers that.
+// Others than plans ask.
+func recalled[T any](tx *Tx, name string, ask func() (T, error)) (T, error) {
+	p, ok := tx.q.(*plan)
+	if !ok {
+		return ask()
+	}
+	if v, ok := p.memory.row(p.age, name); ok {
+		p.recalls = true
+		return v.(T), nil
+	}
+	v, err := ask()
+	if err == nil {
+		p.memory.keep(p.age, name, v)
+	}
+	return v, err
+}
+
+// recalledAll is recalled for a list, which the caller may change.
+func recalledAll[T any](tx *Tx, name string, ask func() ([]T, error)) ([]T, error) {
+	all, err := recalled(tx, name, ask)
+	return slices.Clone(all), err
+}
+
+// recallExchange returns an exchange that a plan remembers, with its relying party.
+func (tx *Tx) recallExchange(ctx context.Context, name string) (e OIDCExchange, p OIDCParty, ok bool) {
+	plan, ok := tx.q.(*plan)
+	if !ok {
+		return e, p, false
+	}
+	if e, ok = plan.memory.exchange(name); !ok {
+		return e, p, false
+	}
+	plan.recalls = true
+	p, err := tx.OIDCParty(ctx, e.Env, e.Client)
+	return e, p, err == nil
+}
+
+// wrote remembers exchanges that were written. Of a database that has no memory, nothing.
+func (s *Store) wrote(exchanges []OIDCExchange) {
+	if d, ok := s.db.(*sqliteDB); ok {
+		for _, e := range exchanges {
+			d.memory.wrote(e)
+		}
+	}
+}
