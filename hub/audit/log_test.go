@@ -167,8 +167,10 @@ func TestT08_TheLargestLeafHasAProofThatCanBeRead(t *testing.T) {
 	f := storetest.Seed(t, s)
 	l := newLog(s)
 	long := strings.Repeat("\x01", 64<<10)
+	at := time.Date(2026, 1, 1, 0, 0, 0, int(123*time.Millisecond), time.UTC) // each time is as long as the others
 	write := func(detail int) audit.Record {
-		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, RemoteAddr: long, UserAgent: long,
+		at = at.Add(time.Second)
+		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.OperationRequested, Time: at, RemoteAddr: long, UserAgent: long,
 			Detail: map[string]any{"x": strings.Repeat("y", detail)}, Personal: map[string]string{"name": long}})
 		return list(t, s, f.Org.ID, store.AuditFilter{Count: 1})[0]
 	}
