@@ -52,7 +52,7 @@ func (s *service) evaluate(ctx context.Context, q protocol.EvaluateRequest, e *e
 	}
 	answer := protocol.Evaluations{Accounts: make([]protocol.Evaluation, len(all))}
 	for i, tasks := range all {
-		if answer.Accounts[i], err = s.assess(ctx, q.Accounts[i].ID, tasks); err != nil {
+		if answer.Accounts[i], err = s.assess(ctx, q.Accounts[i], tasks); err != nil {
 			return nil, err
 		}
 	}
@@ -85,7 +85,8 @@ func parseEvaluate(q protocol.EvaluateRequest) ([][][]protocol.Task, error) {
 
 // assess looks at one account. What concerns the account is a reason; an error says that
 // the directory cannot be asked now.
-func (s *service) assess(ctx context.Context, id string, operations [][]protocol.Task) (protocol.Evaluation, error) {
+func (s *service) assess(ctx context.Context, q protocol.EvaluateAccount, operations [][]protocol.Task) (protocol.Evaluation, error) {
+	id := q.ID
 	out := protocol.Evaluation{ID: id}
 	facts, err := s.dir.Facts(ctx, id)
 	if why := asError(err); why != nil {
@@ -104,6 +105,15 @@ func (s *service) assess(ctx context.Context, id string, operations [][]protocol
 		return out, err
 	}
 	out.Has = has(c, p)
+	if q.Photo {
+		image, err := s.pictureOf(ctx, id)
+		if why := asError(err); why != nil {
+			return out, why
+		}
+		if len(image) > 0 {
+			out.Has = append(out.Has, protocol.FactPhoto)
+		}
+	}
 	for _, tasks := range operations {
 		reason, err := s.assessOperation(ctx, facts, tasks)
 		if err != nil {

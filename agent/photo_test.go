@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,4 +36,23 @@ func TestAPhotoIsReadForARecoveryThatWasBegunAndNotTooOften(t *testing.T) {
 	r.clock.forward(shortRecovery + time.Second)
 	_, err = of(protocol.RecoveryID(q.Recovery, b.Recovery))
 	wantCode(t, err, protocol.CodeExpired)
+}
+
+// An evaluation hears that there is a picture, where that matters, and never the picture.
+func TestT33_AnEvaluationHearsWhetherThereIsAPicture(t *testing.T) {
+	r := newRig(t, rulesOfTests)
+	r.evaluating(t, true)
+	q := protocol.EvaluateRequest{Accounts: []protocol.EvaluateAccount{{ID: accountID(1), Photo: true}, {ID: accountID(1)}, {ID: accountID(2), Photo: true}}}
+	got, err := ask[protocol.Evaluations](t, r.service, protocol.MethodEvaluate, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false, false} {
+		if slices.Contains(got.Accounts[i].Has, protocol.FactPhoto) != want {
+			t.Errorf("%d: %v", i, got.Accounts[i].Has)
+		}
+	}
+	if text, err := json.Marshal(got); err != nil || strings.Contains(string(text), "picture of") {
+		t.Error("the picture is told")
+	}
 }

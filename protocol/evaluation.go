@@ -67,6 +67,7 @@ const (
 	FactManager   Fact = "manager"    // a manager with an address
 	FactName      Fact = "name"       // a name
 	FactBirthDate Fact = "birth_date" // a birth date
+	FactPhoto     Fact = "photo"      // a picture of the person, which it would lend; told where asked
 )
 
 // Bounds of one EvaluateRequest.
@@ -84,7 +85,8 @@ type EvaluateRequest struct {
 // An EvaluateAccount is one account of an EvaluateRequest.
 type EvaluateAccount struct {
 	ID         string   `json:"immutable_id"`
-	Operations []string `json:"operations"` // each CanonicalTasks
+	Operations []string `json:"operations"`      // each CanonicalTasks
+	Photo      bool     `json:"photo,omitempty"` // whether there is a picture matters
 }
 
 // Evaluations is the answer, in the order of the request.

@@ -25,11 +25,12 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
 // answering is an agent by a table.
 type answering struct {
-	mu    sync.Mutex
-	say   map[string]protocol.Evaluation // by immutable id; others can all
-	err   error
-	asked []string
-	hold  chan struct{} // closed when the agent may answer
+	photos []bool // of each account: whether a picture matters
+	mu     sync.Mutex
+	say    map[string]protocol.Evaluation // by immutable id; others can all
+	err    error
+	asked  []string
+	hold   chan struct{} // closed when the agent may answer
 }
 
 // Evaluate implements Agents.
@@ -50,7 +51,7 @@ func (a *answering) Evaluate(ctx context.Context, _, _ string, q protocol.Evalua
 		return out, a.err
 	}
 	for _, who := range q.Accounts {
-		a.asked = append(a.asked, who.ID)
+		a.asked, a.photos = append(a.asked, who.ID), append(a.photos, who.Photo)
 		e, known := a.say[who.ID]
 		if !known {
 			e = protocol.Evaluation{Has: []protocol.Fact{protocol.FactMail, protocol.FactName}}
@@ -350,5 +351,20 @@ func TestAReportNamesThePhotoThatIsMissing(t *testing.T) {
 	got := r.operation(t.Context(), place{site: "recover.test"}, person{decisions: []policy.Decision{d}, ownMail: []bool{false}, ownPhone: []bool{false}}, protocol.Evaluation{}, 0, protocol.ActionPassword)
 	if len(got.Reasons) != 1 || got.Reasons[0] != ReasonNoPhoto || got.Could {
 		t.Errorf("%+v", got)
+	}
+	at := place{site: "recover.test", settings: settings, offered: []protocol.Action{protocol.ActionPassword}}
+	at.directory.Traits = protocol.Traits{CanGetTemporaryPassword: true}
+	who := person{account: store.Account{ImmutableID: "id-1", Name: "Alex Hill"}, decisions: []policy.Decision{d}, ownMail: []bool{false}, ownPhone: []bool{false}}
+	for _, has := range [][]protocol.Fact{nil, {protocol.FactPhoto}} {
+		a := r.judge(t.Context(), at, who, protocol.Evaluation{Has: has, Reasons: []protocol.Reason{""}})
+		if slices.Contains(a.Reasons, ReasonNoPhoto) != (has == nil) {
+			t.Errorf("the directory has %v: %v", has, a.Reasons)
+		}
+	}
+	if _, err := r.ask(t.Context(), store.Evaluation{}, []person{who, photographed(who)}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.agent.photos, []bool{true, false}) {
+		t.Errorf("asked for pictures: %v", r.agent.photos)
 	}
 }

@@ -33,7 +33,11 @@ type person struct {
 	ownMail      []bool            // of each action: an address that the person added counts
 	ownPhone     []bool
 	common, bare bool // somebody else bears the name; it has no letters to compare
+	lent         bool // the directory has a picture, as its agent says
 }
+
+// photo reports whether there is a photo that people could compare under the policy photo.
+func (who person) photo() bool { return who.account.Photo.Given() || who.lent }
 
 // look reads what a page of accounts shares.
 func (r *Runs) look(ctx context.Context, tx *store.Tx, env, id string) (place, error) {
@@ -80,6 +84,7 @@ func (r *Runs) read(ctx context.Context, tx *store.Tx, p place, a store.Account)
 
 // judge joins what hub and agent know of one account.
 func (r *Runs) judge(ctx context.Context, p place, who person, e protocol.Evaluation) Account {
+	who.lent = slices.Contains(e.Has, protocol.FactPhoto)
 	who = r.regroup(p, who, e.Groups)
 	a := Account{ID: who.account.ID, ImmutableID: who.account.ImmutableID, Name: who.account.Name, Identifiers: who.account.Identifiers, Notes: e.Notes}
 	a.Groups = who.named
@@ -110,18 +115,18 @@ func (r *Runs) judge(ctx context.Context, p place, who person, e protocol.Evalua
 }
 
 // regroup applies the policy to the groups that the agent names, too: not every directory
-// lists accounts with them.
+// lists accounts with them; and to the picture that the directory would lend.
 func (r *Runs) regroup(p place, who person, words []string) person {
-	if len(words) == 0 {
+	if len(words) == 0 && !who.lent {
 		return who
 	}
 	who.groups = append(slices.Clone(who.groups), policy.GroupsNamed(words)...)
-	if len(who.named) == 0 {
+	if len(who.named) == 0 && len(words) > 0 {
 		who.named = forPeople(words)
 	}
 	who.decisions = nil
 	for _, action := range p.offered {
-		who.decisions = append(who.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: who.groups, Photo: who.account.Photo.Given()}))
+		who.decisions = append(who.decisions, policy.Decide(policy.Request{Action: action, Settings: p.settings, Traits: p.directory.Traits, Groups: who.groups, Photo: who.account.Photo.Given(), Lent: who.lent}))
 	}
 	return who
 }
@@ -140,7 +145,7 @@ func (r *Runs) operation(ctx context.Context, p place, who person, e protocol.Ev
 	switch {
 	case !d.Strength.Permits():
 		o.Reasons = append(o.Reasons, ReasonNotPermitted)
-	case d.Strength == policy.Photo && !who.account.Photo.Given():
+	case d.Strength == policy.Photo && !who.photo():
 		o.Reasons = append(o.Reasons, ReasonNoPhoto)
 	case !d.Permitted:
 		o.Reasons = append(o.Reasons, ReasonNoMethods)
@@ -234,7 +239,7 @@ func unusable(m policy.Method) protocol.Reason {
 // spelt on it.
 func unnamed(who person, s policy.Strength) protocol.Reason {
 	switch {
-	case s == policy.Photo && !who.account.Photo.Given():
+	case s == policy.Photo && !who.photo():
 		return ReasonNoPhoto
 	case who.account.Name == "":
 		return protocol.ReasonNoName

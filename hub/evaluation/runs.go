@@ -329,6 +329,7 @@ func (r *Runs) ask(ctx context.Context, e store.Evaluation, people []person) ([]
 		a := protocol.EvaluateAccount{ID: who.account.ImmutableID}
 		for _, d := range who.decisions {
 			a.Operations = append(a.Operations, protocol.CanonicalTasks(d.Tasks))
+			a.Photo = a.Photo || d.Strength == policy.Photo && !who.account.Photo.Given()
 		}
 		q.Accounts = append(q.Accounts, a)
 	}
