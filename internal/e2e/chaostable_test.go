@@ -24,7 +24,7 @@ const hubKills = 50
 
 // disturbances are everything that can happen without an administrator's doing.
 var disturbances = []disturbance{
-	{"the hub is killed in the middle of a press", func(c *chaos, t *testing.T, press func()) {
+	{name: "the hub is killed in the middle of a press", do: func(c *chaos, t *testing.T, press func()) {
 		came, release := c.office.holdModify()
 		press()
 		<-came
@@ -32,7 +32,7 @@ var disturbances = []disturbance{
 		release()
 		c.edge.start(t)
 	}},
-	{"the hub is killed and started fifty times", func(c *chaos, t *testing.T, press func()) {
+	{name: "the hub is killed and started fifty times", do: func(c *chaos, t *testing.T, press func()) {
 		var longest time.Duration
 		for i := range hubKills {
 			if i == hubKills/2 {
@@ -47,7 +47,7 @@ var disturbances = []disturbance{
 		}
 		t.Logf("the longest of %d times that the agent was away: %v", hubKills, longest.Round(time.Millisecond))
 	}},
-	{"the hub's name moves to another address", func(c *chaos, t *testing.T, press func()) {
+	{name: "the hub's name moves to another address", do: func(c *chaos, t *testing.T, press func()) {
 		before := c.moved.accepted.Load()
 		c.dns.Set(t, "localhost", "A 127.0.0.2")
 		c.hub.mode.Store(roadClosed)
@@ -60,7 +60,7 @@ var disturbances = []disturbance{
 			c.moved.cut()
 		})
 	}},
-	{"the name server fails", func(c *chaos, t *testing.T, press func()) {
+	{name: "the name server fails", do: func(c *chaos, t *testing.T, press func()) {
 		c.dns.Break(true)
 		before := c.logged(c.agent, "tunnel lost")
 		c.hub.cut()
@@ -68,18 +68,18 @@ var disturbances = []disturbance{
 		poll(t, "three attempts", func() bool { return c.logged(c.agent, "tunnel lost") >= before+3 })
 		c.dns.Break(false)
 	}},
-	{"the connection is half open and the answer is lost", func(c *chaos, t *testing.T, press func()) {
+	{name: "the connection is half open and the answer is lost", do: func(c *chaos, t *testing.T, press func()) {
 		came, release := c.office.holdModify()
 		press()
 		<-came
 		c.hub.freeze()
 		release()
 	}},
-	{"the connection is half open and the question is lost", func(c *chaos, t *testing.T, press func()) {
+	{name: "the connection is half open and the question is lost", do: func(c *chaos, t *testing.T, press func()) {
 		c.hub.freeze()
 		press()
 	}},
-	{"everything on the way is silent", func(c *chaos, t *testing.T, press func()) {
+	{name: "everything on the way is silent", do: func(c *chaos, t *testing.T, press func()) {
 		came, release := c.office.holdModify()
 		press()
 		<-came
@@ -90,7 +90,7 @@ var disturbances = []disturbance{
 		poll(t, "the agent tries again", func() bool { return c.hub.accepted.Load() > before })
 		c.hub.mode.Store(roadOpen)
 	}},
-	{"a proxy cuts every connection after a while", func(c *chaos, t *testing.T, press func()) {
+	{name: "a proxy cuts every connection after a while", do: func(c *chaos, t *testing.T, press func()) {
 		d, err := time.ParseDuration(os.Getenv("POSTERN_CHAOS_CUT"))
 		if err != nil {
 			d = proxyCuts
@@ -108,7 +108,7 @@ var disturbances = []disturbance{
 		c.hub.life.Store(0)
 		c.hub.cut()
 	}},
-	{"a proxy says 502", func(c *chaos, t *testing.T, press func()) {
+	{name: "a proxy says 502", do: func(c *chaos, t *testing.T, press func()) {
 		before := c.hub.accepted.Load()
 		c.hub.mode.Store(roadBusy)
 		c.hub.cut()
@@ -116,7 +116,7 @@ var disturbances = []disturbance{
 		poll(t, "three attempts", func() bool { return c.hub.accepted.Load() >= before+3 })
 		c.hub.mode.Store(roadOpen)
 	}},
-	{"the hub's certificate is another one", func(c *chaos, t *testing.T, press func()) {
+	{name: "the hub's certificate is another one", do: func(c *chaos, t *testing.T, press func()) {
 		c.edge.child.Stop()
 		if err := os.RemoveAll(c.edge.file("caddy/certificates")); err != nil {
 			t.Fatal(err)
@@ -124,12 +124,12 @@ var disturbances = []disturbance{
 		c.edge.start(t)
 		press()
 	}},
-	{"the directory server is started anew", func(c *chaos, t *testing.T, press func()) {
+	{name: "the directory server is started anew", do: func(c *chaos, t *testing.T, press func()) {
 		c.office.slapd.Stop()
 		press()
 		c.office.slapd.Start(t)
 	}},
-	{"the directory server ends in the middle of a change", func(c *chaos, t *testing.T, press func()) {
+	{name: "the directory server ends in the middle of a change", do: func(c *chaos, t *testing.T, press func()) {
 		came, release := c.office.holdModify()
 		press()
 		<-came
@@ -137,13 +137,13 @@ var disturbances = []disturbance{
 		release()
 		c.office.slapd.Start(t)
 	}},
-	{"the first of three domain controllers is down", func(c *chaos, t *testing.T, press func()) {
+	{name: "the first of three domain controllers is down", do: func(c *chaos, t *testing.T, press func()) {
 		c.dcs[0].mode.Store(roadClosed)
 		c.dcs[0].cut()
 		press()
 		t.Cleanup(func() { c.dcs[0].mode.Store(roadOpen) })
 	}},
-	{"the first of three domain controllers answers nothing", func(c *chaos, t *testing.T, press func()) {
+	{name: "the first of three domain controllers answers nothing", do: func(c *chaos, t *testing.T, press func()) {
 		c.dcs[0].mode.Store(roadSilent)
 		c.dcs[0].freeze()
 		press()
@@ -152,10 +152,10 @@ var disturbances = []disturbance{
 			c.dcs[0].cut()
 		})
 	}},
-	{"the agent is killed with the change before the directory", agentKilled(testenv.CutBefore)},
-	{"the agent is killed with the change in the directory", agentKilled(testenv.HoldAnswer)},
+	{name: "the agent is killed with the change before the directory", do: agentKilled(testenv.CutBefore)},
+	{name: "the agent is killed with the change in the directory", do: agentKilled(testenv.HoldAnswer)},
 	killedAfter(0), killedAfter(2), killedAfter(5), killedAfter(10), killedAfter(15), killedAfter(20), killedAfter(30), killedAfter(50), killedAfter(100),
-	{"the agent's disk is full", fullDisk},
+	{name: "the agent's disk is full", do: fullDisk},
 }
 
 // fullDisk lets several people press while nothing can be written. The first rows may
@@ -225,7 +225,7 @@ func agentKilled(cut testenv.Cut) func(*chaos, *testing.T, func()) {
 
 // killedAfter kills it some milliseconds after the press, wherever it is.
 func killedAfter(ms int) disturbance {
-	return disturbance{"the agent is killed " + strconv.Itoa(ms) + " ms after the press", func(c *chaos, t *testing.T, press func()) {
+	return disturbance{name: "the agent is killed " + strconv.Itoa(ms) + " ms after the press", do: func(c *chaos, t *testing.T, press func()) {
 		press()
 		<-time.After(time.Duration(ms) * time.Millisecond)
 		c.agent.kill()
@@ -255,7 +255,7 @@ func (c *chaos) fill(t *testing.T) string {
 }
 
 // cloned is a machine that was copied with its keys while it ran.
-var cloned = disturbance{"cloned", func(c *chaos, t *testing.T, press func()) {
+var cloned = disturbance{name: "cloned", do: func(c *chaos, t *testing.T, press func()) {
 	twin := &agent{t: t, dir: testenv.Dir(t), inside: c.agent.inside}
 	if out, err := exec.CommandContext(t.Context(), "cp", "-a", c.agent.dir+"/.", twin.dir).CombinedOutput(); err != nil { // with its modes
 		t.Fatalf("%v: %s", err, out)
