@@ -389,6 +389,24 @@ func TestP25_AFrameThatWasLostIsGivenUpWithinSeconds(t *testing.T) {
 	})
 }
 
+// A clock that was an hour ahead and is put right leaves no hour to wait for.
+func TestAClockThatIsSetBackDelaysNothing(t *testing.T) {
+	s := newStackSQLite(t)
+	s.person("ada")
+	s.clock.advance(time.Hour)
+	b := s.ready("ada@example.com", protocol.ActionPassword)
+	s.agent.set(func(a *testAgent) { a.lost = protocol.MethodPerform })
+	if err := b.press(); err != nil {
+		t.Fatal(err)
+	}
+	s.agent.set(func(a *testAgent) { a.lost = 0 })
+	s.clock.advance(-time.Hour)
+	b.settled("ready")
+	if e := b.events(); len(e[audit.OperationRequested]) != 1 || len(e[audit.OperationFinished]) != 1 {
+		t.Errorf("log %v", e)
+	}
+}
+
 // A frame that never arrived is believed to have done nothing only once it cannot
 // arrive any more, and an agent that never comes back leaves an honest unknown.
 func TestALostFrameIsSettledByTheJournal(t *testing.T) {

@@ -18,6 +18,7 @@ const (
 	giveBackLife = 2 * time.Second
 	workLife     = 45 * time.Second // so that a commit still falls into the lease
 	keysEvery    = 10               // looks, between two of those at passkeys that agents forget
+	longestStep  = 2 * time.Minute  // nothing that waits for no person waits longer; see leaseLife
 	purgeEvery   = 10 * time.Minute
 	purgeAtOnce  = 500
 	keepEnded    = 30 * 24 * time.Hour // rows of accounts, for administrators; they hold no address
@@ -34,6 +35,7 @@ func (r *Recoveries) Run(ctx context.Context) error {
 	defer look.Stop()
 	defer keys.Stop()
 	defer purge.Stop()
+	var last time.Time
 	for {
 		var due []store.RecoveryRef
 		select {
@@ -42,6 +44,7 @@ func (r *Recoveries) Run(ctx context.Context) error {
 		case ref := <-r.wake:
 			due = append(due, ref)
 		case <-look.C:
+			last = r.minded(ctx, last)
 			due = r.due(ctx)
 		case <-keys.C:
 			wg.Go(func() { r.Operations.RemoveKeys(ctx) })
@@ -82,6 +85,25 @@ func (r *Recoveries) due(ctx context.Context) []store.RecoveryRef {
 		r.Log.WarnContext(ctx, "recoveries that are due cannot be read", "error", err)
 	}
 	return refs
+}
+
+// minded looks at the clock, which said last at the look before, and returns what it says.
+// What was to be looked at soon by a clock that has been set back is looked at now: nobody
+// waits for that hour to come again. A node that starts cannot know.
+func (r *Recoveries) minded(ctx context.Context, last time.Time) time.Time {
+	now := r.Now().Round(0) // the clock that rows bear
+	if !last.IsZero() && !now.Before(last) {
+		return now
+	}
+	n, err := store.Change(ctx, r.Store, func(tx *store.Tx) (int64, error) { return tx.HastenDue(ctx, now, longestStep) })
+	if err != nil && ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "the clock was set back; what is due cannot be looked at", "error", err)
+		return last // again at the next look
+	}
+	if n > 0 {
+		r.Log.WarnContext(ctx, "the clock was set back; what waited for a later time is done now", "rows", n)
+	}
+	return now
 }
 
 // advance is the dispatcher: it takes the lease of a row that is due and does what its

@@ -30,7 +30,7 @@ func (o *Operations) Resolve(ctx context.Context, rec *store.Recovery) error {
 	age := o.Now().Sub(rec.PressedAt)
 	var out protocol.Outcome
 	q := protocol.OutcomeRequest{Context: c}
-	if age > giveUpAfter {
+	if age > giveUpAfter || age < 0 { // pressed by a clock that has been set back
 		q.Request = rec.Operation
 	}
 	err := o.Ask(ctx, ToAgent(rec), protocol.MethodOutcome, q, &out)

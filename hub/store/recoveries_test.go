@@ -134,6 +134,18 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 		if err != nil || len(refs) != 1 || refs[0].ID != due.ID {
 			t.Fatalf("due %v %v", refs, err)
 		}
+		stuck := addRecovery(t, s, env)
+		stuck.DueAt, stuck.State = now.Add(time.Hour), "sent"
+		tx(t, s, func(tx *store.Tx) error { return tx.SaveRecovery(ctx, &stuck) })
+		var hastened int64
+		tx(t, s, func(tx *store.Tx) (err error) {
+			hastened, err = tx.HastenDue(ctx, now, time.Minute)
+			return err
+		})
+		refs, err = store.Get(ctx, s, func(tx *store.Tx) ([]store.RecoveryRef, error) { return tx.DueRecoveries(ctx, now, 10) })
+		if err != nil || hastened != 1 || len(refs) != 2 || refs[1].ID != stuck.ID && refs[0].ID != stuck.ID {
+			t.Errorf("%d hastened; due %v, %v: want the one that was sent, and not the one that waits for a person", hastened, refs, err)
+		}
 		of, err := store.Get(ctx, s, func(tx *store.Tx) ([]store.Recovery, error) {
 			return tx.RecoveriesOf(ctx, env, "d", "a", []string{"choosing"})
 		})
