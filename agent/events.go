@@ -60,6 +60,7 @@ type eventLog struct {
 	mu   sync.Mutex
 	f    *os.File
 	size int64
+	torn bool // the last line has no end: the disk was full, or the process was killed
 }
 
 func openEvents(dir string) (*eventLog, error) {
@@ -68,7 +69,7 @@ func openEvents(dir string) (*eventLog, error) {
 }
 
 func (l *eventLog) open() error {
-	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -76,11 +77,15 @@ func (l *eventLog) open() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	l.f, l.size = f, info.Size()
+	last := []byte{'\n'}
+	if _, err := f.ReadAt(last, info.Size()-1); err != nil && info.Size() > 0 {
+		return errors.Join(err, f.Close())
+	}
+	l.f, l.size, l.torn = f, info.Size(), last[0] != '\n'
 	return nil
 }
 
-// write appends one event.
+// write appends one event, on a line of its own whatever became of the one before.
 func (l *eventLog) write(e event) error {
 	e.Account, e.Message = withoutAddresses(e.Account), withoutAddresses(e.Message)
 	line, err := json.Marshal(e)
@@ -95,7 +100,18 @@ func (l *eventLog) write(e event) error {
 			return err
 		}
 	}
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
+	}
 	n, err := l.f.Write(line)
+	switch {
+	case err == nil:
+		l.torn = false
+	case n > 0 && l.f.Truncate(l.size) == nil: // half a line is no event
+		n = 0
+	case n > 0:
+		l.torn = true
+	}
 	l.size += int64(n)
 	return err
 }

@@ -3,6 +3,7 @@ package witness
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -32,8 +33,15 @@ func (o *fileOutput) write(line []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err = f.Write(append(line[:len(line):len(line)], '\n')); err != nil || !o.sync {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
 		return err
+	}
+	if _, err = f.Write(append(line[:len(line):len(line)], '\n')); err != nil {
+		return errors.Join(err, f.Truncate(size)) // on a full disk: the next line begins a line
+	}
+	if !o.sync {
+		return nil
 	}
 	return f.Sync()
 }

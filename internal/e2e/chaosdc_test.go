@@ -110,7 +110,7 @@ func (c *controllers) reset(t *testing.T, when moment, way, back func()) {
 	} else {
 		v.press()
 	}
-	v.insist(settledWithin, func() {})
+	v.insist(settledWithin, nil, func() {})
 	if took := time.Since(start); took > backWithin {
 		t.Errorf("somebody was back in after %v, want %v", took, backWithin)
 	} else {
