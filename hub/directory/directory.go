@@ -96,6 +96,10 @@ func (d *Directories) describe(ctx context.Context, to To) (desc protocol.Descri
 	if err := d.call(ctx, to, protocol.MethodDescribe, protocol.Empty{}, &desc); err != nil {
 		return desc, err
 	}
+	dir, err := store.Look(ctx, d.store, func(tx *store.Tx) (store.Directory, error) { return tx.Directory(ctx, to.Env, to.Directory) })
+	if err != nil || dir.Traits == desc.Traits && (dir.Name != "" || desc.Traits.Name == "") {
+		return desc, err
+	}
 	return desc, d.store.Tx(ctx, func(tx *store.Tx) error {
 		dir, err := tx.Directory(ctx, to.Env, to.Directory)
 		if err != nil {

@@ -29,7 +29,7 @@ func measureSync(s *stage, rounds int) []row {
 	sqlite := &durable{name: "SQLite", config: func(s *stage) store.Config { return store.Config{Dir: s.disk()} }, goals: [2]goal{atMost(2.2), atMost(1)}}
 	var search, read, waits, peaks series
 	s.act(func(s *stage) {
-		h := startHub(s, store.Config{Dir: s.disk()}, false)
+		h := startHub(s, store.Config{Dir: s.disk()}, true)
 		child, ticket := h.enrol(s, agent, "ldap", ldapTable(s, slapd))
 		readAll(s, h, ticket.Directory) // warm
 		for range rounds {
@@ -117,7 +117,7 @@ func (d *durable) syncChanges(s *stage, h *hub, directory string) float64 {
 // round synchronises an empty hub, then again, and then what has changed.
 func (d *durable) round(s *stage, agent program, slapd *testenv.Slapd) {
 	s.act(func(s *stage) {
-		h := startHub(s, d.config(s), false)
+		h := startHub(s, d.config(s), true)
 		child, ticket := h.enrol(s, agent, "ldap", ldapTable(s, slapd))
 		d.first = append(d.first, syncAll(s, h, ticket.Directory))
 		began := time.Now()
