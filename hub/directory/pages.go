@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/postern-id/postern/hub/store"
@@ -12,6 +13,7 @@ import (
 type batch struct {
 	changed []store.AccountWrite
 	groups  []protocol.Group
+	ready   []*store.AccountBatch // changed, in the form in which it is written
 }
 
 // pages reads, compares and writes at once: while a page is written, those after it are
@@ -83,6 +85,11 @@ func (p *pass) takeAll(ctx context.Context, pages <-chan protocol.ListPage, batc
 			return err
 		}
 		if len(b.changed) > 0 || len(b.groups) > 0 {
+			for some := range slices.Chunk(b.changed, store.MaxPrepared) {
+				var ready *store.AccountBatch
+				ready, p.next = p.r.d.store.PrepareAccounts(p.to.Env, p.to.Directory, p.dir.Sync.Generation+1, p.next, some)
+				b.ready = append(b.ready, ready)
+			}
 			batches <- b
 		}
 	}
@@ -118,6 +125,7 @@ func (p *pass) write(ctx context.Context, batches <-chan batch) error {
 			select {
 			case next, ok := <-batches:
 				b.changed, b.groups = append(b.changed, next.changed...), append(b.groups, next.groups...)
+				b.ready = append(b.ready, next.ready...)
 				more = ok
 			default:
 				more = false
@@ -133,18 +141,23 @@ func (p *pass) write(ctx context.Context, batches <-chan batch) error {
 // writeBatch writes in transactions that are short, each of them only while no other
 // run has taken over.
 func (p *pass) writeBatch(ctx context.Context, b batch) error {
-	for len(b.changed) > 0 || len(b.groups) > 0 {
-		now, groups := b.changed[:min(batchSize, len(b.changed))], latest(b.groups[:min(batchSize, len(b.groups))])
+	for len(b.ready) > 0 || len(b.groups) > 0 {
+		now, groups := b.ready[:min(batchSize/store.MaxPrepared, len(b.ready))], latest(b.groups[:min(batchSize, len(b.groups))])
 		err := p.fenced(ctx, func(tx *store.Tx) error {
 			if err := tx.PutGroups(ctx, p.to.Env, p.to.Directory, groups); err != nil {
 				return err
 			}
-			return tx.PutAccounts(ctx, p.to.Env, p.to.Directory, p.dir.Sync.Generation+1, now)
+			for _, some := range now {
+				if err := tx.PutPrepared(ctx, some); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-		b.changed, b.groups = b.changed[len(now):], b.groups[min(batchSize, len(b.groups)):]
+		b.ready, b.groups = b.ready[len(now):], b.groups[min(batchSize, len(b.groups)):]
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ type pass struct {
 	state string // what the agent gave with the last one
 
 	accounts map[key]known
+	next     int64                     // see store.PrepareAccounts
 	groups   map[string]protocol.Group // by id, as stored
 	deleted  map[key]string            // ids that the agent says are gone
 	live     int                       // accounts that the store had when it began, swept ones excluded
@@ -100,6 +101,9 @@ func (p *pass) load(ctx context.Context) error {
 	return p.r.d.store.Read(ctx, func(tx *store.Tx) error {
 		groups, err := tx.AllGroups(ctx, p.to.Env, p.to.Directory)
 		if err != nil {
+			return err
+		}
+		if p.next, err = tx.NextAccount(ctx); err != nil {
 			return err
 		}
 		for _, g := range groups {

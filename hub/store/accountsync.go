@@ -111,14 +111,20 @@ func (tx *Tx) PutAccounts(ctx context.Context, env, directory string, generation
 		rows.insert(a, numbers[0])
 		numbers = numbers[1:]
 	}
+	return tx.putRows(ctx, &rows, fresh, nil)
+}
+
+// putRows writes rows, of which fresh are those of new accounts. ready may have them in
+// the database's form.
+func (tx *Tx) putRows(ctx context.Context, rows *accountRows, fresh int, ready []readyBulk) error {
 	back, err := rows.swept(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if err := rows.write(ctx, tx); err != nil {
+	if err := rows.write(ctx, tx, ready); err != nil {
 		return err
 	}
-	return tx.countAccounts(ctx, env, directory, int64(fresh)+back)
+	return tx.countAccounts(ctx, rows.env, rows.directory, int64(fresh)+back)
 }
 
 // countAccounts notes that there are more accounts, or fewer.
@@ -173,23 +179,37 @@ func (r *accountRows) belongings(a AccountWrite, num int64) {
 	}
 }
 
-func (r *accountRows) write(ctx context.Context, tx *Tx) error {
-	n, err := tx.bulk(ctx, bulk{updateAccounts[0], updateAccounts[1], r.changed})
-	if err == nil && n != int64(len(r.changed)) {
-		err = ErrConflict
-	}
-	for _, b := range []bulk{
+// bulks are the statements of a batch in their order. The first says of how many rows
+// that were there it changed one.
+func (r *accountRows) bulks() []bulk {
+	return []bulk{
+		{updateAccounts[0], updateAccounts[1], r.changed},
 		{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT num FROM old)", r.old},
 		{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT num FROM old)", r.old},
 		{insertAccounts, "", r.fresh},
 		{"INSERT INTO account_identifiers (identifier, account) ", "", r.identifiers},
 		{"INSERT INTO account_groups (grp, account) ", "", r.memberships},
-	} {
-		if err == nil {
-			_, err = tx.bulk(ctx, b)
+	}
+}
+
+func (r *accountRows) write(ctx context.Context, tx *Tx, ready []readyBulk) error {
+	for i, b := range r.bulks() {
+		var n int64
+		var err error
+		switch {
+		case ready == nil:
+			n, err = tx.bulk(ctx, b)
+		case ready[i].query != "":
+			n, err = tx.Exec(ctx, ready[i].query, slices.Clone(ready[i].args)...) // a transaction may run again
+		}
+		if err == nil && i == 0 && n != int64(len(r.changed)) {
+			err = ErrConflict
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 const insertAccounts = `INSERT INTO accounts

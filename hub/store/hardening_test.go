@@ -19,6 +19,8 @@ type owned struct {
 
 // withoutEnvironment lists the queries that take no environment, and why that is right.
 var withoutEnvironment = map[string]string{
+	"NextAccount":  "a number of the whole installation",
+	"PutPrepared":  "the batch names it: TestT25_PreparedAccountsGoToNobodyElsesDirectory",
 	"ImagesToMove": "for the mover", "PlanMove": "its row names the environment", "ImageMoved": "its row names the environment",
 	"DueRemovals": "for the mover", "Removed": "for the mover", "PurgeStorages": "upkeep",
 

@@ -53,6 +53,9 @@ func (p *postgres) rests(context.Context)          {} // the server has the cach
 
 func (p *postgres) source(rows [][]any) (string, []any) { return arrays(rows) }
 
+// guess knows nothing: what a sequence gives next is known when it has given it.
+func (p *postgres) guess(context.Context, querier) (int64, error) { return 0, nil }
+
 func (p *postgres) numbers(ctx context.Context, q querier, n int) ([]int64, error) {
 	return integers(ctx, q, "SELECT nextval(pg_get_serial_sequence('accounts', 'num')) FROM generate_series(1, $1::bigint)", n)
 }

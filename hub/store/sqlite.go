@@ -129,15 +129,23 @@ func (d *sqliteDB) source(rows [][]any) (string, []any) { return jsonRows(rows) 
 
 // numbers follow the last one: nobody else writes meanwhile.
 func (d *sqliteDB) numbers(ctx context.Context, q querier, n int) ([]int64, error) {
-	last, err := integers(ctx, q, "SELECT COALESCE(MAX(num), 0) FROM accounts")
+	next, err := d.guess(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]int64, n)
 	for i := range all {
-		all[i] = last[0] + 1 + int64(i)
+		all[i] = next + int64(i)
 	}
 	return all, nil
+}
+
+func (d *sqliteDB) guess(ctx context.Context, q querier) (int64, error) {
+	last, err := integers(ctx, q, "SELECT COALESCE(MAX(num), 0) FROM accounts")
+	if err != nil {
+		return 0, err
+	}
+	return last[0] + 1, nil
 }
 
 // scrub empties the journal, which holds pages as they were before something was deleted.

@@ -75,6 +75,7 @@ type database interface {
 	close() error
 	source(rows [][]any) (source string, args []any)                // of the rows of a bulk statement
 	numbers(ctx context.Context, q querier, n int) ([]int64, error) // for new rows of accounts, growing
+	guess(ctx context.Context, q querier) (int64, error)            // the first that numbers would give now; 0: unknown
 }
 
 // Open opens the database, brings its schema up to date and checks the master key. The
