@@ -10,6 +10,9 @@ import (
 	"github.com/postern-id/postern/hub/store"
 )
 
+// maxURL bounds an address, in bytes.
+const maxURL = 2000
+
 // maxCallbacks bounds the callback addresses of an environment: every authorization
 // reads all of them.
 const maxCallbacks = 100

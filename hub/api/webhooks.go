@@ -2,10 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
@@ -60,9 +59,6 @@ func redactWebhooks(all []webhookRequest) []webhookRequest {
 	return out
 }
 
-// maxWebhooks bounds the webhooks of an environment: each event goes to all of them.
-const maxWebhooks = 32
-
 // updateWebhooks removes, then adds, then changes.
 func updateWebhooks(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest) error {
 	for _, id := range slices.Concat(req.RemoveWebhooks, req.RemoveWebhook) {
@@ -79,8 +75,8 @@ func updateWebhooks(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRe
 	if err != nil {
 		return err
 	}
-	if len(all) > maxWebhooks {
-		return bad(fmt.Sprintf("add_webhooks: at most %d webhooks in one environment", maxWebhooks))
+	if len(all) > hooks.MaxWebhooks {
+		return bad(fmt.Sprintf("add_webhooks: at most %d webhooks in one environment", hooks.MaxWebhooks))
 	}
 	if req.UpdateWebhook == nil {
 		return nil
@@ -151,49 +147,23 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 
 // mayTell refuses to send the audit log, which is for owners, to where it did not go.
 func (c *call) mayTell(before, now store.Webhook) error {
-	tells := func(w store.Webhook) bool { return slices.Contains(w.Events, string(hooks.Audit)) }
-	if !tells(now) || roleReaches(c.key.Role, RoleOwner) || tells(before) && before.URL == now.URL {
-		return nil
+	if !hooks.MayDefine(c.key.Role, before, now) {
+		return errForbidden
 	}
-	return errForbidden
+	return nil
 }
 
-// maxURL bounds an address, in bytes.
-const maxURL = 2000
-
-// checkWebhook refuses what cannot be delivered. Where addresses lead is checked when
-// they are dialled, each time.
+// checkWebhook refuses what cannot be delivered.
 func checkWebhook(member string, w store.Webhook) (store.Webhook, error) {
-	u, err := url.Parse(w.URL)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(w.URL) > maxURL {
-		return w, bad(member + ": url: want an https address without a password in it")
+	w, err := hooks.Define(w)
+	if wrong := (*hooks.Wrong)(nil); errors.As(err, &wrong) {
+		err = bad(member + ": " + wrong.Field + ": " + wrong.Text)
 	}
-	if strings.ContainsFunc(w.Authorization, isControl) || len(w.Authorization) > maxURL {
-		return w, bad(member + ": authorization_header: want one line")
-	}
-	events := []string{}
-	for _, name := range w.Events {
-		e, known := hooks.KnownEvent(name)
-		if !known {
-			return w, bad(fmt.Sprintf("%s: events: %.40q is none of %s", member, name, strings.Join(eventNames(), ", ")))
-		}
-		if !slices.Contains(events, string(e)) {
-			events = append(events, string(e))
-		}
-	}
-	w.Events = events
-	return w, nil
+	return w, err
 }
 
 // eventNames lists what can be subscribed to.
-func eventNames() []string {
-	names := make([]string, 0, len(hooks.Events))
-	for _, e := range hooks.Events {
-		names = append(names, string(e))
-	}
-	slices.Sort(names)
-	return names
-}
+func eventNames() []string { return hooks.EventNames() }
 
 // refreshSecretRequest is the wire type RefreshWebhookSecretRequest.
 type refreshSecretRequest struct {

@@ -24,6 +24,7 @@ const collectorSize = 256 << 10
 // collecting is the page of one collector.
 type collecting struct {
 	ID, Name string // ID: "" of a new one
+	Stamp    string // of the settings that stand; a form that was filled in for others is not taken
 	Fields   []field
 }
 
@@ -49,9 +50,9 @@ func (v *visit) keptCollector(ctx context.Context, tx *store.Tx) (d store.Destin
 func (v *visit) showCollector(ctx context.Context, p *settingsPage, typed *export.Settings) {
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		d, s, err := v.keptCollector(ctx, tx)
-		p.Collector = &collecting{ID: d.ID, Name: s.Name}
+		p.Collector = &collecting{ID: d.ID, Name: s.Name, Stamp: stampOfCollector(d)}
 		if typed != nil {
-			s = *typed
+			s, p.Collector.Stamp = *typed, v.field("as")
 		}
 		p.Collector.Fields = v.worded("collector.", p, v.collectorFields(s.Shown()))
 		return err
@@ -61,6 +62,14 @@ func (v *visit) showCollector(ctx context.Context, p *settingsPage, typed *expor
 		return
 	}
 	v.showSettings("collector", "collector.title", p)
+}
+
+// stampOfCollector says for which settings a form is filled in; "" for a new one.
+func stampOfCollector(d store.Destination) string {
+	if d.ID == "" {
+		return ""
+	}
+	return store.HashToken(string(d.Settings))[:16]
 }
 
 func (v *visit) collectorFields(s export.Settings) []field {
@@ -129,6 +138,9 @@ func (v *visit) saveCollector() {
 		if err != nil {
 			return err
 		}
+		if v.field("as") != stampOfCollector(d) {
+			return errStale
+		}
 		if s, err = v.collectorTyped(old); err != nil {
 			return err
 		}
@@ -150,6 +162,9 @@ func (v *visit) saveCollector() {
 	case errors.As(err, &w):
 		v.wrong(p, w.Field, "collector."+w.Field, "why", w.Text)
 		v.showCollector(ctx, p, &s)
+	case errors.Is(err, errStale):
+		v.wrong(p, "page", "stale")
+		v.showCollector(ctx, p, nil)
 	case errors.Is(err, store.ErrConflict):
 		v.wrong(p, "page", "collector.full")
 		v.showCollector(ctx, p, &s)

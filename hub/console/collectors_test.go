@@ -79,6 +79,26 @@ func TestACollectorIsMadeTestedAndChangedAndItsSecretsGoNowhereElse(t *testing.T
 	a.get(at).fill(at, `value="save"`, url.Values{"do": {"other"}}).sees(404)
 }
 
+// Two owners have the page of one collector open: whoever saves last does not put back what
+// the other one changed, wrong fields in between included.
+func TestACollectorThatSomebodyElseChangedMeanwhileIsNotOverwritten(t *testing.T) {
+	g := newRig(t)
+	a := g.signedIn()
+	at := "/console/collectors/" + g.collects(g.Env.Org, "SIEM", "https://siem.example/in")
+	late := a.get(at).form(at, `value="save"`, url.Values{"do": {"save"}, "name": {"late"}, "url": {"https://siem.example/in"}, "format": {"jsonl"}})
+	a.get(at).fill(at, `value="save"`, url.Values{"do": {"save"}, "name": {"early"}, "url": {"https://siem.example/in"}, "format": {"jsonl"}}).sees(200, "Saved")
+	broken := maps.Clone(late)
+	broken.Set("url", "ftp://x")
+	a.do(http.MethodPost, at, broken).sees(422, "Somebody else changed these settings meanwhile", `value="early"`)
+	a.do(http.MethodPost, at, late).sees(422, "Somebody else changed these settings meanwhile")
+	if _, s := g.collecting(); s.Name != "early" {
+		t.Errorf("the collector is %q", s.Name)
+	}
+	broken = a.get(at).form(at, `value="save"`, url.Values{"do": {"save"}, "name": {"later"}, "url": {"ftp://x"}, "format": {"jsonl"}})
+	a.do(http.MethodPost, at, broken).sees(422, `id="url-error"`)
+	a.fill(at, `value="save"`, url.Values{"do": {"save"}, "name": {"later"}, "url": {"https://siem.example/in"}, "format": {"jsonl"}}).sees(200, "Saved")
+}
+
 func TestT25_ACollectorOfAnotherOrganisationIsNotChanged(t *testing.T) {
 	g := newRig(t)
 	var foreign string

@@ -154,6 +154,7 @@ func table() []route {
 		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
 		{hooksPath, staff.Admin, (*visit).hooks, (*visit).changeSecret},
+		{hookPath, staff.Admin, (*visit).hook, (*visit).saveHook},
 		{deliveryPath, staff.Admin, (*visit).delivery, (*visit).resend},
 		{clientsPath, staff.Admin, (*visit).askers, nil},
 		{clientPath, staff.Admin, (*visit).asker, (*visit).saveClient},

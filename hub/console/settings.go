@@ -38,6 +38,7 @@ type settingsPage struct {
 	Provider  *provided
 	Audit     *audited
 	Hooks     *hooked
+	Hook      *hooking
 	Told      *told
 	Clients   []asking
 	Client    *asking

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/internal/testenv"
 )
@@ -321,4 +323,117 @@ func TestTheHistoryOfWebhooksInABrowser(t *testing.T) {
 	b.Click(`[value=renew]`)
 	b.WaitText("Zwei Geheimnisse unterschreiben")
 	looked(t, b, "webhooks-two")
+}
+
+// A webhook is made, changed and removed; its header is never shown, stays where nothing is
+// typed, and goes to no other address.
+func TestAWebhookIsMadeChangedAndRemovedAndItsHeaderGoesNowhereElse(t *testing.T) {
+	g := newRig(t)
+	list := "/console/settings/" + g.Env.ID + "/webhooks"
+	fresh := "/console/settings/" + g.Env.ID + "/hooks/new"
+	a := g.signedIn().get(list).sees(200, fresh, "has no webhook yet")
+	good := url.Values{"do": {"save"}, "url": {"https://hooks.example/in"}, "authorization_header": {"Bearer canary-header"}, "enabled": {"on"}, "event_share": {"on"}, "event_audit": {"on"}}
+	for name, value := range map[string]string{"url": "ftp://x", "authorization_header": "a\x01b", "event_share": "", "": ""} {
+		form := maps.Clone(good)
+		form[name] = []string{value}
+		at := name
+		if name == "event_share" {
+			form.Del("event_audit")
+			at = "events"
+		}
+		if name == "" {
+			continue
+		}
+		a.get(fresh).fill(fresh, `value="save"`, form).sees(422, `href="#`+at+`"`, `id="`+at)
+		if strings.Contains(a.body, "canary") || strings.Contains(a.body, "set.wrong") || strings.Contains(a.body, ">hook.form.") {
+			t.Errorf("%s: a secret is shown, or words lack:\n%s", name, a.body)
+		}
+	}
+	a.get(fresh).fill(fresh, `value="save"`, good).sees(200, "Saved", "hooks.example", "share")
+	one := func() store.Webhook {
+		t.Helper()
+		all, err := store.Get(t.Context(), g.store, func(tx *store.Tx) ([]store.Webhook, error) { return tx.Webhooks(t.Context(), g.Env.ID) })
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d webhooks, %v", len(all), err)
+		}
+		return all[0]
+	}
+	w := one()
+	if w.Authorization != "Bearer canary-header" || !w.Enabled || len(w.Events) != 2 {
+		t.Errorf("made %+v", w)
+	}
+	at := "/console/settings/" + g.Env.ID + "/hooks/" + w.ID
+	late := a.get(at).form(at, `value="save"`, good)
+	a.get(at).sees(200, `value="https://hooks.example/in"`)
+	if strings.Contains(a.body, "canary") {
+		t.Error("the header is shown")
+	}
+	kept := url.Values{"do": {"save"}, "url": {w.URL}, "event_request": {"on"}}
+	a.fill(at, `value="save"`, kept).sees(200, "Saved", "switched off")
+	if w = one(); w.Authorization != "Bearer canary-header" || w.Enabled || len(w.Events) != 1 || w.Events[0] != "request" {
+		t.Errorf("changed to %+v", w)
+	}
+	a.do(http.MethodPost, at, late).sees(422, "Somebody else changed these settings meanwhile")
+	kept.Set("url", "https://other.example/in")
+	a.get(at).fill(at, `value="save"`, kept).sees(200, "Saved", "other.example")
+	if w = one(); w.Authorization != "" {
+		t.Error("the header went with another address")
+	}
+	a.get(at).fill(at, `value="remove"`, url.Values{"do": {"remove"}}).sees(200, "has no webhook yet")
+	a.get(at).sees(404)
+	if rows := g.records(audit.EnvUpdated); len(rows) != 4 || strings.Contains(strings.Join(rows, ""), "canary") {
+		t.Errorf("%d %v", len(rows), rows)
+	}
+}
+
+// The audit log is for owners: nobody else has it sent anywhere, and nobody reaches the
+// webhooks of others.
+func TestT18_T25_OnlyOwnersSendTheLogAndNobodyChangesAnotherEnvironmentsWebhooks(t *testing.T) {
+	g := newRig(t)
+	fresh := "/console/settings/" + g.Env.ID + "/hooks/new"
+	owner := g.signedIn()
+	ann, bob := g.as(owner, staff.Admin), g.as(owner, staff.User)
+	ann.get(fresh).sees(200, "event_share")
+	if strings.Contains(ann.body, "event_audit") {
+		t.Error("an administrator is offered the audit log")
+	}
+	form := url.Values{"do": {"save"}, "url": {"https://hooks.example/in"}, "enabled": {"on"}, "event_audit": {"on"}}
+	ann.fill(fresh, `value="save"`, form).sees(403)
+	bob.get(fresh).sees(403)
+	other := storetest.Seed(t, g.store)
+	id, err := store.Change(t.Context(), g.store, func(tx *store.Tx) (string, error) {
+		return tx.AddWebhook(t.Context(), store.Webhook{Env: other.Env.ID, URL: "https://theirs.example/", Events: []string{"share"}, Enabled: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{"/console/settings/" + g.Env.ID + "/hooks/" + id, "/console/settings/" + other.Env.ID + "/hooks/" + id} {
+		owner.get(at).sees(404)
+		owner.get(fresh)
+		theirs := owner.form(fresh, `value="save"`, form)
+		owner.do(http.MethodPost, at, theirs).sees(404)
+	}
+}
+
+func TestAWebhookInABrowser(t *testing.T) {
+	g := newRig(t)
+	b := testenv.Chromium(t)
+	b.Open(g.url + g.newLink())
+	b.Click("main form button")
+	b.WaitText("Is recovery working?")
+	b.Open(g.url + "/console/settings/" + g.Env.ID + "/hooks/new")
+	looked(t, b, "hook-new")
+	b.Type("#url", "ftp://x")
+	b.Click("[value=save]")
+	b.WaitText("Address: type https://host/path")
+	looked(t, b, "hook-wrong")
+	b.Open(g.url + "/console/settings/" + g.Env.ID + "/hooks/new")
+	b.Type("#url", "https://hooks.example/in")
+	b.Click("#event_share")
+	b.Click("[value=save]")
+	b.WaitText("hooks.example")
+	looked(t, b, "hook-list")
+	b.Click("#hooks ~ ul a")
+	b.WaitText("Remove it")
+	looked(t, b, "hook-one")
 }

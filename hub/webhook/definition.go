@@ -1,0 +1,67 @@
+package webhook
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/postern-id/postern/hub/store"
+)
+
+// MaxWebhooks bounds the webhooks of an environment: each event goes to all of them.
+const MaxWebhooks = 32
+
+// maxText bounds an address and an Authorization header, in bytes.
+const maxText = 2000
+
+// Wrong says what is wrong with a definition.
+type Wrong struct {
+	Field string // as the API spells it
+	Text  string
+}
+
+// Error implements error.
+func (w *Wrong) Error() string { return "webhook: " + w.Field + ": " + w.Text }
+
+// Define returns a definition as it is kept, or a *Wrong for what cannot be delivered. Where
+// addresses lead is checked when they are dialled, each time.
+func Define(w store.Webhook) (store.Webhook, error) {
+	u, err := url.Parse(w.URL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(w.URL) > maxText {
+		return w, &Wrong{"url", "want an https address without a password in it"}
+	}
+	if strings.ContainsFunc(w.Authorization, unicode.IsControl) || len(w.Authorization) > maxText {
+		return w, &Wrong{"authorization_header", "want one line"}
+	}
+	events := []string{}
+	for _, name := range w.Events {
+		e, known := KnownEvent(name)
+		if !known {
+			return w, &Wrong{"events", fmt.Sprintf("%.40q is none of %s", name, strings.Join(EventNames(), ", "))}
+		}
+		if !slices.Contains(events, string(e)) {
+			events = append(events, string(e))
+		}
+	}
+	w.Events = events
+	return w, nil
+}
+
+// EventNames lists what can be subscribed to, by name.
+func EventNames() []string {
+	names := make([]string, 0, len(Events))
+	for _, e := range Events {
+		names = append(names, string(e))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// MayDefine reports whether somebody of a role may change a definition so. The audit log is
+// for owners: others send it nowhere where it did not go (T18).
+func MayDefine(role string, before, now store.Webhook) bool {
+	tells := func(w store.Webhook) bool { return slices.Contains(w.Events, string(Audit)) }
+	return !tells(now) || store.AtLeast(role, store.RoleOwner) || tells(before) && before.URL == now.URL
+}
