@@ -52,27 +52,31 @@ func (l *Link) send(c gated) error {
 // cancel tells the peer that nobody waits for a call any more, behind the call.
 func (l *Link) cancel(id uint64) {
 	f := frame{kind: kindCancel, id: id}
-	if g := l.gate; g != nil {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		if g.active { // the call may be here
-			g.waiting = append(g.waiting, gated{frame: f})
-			return
-		}
+	if g := l.gate; g == nil || !g.follow(f) {
+		_ = l.out.add(f, false) // a broken link is met by the reader
 	}
-	_ = l.out.add(f, false) // a broken link is met by the reader
+}
+
+// follow puts a cancel behind the call, which may be here; false: the call has left. The
+// gate is free again when the cancel waits for the peer, which may take its time.
+func (g *gate) follow(f frame) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.active {
+		g.waiting = append(g.waiting, gated{frame: f})
+	}
+	return g.active
 }
 
 // passAllLocked sends until nothing waits, or has another goroutine do so: nobody works
 // for others for long. The caller is the one who asks, and holds the gate's lock.
 func (l *Link) passAllLocked(g *gate) {
 	for round := 0; len(g.waiting) > 0; round++ {
-		if round == maxRounds {
-			l.out.successors.Go(func() {
-				g.mu.Lock()
-				defer g.mu.Unlock()
-				l.passAllLocked(g)
-			})
+		if round >= maxRounds && l.out.hand(func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			l.passAllLocked(g)
+		}) {
 			return
 		}
 		l.passLocked(g)

@@ -144,6 +144,37 @@ func TestACancelNeverOvertakesItsCall(t *testing.T) {
 	})
 }
 
+func TestACancelThatWaitsForThePeerHoldsUpNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := guarded(t, func() error { return nil })
+		hub.out.mu.Lock()
+		hub.out.urgent, hub.out.active = make([]byte, maxWaiting+1), true // the peer takes nothing
+		hub.out.mu.Unlock()
+		ended := make(chan struct{})
+		go func() { defer close(ended); hub.cancel(7) }()
+		synctest.Wait()
+		if !hub.gate.mu.TryLock() {
+			t.Fatal("the gate is shut")
+		}
+		hub.gate.mu.Unlock()
+		hub.out.stop(errClosed)
+		<-ended
+	})
+}
+
+func TestAWriterThatHasStoppedHandsNothingOn(t *testing.T) {
+	w, went := newWriter(nil), make(chan struct{})
+	if !w.hand(func() { close(went) }) {
+		t.Error("not handed on")
+	}
+	<-went
+	w.stop(errClosed)
+	if w.hand(func() { t.Error("handed on") }) {
+		t.Error("said to be handed on")
+	}
+	w.successors.Wait()
+}
+
 func TestNobodyWorksForOthersForLong(t *testing.T) {
 	first := make(chan struct{})
 	var stop atomic.Bool

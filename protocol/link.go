@@ -70,8 +70,13 @@ const EventNodes = "nodes"
 // body is Empty. Without it the hub asks each hour.
 const EventChanged = "changed"
 
-// maxServing bounds the calls that one peer may have open.
-const maxServing = 256
+// maxServing bounds the calls that one peer may have open; maxUnfinished those besides
+// that it has cancelled or that were answered, and whose handler or answer has not ended
+// yet: a peer that cancels or does not read must not have memory without end.
+const (
+	maxServing    = 256
+	maxUnfinished = 4 * maxServing
+)
 
 // A Link is a tunnel between one agent and one node, the same on both ends. Its
 // methods may be called from many goroutines.
@@ -92,6 +97,7 @@ type Link struct {
 	pending map[uint64]*waiter
 	alarm   alarm // of pending
 	serving map[uint64]*servedCall
+	open    int // calls of the peer that have not ended, those in serving included
 	ended   error
 }
 

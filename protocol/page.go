@@ -57,6 +57,7 @@ const packedForm = 1
 const (
 	maxPagedAccounts = 10_000
 	maxPagedGroups   = 200_000 // of all accounts together
+	maxPagedTexts    = 500_000 // identifiers of all accounts, and ids of deleted ones
 )
 
 // errPage is given for a packed page that cannot be read.
@@ -97,9 +98,9 @@ func (p PackedPage) appendBody(b []byte) (body []byte, ok bool) {
 // groups gives each group of the page a number.
 func (p PackedPage) groups() (all []Group, index map[Group]uint64, ok bool) {
 	index = map[Group]uint64{}
-	members := 0
+	members, texts := 0, len(p.Deleted)
 	for _, a := range p.Accounts {
-		members += len(a.Groups)
+		members, texts = members+len(a.Groups), texts+len(a.Identifiers)
 		for _, g := range a.Groups {
 			if _, known := index[g]; !known {
 				index[g] = uint64(len(all))
@@ -107,7 +108,7 @@ func (p PackedPage) groups() (all []Group, index map[Group]uint64, ok bool) {
 			}
 		}
 	}
-	return all, index, len(p.Accounts) <= maxPagedAccounts && members <= maxPagedGroups
+	return all, index, len(p.Accounts) <= maxPagedAccounts && members <= maxPagedGroups && texts <= maxPagedTexts
 }
 
 func appendAccount(b []byte, a *Account, index map[Group]uint64) []byte {
@@ -192,7 +193,7 @@ func (p *ListPage) readBody(body []byte) (ok bool, err error) {
 	if len(body) == 0 || body[0] != packedForm {
 		return false, nil
 	}
-	u := unpacker{rest: string(body[1:])} // one copy, in which all texts lie
+	u := unpacker{rest: string(body[1:]), left: maxPagedTexts} // one copy, in which all texts lie
 	flags := u.byte()
 	*p = ListPage{Full: flags&pageFull != 0, Done: flags&pageDone != 0, Pass: u.text(), Fingerprint: u.text(), State: u.text(), Total: int(u.number() & 0x7fffffff)}
 	groups := make([]Group, u.count(3, maxPagedGroups))
@@ -219,6 +220,7 @@ func (p *ListPage) readBody(body []byte) (ok bool, err error) {
 // An unpacker takes a packed page apart. Once broken it gives nothing.
 type unpacker struct {
 	rest   string
+	left   int // texts that lists may still have
 	broken bool
 }
 
@@ -295,10 +297,11 @@ func (u *unpacker) count(size, limit int) int {
 }
 
 func (u *unpacker) texts() []string {
-	n := u.count(1, len(u.rest))
+	n := u.count(1, u.left)
 	if n == 0 {
 		return nil
 	}
+	u.left -= n
 	all := make([]string, n)
 	for i := range all {
 		all[i] = u.text()

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -47,7 +48,8 @@ func TestPageBeyondThePackedBoundsIsJSON(t *testing.T) {
 		many.Accounts = append(many.Accounts, Account{ID: fmt.Sprint(i)})
 	}
 	crowded := ListPage{Accounts: []Account{{ID: "1", Groups: make([]Group, maxPagedGroups+1)}}}
-	for _, p := range []ListPage{many, crowded} {
+	wordy := ListPage{Accounts: []Account{{ID: "1", Identifiers: make([]string, maxPagedTexts)}}, Deleted: []string{"2"}}
+	for _, p := range []ListPage{many, crowded, wordy} {
 		body, err := bodyOf(PackedPage(p))
 		if err != nil || body[0] != '{' {
 			t.Fatalf("begins with %q, %v", body[:1], err)
@@ -70,6 +72,8 @@ func TestPackedPageThatIsCutOrPromisesTooMuchIsRefused(t *testing.T) {
 	}
 	head := []byte{packedForm, 0, 0, 0, 0, 0, 0, 0} // no texts, total, groups or deletions
 	refused = append(refused, append(head, 0xff, 0xff, 0xff, 0xff, 0x0f), append(head, make([]byte, 40)...))
+	texts := append(binary.AppendUvarint(head[:len(head)-2:len(head)-2], maxPagedTexts+1), make([]byte, maxPagedTexts+2)...) // empty ones, 16 bytes in memory each
+	refused = append(refused, texts)
 	for _, b := range refused {
 		var p ListPage
 		if err := ReadBody(b, &p); err == nil {

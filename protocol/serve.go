@@ -39,9 +39,10 @@ func (l *Link) openCall(calls *served, f frame, body []byte) error {
 func (l *Link) admitCall(c *servedCall) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, twice := l.serving[c.id]; twice || len(l.serving) >= maxServing {
+	if _, twice := l.serving[c.id]; twice || len(l.serving) >= maxServing || l.open >= maxUnfinished {
 		return false
 	}
+	l.open++
 	if l.serving == nil {
 		l.serving = map[uint64]*servedCall{}
 	}
@@ -68,6 +69,9 @@ func (l *Link) serve(c *servedCall) {
 	_ = l.reply(c.id, c.prio, v, err) // a broken link is met by the reader
 	l.out.calls.Add(-1)
 	release(c.body)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
 }
 
 // reply sends the answer to a call.

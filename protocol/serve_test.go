@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,40 @@ func TestEachOfManyCallersGetsItsOwnAnswer(t *testing.T) {
 	all.Wait()
 	if n := hub.out.calls.Load(); n != 0 {
 		t.Errorf("%d calls are in flight after the last", n)
+	}
+}
+
+// Whoever cancels its calls at once, or does not read the answers, has no more of them at
+// work than others.
+func TestAPeerHasNoMemoryWithoutEndByCancelling(t *testing.T) {
+	hold := make(chan struct{})
+	var at, most atomic.Int64
+	hub := connect(t, func(context.Context, Method, []byte) (any, error) {
+		most.Store(max(most.Load(), at.Add(1)))
+		defer at.Add(-1)
+		<-hold
+		return nil, nil
+	}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 2 * maxUnfinished {
+		_ = hub.Call(ctx, MethodGet, PriorityLookup, Empty{}, nil)
+	}
+	err := hub.Call(t.Context(), MethodGet, PriorityLookup, Empty{}, nil)
+	if CodeOf(err) != CodeUnavailable {
+		t.Errorf("one more: %v", err)
+	}
+	close(hold)
+	if n := most.Load(); n > maxUnfinished || n == 0 {
+		t.Errorf("%d at once, want at most %d", n, maxUnfinished)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() { // they end
+		if err = hub.Call(t.Context(), MethodGet, PriorityLookup, Empty{}, nil); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

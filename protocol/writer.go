@@ -151,6 +151,17 @@ func (w *writer) drainLocked(own *sent) error {
 	return w.err
 }
 
+// hand has f go on in another goroutine. It does not once the writer has stopped: whoever
+// ends the link may be waiting for the last of them already.
+func (w *writer) hand(f func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.successors.Go(f)
+	}
+	return w.err == nil
+}
+
 // goOn sends for those whose writer had its turn.
 func (w *writer) goOn() {
 	w.mu.Lock()
