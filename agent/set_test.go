@@ -167,6 +167,21 @@ func TestT20_OnlyAttributesOfTheFileAreSet(t *testing.T) {
 	}
 }
 
+// Whoever sets the address to which codes go, or the name that documents are compared
+// with, recovers the account: no switch of the file lets a hub do so.
+func TestP01_T16_WhatRecoveriesGoByIsNotSetFromOutside(t *testing.T) {
+	r := newRig(t, setRules())
+	for _, values := range [][]string{{"+49 170 1"}, nil} {
+		b, out := r.set(t, accountID(1), "mobile", values)
+		if b.Finding == nil || b.Finding.Code != protocol.CodePermissionDenied || b.Finding.Reason != protocol.ReasonAttributeOff || len(b.Changes) != 0 || out.State != protocol.Failed {
+			t.Errorf("%q: %+v, %+v", values, b, out)
+		}
+	}
+	if n := r.company.writes(t); n != 0 {
+		t.Errorf("%d writes", n)
+	}
+}
+
 func TestT22_ValuesAreThoseWhoseHashWasRequested(t *testing.T) {
 	r := newRig(t, setRules())
 	other := protocol.NewAttributeValues([]string{"+49 30 2"})

@@ -48,7 +48,7 @@ type Foreseen struct {
 	Changes []protocol.Difference
 	Group   *ActGroup // that the operation names; nil: it names none
 	// Evidence says that recoveries go by the attribute that is set: who sets it could
-	// recover the account.
+	// recover the account. The agent refuses that.
 	Evidence bool
 }
 
