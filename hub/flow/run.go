@@ -17,7 +17,7 @@ const (
 	leaseLife    = 60 * time.Second // of the node that works on a row; longer than all that it waits for
 	giveBackLife = 2 * time.Second
 	workLife     = 45 * time.Second // so that a commit still falls into the lease
-	keysEvery    = 10               // looks, between two of those at passkeys that agents forget
+	keysEvery    = 10               // looks, between two of those at passkeys that agents forget, and at rows that wait for too long
 	longestStep  = 2 * time.Minute  // nothing that waits for no person waits longer; see leaseLife
 	purgeEvery   = 10 * time.Minute
 	purgeAtOnce  = 500
@@ -35,7 +35,6 @@ func (r *Recoveries) Run(ctx context.Context) error {
 	defer look.Stop()
 	defer keys.Stop()
 	defer purge.Stop()
-	var last time.Time
 	for {
 		var due []store.RecoveryRef
 		select {
@@ -44,11 +43,11 @@ func (r *Recoveries) Run(ctx context.Context) error {
 		case ref := <-r.wake:
 			due = append(due, ref)
 		case <-look.C:
-			last = r.minded(ctx, last)
 			due = r.due(ctx)
 		case <-keys.C:
 			wg.Go(func() { r.Operations.RemoveKeys(ctx) })
 			wg.Go(func() { r.Operations.ResolveActs(ctx) })
+			wg.Go(func() { r.hasten(ctx) })
 		case <-purge.C:
 			wg.Go(func() { r.purge(ctx) })
 		}
@@ -87,23 +86,19 @@ func (r *Recoveries) due(ctx context.Context) []store.RecoveryRef {
 	return refs
 }
 
-// minded looks at the clock, which said last at the look before, and returns what it says.
-// What was to be looked at soon by a clock that has been set back is looked at now: nobody
-// waits for that hour to come again. A node that starts cannot know.
-func (r *Recoveries) minded(ctx context.Context, last time.Time) time.Time {
-	now := r.Now().Round(0) // the clock that rows bear
-	if !last.IsZero() && !now.Before(last) {
-		return now
+// hasten looks now at what was to be looked at soon by a clock that was ahead and has been
+// set right: nobody waits for that hour to come again.
+func (r *Recoveries) hasten(ctx context.Context) {
+	now := r.Now()
+	latest := now.Add(longestStep)
+	late, err := store.Get(ctx, r.Store, func(tx *store.Tx) (bool, error) { return tx.DueTooLate(ctx, latest) })
+	if err != nil || !late { // the store is away: again at the next look
+		return
 	}
-	n, err := store.Change(ctx, r.Store, func(tx *store.Tx) (int64, error) { return tx.HastenDue(ctx, now, longestStep) })
-	if err != nil && ctx.Err() == nil {
-		r.Log.WarnContext(ctx, "the clock was set back; what is due cannot be looked at", "error", err)
-		return last // again at the next look
+	n, err := store.Change(ctx, r.Store, func(tx *store.Tx) (int64, error) { return tx.HastenDue(ctx, now, latest) })
+	if ctx.Err() == nil {
+		r.Log.WarnContext(ctx, "a clock was ahead and was set back; what waited for a later time is done now", "rows", n, "error", err)
 	}
-	if n > 0 {
-		r.Log.WarnContext(ctx, "the clock was set back; what waited for a later time is done now", "rows", n)
-	}
-	return now
 }
 
 // advance is the dispatcher: it takes the lease of a row that is due and does what its

@@ -30,7 +30,7 @@ var withoutEnvironment = map[string]string{
 	"CreateOrganisation": "of the installation", "Organisation": "of the installation", "UpdateOrganisation": "the id is the organisation", "Organisations": "of the installation",
 	"AllDomains": "for a node's memory", "AllDirectories": "for the scheduler", "AgentStates": "for a node's memory",
 	"AddRecovery": "its row names the environment", "AddVerification": "its row names the environment", "AddObjection": "its row names the environment",
-	"DueRecoveries": "for the dispatcher", "HastenDue": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
+	"DueRecoveries": "for the dispatcher", "DueTooLate": "for the dispatcher", "HastenDue": "for the dispatcher", "PurgeRecoveries": "upkeep", "PurgeCodeSends": "upkeep", "PurgeOperationUses": "upkeep",
 	"PurgeLinks": "upkeep", "PurgeObjections": "upkeep", "PurgeProofCounters": "upkeep",
 	"PurgeTickets": "upkeep", "PurgeConsole": "upkeep", "PurgeAccounts": "upkeep", "PurgeLentPhotos": "upkeep",
 

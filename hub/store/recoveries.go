@@ -160,15 +160,24 @@ func (tx *Tx) DueRecoveries(ctx context.Context, now time.Time, limit int) ([]Re
 		ORDER BY due_at LIMIT $2`, Millis(now), limit)
 }
 
-// HastenDue makes due now what waits for no person and is due later than longest, which
-// no step of it waits: a clock that was wrong said so. It returns how many rows there were.
-func (tx *Tx) HastenDue(ctx context.Context, now time.Time, longest time.Duration) (int64, error) {
-	from, to := Millis(now.Add(longest)), Millis(now)
-	recoveries, err := tx.Exec(ctx, `UPDATE recoveries SET due_at = $2 WHERE due_at > $1 AND state IN ('preparing', 'asking', 'cleared', 'sent')`, from, to)
+// overdue are the rows that wait for no person and are due later than $1.
+const overdue = "due_at > $1 AND state IN ('preparing', 'asking', 'cleared', 'sent')"
+
+// DueTooLate reports whether anything that waits for no person is due later than latest.
+func (tx *Tx) DueTooLate(ctx context.Context, latest time.Time) (bool, error) {
+	var n int
+	err := tx.Row(ctx, []any{&n}, "SELECT CASE WHEN EXISTS (SELECT 1 FROM recoveries WHERE "+overdue+") OR EXISTS (SELECT 1 FROM account_acts WHERE "+overdue+
+		") THEN 1 ELSE 0 END", Millis(latest))
+	return n > 0, err
+}
+
+// HastenDue makes due now what DueTooLate finds, and returns how many rows there were.
+func (tx *Tx) HastenDue(ctx context.Context, now, latest time.Time) (int64, error) {
+	recoveries, err := tx.Exec(ctx, "UPDATE recoveries SET due_at = $2 WHERE "+overdue, Millis(latest), Millis(now))
 	if err != nil {
 		return 0, err
 	}
-	acts, err := tx.Exec(ctx, `UPDATE account_acts SET due_at = $2 WHERE due_at > $1`, from, to)
+	acts, err := tx.Exec(ctx, "UPDATE account_acts SET due_at = $2 WHERE "+overdue, Millis(latest), Millis(now))
 	return recoveries + acts, err
 }
 

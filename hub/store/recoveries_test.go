@@ -138,10 +138,17 @@ func TestDueRecoveriesAndTheirEnd(t *testing.T) {
 		stuck.DueAt, stuck.State = now.Add(time.Hour), "sent"
 		tx(t, s, func(tx *store.Tx) error { return tx.SaveRecovery(ctx, &stuck) })
 		var hastened int64
-		tx(t, s, func(tx *store.Tx) (err error) {
-			hastened, err = tx.HastenDue(ctx, now, time.Minute)
-			return err
+		var late, still bool
+		tx(t, s, func(tx *store.Tx) error {
+			var errs [3]error
+			late, errs[0] = tx.DueTooLate(ctx, now.Add(time.Minute))
+			hastened, errs[1] = tx.HastenDue(ctx, now, now.Add(time.Minute))
+			still, errs[2] = tx.DueTooLate(ctx, now.Add(time.Minute))
+			return errors.Join(errs[:]...)
 		})
+		if !late || still {
+			t.Errorf("due too late: %t, after it was hastened %t", late, still)
+		}
 		refs, err = store.Get(ctx, s, func(tx *store.Tx) ([]store.RecoveryRef, error) { return tx.DueRecoveries(ctx, now, 10) })
 		if err != nil || hastened != 1 || len(refs) != 2 || refs[1].ID != stuck.ID && refs[0].ID != stuck.ID {
 			t.Errorf("%d hastened; due %v, %v: want the one that was sent, and not the one that waits for a person", hastened, refs, err)
