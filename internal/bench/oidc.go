@@ -23,7 +23,7 @@ const (
 // What the rows of sign-ins say of themselves.
 const (
 	signInNote = "over loopback HTTP, client_secret_basic, S256, ES256. Ours: five requests (pushed, authorize, the site's step, return, token), each step a " +
-		"compare-and-set on SQLite with synchronous=FULL, four audit rows, and the log's tree beside it; the person's proof is an already proven one from " +
+		"compare-and-set on SQLite that is durable before it is answered, four audit rows, and the log's tree beside it; the person's proof is an already proven one from " +
 		"memory, without the rows of a request, and buckets are counted but let all through. fosite 0.49.0: three requests, memory, bcrypt cost 4, no audit, no person."
 	floorNote = "the same caller and the same five requests, of handlers that keep nothing: two hashes of the client's secret and one ES256 signature. No provider that is " +
 		"asked these five requests by this caller can be faster on this machine. CPU is that of the provider and of whoever calls it, together."
