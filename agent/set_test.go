@@ -157,7 +157,8 @@ func TestT20_OnlyAttributesOfTheFileAreSet(t *testing.T) {
 	if n := r.company.writes(t); n != 0 {
 		t.Errorf("%d writes", n)
 	}
-	for _, name := range []string{"userPassword", "PWDReset", "memberOf", "msDS-KeyCredentialLink", "servicePrincipalName", "objectClass", "uid", "a b", "manager"} {
+	for _, name := range []string{"userPassword", "PWDReset", "memberOf", "msDS-KeyCredentialLink", "servicePrincipalName", "objectClass", "uid", "userid", "a b", "manager", "authzTo",
+		"msNPAllowDialin", "msExchMasterAccountSid", "shadowLastChange", "targetAddress", "oathSecret", "host"} {
 		rules := setRules()
 		rules.ActAttributes = append(rules.ActAttributes, name)
 		if _, err := guard.New(rules, nil, r.now); err == nil {

@@ -15,21 +15,28 @@ var neverSet = []string{
 	// passwords, keys and what takes their place
 	"userpassword", "unicodepwd", "dbcspwd", "ntpwdhistory", "lmpwdhistory", "supplementalcredentials", "authpassword", "passwordhistory",
 	"sambantpassword", "sambalmpassword", "usercertificate", "usersmimecertificate", "userpkcs12", "altsecurityidentities", "sshpublickey",
+	"totpsecret", "authauthority",
 	// whether and from where somebody signs in
-	"useraccountcontrol", "accountexpires", "lockouttime", "nsaccountlock", "accountunlocktime", "shadowexpire", "logonhours", "userworkstations",
-	"logonworkstation", "inetuserstatus",
+	"useraccountcontrol", "accountexpires", "lockouttime", "nsaccountlock", "accountunlocktime", "logonhours", "userworkstations",
+	"logonworkstation", "inetuserstatus", "host", "authorizedservice", "dialupaccess",
 	// who somebody is
-	"objectclass", "objectguid", "objectsid", "sidhistory", "entryuuid", "entrydn", "nsuniqueid", "distinguishedname", "uid", "samaccountname",
+	"objectclass", "objectguid", "objectsid", "sidhistory", "entryuuid", "entrydn", "nsuniqueid", "distinguishedname", "uid", "userid", "samaccountname",
 	"userprincipalname", "serviceprincipalname", "uidnumber",
 	// what somebody may do
 	"member", "uniquemember", "memberuid", "memberof", "memberurl", "ismemberof", "primarygroupid", "gidnumber", "admincount", "ntsecuritydescriptor",
-	"aci", "olcaccess", "nsrole", "nsroledn", "sudorole", "managedby", "manager", "owner", "userparameters", "scriptpath", "profilepath", "homedirectory",
+	"aci", "openldapaci", "authzto", "authzfrom", "saslauthzto", "saslauthzfrom", "olcaccess", "nsrole", "nsroledn", "sudorole", "managedby", "manager", "owner", "userparameters", "scriptpath", "profilepath", "homedirectory",
 	"homedrive", "unixhomedirectory", "loginshell", "gecos", "dnsroot", "dnshostname", "seealso", "labeleduri",
+	// where somebody's mail goes
+	"targetaddress", "mailforwardingaddress", "mailalternateaddress", "legacyexchangedn",
 }
 
 // neverSetBegin are beginnings of such names: password policies, extensions of Active
-// Directory, local administrators' passwords, Kerberos, FreeIPA and sudo.
-var neverSetBegin = []string{"pwd", "password", "msds-", "ms-", "mslaps-", "mspki", "krb", "ipa", "sudo", "nsds", "nsslapd", "olc", "samba"}
+// Directory (dial-in, remote desktops, Exchange and Unix among them), local administrators'
+// passwords, one-time passwords, Kerberos, FreeIPA, RADIUS, shadow and sudo.
+var neverSetBegin = []string{
+	"pwd", "password", "msds-", "ms-", "mslaps-", "mspki", "msnp", "msra", "msts", "msexch", "msrtcsip", "mssfu", "oath", "krb", "ipa", "radius", "shadow",
+	"sudo", "nsds", "nsslapd", "olc", "samba",
+}
 
 // checkAttributes refuses names that mean nothing, or too much.
 func (r Rules) checkAttributes() error {

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"encoding/base64"
+	"slices"
 	"testing"
 
 	"github.com/postern-id/postern/agent/directory"
@@ -68,6 +69,27 @@ func TestActsWithAnAttributeOfTheFile(t *testing.T) {
 	_, err := a.Foresee(t.Context(), p.ID, protocol.Task{Operation: protocol.SetMustChange})
 	if protocol.CodeOf(err) != protocol.CodeUnsupported {
 		t.Errorf("must change without a policy: %v", err)
+	}
+}
+
+// An attribute goes by several names: the rules know the one that the server answers with.
+func TestT20_AnotherNameOfAnAttributeGetsPastNoRule(t *testing.T) {
+	t.Parallel()
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 1, Acts: true})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	p := person("cleo", "", "")
+	for _, name := range []string{"userid", "rfc822Mailbox", "commonName", "surname", "mobileTelephoneNumber", "fax"} {
+		before := s.Values(t, p.DN, name)
+		set := directory.Set{Attribute: name, Values: []string{"+49 30 1"}}
+		seen, err := d.ForeseeSet(t.Context(), p.ID, set)
+		for _, err := range []error{err, d.Set(t.Context(), p.ID, set)} {
+			if code := protocol.CodeOf(err); code != protocol.CodeBadRequest && code != protocol.CodePermissionDenied || len(seen.Changes) != 0 {
+				t.Errorf("%s: %+v, %v", name, seen, err)
+			}
+		}
+		if after := s.Values(t, p.DN, name); !slices.Equal(before, after) {
+			t.Errorf("%s was %q and is %q", name, before, after)
+		}
 	}
 }
 

@@ -52,16 +52,17 @@ func (d *Directory) Values(ctx context.Context, id, attribute string) (values []
 
 // setting reads the account and the schema, and says what setting would do.
 func (d *Directory) setting(ctx context.Context, c *ldapconn.Conn, id string, set directory.Set) (s step, err error) {
-	if d.cfg.uses(set.Attribute) {
+	names, err := fits(ctx, c, set)
+	if slices.ContainsFunc(names, d.cfg.uses) {
 		return s, protocol.Err(protocol.CodePermissionDenied, "the agent's file uses this attribute for signing in, locks, memberships or to tell accounts; it is not set from outside").For(protocol.ReasonAttributeOff)
 	}
-	if err := fits(ctx, c, set); err != nil {
+	if err != nil {
 		return s, err
 	}
 	if s.entry, err = d.find(ctx, c, id, set.Attribute); err != nil {
 		return s, err
 	}
-	s.seen.Evidence = d.cfg.evidence(set.Attribute)
+	s.seen.Evidence = slices.ContainsFunc(names, d.cfg.evidence)
 	if s.seen.Changes = ldapconn.Differs(set, entry{s.entry}.Values(set.Attribute)); len(s.seen.Changes) > 0 {
 		s.modify = ldap.NewModifyRequest(s.entry.DN, nil)
 		s.modify.Replace(set.Attribute, set.Values)
@@ -100,27 +101,32 @@ func containsFold(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// fits compares the values with what the server's schema says of the attribute. A server
-// that shows no schema says it when the attribute is set.
-func fits(ctx context.Context, c *ldapconn.Conn, set directory.Set) error {
+// fits compares the values with what the server's schema says of the attribute, and returns
+// all names of that: the file may know it by another one. A server that shows no schema
+// says it when the attribute is set.
+func fits(ctx context.Context, c *ldapconn.Conn, set directory.Set) (names []string, err error) {
+	names = []string{set.Attribute}
 	root, err := c.Entry(ctx, "", "(objectClass=*)", "subschemaSubentry")
 	if err != nil || root == nil || root.GetAttributeValue("subschemaSubentry") == "" {
-		return err
+		return names, err
 	}
 	schema, err := c.Entry(ctx, root.GetAttributeValue("subschemaSubentry"), "(objectClass=subschema)", "attributeTypes")
 	if err != nil || schema == nil || len(schema.GetEqualFoldAttributeValues("attributeTypes")) == 0 {
-		return err
+		return names, err
 	}
 	rule, known := ldapconn.RuleOf(schema.GetEqualFoldAttributeValues("attributeTypes"), set.Attribute)
+	names = append(names, rule.Names...)
 	switch {
 	case !known:
-		return ldapconn.NoValue("the directory's schema has no such attribute")
+		return names, ldapconn.NoValue("the directory's schema has no such attribute")
 	case rule.ReadOnly:
-		return ldapconn.NoValue("the attribute is the server's own")
+		return names, ldapconn.NoValue("the attribute is the server's own")
+	case !strings.EqualFold(rule.Names[0], set.Attribute): // the guard knows that name
+		return names, ldapconn.NoValue("the directory calls the attribute " + rule.Names[0])
 	case rule.Single && len(set.Values) > 1:
-		return ldapconn.NoValue("the attribute holds one value")
+		return names, ldapconn.NoValue("the attribute holds one value")
 	}
-	return nil
+	return names, nil
 }
 
 var _ directory.Setter = (*Directory)(nil)

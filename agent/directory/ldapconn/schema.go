@@ -5,8 +5,9 @@ import "strings"
 // An AttributeRule is what a server's schema says of an attribute (RFC 4512, section
 // 4.1.2), as far as it decides what may be written.
 type AttributeRule struct {
-	Single   bool // one value at most
-	ReadOnly bool // the server's own
+	Single   bool     // one value at most
+	ReadOnly bool     // the server's own
+	Names    []string // all that it has; the first is the one that servers answer with
 }
 
 // maxDefinition bounds one definition: the longest that servers ship have 500 bytes.
@@ -31,6 +32,9 @@ func readRule(words []string, name string) (r AttributeRule, named bool) {
 		switch words[i] {
 		case "NAME":
 			for i++; i < len(words) && (words[i] == "(" || strings.HasPrefix(words[i], "'")); i++ {
+				if other := strings.Trim(words[i], "('"); other != "" {
+					r.Names = append(r.Names, other)
+				}
 				named = named || strings.EqualFold(words[i], "'"+name+"'")
 			}
 			i-- // the loop goes on with what ended the names

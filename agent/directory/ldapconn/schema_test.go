@@ -1,6 +1,9 @@
 package ldapconn
 
-import "testing"
+import (
+	"reflect"
+	"testing"
+)
 
 // definitions are those that OpenLDAP 2.6 and 389-ds give, and one made to mislead.
 var definitions = []string{
@@ -13,9 +16,11 @@ var definitions = []string{
 
 func TestTheSchemaSaysWhatMayBeWritten(t *testing.T) {
 	for name, want := range map[string]AttributeRule{
-		"telephonenumber": {}, "mobileTelephoneNumber": {}, "mobile": {}, "displayName": {Single: true}, "entryUUID": {Single: true, ReadOnly: true}, "odd": {},
+		"telephonenumber": {Names: []string{"telephoneNumber"}}, "mobileTelephoneNumber": {Names: []string{"mobile", "mobileTelephoneNumber"}},
+		"mobile": {Names: []string{"mobile", "mobileTelephoneNumber"}}, "displayName": {Single: true, Names: []string{"displayName"}},
+		"entryUUID": {Single: true, ReadOnly: true, Names: []string{"entryUUID"}}, "odd": {Names: []string{"odd"}},
 	} {
-		if got, found := RuleOf(definitions, name); !found || got != want {
+		if got, found := RuleOf(definitions, name); !found || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, found, want)
 		}
 	}
@@ -33,7 +38,7 @@ func FuzzRuleOf(f *testing.F) {
 	f.Add("NAME '", "")
 	f.Fuzz(func(t *testing.T, definition, name string) {
 		got, found := RuleOf([]string{definition}, name)
-		if again, still := RuleOf([]string{definition}, name); again != got || still != found {
+		if again, still := RuleOf([]string{definition}, name); !reflect.DeepEqual(again, got) || still != found {
 			t.Error("two answers")
 		}
 	})
