@@ -389,7 +389,11 @@ func TestP25_ALaterRequestIsNotTakenForAnEarlierOne(t *testing.T) {
 	r.company.setRefuse(nil)
 	second := first
 	second.ID = "pressed again"
+	landed := r.service.flights.enter(first.Context)
 	_, err := r.asked(t, second)
+	wantCode(t, err, protocol.CodeInternal) // it came, and waits
+	landed()
+	_, err = r.asked(t, second)
 	wantCode(t, err, protocol.CodeGivenUp)
 	_, err = ask[protocol.Outcome](t, r.service, protocol.MethodPerform, second)
 	wantCode(t, err, protocol.CodeUnavailable)

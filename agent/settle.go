@@ -185,7 +185,10 @@ func (s *service) outcome(ctx context.Context, q protocol.OutcomeRequest, e *eve
 	if row, err = s.settled(ctx, row); err != nil {
 		return nil, err
 	}
-	if earlier := q.Request != "" && row.Execution.Request != q.Request; earlier && row.Settlement.State == protocol.Unchanged && !flying {
+	if earlier := q.Request != "" && row.Execution.Request != q.Request; earlier && row.Settlement.State == protocol.Unchanged {
+		if flying { // it may be that press, waiting for the account behind this question
+			return nil, protocol.Err(protocol.CodeInternal, "the operation is under way; ask again")
+		}
 		return nil, nothing // an earlier press of the same context says nothing of this one
 	}
 	out := s.replay(row)

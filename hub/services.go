@@ -102,7 +102,7 @@ func (h *Hub) openWays(cfg Config) ways {
 func (h *Hub) openRecoveries(w ways) {
 	outside := organisation{h.store, h.hooks, h.log, time.Now}
 	h.operations = operation.New(operation.Config{
-		Store: h.store, Agents: recoveryAgents{h.tunnels}, Veto: outside, Notifier: mailer{h.notifier}, Alarms: outside, Requested: h.audit.Soon, Factors: h.factors, Picture: capture.CleanPhoto, Log: h.log,
+		Store: h.store, Agents: recoveryAgents{h.tunnels}, Veto: outside, Notifier: mailer{h.notifier}, Alarms: outside, Requested: h.audit.Soon, Factors: h.factors, Picture: capture.Clean, Log: h.log,
 	})
 	h.recoveries = flow.New(flow.Config{
 		Store: h.store, Operations: h.operations, Links: w.links, Buckets: buckets{h.coord}, Factors: h.factors, Matcher: names{h.store},

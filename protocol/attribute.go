@@ -29,7 +29,9 @@ const attributeLabel = "postern/attribute/v1"
 // AttributeValues are the values that an attribute is to have; none clears it. They travel
 // beside the operation, which bears their salted hash alone: that is what logs, journals
 // and the evidence context hold. Whoever has only the hash cannot try values, because the
-// salt stands in none of those. fmt and slog show a mask; JSON is for the tunnel.
+// salt stands in none of those but the agent's own journal, which settles lost answers with
+// it on a machine that can read the attribute itself. fmt and slog show a mask; JSON is for
+// the tunnel.
 type AttributeValues struct {
 	Salt   []byte   `json:"salt"`
 	Values []string `json:"values,omitempty"`
