@@ -34,9 +34,9 @@ var axe struct {
 func (b *Browser) Axe() []string {
 	b.t.Helper()
 	script := axeScript(b.t)
-	b.Eval("(() => {" + script + "\n; return '' })()")
-	found := b.Eval(`axe.run(document, {runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}})
-		.then(r => r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' (' + n.failureSummary.replace(/\s+/g, ' ') + ')').join(' | ')).join('\n'))`)
+	found := b.Eval("(async () => {" + script + `
+		; const r = await axe.run(document, {runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}})
+		return r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' (' + n.failureSummary.replace(/\s+/g, ' ') + ')').join(' | ')).join('\n') })()`)
 	if found == "" {
 		return nil
 	}
