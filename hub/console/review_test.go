@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
@@ -132,6 +133,43 @@ func TestAPicturesPlaceIsKeptWhileItLoads(t *testing.T) {
 			b.Screenshot(fmt.Sprintf("%s/review-%d.png", dir, width))
 		}
 	}
+}
+
+// A reviewer who compares the face of somebody who answers a request with the photo of an
+// account reads that leaving the box open is an answer.
+func TestAReviewerOfARequestReadsWhatTheBoxOfThePhotoMeans(t *testing.T) {
+	g := newRig(t)
+	g.Accounts(t, g.store, protocol.Account{ID: "9", Name: "Anna Weber", Identifiers: []string{"anna@acme.example"}})
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 320, 200)), nil); err != nil {
+		t.Fatal(err)
+	}
+	var meant store.Account
+	g.tx(func(ctx context.Context, tx *store.Tx) (err error) {
+		if meant, err = tx.AccountOf(ctx, g.Env.ID, g.Directory.ID, "9"); err != nil {
+			return err
+		}
+		return errors.Join(tx.SetAccountPhoto(ctx, g.Env.ID, meant.ID, "00", b.Bytes()), review.WriteSettings(ctx, tx, g.Env.ID, review.Settings{Requests: true}))
+	})
+	s := verify.Subject{Env: g.Env.ID, Verification: store.NewID(), Operation: string(protocol.Verify), Meant: meant.ID, Until: time.Now().Add(time.Hour)}
+	c, err := g.reviews.Open(t.Context(), s)
+	if err == nil {
+		err = g.reviews.Keep(t.Context(), g.Env.ID, c.Case, review.Given{Consent: true, Images: map[string][]byte{"front": b.Bytes(), "selfie": b.Bytes()}})
+	}
+	if err == nil {
+		_, err = g.reviews.Check(t.Context(), s, c.Case, review.Submitted)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := testenv.Chromium(t)
+	page.Open(g.url + g.newLink())
+	page.Click("main button")
+	page.WaitText("Is recovery working?")
+	page.Open(g.url + reviewsPath)
+	page.Click("main form button")
+	page.WaitText("Leave this open if you are not sure")
+	looked(t, page, "review-photo")
 }
 
 func TestT25_CasesOfAnotherOrganisationAreNotThere(t *testing.T) {
