@@ -1,6 +1,7 @@
 package ldapconn
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -39,7 +40,7 @@ func (p *Pool) dial(ctx context.Context, s server, at string) (net.Conn, error) 
 	}
 	cfg := p.tls.Clone()
 	cfg.ServerName = s.name
-	protected := tls.Client(conn, cfg)
+	protected := tls.Client(&gathered{conn, bufio.NewReaderSize(conn, 16<<10)}, cfg)
 	if err := protected.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, untrusted(s, err)
@@ -109,3 +110,13 @@ func untrusted(s server, err error) error {
 	message := "the certificate of " + s.url + " is not trusted: " + strings.TrimPrefix(err.Error(), "tls: failed to verify certificate: ") + fix
 	return &failure{protocol.Err(protocol.CodeConfiguration, message), err, false}
 }
+
+// A gathered connection reads what has come at once: servers write each entry as a record
+// of its own, and TLS would ask the system for each.
+type gathered struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// Read implements net.Conn.
+func (g *gathered) Read(b []byte) (int, error) { return g.r.Read(b) }
