@@ -171,6 +171,9 @@ func (l *Link) wait(w *waiter) (uint64, error) {
 	if l.pending == nil {
 		l.pending = map[uint64]*waiter{}
 	}
+	if l.gate == nil && l.check != nil {
+		l.gate = &gate{}
+	}
 	id := l.nextID.Add(1)
 	l.pending[id] = w
 	l.out.calls.Add(1)

@@ -11,8 +11,6 @@ import (
 // and before it leaves. What is no call goes past it: a peer is answered and pinged while
 // the question takes long.
 type gate struct {
-	check func() error
-
 	mu      sync.Mutex
 	waiting []gated
 	spare   []gated // used again
@@ -29,7 +27,7 @@ type gated struct {
 // Guard makes check, which may take its time, decide about each call before it is sent.
 // With an error nothing is sent, and Call returns it. Guard is called before the link is
 // used.
-func (l *Link) Guard(check func() error) { l.gate = &gate{check: check} }
+func (l *Link) Guard(check func() error) { l.check = check }
 
 // send sends a call, whose waiter is told of every failure but those returned.
 func (l *Link) send(c gated) error {
@@ -95,7 +93,7 @@ func (l *Link) passLocked(g *gate) {
 	batch := g.waiting
 	g.waiting, g.spare = g.spare[:0], nil
 	g.mu.Unlock()
-	err := g.check()
+	err := l.check()
 	if err == nil && l.out.addAll(batch) != nil {
 		err = errClosed
 	}

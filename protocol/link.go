@@ -84,7 +84,7 @@ type Link struct {
 	wire    Wire
 	ch      channel
 	out     *writer
-	gate    *gate // nil: every call is sent
+	check   func() error // see Guard; nil: every call is sent
 	handler Handler
 	began   time.Time
 	heard   atomic.Int64 // nanoseconds after began, when the last frame came: clocks are set, and a link's silence is not theirs
@@ -95,6 +95,7 @@ type Link struct {
 
 	mu      sync.Mutex
 	pending map[uint64]*waiter
+	gate    *gate // made with the first call that is to be checked
 	alarm   alarm // of pending
 	serving map[uint64]*servedCall
 	open    int // calls of the peer that have not ended, those in serving included
@@ -162,10 +163,11 @@ func (l *Link) end(err error) {
 }
 
 // dispatch handles one whole frame. body lies in the reader's buffer: whoever keeps it copies.
-func (l *Link) dispatch(calls *served, f frame, body []byte) error {
+func (r *reader) dispatch(f frame, body []byte) error {
+	l := r.link
 	switch f.kind {
 	case kindCall:
-		return l.openCall(calls, f, body)
+		return l.openCall(r.served(), f, body)
 	case kindReply:
 		if len(body) > len(f.body) { // it was joined
 			l.settle(f.id, answer{body: &body})

@@ -5,22 +5,16 @@ import "context"
 // A reader takes messages off the wire, on one goroutine at a time.
 type reader struct {
 	link  *Link
-	calls served
-	stop  func() bool // the end of ctx no longer closes the wire
-}
-
-func (l *Link) newReader(ctx context.Context) *reader {
-	return &reader{
-		link: l, calls: served{link: l, parent: ctx},
-		stop: context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") }),
-	}
+	ctx   context.Context
+	calls *served // made with the first: the hub's end of an idle tunnel serves none, and there are many of those
 }
 
 // Run reads until the link ends and returns why: a *CloseError when the peer closed.
 // All open calls fail then. It owns the goroutines that serve calls and returns after
 // they have ended.
 func (l *Link) Run(ctx context.Context) error {
-	r := l.newReader(ctx)
+	defer context.AfterFunc(ctx, func() { _ = l.wire.Close(CloseComeBack, "stopping") })()
+	r := &reader{link: l, ctx: ctx}
 	for {
 		if _, err := r.next(); err != nil {
 			return r.end(err)
@@ -30,9 +24,10 @@ func (l *Link) Run(ctx context.Context) error {
 
 // Start is Run on a goroutine of its own, which calls ended when Run would return. A
 // fresh one takes its place whenever nothing but signs of life came: a stack that grew
-// with a message does not stay with a link that is idle, and there are many of those.
+// with a message does not stay with a link that is idle, and there are many of those. For
+// their sake the link does not watch ctx, which is that of the calls: Close ends it.
 func (l *Link) Start(ctx context.Context, ended func(error)) {
-	go l.newReader(ctx).loop(ended)
+	go (&reader{link: l, ctx: ctx}).loop(ended)
 }
 
 func (r *reader) loop(ended func(error)) {
@@ -60,35 +55,48 @@ func (r *reader) next() (idle bool, err error) {
 		return false, err
 	}
 	idle = onlySigns(msg)
-	return idle, r.link.receive(&r.calls, msg)
+	return idle, r.receive(msg)
 }
 
 // end ends the link and waits for its calls.
 func (r *reader) end(err error) error {
-	r.stop()
 	r.link.end(err)
-	r.calls.end()
+	if r.calls != nil {
+		r.calls.end()
+	}
 	r.link.out.successors.Wait()
 	return err
 }
 
-func (l *Link) receive(calls *served, msg []byte) error {
+// receive takes a message apart.
+func (r *reader) receive(msg []byte) error {
 	for len(msg) > 0 {
 		f, rest, err := nextFrame(msg)
 		if err != nil {
 			return err
 		}
 		msg = rest
-		body, done, err := l.asm.add(f)
+		body, done, err := r.link.asm.add(f)
 		if err != nil {
 			return err
 		}
 		if done {
-			if err := l.dispatch(calls, f, body); err != nil {
+			if err := r.dispatch(f, body); err != nil {
 				return err
 			}
 		}
 	}
-	calls.begin()
+	if r.calls != nil {
+		r.calls.begin()
+	}
 	return nil
+}
+
+// served returns the calls of the peer.
+func (r *reader) served() *served {
+	if r.calls == nil {
+		r.calls = &served{link: r.link}
+		r.calls.ctx, r.calls.cancel = context.WithCancel(r.ctx)
+	}
+	return r.calls
 }

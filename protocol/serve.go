@@ -24,7 +24,7 @@ func (l *Link) openCall(calls *served, f frame, body []byte) error {
 		return fmt.Errorf("%w: call of %d bytes", errFrame, len(body))
 	}
 	c := &servedCall{id: f.id, method: Method(body[0]), prio: Priority(f.flags & maskPriority >> shiftPrio)}
-	c.parent = calls.context()
+	c.parent = calls.ctx
 	if ms := binary.BigEndian.Uint32(body[1:]); ms > 0 {
 		c.deadline = time.Now().Add(time.Duration(ms) * time.Millisecond)
 	}
@@ -97,25 +97,14 @@ func (l *Link) reply(id uint64, p Priority, v any, err error) error {
 // call that takes long.
 type served struct {
 	link   *Link
-	parent context.Context
-
-	// owned by the reader
-	ctx    context.Context // made with the first call: the hub's end of an idle tunnel serves none, and there are many of those
+	ctx    context.Context // of all calls, which ends with the reader
 	cancel context.CancelFunc
-	fresh  []*servedCall // of the message that is taken apart
+	fresh  []*servedCall // of the message that is taken apart; owned by the reader
 
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	waiting []*servedCall
 	coming  bool // a goroutine was started that has not looked yet
-}
-
-// context returns the context of all calls, which ends with the reader.
-func (s *served) context() context.Context {
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancel(s.parent)
-	}
-	return s.ctx
 }
 
 // begin lets the calls of a message begin.
@@ -158,8 +147,6 @@ func (s *served) work() {
 
 // end cancels the calls and waits for them.
 func (s *served) end() {
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.cancel()
 	s.workers.Wait()
 }

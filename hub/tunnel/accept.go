@@ -132,6 +132,9 @@ func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
 	t.attach(ctx, c, link)
 	t.work.Add(1) // under the count of this goroutine
 	link.Start(ctx, func(err error) { t.closed(ctx, c, err) })
+	if ctx.Err() != nil { // Run has closed those that it saw
+		link.Close(protocol.CloseComeBack, "stopping")
+	}
 	if hello.Ticket == "" { // an enrolment ends at once
 		t.tellConnected(c)
 	}

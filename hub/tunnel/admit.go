@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/coord"
@@ -137,8 +138,8 @@ func (a *admission) enrol(ctx context.Context, key []byte, hello protocol.Hello)
 func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 	now := a.t.now()
 	c := &conn{
-		identity: identity{agent.Env, agent.Directory, agent.ID, strings.Clone(hello.Instance), hello.Name, hello.Version},
-		state:    agent.State, address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups), evaluation: hello.Evaluation,
+		identity: identity{shared(agent.Env), agent.Directory, agent.ID, strings.Clone(hello.Instance), shared(hello.Name), shared(hello.Version)},
+		state:    shared(agent.State), address: a.address, since: now, ready: make(chan struct{}), groups: trustOf(hello.Groups), evaluation: hello.Evaluation,
 		signKey: agent.SignKey,
 	}
 	c.view.said(hello)
@@ -149,6 +150,9 @@ func (a *admission) reserve(agent store.Agent, hello protocol.Hello) {
 	a.t.showSoon(c)
 	a.conn = c
 }
+
+// shared returns the one copy of what many connections say.
+func shared(s string) string { return unique.Make(s).Value() }
 
 // settle finds out whether this is a second live process of one key (T29), and records
 // what is known now.

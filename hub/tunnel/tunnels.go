@@ -111,6 +111,9 @@ func (t *Tunnels) Run(ctx context.Context) error {
 	t.drain()
 	upkeep.Wait()
 	cancel()
+	for _, c := range t.roster.all() { // that were admitted meanwhile; later ones see the end of own
+		c.close(protocol.CloseComeBack, "stopping")
+	}
 	t.work.Wait()
 	return nil
 }
