@@ -41,7 +41,7 @@ func measureIdle(s *stage, rounds int) []row {
 		})
 		ours, opened, fresh = append(ours, got.each), append(opened, got.took), append(fresh, got.uncollected)
 	}
-	limit := valueAtMost(10)
+	limit := valueAtMost(6)
 	return []row{
 		{name: "idle: hub memory of a tunnel, plain, after a forced GC", unit: "KB", anchor: "gorilla's example", base: raw, ours: ours, goal: limit},
 		{name: "idle: the same before it", unit: "KB", ours: fresh},

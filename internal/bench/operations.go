@@ -39,8 +39,8 @@ func measureOperations(s *stage, rounds int) []row {
 	}
 	return []row{
 		{name: fmt.Sprintf("operations: %d of %d ms at once", operationsAtOnce, operationTakes.Milliseconds()), unit: "ms", anchor: "one alone", base: alone, ours: together,
-			goal: valueAtMost(60)},
-		{name: "operations: look-up behind one of 1 s", unit: "ms", anchor: "idle", base: idle, ours: behind, goal: valueAtMost(5)},
+			goal: valueAtMost(55)},
+		{name: "operations: look-up behind one of 1 s", unit: "ms", anchor: "idle", base: idle, ours: behind, goal: valueAtMost(1)},
 	}
 }
 
