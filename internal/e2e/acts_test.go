@@ -71,7 +71,7 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 				t.Errorf("telephoneNumber: %q", got)
 			}
 		}},
-		{"set cleo@corp.example mail " + canary + "@evil.example", false, "could recover the account", nil},
+		{"set cleo@corp.example mail " + canary + "@evil.example", false, "the agent refuses", nil},
 		{"set cleo@corp.example title " + canary, false, "guard.act_attributes", nil},
 		{"set cleo@corp.example noSuchThing " + canary, false, "guard.act_attributes", nil},
 		{"disable chief@corp.example", false, "administrators", func() { signsIn(testenv.SlapdDN("chief"), true) }},
