@@ -50,7 +50,7 @@ func (s *service) beginAct(ctx context.Context, q protocol.BeginRequest, f direc
 		return nil, journalError(err)
 	}
 	return protocol.Begun{
-		Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Changes: seen.Changes, Evaluation: r.Trial,
+		Agent: s.id.Agent, Recovery: own, Account: r.Account, NotAfter: r.NotAfter, Finding: finding, Changes: seen.Changes, Evaluation: r.Trial, Second: s.guard.NeedsSecond(task.Operation, seen),
 	}, nil
 }
 

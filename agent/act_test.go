@@ -259,3 +259,23 @@ func TestALostAnswerOfAnAccountOperationIsSettledByTheAccount(t *testing.T) {
 		t.Errorf("disable that was refused: %+v", out)
 	}
 }
+
+func TestT16_T18_TheAgentSaysWhatNeedsASecondAdministrator(t *testing.T) {
+	rules := setRules()
+	rules.SecondAdministrator, rules.SensitiveGroups = []protocol.Operation{protocol.DeleteAccount}, []string{"vpn"}
+	r := newRig(t, rules)
+	for operation, want := range map[string]bool{"disable": false, "delete_account": true, "add_to_group?group=vpn": true} {
+		if _, b := r.beginOn(t, accountID(1), operation); b.Finding != nil || b.Second != want {
+			t.Errorf("%s: %+v", operation, b)
+		}
+	}
+	for attribute, want := range map[string]bool{"telephoneNumber": false, "mobile": true} {
+		if b, _ := r.set(t, accountID(1), attribute, []string{"1"}); b.Finding != nil || b.Second != want {
+			t.Errorf("%s: %+v", attribute, b)
+		}
+	}
+	rules.SecondAdministrator = []protocol.Operation{protocol.GetTemporaryPassword}
+	if _, err := guard.New(rules, nil, r.now); err == nil {
+		t.Error("a recovery among guard.second_administrator is taken")
+	}
+}

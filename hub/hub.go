@@ -185,7 +185,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("GET "+api.PicturesPath+"{link}", api.Pictures(h.store, h.log))
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Providers: h.providers, Audit: h.audit, Exports: h.exports, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Audit: h.audit, Exports: h.exports, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

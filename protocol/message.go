@@ -256,6 +256,9 @@ type Begun struct {
 	// Evaluation says that this recovery is a trial: its operation will be evaluated and
 	// never carried out, whatever the agent's file says later.
 	Evaluation bool `json:"evaluation,omitempty"`
+	// Second says that the agent's file wants a second administrator to agree to an account
+	// operation before the hub asks for it.
+	Second bool `json:"second,omitempty"`
 	// Changes are what an account operation would change.
 	Changes []Difference `json:"changes,omitempty"`
 }

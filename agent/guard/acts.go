@@ -21,6 +21,11 @@ func (r Rules) checkActs() error {
 			return fmt.Errorf("guard.acts: unknown account operation %q", o)
 		}
 	}
+	for _, o := range r.SecondAdministrator {
+		if !o.Act() {
+			return fmt.Errorf("guard.second_administrator: unknown account operation %q", o)
+		}
+	}
 	if r.ActsPerHour < 0 {
 		return fmt.Errorf("guard.acts_per_hour: a limit below zero")
 	}
@@ -83,6 +88,16 @@ func (g *Guard) actGroup(group directory.ActGroup) bool {
 		named, bad := parseDN(text)
 		return err == nil && bad == nil && slices.Equal(at, named)
 	})
+}
+
+// NeedsSecond reports whether another administrator has to agree to an operation: because
+// the file says so, because the group is one of guard.sensitive_groups, or because
+// recoveries go by the attribute, so that who sets it could recover the account (T16).
+func (g *Guard) NeedsSecond(o protocol.Operation, seen directory.Foreseen) bool {
+	if slices.Contains(g.rules.SecondAdministrator, o) || seen.Evidence {
+		return true
+	}
+	return seen.Group != nil && member([]string{seen.Group.ID, seen.Group.Name, seen.Group.DN}, g.rules.SensitiveGroups) != ""
 }
 
 // ReserveAct takes a place in the limits of account operations, which are not those of

@@ -64,6 +64,10 @@ type Rules struct {
 	// set; empty: none. What says who gets in, who somebody is or what somebody may do
 	// cannot stand there.
 	ActAttributes []string `toml:"act_attributes" json:"act_attributes,omitempty"`
+	// SecondAdministrator are the account operations for which the hub has to ask another
+	// administrator; empty: only those of sensitive groups and of attributes that recoveries
+	// go by, which always need one.
+	SecondAdministrator []protocol.Operation `toml:"second_administrator" json:"second_administrator,omitempty"`
 	// ActsPerHour bounds the account operations that were carried out; 0: the default (20).
 	ActsPerHour int `toml:"acts_per_hour" json:"acts_per_hour,omitempty"`
 }
@@ -140,6 +144,7 @@ func (r Rules) hash() string {
 	}
 	r.Operations = slices.Sorted(slices.Values(r.Operations))
 	r.Acts = slices.Sorted(slices.Values(r.Acts))
+	r.SecondAdministrator = slices.Sorted(slices.Values(r.SecondAdministrator))
 	js, _ := json.Marshal(r) // strings and numbers always marshal
 	sum := sha256.Sum256(js)
 	return hex.EncodeToString(sum[:])

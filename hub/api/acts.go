@@ -92,11 +92,12 @@ const (
 type actOut struct {
 	ID         string                `json:"id,omitempty"` // absent: nothing was asked of the directory
 	Operation  string                `json:"operation"`    // canonical, with its parameter
-	State      string                `json:"state"`        // foreseen, refused, sent, done, failed, unknown, evaluated
+	State      string                `json:"state"`        // foreseen, refused, waiting (another administrator has to agree, in the console), sent, done, failed, unknown, evaluated
 	Changes    []protocol.Difference `json:"changes"`
 	Code       string                `json:"code,omitempty"`       // why it was refused or failed
 	Reason     string                `json:"reason,omitempty"`     // the same, where the agent knows one: value_refused, attribute_off, missing_rights …
 	Message    string                `json:"message,omitempty"`    // the same in words of the agent
+	Second     bool                  `json:"second,omitempty"`     // of a dry run: another administrator would have to agree
 	Evaluation bool                  `json:"evaluation,omitempty"` // the agent only evaluates: nothing is ever changed
 	CreatedAt  *time.Time            `json:"created_at,omitempty"`
 }
@@ -127,7 +128,7 @@ func orderAct(ctx context.Context, c *call, tx *store.Tx, q *actRequest) (any, e
 // carryOutAct asks the agent, when the record of the order is written.
 func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
 	q := operation.ActOrder{Account: c.account, Task: reply.(protocol.Task), Values: c.body.(*actRequest).values, Origin: c.api.Console(), Trace: c.trace,
-		Actor: audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject}}
+		Actor: audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject}, People: behind(c)}
 	order := c.api.Acts.Act
 	if c.body.(*actRequest).DryRun {
 		order = c.api.Acts.ForeseeAct
@@ -138,7 +139,7 @@ func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
 	} else if err != nil {
 		return nil, notAsked(err)
 	}
-	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Reason: string(r.Reason), Evaluation: r.Trial}
+	out := actOut{ID: r.ID, Operation: q.Task.String(), State: r.State, Changes: slices.Concat([]protocol.Difference{}, r.Changes), Code: string(r.Code), Reason: string(r.Reason), Evaluation: r.Trial, Second: r.Second}
 	switch {
 	case r.Refusal != nil:
 		out.State, out.Code, out.Reason, out.Message = actRefused, string(r.Refusal.Code), string(r.Refusal.Reason), r.Refusal.Message
@@ -146,6 +147,11 @@ func carryOutAct(ctx context.Context, c *call, reply any) (any, error) {
 		out.State = actForeseen
 	}
 	return out, nil
+}
+
+// behind lists the staff who stand behind a key: whose it is, and who made it.
+func behind(c *call) []string {
+	return slices.DeleteFunc([]string{c.key.Staff, c.key.CreatedBy}, func(id string) bool { return id == "" })
 }
 
 // notAsked turns an error of the way to the agent into an answer.

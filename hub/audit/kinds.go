@@ -42,6 +42,9 @@ const (
 	FactorUsed    Kind = "recovery_factor_used" // a saved code, which is void now
 
 	OperationOrdered   Kind = "operation_ordered"   // an administrator asks for an account operation, or what it would change
+	OperationWaiting   Kind = "operation_waiting"   // an order needs another administrator
+	OperationAgreed    Kind = "operation_agreed"    // one agreed, and it is ordered
+	OperationDenied    Kind = "operation_denied"    // one did not
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
@@ -149,7 +152,7 @@ var Kinds = []Kind{
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
-	OperationOrdered, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
+	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed, AgentExamined,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,

@@ -171,7 +171,7 @@ func (v *visit) order(ctx context.Context, p *changePage, dry bool) (operation.A
 	if dry {
 		do = v.console.cfg.Acts.ForeseeAct
 	}
-	return do(ctx, operation.ActOrder{Account: p.Account, Task: task, Values: values, Origin: v.host.Origin, Actor: v.actor()})
+	return do(ctx, operation.ActOrder{Account: p.Account, Task: task, Values: values, Origin: v.host.Origin, Actor: v.actor(), People: []string{v.member.ID}})
 }
 
 var errOrder = errors.New("console: the form asks for nothing that can be done")
@@ -203,23 +203,30 @@ func (v *visit) foresee() {
 
 // notChanged says on the page why nothing was asked of the agent.
 func (v *visit) notChanged(p *changePage, err error) {
-	status := http.StatusServiceUnavailable
-	switch code := protocol.CodeOf(err); {
-	case errors.Is(err, errOrder):
-		status, p.Wrong = http.StatusUnprocessableEntity, "change.error.form"
-	case errors.Is(err, operation.ErrOwner):
-		status, p.Wrong = http.StatusForbidden, "change.error.owner"
-	case code == protocol.CodeInternal:
+	words, status, known := whyNotChanged(err)
+	if !known {
 		v.fail(err)
 		return
-	case code == protocol.CodeAccountNotFound:
-		status, p.Wrong = http.StatusConflict, "change.error.gone"
-	case code == protocol.CodeUnsupported || code == protocol.CodeBadRequest:
-		status, p.Wrong = http.StatusConflict, "change.error.unsupported"
-	default:
-		p.Wrong = "change.error.away"
 	}
+	p.Wrong = words
 	v.showChange(status, p)
+}
+
+// whyNotChanged are the words for an error of the way to the agent.
+func whyNotChanged(err error) (words string, status int, known bool) {
+	switch code := protocol.CodeOf(err); {
+	case errors.Is(err, errOrder):
+		return "change.error.form", http.StatusUnprocessableEntity, true
+	case errors.Is(err, operation.ErrOwner):
+		return "change.error.owner", http.StatusForbidden, true
+	case code == protocol.CodeInternal:
+		return "", 0, false
+	case code == protocol.CodeAccountNotFound:
+		return "change.error.gone", http.StatusConflict, true
+	case code == protocol.CodeUnsupported || code == protocol.CodeBadRequest:
+		return "change.error.unsupported", http.StatusConflict, true
+	}
+	return "change.error.away", http.StatusServiceUnavailable, true
 }
 
 // aboutChange is what a passkey signs: exactly what is ordered, of whom.
@@ -344,4 +351,6 @@ func (p *changePage) Why() string {
 }
 
 // Done reports whether it happened.
-func (p *changePage) Done() bool { return p.Outcome() == "done" || p.Outcome() == "evaluated" }
+func (p *changePage) Done() bool {
+	return slices.Contains([]string{"done", "evaluated", operation.Waiting}, p.Outcome())
+}

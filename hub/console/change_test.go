@@ -14,11 +14,16 @@ import (
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
 
 // ordered is the way to an agent that does what is ordered, except of the group "refused",
 // and that is away for the group "away".
-type ordered struct{ done, foreseen []operation.ActOrder }
+type ordered struct {
+	done, foreseen []operation.ActOrder
+	waiting        *operation.WaitingOrder
+	agreed         []string
+}
 
 // ForeseeAct implements Acts.
 func (o *ordered) ForeseeAct(_ context.Context, q operation.ActOrder) (operation.ActResult, error) {
@@ -195,4 +200,98 @@ func TestAnAccountIsChangedInABrowser(t *testing.T) {
 	b.Click("button.stop")
 	b.WaitText("Das lässt sich nicht zurücknehmen")
 	looked(t, b, "changedelete")
+	g.acts.waiting = &operation.WaitingOrder{ActOrder: store.ActOrder{Env: g.Env.ID, ID: store.NewID(), Created: time.Now(), Ends: time.Now().Add(time.Hour)},
+		Account: kim, Task: protocol.Task{Operation: protocol.SetAttribute}, Values: []string{"+49 30 1"}, Changes: []protocol.Difference{{What: protocol.WhatAttribute, Name: "mobile", Before: "1", After: "1"}}}
+	b.Open(g.url + "/console/orders?lang=de")
+	b.WaitText("Ansehen und zustimmen")
+	looked(t, b, "orders")
+	b.Click("main button.plain")
+	b.WaitText("nennt Sie beide")
+	b.Wait(`document.querySelector("[data-ceremony]:not([hidden])")`)
+	looked(t, b, "orderkey")
+	b.Click("[data-ceremony]")
+	b.WaitText("Es wartet nichts")
+}
+
+// Orders, Order, ForeseeOrder, Agree and Deny implement Orders: one order waits, which the
+// member "asker" gave.
+func (o *ordered) Orders(_ context.Context, env string) ([]operation.WaitingOrder, error) {
+	if o.waiting == nil || o.waiting.Env != env {
+		return nil, nil
+	}
+	return []operation.WaitingOrder{*o.waiting}, nil
+}
+
+func (o *ordered) Order(ctx context.Context, env, id string) (operation.WaitingOrder, error) {
+	all, _ := o.Orders(ctx, env)
+	if len(all) == 0 || all[0].ID != id {
+		return operation.WaitingOrder{}, operation.ErrGone
+	}
+	return all[0], nil
+}
+
+func (o *ordered) ForeseeOrder(_ context.Context, w operation.WaitingOrder, by operation.Second) (operation.ActResult, error) {
+	if slices.Contains(w.People, by.ID) {
+		return operation.ActResult{}, operation.ErrSame
+	}
+	return operation.ActResult{Changes: w.Changes}, nil
+}
+
+func (o *ordered) Agree(_ context.Context, _ operation.WaitingOrder, by operation.Second) (operation.ActResult, error) {
+	o.waiting, o.agreed = nil, append(o.agreed, by.ID)
+	return operation.ActResult{ID: "1", State: "done"}, nil
+}
+
+func (o *ordered) Deny(context.Context, operation.WaitingOrder, operation.Second) error {
+	o.waiting = nil
+	return nil
+}
+
+func TestT18_AnotherAdministratorAgreesWithAPasskeyOverTheOrder(t *testing.T) {
+	g := newRig(t)
+	ann, _, sign := g.changer(staff.Admin)
+	kim := g.kim()
+	wait := func(id string, people ...string) string {
+		g.acts.waiting = &operation.WaitingOrder{ActOrder: store.ActOrder{Env: g.Env.ID, ID: id, Operation: "delete_account", People: people, Created: time.Now(), Ends: time.Now().Add(time.Hour)},
+			Account: kim, Task: protocol.Task{Operation: protocol.DeleteAccount}, Changes: []protocol.Difference{{What: protocol.WhatAccount, Before: "uid=kim"}}}
+		return "/console/orders/" + g.Env.ID + "/" + id
+	}
+	page := wait(store.NewID())
+	ann.get("/console/orders").sees(200, "Kim &lt;Lee&gt;: Delete the account", "a program’s key", "Account: uid=kim → nothing")
+	ann.send(page, nil).sees(200, "Nothing takes this back", "names you both")
+	other := evidencetest.NewAuthenticator(g.url)
+	ann.send(page+"/confirm", url.Values{"answer": {string(other.Assert(challenge(t, ann.body)))}}).sees(403)
+	if len(g.acts.agreed) != 0 {
+		t.Fatal("agreed with another passkey")
+	}
+	answer := url.Values{"answer": {sign()}}
+	page = wait(store.NewID()) // another order than the passkey signed
+	ann.get("/console/orders").send(page, nil).send(page+"/confirm", answer).sees(403)
+	ann.get("/console/orders").send(page, nil).send(page+"/confirm", url.Values{"answer": {sign()}}).sees(200, "Done", "Nothing waits")
+	if len(g.acts.agreed) != 1 {
+		t.Errorf("agreed: %v", g.acts.agreed)
+	}
+	page = wait(store.NewID(), g.memberID("admin@acme.example"))
+	ann.get("/console/orders").sees(200, "Ordered by Ann").send(page, nil).sees(403, "Somebody else has to agree")
+	ann.send(page+"/deny", nil)
+	ann.get("/console/orders").sees(200, "Nothing waits")
+	link := g.signedIn()
+	page = wait(store.NewID())
+	link.get("/console/orders").send(page, nil).sees(403, "you need a passkey of your own")
+	desk, _ := g.member(link, staff.User, "desk@acme.example")
+	desk.get("/console/orders").sees(403)
+}
+
+// memberID is the id of somebody of the staff.
+func (g *rig) memberID(mail string) (id string) {
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.StaffList(ctx, g.Env.Org)
+		for _, s := range all {
+			if s.Mail == mail {
+				id = s.ID
+			}
+		}
+		return err
+	})
+	return id
 }

@@ -49,6 +49,7 @@ type Config struct {
 	Members     Members
 	Terminals   Terminals
 	Acts        Acts
+	Orders      Orders
 	Providers   Providers
 	Audit       AuditLog
 	Exports     Exports
@@ -136,6 +137,10 @@ func table() []route {
 		{verifyPath + "/revoke", staff.User, nil, (*visit).revokeManual},
 		{changePath, staff.Admin, (*visit).change, (*visit).foresee},
 		{changePath + "/confirm", staff.Admin, nil, (*visit).confirmChange},
+		{ordersPath, staff.Admin, (*visit).orders, nil},
+		{orderPath, staff.Admin, nil, (*visit).agree},
+		{orderPath + "/confirm", staff.Admin, nil, (*visit).confirmAgreement},
+		{orderPath + "/deny", staff.Admin, nil, (*visit).deny},
 		{waitingPath, staff.User, (*visit).waiting, nil},
 		{requestPath, staff.User, (*visit).request, (*visit).decideRequest},
 		{requestPath + "/confirm", staff.User, nil, (*visit).confirmRequest},

@@ -35,7 +35,10 @@ type ActOrder struct {
 	Values  *protocol.AttributeValues // of set_attribute, whose hash Task bears
 	Origin  string                    // the hub's own, for the agent's log
 	Actor   audit.Principal           // who asks, with their role
+	People  []string                  // staff who stand behind the order: who asks, whose key it is, and who made that
 	Trace   string                    // of the request
+
+	agreed *agreement // of another administrator; nil: nobody was asked
 }
 
 // An ActResult is what became of an order. State is empty where nothing was asked of the
@@ -48,6 +51,7 @@ type ActResult struct {
 	Code    protocol.Code   // why it failed
 	Reason  protocol.Reason // the same for programs, where the agent knows one
 	Trial   bool            // the agent only evaluates
+	Second  bool            // of a dry run: another administrator has to agree
 }
 
 // ForeseeAct asks the agent what an order would change. Nothing is changed. Errors are
@@ -58,7 +62,7 @@ func (o *Operations) ForeseeAct(ctx context.Context, q ActOrder) (ActResult, err
 		return ActResult{}, err
 	}
 	o.dropAct(ctx, act)
-	return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, nil
+	return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation, Second: b.Second}, nil
 }
 
 // dropAct has the agent forget what it began: what stays open there is counted together
@@ -83,6 +87,10 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 		o.dropAct(ctx, act)
 		return ActResult{Changes: b.Changes, Refusal: b.Finding, Trial: b.Evaluation}, o.refusedAct(ctx, act, b.Finding)
 	}
+	if b.Second && q.agreed == nil {
+		o.dropAct(ctx, act)
+		return o.wait(ctx, q, act, b)
+	}
 	m, err := membersOf(act)
 	if err != nil {
 		return ActResult{}, err
@@ -92,9 +100,17 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 	if q.Values != nil {
 		act.Body = []byte(store.JSON(*q.Values))
 	}
+	detail := map[string]any{"operation": act.Operation, "context": act.Context, "agent": act.Agent, "directory": act.Directory, "request": q.Trace}
+	if q.agreed != nil {
+		detail["second"] = q.agreed.by.ID
+	}
 	err = o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(act, audit.OperationRequested, q.Actor, map[string]any{
-			"operation": act.Operation, "context": act.Context, "agent": act.Agent, "directory": act.Directory, "request": q.Trace})); err != nil {
+		if q.agreed != nil {
+			if err := q.agreed.given(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(act, audit.OperationRequested, q.Actor, detail)); err != nil {
 			return err
 		}
 		return tx.AddAct(ctx, act)

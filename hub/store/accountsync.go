@@ -438,6 +438,10 @@ func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (in
 		"(SELECT num FROM accounts WHERE "+where+"))", args...); err != nil {
 		return 0, err
 	}
+	if _, err := tx.Exec(ctx, "DELETE FROM act_orders WHERE EXISTS (SELECT 1 FROM accounts WHERE accounts.env = act_orders.env AND accounts.id = act_orders.person AND num IN "+
+		"(SELECT num FROM accounts WHERE "+where+"))", args...); err != nil {
+		return 0, err
+	}
 	return tx.Exec(ctx, "DELETE FROM accounts WHERE "+where, args...)
 }
 

@@ -56,7 +56,7 @@ var withoutEnvironment = map[string]string{
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep", "EndedShares": "upkeep", "AddRequestSend": "its row names the environment", "ClaimRequestSends": "for the dispatcher",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
 	"ClaimKeyRemovals": "for the dispatcher",
-	"AddAct":           "its row names the environment", "DueActs": "for the dispatcher",
+	"AddAct":           "its row names the environment", "AddActOrder": "its row names the environment", "DueActs": "for the dispatcher",
 	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
@@ -913,6 +913,28 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err = tx.Act(ctx, env, a.ID)
 		return 1, err
 	},
+	"ActOrder": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		w, err := addActOrder(ctx, tx, o)
+		if err != nil {
+			return 0, err
+		}
+		_, err = tx.ActOrder(ctx, env, w.ID)
+		return 1, err
+	},
+	"ActOrders": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if _, err := addActOrder(ctx, tx, o); err != nil {
+			return 0, err
+		}
+		all, err := tx.ActOrders(ctx, env)
+		return len(all), err
+	},
+	"EndActOrder": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		w, err := addActOrder(ctx, tx, o)
+		if err != nil {
+			return 0, err
+		}
+		return 1, tx.EndActOrder(ctx, env, w.ID, store.OrderDenied)
+	},
 	"HoldsRole": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		holds, err := tx.HoldsRole(ctx, store.Account{Env: env, Directory: o.directory, ImmutableID: "7"})
 		if holds {
@@ -1489,7 +1511,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestsBy", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
-			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "HoldsRole", "Act", "ActsOf", "MoveAct", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "HoldsRole", "Act", "ActsOf", "MoveAct", "ActOrder", "ActOrders", "EndActOrder", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)
@@ -1500,6 +1522,12 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			})
 		}
 	})
+}
+
+// addActOrder has an account operation wait.
+func addActOrder(ctx context.Context, tx *store.Tx, o owned) (store.ActOrder, error) {
+	w := store.ActOrder{Env: o.env, ID: store.NewID(), Directory: o.directory, Person: o.account, Operation: "disable", Body: []byte("{}"), Changes: "[]", Created: tx.Now(), Ends: tx.Now().Add(time.Hour)}
+	return w, tx.AddActOrder(ctx, w)
 }
 
 // addAct orders an account operation.

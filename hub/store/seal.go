@@ -40,6 +40,7 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{"account_acts", "body", "env", "id"},
 	{"account_birth_dates", "body", "env", "person"},
+	{"act_orders", "body", "env", "id"},
 	{"account_photos", "body", "env", "person"},
 	{"approval_asks", "proof", "env", "approval || '/' || staff"},
 	{"approvals", "details", "env", "id"},

@@ -20,7 +20,7 @@ func (s *Store) Run(ctx context.Context) error {
 	for {
 		err := s.Tx(ctx, func(tx *Tx) error {
 			_, err := tx.PurgeTickets(ctx)
-			return errors.Join(err, tx.PurgeConsole(ctx), tx.PurgeFactors(ctx, s.now().Add(-confirmLife)), tx.PurgeWalletExchanges(ctx), tx.purgeKeyRemovals(ctx), tx.purgeTerminals(ctx), tx.purgeActs(ctx), tx.PurgeStorages(ctx))
+			return errors.Join(err, tx.PurgeConsole(ctx), tx.PurgeFactors(ctx, s.now().Add(-confirmLife)), tx.PurgeWalletExchanges(ctx), tx.purgeKeyRemovals(ctx), tx.purgeTerminals(ctx), tx.purgeActs(ctx), tx.purgeActOrders(ctx), tx.PurgeStorages(ctx))
 		})
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "upkeep of the store failed", "error", err)

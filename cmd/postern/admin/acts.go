@@ -13,7 +13,7 @@ import (
 // actOut is what the API says of an account operation.
 type actOut struct {
 	Operation, State, Code, Reason, Message string
-	Evaluation                              bool
+	Evaluation, Second                      bool
 	Changes                                 []difference
 	Created                                 string `json:"created_at"`
 }
@@ -140,7 +140,7 @@ func (f *flags) order(c *cobra.Command, account string, body map[string]any) err
 		return err
 	}
 	switch out.State {
-	case "done", "foreseen", "evaluated":
+	case "done", "foreseen", "evaluated", "waiting":
 		return nil
 	case "sent", "unknown":
 		return errNotKnown
@@ -152,6 +152,7 @@ func (f *flags) order(c *cobra.Command, account string, body map[string]any) err
 var actWords = map[string]string{
 	"done": "done", "foreseen": "this would change", "evaluated": "the agent evaluates: this would have changed, and nothing was", "refused": "the agent refuses",
 	"failed": "not carried out", "unknown": "nobody knows what became of it; look in the directory", "sent": "sent, and not answered yet",
+	"waiting": "another administrator has to agree, in the console, within 24 hours",
 }
 
 func (o actOut) print(w io.Writer) error {
@@ -161,7 +162,9 @@ func (o actOut) print(w io.Writer) error {
 	} else if o.Code != "" {
 		text += ": " + o.why()
 	}
-	text += "\n"
+	if text += "\n"; o.Second {
+		text += "  another administrator would have to agree\n"
+	}
 	for _, d := range o.Changes {
 		text += d.line()
 	}

@@ -1,0 +1,182 @@
+package operation
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/protocol"
+)
+
+// colleague is somebody of the staff.
+func (o *office) colleague(t *testing.T, mail, account string) store.Staff {
+	t.Helper()
+	s := store.Staff{ID: store.NewID(), Org: o.org, Name: mail, Mail: mail, Role: owner, Account: account, Directory: o.account.Directory}
+	if err := o.Store.Tx(t.Context(), func(tx *store.Tx) error { return tx.AddStaff(t.Context(), &s) }); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// waits gives an order that needs another administrator.
+func (o *office) waits(t *testing.T, by store.Staff) WaitingOrder {
+	t.Helper()
+	o.begun = protocol.Begun{Second: true, Changes: []protocol.Difference{{What: protocol.WhatEnabled, Before: "true", After: "false"}}}
+	r, err := o.Act(t.Context(), ActOrder{Account: o.account, Task: protocol.Task{Operation: protocol.Disable}, Origin: "https://hub.example",
+		Actor: audit.Principal{Role: owner, OrgMember: by.ID}, People: []string{by.ID}})
+	if err != nil || r.State != Waiting || r.ID == "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	w, err := o.Order(t.Context(), o.account.Env, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestT18_AnOrderThatNeedsTwoIsSentWhenAnotherPersonAgreedAndOnce(t *testing.T) {
+	o := newOffice(t)
+	ann, bob := o.colleague(t, "ann@acme.example", ""), o.colleague(t, "bob@acme.example", "")
+	twin := o.colleague(t, "ann2@acme.example", "")
+	w := o.waits(t, ann)
+	if len(o.sent) != 0 || !slices.Contains(o.asked, protocol.MethodDrop) {
+		t.Fatalf("sent %d times; asked %v", len(o.sent), o.asked)
+	}
+	for name, by := range map[string]Second{
+		"who ordered": {ann, owner}, "nobody": {store.Staff{}, owner}, "the same address": {store.Staff{ID: "x", Org: o.org, Mail: "ANN@acme.example"}, owner},
+		"whom it is about": {store.Staff{ID: "y", Org: o.org, Mail: "ada@example.com"}, owner},
+	} {
+		if _, err := o.Agree(t.Context(), w, by); !errors.Is(err, ErrSame) {
+			t.Errorf("%s agrees: %v", name, err)
+		}
+		if _, err := o.ForeseeOrder(t.Context(), w, by); !errors.Is(err, ErrSame) {
+			t.Errorf("%s looks: %v", name, err)
+		}
+	}
+	if len(o.sent) != 0 {
+		t.Fatal("sent before anybody else agreed")
+	}
+	r, err := o.Agree(t.Context(), w, Second{bob, owner})
+	if err != nil || r.State != recovery.Done || len(o.sent) != 1 {
+		t.Fatalf("agreed: %+v, %v, sent %d times", r, err, len(o.sent))
+	}
+	if _, err := o.Agree(t.Context(), w, Second{twin, owner}); !errors.Is(err, ErrGone) || len(o.sent) != 1 {
+		t.Errorf("agreed again: %v, sent %d times", err, len(o.sent))
+	}
+	if err := o.Deny(t.Context(), w, Second{bob, owner}); !errors.Is(err, ErrGone) {
+		t.Errorf("denied afterwards: %v", err)
+	}
+	want := []string{"operation_waiting", "operation_agreed", "operation_requested", "operation_finished=done"}
+	if got := o.log(t); !slices.Equal(got, want) {
+		t.Errorf("the log has %v, want %v", got, want)
+	}
+}
+
+// Two administrators who agree at once have it sent once: the order is used up in the
+// transaction that orders.
+func TestT14_TwoWhoAgreeAtOnceHaveItSentOnce(t *testing.T) {
+	o := newOffice(t)
+	ann, bob, cleo := o.colleague(t, "ann@acme.example", ""), o.colleague(t, "bob@acme.example", ""), o.colleague(t, "cleo@acme.example", "")
+	w := o.waits(t, ann)
+	done := 0
+	for _, by := range []store.Staff{bob, cleo} { // each read the order while it waited
+		if _, err := o.Agree(t.Context(), w, Second{by, owner}); err == nil {
+			done++
+		} else if !errors.Is(err, ErrGone) {
+			t.Error(err)
+		}
+	}
+	if done != 1 || len(o.sent) != 1 {
+		t.Errorf("%d agreed, sent %d times", done, len(o.sent))
+	}
+}
+
+func TestAnOrderThatNobodyAgreesToEnds(t *testing.T) {
+	o := newOffice(t)
+	ann, bob := o.colleague(t, "ann@acme.example", ""), o.colleague(t, "bob@acme.example", "")
+	denied, left := o.waits(t, ann), o.waits(t, ann)
+	if err := o.Deny(t.Context(), denied, Second{bob, owner}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Agree(t.Context(), denied, Second{bob, owner}); !errors.Is(err, ErrGone) {
+		t.Errorf("agreed after it was denied: %v", err)
+	}
+	list, err := o.Orders(t.Context(), o.account.Env)
+	if err != nil || len(list) != 1 || list[0].ID != left.ID || list[0].Account.ID != o.account.ID {
+		t.Errorf("waiting: %+v, %v", list, err)
+	}
+	if len(o.sent) != 0 {
+		t.Error("something was sent")
+	}
+}
+
+// The values of an attribute wait sealed, are shown to whoever is to agree, and reach the
+// agent as they were given; afterwards the database has them nowhere.
+func TestValuesWaitSealedAndReachTheAgentAsGiven(t *testing.T) {
+	o := newOffice(t)
+	ann, bob := o.colleague(t, "ann@acme.example", ""), o.colleague(t, "bob@acme.example", "")
+	v := protocol.NewAttributeValues([]string{"+49 30 canary"})
+	task := protocol.Task{Operation: protocol.SetAttribute, Params: map[string]string{protocol.ParamAttribute: "mobile"}}.With(v)
+	o.begun = protocol.Begun{Second: true}
+	r, err := o.Act(t.Context(), ActOrder{Account: o.account, Task: task, Values: &v, Actor: audit.Principal{Role: owner}, People: []string{ann.ID}})
+	if err != nil || r.State != Waiting {
+		t.Fatal(r, err)
+	}
+	w, err := o.Order(t.Context(), o.account.Env, r.ID)
+	if err != nil || !slices.Equal(w.Values, v.Values) {
+		t.Fatalf("%+v, %v", w.Values, err)
+	}
+	if _, err := o.Agree(t.Context(), w, Second{bob, owner}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(o.sent); n != 1 || o.sent[0].Values == nil || !slices.Equal(o.sent[0].Values.Values, v.Values) || !o.sent[0].Values.Are("mobile", task.Params[protocol.ParamValues]) {
+		t.Errorf("sent: %+v", o.sent)
+	}
+	err = o.Store.Read(t.Context(), func(tx *store.Tx) error {
+		for _, table := range []string{"act_orders", "account_acts"} {
+			body, err := store.One(t.Context(), tx, store.Text, "SELECT body FROM "+table)
+			if err != nil || body != "" {
+				t.Errorf("%s still has %q, %v", table, body, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A hub that dies between ordering and sending leaves an order that ends with its outcome
+// in the log, and values that nobody has any more.
+func TestACrashBeforeSendingEndsAsNotCarriedOut(t *testing.T) {
+	o := newOffice(t)
+	v := protocol.NewAttributeValues([]string{"1"})
+	body, _ := json.Marshal(v)
+	act := store.Act{Env: o.account.Env, ID: "crashed", Directory: o.account.Directory, Account: "7", Person: o.account.ID, Operation: "disable", Agent: o.agent,
+		State: recovery.Cleared, Changes: "[]", Body: body, Created: time.Now().Add(-time.Hour), Due: time.Now().Add(-time.Minute)}
+	read := func() (a store.Act, err error) {
+		return store.Get(t.Context(), o.Store, func(tx *store.Tx) (store.Act, error) { return tx.Act(t.Context(), act.Env, act.ID) })
+	}
+	err := o.Store.Tx(t.Context(), func(tx *store.Tx) error { return tx.AddAct(context.WithoutCancel(t.Context()), act) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := read(); err != nil || string(a.Body) != string(body) {
+		t.Fatalf("%q, %v", a.Body, err)
+	}
+	for range 2 { // two hubs look
+		o.ResolveActs(t.Context())
+	}
+	if a, err := read(); err != nil || a.State != recovery.Failed || len(a.Body) != 0 || len(o.sent) != 0 {
+		t.Errorf("%+v, %v, sent %d times", a, err, len(o.sent))
+	}
+	if got := o.log(t); !slices.Equal(got, []string{"operation_finished=failed"}) {
+		t.Errorf("the log has %v", got)
+	}
+}
