@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,8 @@ type analyzer struct {
 	photo   bool // the account has one
 	stuck   bool // answers only when nobody listens any more
 	sign    func(at, id, body string) string
-	asked   int
-	images  int
+	asked   atomic.Int32 // the server's goroutine may answer nobody any more
+	images  atomic.Int32
 }
 
 func sign(at, id, body string) string {
@@ -56,7 +57,8 @@ func (a *analyzer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "malformed", http.StatusBadRequest)
 		return
 	}
-	a.asked, a.images = a.asked+1, len(q.Images)
+	a.asked.Add(1)
+	a.images.Store(int32(len(q.Images)))
 	if a.stuck {
 		<-r.Context().Done()
 		return
@@ -107,24 +109,24 @@ func analysed(t *testing.T, a *analyzer, accepts bool) (d *desk, right, pending 
 func TestAnAnalyzerLowersOrRoutesUnlessItMayAccept(t *testing.T) {
 	for _, c := range []struct {
 		why            string
-		a              analyzer
+		a              *analyzer
 		accepts        bool
 		right, pending bool
 		reviewers      int
 	}{
-		{"all passed, people decide", analyzer{}, false, false, true, 1},
-		{"all passed, and that is enough", analyzer{}, true, true, false, 0},
-		{"unsure", analyzer{results: map[string]string{"face_match": "unsure"}}, true, false, true, 1},
-		{"a word that nobody knows", analyzer{results: map[string]string{"face_match": "great"}}, true, false, true, 1},
-		{"no answer within its time", analyzer{stuck: true}, true, false, true, 1},
-		{"a fault asks for a second person", analyzer{results: map[string]string{"liveness": "fail"}}, true, false, true, 2},
-		{"an answer that is not signed", analyzer{sign: func(_, _, _ string) string { return "00" }}, true, false, true, 1},
-		{"an answer to another question", analyzer{sign: func(at, _, body string) string { return sign(at, "other", body) }}, true, false, true, 1},
+		{"all passed, people decide", &analyzer{}, false, false, true, 1},
+		{"all passed, and that is enough", &analyzer{}, true, true, false, 0},
+		{"unsure", &analyzer{results: map[string]string{"face_match": "unsure"}}, true, false, true, 1},
+		{"a word that nobody knows", &analyzer{results: map[string]string{"face_match": "great"}}, true, false, true, 1},
+		{"no answer within its time", &analyzer{stuck: true}, true, false, true, 1},
+		{"a fault asks for a second person", &analyzer{results: map[string]string{"liveness": "fail"}}, true, false, true, 2},
+		{"an answer that is not signed", &analyzer{sign: func(_, _, _ string) string { return "00" }}, true, false, true, 1},
+		{"an answer to another question", &analyzer{sign: func(at, _, body string) string { return sign(at, "other", body) }}, true, false, true, 1},
 	} {
 		t.Run(c.why, func(t *testing.T) {
-			d, right, pending := analysed(t, &c.a, c.accepts)
-			if right != c.right || pending != c.pending || c.a.asked != 1 || c.a.images != 2 {
-				t.Errorf("right %v, pending %v; asked %d times with %d pictures", right, pending, c.a.asked, c.a.images)
+			d, right, pending := analysed(t, c.a, c.accepts)
+			if right != c.right || pending != c.pending || c.a.asked.Load() != 1 || c.a.images.Load() != 2 {
+				t.Errorf("right %v, pending %v; asked %d times with %d pictures", right, pending, c.a.asked.Load(), c.a.images.Load())
 			}
 			if c.reviewers == 0 {
 				return
@@ -144,8 +146,8 @@ func TestAnAnalyzerComparesThePhotoOfTheAccount(t *testing.T) {
 	for result, want := range map[string]bool{"pass": true, "unsure": false, "fail": false} {
 		a := analyzer{results: map[string]string{"face_account": result}, photo: true}
 		_, right, pending := analysed(t, &a, true)
-		if right != want || pending == want || a.images != 3 {
-			t.Errorf("%s: right %v, pending %v, %d pictures", result, right, pending, a.images)
+		if right != want || pending == want || a.images.Load() != 3 {
+			t.Errorf("%s: right %v, pending %v, %d pictures", result, right, pending, a.images.Load())
 		}
 	}
 }
