@@ -23,6 +23,7 @@ const (
 	axeFile    = "package/axe.min.js"
 	axeWithin  = 2 * time.Minute
 	maxAxe     = 8 << 20 // bytes; it has half a megabyte
+	axeAgain   = 2       // times, where the page loaded itself anew meanwhile
 )
 
 var axe struct {
@@ -34,9 +35,19 @@ var axe struct {
 func (b *Browser) Axe() []string {
 	b.t.Helper()
 	script := axeScript(b.t)
-	found := b.Eval("(async () => {" + script + `
+	check := "(async () => {" + script + `
 		; const r = await axe.run(document, {runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}})
-		return r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' (' + n.failureSummary.replace(/\s+/g, ' ') + ')').join(' | ')).join('\n') })()`)
+		return r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' (' + n.failureSummary.replace(/\s+/g, ' ') + ')').join(' | ')).join('\n') })()`
+	found, err := b.eval(check)
+	for range axeAgain {
+		if err == nil {
+			break
+		}
+		found, err = b.eval(check)
+	}
+	if err != nil {
+		b.t.Fatalf("axe: %v", err)
+	}
 	if found == "" {
 		return nil
 	}

@@ -143,12 +143,16 @@ func (b *Browser) Reload() {
 // its text.
 func (b *Browser) Eval(script string) string {
 	b.t.Helper()
-	gesture := func(p *runtime.EvaluateParams) { p.UserGesture = new(true) }
-	s, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("(async () => String(await ("+script+")))()", chromedp.EvalAwaitPromise, gesture))
+	s, err := b.eval(script)
 	if err != nil {
 		b.t.Fatalf("%.200s: %v", script, err) // a script may be a whole library
 	}
 	return s
+}
+
+func (b *Browser) eval(script string) (string, error) {
+	gesture := func(p *runtime.EvaluateParams) { p.UserGesture = new(true) }
+	return chromedp.Run(b.ctx, chromedp.Evaluate[string]("(async () => String(await ("+script+")))()", chromedp.EvalAwaitPromise, gesture))
 }
 
 // Wait waits until a script's value is true, also across pages that load meanwhile.
