@@ -91,10 +91,9 @@ func (g *Guard) actGroup(group directory.ActGroup) bool {
 }
 
 // NeedsSecond reports whether another administrator has to agree to an operation: because
-// the file says so, because the group is one of guard.sensitive_groups, or because
-// recoveries go by the attribute, so that who sets it could recover the account (T16).
+// the file says so, or because the group is one of guard.sensitive_groups.
 func (g *Guard) NeedsSecond(o protocol.Operation, seen directory.Foreseen) bool {
-	if slices.Contains(g.rules.SecondAdministrator, o) || seen.Evidence {
+	if slices.Contains(g.rules.SecondAdministrator, o) {
 		return true
 	}
 	return seen.Group != nil && member([]string{seen.Group.ID, seen.Group.Name, seen.Group.DN}, g.rules.SensitiveGroups) != ""

@@ -52,7 +52,7 @@ var deChange = table{
 	"change.error.gone":           "Das Verzeichnis hat dieses Konto nicht mehr.",
 	"change.error.unsupported":    "Der Agent dieses Verzeichnisses kennt diese Änderung nicht.",
 	"change.error.away":           "Kein Agent des Verzeichnisses war erreichbar, und nichts wurde geändert. Versuchen Sie es noch einmal.",
-	"change.second":               "Jemand anderes mit Administratorrechten muss zustimmen: Die Datei des Agenten oder das, worauf sich Wiederherstellungen stützen, verlangt das. Die Anordnung wartet dann höchstens 24 Stunden.",
+	"change.second":               "Jemand anderes mit Administratorrechten muss zustimmen: Die Datei des Agenten verlangt das. Die Anordnung wartet dann höchstens 24 Stunden.",
 	"change.state.waiting":        "Es wartet auf eine zweite Person, die es unter „Anordnungen, die auf eine zweite Person warten“ findet",
 	"orders.title":                "Anordnungen, die auf eine zweite Person warten",
 	"orders.text":                 "Jemand anderes als die anordnende Person sieht sie an und stimmt mit einem Passkey zu. Wer dahinter steht, kann es nicht.",

@@ -52,7 +52,7 @@ var enChange = table{
 	"change.error.gone":           "The directory has this account no more.",
 	"change.error.unsupported":    "The agent of this directory knows no such operation.",
 	"change.error.away":           "No agent of the directory could be asked now, and nothing was changed. Try again.",
-	"change.second":               "Another administrator has to agree: the agent’s file, or what recoveries go by, asks for that. Your order then waits 24 hours at most.",
+	"change.second":               "Another administrator has to agree: the agent’s file asks for that. Your order then waits 24 hours at most.",
 	"change.state.waiting":        "It waits for another administrator, who finds it under “Orders that wait for a second administrator”",
 	"orders.title":                "Orders that wait for a second administrator",
 	"orders.text":                 "Somebody else than who gave the order looks at it, and agrees with a passkey. Whoever stands behind it cannot.",
