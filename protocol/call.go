@@ -43,6 +43,7 @@ type answer struct {
 type waiter struct {
 	c     chan answer // of one place
 	until time.Time   // zero: only the caller's context ends it
+	left  bool        // it may have been sent; guarded by the link's mu
 }
 
 // An alarm goes off at the earliest end of a call: one timer for all that wait, which is
@@ -92,7 +93,7 @@ func (l *Link) CallWithin(ctx context.Context, life time.Duration, m Method, p P
 	if life <= 0 {
 		until = time.Time{} // ctx tells
 	}
-	w := &waiter{make(chan answer, 1), until}
+	w := &waiter{c: make(chan answer, 1), until: until, left: l.check == nil}
 	id, err := l.wait(w)
 	if err != nil {
 		release(body)

@@ -94,6 +94,9 @@ func (l *Link) passLocked(g *gate) {
 	g.waiting, g.spare = g.spare[:0], nil
 	g.mu.Unlock()
 	err := l.check()
+	if err == nil {
+		l.leave(batch)
+	}
 	if err == nil && l.out.addAll(batch) != nil {
 		err = errClosed
 	}
@@ -110,6 +113,18 @@ func (l *Link) passLocked(g *gate) {
 		g.mu.Lock()
 		g.spare = batch
 		g.mu.Unlock()
+	}
+}
+
+// leave notes that calls are being sent: from now on nobody knows what became of them
+// should the link break.
+func (l *Link) leave(batch []gated) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range batch {
+		if w := l.pending[c.frame.id]; w != nil {
+			w.left = true
+		}
 	}
 }
 

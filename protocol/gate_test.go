@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // guarded is a link whose gate asks check.
@@ -118,6 +120,33 @@ func TestAQuestionThatTakesLongHoldsUpNothingButCalls(t *testing.T) {
 	}
 }
 
+func TestACallThatWaitedToLeaveWhenTheLinkBrokeWasNeverSent(t *testing.T) {
+	hold := make(chan struct{})
+	asked := make(chan struct{}, 1)
+	hub := connect(t, func(context.Context, Method, []byte) (any, error) {
+		t.Error("it was served")
+		return nil, nil
+	}, nil)
+	hub.Guard(func() error { asked <- struct{}{}; <-hold; return nil })
+	failed := make(chan error, 2)
+	for range cap(failed) {
+		go func() { failed <- hub.Call(t.Context(), MethodPerform, PriorityRecovery, Empty{}, nil) }()
+	}
+	<-asked
+	hub.Close(CloseComeBack, "revoked")
+	for deadline := time.Now().Add(10 * time.Second); hub.Ping() == nil; runtime.Gosched() { // its end is told to all
+		if time.Now().After(deadline) {
+			t.Fatal("the link goes on")
+		}
+	}
+	close(hold)
+	for range cap(failed) {
+		if err := <-failed; CodeOf(err) != CodeUnavailable {
+			t.Errorf("got %v, want %s", err, CodeUnavailable)
+		}
+	}
+}
+
 func TestACancelNeverOvertakesItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold, served := make(chan struct{}), make(chan error, 2)
@@ -147,6 +176,9 @@ func TestACancelNeverOvertakesItsCall(t *testing.T) {
 func TestACancelThatWaitsForThePeerHoldsUpNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := guarded(t, func() error { return nil })
+		if err := get(t, hub, "the first"); err != nil { // which makes the gate
+			t.Fatal(err)
+		}
 		hub.out.mu.Lock()
 		hub.out.urgent, hub.out.active = make([]byte, maxWaiting+1), true // the peer takes nothing
 		hub.out.mu.Unlock()

@@ -156,7 +156,11 @@ func (l *Link) end(err error) {
 		l.ended = err
 	}
 	for id, w := range l.pending {
-		w.c <- answer{err: Err(CodeInternal, "the tunnel broke before the answer came")}
+		if w.left {
+			w.c <- answer{err: Err(CodeInternal, "the tunnel broke before the answer came")}
+		} else { // nor will it be: the writer has stopped
+			w.c <- answer{err: errClosed}
+		}
 		delete(l.pending, id)
 	}
 	l.alarm.stop()
