@@ -73,29 +73,28 @@ func (f *flags) groupAct(use, short, operation string) *cobra.Command {
 	return c
 }
 
-// setAct reads values from the command line, or from standard input, where the list of
-// processes does not show them.
+// setAct reads values from standard input: the list of processes shows arguments to
+// everybody on the machine.
 func (f *flags) setAct() *cobra.Command {
-	var dry, none, read bool
-	c := leaf("set ACCOUNT ATTRIBUTE [VALUE...]", "Sets an attribute of an account in its directory",
-		"  postern account set ada@example.com telephoneNumber '+44 20 7946 0000' --dry-run\n  postern account set ada@example.com title --clear",
-		cobra.MinimumNArgs(2), func(c *cobra.Command, args []string) error {
-			values := args[2:]
-			if read {
+	var dry, none bool
+	c := leaf("set-attribute ACCOUNT ATTRIBUTE", "Sets an attribute of an account in its directory; the values come from standard input, one on each line",
+		"  echo '+44 20 7946 0000' | postern account set-attribute ada@example.com telephoneNumber --dry-run\n  postern account set-attribute ada@example.com title --clear",
+		cobra.ExactArgs(2), func(c *cobra.Command, args []string) error {
+			values := []string{}
+			if !none {
 				lines, err := linesOf(c.InOrStdin())
 				if err != nil {
 					return err
 				}
-				values = append(values, lines...)
-			}
-			if none != (len(values) == 0) {
-				return errors.New("give the values that it is to have, or --clear and none")
+				if len(lines) == 0 {
+					return errors.New("no value came on standard input: write one on each line, or say --clear to take all away")
+				}
+				values = lines
 			}
 			return f.order(c, args[0], map[string]any{"operation": "set_attribute", "attribute": args[1], "values": values, "dry_run": dry})
 		})
 	c.Flags().BoolVar(&dry, "dry-run", false, "say what would change, and change nothing")
 	c.Flags().BoolVar(&none, "clear", false, "take all values away")
-	c.Flags().BoolVar(&read, "stdin", false, "read the values from standard input, one on each line")
 	return c
 }
 
