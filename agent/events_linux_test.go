@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 // eventsIn are the events of a log; what is no event is counted.
@@ -50,12 +52,10 @@ func TestAnEventAfterHalfALineIsReadable(t *testing.T) {
 
 // A full disk takes a part of a line. The part is not left.
 func TestAFullDiskLeavesNoHalfEvent(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to mount a small disk")
-	}
+	testenv.NeedRoot(t)
 	dir := t.TempDir()
 	if err := syscall.Mount("events", dir, "tmpfs", 0, "size=4k"); err != nil {
-		t.Skip("needs the right to mount: " + err.Error())
+		testenv.Missing(t, "the right to mount a tmpfs: "+err.Error())
 	}
 	defer func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) }()
 	l, err := openEvents(dir)
