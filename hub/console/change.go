@@ -176,17 +176,23 @@ func (v *visit) order(ctx context.Context, p *changePage, dry bool) (operation.A
 
 var errOrder = errors.New("console: the form asks for nothing that can be done")
 
+// changeable is the form of somebody who may order what it says; false: the answer was given.
+func (v *visit) changeable(ctx context.Context) (*changePage, bool) {
+	p, err := v.changing(ctx)
+	if err != nil {
+		v.fail(err)
+		return nil, false
+	}
+	return p, v.mayChange()
+}
+
 // foresee takes the form: it shows what the agent says would happen, and asks for the
 // passkey over it.
 func (v *visit) foresee() {
 	ctx, cancel := v.context()
 	defer cancel()
-	p, err := v.changing(ctx)
-	if err != nil {
-		v.fail(err)
-		return
-	}
-	if !v.mayChange() {
+	p, may := v.changeable(ctx)
+	if !may {
 		return
 	}
 	r, err := v.order(ctx, p, true)
@@ -254,15 +260,11 @@ func (v *visit) askChange(ctx context.Context, status int, p *changePage, failed
 func (v *visit) confirmChange() {
 	ctx, cancel := v.context()
 	defer cancel()
-	p, err := v.changing(ctx)
-	if err != nil {
-		v.fail(err)
+	p, may := v.changeable(ctx)
+	if !may {
 		return
 	}
-	if !v.mayChange() {
-		return
-	}
-	err = v.console.cfg.Members.Confirm(ctx, v.place(), v.org, v.member.ID, v.host.Cookie(v.r, signInCookie), aboutChange(p), []byte(v.field("answer")))
+	err := v.console.cfg.Members.Confirm(ctx, v.place(), v.org, v.member.ID, v.host.Cookie(v.r, signInCookie), aboutChange(p), []byte(v.field("answer")))
 	if errors.Is(err, staff.ErrKey) || errors.Is(err, staff.ErrGone) {
 		v.askChange(ctx, http.StatusForbidden, p, true)
 		return
