@@ -21,10 +21,10 @@ func TestAnAdministratorChangesAccountsAsFarAsTheAgentsFileSays(t *testing.T) {
 act_attributes = ["telephoneNumber", "mail"]
 act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 	a := v.startAgent(file)
-	run := func(args ...string) (out string, worked bool) {
+	run := func(stdin string, args ...string) (out string, worked bool) {
 		t.Helper()
 		cmd := exec.CommandContext(soon(t), programs.postern, append([]string{"account"}, append(args, "--server", v.edge.url)...)...)
-		cmd.Env = append(os.Environ(), "POSTERN_KEY="+v.key)
+		cmd.Env, cmd.Stdin = append(os.Environ(), "POSTERN_KEY="+v.key), strings.NewReader(stdin)
 		text, err := cmd.CombinedOutput()
 		return string(text), err == nil
 	}
@@ -37,7 +37,7 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 		}
 	}
 	for _, step := range []struct {
-		args   string
+		args   string // after " < ", what standard input says: a line for each word
 		worked bool
 		says   string
 		after  func()
@@ -59,27 +59,28 @@ act_groups = ["cn=staff,` + testenv.SlapdGroups + `"]`
 				t.Errorf("pwdReset: %q", got)
 			}
 		}},
-		{"set cleo@corp.example telephoneNumber " + canary + " 0302 --dry-run", true, "telephoneNumber: 0 value(s) -> 2 value(s)", nil},
-		{"set cleo@corp.example telephoneNumber " + canary + " 0302", true, "done", func() {
+		{"set-attribute cleo@corp.example telephoneNumber --dry-run < " + canary + " 0302", true, "telephoneNumber: 0 value(s) -> 2 value(s)", nil},
+		{"set-attribute cleo@corp.example telephoneNumber < " + canary + " 0302", true, "done", func() {
 			if got := s.Values(t, cleo, "telephoneNumber"); len(got) != 2 || got[0] != canary {
 				t.Errorf("telephoneNumber: %q", got)
 			}
 		}},
-		{"set cleo@corp.example telephoneNumber a#" + canary, false, "does not take such a value", nil},
-		{"set cleo@corp.example telephoneNumber --clear", true, "done", func() {
+		{"set-attribute cleo@corp.example telephoneNumber < a#" + canary, false, "does not take such a value", nil},
+		{"set-attribute cleo@corp.example telephoneNumber --clear", true, "done", func() {
 			if got := s.Values(t, cleo, "telephoneNumber"); len(got) != 0 {
 				t.Errorf("telephoneNumber: %q", got)
 			}
 		}},
-		{"set cleo@corp.example mail " + canary + "@evil.example", false, "the agent refuses", nil},
-		{"set cleo@corp.example title " + canary, false, "guard.act_attributes", nil},
-		{"set cleo@corp.example noSuchThing " + canary, false, "guard.act_attributes", nil},
+		{"set-attribute cleo@corp.example mail < " + canary + "@evil.example", false, "the agent refuses", nil},
+		{"set-attribute cleo@corp.example title < " + canary, false, "guard.act_attributes", nil},
+		{"set-attribute cleo@corp.example noSuchThing < " + canary, false, "guard.act_attributes", nil},
 		{"disable chief@corp.example", false, "administrators", func() { signsIn(testenv.SlapdDN("chief"), true) }},
 		{"delete emp000001@corp.example", false, "cannot be undone", func() { signsIn(testenv.SlapdDN("emp000001"), true) }},
 		{"delete emp000001@corp.example --yes emp000001@corp.example", true, "account: uid=emp000001", func() { signsIn(testenv.SlapdDN("emp000001"), false) }},
 		{"operations cleo@corp.example", true, "set_must_change", nil},
 	} {
-		out, worked := run(strings.Fields(step.args)...)
+		args, stdin, _ := strings.Cut(step.args, " < ")
+		out, worked := run(strings.Join(strings.Fields(stdin), "\n"), strings.Fields(args)...)
 		if worked != step.worked || !strings.Contains(out, step.says) {
 			t.Errorf("account %s: %v\n%s\nwant %v, %q", step.args, worked, out, step.worked, step.says)
 		}
