@@ -10,7 +10,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/evaluation"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -37,7 +37,7 @@ type call struct {
 	request   store.Request          // of {request}
 	template  store.Template         // of {template}
 	person    string                 // of {subject}
-	holder    oidc.Holder            // who asks, where it is the person themselves
+	holder    party.Holder           // who asks, where it is the person themselves
 	provider  store.IdentityProvider // of {provider}
 	run       evaluation.Run         // of {evaluation}
 	client    store.OIDCClient       // of {client}

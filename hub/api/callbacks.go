@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -23,7 +23,7 @@ func checkAddresses(e store.Environment) error {
 		return bad(fmt.Sprintf("callback_urls: at most %d", maxCallbacks))
 	}
 	for i, text := range e.CallbackURLs {
-		if !oidc.IsCallback(text) {
+		if !party.IsCallback(text) {
 			return bad(fmt.Sprintf("callback_urls: %.80q: want an https address without fragment or password, exactly as it will be asked for; http only at localhost, 127.0.0.1 and [::1] (RFC 8252)", text))
 		}
 		if slices.Contains(e.CallbackURLs[:i], text) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/evaluation"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -54,7 +54,7 @@ var answers = []struct {
 	{errBearer, http.StatusUnauthorized, "this path takes Authorization: Bearer only"},
 	{errAddress, http.StatusForbidden, "this organisation lets nobody in from this address"},
 	{errForbidden, http.StatusForbidden, "the role of this API key does not reach this"},
-	{oidc.ErrToken, http.StatusUnauthorized, "token: not an id_token that was made here for an application and is still good"},
+	{party.ErrToken, http.StatusUnauthorized, "token: not an id_token that was made here for an application and is still good"},
 	{errOrigin, http.StatusForbidden, "Origin: not one of the callback addresses of the application that the token was made for"},
 	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
 	{errAnalyzer, http.StatusServiceUnavailable, "the analyzer of this environment gave no answer that counts; try again"},

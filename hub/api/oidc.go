@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -17,7 +17,7 @@ type oidcClientIn struct {
 	Contract  string `json:"contract,omitempty" words:"contract"`
 	ClientID  string `json:"client_id,omitempty"` // openid: the id of the environment, or of the directory; "": one is made
 	Directory string `json:"directory,omitempty"`
-	oidc.Settings
+	party.Settings
 }
 
 // oidcClientOut is a client as the API shows it.
@@ -25,12 +25,12 @@ type oidcClientOut struct {
 	ID        string `json:"client_id"`
 	Contract  string `json:"contract"`
 	Directory string `json:"directory,omitempty"`
-	oidc.Settings
-	CreatedAt time.Time      `json:"created_at"`
-	Secrets   []time.Time    `json:"secrets_added_at"`
-	Keys      []oidc.KeyView `json:"keys"`
-	Addresses oidc.Addresses `json:"addresses"` // for the identity provider's own settings
-	Secret    string         `json:"client_secret,omitempty"`
+	party.Settings
+	CreatedAt time.Time       `json:"created_at"`
+	Secrets   []time.Time     `json:"secrets_added_at"`
+	Keys      []party.KeyView `json:"keys"`
+	Addresses party.Addresses `json:"addresses"` // for the identity provider's own settings
+	Secret    string          `json:"client_secret,omitempty"`
 }
 
 // redacted implements redactor: the secret is shown once, and never kept.
@@ -49,8 +49,8 @@ func (c *call) wireClient(ctx context.Context, tx *store.Tx, from store.OIDCClie
 	for _, s := range from.Secrets {
 		out.Secrets = append(out.Secrets, s.AddedAt)
 	}
-	out.Addresses = oidc.AddressesOf(oidc.Contract(from.Contract), strings.TrimSuffix(c.api.Ticket.Hub, "/"))
-	out.Keys, err = oidc.Keys(ctx, tx, from.Env, from.ID)
+	out.Addresses = party.AddressesOf(party.Contract(from.Contract), strings.TrimSuffix(c.api.Ticket.Hub, "/"))
+	out.Keys, err = party.Keys(ctx, tx, from.Env, from.ID)
 	return out, err
 }
 
@@ -75,36 +75,36 @@ func getClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 
 // makeKey makes a signing key before the transaction, which must not wait for it.
 func makeKey(ctx context.Context, c *call) (err error) {
-	contract, settings := oidc.EntraEAM, oidc.Settings{} // a request that names none is refused later
+	contract, settings := party.EntraEAM, party.Settings{} // a request that names none is refused later
 	if in, ok := c.body.(*oidcClientIn); ok {
-		if known, ok := oidc.ContractByName(in.Contract); ok {
+		if known, ok := party.ContractByName(in.Contract); ok {
 			contract, settings = known, in.Settings
 		}
 	} else if found, err := store.Get(ctx, c.api.Store, func(tx *store.Tx) (store.OIDCClient, error) {
 		return tx.OIDCClient(ctx, c.r.PathValue("env"), c.r.PathValue("client"))
 	}); err == nil {
-		contract = oidc.Contract(found.Contract)
+		contract = party.Contract(found.Contract)
 		if err := json.Unmarshal(found.Settings, &settings); err != nil {
 			return err
 		}
 	}
 	if settings.Check(contract) != nil { // it is refused later, in words
-		contract, settings = oidc.OpenID, oidc.Settings{}
+		contract, settings = party.OpenID, party.Settings{}
 	}
-	c.newKey, err = oidc.NewKey(contract, settings, time.Now())
+	c.newKey, err = party.NewKey(contract, settings, time.Now())
 	return err
 }
 
 // addClient lets an identity provider ask, with a secret where its contract has one.
 func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (any, error) {
-	contract, ok := oidc.ContractByName(in.Contract)
+	contract, ok := party.ContractByName(in.Contract)
 	if !ok {
-		return nil, bad("contract: want one of " + strings.Join(oidc.Contracts(), ", "))
+		return nil, bad("contract: want one of " + strings.Join(party.Contracts(), ", "))
 	}
 	if err := c.checkClient(ctx, tx, contract, in); err != nil {
 		return nil, err
 	}
-	made, err := oidc.Add(ctx, tx, c.env.ID, in.ClientID, contract, in.Directory, in.Settings, c.newKey)
+	made, err := party.Add(ctx, tx, c.env.ID, in.ClientID, contract, in.Directory, in.Settings, c.newKey)
 	if err != nil {
 		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id; remove one first"))
 	}
@@ -113,8 +113,8 @@ func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (an
 
 // withSecret returns a client with a new secret, if it has any.
 func (c *call) withSecret(ctx context.Context, tx *store.Tx, from store.OIDCClient) (oidcClientOut, error) {
-	secret, err := oidc.NewSecret(ctx, tx, &from)
-	if err != nil && !errors.Is(err, oidc.ErrSecrets) {
+	secret, err := party.NewSecret(ctx, tx, &from)
+	if err != nil && !errors.Is(err, party.ErrSecrets) {
 		return oidcClientOut{}, err
 	}
 	out, wireErr := c.wireClient(ctx, tx, from)
@@ -130,11 +130,11 @@ func replaceClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn)
 	if in.Contract != "" && in.Contract != c.client.Contract {
 		return nil, bad("contract: stays what it is; add another client")
 	}
-	if err := c.checkClient(ctx, tx, oidc.Contract(c.client.Contract), in); err != nil {
+	if err := c.checkClient(ctx, tx, party.Contract(c.client.Contract), in); err != nil {
 		return nil, err
 	}
 	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"directory": in.Directory, "settings": in.Settings}}
-	return nil, oidc.Change(ctx, tx, &c.client, in.Directory, in.Settings)
+	return nil, party.Change(ctx, tx, &c.client, in.Directory, in.Settings)
 }
 
 // removeClient ends all that an identity provider may ask, and its keys.
@@ -155,22 +155,22 @@ func addClientSecret(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 // endClientSecrets ends all secrets but the newest.
 func endClientSecrets(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"end_old_secrets": true}}
-	return nil, oidc.EndSecrets(ctx, tx, &c.client)
+	return nil, party.EndSecrets(ctx, tx, &c.client)
 }
 
 // rotateClientKey publishes the next key, which signs after 48 hours.
 func rotateClientKey(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"rotate_key": c.newKey.ID}}
-	if err := oidc.Rotate(ctx, tx, c.env.ID, c.client.ID, c.newKey); err != nil {
-		return nil, as(err, oidc.ErrRotating, bad("a key is published already, and signs within 48 hours"))
+	if err := party.Rotate(ctx, tx, c.env.ID, c.client.ID, c.newKey); err != nil {
+		return nil, as(err, party.ErrRotating, bad("a key is published already, and signs within 48 hours"))
 	}
-	return oidc.Keys(ctx, tx, c.env.ID, c.client.ID)
+	return party.Keys(ctx, tx, c.env.ID, c.client.ID)
 }
 
 // checkClient refuses what cannot work.
-func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract oidc.Contract, in *oidcClientIn) error {
-	err := oidc.Draft{ClientID: in.ClientID, Contract: contract, Directory: in.Directory, Settings: in.Settings}.CheckIn(ctx, tx, c.env.ID)
-	if w := (*oidc.Wrong)(nil); errors.As(err, &w) {
+func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract party.Contract, in *oidcClientIn) error {
+	err := party.Draft{ClientID: in.ClientID, Contract: contract, Directory: in.Directory, Settings: in.Settings}.CheckIn(ctx, tx, c.env.ID)
+	if w := (*party.Wrong)(nil); errors.As(err, &w) {
 		return bad(w.Field + ": " + w.Text)
 	}
 	return err

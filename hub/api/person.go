@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -43,7 +43,7 @@ func (c *call) admitPerson(ctx context.Context) error {
 	if err == nil {
 		err = c.api.Store.Read(ctx, func(tx *store.Tx) error { return c.showToken(ctx, tx) })
 	}
-	if errors.Is(err, oidc.ErrToken) || errors.Is(err, errOrigin) {
+	if errors.Is(err, party.ErrToken) || errors.Is(err, errOrigin) {
 		return cmp.Or(c.stranger(ctx), err)
 	}
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *call) checkPerson() error {
 
 // showToken finds who the token is about.
 func (c *call) showToken(ctx context.Context, tx *store.Tx) (err error) {
-	if c.holder, err = oidc.HolderOf(ctx, tx, c.api.Console(), c.text("token")); err != nil {
+	if c.holder, err = party.HolderOf(ctx, tx, c.api.Console(), c.text("token")); err != nil {
 		return err
 	}
 	if !c.holder.At(c.r.Header.Get("Origin")) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -30,10 +30,10 @@ type app struct {
 const appPage, envPage = "https://app.test", "https://env.test:8443"
 
 // addApp makes an application in a place, whose environment has a page of its own.
-func (st *stack) addApp(t *testing.T, p place, c oidc.Contract) (a app) {
+func (st *stack) addApp(t *testing.T, p place, c party.Contract) (a app) {
 	t.Helper()
-	settings := oidc.Settings{Name: "app", Redirects: []string{appPage + ":443/back?x=1"}}
-	key, err := oidc.NewKey(c, settings, time.Now())
+	settings := party.Settings{Name: "app", Redirects: []string{appPage + ":443/back?x=1"}}
+	key, err := party.NewKey(c, settings, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func (st *stack) addApp(t *testing.T, p place, c oidc.Contract) (a app) {
 		if err := tx.UpdateEnvironment(ctx, e); err != nil {
 			return err
 		}
-		made, err := oidc.Add(ctx, tx, p.Env.ID, "", c, "", settings, key)
+		made, err := party.Add(ctx, tx, p.Env.ID, "", c, "", settings, key)
 		a = app{made.ID, key}
 		return err
 	})
@@ -96,7 +96,7 @@ func (st *stack) asMe(t *testing.T, method, token, origin string, change ...func
 func TestPeopleReadAndRevokeWhatTheyShareFromThePageOfAnApplication(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		st := start(t, s)
-		a := st.addApp(t, st.mine, oidc.OpenID)
+		a := st.addApp(t, st.mine, party.OpenID)
 		token := a.token(t, st.mine, nil)
 		for _, page := range []string{appPage, envPage} {
 			got := st.asMe(t, "GET", token, page)
@@ -145,8 +145,8 @@ func (st *stack) checkPersonsRecord(t *testing.T, token string) {
 
 func TestT25_ATokenOpensWhatItsPersonSharesWithItsOwnEnvironmentAlone(t *testing.T) {
 	st := lite(t)
-	a, theirs := st.addApp(t, st.mine, oidc.OpenID), st.addApp(t, st.foreign, oidc.OpenID)
-	second, vendor := st.addApp(t, st.mine, oidc.OpenID), st.addApp(t, st.mine, oidc.OktaIDV)
+	a, theirs := st.addApp(t, st.mine, party.OpenID), st.addApp(t, st.foreign, party.OpenID)
+	second, vendor := st.addApp(t, st.mine, party.OpenID), st.addApp(t, st.mine, party.OktaIDV)
 	good := a.token(t, st.mine, nil)
 	parts := strings.Split(good, ".")
 	claims := jwt.MapClaims{"iss": "https://id.vendor.test", "aud": a.id, "sub": st.mine.subject, "exp": time.Now().Add(time.Hour).Unix()}
@@ -208,7 +208,7 @@ func criticalToken(t *testing.T, a app, claims jwt.MapClaims) string {
 
 func TestT25_OnlyPagesOfTheApplicationAskForAPerson(t *testing.T) {
 	st := lite(t)
-	a := st.addApp(t, st.mine, oidc.OpenID)
+	a := st.addApp(t, st.mine, party.OpenID)
 	token := a.token(t, st.mine, nil)
 	for _, origin := range []string{"https://evil.test", "http://app.test", "https://app.test:444", "https://app.test.evil.test", "null", "https://app.test/", "https://APP.test", "*"} {
 		for _, method := range []string{"GET", "DELETE", "OPTIONS"} {
@@ -253,7 +253,7 @@ func TestT25_OnlyPagesOfTheApplicationAskForAPerson(t *testing.T) {
 // Somebody who asks all the time hears so, and keeps nobody else from asking.
 func TestPeopleAreCountedBySubject(t *testing.T) {
 	st := lite(t)
-	a := st.addApp(t, st.mine, oidc.OpenID)
+	a := st.addApp(t, st.mine, party.OpenID)
 	token := a.token(t, st.mine, nil)
 	for i := range persons.perMinute {
 		if got := st.asMe(t, "GET", token, appPage); got.status != 200 {

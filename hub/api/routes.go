@@ -3,7 +3,7 @@ package api
 import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/evaluation"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
@@ -69,7 +69,7 @@ func routes() []row {
 		remove("/api/envs/{env}/oidc-clients/{client}", RoleAdmin, audit.EnvUpdated, plain(removeClient)).ours(),
 		post("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(addClientSecret)).creates(oidcClientOut{}).ours(),
 		remove("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(endClientSecrets)).ours(),
-		post("/api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, audit.EnvUpdated, plain(rotateClientKey).first(makeKey)).creates([]oidc.KeyView{}).ours(),
+		post("/api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, audit.EnvUpdated, plain(rotateClientKey).first(makeKey)).creates([]party.KeyView{}).ours(),
 
 		get("/api/directories", RoleLimited, plain(listDirectories)).takes(listIn("env")).gives(directoryList{}),
 		post("/api/directories", RoleAdmin, audit.DirectoryCreated, with(createDirectory)).gives(createDirectoryResponse{}).like(`{"env":"{env}","kind":"agent"}`),

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -116,7 +116,7 @@ func (r row) bearerOnly() row {
 
 // andPerson is a row that people reach themselves, by an id_token in place of a key.
 func (r row) andPerson() row {
-	r.query, r.person = append(r.query, textIn("token", oidc.MaxToken)), true
+	r.query, r.person = append(r.query, textIn("token", party.MaxToken)), true
 	return r
 }
 

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/verify/wallet"
@@ -19,7 +19,7 @@ var vocabularies = map[string][]string{
 	"scope":    request.Scopes(),
 	"kind":     kinds,
 	"flow":     {"recover", "enroll", "badge"},
-	"contract": oidc.Contracts(),
+	"contract": party.Contracts(),
 	"document": wallet.Kinds(),
 	"state":    {request.Pending, request.InProgress, request.Shared, request.Revoked, request.Expired, request.Cancelled, request.Appealed, request.RejectedUnusable, request.RejectedFraud},
 	"strength": {string(policy.NameMatch), string(policy.WeakNameMatch), string(policy.NameAndBirthDate), string(policy.Photo), string(policy.Disabled), string(policy.None)},

@@ -5,38 +5,38 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
 // clientFields are the questions about a client, by its contract.
-func (v *visit) clientFields(d oidc.Draft, fresh bool, env string, rows []store.Directory, domains []store.Domain) []field {
+func (v *visit) clientFields(d party.Draft, fresh bool, env string, rows []store.Directory, domains []store.Domain) []field {
 	fields := []field{{Name: "name", Kind: fieldText, Value: d.Name, Most: 80}}
-	if d.Contract == oidc.OpenID && fresh {
+	if d.Contract == party.OpenID && fresh {
 		is := append([]option{{"", v.words.T("client.client_id.default")}, {env, v.words.T("client.client_id.env")}}, directoriesOf(rows)...)
 		fields = append(fields, field{Name: "client_id", Kind: fieldChoice, Value: d.ClientID, Options: is})
 	}
-	if d.Contract == oidc.OpenID || !d.Contract.AsksPeople() {
+	if d.Contract == party.OpenID || !d.Contract.AsksPeople() {
 		of := directoriesOf(rows)
-		if d.Contract == oidc.OpenID {
+		if d.Contract == party.OpenID {
 			of = append([]option{{"", v.words.T("client.directory.default")}}, of...)
 		}
 		fields = append(fields, field{Name: "directory", Kind: fieldChoice, Value: d.Directory, Options: of})
 	}
 	switch d.Contract {
-	case oidc.EntraEAM:
+	case party.EntraEAM:
 		fields = append(fields, field{Name: "tenants", Kind: fieldLines, Value: strings.Join(d.Tenants, "\n")}, field{Name: "app_id", Kind: fieldText, Value: d.AppID, Most: 36},
 			field{Name: "cloud", Kind: fieldChoice, Value: d.Cloud, Options: v.options("client.cloud.", "", "us", "cn")})
 	default:
 		fields = append(fields, field{Name: "redirect_uris", Kind: fieldLines, Value: strings.Join(d.Redirects, "\n")})
 	}
-	if d.Contract == oidc.OpenID {
+	if d.Contract == party.OpenID {
 		fields = append(fields, v.openIDFields(d)...)
 	}
 	if !d.Contract.AsksPeople() {
-		fields = append(fields, field{Name: "account", Kind: fieldChoice, Value: d.Account, Options: v.options("client.account.", "", oidc.ByImmutableID, oidc.ByIdentifier)})
+		fields = append(fields, field{Name: "account", Kind: fieldChoice, Value: d.Account, Options: v.options("client.account.", "", party.ByImmutableID, party.ByIdentifier)})
 	}
-	if d.Contract != oidc.OktaIDV {
+	if d.Contract != party.OktaIDV {
 		fields = append(fields, field{Name: "allow_strict", Kind: fieldTick, On: d.AllowStrict})
 	}
 	at := []option{{"", v.words.T("client.domain.default")}}
@@ -51,7 +51,7 @@ func (v *visit) clientFields(d oidc.Draft, fresh bool, env string, rows []store.
 	return append(fields, field{Name: "domain", Kind: fieldChoice, Value: d.Domain, Options: at})
 }
 
-func (v *visit) openIDFields(d oidc.Draft) []field {
+func (v *visit) openIDFields(d party.Draft) []field {
 	keys := string(d.JWKS)
 	var other string
 	if json.Unmarshal(d.JWKS, &other) == nil { // typed, and no JSON; or null
@@ -76,8 +76,8 @@ func directoriesOf(rows []store.Directory) (list []option) {
 }
 
 // clientTyped reads the form over what is kept: what it does not ask for stays.
-func (v *visit) clientTyped(c store.OIDCClient) (oidc.Draft, error) {
-	d := oidc.Draft{ClientID: c.ID, Contract: oidc.Contract(c.Contract), Directory: v.text("directory")}
+func (v *visit) clientTyped(c store.OIDCClient) (party.Draft, error) {
+	d := party.Draft{ClientID: c.ID, Contract: party.Contract(c.Contract), Directory: v.text("directory")}
 	if c.ID == "" {
 		d.ClientID = v.text("client_id")
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -29,26 +29,26 @@ const clientSize = 64 << 10
 // asking is one who asks, on their page or in the list.
 type asking struct {
 	ID        string // "": new
-	Contract  oidc.Contract
+	Contract  party.Contract
 	Directory string // its id
 	Of        string // its name
 	Version   int64
 	Secrets   []time.Time // when each was made, the newest first
-	Keys      []oidc.KeyView
-	Addresses oidc.Addresses
+	Keys      []party.KeyView
+	Addresses party.Addresses
 	Fields    []field
 	Secret    string // shown once
 	HasSecret bool   // it proves itself by one
-	oidc.Settings
+	party.Settings
 }
 
 // Rotating reports whether a key is published that does not sign yet.
 func (a *asking) Rotating() bool {
-	return slices.ContainsFunc(a.Keys, func(k oidc.KeyView) bool { return k.State == oidc.KeyNext })
+	return slices.ContainsFunc(a.Keys, func(k party.KeyView) bool { return k.State == party.KeyNext })
 }
 
 // Contracts lists the ways in which somebody can ask.
-func (*screen) Contracts() []string { return oidc.Contracts() }
+func (*screen) Contracts() []string { return party.Contracts() }
 
 func (v *visit) askers() {
 	ctx, cancel := v.context()
@@ -78,9 +78,9 @@ func (v *visit) askers() {
 }
 
 func (v *visit) asking(c store.OIDCClient, rows []store.Directory) (*asking, error) {
-	contract := oidc.Contract(c.Contract)
+	contract := party.Contract(c.Contract)
 	a := &asking{ID: c.ID, Contract: contract, Directory: c.Directory, Version: c.Version,
-		Addresses: oidc.AddressesOf(contract, strings.TrimSuffix(v.console.cfg.Origin(), "/"))}
+		Addresses: party.AddressesOf(contract, strings.TrimSuffix(v.console.cfg.Origin(), "/"))}
 	for _, s := range c.Secrets {
 		a.Secrets = append(a.Secrets, s.AddedAt)
 	}
@@ -88,7 +88,7 @@ func (v *visit) asking(c store.OIDCClient, rows []store.Directory) (*asking, err
 		a.Of = nameOf(rows[i])
 	}
 	err := json.Unmarshal(c.Settings, &a.Settings)
-	a.HasSecret = oidc.HasSecret(contract, a.Settings)
+	a.HasSecret = party.HasSecret(contract, a.Settings)
 	return a, err
 }
 
@@ -111,13 +111,13 @@ func (v *visit) keptClient(ctx context.Context, tx *store.Tx, env string) (store
 // freshClient returns an empty one, if the address is that of a new one.
 func (v *visit) freshClient() (store.OIDCClient, bool) {
 	name, fresh := strings.CutPrefix(v.r.PathValue("client"), newClient)
-	contract, known := oidc.ContractByName(name)
+	contract, known := party.ContractByName(name)
 	return store.OIDCClient{Contract: string(contract), Settings: []byte("{}")}, fresh && known
 }
 
 // showClient shows the page with what stands, or with what was typed; secret was made just
 // now.
-func (v *visit) showClient(ctx context.Context, p *settingsPage, typed *oidc.Draft, secret string) {
+func (v *visit) showClient(ctx context.Context, p *settingsPage, typed *party.Draft, secret string) {
 	var rows []store.Directory
 	var domains []store.Domain
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
@@ -132,7 +132,7 @@ func (v *visit) showClient(ctx context.Context, p *settingsPage, typed *oidc.Dra
 		rows, err1 = tx.Directories(ctx, p.Env.ID)
 		domains, err2 = tx.Domains(ctx, p.Env.ID)
 		p.Client, err3 = v.asking(c, rows)
-		p.Client.Keys, err4 = oidc.Keys(ctx, tx, p.Env.ID, c.ID)
+		p.Client.Keys, err4 = party.Keys(ctx, tx, p.Env.ID, c.ID)
 		return errors.Join(err1, err2, err3, err4)
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (v *visit) showClient(ctx context.Context, p *settingsPage, typed *oidc.Dra
 	}
 	a := p.Client
 	a.Secret = secret
-	d := oidc.Draft{ClientID: a.ID, Contract: a.Contract, Directory: a.Directory, Settings: a.Settings}
+	d := party.Draft{ClientID: a.ID, Contract: a.Contract, Directory: a.Directory, Settings: a.Settings}
 	if typed != nil {
 		d = *typed
 	}
@@ -160,7 +160,7 @@ func (v *visit) saveClient() {
 		v.secretOfClient(ctx)
 	case "end":
 		v.changeClient(ctx, nil, "removed", func(tx *store.Tx, c *store.OIDCClient) (map[string]any, error) {
-			return map[string]any{"end_old_secrets": true}, oidc.EndSecrets(ctx, tx, c)
+			return map[string]any{"end_old_secrets": true}, party.EndSecrets(ctx, tx, c)
 		})
 	case "rotate":
 		v.rotateClient(ctx)
@@ -194,7 +194,7 @@ func (v *visit) changeClient(ctx context.Context, then func(), done string, chan
 		return v.decided(ctx, tx, e.ID, audit.EnvUpdated, map[string]any{"oidc_client": c.ID, "request": request})
 	})
 	p := new(settingsPage)
-	switch w := (*oidc.Wrong)(nil); {
+	switch w := (*party.Wrong)(nil); {
 	case errors.As(err, &w):
 		v.wrong(p, w.Field, "client."+w.Field, "why", w.Text)
 		v.showClient(ctx, p, nil, "")
@@ -213,8 +213,8 @@ func (v *visit) changeClient(ctx context.Context, then func(), done string, chan
 func (v *visit) secretOfClient(ctx context.Context) {
 	var made string
 	v.changeClient(ctx, func() { v.showClient(ctx, new(settingsPage), nil, made) }, "", func(tx *store.Tx, c *store.OIDCClient) (map[string]any, error) {
-		secret, err := oidc.NewSecret(ctx, tx, c)
-		if errors.Is(err, oidc.ErrSecrets) {
+		secret, err := party.NewSecret(ctx, tx, c)
+		if errors.Is(err, party.ErrSecrets) {
 			return nil, errNoPage
 		}
 		made = secret.Reveal()
@@ -236,16 +236,16 @@ func (v *visit) rotateClient(ctx context.Context) {
 		v.fail(err)
 		return
 	}
-	var s oidc.Settings
+	var s party.Settings
 	err = json.Unmarshal(c.Settings, &s)
-	key, made := oidc.NewKey(oidc.Contract(c.Contract), s, v.console.cfg.Store.Now())
+	key, made := party.NewKey(party.Contract(c.Contract), s, v.console.cfg.Store.Now())
 	if err := errors.Join(err, made); err != nil {
 		v.fail(err)
 		return
 	}
 	v.changeClient(ctx, nil, "rotated", func(tx *store.Tx, c *store.OIDCClient) (map[string]any, error) {
-		err := oidc.Rotate(ctx, tx, c.Env, c.ID, key)
-		if errors.Is(err, oidc.ErrRotating) {
+		err := party.Rotate(ctx, tx, c.Env, c.ID, key)
+		if errors.Is(err, party.ErrRotating) {
 			return nil, errStale
 		}
 		return map[string]any{"rotate_key": key.ID}, err
@@ -256,12 +256,12 @@ func (v *visit) rotateClient(ctx context.Context) {
 // another's.
 func (v *visit) removeClient(ctx context.Context) {
 	v.changeClient(ctx, func() { v.done(v.clientsAddress(), "removed") }, "", func(tx *store.Tx, c *store.OIDCClient) (map[string]any, error) {
-		var s oidc.Settings
+		var s party.Settings
 		if err := json.Unmarshal(c.Settings, &s); err != nil {
 			return nil, err
 		}
 		if v.text("confirm") != s.Name {
-			return nil, &oidc.Wrong{Field: "confirm"}
+			return nil, &party.Wrong{Field: "confirm"}
 		}
 		return map[string]any{"remove": s.Name}, tx.RemoveOIDCClient(ctx, c.Env, c.ID)
 	})
@@ -274,7 +274,7 @@ func (v *visit) clientsAddress() string {
 // keepClient makes a client, or changes the one of the address.
 func (v *visit) keepClient(ctx context.Context) {
 	p := new(settingsPage)
-	var d oidc.Draft
+	var d party.Draft
 	var id string
 	key, err := v.keyOfClient()
 	if err == nil {
@@ -298,7 +298,7 @@ func (v *visit) keepClient(ctx context.Context) {
 			return err
 		})
 	}
-	switch w := (*oidc.Wrong)(nil); {
+	switch w := (*party.Wrong)(nil); {
 	case errors.As(err, &w):
 		field, _, _ := strings.Cut(w.Field, ",")
 		v.wrong(p, field, "client."+field, "why", w.Text)
@@ -328,10 +328,10 @@ func (v *visit) keyOfClient() (key store.OIDCKey, err error) {
 	if err != nil || d.Check(d.Contract) != nil { // it is refused later, in words
 		return key, err
 	}
-	return oidc.NewKey(d.Contract, d.Settings, v.console.cfg.Store.Now())
+	return party.NewKey(d.Contract, d.Settings, v.console.cfg.Store.Now())
 }
 
-func (v *visit) writeClient(ctx context.Context, tx *store.Tx, c store.OIDCClient, d oidc.Draft, key store.OIDCKey) (id string, err error) {
+func (v *visit) writeClient(ctx context.Context, tx *store.Tx, c store.OIDCClient, d party.Draft, key store.OIDCKey) (id string, err error) {
 	of := d
 	if c.ID != "" && c.ID != c.Env && c.ID != c.Directory {
 		of.ClientID = "" // it was made for them
@@ -341,11 +341,11 @@ func (v *visit) writeClient(ctx context.Context, tx *store.Tx, c store.OIDCClien
 	}
 	if c.ID == "" {
 		var made store.OIDCClient
-		if made, err = oidc.Add(ctx, tx, c.Env, d.ClientID, d.Contract, d.Directory, d.Settings, key); err == nil {
+		if made, err = party.Add(ctx, tx, c.Env, d.ClientID, d.Contract, d.Directory, d.Settings, key); err == nil {
 			c = made // until then it has no id
 		}
 	} else {
-		err = oidc.Change(ctx, tx, &c, d.Directory, d.Settings)
+		err = party.Change(ctx, tx, &c, d.Directory, d.Settings)
 	}
 	if err != nil {
 		return c.ID, err

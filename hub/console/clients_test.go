@@ -14,21 +14,21 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/locale"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/internal/testenv"
 )
 
 // asks returns the one client of the environment.
-func (g *rig) asks() (c store.OIDCClient, s oidc.Settings) {
+func (g *rig) asks() (c store.OIDCClient, s party.Settings) {
 	g.t.Helper()
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
 		all, err := tx.OIDCClients(ctx, g.Env.ID)
 		if err != nil || len(all) != 1 {
 			g.t.Fatal(all, err)
 		}
-		c, s = all[0], oidc.Settings{}
+		c, s = all[0], party.Settings{}
 		return json.Unmarshal(c.Settings, &s)
 	})
 	return c, s
@@ -95,8 +95,8 @@ func TestWhatIsWrongWithAClientStandsBesideItsFieldAndWhatWasTypedStays(t *testi
 		"okta_eam":  {"name": {"Okta"}, "directory": {g.Directory.ID}, "redirect_uris": {"https://o.test/b"}},
 		"okta_idv":  {"name": {"Okta"}, "redirect_uris": {"https://o.test/b"}},
 	}
-	if names := slices.Sorted(maps.Keys(good)); !slices.Equal(names, slices.Sorted(slices.Values(oidc.Contracts()))) {
-		t.Fatalf("contracts are now %v", oidc.Contracts())
+	if names := slices.Sorted(maps.Keys(good)); !slices.Equal(names, slices.Sorted(slices.Values(party.Contracts()))) {
+		t.Fatalf("contracts are now %v", party.Contracts())
 	}
 	a := g.signedIn()
 	try := func(contract string, change url.Values) *admin {
@@ -140,7 +140,7 @@ func TestT25_ApplicationsAreTheirOrganisationsAndItsAdministratorsAlone(t *testi
 	g := newRig(t)
 	var other store.Environment
 	var theirs store.OIDCClient
-	key, err := oidc.NewKey(oidc.OpenID, oidc.Settings{}, time.Now())
+	key, err := party.NewKey(party.OpenID, party.Settings{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestT25_ApplicationsAreTheirOrganisationsAndItsAdministratorsAlone(t *testi
 		if other, err = tx.CreateEnvironment(ctx, store.Environment{Org: o.ID, Name: "theirs"}); err != nil {
 			return err
 		}
-		theirs, err = oidc.Add(ctx, tx, other.ID, "", oidc.OpenID, "", oidc.Settings{Name: "theirs"}, key)
+		theirs, err = party.Add(ctx, tx, other.ID, "", party.OpenID, "", party.Settings{Name: "theirs"}, key)
 		return err
 	})
 	a := g.signedIn()
@@ -181,12 +181,12 @@ func TestT25_ApplicationsAreTheirOrganisationsAndItsAdministratorsAlone(t *testi
 
 func TestEveryContractHasWordsInTheConsole(t *testing.T) {
 	for _, l := range locale.Languages() {
-		for _, c := range oidc.Contracts() {
+		for _, c := range party.Contracts() {
 			if !l.Has("client.contract." + c) {
 				t.Errorf("%s lacks %s", l.Code(), c)
 			}
 		}
-		for _, state := range []string{oidc.KeyNext, oidc.KeyActive, oidc.KeyRetired} {
+		for _, state := range []string{party.KeyNext, party.KeyActive, party.KeyRetired} {
 			if !l.Has("client.key." + state) {
 				t.Errorf("%s lacks %s", l.Code(), state)
 			}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 )
@@ -33,7 +33,7 @@ func (a *office) admitsOnly(list ...string) {
 
 func TestT35_AClientWithASecretOrAKeyComesOnlyFromTheAddressesOfItsOrganisation(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	client, secret := a.add(oidc.OpenID, nil)
+	client, secret := a.add(party.OpenID, nil)
 	s := newSigner(t, a)
 	same := func(jwt.MapClaims) {}
 	forged := []string{"X-Forwarded-For", "192.0.2.7", "X-Real-IP", "192.0.2.7", "Forwarded", "for=192.0.2.7"}

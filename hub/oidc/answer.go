@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -35,7 +36,7 @@ type formField struct{ Name, Value string }
 
 // reply sends the browser to the client with an answer, in the client's mode. fields
 // never stand in a log: the page's body and a redirect's address are ours alone.
-func (p *Provider) reply(w http.ResponseWriter, r *http.Request, c client, a asked, fields []formField) {
+func (p *Provider) reply(w http.ResponseWriter, r *http.Request, c party.Party, a asked, fields []formField) {
 	if a.Mode == "form_post" {
 		p.post(w, r, c, a, p.stamped(c, a, fields))
 		return
@@ -45,18 +46,18 @@ func (p *Provider) reply(w http.ResponseWriter, r *http.Request, c client, a ask
 }
 
 // stamped adds what every answer has.
-func (p *Provider) stamped(c client, a asked, fields []formField) []formField {
+func (p *Provider) stamped(c party.Party, a asked, fields []formField) []formField {
 	if a.Echoed != "" {
 		fields = append(fields, formField{"state", a.Echoed})
 	}
-	if c.row.code {
-		fields = append(fields, formField{"iss", p.issuer(c.row)}) // RFC 9207
+	if c.Terms.Code {
+		fields = append(fields, formField{"iss", p.issuer(c.Terms)}) // RFC 9207
 	}
 	return fields
 }
 
 // redirection returns the client's address with an answer.
-func (p *Provider) redirection(c client, a asked, fields []formField) string {
+func (p *Provider) redirection(c party.Party, a asked, fields []formField) string {
 	q := url.Values{}
 	for _, f := range p.stamped(c, a, fields) {
 		q.Set(f.Name, f.Value)
@@ -70,7 +71,7 @@ func (p *Provider) redirection(c client, a asked, fields []formField) string {
 
 // post writes the page that sends itself. Only this page may send a form elsewhere, and
 // only to where the client may be answered.
-func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, a asked, fields []formField) {
+func (p *Provider) post(w http.ResponseWriter, r *http.Request, c party.Party, a asked, fields []formField) {
 	l := locale.Choose(nil, r.Header.Get("Accept-Language"))
 	var b bytes.Buffer
 	err := formPage.Execute(&b, map[string]any{"Language": l.Code(), "Title": l.Text("signin.back.title"), "Button": l.Text("common.continue"), "Action": a.Redirect, "Fields": fields})
@@ -79,7 +80,7 @@ func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, a aske
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+strings.Join(hosts(c.redirects()), " ")+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+strings.Join(hosts(c.RedirectURIs()), " ")+"; frame-ancestors 'none'; base-uri 'none'")
 	if a.Framed {
 		admitFrames(h, c)
 	}
@@ -93,7 +94,7 @@ func (p *Provider) post(w http.ResponseWriter, r *http.Request, c client, a aske
 func hosts(addresses []string) []string {
 	var list []string
 	for _, a := range addresses {
-		if u, err := url.Parse(a); err == nil && plainHost.MatchString(u.Host) {
+		if u, err := url.Parse(a); err == nil && party.IsPlainHost(u.Host) {
 			list = append(list, u.Scheme+"://"+u.Host)
 		}
 	}
@@ -120,7 +121,7 @@ func (p *Provider) turnBack(a *authorization, e *oauthError) {
 
 // returned is where people come back from the recovery domain. Only the browser that
 // began takes the answer, and only once.
-func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
 	var fields []formField
 	var x exchange
@@ -134,7 +135,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at issuerRow
 				return err
 			}
 			host, _ := page.ParseOrigin(p.cfg.Origin())
-			if browser := host.Cookie(r, browserCookie+x.ID); !at.serves(a.client.row.contract) || x.Answer == nil ||
+			if browser := host.Cookie(r, browserCookie+x.ID); !at.Serves(a.client.Terms.Contract) || x.Answer == nil ||
 				subtle.ConstantTimeCompare([]byte(store.HashToken(browser)), []byte(x.Browser)) != 1 {
 				return errGone
 			}
@@ -152,14 +153,14 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at issuerRow
 }
 
 // conclude makes the answer: an error, a code, or the id_token itself.
-func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c client, x *exchange) ([]formField, error) {
+func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) ([]formField, error) {
 	if x.Answer.Error != "" {
 		if _, err := p.save(ctx, tx, x, stateSpent, 0); err != nil {
 			return nil, err
 		}
 		return []formField{{"error", x.Answer.Error}}, p.recordFinished(ctx, tx, c, *x, "")
 	}
-	if c.row.code {
+	if c.Terms.Code {
 		code, err := p.save(ctx, tx, x, stateCode, codeLife)
 		if err == nil && x.Plain != nil {
 			err = p.cfg.People.CodeIssued(ctx, tx, x.Env, x.Use)
@@ -180,14 +181,14 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c client, x *exch
 }
 
 // idToken writes what was proven, and returns the subject with it.
-func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchange) (token, subject string, err error) {
+func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c party.Party, x exchange) (token, subject string, err error) {
 	now := p.cfg.Now()
-	_, life := c.lives()
+	_, life := lives(c)
 	if subject, err = subjectOf(ctx, tx, c, x); err != nil {
 		return "", "", err
 	}
 	claims := jwt.MapClaims{
-		"iss": p.issuer(c.row), "aud": c.ID, "sub": subject, "iat": now.Unix(), "exp": now.Add(life).Unix(), "auth_time": x.Answer.At.Unix(),
+		"iss": p.issuer(c.Terms), "aud": c.ID, "sub": subject, "iat": now.Unix(), "exp": now.Add(life).Unix(), "auth_time": x.Answer.At.Unix(),
 	}
 	for name, value := range map[string]string{"nonce": x.Nonce, "acr": x.Answer.ACR, "preferred_username": x.User} {
 		if value != "" {
@@ -209,7 +210,7 @@ func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c client, x exchan
 
 // subjectOf returns sub: what the client itself calls the person where it does, else a
 // name of theirs that means nothing to any other client (OpenID Connect Core 8.1).
-func subjectOf(ctx context.Context, tx *store.Tx, c client, x exchange) (string, error) {
+func subjectOf(ctx context.Context, tx *store.Tx, c party.Party, x exchange) (string, error) {
 	if x.Subject != "" {
 		return x.Subject, nil
 	}

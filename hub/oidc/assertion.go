@@ -2,36 +2,26 @@ package oidc
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
-)
-
-// How clients prove themselves, where it is not by a secret.
-const (
-	authKey  = "private_key_jwt"
-	authNone = "none"
 )
 
 // assertionKind is the type of a client_assertion (RFC 7523 2.2).
 const assertionKind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // assertionAlgorithms are those in which clients sign.
-var assertionAlgorithms = []string{es256, rs256, eddsa}
+var assertionAlgorithms = []string{party.ES256, party.RS256, party.EdDSA}
 
 // Bounds of an assertion.
 const (
@@ -90,17 +80,17 @@ func assertedCredentials(q params) (credentials, *oauthError) {
 }
 
 // proves reports whether a client is who it says, in the one way that is its own.
-func (p *Provider) proves(r *http.Request, c client, given credentials) (bool, error) {
+func (p *Provider) proves(r *http.Request, c party.Party, given credentials) (bool, error) {
 	switch {
-	case c.settings.Auth == authNone:
+	case c.Settings.Auth == party.AuthNone:
 		return given.secret == "" && given.assertion == "" && !given.basic, nil
-	case c.settings.Auth == authKey:
+	case c.Settings.Auth == party.AuthKey:
 		return p.believes(r.Context(), c, given.assertion)
 	case given.assertion != "":
 		return false, nil
-	case c.knows(given.secret):
+	case c.Knows(given.secret):
 		return true, nil
-	case c.builtIn() && given.secret != "":
+	case c.BuiltIn() && given.secret != "":
 		return p.keyAdmits(r, c, given.secret)
 	}
 	return false, nil
@@ -108,7 +98,7 @@ func (p *Provider) proves(r *http.Request, c client, given credentials) (bool, e
 
 // believes checks an assertion (RFC 7523 3, OpenID Connect Core 9): signed by a key of
 // the client, for this issuer, good for five minutes, and once.
-func (p *Provider) believes(ctx context.Context, c client, text string) (bool, error) {
+func (p *Provider) believes(ctx context.Context, c party.Party, text string) (bool, error) {
 	alg, kid, a, err := parseAssertion(text)
 	if err != nil {
 		return false, nil
@@ -116,7 +106,7 @@ func (p *Provider) believes(ctx context.Context, c client, text string) (bool, e
 	now := p.cfg.Now()
 	until := time.Unix(int64(a.Expires), 0)
 	switch {
-	case a.Issuer != c.ID, a.Subject != c.ID, len(a.Audience) != 1, a.Audience[0] != p.issuer(c.row),
+	case a.Issuer != c.ID, a.Subject != c.ID, len(a.Audience) != 1, a.Audience[0] != p.issuer(c.Terms),
 		a.ID == "", len(a.ID) > maxJTI,
 		!until.After(now), until.After(now.Add(assertionLife + assertionSkew)),
 		a.From > float64(now.Add(assertionSkew).Unix()), a.Issued > float64(now.Add(assertionSkew).Unix()):
@@ -127,11 +117,11 @@ func (p *Provider) believes(ctx context.Context, c client, text string) (bool, e
 		return false, err
 	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{alg}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
-	signed := slices.ContainsFunc(keys, func(k clientKey) bool {
-		if k.algorithm != alg || kid != "" && k.id != kid {
+	signed := slices.ContainsFunc(keys, func(k party.Key) bool {
+		if k.Algorithm != alg || kid != "" && k.ID != kid {
 			return false
 		}
-		_, err := parser.ParseWithClaims(text, jwt.MapClaims{}, func(*jwt.Token) (any, error) { return k.public, nil })
+		_, err := parser.ParseWithClaims(text, jwt.MapClaims{}, func(*jwt.Token) (any, error) { return k.Public, nil })
 		return err == nil
 	})
 	if !signed {
@@ -146,15 +136,9 @@ func (p *Provider) believes(ctx context.Context, c client, text string) (bool, e
 	return err == nil, err
 }
 
-// A clientKey is a public key of a client.
-type clientKey struct {
-	id, algorithm string
-	public        crypto.PublicKey
-}
-
 // clientKeys are those that a client publishes.
 type clientKeys struct {
-	keys []clientKey
+	keys []party.Key
 	at   time.Time
 }
 
@@ -162,31 +146,29 @@ type clientKeys struct {
 const (
 	clientKeysLife  = 10 * time.Minute
 	clientKeysAgain = 30 * time.Second // when a key is not among them
-	maxClientKeys   = 16
-	maxClientJWKS   = 16 << 10
-	maxKept         = 512 // addresses that are remembered
+	maxKept         = 512              // addresses that are remembered
 )
 
 // keysOf returns the keys of a client. One that is not known is looked for again, not too
 // often; keys that cannot be had anew are good for as long again.
-func (p *Provider) keysOf(ctx context.Context, c client, kid string) ([]clientKey, error) {
-	if len(c.settings.JWKS) > 0 {
-		return parseClientKeys(c.settings.JWKS)
+func (p *Provider) keysOf(ctx context.Context, c party.Party, kid string) ([]party.Key, error) {
+	if len(c.Settings.JWKS) > 0 {
+		return party.ParseKeys(c.Settings.JWKS)
 	}
 	p.mu.Lock()
-	known, ok := p.clients[c.settings.JWKSURI]
+	known, ok := p.clients[c.Settings.JWKSURI]
 	p.mu.Unlock()
 	age := p.cfg.Now().Sub(known.at)
-	has := kid == "" || slices.ContainsFunc(known.keys, func(k clientKey) bool { return k.id == kid })
+	has := kid == "" || slices.ContainsFunc(known.keys, func(k party.Key) bool { return k.ID == kid })
 	if ok && age < clientKeysLife && (has || age < clientKeysAgain) {
 		return known.keys, nil
 	}
-	body, err := p.get(ctx, c.settings.JWKSURI)
+	body, err := p.get(ctx, c.Settings.JWKSURI)
 	if err == nil {
-		var fresh []clientKey
-		if fresh, err = parseClientKeys(body); err == nil {
+		var fresh []party.Key
+		if fresh, err = party.ParseKeys(body); err == nil {
 			known = clientKeys{fresh, p.cfg.Now()}
-			p.remember(c.settings.JWKSURI, known)
+			p.remember(c.Settings.JWKSURI, known)
 		}
 	}
 	if err != nil && (!ok || age > 2*clientKeysLife) {
@@ -204,53 +186,32 @@ func (p *Provider) remember(address string, keys clientKeys) {
 	p.clients[address] = keys
 }
 
-// parseClientKeys reads a key set (RFC 7517): keys of P-256, Ed25519 and RSA of at least
-// 2048 bits. Others are left out; private keys are refused.
-func parseClientKeys(raw []byte) ([]clientKey, error) {
-	var set struct {
-		Keys []struct {
-			publicKey
-			D string `json:"d"`
-		} `json:"keys"`
-	}
-	if len(raw) > maxClientJWKS || json.Unmarshal(raw, &set) != nil {
-		return nil, errors.New("the key set cannot be read")
-	}
-	var list []clientKey
-	for _, k := range set.Keys {
-		if k.D != "" {
-			return nil, errors.New("the key set holds a private key")
+// keyAdmits reports whether a secret is an API key that may make requests in the client's
+// environment, from where it is used.
+func (p *Provider) keyAdmits(r *http.Request, c party.Party, secret string) (ok bool, err error) {
+	ctx := r.Context()
+	var key store.APIKey
+	err = p.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if key, err = tx.APIKeyByHash(ctx, store.HashToken(secret)); err != nil {
+			return err
 		}
-		public, algorithm, ok := k.read()
-		if ok && k.Use != "enc" && (k.Alg == "" || k.Alg == algorithm || k.Alg == "Ed25519" && algorithm == eddsa) && len(list) < maxClientKeys {
-			list = append(list, clientKey{k.Kid, algorithm, public})
+		env, err := tx.Environment(ctx, c.Env)
+		if err != nil {
+			return err
 		}
-	}
-	if len(list) == 0 {
-		return nil, errors.New("the key set holds no key that is of use: want P-256, Ed25519, or RSA of at least 2048 bits")
-	}
-	return list, nil
-}
-
-// read returns the key and the one algorithm in which it signs.
-func (k publicKey) read() (crypto.PublicKey, string, bool) {
-	x, errX := enc.DecodeString(k.X)
-	y, errY := enc.DecodeString(k.Y)
-	switch {
-	case k.Kty == "EC" && k.Crv == "P-256" && errX == nil && errY == nil && len(x) == 32 && len(y) == 32:
-		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
-		return public, es256, err == nil
-	case k.Kty == "OKP" && k.Crv == "Ed25519" && errX == nil && len(x) == ed25519.PublicKeySize:
-		return ed25519.PublicKey(x), eddsa, true
-	case k.Kty == "RSA":
-		n, errN := enc.DecodeString(k.N)
-		e, errE := enc.DecodeString(k.E)
-		if errN != nil || errE != nil || len(n) < rsaBits/8 || len(n) > 1024 || len(e) == 0 || len(e) > 4 {
-			return nil, "", false
+		org, err := tx.Organisation(ctx, env.Org)
+		if err != nil {
+			return err
 		}
-		exp := int(new(big.Int).SetBytes(e).Int64())
-		public := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exp}
-		return public, rs256, exp >= 3 && exp%2 == 1 && exp <= 1<<31-1 && public.N.BitLen() >= rsaBits
+		from, _ := netip.ParseAddr(addressOf(r))
+		ok = key.Org == env.Org && key.Admits(c.Env) && store.AtLeast(key.Role, store.RoleUser) && org.Admits(from)
+		return nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
 	}
-	return nil, "", false
+	if err == nil && ok && key.UseDue(p.cfg.Now()) {
+		err = p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.TouchAPIKey(ctx, key.Org, key.ID) })
+	}
+	return ok, err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -26,10 +27,10 @@ const maxExchanges = 4
 type authorization struct {
 	w      http.ResponseWriter
 	r      *http.Request
-	at     issuerRow
-	row    contractRow // of the client, once it is known
+	at     party.Issuer
+	row    party.Terms // of the client, once it is known
 	q      params
-	client client
+	client party.Party
 	asked  asked
 	used   string // hash of a token that must not come again
 	pushed *exchange
@@ -38,14 +39,14 @@ type authorization struct {
 
 // authorize takes the request of a client from a browser. What cannot be answered to the
 // client is said to the person; everything else goes back to where they came from.
-func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
 	if err := p.admit(r, "authorize"); err != nil {
 		p.refuse(a, err)
 		return
 	}
 	var err error
-	if at.post {
+	if at.Post {
 		a.q, err = formParams(w, r)
 	} else {
 		a.q, err = parseParams(r.URL.RawQuery)
@@ -93,10 +94,10 @@ func (p *Provider) refuse(a *authorization, err error) {
 	case errors.Is(err, errBusy):
 		status, text = http.StatusTooManyRequests, "Too many sign-ins from this network. Try again in a minute."
 	case errors.As(err, new(errAsk)), errors.Is(err, errForm), errors.Is(err, errDuplicate), errors.Is(err, errLong), errors.Is(err, errGone):
-		p.cfg.Log.InfoContext(a.r.Context(), "a sign-in was refused", "contract", a.row.contract, "client", a.client.ID, "reason", err.Error())
+		p.cfg.Log.InfoContext(a.r.Context(), "a sign-in was refused", "contract", a.row.Contract, "client", a.client.ID, "reason", err.Error())
 	default:
 		status, text = http.StatusServiceUnavailable, "This sign-in cannot go on now. Try again in a minute."
-		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.contract, "client", a.client.ID, "error", err)
+		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.Contract, "client", a.client.ID, "error", err)
 	}
 	if asksJSON(a.r) {
 		respondWrong(a, status, text, "")
@@ -107,25 +108,25 @@ func (p *Provider) refuse(a *authorization, err error) {
 
 // whoAsks finds the client, and where it may be answered.
 func (p *Provider) whoAsks(a *authorization) error {
-	if a.at.pushes && a.q["request_uri"] != "" {
+	if a.at.Pushes && a.q["request_uri"] != "" {
 		return p.takePushed(a)
 	}
 	c, err := p.clientByID(a.r.Context(), a.q["client_id"], a.at)
 	if err != nil {
 		return err
 	}
-	if a.client, a.row = c, c.row; c.row.pushed || c.settings.RequirePAR {
+	if a.client, a.row = c, c.Terms; c.Terms.Pushed || c.Settings.RequirePAR {
 		return errAsk("request_uri is missing: requests of this client are pushed")
 	}
 	uri, err := a.q.redirect()
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(c.redirects(), uri) {
+	if !slices.Contains(c.RedirectURIs(), uri) {
 		return errAsk("redirect_uri is not one of this client")
 	}
 	a.asked = asked{Redirect: uri, Echoed: a.q["state"], Nonce: a.q["nonce"]}
-	if a.row.post {
+	if a.row.Post {
 		a.asked.Mode = "form_post"
 	}
 	return nil
@@ -135,13 +136,15 @@ func (p *Provider) whoAsks(a *authorization) error {
 const errNobody = errAsk("client_id is not known here")
 
 // clientByID finds a client of one of an issuer's contracts.
-func (p *Provider) clientByID(ctx context.Context, id string, at issuerRow) (client, error) {
+func (p *Provider) clientByID(ctx context.Context, id string, at party.Issuer) (party.Party, error) {
 	c, err := p.partyByID(ctx, id)
-	if errors.Is(err, store.ErrNotFound) && at.serves(OpenID) {
-		c, err = p.builtIn(ctx, id)
+	if errors.Is(err, store.ErrNotFound) && at.Serves(party.OpenID) {
+		if err = party.AddBuiltIn(ctx, p.cfg.Store, id, p.cfg.Now()); err == nil {
+			c, err = p.partyByID(ctx, id)
+		}
 	}
-	if errors.Is(err, store.ErrNotFound) || err == nil && !at.serves(c.row.contract) {
-		return client{}, errNobody
+	if errors.Is(err, store.ErrNotFound) || err == nil && !at.Serves(c.Terms.Contract) {
+		return party.Party{}, errNobody
 	}
 	return c, err
 }
@@ -151,10 +154,10 @@ func (p *Provider) understand(a *authorization) *oauthError {
 	if a.pushed != nil {
 		return nil // understood when it was pushed
 	}
-	switch a.row.contract {
-	case EntraEAM:
+	switch a.row.Contract {
+	case party.EntraEAM:
 		return p.understandEntra(a)
-	case OpenID:
+	case party.OpenID:
 		return p.understandOpenID(a.r, a.client, a.q, &a.asked, false)
 	}
 	if oauth := understandCode(a.row, a.q, &a.asked); oauth != nil {
@@ -164,19 +167,19 @@ func (p *Provider) understand(a *authorization) *oauthError {
 }
 
 // understandCode reads what every request for a code has.
-func understandCode(row contractRow, q params, to *asked) *oauthError {
+func understandCode(row party.Terms, q params, to *asked) *oauthError {
 	switch mode := q["response_mode"]; {
 	case q["response_type"] != "code":
 		return invalid("unsupported_response_type", "want code")
 	case mode != "" && mode != "query" && mode != "fragment" && mode != "form_post":
 		return invalid("invalid_request", "response_mode is query, fragment or form_post")
-	case !hasScopes(q["scope"], row.scopes):
-		return invalid("invalid_scope", "want "+strings.Join(row.scopes, " "))
+	case !hasScopes(q["scope"], row.Scopes):
+		return invalid("invalid_scope", "want "+strings.Join(row.Scopes, " "))
 	case q["request"] != "" || q["request_uri"] != "":
 		return invalid("request_not_supported", "parameters stand by themselves")
 	case q["state"] == "":
 		return invalid("invalid_request", "state is missing")
-	case row.pushed && q["nonce"] == "":
+	case row.Pushed && q["nonce"] == "":
 		return invalid("invalid_request", "nonce is missing")
 	case q["prompt"] == "none":
 		return invalid("login_required", "people prove who they are here each time")
@@ -184,7 +187,7 @@ func understandCode(row contractRow, q params, to *asked) *oauthError {
 	to.Mode = q["response_mode"]
 	challenge, method := q["code_challenge"], q["code_challenge_method"]
 	switch {
-	case challenge == "" && method == "" && !row.pushed: // the contract has none
+	case challenge == "" && method == "" && !row.Pushed: // the contract has none
 	case method != "S256" || len(challenge) != 43:
 		return invalid("invalid_request", "code_challenge: want S256")
 	}
@@ -199,7 +202,7 @@ func (p *Provider) understandEntra(a *authorization) *oauthError {
 		return invalid("unsupported_response_type", "want id_token")
 	case q["response_mode"] != "form_post":
 		return invalid("invalid_request", "response_mode is form_post")
-	case !hasScopes(q["scope"], a.row.scopes):
+	case !hasScopes(q["scope"], a.row.Scopes):
 		return invalid("invalid_scope", "want openid")
 	case q["nonce"] == "" || q["state"] == "" || q["id_token_hint"] == "":
 		return invalid("invalid_request", "nonce, state or id_token_hint is missing")
@@ -240,7 +243,7 @@ func understandClasses(a *authorization) *oauthError {
 		return invalid("invalid_request", err.Error())
 	}
 	a.asked.ACR, a.asked.AMR = c.IDToken.ACR.all(), c.IDToken.AMR.all()
-	if a.q["acr_values"] != "" && len(a.asked.ACR) == 0 && a.row.code {
+	if a.q["acr_values"] != "" && len(a.asked.ACR) == 0 && a.row.Code {
 		a.asked.ACR = strings.Fields(a.q["acr_values"])
 	}
 	if _, met := metBy(a.asked.ACR); !met || len(methodsFor(a.asked.AMR)) == 0 {
@@ -263,8 +266,8 @@ func (p *Provider) findAccount(a *authorization, names ...string) *oauthError {
 }
 
 // accountOf returns the immutable id of the one account that bears one of the names.
-func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (string, error) {
-	if !c.byIdentifier() {
+func accountOf(ctx context.Context, tx *store.Tx, c party.Party, names []string) (string, error) {
+	if !c.ByIdentifier() {
 		found, err := tx.AccountOf(ctx, c.Env, c.Directory, names[0])
 		if errors.Is(err, store.ErrNotFound) {
 			return "", nil
@@ -297,7 +300,7 @@ func accountOf(ctx context.Context, tx *store.Tx, c client, names []string) (str
 func (p *Provider) start(a *authorization) (b beginning, err error) {
 	ctx := a.r.Context()
 	b.browser = newBrowser(a.client.Env)
-	life, _ := a.client.lives()
+	life, _ := lives(a.client)
 	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
 		if b.site, err = p.site(ctx, tx, a.client); err != nil {
 			return err
@@ -316,7 +319,7 @@ func (p *Provider) start(a *authorization) (b beginning, err error) {
 		}
 		switch b.id = x.ID; {
 		case err != nil:
-		case a.client.row.screen:
+		case a.client.Terms.Screen:
 			b.ticket, err = p.present(a, tx, &x, b.browser)
 		case a.pushed != nil:
 			b.ticket, err = p.save(ctx, tx, &x, stateAsked, 0)

@@ -20,7 +20,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 )
@@ -74,7 +74,7 @@ func newSigner(t *testing.T, a *office) signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, secret := a.add(oidc.OpenID, func(s *oidc.Settings) {
+	id, secret := a.add(party.OpenID, func(s *party.Settings) {
 		s.Auth, s.JWKS = "private_key_jwt", jwks(map[string]crypto.PublicKey{"k": &key.PublicKey})
 	})
 	if secret != "" {
@@ -171,7 +171,7 @@ func TestKeysOfAClientAreReadWhereItPublishesThem(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	*a.fetches = *server.Client()
-	id, _ := a.add(oidc.OpenID, func(s *oidc.Settings) { s.Auth, s.JWKSURI = "private_key_jwt", server.URL+"/keys" })
+	id, _ := a.add(party.OpenID, func(s *party.Settings) { s.Auth, s.JWKSURI = "private_key_jwt", server.URL+"/keys" })
 	push := func(kid string, key ed25519.PrivateKey) int {
 		tok := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": id, "sub": id, "aud": a.origin, "jti": store.NewToken(), "exp": a.now().Add(time.Minute).Unix()})
 		tok.Header["kid"] = kid
@@ -199,10 +199,10 @@ func TestKeysOfAClientAreReadWhereItPublishesThem(t *testing.T) {
 
 func TestP23_PKCEIsRequiredUnlessAnAdministratorOrThePublicInterfaceSaysOtherwise(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	usual, usualSecret := a.add(oidc.OpenID, nil)
-	plain, plainSecret := a.add(oidc.OpenID, func(s *oidc.Settings) { s.PKCE = "plain" })
-	loose, looseSecret := a.add(oidc.OpenID, func(s *oidc.Settings) { s.PKCE = "optional" })
-	public, _ := a.add(oidc.OpenID, func(s *oidc.Settings) { s.Auth = "none" })
+	usual, usualSecret := a.add(party.OpenID, nil)
+	plain, plainSecret := a.add(party.OpenID, func(s *party.Settings) { s.PKCE = "plain" })
+	loose, looseSecret := a.add(party.OpenID, func(s *party.Settings) { s.PKCE = "optional" })
+	public, _ := a.add(party.OpenID, func(s *party.Settings) { s.Auth = "none" })
 	form := func(client, secret string, challenge ...string) url.Values {
 		f := asking(client, secret)
 		if secret == "" {
@@ -242,7 +242,7 @@ func TestP23_PKCEIsRequiredUnlessAnAdministratorOrThePublicInterfaceSaysOtherwis
 			}
 		})
 	}
-	if err := (oidc.Settings{Name: "x", Auth: "none", PKCE: "optional"}).Check(oidc.OpenID); err == nil {
+	if err := (party.Settings{Name: "x", Auth: "none", PKCE: "optional"}).Check(party.OpenID); err == nil {
 		t.Error("a public client without PKCE can be set")
 	}
 	q := a.demo(a.fixture.Env.ID, "")
@@ -268,7 +268,7 @@ func TestP23_PKCEIsRequiredUnlessAnAdministratorOrThePublicInterfaceSaysOtherwis
 // sent to.
 func TestP22_PeopleAreSentToNoAddressButTheClientsOwn(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	client, secret := a.add(oidc.OpenID, nil)
+	client, secret := a.add(party.OpenID, nil)
 	const h = "https://app.example.com"
 	for _, to := range []string{
 		"", h, h + "/", h + "/callback/", h + "/callback?", h + "/callback?x=1", h + "/callback#", h + "/callback#x", h + "/callback/x", h + "/callback/../callback", h + "/./callback",
@@ -333,7 +333,7 @@ func TestT25_AnAPIKeyIsTheSecretOfItsOwnEnvironmentsAlone(t *testing.T) {
 			t.Errorf("a key %s: %d %s, want %d", name, g.status, g.body, want)
 		}
 	}
-	registered, _ := a.add(oidc.OpenID, nil)
+	registered, _ := a.add(party.OpenID, nil)
 	if g := a.post(http.DefaultClient, "/oauth2/par", asking(registered, a.key)); g.status != 401 {
 		t.Errorf("a registered client by an API key: %d", g.status)
 	}

@@ -6,15 +6,14 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
 // Paths of every contract.
 const (
-	discoveryPath = "/.well-known/openid-configuration"       // OpenID Connect Discovery 4
-	metadataPath  = "/.well-known/oauth-authorization-server" // RFC 8414, section 3
-	returnPath    = "/return"
-	endPath       = "/logout" // OpenID Connect RP-Initiated Logout 2
+	metadataPath = "/.well-known/oauth-authorization-server" // RFC 8414, section 3
+	returnPath   = "/return"
 )
 
 // metadata is what the provider says of itself (OpenID Connect Discovery 3, RFC 8414).
@@ -48,9 +47,9 @@ type metadata struct {
 }
 
 // metadata is what an issuer says of itself: all that any of its contracts can.
-func (p *Provider) metadata(at issuerRow) metadata {
+func (p *Provider) metadata(at party.Issuer) metadata {
 	var m metadata
-	for i, row := range at.rows {
+	for i, row := range at.Contracts {
 		one := p.metadataOf(row)
 		if i == 0 {
 			m = one
@@ -71,35 +70,32 @@ func (p *Provider) metadata(at issuerRow) metadata {
 }
 
 // metadataOf is what one contract can.
-func (p *Provider) metadataOf(row contractRow) metadata {
-	origin := p.cfg.Origin()
+func (p *Provider) metadataOf(row party.Terms) metadata {
+	to := row.Addresses(p.cfg.Origin())
 	m := metadata{
-		Issuer: origin + row.path, Authorize: origin + row.endpoints + "/authorize", JWKS: origin + row.endpoints + "/jwks",
-		Scopes: row.scopes, ResponseTypes: []string{"id_token"}, ResponseModes: []string{"form_post"}, Grants: []string{"implicit"},
-		Subjects: []string{"pairwise"}, Algorithms: []string{row.algorithm}, ClaimsParam: true, NamesIssuer: true,
+		Issuer: to.Issuer, Authorize: to.Authorize, Token: to.Token, UserInfo: to.UserInfo, PAR: to.PAR, JWKS: to.JWKS, EndSession: to.End,
+		Scopes: row.Scopes, ResponseTypes: []string{"id_token"}, ResponseModes: []string{"form_post"}, Grants: []string{"implicit"},
+		Subjects: []string{"pairwise"}, Algorithms: []string{row.Algorithm}, ClaimsParam: true, NamesIssuer: true,
 		Claims: []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr"},
 	}
-	if row.code {
-		m.Token, m.UserInfo = origin+row.endpoints+"/token", origin+row.endpoints+"/userinfo"
+	if row.Code {
 		m.ResponseTypes, m.ResponseModes, m.Grants = []string{"code"}, []string{"query", "fragment", "form_post"}, []string{"authorization_code"}
 		m.ClientAuth, m.Challenges = []string{"client_secret_basic", "client_secret_post"}, []string{"S256"}
 	}
-	if row.pushes {
-		m.PAR, m.RequirePAR = origin+row.endpoints+"/par", row.pushed
-	}
-	if row.contract == OpenID {
-		m.EndSession, m.AuthAlgorithms, m.Algorithms = origin+row.endpoints+endPath, assertionAlgorithms, openIDAlgorithms
-		m.ClientAuth = append(m.ClientAuth, authKey, authNone)
+	m.RequirePAR = row.Pushes && row.Pushed
+	if row.Contract == party.OpenID {
+		m.AuthAlgorithms, m.Algorithms = assertionAlgorithms, party.Algorithms
+		m.ClientAuth = append(m.ClientAuth, party.AuthKey, party.AuthNone)
 		m.Claims, m.ACR = append(m.Claims, openIDClaims...), strengthNames
 		return m
 	}
-	if row.people {
+	if row.People {
 		m.VerifiedClaims, m.Frameworks, m.InVerified = true, []string{frameworkDelegated}, comparable
 		m.Claims = []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "verified_claims"}
 	} else {
 		m.ACR = possession
 	}
-	if row.contract == OktaEAM {
+	if row.Contract == party.OktaEAM {
 		m.Claims = append(m.Claims, "preferred_username")
 	}
 	return m
@@ -109,13 +105,13 @@ func (p *Provider) metadataOf(row contractRow) metadata {
 // of it, which a server in front that compresses would take away.
 const cached = "public, max-age=3600, no-transform"
 
-func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	w.Header().Set("Cache-Control", cached)
 	w.Header().Del("Vary")
 	writeJSON(w, r, http.StatusOK, []byte(store.JSON(p.metadata(at))))
 }
 
-func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	set, err := p.keySet(r.Context(), at)
 	if err != nil {
 		p.cfg.Log.WarnContext(r.Context(), "keys cannot be read", "error", err)

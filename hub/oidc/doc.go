@@ -1,5 +1,5 @@
-// Package oidc is the OpenID provider that applications and identity providers ask: keys, pushed
-// requests, authorization, codes and tokens, and the contracts of those who ask. It
+// Package oidc is the OpenID provider that applications and identity providers ask: pushed
+// requests, authorization, codes and tokens, for the parties that package party knows. It
 // knows HTTP, and of pages the form that carries an answer and the one at which a browser
 // waits for a phone; who somebody is, it asks the flow, which knows the employee's side.
 //

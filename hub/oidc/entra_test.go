@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 )
@@ -223,7 +224,7 @@ func TestP09_NobodyLearnsWhetherThereIsAnAccount(t *testing.T) {
 
 func TestEntraAccountsMayBeFoundByAnIdentifier(t *testing.T) {
 	r := newRig(t)
-	r.entra(func(s *oidc.Settings) { s.Account = oidc.ByIdentifier })
+	r.entra(func(s *party.Settings) { s.Account = party.ByIdentifier })
 	for hint, want := range map[string]string{r.tenant.Object: "", "01234567-0000-4cde-8f01-23456789abcd": ""} {
 		r.prove(r.ticket(r.post(r.newBrowser(), entraPath, r.tenant.Form(r.tenant.Hint(map[string]any{"oid": hint})))))
 		if r.employee.asked.Account != want {
@@ -288,7 +289,7 @@ func TestT25_ATicketOpensInItsOwnEnvironmentOnce(t *testing.T) {
 func TestT11_StrictAccountsAreRefusedUnlessAnAdministratorAllowsIt(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		r := newRig(t)
-		r.entra(func(s *oidc.Settings) { s.AllowStrict = allow })
+		r.entra(func(s *party.Settings) { s.AllowStrict = allow })
 		r.employee.strict = true
 		back := r.get(r.browser, r.prove(r.ticket(r.post(r.browser, entraPath, r.tenant.Form(r.tenant.Hint(nil))))))
 		_, err := r.tenant.Judge(back.form)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -94,49 +95,49 @@ func exchangeOf(e store.OIDCExchange) (exchange, error) {
 
 // lives returns how long somebody may take for an exchange of the client, and how long
 // its tokens are good.
-func (c client) lives() (asked, tokens time.Duration) {
-	if c.row.contract == OpenID {
+func lives(c party.Party) (asked, tokens time.Duration) {
+	if c.Terms.Contract == party.OpenID {
 		return request.Life, openIDTokenLife
 	}
 	return exchangeLife, tokenLife
 }
 
 // find returns the exchange of a secret in a state, with its client.
-func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (exchange, client, error) {
-	row, party, err := tx.OIDCExchangeOf(ctx, store.HashToken(secret))
+func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (exchange, party.Party, error) {
+	row, asker, err := tx.OIDCExchangeOf(ctx, store.HashToken(secret))
 	if errors.Is(err, store.ErrNotFound) {
 		err = errGone
 	}
 	if err != nil {
-		return exchange{}, client{}, err
+		return exchange{}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, party, state)
+	return p.understood(ctx, tx, row, asker, state)
 }
 
 // named is find by the name of an exchange. store.ErrNotFound says that there is none.
-func (p *Provider) named(ctx context.Context, tx *store.Tx, env, id, state string) (exchange, client, error) {
-	row, party, err := tx.OIDCExchangeWith(ctx, env, id)
+func (p *Provider) named(ctx context.Context, tx *store.Tx, env, id, state string) (exchange, party.Party, error) {
+	row, asker, err := tx.OIDCExchangeWith(ctx, env, id)
 	if err != nil {
-		return exchange{}, client{}, err
+		return exchange{}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, party, state)
+	return p.understood(ctx, tx, row, asker, state)
 }
 
 // read returns an exchange that is in a state and has not ended.
-func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (exchange, client, error) {
-	party, err := tx.OIDCParty(ctx, row.Env, row.Client)
+func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (exchange, party.Party, error) {
+	asker, err := tx.OIDCParty(ctx, row.Env, row.Client)
 	if err != nil {
-		return exchange{OIDCExchange: row}, client{}, err
+		return exchange{OIDCExchange: row}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, party, state)
+	return p.understood(ctx, tx, row, asker, state)
 }
 
 // understood is read of rows that are there.
-func (p *Provider) understood(ctx context.Context, tx *store.Tx, row store.OIDCExchange, party store.OIDCParty, state string) (x exchange, c client, err error) {
+func (p *Provider) understood(ctx context.Context, tx *store.Tx, row store.OIDCExchange, asker store.OIDCParty, state string) (x exchange, c party.Party, err error) {
 	if x, err = exchangeOf(row); err != nil {
 		return x, c, err
 	}
-	if c, err = p.parsed.party(party); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
+	if c, err = p.parsed.party(asker); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
 		err = errGone
 	}
 	if err == nil {
@@ -176,7 +177,7 @@ func (p *Provider) save(ctx context.Context, tx *store.Tx, x *exchange, state st
 }
 
 // begin writes an exchange in its first state, and returns the secret by which it goes on.
-func (p *Provider) begin(ctx context.Context, tx *store.Tx, c client, a asked, state, browser string, life time.Duration) (exchange, string, error) {
+func (p *Provider) begin(ctx context.Context, tx *store.Tx, c party.Party, a asked, state, browser string, life time.Duration) (exchange, string, error) {
 	secret := store.NewToken()
 	x := exchange{OIDCExchange: store.OIDCExchange{Env: c.Env, ID: store.NewToken(), Client: c.ID, State: state, Secret: store.HashToken(secret), Browser: browser,
 		Private: []byte(store.JSON(a)), ExpiresAt: p.cfg.Now().Add(life)}, asked: a}

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/rsa"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -75,7 +77,7 @@ func parseHint(text string) (kid string, h hint, err error) {
 			return "", h, fmt.Errorf("%w: cannot be read", errHint)
 		}
 	}
-	if header.Alg != rs256 || header.Kid == "" || len(header.Crit) > 0 {
+	if header.Alg != party.RS256 || header.Kid == "" || len(header.Crit) > 0 {
 		return "", h, fmt.Errorf("%w: want RS256 with a key id", errHint)
 	}
 	h.once = store.HashToken("id_token_hint\x00" + parts[0] + "." + parts[1])
@@ -84,39 +86,39 @@ func parseHint(text string) (kid string, h hint, err error) {
 
 // checkHint reads and believes a hint: one of the client's tenants signed it for the
 // client's application, within ten minutes.
-func (p *Provider) checkHint(ctx context.Context, c client, text string) (hint, error) {
+func (p *Provider) checkHint(ctx context.Context, c party.Party, text string) (hint, error) {
 	kid, h, err := parseHint(text)
 	if err != nil {
 		return h, err
 	}
-	if !slices.Contains(c.settings.Tenants, h.Tenant) {
+	if !slices.Contains(c.Settings.Tenants, h.Tenant) {
 		return h, fmt.Errorf("%w: another tenant", errHint)
 	}
-	cloud, _ := cloudOf(c.settings.Cloud)
-	if want := cloud.authority + "/" + h.Tenant + "/v2.0"; h.Issuer != want {
+	authority, _ := party.AuthorityOf(c.Settings.Cloud)
+	if want := authority + "/" + h.Tenant + "/v2.0"; h.Issuer != want {
 		return h, fmt.Errorf("%w: iss does not belong to tid", errHint)
 	}
-	key, err := p.tenantKey(ctx, cloud, kid, h.Issuer, h.Tenant)
+	key, err := p.tenantKey(ctx, authority, kid, h.Issuer, h.Tenant)
 	if err != nil {
 		return h, err
 	}
 	var claims struct {
 		Audience audience `json:"aud"`
 	}
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{rs256}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{party.RS256}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
 	raw := jwt.MapClaims{}
 	if _, err := parser.ParseWithClaims(text, raw, func(*jwt.Token) (any, error) { return key, nil }); err != nil {
 		return h, fmt.Errorf("%w: signature", errHint)
 	}
 	body, err := json.Marshal(raw)
-	if err != nil || json.Unmarshal(body, &claims) != nil || len(claims.Audience) != 1 || claims.Audience[0] != c.settings.AppID {
+	if err != nil || json.Unmarshal(body, &claims) != nil || len(claims.Audience) != 1 || claims.Audience[0] != c.Settings.AppID {
 		return h, fmt.Errorf("%w: aud is another application", errHint)
 	}
 	age := p.cfg.Now().Sub(time.Unix(h.Issued, 0))
 	switch {
 	case age > hintFresh || age < -hintSkew:
 		return h, fmt.Errorf("%w: iat is %s ago", errHint, age.Round(time.Second))
-	case !isGUID(h.Object) || h.Subject == "" || len(h.Subject) > 256:
+	case !party.IsGUID(h.Object) || h.Subject == "" || len(h.Subject) > 256:
 		return h, fmt.Errorf("%w: oid or sub is missing", errHint)
 	}
 	return h, nil
@@ -128,6 +130,7 @@ const (
 	tenantKeysAgain = 5 * time.Minute // when a key is not among them
 	maxTenantKeys   = 64
 	maxMetadata     = 1 << 20
+	tenantKeyBits   = 2048 // at least
 )
 
 // tenantKeys are the keys that sign for all tenants of a cloud.
@@ -146,18 +149,18 @@ var errKeys = errors.New("oidc: the keys of the tenant cannot be had")
 
 // tenantKey returns the key of an id, for an issuer. A key that is not known is looked
 // for again, not too often.
-func (p *Provider) tenantKey(ctx context.Context, c cloud, kid, issuer, tenant string) (*rsa.PublicKey, error) {
+func (p *Provider) tenantKey(ctx context.Context, authority, kid, issuer, tenant string) (*rsa.PublicKey, error) {
 	p.mu.Lock()
-	known, ok := p.tenants[c.authority]
+	known, ok := p.tenants[authority]
 	p.mu.Unlock()
 	age := p.cfg.Now().Sub(known.at)
 	if _, has := known.keys[kid]; !ok || age > tenantKeysLife || !has && age > tenantKeysAgain {
-		fresh, err := p.fetchTenantKeys(ctx, c)
+		fresh, err := p.fetchTenantKeys(ctx, authority)
 		switch {
 		case err == nil:
 			known = fresh
 			p.mu.Lock()
-			p.tenants[c.authority] = fresh
+			p.tenants[authority] = fresh
 			p.mu.Unlock()
 		case !has || age > 2*tenantKeysLife:
 			return nil, fmt.Errorf("%w: %w", errKeys, err)
@@ -172,16 +175,13 @@ func (p *Provider) tenantKey(ctx context.Context, c cloud, kid, issuer, tenant s
 }
 
 // fetchTenantKeys reads the metadata that is common to all tenants, and its keys.
-func (p *Provider) fetchTenantKeys(ctx context.Context, c cloud) (tenantKeys, error) {
-	base := c.authority
-	if p.cfg.Authority != "" {
-		base = p.cfg.Authority
-	}
+func (p *Provider) fetchTenantKeys(ctx context.Context, authority string) (tenantKeys, error) {
+	base := cmp.Or(p.cfg.Authority, authority)
 	var meta struct {
 		Issuer string `json:"issuer"`
 		JWKS   string `json:"jwks_uri"`
 	}
-	b, err := p.get(ctx, base+"/common/v2.0"+discoveryPath)
+	b, err := p.get(ctx, base+"/common/v2.0"+party.DiscoveryPath)
 	if err != nil {
 		return tenantKeys{}, err
 	}
@@ -236,7 +236,7 @@ func parseTenantKeys(raw []byte) (map[string]tenantKey, error) {
 	for _, k := range set.Keys {
 		n, errN := enc.DecodeString(k.N)
 		e, errE := enc.DecodeString(k.E)
-		if k.Kty != "RSA" || k.Use == "enc" || k.Kid == "" || errN != nil || errE != nil || len(n) < rsaBits/8 || len(n) > 1024 || len(e) == 0 || len(e) > 4 || len(keys) >= maxTenantKeys {
+		if k.Kty != "RSA" || k.Use == "enc" || k.Kid == "" || errN != nil || errE != nil || len(n) < tenantKeyBits/8 || len(n) > 1024 || len(e) == 0 || len(e) > 4 || len(keys) >= maxTenantKeys {
 			continue
 		}
 		exp := int(new(big.Int).SetBytes(e).Int64())

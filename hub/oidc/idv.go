@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -177,11 +178,11 @@ func (w *wanted) result(agrees bool, at time.Time, process string) *verified {
 }
 
 // openPeople begins the proof of who somebody is.
-func (p *Provider) openPeople(ctx context.Context, c client, x exchange, lang string, by recovery.Client) (Opened, error) {
+func (p *Provider) openPeople(ctx context.Context, c party.Party, x exchange, lang string, by recovery.Client) (Opened, error) {
 	if p.cfg.People == nil || x.Wanted == nil && x.Plain == nil {
 		return p.giveUp(ctx, x, "temporarily_unavailable")
 	}
-	o := request.Opening{Env: c.Env, Use: x.Use, Exchange: x.ID, Origin: by.Origin, Label: c.settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
+	o := request.Opening{Env: c.Env, Use: x.Use, Exchange: x.ID, Origin: by.Origin, Label: c.Settings.Name, Language: lang, By: request.Client{Address: by.Address, UserAgent: by.UserAgent}}
 	if x.Plain != nil {
 		x.Plain.open(&o, x.ExpiresAt)
 		o.Account = p.meant(ctx, c, x.Plain)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -37,7 +38,7 @@ func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by recove
 // open begins the proof of an exchange in a state.
 func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by recovery.Client) (Opened, error) {
 	var x exchange
-	var c client
+	var c party.Party
 	err := p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
 		if x, c, err = p.find(ctx, tx, secret, state); err != nil {
 			return err
@@ -45,7 +46,7 @@ func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by
 		if x.Env != env {
 			return errGone
 		}
-		if c.row.people {
+		if c.Terms.People {
 			x.Use = request.NewUse()
 		}
 		_, err = p.save(ctx, tx, &x, stateProving, 0)
@@ -57,11 +58,11 @@ func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by
 	if err != nil {
 		return Opened{}, err
 	}
-	if c.row.people {
+	if c.Terms.People {
 		return p.openPeople(ctx, c, x, lang, by)
 	}
 	id, session, err := p.cfg.SignIns.SignIn(ctx, flow.SignIn{
-		Env: env, Directory: c.Directory, Account: x.Account, Hint: x.Hint, Methods: methodsFor(x.AMR), Strict: c.settings.AllowStrict,
+		Env: env, Directory: c.Directory, Account: x.Account, Hint: x.Hint, Methods: methodsFor(x.AMR), Strict: c.Settings.AllowStrict,
 		Exchange: x.ID, Language: lang, Client: by,
 	})
 	if err == nil {
@@ -87,14 +88,14 @@ func (p *Provider) giveUp(ctx context.Context, x exchange, code string) (o Opene
 // answered writes the answer down, and returns the address at which the browser that
 // began takes it. It is empty where that browser waits for it: whoever proved on a phone
 // has nothing to hand on.
-func (p *Provider) answered(ctx context.Context, tx *store.Tx, c client, x *exchange, a answer) (string, error) {
+func (p *Provider) answered(ctx context.Context, tx *store.Tx, c party.Party, x *exchange, a answer) (string, error) {
 	a.At = p.cfg.Now()
 	x.Answer = &a
 	code, err := p.save(ctx, tx, x, stateAnswered, codeLife)
 	if err != nil || x.shared() {
 		return "", err
 	}
-	return p.cfg.Origin() + c.row.endpoints + returnPath + "?" + url.Values{"code": {code}}.Encode(), nil
+	return p.cfg.Origin() + c.Terms.Endpoints + returnPath + "?" + url.Values{"code": {code}}.Encode(), nil
 }
 
 // Finish ends a proof of an account, whatever came of it and whether or not the person

@@ -2,8 +2,6 @@ package oidc_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -13,23 +11,23 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
 func (r *rig) rotate(client string) error {
 	r.t.Helper()
-	k, err := oidc.NewKey(oidc.EntraEAM, oidc.Settings{}, r.now())
+	k, err := party.NewKey(party.EntraEAM, party.Settings{}, r.now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	ctx := r.t.Context()
-	return r.store.Tx(ctx, func(tx *store.Tx) error { return oidc.Rotate(ctx, tx, r.fixture.Env.ID, client, k) })
+	return r.store.Tx(ctx, func(tx *store.Tx) error { return party.Rotate(ctx, tx, r.fixture.Env.ID, client, k) })
 }
 
 func (r *rig) states(client string) (all []string) {
 	r.tx(func(ctx context.Context, tx *store.Tx) error {
-		keys, err := oidc.Keys(ctx, tx, r.fixture.Env.ID, client)
+		keys, err := party.Keys(ctx, tx, r.fixture.Env.ID, client)
 		for _, k := range keys {
 			all = append(all, k.State)
 		}
@@ -56,7 +54,7 @@ func TestKeysArePublishedTwoDaysBeforeTheySignAndTwoDaysAfter(t *testing.T) {
 	if err := r.rotate(r.tenant.ClientID); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.rotate(r.tenant.ClientID); !errors.Is(err, oidc.ErrRotating) {
+	if err := r.rotate(r.tenant.ClientID); !errors.Is(err, party.ErrRotating) {
 		t.Errorf("rotated twice: %v", err)
 	}
 	if got := strings.Join(r.states(r.tenant.ClientID), " "); got != "next active" || signedBy() != first {
@@ -81,8 +79,8 @@ func TestKeysArePublishedTwoDaysBeforeTheySignAndTwoDaysAfter(t *testing.T) {
 
 func TestT11_EachClientHasAKeyOfItsOwnThatLiesSealed(t *testing.T) {
 	r := newRig(t)
-	a, _ := r.add(oidc.OktaEAM, nil)
-	b, _ := r.add(oidc.OktaEAM, nil)
+	a, _ := r.add(party.OktaEAM, nil)
+	b, _ := r.add(party.OktaEAM, nil)
 	seen := map[string]bool{}
 	r.tx(func(ctx context.Context, tx *store.Tx) error {
 		for _, client := range []string{a, b} {
@@ -103,47 +101,6 @@ func TestT11_EachClientHasAKeyOfItsOwnThatLiesSealed(t *testing.T) {
 	})
 	if len(seen) != 2 {
 		t.Error("two clients have one key")
-	}
-}
-
-func TestKeysOfBothAlgorithmsAreNamedByTheirThumbprint(t *testing.T) {
-	for _, alg := range []string{"RS256", "ES256"} {
-		k, err := oidc.KeyOf(alg, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var public struct {
-			Kid, Kty, Alg, N, Crv string
-			X5C                   []string
-		}
-		isJSON(t, string(k.Public), &public)
-		private, err := x509.ParsePKCS8PrivateKey(k.Private)
-		if err != nil || public.Kid != k.ID || public.Alg != alg || len(public.X5C) != 1 {
-			t.Fatalf("%+v: %v", public, err)
-		}
-		der, err := base64.StdEncoding.DecodeString(public.X5C[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		cert, err := x509.ParseCertificate(der)
-		if err != nil || cert.CheckSignatureFrom(cert) == nil == cert.IsCA { // no authority, only a container of the key
-			t.Logf("certificate: %v", err)
-		}
-		switch p := private.(type) {
-		case *rsa.PrivateKey:
-			if !p.PublicKey.Equal(cert.PublicKey) || p.N.BitLen() != 2048 || alg != "RS256" {
-				t.Error("the certificate is of another key")
-			}
-		case *ecdsa.PrivateKey:
-			if !p.PublicKey.Equal(cert.PublicKey) || alg != "ES256" {
-				t.Error("the certificate is of another key")
-			}
-		}
-	}
-	// RFC 7638, section 3.1
-	got, err := oidc.Thumbprint("0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw", "AQAB")
-	if err != nil || got != "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs" {
-		t.Errorf("thumbprint %s, %v", got, err)
 	}
 }
 
@@ -174,7 +131,7 @@ func TestDocumentsForRelyingPartiesHaveTheirLength(t *testing.T) {
 func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
 	r := newRig(t)
 	r.entra(nil)
-	client, secret := r.add(oidc.OktaEAM, nil)
+	client, secret := r.add(party.OktaEAM, nil)
 	r.buckets.shut.Store(true)
 	for _, g := range []got{
 		r.post(r.browser, entraPath, r.tenant.Form(r.tenant.Hint(nil))), r.get(r.browser, "/okta/eam/authorize?"+okta(client, "bob@example.com").Encode()),
@@ -188,14 +145,14 @@ func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
 
 func TestASecretIsReplacedWhileBothAreGood(t *testing.T) {
 	r := newRig(t)
-	client, first := r.add(oidc.OktaEAM, nil)
+	client, first := r.add(party.OktaEAM, nil)
 	next := func() (text string) {
 		r.tx(func(ctx context.Context, tx *store.Tx) error {
 			c, err := tx.OIDCClient(ctx, r.fixture.Env.ID, client)
 			if err != nil {
 				return err
 			}
-			s, err := oidc.NewSecret(ctx, tx, &c)
+			s, err := party.NewSecret(ctx, tx, &c)
 			text = s.Reveal()
 			return err
 		})
@@ -217,36 +174,10 @@ func TestASecretIsReplacedWhileBothAreGood(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return oidc.EndSecrets(ctx, tx, &c)
+		return party.EndSecrets(ctx, tx, &c)
 	})
 	if good(second) || !good(third) {
 		t.Error("the old one was ended")
 	}
 	r.clean(first, second, third)
-}
-
-func TestSettingsThatAreRefused(t *testing.T) {
-	tenant, app := "11111111-2222-4333-8444-555555555555", "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
-	for name, c := range map[string]struct {
-		contract oidc.Contract
-		s        oidc.Settings
-	}{
-		"no name":              {oidc.EntraEAM, oidc.Settings{Tenants: []string{tenant}, AppID: app}},
-		"no tenant":            {oidc.EntraEAM, oidc.Settings{Name: "x", AppID: app}},
-		"any tenant":           {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{"common"}, AppID: app}},
-		"an upper-case tenant": {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{strings.ToUpper(app)}, AppID: app}},
-		"no application":       {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}}},
-		"another cloud":        {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}, AppID: app, Cloud: "moon"}},
-		"addresses of Entra":   {oidc.EntraEAM, oidc.Settings{Name: "x", Tenants: []string{tenant}, AppID: app, Redirects: []string{oktaBack}}},
-		"no address":           {oidc.OktaEAM, oidc.Settings{Name: "x"}},
-		"an address in clear":  {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"http://example.okta.com/"}}},
-		"an address with a #":  {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"https://example.okta.com/#x"}}},
-		"a wildcard":           {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{"*"}}},
-		"another account":      {oidc.OktaEAM, oidc.Settings{Name: "x", Redirects: []string{oktaBack}, Account: "mail"}},
-		"strict about nobody":  {oidc.OktaIDV, oidc.Settings{Name: "x", Redirects: []string{idvBack}, AllowStrict: true}},
-	} {
-		if c.s.Check(c.contract) == nil {
-			t.Errorf("%s was taken", name)
-		}
-	}
 }

@@ -2,8 +2,6 @@ package oidc
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
@@ -12,13 +10,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
 // endSession ends what this browser began here (OpenID Connect RP-Initiated Logout 1.0).
 // Nobody stays signed in: there is no session to end but that of an unfinished proof, so
 // nothing is asked of the person; an id_token_hint says whose client asks, and no more.
-func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
 	err := p.admit(r, "authorize")
 	if err == nil && r.Method == http.MethodPost {
@@ -60,7 +59,7 @@ func (p *Provider) afterwards(a *authorization) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if c.row.contract != OpenID || !slices.Contains(append(slices.Clone(c.settings.PostLogout), c.redirects()...), to) {
+	if c.Terms.Contract != party.OpenID || !slices.Contains(append(slices.Clone(c.Settings.PostLogout), c.RedirectURIs()...), to) {
 		return "", errAsk("post_logout_redirect_uri is not one of this client")
 	}
 	u, err := url.Parse(to)
@@ -83,8 +82,8 @@ func (p *Provider) leaving(a *authorization) (string, error) {
 		return id, nil
 	}
 	claims, ctx := jwt.RegisteredClaims{}, a.r.Context()
-	_, err := jwt.NewParser(jwt.WithValidMethods(openIDAlgorithms), jwt.WithoutClaimsValidation()).ParseWithClaims(hint, &claims, func(t *jwt.Token) (any, error) {
-		if len(claims.Audience) != 1 || claims.Issuer != p.cfg.Origin()+a.at.path || id != "" && claims.Audience[0] != id {
+	_, err := jwt.NewParser(jwt.WithValidMethods(party.Algorithms), jwt.WithoutClaimsValidation()).ParseWithClaims(hint, &claims, func(t *jwt.Token) (any, error) {
+		if len(claims.Audience) != 1 || claims.Issuer != p.cfg.Origin()+a.at.Path || id != "" && claims.Audience[0] != id {
 			return nil, errGone
 		}
 		c, err := p.clientByID(ctx, claims.Audience[0], a.at)
@@ -100,24 +99,6 @@ func (p *Provider) leaving(a *authorization) (string, error) {
 }
 
 // publicKey returns the key of a client by which a token says that it was signed.
-func (p *Provider) publicKey(ctx context.Context, c client, t *jwt.Token) (any, error) {
-	return store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (any, error) { return keyOf(ctx, tx, c, t) })
-}
-
-// keyOf is publicKey within a transaction; errGone where the client publishes no such key.
-func keyOf(ctx context.Context, tx *store.Tx, c client, t *jwt.Token) (any, error) {
-	all, err := tx.OIDCKeys(ctx, c.Env, c.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range all {
-		if k.ID != t.Header["kid"] || k.Algorithm != t.Method.Alg() {
-			continue
-		}
-		private, err := x509.ParsePKCS8PrivateKey(k.Private)
-		if signer, ok := private.(crypto.Signer); err == nil && ok {
-			return signer.Public(), nil
-		}
-	}
-	return nil, errGone
+func (p *Provider) publicKey(ctx context.Context, c party.Party, t *jwt.Token) (any, error) {
+	return store.Get(ctx, p.cfg.Store, func(tx *store.Tx) (any, error) { return party.PublicKeyOf(ctx, tx, c, t) })
 }

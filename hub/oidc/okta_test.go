@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol/evidence"
 )
@@ -53,7 +54,7 @@ func redeeming(client, secret, code string) url.Values {
 
 func TestOktaGetsACodeAndATokenThatNamesItsUser(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaEAM, nil)
+	client, secret := r.add(party.OktaEAM, nil)
 	code := r.code(client, "bob@example.com")
 	if r.employee.asked.Account != "2" {
 		t.Fatalf("asked about %q", r.employee.asked.Account)
@@ -110,7 +111,7 @@ func (r *rig) claimsAgain(client, secret string) any {
 
 func TestOktaRequestsThatAreRefused(t *testing.T) {
 	r := newRig(t)
-	client, _ := r.add(oidc.OktaEAM, nil)
+	client, _ := r.add(party.OktaEAM, nil)
 	set := func(name string, values ...string) func(url.Values) {
 		return func(q url.Values) { q[name] = values }
 	}
@@ -148,7 +149,7 @@ func TestOktaRequestsThatAreRefused(t *testing.T) {
 
 func TestP09_OktasHintIsAClaimToBeProven(t *testing.T) {
 	r := newRig(t)
-	client, _ := r.add(oidc.OktaEAM, nil)
+	client, _ := r.add(party.OktaEAM, nil)
 	for who, want := range map[string]string{"bob@example.com": "2", "BOB@example.com": "2", "both@example.com": "", "nobody@example.com": ""} {
 		browser := r.newBrowser()
 		back := r.get(browser, r.prove(r.ticket(r.get(browser, "/okta/eam/authorize?"+okta(client, who).Encode()))))
@@ -160,9 +161,9 @@ func TestP09_OktasHintIsAClaimToBeProven(t *testing.T) {
 
 func TestClientsProveThemselvesInOneWay(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaEAM, nil)
-	other, otherSecret := r.add(oidc.OktaEAM, nil)
-	_, idvSecret := r.add(oidc.OktaIDV, nil)
+	client, secret := r.add(party.OktaEAM, nil)
+	other, otherSecret := r.add(party.OktaEAM, nil)
+	_, idvSecret := r.add(party.OktaIDV, nil)
 	basic := func(id, secret string) string {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 	}
@@ -209,7 +210,7 @@ func TestClientsProveThemselvesInOneWay(t *testing.T) {
 
 func TestP07_OfManyRedemptionsOneSucceeds(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaEAM, nil)
+	client, secret := r.add(party.OktaEAM, nil)
 	code := r.code(client, "bob@example.com")
 	var given atomic.Int32
 	var wg sync.WaitGroup
@@ -290,7 +291,7 @@ func TestOktaComparesANameWithAProof(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			client, secret := r.add(oidc.OktaIDV, nil)
+			client, secret := r.add(party.OktaIDV, nil)
 			r.employee.claims = c.proven
 			back := r.get(r.browser, r.prove(r.ticket(r.get(r.browser, r.push(pushed(client, secret, person(c.framework, c.asked)))))))
 			if back.location == nil || back.location.Query().Get("iss") != r.origin {
@@ -337,7 +338,7 @@ func TestOktaComparesANameWithAProof(t *testing.T) {
 
 func TestOktaPushesThatAreRefused(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaIDV, nil)
+	client, secret := r.add(party.OktaIDV, nil)
 	names := map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}
 	with := func(more map[string]any) map[string]any {
 		out := map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}
@@ -388,7 +389,7 @@ func parsed(t *testing.T, address string) *url.URL {
 // not after the answer.
 func TestP07_AReloadOfARequestURIIsServedToItsBrowserAlone(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaIDV, nil)
+	client, secret := r.add(party.OktaIDV, nil)
 	r.employee.claims = &evidence.Claims{Given: "Ann", Family: "Lee"}
 	asks := pushed(client, secret, person("IDV-DELEGATED", map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}))
 	address, other := r.push(asks), r.push(asks)
@@ -440,7 +441,7 @@ func TestP07_AReloadOfARequestURIIsServedToItsBrowserAlone(t *testing.T) {
 
 func TestP07_ARequestURIIsGoodOnceAndForAMinute(t *testing.T) {
 	r := newRig(t)
-	client, secret := r.add(oidc.OktaIDV, nil)
+	client, secret := r.add(party.OktaIDV, nil)
 	names := map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}
 	address := r.push(pushed(client, secret, person("IDV-DELEGATED", names)))
 	if g := r.get(r.newBrowser(), address+"&client_id=another"); g.status != 400 {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/match"
@@ -20,13 +21,9 @@ import (
 // examples of the public API say.
 const openIDTokenLife = time.Hour
 
-// What an application may ask for.
-var (
-	openIDAlgorithms = []string{es256, rs256, eddsa}
-	openIDScopes     = append([]string{"profile", request.Address}, request.Scopes()...)
-	openIDClaims     = []string{"name", "given_name", "family_name", "birth_date", "birthdate", "govtid", "govtid_expired", "age_over_18", "age_over_21",
-		request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.Address, request.IPLocation, store.PictureClaim}
-)
+// openIDClaims are what an application may ask for.
+var openIDClaims = []string{"name", "given_name", "family_name", "birth_date", "birthdate", "govtid", "govtid_expired", "age_over_18", "age_over_21",
+	request.Account, "account_status", request.Email, request.Phone, request.PreferredName, request.Address, request.IPLocation, store.PictureClaim}
 
 // profileClaims are what the scope profile stands for here (OpenID Connect Core 5.4).
 var profileClaims = []string{"name", "given_name", "family_name"}
@@ -60,7 +57,7 @@ const (
 )
 
 // understandOpenID reads the request of an application whose redirect_uri is known.
-func (p *Provider) understandOpenID(r *http.Request, c client, q params, to *asked, pushed bool) *oauthError {
+func (p *Provider) understandOpenID(r *http.Request, c party.Party, q params, to *asked, pushed bool) *oauthError {
 	switch mode, kind := q["response_mode"], q["response_type"]; {
 	case kind != "" && kind != "code":
 		return invalid("unsupported_response_type", "want code")
@@ -90,14 +87,14 @@ func (p *Provider) understandOpenID(r *http.Request, c client, q params, to *ask
 // challenge reads code_challenge. It is required, but where a client that proves itself
 // by something else may leave it out: one whose administrator said so, and the
 // environment or directory itself, whose interface has none, for pushed requests.
-func challenge(c client, q params, to *asked, pushed bool) *oauthError {
+func challenge(c party.Party, q params, to *asked, pushed bool) *oauthError {
 	text, method := q["code_challenge"], q["code_challenge_method"]
-	optional := c.settings.Auth != authNone && (c.settings.PKCE == pkceOptional || c.settings.PKCE == "" && c.builtIn() && pushed)
+	optional := c.Settings.Auth != party.AuthNone && (c.Settings.PKCE == party.PKCEOptional || c.Settings.PKCE == "" && c.BuiltIn() && pushed)
 	switch {
 	case text == "" && method == "" && optional:
 		return nil
 	case method == "S256" && isThumb(text):
-	case (method == "plain" || method == "") && c.settings.PKCE == pkcePlain && isVerifier(text):
+	case (method == "plain" || method == "") && c.Settings.PKCE == party.PKCEPlain && isVerifier(text):
 		to.Clear = true
 	case text == "":
 		return invalid("invalid_request", "code_challenge is missing: want S256")
@@ -123,10 +120,10 @@ func isVerifier(s string) bool {
 
 // parsePlain reads scopes, claims and hints. Scopes and claims that nobody here knows are
 // passed over (OpenID Connect Core 3.1.2.1, 5.5).
-func parsePlain(c client, q params) (*plain, *oauthError) {
+func parsePlain(c party.Party, q params) (*plain, *oauthError) {
 	w := &plain{Names: map[string]string{}, Label: q["label"], Template: q["template"], Email: q["email_hint"]}
 	for _, s := range strings.Fields(q["scope"]) {
-		if !slices.Contains(openIDScopes, s) || slices.Contains(w.Scopes, s) {
+		if !slices.Contains(party.Scopes, s) || slices.Contains(w.Scopes, s) {
 			continue
 		}
 		w.Scopes = append(w.Scopes, s)
@@ -148,7 +145,7 @@ func parsePlain(c client, q params) (*plain, *oauthError) {
 }
 
 // settle leaves what can be answered, each once.
-func (w *plain) settle(c client) *oauthError {
+func (w *plain) settle(c party.Party) *oauthError {
 	slices.Sort(w.Claims)
 	w.Claims = slices.DeleteFunc(slices.Compact(w.Claims), func(n string) bool { return len(request.Answerable([]string{n})) == 0 && !request.Matched(n) })
 	if len(w.Claims) > maxNamed {
@@ -257,7 +254,7 @@ type openTemplate struct {
 }
 
 // useTemplate adds what the named template asks for.
-func (p *Provider) useTemplate(ctx context.Context, c client, w *plain) *oauthError {
+func (p *Provider) useTemplate(ctx context.Context, c party.Party, w *plain) *oauthError {
 	if w.Template == "" {
 		return nil
 	}

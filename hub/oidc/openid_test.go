@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -461,7 +462,7 @@ func TestWhereSomebodyLivesIsAnObjectForApplicationsAndATextInTheAPI(t *testing.
 func TestSubjectsAreStableInAnEnvironmentAndForeignElsewhere(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	env := a.fixture.Env.ID
-	client, secret := a.add(oidc.OpenID, nil)
+	client, secret := a.add(party.OpenID, nil)
 	subject := func(client, secret, back string, form url.Values) string {
 		q := a.codeFor(authorizeBy(client, a.pushes(form)), ann)
 		f := exchanging(client, secret, q.Get("code"), back)
@@ -507,7 +508,7 @@ func asking(client, secret string) url.Values {
 func TestP07_200RedemptionsAtOnceOfOneCodeOrRequestGiveOne(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		a := newOffice(t, c)
-		client, secret := a.add(oidc.OpenID, nil)
+		client, secret := a.add(party.OpenID, nil)
 		uri := a.pushes(asking(client, secret))
 		var begun atomic.Int64
 		var tickets sync.Map
@@ -635,7 +636,7 @@ func TestT11_StrictAccountsAreNamedOnlyToClientsForWhichItWasAllowed(t *testing.
 	a.word = operation.Word{Strict: true}
 	told := func(allow bool) (jwt.MapClaims, string) {
 		t.Helper()
-		client, secret := a.addFor(a.fixture.Directory.ID, func(s *oidc.Settings) { s.AllowStrict = allow })
+		client, secret := a.addFor(a.fixture.Directory.ID, func(s *party.Settings) { s.AllowStrict = allow })
 		form := asking(client, secret)
 		form.Set("claims", `{"id_token":{"account":null}}`)
 		back := a.codeFor(authorizeBy(client, a.pushes(form)), ann)
@@ -661,8 +662,8 @@ func TestT11_StrictAccountsAreNamedOnlyToClientsForWhichItWasAllowed(t *testing.
 }
 
 // addFor makes a client of a directory.
-func (a *office) addFor(dir string, change func(*oidc.Settings)) (id, secret string) {
-	id, secret = a.add(oidc.OpenID, change)
+func (a *office) addFor(dir string, change func(*party.Settings)) (id, secret string) {
+	id, secret = a.add(party.OpenID, change)
 	a.tx(func(ctx context.Context, tx *store.Tx) error {
 		c, err := tx.OIDCClient(ctx, a.fixture.Env.ID, id)
 		if err != nil {
@@ -679,7 +680,7 @@ func (a *office) addFor(dir string, change func(*oidc.Settings)) (id, secret str
 func TestT11_KeysAreOfTheClientsAlgorithmAndPublishedBeforeTheySign(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
-		client, secret := a.add(oidc.OpenID, func(s *oidc.Settings) { s.Algorithm = alg })
+		client, secret := a.add(party.OpenID, func(s *party.Settings) { s.Algorithm = alg })
 		sign := func() (used, kid string) {
 			back := a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann)
 			f := exchanging(client, secret, back.Get("code"), appBack)
@@ -701,12 +702,12 @@ func TestT11_KeysAreOfTheClientsAlgorithmAndPublishedBeforeTheySign(t *testing.T
 		if used != alg {
 			t.Errorf("signed by %s, want %s", used, alg)
 		}
-		next, err := oidc.NewKey(oidc.OpenID, oidc.Settings{Algorithm: alg}, a.now())
+		next, err := party.NewKey(party.OpenID, party.Settings{Algorithm: alg}, a.now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.tx(func(ctx context.Context, tx *store.Tx) error {
-			return oidc.Rotate(ctx, tx, a.fixture.Env.ID, client, next)
+			return party.Rotate(ctx, tx, a.fixture.Env.ID, client, next)
 		})
 		a.ahead.Add(int64(2 * time.Second))
 		if _, kid := sign(); kid != first || a.published(next.ID) == nil {
@@ -721,7 +722,7 @@ func TestT11_KeysAreOfTheClientsAlgorithmAndPublishedBeforeTheySign(t *testing.T
 
 func TestAPersonWhoDeclinesIsSentBackWithNothing(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	client, secret := a.add(oidc.OpenID, nil)
+	client, secret := a.add(party.OpenID, nil)
 	form := asking(client, secret)
 	form.Set("response_mode", "form_post")
 	browser := a.newPhone()
@@ -736,7 +737,7 @@ func TestAPersonWhoDeclinesIsSentBackWithNothing(t *testing.T) {
 
 func TestAnswersComeInTheModeThatWasAskedFor(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	client, _ := a.add(oidc.OpenID, nil)
+	client, _ := a.add(party.OpenID, nil)
 	for _, mode := range []string{"", "query", "fragment", "form_post"} {
 		q := asking(client, "")
 		q.Del("client_secret")
@@ -784,7 +785,7 @@ func TestDiscoveryTellsOfBothContractsOfTheIssuer(t *testing.T) {
 
 func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
-	client, _ := a.add(oidc.OpenID, func(s *oidc.Settings) { s.PostLogout = []string{"https://app.example.com/bye"} })
+	client, _ := a.add(party.OpenID, func(s *party.Settings) { s.PostLogout = []string{"https://app.example.com/bye"} })
 	g := a.get(a.newPhone(), "/oauth2/logout?"+url.Values{"client_id": {client}, "post_logout_redirect_uri": {"https://app.example.com/bye"}, "state": {"x"}}.Encode())
 	if g.location == nil || g.location.String() != "https://app.example.com/bye?state=x" {
 		t.Errorf("%d %v", g.status, g.location)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -28,7 +29,7 @@ type parsed struct {
 
 type parsedParty struct {
 	row    store.OIDCParty
-	client client
+	client party.Party
 }
 
 func newParsed() *parsed {
@@ -37,7 +38,7 @@ func newParsed() *parsed {
 
 // party returns the client of a row, which nobody changes; store.ErrNotFound where its
 // directory was removed.
-func (k *parsed) party(row store.OIDCParty) (client, error) {
+func (k *parsed) party(row store.OIDCParty) (party.Party, error) {
 	id := row.Env + "\x00" + row.ID
 	k.mu.Lock()
 	known := k.parties[id]
@@ -45,7 +46,7 @@ func (k *parsed) party(row store.OIDCParty) (client, error) {
 	if known.row == row {
 		return known.client, nil
 	}
-	c, err := parseParty(row)
+	c, err := party.Parse(row)
 	if err != nil {
 		return c, err
 	}
@@ -56,27 +57,6 @@ func (k *parsed) party(row store.OIDCParty) (client, error) {
 	}
 	k.parties[id] = parsedParty{row, c}
 	return c, nil
-}
-
-func parseParty(row store.OIDCParty) (client, error) {
-	found, err := row.Client()
-	if err != nil {
-		return client{}, err
-	}
-	c, err := clientOf(found)
-	if err != nil {
-		return c, err
-	}
-	if c.org, err = row.Organisation(); err != nil || c.row.contract != OpenID {
-		return c, err
-	}
-	if row.Orphan != 0 {
-		return c, store.ErrNotFound
-	}
-	if len(c.settings.Redirects) == 0 {
-		c.callbacks, err = row.CallbackURLs()
-	}
-	return c, err
 }
 
 // signer returns the private part of a key.
@@ -106,10 +86,10 @@ func (k *parsed) signer(s *store.Store, key store.SealedOIDCKey) (crypto.Signer,
 }
 
 // partyByID finds a client by its client_id.
-func (p *Provider) partyByID(ctx context.Context, id string) (client, error) {
+func (p *Provider) partyByID(ctx context.Context, id string) (party.Party, error) {
 	row, err := store.Glance(ctx, p.cfg.Store, func(tx *store.Tx) (store.OIDCParty, error) { return tx.OIDCPartyByID(ctx, id) })
 	if err != nil {
-		return client{}, err
+		return party.Party{}, err
 	}
 	return p.parsed.party(row)
 }

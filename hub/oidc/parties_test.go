@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 )
@@ -29,13 +29,13 @@ func TestT11_WhatIsDecidedAboutAClientHoldsFromTheNextRequestOn(t *testing.T) {
 				t.Errorf("after %s: %d, want %d", what, got, want)
 			}
 		}
-		settings := func(s oidc.Settings) func(ctx context.Context, tx *store.Tx) error {
+		settings := func(s party.Settings) func(ctx context.Context, tx *store.Tx) error {
 			return func(ctx context.Context, tx *store.Tx) error {
 				row, err := tx.OIDCClient(ctx, a.fixture.Env.ID, client)
 				if err != nil {
 					return err
 				}
-				return oidc.Change(ctx, tx, &row, row.Directory, s)
+				return party.Change(ctx, tx, &row, row.Directory, s)
 			}
 		}
 		organisation := func(from ...netip.Prefix) func(ctx context.Context, tx *store.Tx) error {
@@ -45,8 +45,8 @@ func TestT11_WhatIsDecidedAboutAClientHoldsFromTheNextRequestOn(t *testing.T) {
 				return tx.UpdateOrganisation(ctx, o)
 			}
 		}
-		changed("another address", http.StatusBadRequest, settings(oidc.Settings{Name: "App", Redirects: []string{"https://elsewhere.example/back"}}))
-		a.tx(settings(oidc.Settings{Name: "App", Redirects: []string{appBack}}))
+		changed("another address", http.StatusBadRequest, settings(party.Settings{Name: "App", Redirects: []string{"https://elsewhere.example/back"}}))
+		a.tx(settings(party.Settings{Name: "App", Redirects: []string{appBack}}))
 		changed("an organisation that lets others in", http.StatusForbidden, organisation(netip.MustParsePrefix("192.0.2.0/24")))
 		a.tx(organisation())
 		changed("the end of its directory", http.StatusUnauthorized, func(ctx context.Context, tx *store.Tx) error {

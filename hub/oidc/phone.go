@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -85,7 +86,7 @@ func (p *Provider) claim(ctx context.Context, env, ticket string, by recovery.Cl
 		if err != nil {
 			return err
 		}
-		if x.Env != env || !c.row.screen {
+		if x.Env != env || !c.Terms.Screen {
 			return errGone
 		}
 		x.Phone = &phone{Code: fmt.Sprintf("%06d", n), Device: short(by.UserAgent), At: p.cfg.Now()}
@@ -109,7 +110,7 @@ func (p *Provider) Read(ctx context.Context, env, secret string) (Reading, error
 	err := p.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		x, c, err := p.held(ctx, tx, env, secret)
 		if err == nil {
-			r = Reading{c.settings.Name, x.Device, x.CreatedAt, x.Phone.Code, x.State == stateAgreed, x.ExpiresAt}
+			r = Reading{c.Settings.Name, x.Device, x.CreatedAt, x.Phone.Code, x.State == stateAgreed, x.ExpiresAt}
 		}
 		return err
 	})
@@ -117,7 +118,7 @@ func (p *Provider) Read(ctx context.Context, env, secret string) (Reading, error
 }
 
 // held returns the exchange that a phone waits for.
-func (p *Provider) held(ctx context.Context, tx *store.Tx, env, secret string) (exchange, client, error) {
+func (p *Provider) held(ctx context.Context, tx *store.Tx, env, secret string) (exchange, party.Party, error) {
 	x, c, err := p.find(ctx, tx, secret, stateClaimed)
 	if errors.Is(err, errGone) {
 		x, c, err = p.find(ctx, tx, secret, stateAgreed)

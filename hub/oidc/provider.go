@@ -15,6 +15,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -75,43 +76,43 @@ func New(cfg Config) *Provider {
 	}
 	sum := sha256.Sum256([]byte(sendScript))
 	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, parsed: newParsed()}
-	for _, at := range issuers() {
-		p.sets[at.path] = new(keptSet)
+	for _, at := range party.Issuers() {
+		p.sets[at.Path] = new(keptSet)
 		p.serveIssuer(at)
 	}
 	p.serveWaiting()
 	return p
 }
 
-func (p *Provider) serveIssuer(at issuerRow) {
-	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, at issuerRow)) {
+func (p *Provider) serveIssuer(at party.Issuer) {
+	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, at party.Issuer)) {
 		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h(w, r, at) })
 	}
-	handle("GET "+at.path+discoveryPath, p.discovery)
-	handle("GET "+at.endpoints+"/jwks", p.jwks)
-	handle("GET "+at.endpoints+returnPath, p.returned)
-	if at.post {
-		handle("POST "+at.endpoints+"/authorize", p.authorize)
+	handle("GET "+at.Path+party.DiscoveryPath, p.discovery)
+	handle("GET "+at.Endpoints+"/jwks", p.jwks)
+	handle("GET "+at.Endpoints+returnPath, p.returned)
+	if at.Post {
+		handle("POST "+at.Endpoints+"/authorize", p.authorize)
 	} else {
-		handle("GET "+at.endpoints+"/authorize", p.authorize)
+		handle("GET "+at.Endpoints+"/authorize", p.authorize)
 	}
-	if at.pushes {
+	if at.Pushes {
 		p.serveV1(at)
-		handle("GET "+metadataPath+at.path, p.discovery)
-		handle("POST "+at.endpoints+"/par", p.push)
-		handle("GET "+at.endpoints+endPath, p.endSession)
-		handle("POST "+at.endpoints+endPath, p.endSession)
+		handle("GET "+metadataPath+at.Path, p.discovery)
+		handle("POST "+at.Endpoints+"/par", p.push)
+		handle("GET "+at.Endpoints+party.EndPath, p.endSession)
+		handle("POST "+at.Endpoints+party.EndPath, p.endSession)
 	}
-	if at.code {
-		handle("POST "+at.endpoints+"/token", p.token)
-		handle("GET "+at.endpoints+"/userinfo", p.userinfo)
-		handle("POST "+at.endpoints+"/userinfo", p.userinfo)
+	if at.Code {
+		handle("POST "+at.Endpoints+"/token", p.token)
+		handle("GET "+at.Endpoints+"/userinfo", p.userinfo)
+		handle("POST "+at.Endpoints+"/userinfo", p.userinfo)
 	}
 }
 
 // Patterns lists the paths below which the provider answers, for a mux.
 func Patterns() []string {
-	return []string{"/entra/", "/okta/", "/oauth2/", discoveryPath, metadataPath, "/authorize", waitPath, "/oauth/authorize", "/x/", "/token", "/logout", pollPath}
+	return []string{"/entra/", "/okta/", "/oauth2/", party.DiscoveryPath, metadataPath, "/authorize", waitPath, "/oauth/authorize", "/x/", "/token", "/logout", pollPath}
 }
 
 // ServeHTTP implements http.Handler. Whoever mounts it sees to it that it is reached on
@@ -150,16 +151,16 @@ func addressOf(r *http.Request) string {
 }
 
 // issuer returns the issuer of a contract.
-func (p *Provider) issuer(row contractRow) string { return p.cfg.Origin() + row.path }
+func (p *Provider) issuer(row party.Terms) string { return p.cfg.Origin() + row.Path }
 
 // site returns the recovery domain on which people of a client prove who they are.
-func (p *Provider) site(ctx context.Context, tx *store.Tx, c client) (string, error) {
+func (p *Provider) site(ctx context.Context, tx *store.Tx, c party.Party) (string, error) {
 	all, err := tx.Domains(ctx, c.Env)
 	if err != nil {
 		return "", err
 	}
 	for _, d := range all {
-		if !d.Proven.IsZero() && (c.settings.Domain == "" || strings.EqualFold(c.settings.Domain, d.Name)) {
+		if !d.Proven.IsZero() && (c.Settings.Domain == "" || strings.EqualFold(c.Settings.Domain, d.Name)) {
 			return p.cfg.SiteOrigin(d.Name), nil
 		}
 	}
@@ -195,31 +196,9 @@ func (p *Provider) upkeep(ctx context.Context) error {
 		return err
 	}
 	for _, c := range all {
-		if err := p.rotate(ctx, c); err != nil && !errors.Is(err, ErrRotating) {
+		if err := party.Renew(ctx, p.cfg.Store, c, p.cfg.Now()); err != nil && !errors.Is(err, party.ErrRotating) {
 			return fmt.Errorf("client %s: %w", c.ID, err)
 		}
 	}
 	return nil
-}
-
-// rotate publishes a client's next key when the newest is old. Two nodes that do so at
-// once publish two, of which the later signs: no harm.
-func (p *Provider) rotate(ctx context.Context, c store.OIDCClient) error {
-	keys, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
-	if err != nil {
-		return err
-	}
-	now := p.cfg.Now()
-	if len(keys) > 0 && keys[0].ActiveFrom.Add(rotateEvery).After(now) {
-		return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return forget(ctx, tx, keys, now) })
-	}
-	of, err := clientOf(c)
-	if err != nil {
-		return err
-	}
-	k, err := NewKey(of.row.contract, of.settings, now)
-	if err != nil {
-		return err
-	}
-	return p.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return Rotate(ctx, tx, c.Env, c.ID, k) })
 }

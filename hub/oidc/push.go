@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -16,7 +17,7 @@ import (
 const requestPrefix = "urn:ietf:params:oauth:request_uri:"
 
 // push takes a request from a client's server, before the browser comes (RFC 9126).
-func (p *Provider) push(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) push(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	c, q, oauth := p.clientRequest(w, r, at)
 	var a asked
 	if oauth == nil {
@@ -50,9 +51,9 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, at issuerRow) {
 const maxPushedLife = time.Hour
 
 // pushedFor reads how long a request_uri is good.
-func pushedFor(c client, q params) (time.Duration, *oauthError) {
+func pushedFor(c party.Party, q params) (time.Duration, *oauthError) {
 	text := q["expiry_seconds"]
-	if text == "" || c.row.contract != OpenID {
+	if text == "" || c.Terms.Contract != party.OpenID {
 		return pushedLife, nil
 	}
 	n, err := strconv.Atoi(text)
@@ -63,15 +64,15 @@ func pushedFor(c client, q params) (time.Duration, *oauthError) {
 }
 
 // understandPushed reads a pushed request.
-func (p *Provider) understandPushed(r *http.Request, c client, q params) (asked, *oauthError) {
-	if c.row.contract != OpenID {
+func (p *Provider) understandPushed(r *http.Request, c party.Party, q params) (asked, *oauthError) {
+	if c.Terms.Contract != party.OpenID {
 		return understandIDV(c, q)
 	}
 	a := asked{Redirect: q["redirect_uri"], Echoed: q["state"], Nonce: q["nonce"]}
 	switch {
 	case q["client_id"] != "" && q["client_id"] != c.ID:
 		return a, invalid("invalid_request", "client_id is another one than the client's")
-	case !slices.Contains(c.redirects(), a.Redirect):
+	case !slices.Contains(c.RedirectURIs(), a.Redirect):
 		return a, invalid("invalid_request", "redirect_uri is not one of this client")
 	}
 	oauth := p.understandOpenID(r, c, q, &a, true)
@@ -79,17 +80,17 @@ func (p *Provider) understandPushed(r *http.Request, c client, q params) (asked,
 }
 
 // understandIDV reads a request of Okta for a person's identity.
-func understandIDV(c client, q params) (a asked, oauth *oauthError) {
+func understandIDV(c party.Party, q params) (a asked, oauth *oauthError) {
 	a = asked{Redirect: q["redirect_uri"], Echoed: q["state"], Nonce: q["nonce"], Subject: q["login_hint"], Hint: q["login_hint"]}
 	switch {
 	case q["client_id"] != c.ID:
 		return a, invalid("invalid_request", "client_id is missing, or another one than the client's")
-	case !slices.Contains(c.redirects(), a.Redirect):
+	case !slices.Contains(c.RedirectURIs(), a.Redirect):
 		return a, invalid("invalid_request", "redirect_uri is not one of this client")
 	case a.Hint == "" || len(a.Hint) > maxSubject:
 		return a, invalid("invalid_request", "login_hint is missing")
 	}
-	if oauth := understandCode(c.row, q, &a); oauth != nil {
+	if oauth := understandCode(c.Terms, q, &a); oauth != nil {
 		return a, oauth
 	}
 	asks, err := parseClaims(q["claims"])
@@ -130,9 +131,9 @@ func (p *Provider) takeFrom(tx *store.Tx, a *authorization, secret string) error
 	if err != nil {
 		return err
 	}
-	if !a.at.serves(c.row.contract) || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
+	if !a.at.Serves(c.Terms.Contract) || a.q["client_id"] != "" && a.q["client_id"] != c.ID {
 		return errAsk("request_uri is another client's")
 	}
-	a.pushed, a.client, a.row, a.asked, a.again = &x, c, c.row, x.asked, again
+	a.pushed, a.client, a.row, a.asked, a.again = &x, c, c.Terms, x.asked, again
 	return nil
 }

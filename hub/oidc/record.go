@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -73,7 +74,7 @@ type record struct {
 	Directory string          `json:"directory"`
 	Request   any             `json:"request"`
 	Response  any             `json:"response"`
-	Contract  Contract        `json:"contract"`
+	Contract  party.Contract  `json:"contract"`
 	Recovery  string          `json:"recovery,omitempty"`
 	Methods   []policy.Method `json:"methods,omitempty"`
 	ACR       string          `json:"acr,omitempty"`
@@ -81,8 +82,8 @@ type record struct {
 	Strict    bool            `json:"strict_account,omitempty"` // an account that the agent lets nobody into on the hub's word (T11)
 }
 
-func (p *Provider) event(c client, kind audit.Kind, trace string, r *http.Request, d any) audit.Event {
-	e := audit.Event{Org: c.org.ID, Env: c.Env, Kind: kind, Trace: trace, Detail: d}
+func (p *Provider) event(c party.Party, kind audit.Kind, trace string, r *http.Request, d any) audit.Event {
+	e := audit.Event{Org: c.Org.ID, Env: c.Env, Kind: kind, Trace: trace, Detail: d}
 	if r != nil {
 		e.RemoteAddr, e.UserAgent = addressOf(r), short(r.UserAgent())
 	}
@@ -91,13 +92,13 @@ func (p *Provider) event(c client, kind audit.Kind, trace string, r *http.Reques
 
 // recordAsked writes that a browser was sent to the recovery domain.
 func (p *Provider) recordAsked(ctx context.Context, tx *store.Tx, a *authorization, x exchange) error {
-	if a.row.contract == OpenID {
+	if a.row.Contract == party.OpenID {
 		return p.recordBegun(ctx, tx, a, x)
 	}
-	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: a.record(), Response: asksReply{
+	d := record{Directory: a.client.Directory, Contract: a.row.Contract, Request: a.record(), Response: asksReply{
 		ClientID: a.client.ID, Redirect: x.Redirect, Server: p.issuer(a.row), State: x.ID,
 	}}
-	e := p.event(a.client, a.row.authorize, x.ID, a.r, d)
+	e := p.event(a.client, a.row.Authorize, x.ID, a.r, d)
 	e.Personal = map[string]string{"hint": short(a.asked.Hint)}
 	return audit.Append(ctx, tx, e)
 }
@@ -118,17 +119,17 @@ func (a *authorization) record() asksRecord {
 
 // recordRefused writes that a request was sent back unanswered.
 func (p *Provider) recordRefused(ctx context.Context, tx *store.Tx, a *authorization, e *oauthError) error {
-	if a.row.contract == OpenID {
+	if a.row.Contract == party.OpenID {
 		return p.recordTurnedBack(ctx, tx, a, e)
 	}
-	d := record{Directory: a.client.Directory, Contract: a.row.contract, Request: finishRecord{Error: e.Code, State: short(a.asked.Echoed)},
+	d := record{Directory: a.client.Directory, Contract: a.row.Contract, Request: finishRecord{Error: e.Code, State: short(a.asked.Echoed)},
 		Response: finishReply{Error: e.Code, State: short(a.asked.Echoed), Redirect: a.asked.Redirect}}
-	return audit.Append(ctx, tx, p.event(a.client, a.row.finish, store.NewID(), a.r, d))
+	return audit.Append(ctx, tx, p.event(a.client, a.row.Finish, store.NewID(), a.r, d))
 }
 
 // recordFinished writes what a client was answered. given names what it got.
-func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c client, x exchange, given string) error {
-	if c.row.contract == OpenID {
+func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c party.Party, x exchange, given string) error {
+	if c.Terms.Contract == party.OpenID {
 		return p.recordAnswered(ctx, tx, c, x)
 	}
 	reply := finishReply{BindingFailed: x.Answer.Error != "", Error: x.Answer.Error, State: short(x.Echoed), Redirect: x.Redirect}
@@ -138,9 +139,9 @@ func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c client, x
 	case "id_token":
 		reply.IDToken = redacted
 	}
-	d := record{Directory: c.Directory, Contract: c.row.contract, Request: finishRecord{Code: redacted, Error: x.Answer.Error, State: x.ID}, Response: reply,
+	d := record{Directory: c.Directory, Contract: c.Terms.Contract, Request: finishRecord{Code: redacted, Error: x.Answer.Error, State: x.ID}, Response: reply,
 		Recovery: x.Answer.Recovery, Methods: x.Answer.Proven, ACR: x.Answer.ACR, AMR: x.Answer.AMR, Strict: x.Answer.Strict}
-	e := p.event(c, c.row.finish, x.ID, nil, d)
+	e := p.event(c, c.Terms.Finish, x.ID, nil, d)
 	e.Account = x.Answer.Person
 	return audit.Append(ctx, tx, e)
 }

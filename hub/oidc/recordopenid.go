@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -46,21 +47,21 @@ type authorizeReply struct {
 // answerRecord is a record of an application's authorization. Members below Response are
 // ours.
 type answerRecord struct {
-	Directory string   `json:"directory,omitempty"`
-	Request   any      `json:"request"`
-	Response  any      `json:"response"`
-	Contract  Contract `json:"contract"`
-	Client    string   `json:"oidc_client"`
-	Subject   string   `json:"subject,omitempty"`
-	Claims    []string `json:"claims,omitempty"`
-	Strength  string   `json:"binding_strength,omitempty"`
-	Failure   string   `json:"failure_reason,omitempty"`
-	Strict    bool     `json:"strict_account,omitempty"` // an account that the agent lets nobody into on the hub's word (T11)
-	Allowed   bool     `json:"strict_allowed,omitempty"` // and an administrator allowed it for this client
+	Directory string         `json:"directory,omitempty"`
+	Request   any            `json:"request"`
+	Response  any            `json:"response"`
+	Contract  party.Contract `json:"contract"`
+	Client    string         `json:"oidc_client"`
+	Subject   string         `json:"subject,omitempty"`
+	Claims    []string       `json:"claims,omitempty"`
+	Strength  string         `json:"binding_strength,omitempty"`
+	Failure   string         `json:"failure_reason,omitempty"`
+	Strict    bool           `json:"strict_account,omitempty"` // an account that the agent lets nobody into on the hub's word (T11)
+	Allowed   bool           `json:"strict_allowed,omitempty"` // and an administrator allowed it for this client
 }
 
 // recordOf leaves out what is secret or names a person.
-func recordOf(c client, q params) authorizeRecord {
+func recordOf(c party.Party, q params) authorizeRecord {
 	expiry, _ := strconv.Atoi(q["expiry_seconds"])
 	return authorizeRecord{
 		Claim: words(q["claim"]), ClientID: c.ID, ClientSecret: hidden(q["client_secret"] + q["client_assertion"]), Challenge: hidden(q["code_challenge"]),
@@ -84,8 +85,8 @@ func (a *authorization) how() (audit.Kind, authorizeRecord) {
 // recordBegun writes that a browser was sent to the recovery domain.
 func (p *Provider) recordBegun(ctx context.Context, tx *store.Tx, a *authorization, x exchange) error {
 	kind, asks := a.how()
-	e := p.event(a.client, kind, x.ID, a.r, answerRecord{Directory: a.client.Directory, Contract: OpenID, Client: a.client.ID, Request: asks,
-		Response: authorizeReply{Env: a.client.settings.Name, Request: x.ID}})
+	e := p.event(a.client, kind, x.ID, a.r, answerRecord{Directory: a.client.Directory, Contract: party.OpenID, Client: a.client.ID, Request: asks,
+		Response: authorizeReply{Env: a.client.Settings.Name, Request: x.ID}})
 	if x.Plain != nil {
 		e.Personal = map[string]string{"hint": short(x.Plain.Email)}
 	}
@@ -95,12 +96,12 @@ func (p *Provider) recordBegun(ctx context.Context, tx *store.Tx, a *authorizati
 // recordTurnedBack writes that a request was sent back.
 func (p *Provider) recordTurnedBack(ctx context.Context, tx *store.Tx, a *authorization, e *oauthError) error {
 	kind, asks := a.how()
-	return audit.Append(ctx, tx, p.event(a.client, kind, store.NewID(), a.r, answerRecord{Directory: a.client.Directory, Contract: OpenID, Client: a.client.ID, Request: asks,
+	return audit.Append(ctx, tx, p.event(a.client, kind, store.NewID(), a.r, answerRecord{Directory: a.client.Directory, Contract: party.OpenID, Client: a.client.ID, Request: asks,
 		Response: authorizeReply{Error: e.Code, Redirect: a.asked.Redirect}}))
 }
 
 // recordAnswered writes what came of a proof: nothing, or a code.
-func (p *Provider) recordAnswered(ctx context.Context, tx *store.Tx, c client, x exchange) error {
+func (p *Provider) recordAnswered(ctx context.Context, tx *store.Tx, c party.Party, x exchange) error {
 	t := x.Answer.Told
 	if t == nil {
 		return audit.Append(ctx, tx, p.event(c, audit.OAuth2RequestCanceled, x.ID, nil, map[string]any{"request": x.ID, "oidc_client": c.ID, "error": x.Answer.Error}))
@@ -109,9 +110,9 @@ func (p *Provider) recordAnswered(ctx context.Context, tx *store.Tx, c client, x
 	if x.Pushed != "" {
 		kind, asks.RequestURI = audit.OAuth2V2Authorize, redacted
 	}
-	e := p.event(c, kind, x.ID, nil, answerRecord{Directory: c.Directory, Contract: OpenID, Client: c.ID, Request: asks,
-		Response: authorizeReply{Redirect: x.Redirect, Env: c.settings.Name, Request: x.ID}, Subject: t.Subject, Claims: words(t.names()),
-		Strength: t.Strength, Failure: t.Failure, Strict: t.Strict, Allowed: t.Strict && c.settings.AllowStrict})
+	e := p.event(c, kind, x.ID, nil, answerRecord{Directory: c.Directory, Contract: party.OpenID, Client: c.ID, Request: asks,
+		Response: authorizeReply{Redirect: x.Redirect, Env: c.Settings.Name, Request: x.ID}, Subject: t.Subject, Claims: words(t.names()),
+		Strength: t.Strength, Failure: t.Failure, Strict: t.Strict, Allowed: t.Strict && c.Settings.AllowStrict})
 	t.concern(&e)
 	return audit.Append(ctx, tx, e)
 }
@@ -130,13 +131,13 @@ type pushedReply struct {
 }
 
 // recordPushed writes that a client pushed a request.
-func (p *Provider) recordPushed(ctx context.Context, tx *store.Tx, r *http.Request, c client, x exchange, q params, life time.Duration) error {
+func (p *Provider) recordPushed(ctx context.Context, tx *store.Tx, r *http.Request, c party.Party, x exchange, q params, life time.Duration) error {
 	asks := recordOf(c, q)
 	asks.ClientSecret = redacted // in the header as well
-	if c.row.contract != OpenID {
+	if c.Terms.Contract != party.OpenID {
 		asks.Claims = hidden(asks.Claims)
 	}
-	e := p.event(c, audit.OAuth2PushedAuthorization, x.ID, r, answerRecord{Directory: c.Directory, Contract: c.row.contract, Client: c.ID, Request: asks, Response: pushedReply{redacted, int(life.Seconds())}})
+	e := p.event(c, audit.OAuth2PushedAuthorization, x.ID, r, answerRecord{Directory: c.Directory, Contract: c.Terms.Contract, Client: c.ID, Request: asks, Response: pushedReply{redacted, int(life.Seconds())}})
 	e.Personal = map[string]string{"hint": short(x.Hint)}
 	if x.Plain != nil {
 		e.Personal = map[string]string{"hint": short(x.Plain.Email)}
@@ -168,14 +169,14 @@ type tokenGiven struct {
 
 // recordToken writes that a code was redeemed. The subject is in it where it means
 // nothing to anybody else.
-func (p *Provider) recordToken(ctx context.Context, tx *store.Tx, c client, x exchange, reply tokenReply) error {
-	d := answerRecord{Directory: c.Directory, Contract: c.row.contract, Client: c.ID,
+func (p *Provider) recordToken(ctx context.Context, tx *store.Tx, c party.Party, x exchange, reply tokenReply) error {
+	d := answerRecord{Directory: c.Directory, Contract: c.Terms.Contract, Client: c.ID,
 		Request: tokenRecord{Grant: "authorization_code", ClientID: c.ID, Secret: redacted, Redirect: x.Redirect, Code: redacted, Verifier: hidden(x.Challenge)}}
 	given := tokenGiven{Access: redacted, ID: redacted, Scope: reply.Scope, Claims: reply.Claims, Expires: reply.ExpiresIn, Type: reply.TokenType}
 	e := p.event(c, audit.OAuth2Token, x.ID, nil, nil)
 	e.Account = x.Answer.Person
 	if t := x.Answer.Told; t != nil {
-		given.Subject, d.Strict, d.Allowed = t.Subject, t.Strict, t.Strict && c.settings.AllowStrict
+		given.Subject, d.Strict, d.Allowed = t.Subject, t.Strict, t.Strict && c.Settings.AllowStrict
 		t.concern(&e)
 	}
 	d.Response = given
@@ -184,8 +185,8 @@ func (p *Provider) recordToken(ctx context.Context, tx *store.Tx, c client, x ex
 }
 
 // recordReused writes that a code came twice, and that what it gave was taken back.
-func (p *Provider) recordReused(ctx context.Context, tx *store.Tx, c client, exchange string) error {
-	return audit.Append(ctx, tx, p.event(c, audit.OAuth2Token, exchange, nil, answerRecord{Contract: c.row.contract, Client: c.ID, Failure: "code_used_twice",
+func (p *Provider) recordReused(ctx context.Context, tx *store.Tx, c party.Party, exchange string) error {
+	return audit.Append(ctx, tx, p.event(c, audit.OAuth2Token, exchange, nil, answerRecord{Contract: c.Terms.Contract, Client: c.ID, Failure: "code_used_twice",
 		Request: tokenRecord{Grant: "authorization_code", ClientID: c.ID, Secret: redacted, Code: redacted}, Response: struct {
 			Error string `json:"error"`
 		}{"invalid_grant"}}))

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -22,7 +23,7 @@ func newBrowser(env string) string { return env + "." + store.NewToken() }
 
 // seen returns the exchange that this browser began with a request_uri before, as long as
 // it has no answer. Whoever else knows the request_uri is told nothing.
-func (p *Provider) seen(r *http.Request, tx *store.Tx, secret string) (exchange, client, error) {
+func (p *Provider) seen(r *http.Request, tx *store.Tx, secret string) (exchange, party.Party, error) {
 	host, _ := page.ParseOrigin(p.cfg.Origin())
 	names := host.CookiesWith(r, browserCookie)
 	for _, name := range names[max(0, len(names)-maxExchanges):] {
@@ -34,11 +35,11 @@ func (p *Provider) seen(r *http.Request, tx *store.Tx, secret string) (exchange,
 			return x, c, err
 		}
 	}
-	return exchange{}, client{}, errGone
+	return exchange{}, party.Party{}, errGone
 }
 
 // begun returns the exchange of a cookie, if somebody can still go on with it.
-func (p *Provider) begun(ctx context.Context, tx *store.Tx, id, browser string) (x exchange, c client, err error) {
+func (p *Provider) begun(ctx context.Context, tx *store.Tx, id, browser string) (x exchange, c party.Party, err error) {
 	env, _, _ := strings.Cut(browser, ".")
 	row, err := tx.OIDCExchange(ctx, env, id)
 	switch {
@@ -61,7 +62,7 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 // place of the one before, or to the proof that it began. Nothing lasts longer for it.
 func (p *Provider) resume(a *authorization) {
 	to, ctx := "", a.r.Context()
-	if a.client.row.screen {
+	if a.client.Terms.Screen {
 		a.w.Header().Set("Location", waitAddress(waitPath, a.pushed.ID, "", "", false))
 		a.w.WriteHeader(http.StatusSeeOther)
 		return

@@ -20,6 +20,7 @@ import (
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
@@ -215,17 +216,17 @@ func (r *rig) tx(fn func(ctx context.Context, tx *store.Tx) error) {
 }
 
 // add makes a client, and returns its id and its secret.
-func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret string) {
+func (r *rig) add(c party.Contract, change func(*party.Settings)) (id, secret string) {
 	r.t.Helper()
-	s := oidc.Settings{Name: "Example", Tenants: []string{r.tenant.ID}, AppID: r.tenant.AppID}
+	s := party.Settings{Name: "Example", Tenants: []string{r.tenant.ID}, AppID: r.tenant.AppID}
 	directory := r.fixture.Directory.ID
 	switch c {
-	case oidc.OktaEAM:
-		s = oidc.Settings{Name: "Okta", Redirects: []string{oktaBack}}
-	case oidc.OktaIDV:
-		s, directory = oidc.Settings{Name: "Okta", Redirects: []string{idvBack}}, ""
-	case oidc.OpenID:
-		s, directory = oidc.Settings{Name: "Application", Redirects: []string{appBack}}, ""
+	case party.OktaEAM:
+		s = party.Settings{Name: "Okta", Redirects: []string{oktaBack}}
+	case party.OktaIDV:
+		s, directory = party.Settings{Name: "Okta", Redirects: []string{idvBack}}, ""
+	case party.OpenID:
+		s, directory = party.Settings{Name: "Application", Redirects: []string{appBack}}, ""
 	}
 	if change != nil {
 		change(&s)
@@ -233,33 +234,33 @@ func (r *rig) add(c oidc.Contract, change func(*oidc.Settings)) (id, secret stri
 	if err := s.Check(c); err != nil {
 		r.t.Fatal(err)
 	}
-	key, err := oidc.NewKey(c, s, r.now())
+	key, err := party.NewKey(c, s, r.now())
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.tx(func(ctx context.Context, tx *store.Tx) error {
-		made, err := oidc.Add(ctx, tx, r.fixture.Env.ID, "", c, directory, s, key)
+		made, err := party.Add(ctx, tx, r.fixture.Env.ID, "", c, directory, s, key)
 		if err != nil {
 			return err
 		}
 		id = made.ID
-		text, err := oidc.NewSecret(ctx, tx, &made)
-		if errors.Is(err, oidc.ErrSecrets) {
+		text, err := party.NewSecret(ctx, tx, &made)
+		if errors.Is(err, party.ErrSecrets) {
 			return nil
 		}
 		secret = text.Reveal()
 		return err
 	})
-	if c == oidc.OpenID {
+	if c == party.OpenID {
 		r.ahead.Add(int64(time.Second)) // for which a node keeps a key set
 	}
 	return id, secret
 }
 
 // entra connects the tenant.
-func (r *rig) entra(change func(*oidc.Settings)) {
+func (r *rig) entra(change func(*party.Settings)) {
 	r.t.Helper()
-	r.tenant.ClientID, _ = r.add(oidc.EntraEAM, change)
+	r.tenant.ClientID, _ = r.add(party.EntraEAM, change)
 	r.tenant.Discovery = r.origin + "/entra/eam/.well-known/openid-configuration"
 }
 

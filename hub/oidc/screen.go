@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/brand"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 )
 
 //go:embed templates
@@ -76,7 +77,7 @@ func (p *Provider) showWaiting(a *waiter, status int, wrong string) {
 		company = a.env.Name
 	}
 	s := &screen{
-		Words:   page.Words{Language: l, Always: []any{"company", company, "client", a.c.settings.Name, "site", a.host.Name()}},
+		Words:   page.Words{Language: l, Always: []any{"company", company, "client", a.c.Settings.Name, "site", a.host.Name()}},
 		Company: company, Refresh: noScriptReload, Framed: a.x.Framed, Theme: lookOf(a), Script: p.files.Path("authorize.js"), files: p.files, waiter: a,
 	}
 	name, err := "goeson", error(nil)
@@ -121,15 +122,15 @@ func (p *Provider) drawTicket(a *waiter, s *screen) (err error) {
 }
 
 // admitForms lets forms of a page lead to the client besides.
-func admitForms(h http.Header, c client) {
-	own := strings.Join(hosts(c.redirects()), " ")
+func admitForms(h http.Header, c party.Party) {
+	own := strings.Join(hosts(c.RedirectURIs()), " ")
 	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "form-action 'self'", "form-action 'self' "+own, 1))
 }
 
 // admitFrames lets the client's own pages frame one that was begun for a frame: those of
 // the addresses that an administrator allowed, and nobody else's (P24).
-func admitFrames(h http.Header, c client) {
-	own := strings.Join(hosts(c.redirects()), " ")
+func admitFrames(h http.Header, c party.Party) {
+	own := strings.Join(hosts(c.RedirectURIs()), " ")
 	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "frame-ancestors 'none'", "frame-ancestors "+own, 1))
 	h.Del("X-Frame-Options") // older than frame-ancestors, and cannot name anybody
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")

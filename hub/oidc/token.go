@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -59,35 +60,35 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 
 // clientRequest reads a request of a client's server: who it is, and what it says. An
 // address that tries too often waits.
-func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issuerRow) (client, params, *oauthError) {
+func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at party.Issuer) (party.Party, params, *oauthError) {
 	if err := p.admit(r, "client"); err != nil {
-		return client{}, nil, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""}
+		return party.Party{}, nil, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""}
 	}
 	if len(r.Header.Values("Authorization")) > 1 {
-		return client{}, nil, errClient()
+		return party.Party{}, nil, errClient()
 	}
 	q, err := formParams(w, r)
 	if err != nil {
-		return client{}, nil, invalid("invalid_request", err.Error())
+		return party.Party{}, nil, invalid("invalid_request", err.Error())
 	}
 	given, oauth := parseCredentials(r.Header.Get("Authorization"), q)
 	if oauth != nil {
-		return client{}, nil, oauth
+		return party.Party{}, nil, oauth
 	}
 	c, err := p.clientByID(r.Context(), given.id, at)
 	if errors.As(err, new(errAsk)) {
-		return client{}, nil, errClient()
+		return party.Party{}, nil, errClient()
 	}
 	if err != nil {
-		return client{}, nil, p.trouble(r, "a client cannot be read", err)
+		return party.Party{}, nil, p.trouble(r, "a client cannot be read", err)
 	}
 	if ok, err := p.proves(r, c, given); err != nil {
-		return client{}, nil, p.trouble(r, "a client cannot be told from another", err)
+		return party.Party{}, nil, p.trouble(r, "a client cannot be told from another", err)
 	} else if !ok {
-		return client{}, nil, errClient()
+		return party.Party{}, nil, errClient()
 	}
 	if oauth := admitsFrom(r, c); oauth != nil {
-		return client{}, nil, oauth
+		return party.Party{}, nil, oauth
 	}
 	return c, q, nil
 }
@@ -95,23 +96,14 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at issu
 // admitsFrom refuses a client that proved itself from where its organisation lets nobody
 // in. A client without a secret or key is not held by that: its requests come from
 // wherever its users are.
-func admitsFrom(r *http.Request, c client) *oauthError {
-	if c.settings.Auth == authNone {
+func admitsFrom(r *http.Request, c party.Party) *oauthError {
+	if c.Settings.Auth == party.AuthNone {
 		return nil
 	}
-	if from, _ := netip.ParseAddr(addressOf(r)); !c.org.Admits(from) { // the zero Addr is on no list
+	if from, _ := netip.ParseAddr(addressOf(r)); !c.Org.Admits(from) { // the zero Addr is on no list
 		return &oauthError{http.StatusForbidden, "unauthorized_client", "the organisation lets nobody in from this address"}
 	}
 	return nil
-}
-
-// knows reports whether a secret is one of the client's live ones.
-func (c client) knows(secret string) bool {
-	hash, ok := []byte(store.HashToken(secret)), 0
-	for _, s := range c.Secrets {
-		ok |= subtle.ConstantTimeCompare(hash, []byte(s.Hash))
-	}
-	return ok == 1 && secret != ""
 }
 
 func (p *Provider) trouble(r *http.Request, what string, err error) *oauthError {
@@ -132,7 +124,7 @@ type tokenReply struct {
 }
 
 // token redeems a code.
-func (p *Provider) token(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) token(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	w.Header().Set("Pragma", "no-cache")
 	c, q, oauth := p.clientRequest(w, r, at)
 	if oauth == nil && q["grant_type"] != "authorization_code" {
@@ -157,11 +149,11 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request, at issuerRow) {
 }
 
 // redeem gives the tokens of a code, once. A second use takes back what the first got.
-func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenReply, err error) {
+func (p *Provider) redeem(ctx context.Context, c party.Party, q params) (reply tokenReply, err error) {
 	again := false
 	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		reply, again = tokenReply{}, false
-		row, party, err := tx.OIDCExchangeOf(ctx, store.HashToken(q["code"]))
+		row, asker, err := tx.OIDCExchangeOf(ctx, store.HashToken(q["code"]))
 		if errors.Is(err, store.ErrNotFound) {
 			return errGone
 		}
@@ -176,7 +168,7 @@ func (p *Provider) redeem(ctx context.Context, c client, q params) (reply tokenR
 			}
 			return p.recordReused(ctx, tx, c, row.ID)
 		}
-		x, owner, err := p.understood(ctx, tx, row, party, stateCode)
+		x, owner, err := p.understood(ctx, tx, row, asker, stateCode)
 		if err != nil {
 			return err
 		}
@@ -206,18 +198,18 @@ func (x exchange) verifies(verifier string) bool {
 
 // spend marks a code as used, and keeps it as its row's secret, so that a second use is
 // known for what it is.
-func (p *Provider) spend(ctx context.Context, tx *store.Tx, c client, x *exchange) (tokenReply, error) {
+func (p *Provider) spend(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) (tokenReply, error) {
 	token, subject, err := p.idToken(ctx, tx, c, *x)
 	if err != nil {
 		return tokenReply{}, err
 	}
 	access := store.NewToken()
-	_, life := c.lives()
+	_, life := lives(c)
 	x.State, x.Access, x.ExpiresAt = stateSpent, store.HashToken(access), p.cfg.Now().Add(life)
 	if err := tx.SaveOIDCExchange(ctx, &x.OIDCExchange); err != nil {
 		return tokenReply{}, err
 	}
-	reply := tokenReply{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(c.row.scopes, " "), IDToken: token, Subject: subject}
+	reply := tokenReply{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(life.Seconds()), Scope: strings.Join(c.Terms.Scopes, " "), IDToken: token, Subject: subject}
 	if x.Plain != nil {
 		reply.Scope, reply.Claims = strings.Join(x.Plain.Scopes, " "), x.Answer.Told.names()
 		if err := p.cfg.People.TokenIssued(ctx, tx, x.Env, x.Use); err != nil {
@@ -228,7 +220,7 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c client, x *exchang
 }
 
 // userinfo answers what the id_token said already, for clients that ask twice.
-func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at issuerRow) {
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	out := map[string]any{}
 	err := p.admit(r, "client")
@@ -245,7 +237,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at issuerRow
 			if err != nil {
 				return err
 			}
-			if !at.serves(c.row.contract) || !strings.EqualFold(kind, "Bearer") {
+			if !at.Serves(c.Terms.Contract) || !strings.EqualFold(kind, "Bearer") {
 				return errGone
 			}
 			if out["sub"], err = subjectOf(r.Context(), tx, c, x); x.User != "" {

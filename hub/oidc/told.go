@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/match"
@@ -104,7 +105,7 @@ func (p *Provider) tell(ctx context.Context, env, use, session string) (*told, e
 		return nil, err
 	}
 	var x exchange
-	var c client
+	var c party.Party
 	site, err := store.Glance(ctx, p.cfg.Store, func(tx *store.Tx) (_ string, err error) {
 		if x, c, err = p.named(ctx, tx, env, id, stateProving); err != nil || x.Plain == nil || !x.Plain.matches() {
 			return "", err
@@ -145,7 +146,7 @@ func (t *told) say(w *plain, name string, value any) {
 }
 
 // bind adds what the directory says of the account that the proof is of.
-func (p *Provider) bind(ctx context.Context, c client, x exchange, site string, t *told) {
+func (p *Provider) bind(ctx context.Context, c party.Party, x exchange, site string, t *told) {
 	b := p.bound(ctx, c, x, site, t)
 	if t.Strict = b.Strict; b.Reason != "" {
 		t.Failure = b.Reason
@@ -161,7 +162,7 @@ func (p *Provider) bind(ctx context.Context, c client, x exchange, site string, 
 	}
 }
 
-func (p *Provider) bound(ctx context.Context, c client, x exchange, site string, t *told) Bound {
+func (p *Provider) bound(ctx context.Context, c party.Party, x exchange, site string, t *told) Bound {
 	if p.cfg.Accounts == nil {
 		return Bound{Reason: NotNow}
 	}
@@ -175,7 +176,7 @@ func (p *Provider) bound(ctx context.Context, c client, x exchange, site string,
 		p.cfg.Log.WarnContext(ctx, "whose account a proof is of cannot be said", "client", c.ID, "directory", c.Directory, "error", err)
 		return Bound{Reason: NotNow}
 	}
-	if b.Reason == "" && b.Strict && !c.settings.AllowStrict {
+	if b.Reason == "" && b.Strict && !c.Settings.AllowStrict {
 		b.Reason = NotPermitted
 	}
 	return b
@@ -201,7 +202,7 @@ func mailOf(a store.Account, hint string, domains []string) string {
 
 // meant returns the row id of the account that an application hints at, if it has a photo
 // with which people could compare whoever comes; "" for none. It stands for no proof.
-func (p *Provider) meant(ctx context.Context, c client, w *plain) (id string) {
+func (p *Provider) meant(ctx context.Context, c party.Party, w *plain) (id string) {
 	if w.Email == "" || !slices.ContainsFunc(w.Claims, request.Matched) {
 		return ""
 	}

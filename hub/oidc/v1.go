@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -65,7 +66,7 @@ func (a *authorization) returns() string {
 
 // serveV1 serves the older addresses of an issuer. They take either a request_uri or all
 // parameters, as the newer ones do.
-func (p *Provider) serveV1(at issuerRow) {
+func (p *Provider) serveV1(at party.Issuer) {
 	for _, pattern := range []string{"GET /authorize", "GET /oauth/authorize", "GET /x/{experience}/authorize"} {
 		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { p.authorize(w, r, at) })
 	}
@@ -94,7 +95,7 @@ func (a *authorization) framed() bool { return a.r.URL.Path == framePath }
 // leads returns where the browser goes that began: on a phone straight to the proof, and
 // otherwise to the page from which a phone may go on.
 func (b beginning) leads(a *authorization) string {
-	if a.client.row.screen && (a.framed() || !handheld(a.r)) {
+	if a.client.Terms.Screen && (a.framed() || !handheld(a.r)) {
 		return waitAddress(waitPath, b.id, "", b.browser, a.framed())
 	}
 	return b.site + SignInPath + "#" + b.ticket
@@ -109,7 +110,7 @@ func handheld(r *http.Request) bool {
 // respond answers who began and asks for JSON. The code that a phone shows is typed on
 // the page of redirect_uri: nothing else takes it.
 func (p *Provider) respond(a *authorization, b beginning) {
-	out := AuthorizeResponse{EnvName: a.client.settings.Name, Request: b.id, SessionToken: b.browser, Experience: short(a.r.PathValue("experience")),
+	out := AuthorizeResponse{EnvName: a.client.Settings.Name, Request: b.id, SessionToken: b.browser, Experience: short(a.r.PathValue("experience")),
 		Return: a.returns(), RedirectURI: p.cfg.Origin() + waitAddress(waitPath, b.id, "", b.browser, true)}
 	err := p.cfg.Store.Read(a.r.Context(), func(tx *store.Tx) error {
 		e, err := tx.Environment(a.r.Context(), a.client.Env)

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/postern-id/postern/hub/factor"
-	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/protocol/evidence"
 )
@@ -38,7 +38,7 @@ func newApp(t *testing.T) *app {
 	r := newRig(t)
 	r.employee.claims = &evidence.Claims{Given: "Ann", Family: "Lee", BirthDate: "1980-02-29"}
 	a := &app{rig: r, verifier: strings.Repeat("v", 43)}
-	a.id, a.secret = r.add(oidc.OpenID, func(s *oidc.Settings) { *s = oidc.Settings{Name: "App", Redirects: []string{appBack}} })
+	a.id, a.secret = r.add(party.OpenID, func(s *party.Settings) { *s = party.Settings{Name: "App", Redirects: []string{appBack}} })
 	return a
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
@@ -44,7 +45,7 @@ type waiter struct {
 	wrong   bool // the code that was typed
 	review  bool // people look at what was handed in
 	x       exchange
-	c       client
+	c       party.Party
 	site    string // recovery domain
 	env     store.Environment
 }
@@ -82,7 +83,7 @@ func (p *Provider) readWaiter(ctx context.Context, tx *store.Tx, a *waiter, id s
 	if a.x, a.c, err = p.read(ctx, tx, row, row.State); err != nil {
 		return err
 	}
-	if !a.c.row.screen {
+	if !a.c.Terms.Screen {
 		return errGone
 	}
 	if a.site, err = p.site(ctx, tx, a.c); err == nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 )
 
 // A bare provider answers the five requests of a sign-in and does nothing else: it keeps
@@ -41,7 +42,7 @@ func startBare(s *stage) *relyingParty {
 	s.need(err)
 	r := newRelyingParty(endpoints{}, "bench", rand.Text())
 	b := &bare{origin: "http://" + ln.Addr().String(), secret: sha256.Sum256([]byte(r.secret)), key: key}
-	at := oidc.AddressesOf(oidc.OpenID, b.origin)
+	at := party.AddressesOf(party.OpenID, b.origin)
 	r.endpoints = endpoints{at.PAR, at.Authorize, at.Token}
 	r.prove = r.provenAt(b.origin)
 	srv := &http.Server{Handler: b.routes(), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
@@ -53,7 +54,7 @@ func startBare(s *stage) *relyingParty {
 }
 
 func (b *bare) routes() http.Handler {
-	at, mux := oidc.AddressesOf(oidc.OpenID, ""), http.NewServeMux()
+	at, mux := party.AddressesOf(party.OpenID, ""), http.NewServeMux()
 	mux.HandleFunc("POST "+at.PAR, b.push)
 	mux.HandleFunc("GET "+at.Authorize, b.authorize)
 	mux.HandleFunc("POST "+provenPath, b.proven)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/oidc"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
@@ -47,7 +48,7 @@ func startProvider(s *stage) *relyingParty {
 	s.Cleanup(func() { _ = srv.Close() })
 	wg.Go(func() { _ = srv.Serve(ln) })
 	id, secret := h.addApplication(s)
-	at := oidc.AddressesOf(oidc.OpenID, origin)
+	at := party.AddressesOf(party.OpenID, origin)
 	r := newRelyingParty(endpoints{at.PAR, at.Authorize, at.Token}, id, secret)
 	r.prove = r.provenAt(origin)
 	return r
@@ -55,9 +56,9 @@ func startProvider(s *stage) *relyingParty {
 
 // addApplication makes a client with a secret, in an environment with a recovery domain.
 func (h *hub) addApplication(s *stage) (id, secret string) {
-	settings := oidc.Settings{Name: "Bench", Redirects: []string{signInBack}}
-	s.need(settings.Check(oidc.OpenID))
-	key, err := oidc.NewKey(oidc.OpenID, settings, time.Now())
+	settings := party.Settings{Name: "Bench", Redirects: []string{signInBack}}
+	s.need(settings.Check(party.OpenID))
+	key, err := party.NewKey(party.OpenID, settings, time.Now())
 	s.need(err)
 	s.need(h.store.Tx(s.ctx, func(tx *store.Tx) error {
 		if _, err := tx.AddDomain(s.ctx, h.env, siteHost); err != nil {
@@ -66,11 +67,11 @@ func (h *hub) addApplication(s *stage) (id, secret string) {
 		if err := tx.DomainProven(s.ctx, h.env, siteHost); err != nil {
 			return err
 		}
-		c, err := oidc.Add(s.ctx, tx, h.env, "", oidc.OpenID, "", settings, key)
+		c, err := party.Add(s.ctx, tx, h.env, "", party.OpenID, "", settings, key)
 		if err != nil {
 			return err
 		}
-		text, err := oidc.NewSecret(s.ctx, tx, &c)
+		text, err := party.NewSecret(s.ctx, tx, &c)
 		id, secret = c.ID, text.Reveal()
 		return err
 	}))

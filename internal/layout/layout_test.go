@@ -247,6 +247,9 @@ func TestTheRulesCatchWhatTheyAreFor(t *testing.T) {
 	for _, c := range []struct{ pkg, imports string }{
 		{"hub/site", Module + "/hub/console"},
 		{"hub/api", Module + "/hub/site"},
+		{"hub/api", Module + "/hub/oidc"},
+		{"hub/console", Module + "/hub/oidc"},
+		{"hub/party", Module + "/hub/oidc"},
 		{"agent", Module + "/hub/store"},
 		{"hub/flow", "net/http"},
 		{"hub/recovery", Module + "/hub/operation"},

@@ -1,4 +1,4 @@
-package oidc
+package party
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 const MaxToken = 8 << 10
 
 // ErrToken says that a token is none of ours that is still good.
-var ErrToken = errors.New("oidc: not an id_token that was made here for an application and is still good")
+var ErrToken = errors.New("party: not an id_token that was made here for an application and is still good")
 
 // A Holder is somebody who shows an id_token that an application got about them.
 type Holder struct {
@@ -36,17 +36,17 @@ func HolderOf(ctx context.Context, tx *store.Tx, issuer, token string) (Holder, 
 		return Holder{}, ErrToken
 	}
 	claims := jwt.RegisteredClaims{}
-	var of client
+	var of Party
 	var trouble error
-	parser := jwt.NewParser(jwt.WithValidMethods(openIDAlgorithms), jwt.WithStrictDecoding(), jwt.WithIssuer(issuer), jwt.WithExpirationRequired(), jwt.WithTimeFunc(tx.Now))
+	parser := jwt.NewParser(jwt.WithValidMethods(Algorithms), jwt.WithStrictDecoding(), jwt.WithIssuer(issuer), jwt.WithExpirationRequired(), jwt.WithTimeFunc(tx.Now))
 	_, err := parser.ParseWithClaims(token, &claims, func(t *jwt.Token) (key any, err error) {
 		if len(claims.Audience) != 1 || t.Header["crit"] != nil {
 			return nil, ErrToken
 		}
 		if of, err = application(ctx, tx, claims.Audience[0]); err == nil {
-			key, err = keyOf(ctx, tx, of, t)
+			key, err = PublicKeyOf(ctx, tx, of, t)
 		}
-		if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, errGone) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			trouble = err
 		}
 		return key, err
@@ -62,17 +62,17 @@ func HolderOf(ctx context.Context, tx *store.Tx, issuer, token string) (Holder, 
 	if err != nil {
 		return Holder{}, err
 	}
-	return Holder{Env: env, Client: of.ID, Person: person, Subject: claims.Subject, origins: originsOf(append(e.CallbackURLs, of.settings.Redirects...))}, nil
+	return Holder{Env: env, Client: of.ID, Person: person, Subject: claims.Subject, origins: originsOf(append(e.CallbackURLs, of.Settings.Redirects...))}, nil
 }
 
 // application returns a client of the contract openid.
-func application(ctx context.Context, tx *store.Tx, id string) (client, error) {
+func application(ctx context.Context, tx *store.Tx, id string) (Party, error) {
 	row, err := tx.OIDCClientByID(ctx, id)
 	if err != nil {
-		return client{}, err
+		return Party{}, err
 	}
 	c, err := load(ctx, tx, row)
-	if err == nil && c.row.contract != OpenID {
+	if err == nil && c.Terms.Contract != OpenID {
 		err = store.ErrNotFound
 	}
 	return c, err

@@ -1,7 +1,6 @@
-package oidc
+package party
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -15,12 +14,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -30,9 +27,9 @@ import (
 
 // Algorithms of JWS.
 const (
-	rs256 = "RS256"
-	es256 = "ES256"
-	eddsa = "EdDSA"
+	RS256 = "RS256"
+	ES256 = "ES256"
+	EdDSA = "EdDSA"
 )
 
 // Times of keys.
@@ -45,7 +42,7 @@ const (
 )
 
 // ErrRotating says that another key waits already to sign.
-var ErrRotating = errors.New("oidc: a key is published already and signs within 48 hours")
+var ErrRotating = errors.New("party: a key is published already and signs within 48 hours")
 
 var enc = base64.RawURLEncoding
 
@@ -67,25 +64,25 @@ type publicKey struct {
 // NewKey makes a key for a client of a contract with such settings. It takes a moment; no
 // transaction should wait for it.
 func NewKey(c Contract, s Settings, now time.Time) (store.OIDCKey, error) {
-	row, ok := rowOf(c)
+	row, ok := termsOf(c)
 	if !ok {
-		return store.OIDCKey{}, fmt.Errorf("oidc: contract %q is not known", c)
+		return store.OIDCKey{}, fmt.Errorf("party: contract %q is not known", c)
 	}
-	return newKey(cmp.Or(s.Algorithm, row.algorithm), now)
+	return newKey(cmp.Or(s.Algorithm, row.Algorithm), now)
 }
 
 func newKey(algorithm string, now time.Time) (store.OIDCKey, error) {
 	var signer crypto.Signer
 	var err error
 	switch algorithm {
-	case rs256:
+	case RS256:
 		signer, err = rsa.GenerateKey(rand.Reader, rsaBits)
-	case es256:
+	case ES256:
 		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case eddsa:
+	case EdDSA:
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		err = fmt.Errorf("oidc: no keys for %q", algorithm)
+		err = fmt.Errorf("party: no keys for %q", algorithm)
 	}
 	if err != nil {
 		return store.OIDCKey{}, err
@@ -117,7 +114,7 @@ func describe(public crypto.PublicKey) (p publicKey, err error) {
 		p.Kty, p.Crv, p.X = "OKP", "Ed25519", enc.EncodeToString(k)
 		thumb = []byte(fmt.Sprintf(`{"crv":%q,"kty":"OKP","x":%q}`, p.Crv, p.X)) // RFC 8037, section 2
 	default:
-		return p, errors.New("oidc: a key of an unknown kind")
+		return p, errors.New("party: a key of an unknown kind")
 	}
 	sum := sha256.Sum256(thumb)
 	p.Kid = enc.EncodeToString(sum[:])
@@ -215,71 +212,43 @@ func forget(ctx context.Context, tx *store.Tx, all []store.OIDCKey, now time.Tim
 	return nil
 }
 
-// sign writes a token of a client, with the key that is active now.
-func (p *Provider) sign(ctx context.Context, tx *store.Tx, c client, claims jwt.MapClaims) (string, error) {
-	all, err := tx.SealedOIDCKeys(ctx, c.Env, c.ID)
+// PublicKeyOf returns the key of a client by which a token says that it was signed;
+// store.ErrNotFound where the client publishes no such key.
+func PublicKeyOf(ctx context.Context, tx *store.Tx, c Party, t *jwt.Token) (any, error) {
+	all, err := tx.OIDCKeys(ctx, c.Env, c.ID)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	now := store.Millis(p.cfg.Now())
-	i := slices.IndexFunc(all, func(k store.SealedOIDCKey) bool { return k.ActiveFrom <= now })
-	if i < 0 {
-		return "", errors.New("oidc: the client has no key that signs")
-	}
-	private, err := p.parsed.signer(p.cfg.Store, all[i])
-	if err != nil {
-		return "", err
-	}
-	t := jwt.NewWithClaims(jwt.GetSigningMethod(all[i].Algorithm), claims)
-	t.Header["kid"] = all[i].ID
-	p.sets[c.row.path].outlive(all[i].ID)
-	return t.SignedString(private)
-}
-
-// keysKept is how long a node answers with the same key set: a key is published long
-// before it signs, but for a client's first.
-const keysKept = time.Second
-
-// A keptSet is what the keys endpoint of an issuer answered last.
-type keptSet struct {
-	mu   sync.Mutex
-	body []byte
-	at   time.Time
-}
-
-// outlive lets the set be read anew before its time where a key is not in it: a client's
-// first key signs at once, and its token must not come before it.
-func (k *keptSet) outlive(kid string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !bytes.Contains(k.body, []byte(kid)) {
-		k.body = nil
-	}
-}
-
-// keySet returns what the keys endpoint of an issuer answers.
-func (p *Provider) keySet(ctx context.Context, at issuerRow) ([]byte, error) {
-	kept, now := p.sets[at.path], p.cfg.Now()
-	kept.mu.Lock()
-	defer kept.mu.Unlock()
-	if age := now.Sub(kept.at); kept.body != nil && age >= 0 && age < keysKept {
-		return kept.body, nil
-	}
-	set := struct {
-		Keys []json.RawMessage `json:"keys"`
-	}{[]json.RawMessage{}}
-	for _, row := range at.rows {
-		all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]string, error) { return tx.PublishedOIDCKeys(ctx, string(row.contract)) })
-		if err != nil {
-			return nil, err
+	for _, k := range all {
+		if k.ID != t.Header["kid"] || k.Algorithm != t.Method.Alg() {
+			continue
 		}
-		for _, k := range all {
-			set.Keys = append(set.Keys, json.RawMessage(k))
+		private, err := x509.ParsePKCS8PrivateKey(k.Private)
+		if signer, ok := private.(crypto.Signer); err == nil && ok {
+			return signer.Public(), nil
 		}
 	}
-	body, err := json.Marshal(set)
-	if err == nil {
-		kept.body, kept.at = body, now
+	return nil, store.ErrNotFound
+}
+
+// Renew publishes a client's next key when the newest is old, and forgets those that nobody
+// needs any more. Two nodes that do so at once publish two, of which the later signs: no
+// harm. ErrRotating if one waits already.
+func Renew(ctx context.Context, st *store.Store, c store.OIDCClient, now time.Time) error {
+	keys, err := store.Get(ctx, st, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
+	if err != nil {
+		return err
 	}
-	return body, err
+	if len(keys) > 0 && keys[0].ActiveFrom.Add(rotateEvery).After(now) {
+		return st.Tx(ctx, func(tx *store.Tx) error { return forget(ctx, tx, keys, now) })
+	}
+	of, err := of(c)
+	if err != nil {
+		return err
+	}
+	k, err := NewKey(of.Terms.Contract, of.Settings, now)
+	if err != nil {
+		return err
+	}
+	return st.Tx(ctx, func(tx *store.Tx) error { return Rotate(ctx, tx, c.Env, c.ID, k) })
 }

@@ -1,4 +1,4 @@
-package oidc
+package party
 
 import (
 	"context"
@@ -64,6 +64,6 @@ func (d Draft) checkDirectory(ctx context.Context, tx *store.Tx, env string) err
 
 // HasSecret reports whether a client of a contract proves itself by a secret.
 func HasSecret(c Contract, s Settings) bool {
-	row, _ := rowOf(c)
-	return row.code && s.Auth != authKey && s.Auth != authNone
+	row, _ := termsOf(c)
+	return row.Code && s.Auth != AuthKey && s.Auth != AuthNone
 }

@@ -1,4 +1,4 @@
-package oidc
+package party
 
 import (
 	"encoding/json"
@@ -6,8 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/postern-id/postern/hub/store"
 )
 
 // How an account is found by what an identity provider says of it.
@@ -63,19 +61,20 @@ func entraRedirects() []string {
 	return list
 }
 
-func cloudOf(name string) (cloud, bool) {
+// AuthorityOf returns the origin that signs for a cloud, and whether there is such a cloud.
+func AuthorityOf(name string) (string, bool) {
 	i := slices.IndexFunc(clouds, func(c cloud) bool { return c.name == name })
 	if i < 0 {
-		return cloud{}, false
+		return "", false
 	}
-	return clouds[i], true
+	return clouds[i].authority, true
 }
 
 // A Wrong is a setting that cannot be: the first that an administrator must mend.
 type Wrong struct{ Field, Text string }
 
 // Error implements error.
-func (w *Wrong) Error() string { return "oidc: " + w.Field + ": " + w.Text }
+func (w *Wrong) Error() string { return "party: " + w.Field + ": " + w.Text }
 
 // Check returns a *Wrong for what cannot work.
 func (s Settings) Check(c Contract) error {
@@ -95,17 +94,17 @@ func (s Settings) Check(c Contract) error {
 }
 
 func (s Settings) checkEntra() error {
-	if _, ok := cloudOf(s.Cloud); !ok {
+	if _, ok := AuthorityOf(s.Cloud); !ok {
 		return &Wrong{"cloud", "want nothing, us or cn"}
 	}
 	if len(s.Tenants) == 0 || len(s.Tenants) > maxTenants {
 		return &Wrong{"tenants", fmt.Sprintf("want the ids of 1 to %d tenants", maxTenants)}
 	}
 	const guid = "want ids of the form 00000000-0000-0000-0000-000000000000, in lower case"
-	if !isGUID(s.AppID) {
+	if !IsGUID(s.AppID) {
 		return &Wrong{"app_id", guid}
 	}
-	if slices.ContainsFunc(s.Tenants, func(id string) bool { return !isGUID(id) }) {
+	if slices.ContainsFunc(s.Tenants, func(id string) bool { return !IsGUID(id) }) {
 		return &Wrong{"tenants", guid}
 	}
 	if len(s.Redirects) > 0 {
@@ -123,7 +122,7 @@ func (s Settings) checkOkta(c Contract) error {
 	}
 	for _, r := range s.Redirects {
 		u, err := url.Parse(r)
-		if err != nil || u.Scheme != "https" || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
+		if err != nil || u.Scheme != "https" || !IsPlainHost(u.Host) || u.User != nil || u.Fragment != "" || u.RawQuery != "" || len(r) > maxURL || u.String() != r {
 			return &Wrong{"redirect_uris", "want addresses as https://host/path"}
 		}
 	}
@@ -140,8 +139,8 @@ func (s Settings) checkAccount() error {
 	return nil
 }
 
-// isGUID reports whether s is one in canonical form.
-func isGUID(s string) bool {
+// IsGUID reports whether s is one in canonical form.
+func IsGUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
@@ -151,45 +150,4 @@ func isGUID(s string) bool {
 		}
 	}
 	return true
-}
-
-// A client is a relying party with its settings.
-type client struct {
-	store.OIDCClient
-	row      contractRow
-	settings Settings
-
-	callbacks []string           // of the environment, for clients without addresses of their own
-	org       store.Organisation // of the environment
-}
-
-func clientOf(c store.OIDCClient) (client, error) {
-	row, ok := rowOf(Contract(c.Contract))
-	if !ok {
-		return client{}, fmt.Errorf("oidc: contract %q is not known", c.Contract)
-	}
-	out := client{OIDCClient: c, row: row}
-	if err := json.Unmarshal(c.Settings, &out.settings); err != nil {
-		return client{}, fmt.Errorf("oidc: settings of a client: %w", err)
-	}
-	return out, nil
-}
-
-// redirects lists the addresses to which the client may be answered, exactly.
-func (c client) redirects() []string {
-	if c.row.contract == EntraEAM {
-		return entraRedirects()
-	}
-	if len(c.settings.Redirects) == 0 {
-		return c.callbacks
-	}
-	return c.settings.Redirects
-}
-
-// byIdentifier reports how accounts are found.
-func (c client) byIdentifier() bool {
-	if c.settings.Account != "" {
-		return c.settings.Account == ByIdentifier
-	}
-	return c.row.contract == OktaEAM
 }

@@ -1,17 +1,16 @@
-package oidc
+package party
 
 import (
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // What settings say of code_challenge.
 const (
-	pkcePlain    = "plain"    // the method plain is taken as well
-	pkceOptional = "optional" // none is taken as well
+	PKCEPlain    = "plain"    // the method plain is taken as well
+	PKCEOptional = "optional" // none is taken as well
 )
 
 // checkOpenID checks the settings of an application.
@@ -19,11 +18,11 @@ func (s Settings) checkOpenID() error {
 	switch {
 	case len(s.Tenants) > 0 || s.AppID != "" || s.Cloud != "" || s.Account != "":
 		return &Wrong{"tenants, app_id, cloud, account", "not for openid"}
-	case s.Algorithm != "" && !slices.Contains(openIDAlgorithms, s.Algorithm):
+	case s.Algorithm != "" && !slices.Contains(Algorithms, s.Algorithm):
 		return &Wrong{"id_token_signed_response_alg", "want ES256, RS256 or EdDSA"}
-	case s.PKCE != "" && s.PKCE != pkcePlain && s.PKCE != pkceOptional:
+	case s.PKCE != "" && s.PKCE != PKCEPlain && s.PKCE != PKCEOptional:
 		return &Wrong{"pkce", "want nothing, plain or optional"}
-	case s.Auth == authNone && s.PKCE != "":
+	case s.Auth == AuthNone && s.PKCE != "":
 		return &Wrong{"pkce", "a client that does not prove itself sends S256"}
 	}
 	if err := checkCallbacks("redirect_uris", s.Redirects); err != nil {
@@ -50,11 +49,11 @@ func checkCallbacks(field string, all []string) error {
 func (s Settings) checkAuth() error {
 	keys := len(s.JWKS) > 0 && string(s.JWKS) != "null"
 	switch s.Auth {
-	case "", "client_secret_basic", "client_secret_post", authNone:
+	case "", "client_secret_basic", "client_secret_post", AuthNone:
 		if keys || s.JWKSURI != "" {
 			return &Wrong{"jwks, jwks_uri", "only for private_key_jwt"}
 		}
-	case authKey:
+	case AuthKey:
 		if keys == (s.JWKSURI != "") {
 			return &Wrong{"jwks", "private_key_jwt wants this or jwks_uri"}
 		}
@@ -62,8 +61,8 @@ func (s Settings) checkAuth() error {
 			return &Wrong{"jwks_uri", "want an https address"}
 		}
 		if keys {
-			if _, err := parseClientKeys(s.JWKS); err != nil {
-				return &Wrong{"jwks", strings.TrimPrefix(err.Error(), "oidc: ")}
+			if _, err := ParseKeys(s.JWKS); err != nil {
+				return &Wrong{"jwks", err.Error()}
 			}
 		}
 	default:
@@ -76,11 +75,14 @@ func (s Settings) checkAuth() error {
 // with a semicolon in it would end the directive and begin one of its own.
 var plainHost = regexp.MustCompile(`^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 
+// IsPlainHost reports whether a host, with its port, may stand in the policy of a page.
+func IsPlainHost(host string) bool { return plainHost.MatchString(host) }
+
 // IsCallback reports whether people may be sent back to an address: https, or http on the
 // person's own machine (RFC 8252 7.3), without a fragment.
 func IsCallback(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || !plainHost.MatchString(u.Host) || u.User != nil || u.Fragment != "" || len(address) > maxURL || u.String() != address {
+	if err != nil || !IsPlainHost(u.Host) || u.User != nil || u.Fragment != "" || len(address) > maxURL || u.String() != address {
 		return false
 	}
 	local := slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())

@@ -1,4 +1,4 @@
-package oidc
+package party
 
 import (
 	"context"
@@ -16,7 +16,7 @@ const maxSecrets = 2
 
 // ErrSecrets says that a client has no secrets: its contract knows none, or it proves
 // itself in another way.
-var ErrSecrets = errors.New("oidc: this client has no secret")
+var ErrSecrets = errors.New("party: this client has no secret")
 
 // Add makes a client, with its first key; id is "" or what the client is besides: its
 // environment, or its directory. The caller has checked the settings, and made the key
@@ -38,9 +38,9 @@ func Change(ctx context.Context, tx *store.Tx, c *store.OIDCClient, directory st
 // NewSecret makes a secret of a client, which is shown once. The oldest ends where there
 // are two already.
 func NewSecret(ctx context.Context, tx *store.Tx, c *store.OIDCClient) (protocol.Secret, error) {
-	if of, err := clientOf(*c); err != nil {
+	if of, err := of(*c); err != nil {
 		return protocol.Secret{}, err
-	} else if !HasSecret(of.row.contract, of.settings) {
+	} else if !HasSecret(of.Terms.Contract, of.Settings) {
 		return protocol.Secret{}, ErrSecrets
 	}
 	secret := store.NewToken()
@@ -70,24 +70,4 @@ func Keys(ctx context.Context, tx *store.Tx, env, client string) ([]KeyView, err
 		list = append(list, KeyView{k.ID, k.Algorithm, StateOf(k, all, tx.Now()), k.ActiveFrom})
 	}
 	return list, err
-}
-
-// Addresses are what an administrator of the identity provider types in there.
-type Addresses struct {
-	Issuer    string `json:"issuer"`
-	Discovery string `json:"discovery_url"`
-	Authorize string `json:"authorization_endpoint"`
-	Token     string `json:"token_endpoint,omitempty"`
-	PAR       string `json:"pushed_authorization_request_endpoint,omitempty"`
-	UserInfo  string `json:"userinfo_endpoint,omitempty"`
-	JWKS      string `json:"jwks_uri"`
-	End       string `json:"end_session_endpoint,omitempty"`
-}
-
-// AddressesOf returns the addresses of a contract below an origin.
-func AddressesOf(c Contract, origin string) Addresses {
-	row, _ := rowOf(c)
-	p := Provider{cfg: Config{Origin: func() string { return origin }}}
-	m := p.metadataOf(row)
-	return Addresses{m.Issuer, origin + row.path + discoveryPath, m.Authorize, m.Token, m.PAR, m.UserInfo, m.JWKS, m.EndSession}
 }
