@@ -83,8 +83,8 @@ func (s *service) foresee(ctx context.Context, f directory.Facts, task protocol.
 		}
 		return none, why, nil
 	}
-	if seen.Evidence { // an administrator alone would recover the account with it (P1, T16)
-		return none, protocol.Err(protocol.CodePermissionDenied, "recoveries go by this attribute: who sets it could recover the account; it is set in the directory itself").For(protocol.ReasonAttributeOff), nil
+	if seen.Evidence {
+		return none, protocol.Err(protocol.CodePermissionDenied, directory.WhyEvidence).For(protocol.ReasonAttributeOff), nil
 	}
 	if a.Group = seen.Group; a.Group != nil {
 		if why := s.guard.JudgeAct(a); why != nil {

@@ -43,6 +43,10 @@ type Set struct {
 	Values    []string
 }
 
+// WhyEvidence is why nothing sets an attribute that recoveries go by: an administrator alone
+// would recover the account with it (P1, T16).
+const WhyEvidence = "recoveries go by this attribute: who sets it could recover the account; it is set in the directory itself"
+
 // Foreseen is what an account operation would change.
 type Foreseen struct {
 	Changes []protocol.Difference

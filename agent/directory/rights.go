@@ -1,6 +1,11 @@
 package directory
 
-import "context"
+import (
+	"context"
+	"slices"
+
+	"github.com/postern-id/postern/protocol"
+)
 
 // An Advisor can say which rights the agent's own account has in its directory. It is for
 // people who set an agent up: what it says stays on the agent's machine.
@@ -47,6 +52,37 @@ func (r Rights) Missing() []Right {
 		}
 	}
 	return all
+}
+
+// An ActAdvisor is an Advisor for account operations, too.
+type ActAdvisor interface {
+	// ActRights is Rights for what the agent's file lets account operations do, in the order
+	// of the documentation. It changes nothing. CodeAccountNotFound if id names none.
+	ActRights(ctx context.Context, id string, of ActScope) ([]ActRight, error)
+}
+
+// An ActScope is what the agent's file lets account operations do.
+type ActScope struct {
+	Operations []protocol.Operation
+	Groups     []string // whose members may change, by immutable id or DN
+	Attributes []string // that may be set
+}
+
+// Among are those of the operations that the file switches on, for Right.For.
+func (s ActScope) Among(operations ...protocol.Operation) (names []string) {
+	for _, o := range operations {
+		if slices.Contains(s.Operations, o) {
+			names = append(names, string(o))
+		}
+	}
+	return names
+}
+
+// An ActRight is a right that account operations need, on an account or on a group.
+type ActRight struct {
+	Right
+	Of    string // the entry of Groups or Attributes that it is for; "" for the account as a whole
+	Never string // why nothing is done with Of, whatever the rights are; "" if it is
 }
 
 // A Refusal is why a directory does not let the agent's own account in. It stands in the

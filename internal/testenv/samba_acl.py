@@ -24,7 +24,10 @@ def main(conf, database, dn, verb, sddl):
     if verb == "add":
         sd.dacl_add(ace)
     else:
-        sd.dacl_del_ace(ace) if hasattr(sd, "dacl_del_ace") else sd.dacl_del(ace.trustee)
+        kept = [a for a in sd.dacl.aces if ndr_pack(a) != ndr_pack(ace)]
+        if len(kept) == len(sd.dacl.aces):
+            sys.exit("the access list has no such entry")
+        sd.dacl.aces, sd.dacl.num_aces = kept, len(kept)
     m = ldb.Message(ldb.Dn(db, dn))
     m["sd"] = ldb.MessageElement(ndr_pack(sd), ldb.FLAG_MOD_REPLACE, "nTSecurityDescriptor")
     db.modify(m, ["show_deleted:1", "sd_flags:1:4"])

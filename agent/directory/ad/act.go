@@ -71,8 +71,7 @@ func (d *Directory) step(ctx context.Context, c *ldapconn.Conn, id string, act p
 	case protocol.AddToGroup, protocol.RemoveFromGroup:
 		return s, d.member(ctx, c, &s, act)
 	case protocol.DeleteAccount:
-		s.seen.Changes = []protocol.Difference{{What: protocol.WhatAccount, Before: e.DN}}
-		return s, nil
+		return s, d.remove(ctx, c, &s, e)
 	}
 	return s, protocol.Err(protocol.CodeUnsupported, "this kind of directory cannot do "+string(act.Operation))
 }
@@ -119,6 +118,23 @@ func (d *Directory) mustChange(ctx context.Context, c *ldapconn.Conn, s *step, e
 	return nil
 }
 
+// remove deletes the account, where the access lists do not say that the agent may not.
+func (d *Directory) remove(ctx context.Context, c *ldapconn.Conn, s *step, e *ldap.Entry) error {
+	dom, err := readDomain(ctx, c)
+	if err != nil {
+		return err
+	}
+	held, _, err := mayDelete(ctx, c, dom.token, e)
+	switch {
+	case err != nil:
+		return err
+	case held == directory.HeldNo:
+		return lacks(needDelete.name)
+	}
+	s.seen.Changes = []protocol.Difference{{What: protocol.WhatAccount, Before: e.DN}}
+	return nil
+}
+
 // member changes the list of members of one group.
 func (d *Directory) member(ctx context.Context, c *ldapconn.Conn, s *step, act protocol.Task) error {
 	dom, err := readDomain(ctx, c)
@@ -158,7 +174,7 @@ func (d *Directory) member(ctx context.Context, c *ldapconn.Conn, s *step, act p
 
 // findGroup finds the one group with an id, or with a name that no other group has.
 func findGroup(ctx context.Context, c *ldapconn.Conn, dom domain, named string) (*ldap.Entry, error) {
-	attributes := append([]string{"adminCount", "allowedAttributesEffective"}, groupAttributes...)
+	attributes := actGroupAttributes()
 	if id, _, err := ldapconn.ParseUUID(named); err == nil {
 		e, err := c.Entry(ctx, guidDN(id), "(objectCategory=group)", attributes...)
 		if err == nil && e == nil {
@@ -177,6 +193,11 @@ func findGroup(ctx context.Context, c *ldapconn.Conn, dom domain, named string) 
 		return nil, protocol.Err(protocol.CodeBadRequest, "several groups have this name; name the group by its immutable id")
 	}
 	return found[0], nil
+}
+
+// actGroupAttributes are what an operation looks at in a group.
+func actGroupAttributes() []string {
+	return append([]string{"adminCount", "allowedAttributesEffective"}, groupAttributes...)
 }
 
 // powers says why members of a group are administrators: by the group itself, or by one
@@ -211,7 +232,7 @@ func explainAct(err error) error {
 	number, _, _ := strings.Cut(words, ":")
 	switch code {
 	case ldap.LDAPResultInsufficientAccessRights:
-		return ldapconn.Explain(err, protocol.CodePermissionDenied, "the agent's account lacks a right that the operation needs; docs/directories.md lists them")
+		return ldapconn.Forbidden(err, "the agent's account lacks a right that the operation needs; docs/directories.md lists them")
 	case ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultAttributeOrValueExists, ldap.LDAPResultEntryAlreadyExists:
 		return ldapconn.Explain(err, protocol.CodeUnavailable, "somebody else changed the account at the same moment; try again")
 	case ldap.LDAPResultNotAllowedOnNonLeaf:
@@ -239,6 +260,8 @@ func (f *Forest) Act(ctx context.Context, id string, act protocol.Task) error {
 }
 
 var (
-	_ directory.Actor = (*Directory)(nil)
-	_ directory.Actor = (*Forest)(nil)
+	_ directory.Actor      = (*Directory)(nil)
+	_ directory.Actor      = (*Forest)(nil)
+	_ directory.ActAdvisor = (*Directory)(nil)
+	_ directory.ActAdvisor = (*Forest)(nil)
 )

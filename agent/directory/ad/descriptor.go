@@ -17,9 +17,11 @@ const (
 const (
 	daclPresent   = 0x0004 // of its control bits
 	daclProtected = 0x1000
-	controlAccess = 0x0100 // ADS_RIGHT_DS_CONTROL_ACCESS
-	inheritOnly   = 0x08   // the entry counts below this object only
-	objectPresent = 0x1    // an object entry names a right
+	controlAccess = 0x0100  // ADS_RIGHT_DS_CONTROL_ACCESS
+	deleteObject  = 0x10000 // DELETE
+	deleteChild   = 0x0002  // ADS_RIGHT_DS_DELETE_CHILD
+	inheritOnly   = 0x08    // the entry counts below this object only
+	objectPresent = 0x1     // an object entry names a right
 
 	aceAllowed       = 0x00
 	aceDenied        = 0x01
@@ -33,22 +35,23 @@ const (
 
 var errDescriptor = errors.New("ad: nTSecurityDescriptor is malformed")
 
-// An ace is one entry of an access list that allows or denies extended rights.
+// An ace is one entry of an access list that holds for the object itself.
 type ace struct {
 	deny  bool
-	right string // GUID; "" for all
+	mask  uint32
+	right string // GUID of an extended right, an attribute or a class; "" for all
 	who   sid
 }
 
-// An accessList is what a security descriptor says of extended rights.
+// An accessList is what a security descriptor allows and denies.
 type accessList struct {
 	aces      []ace
 	open      bool // there is no list: everything is allowed
 	protected bool // nothing is inherited from above
 }
 
-// parseDescriptor reads the entries about extended rights in a self-relative security
-// descriptor.
+// parseDescriptor reads the entries of a self-relative security descriptor that hold for
+// the object itself.
 func parseDescriptor(raw []byte) (accessList, error) {
 	if len(raw) < descriptorHead || raw[0] != 1 {
 		return accessList{}, errDescriptor
@@ -87,7 +90,7 @@ func parseDescriptor(raw []byte) (accessList, error) {
 	return list, nil
 }
 
-// parseACE reads one entry; it is relevant if it holds here and is about extended rights.
+// parseACE reads one entry; it is relevant if it holds here and is of a kind that is known.
 func parseACE(raw []byte) (a ace, relevant bool, err error) {
 	kind, flags, body := raw[0], raw[1], raw[aceHead:]
 	object := kind == aceAllowedObject || kind == aceDeniedObject
@@ -98,7 +101,7 @@ func parseACE(raw []byte) (a ace, relevant bool, err error) {
 	if len(body) < 4 {
 		return ace{}, false, errDescriptor
 	}
-	mask := binary.LittleEndian.Uint32(body)
+	a.mask = binary.LittleEndian.Uint32(body)
 	body = body[4:]
 	if object {
 		if a.right, body, err = cutRight(body); err != nil {
@@ -108,7 +111,7 @@ func parseACE(raw []byte) (a ace, relevant bool, err error) {
 	if a.who, _, err = cutSID(body); err != nil {
 		return ace{}, false, err
 	}
-	return a, flags&inheritOnly == 0 && mask&controlAccess != 0, nil
+	return a, flags&inheritOnly == 0, nil
 }
 
 // cutRight reads the flags and the GUIDs of an object entry.
@@ -135,11 +138,16 @@ func cutRight(body []byte) (right string, rest []byte, err error) {
 	return right, body, nil
 }
 
-// verdict says what the access list has for a token about a right: the first entry about
-// it decides (MS-ADTS 5.1.3.3.4).
+// verdict says what the access list has for a token about an extended right.
 func (l accessList) verdict(token map[sid]bool, right string) (allowed, denied bool) {
+	return l.decides(token, controlAccess, right)
+}
+
+// decides says what the access list has for a token about a bit of the mask, for all or for
+// the object of a GUID: the first entry about it decides (MS-ADTS 5.1.3.3.4).
+func (l accessList) decides(token map[sid]bool, bit uint32, object string) (allowed, denied bool) {
 	for _, a := range l.aces {
-		if token[a.who] && (a.right == "" || a.right == right) {
+		if a.mask&bit != 0 && token[a.who] && (a.right == "" || a.right == object) {
 			return !a.deny, a.deny
 		}
 	}

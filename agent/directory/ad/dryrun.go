@@ -104,7 +104,7 @@ func lackOfRights(plan directory.Plan, e *ldap.Entry, token map[sid]bool) error 
 // deny it to the person or to everyone.
 func mayNotChange(aces []ace) bool {
 	return slices.ContainsFunc(aces, func(a ace) bool {
-		return a.deny && a.right == rightChange && (a.who == sidSelf || a.who == sidEveryone)
+		return a.deny && a.mask&controlAccess != 0 && a.right == rightChange && (a.who == sidSelf || a.who == sidEveryone)
 	})
 }
 

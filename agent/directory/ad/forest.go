@@ -257,6 +257,11 @@ func (f *Forest) Rights(ctx context.Context, id string) (directory.Rights, error
 	return at(ctx, f, id, func(d *Directory) (directory.Rights, error) { return d.Rights(ctx, id) })
 }
 
+// ActRights implements directory.ActAdvisor. Groups are looked for in the account's own domain.
+func (f *Forest) ActRights(ctx context.Context, id string, of directory.ActScope) ([]directory.ActRight, error) {
+	return at(ctx, f, id, func(d *Directory) ([]directory.ActRight, error) { return d.ActRights(ctx, id, of) })
+}
+
 // Facts implements directory.Writer.
 func (f *Forest) Facts(ctx context.Context, id string) (directory.Facts, error) {
 	return at(ctx, f, id, func(d *Directory) (directory.Facts, error) { return d.Facts(ctx, id) })

@@ -20,6 +20,8 @@ type need struct {
 	right     string // GUID of an extended right, or
 	attribute string // an attribute to write
 	guid      string // of that attribute, in the schema
+	mask      uint32 // or a bit that no GUID narrows
+	sddl      string // as Samba writes that
 	dsacls    string // as dsacls names it
 }
 
@@ -46,7 +48,7 @@ var needs = []need{
 // with the account's access list where the agent can read it.
 func (n need) held(e *ldap.Entry, acl accessList, token map[sid]bool) directory.Held {
 	if n.attribute != "" {
-		return yesIf(containsFold(e.GetAttributeValues("allowedAttributesEffective"), n.attribute))
+		return yesIf(mayWrite(e, n.attribute))
 	}
 	if acl.open {
 		return directory.HeldUnknown
@@ -65,7 +67,16 @@ func yesIf(b bool) directory.Held {
 // Rights implements directory.Advisor.
 func (d *Directory) Rights(ctx context.Context, id string) (directory.Rights, error) {
 	var r directory.Rights
-	err := d.atPDC(ctx, func(c *ldapconn.Conn) error {
+	err := d.advising(ctx, id, func(a *adviser) (err error) {
+		r, err = a.rights(ctx)
+		return err
+	})
+	return r, err
+}
+
+// advising calls look with an account and who the agent is.
+func (d *Directory) advising(ctx context.Context, id string, look func(*adviser) error) error {
+	return d.atPDC(ctx, func(c *ldapconn.Conn) error {
 		dom, err := readDomain(ctx, c)
 		if err != nil {
 			return err
@@ -75,10 +86,11 @@ func (d *Directory) Rights(ctx context.Context, id string) (directory.Rights, er
 			return err
 		}
 		a := adviser{d: d, c: c, dom: dom, e: e}
-		r, err = a.rights(ctx)
-		return err
+		if err := a.self(ctx); err != nil {
+			return err
+		}
+		return look(&a)
 	})
-	return r, err
 }
 
 // An adviser looks at one account.
@@ -92,9 +104,6 @@ type adviser struct {
 }
 
 func (a *adviser) rights(ctx context.Context) (directory.Rights, error) {
-	if err := a.self(ctx); err != nil {
-		return directory.Rights{}, err
-	}
 	r := directory.Rights{Agent: a.who, Account: a.e.DN}
 	acl, err := parseDescriptor(a.e.GetRawAttributeValue("nTSecurityDescriptor"))
 	if err != nil {
@@ -138,12 +147,17 @@ func (a *adviser) self(ctx context.Context) error {
 // onAccount looks at a right on the account itself.
 func (a *adviser) onAccount(n need, acl accessList) directory.Right {
 	r := directory.Right{Name: n.name, For: []string{n.what}, Held: n.held(a.e, acl, a.dom.token)}
-	if r.Held != directory.HeldNo {
-		return r
+	if r.Held == directory.HeldNo {
+		_, denied := acl.verdict(a.dom.token, n.right)
+		a.advise(&r, n, acl, n.right != "" && denied)
 	}
-	_, denied := acl.verdict(a.dom.token, n.right)
+	return r
+}
+
+// advise says why a right on the account is missing, and gives the line that grants it.
+func (a *adviser) advise(r *directory.Right, n need, acl accessList, denied bool) {
 	switch {
-	case n.right != "" && denied:
+	case denied:
 		r.Why = "an entry in the account's access list denies it"
 	case acl.protected:
 		r.Why = "the account inherits no rights from its organisational unit, as those of administrators and former administrators do; switch inheritance on for it (Advanced Security Settings), or leave it to its administrators"
@@ -151,7 +165,6 @@ func (a *adviser) onAccount(n need, acl accessList) directory.Right {
 		r.Why = "it is not delegated on the organisational unit"
 	}
 	r.Fix = []string{a.grant(a.unit(), n)}
-	return r
 }
 
 // unit is where rights are delegated: the configured base that holds the account, or the
@@ -183,10 +196,14 @@ func (a *adviser) grant(unit string, n need) string {
 	if !a.dom.samba {
 		return fmt.Sprintf(`dsacls %s /I:S /G %s`, quotedDN(unit), quoted(a.who+":"+n.dsacls))
 	}
-	sddl := fmt.Sprintf("(OA;CIIO;CR;%s;%s;%s)", n.right, userClass, a.sid)
-	if n.attribute != "" {
-		sddl = fmt.Sprintf("(OA;CIIO;WP;%s;%s;%s)", n.guid, userClass, a.sid)
+	what := "CR;" + n.right
+	switch {
+	case n.attribute != "":
+		what = "WP;" + n.guid
+	case n.mask != 0:
+		what = n.sddl + ";"
 	}
+	sddl := fmt.Sprintf("(OA;CIIO;%s;%s;%s)", what, userClass, a.sid)
 	return fmt.Sprintf(`samba-tool dsacl set --action=allow --objectdn=%s --sddl="%s"`, quotedDN(unit), sddl)
 }
 

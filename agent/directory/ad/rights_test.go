@@ -21,6 +21,20 @@ func as(upn string) func(*Config) {
 	return func(c *Config) { c.BindDN = upn }
 }
 
+// section is the rest of docs/directories.md from a heading on.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/directories.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(text), heading)
+	if !ok {
+		t.Fatalf("docs/directories.md lacks %s", heading)
+	}
+	return after
+}
+
 // documented are the lines of docs/directories.md that grant the rights, by their names
 // in the table of this package, as Samba writes them.
 func documented(t *testing.T) map[string]string {

@@ -52,7 +52,7 @@ func (d *Directory) Values(ctx context.Context, id, attribute string) (values []
 // setting reads the account and the schema, and says what setting would do.
 func (d *Directory) setting(ctx context.Context, c *ldapconn.Conn, id string, set directory.Set) (step, error) {
 	if d.uses(set.Attribute) {
-		return step{}, protocol.Err(protocol.CodePermissionDenied, "the agent's file uses this attribute to tell accounts or pictures of people; it is not set from outside").For(protocol.ReasonAttributeOff)
+		return step{}, protocol.Err(protocol.CodePermissionDenied, whyUsed).For(protocol.ReasonAttributeOff)
 	}
 	if err := fits(ctx, c, set); err != nil {
 		return step{}, err
@@ -78,6 +78,8 @@ func (d *Directory) setting(ctx context.Context, c *ldapconn.Conn, id string, se
 	return s, nil
 }
 
+const whyUsed = "the agent's file uses this attribute to tell accounts or pictures of people; it is not set from outside"
+
 // uses reports whether the file's filter tells accounts by an attribute, or a picture of
 // somebody is in it.
 func (d *Directory) uses(attribute string) bool {
@@ -92,26 +94,37 @@ func (d *Directory) evidence(attribute string) bool {
 	}), attribute)
 }
 
-// fits compares the values with what the schema says of the attribute (MS-ADTS 3.1.1.2.3).
+// fits compares the values with what the schema says of the attribute.
 func fits(ctx context.Context, c *ldapconn.Conn, set directory.Set) error {
-	root, err := c.Entry(ctx, "", "(objectClass=*)", "schemaNamingContext")
-	if err != nil || root == nil {
-		return err
-	}
-	filter := ldapconn.And("(objectClass=attributeSchema)", ldapconn.Equal("lDAPDisplayName", set.Attribute))
-	found, err := c.Search(ctx, ldapconn.Request(root.GetAttributeValue("schemaNamingContext"), ldap.ScopeSingleLevel, 2, filter,
-		"isSingleValued", "rangeLower", "rangeUpper", "attributeSyntax", "systemOnly", "linkID"))
+	schema, err := schemaOf(ctx, c, set.Attribute)
 	switch {
-	case err != nil:
+	case err != nil || schema == nil:
 		return err
-	case len(found) != 1:
-		return ldapconn.NoValue("the domain's schema has no such attribute")
-	case strings.EqualFold(found[0].GetAttributeValue("systemOnly"), "TRUE") || found[0].GetAttributeValue("linkID") != "":
-		return ldapconn.NoValue("the attribute is the domain's own, or links accounts to each other")
-	case strings.EqualFold(found[0].GetAttributeValue("isSingleValued"), "TRUE") && len(set.Values) > 1:
+	case strings.EqualFold(schema.GetAttributeValue("isSingleValued"), "TRUE") && len(set.Values) > 1:
 		return ldapconn.NoValue("the attribute holds one value")
 	}
-	return fitsRange(found[0], set.Values)
+	return fitsRange(schema, set.Values)
+}
+
+// schemaOf reads what the schema says of an attribute that somebody may set (MS-ADTS
+// 3.1.1.2.3), nil if the controller shows none.
+func schemaOf(ctx context.Context, c *ldapconn.Conn, attribute string) (*ldap.Entry, error) {
+	root, err := c.Entry(ctx, "", "(objectClass=*)", "schemaNamingContext")
+	if err != nil || root == nil {
+		return nil, err
+	}
+	filter := ldapconn.And("(objectClass=attributeSchema)", ldapconn.Equal("lDAPDisplayName", attribute))
+	found, err := c.Search(ctx, ldapconn.Request(root.GetAttributeValue("schemaNamingContext"), ldap.ScopeSingleLevel, 2, filter,
+		"schemaIDGUID", "isSingleValued", "rangeLower", "rangeUpper", "attributeSyntax", "systemOnly", "linkID"))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) != 1:
+		return nil, ldapconn.NoValue("the domain's schema has no such attribute")
+	case strings.EqualFold(found[0].GetAttributeValue("systemOnly"), "TRUE") || found[0].GetAttributeValue("linkID") != "":
+		return nil, ldapconn.NoValue("the attribute is the domain's own, or links accounts to each other")
+	}
+	return found[0], nil
 }
 
 // syntaxesOfText are those whose range counts characters (MS-ADTS 3.1.1.2.2.2).

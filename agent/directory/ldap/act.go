@@ -242,7 +242,7 @@ func (d *Directory) powers(ctx context.Context, c *ldapconn.Conn, g group) (stri
 func explainAct(err error) error {
 	switch code, _ := ldapconn.Diagnostic(err); code {
 	case ldap.LDAPResultInsufficientAccessRights:
-		return ldapconn.Explain(err, protocol.CodePermissionDenied, "the agent's account lacks a right that the operation needs; docs/directories.md lists them")
+		return ldapconn.Forbidden(err, "the agent's account lacks a right that the operation needs; docs/directories.md lists them")
 	case ldap.LDAPResultNoSuchAttribute, ldap.LDAPResultAttributeOrValueExists:
 		return ldapconn.Explain(err, protocol.CodeUnavailable, "somebody else changed the account at the same moment; try again")
 	case ldap.LDAPResultObjectClassViolation:

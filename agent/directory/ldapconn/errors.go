@@ -172,3 +172,8 @@ func Diagnostic(err error) (code uint16, words string) {
 func Explain(err error, code protocol.Code, message string) error {
 	return &failure{protocol.Err(code, message), err, errors.Is(err, directory.ErrUnsure)}
 }
+
+// Forbidden is Explain for a right that the agent's account lacks.
+func Forbidden(err error, message string) error {
+	return &failure{protocol.Err(protocol.CodePermissionDenied, message).For(protocol.ReasonRights), err, false}
+}
