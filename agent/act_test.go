@@ -49,6 +49,35 @@ func (c *company) Foresee(_ context.Context, id string, act protocol.Task) (seen
 	return seen, nil
 }
 
+// Rights implements directory.Advisor: recoveries lack nothing.
+func (c *company) Rights(_ context.Context, id string) (directory.Rights, error) {
+	p, err := c.find(id)
+	return directory.Rights{Account: p.DN, Needs: []directory.Right{{Name: "write must_change", For: []string{"must_change"}, Held: directory.HeldYes}}}, err
+}
+
+// ActRights implements directory.ActAdvisor: the company lacks what its test says.
+func (c *company) ActRights(_ context.Context, id string, of directory.ActScope) (all []directory.ActRight, err error) {
+	add := func(name, on, never string, operations ...protocol.Operation) {
+		if what := of.Among(operations...); len(what) > 0 {
+			r := directory.ActRight{Right: directory.Right{Name: name, For: what, Held: directory.HeldYes}, Of: on, Never: never}
+			if slices.Contains(c.lacks, name) {
+				r.Held, r.Why, r.Fix = directory.HeldNo, "it is not delegated", []string{"grant " + name}
+			}
+			all = append(all, r)
+		}
+	}
+	add("write must_change", "", "", protocol.Enable, protocol.Disable)
+	add("delete", "", "", protocol.DeleteAccount)
+	for _, g := range of.Groups {
+		add("write member of "+g, g, map[bool]string{true: "it makes administrators"}[strings.Contains(g, "operators")], protocol.AddToGroup, protocol.RemoveFromGroup)
+	}
+	for _, a := range of.Attributes {
+		add("write "+a, a, map[bool]string{true: directory.WhyEvidence}[a == "mobile"], protocol.SetAttribute)
+	}
+	_, err = c.find(id)
+	return all, err
+}
+
 // Act implements directory.Actor.
 func (c *company) Act(ctx context.Context, id string, act protocol.Task) error {
 	seen, err := c.Foresee(ctx, id, act)

@@ -24,9 +24,10 @@ type company struct {
 	mu     sync.Mutex
 	before func(directory.Change) // called when a change has arrived, before it is made
 	after  func(directory.Change) error
-	down   error  // answered to everything
-	refuse error  // answered to changes, which are not made
-	hold   func() // called once by the next Facts
+	down   error    // answered to everything
+	refuse error    // answered to changes, which are not made
+	hold   func()   // called once by the next Facts
+	lacks  []string // rights for account operations
 }
 
 // person is one account of the company. Writes is its change stamp.

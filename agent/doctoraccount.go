@@ -42,7 +42,7 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	if !found {
 		return
 	}
-	x.rights(ctx, dir, facts.ID)
+	x.rights(ctx, dir, g, facts.ID)
 	x.dryRuns(ctx, dir, facts.ID, operationsOf(can, g))
 	x.policy(facts)
 }
@@ -100,42 +100,6 @@ func (x *examination) judged(ctx context.Context, dir directory.Directory, g *gu
 		Account: facts.ID, Facts: facts, Tasks: []protocol.Task{{Operation: protocol.Unlock}},
 		Notice: len(contacts.Mail) > 0, Strict: x.o.Config.SMTP.on() || x.o.Config.SMS.on() || x.o.Config.Evidence.On(),
 	}), nil
-}
-
-// rights says what the agent's account may do to the account, and prints what is missing.
-func (x *examination) rights(ctx context.Context, dir directory.Directory, id string) {
-	advisor, can := dir.(directory.Advisor)
-	if !can {
-		return
-	}
-	r, err := advisor.Rights(ctx, id)
-	if err != nil {
-		x.unusable("rights", err)
-		return
-	}
-	for _, n := range r.Needs {
-		x.right(n)
-	}
-	for _, n := range r.Excess {
-		x.Advise(areaAccount, "right: "+n.Name, doctor.RightExcess, doctor.OneLine(n.Why), n.Fix)
-	}
-}
-
-func (x *examination) right(n directory.Right) {
-	what, detail := "right: "+n.Name, "for "+strings.Join(n.For, ", ")
-	if n.Why != "" {
-		detail += ": " + n.Why
-	}
-	switch {
-	case n.Held == directory.HeldYes:
-		x.ok(areaAccount, what, "%s", detail)
-	case n.Held == directory.HeldUnknown:
-		x.Advise(areaAccount, what, doctor.RightUnknown, doctor.OneLine(detail), n.Fix)
-	case n.Optional:
-		x.Advise(areaAccount, what, doctor.RightOptional, doctor.OneLine(detail), n.Fix)
-	default:
-		x.Advise(areaAccount, what, doctor.RightMissing, doctor.OneLine(detail), n.Fix)
-	}
 }
 
 // dryRuns tries every operation that directory and file allow.

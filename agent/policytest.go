@@ -70,7 +70,8 @@ type policyTester struct {
 	g   *guard.Guard
 	dir directory.Directory
 
-	group string // "": none was named
+	group  string               // "": none was named
+	rights []directory.ActRight // for account operations, on the account
 }
 
 func (t *policyTester) test(ctx context.Context, id string) (PolicyTest, error) {
@@ -101,8 +102,8 @@ func (t *policyTester) test(ctx context.Context, id string) (PolicyTest, error) 
 			}
 		}
 	}
-	out.Acts = t.acts(ctx, facts, terms)
-	return out, nil
+	out.Acts, err = t.acts(ctx, facts, terms)
+	return out, err
 }
 
 // terms are what the file asks of the account.

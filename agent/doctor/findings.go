@@ -97,12 +97,14 @@ const (
 	OperationNotNow   = 407
 	PolicyUnknown     = 408
 	PasswordLasting   = 409
+	ActRightMissing   = 410
 	GuardSettings     = 501
 	GuardUnbounded    = 502
 	GroupUnknown      = 503
 	GuardRefuses      = 504
 	Evaluating        = 505
 	SensitiveNoRoute  = 506
+	ActNever          = 507
 	HubAlone          = 601
 	WitnessedHere     = 602
 	AnchorWeak        = 603
@@ -179,6 +181,7 @@ var Findings = []Finding{
 	{OperationNotNow, "An operation does not apply to this account as it is", Note, "nothing, if the line above is as you expect"},
 	{PolicyUnknown, "The password policy of this account is unknown", Note, "let the agent's account read password policies (docs/directories.md); temporary passwords are long without, too"},
 	{PasswordLasting, "The password of this account never expires, so nobody is asked for a new one", Warning, "clear 'password never expires' of the account, or see that its owner changes a temporary password"},
+	{ActRightMissing, "The agent's account lacks a right for an account operation that the file switches on", Problem, "let an administrator of the directory run the lines above, or take the operation out of guard.acts"},
 
 	{GuardSettings, "The table [guard] cannot be used", Problem, "correct the table [guard] of the agent's file"},
 	{GuardUnbounded, "Every account that the directory lists may be changed", Warning, "name the branches of employees in guard.base_dns"},
@@ -186,6 +189,7 @@ var Findings = []Finding{
 	{GuardRefuses, "The agent's file refuses this account", Warning, "postern-agent policy test --account says which rule; look at the table [guard] if it should be let through"},
 	{Evaluating, "This agent changes nothing: evaluation is on", Warning, "take evaluation = true out of the file and start the agent again to go live"},
 	{SensitiveNoRoute, "Members of sensitive groups are always refused", Warning, "add a table [smtp] or [sms], or tables [evidence], so that the agent can check something itself"},
+	{ActNever, "The agent's file names something that no account operation changes", Warning, "take it out of guard.act_attributes or guard.act_groups, or look for a misspelling"},
 
 	{HubAlone, "The hub's word alone resets accounts", Note, "require evidence that the agent checks for groups that matter: [[evidence.group]] with require_agent_verifiable"},
 	{WitnessedHere, "What was seen of the hub's audit log is kept on this machine alone", Note, "add a sink that the hub's administrators cannot write to: log.sinks with syslog, eventlog or a file share"},

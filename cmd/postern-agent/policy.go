@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -80,6 +81,9 @@ func printPolicy(w io.Writer, t agent.PolicyTest) {
 	}
 	for _, a := range t.Acts {
 		fmt.Fprintf(w, "  %-24s %s\n", a.Operation, actVerdict(a))
+		for _, c := range a.Choices {
+			fmt.Fprintf(w, "  %-24s   %s: %s\n", "", c.Name, cmp.Or(c.Refused, "may be changed"))
+		}
 	}
 	if t.Evaluation {
 		fmt.Fprintln(w, "\nEvaluation is on: whatever is let through is a dry run.")
@@ -91,8 +95,10 @@ func actVerdict(a agent.ActPolicy) string {
 	switch {
 	case !a.Allowed:
 		return "refused: " + a.Refused
+	case a.Open == protocol.ParamGroup:
+		return "allowed, as far as the group is: name one with --group"
 	case a.Open != "":
-		return "allowed, as far as the " + a.Open + " is: name one with --" + a.Open
+		return "allowed, as far as the " + a.Open + " is:"
 	}
 	var changes []string
 	for _, c := range a.Changes {
