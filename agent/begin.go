@@ -42,6 +42,11 @@ func (s *service) begin(ctx context.Context, q protocol.BeginRequest, e *event) 
 	if err := wellFormed("the directory's immutable id", facts.ID, maxID); err != nil {
 		return nil, err
 	}
+	return s.beginRecovery(ctx, q, facts, tasks, e)
+}
+
+// beginRecovery looks at the account of a recovery, and journals what it may become.
+func (s *service) beginRecovery(ctx context.Context, q protocol.BeginRequest, facts directory.Facts, tasks []protocol.Task, e *event) (any, error) {
 	k, err := s.claimant(ctx, facts, tasks)
 	if err != nil {
 		return nil, err

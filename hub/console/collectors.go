@@ -133,29 +133,9 @@ func (v *visit) saveCollector() {
 		return
 	}
 	var s export.Settings
-	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		d, old, err := v.keptCollector(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if v.field("as") != stampOfCollector(d) {
-			return errStale
-		}
-		if s, err = v.collectorTyped(old); err != nil {
-			return err
-		}
-		if err := s.Check(ctx, tx, v.org); err != nil {
-			return err
-		}
-		d.Settings, d.Envs, d.Kinds = []byte(store.JSON(s)), s.Envs, s.Kinds
-		request, keep := "replace_audit_destination", func() error { return tx.SaveDestination(ctx, d) }
-		if d.ID == "" {
-			request, keep = "add_audit_destination", func() error { return tx.AddDestination(ctx, &d) }
-		}
-		if err := keep(); err != nil {
-			return err
-		}
-		return v.decided(ctx, tx, "", audit.OrgUpdated, map[string]any{"request": map[string]any{request: s.Shown()}, "audit_destination": d.ID})
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		s, err = v.keepCollector(ctx, tx)
+		return err
 	})
 	p := new(settingsPage)
 	switch w := (*export.Wrong)(nil); {
@@ -173,4 +153,30 @@ func (v *visit) saveCollector() {
 	default:
 		v.done(auditPath, "saved")
 	}
+}
+
+// keepCollector keeps what was typed, and returns it.
+func (v *visit) keepCollector(ctx context.Context, tx *store.Tx) (s export.Settings, err error) {
+	d, old, err := v.keptCollector(ctx, tx)
+	if err != nil {
+		return s, err
+	}
+	if v.field("as") != stampOfCollector(d) {
+		return s, errStale
+	}
+	if s, err = v.collectorTyped(old); err != nil {
+		return s, err
+	}
+	if err := s.Check(ctx, tx, v.org); err != nil {
+		return s, err
+	}
+	d.Settings, d.Envs, d.Kinds = []byte(store.JSON(s)), s.Envs, s.Kinds
+	request, keep := "replace_audit_destination", func() error { return tx.SaveDestination(ctx, d) }
+	if d.ID == "" {
+		request, keep = "add_audit_destination", func() error { return tx.AddDestination(ctx, &d) }
+	}
+	if err := keep(); err != nil {
+		return s, err
+	}
+	return s, v.decided(ctx, tx, "", audit.OrgUpdated, map[string]any{"request": map[string]any{request: s.Shown()}, "audit_destination": d.ID})
 }

@@ -102,8 +102,8 @@ func (v *visit) hookTyped(old store.Webhook) store.Webhook {
 	return w
 }
 
-// errFull says that an environment has as many webhooks as it may.
-var errFull = errors.New("console: as many webhooks as there may be")
+// errFull says that an environment has as many of something as it may.
+var errFull = errors.New("console: as many as there may be")
 
 // saveHook makes a webhook, changes the one of the address, or removes it.
 func (v *visit) saveHook() {
@@ -115,24 +115,43 @@ func (v *visit) saveHook() {
 		return
 	}
 	var typed store.Webhook
-	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		e, err := v.environment(ctx, tx)
-		if err != nil {
-			return err
-		}
-		old, err := v.keptHook(ctx, tx, e.ID)
-		if err != nil {
-			return err
-		}
-		if v.field("as") != stampOfHook(old) {
-			return errStale
-		}
-		if do == "remove" {
-			return v.removeHook(ctx, tx, old)
-		}
-		typed = v.hookTyped(old)
-		return v.keepHook(ctx, tx, old, typed)
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		typed, err = v.changeHook(ctx, tx, do == "remove")
+		return err
 	})
+	switch {
+	case err != nil:
+		v.refuseHook(ctx, typed, err)
+	case do == "remove":
+		v.done(v.hooksOf(), "removed")
+	default:
+		v.done(v.hooksOf(), "saved")
+	}
+}
+
+// changeHook does to the webhook of the address what the form says, and returns what was
+// typed.
+func (v *visit) changeHook(ctx context.Context, tx *store.Tx, remove bool) (typed store.Webhook, err error) {
+	e, err := v.environment(ctx, tx)
+	if err != nil {
+		return typed, err
+	}
+	old, err := v.keptHook(ctx, tx, e.ID)
+	if err != nil {
+		return typed, err
+	}
+	if v.field("as") != stampOfHook(old) {
+		return typed, errStale
+	}
+	if remove {
+		return typed, v.removeHook(ctx, tx, old)
+	}
+	typed = v.hookTyped(old)
+	return typed, v.keepHook(ctx, tx, old, typed)
+}
+
+// refuseHook shows the page again with what was wrong.
+func (v *visit) refuseHook(ctx context.Context, typed store.Webhook, err error) {
 	p := new(settingsPage)
 	switch w := (*webhook.Wrong)(nil); {
 	case errors.As(err, &w):
@@ -144,12 +163,8 @@ func (v *visit) saveHook() {
 	case errors.Is(err, errFull):
 		v.wrong(p, "page", "hook.full")
 		v.showHook(ctx, p, &typed)
-	case err != nil:
-		v.fail(err)
-	case do == "remove":
-		v.done(v.hooksOf(), "removed")
 	default:
-		v.done(v.hooksOf(), "saved")
+		v.fail(err)
 	}
 }
 

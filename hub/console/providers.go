@@ -181,52 +181,56 @@ func (v *visit) providerTyped(old provider.Settings) provider.Settings {
 }
 
 func (v *visit) keepProvider(ctx context.Context) {
-	p, id := new(settingsPage), v.r.PathValue("provider")
+	p, id := new(settingsPage), ""
 	var s provider.Settings
-	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		p.Problems, id = nil, v.r.PathValue("provider")
-		e, err := v.environment(ctx, tx)
-		if err != nil {
-			return err
-		}
-		old, err := v.kept(ctx, tx, e.ID)
-		if err != nil {
-			return err
-		}
-		s = v.providerTyped(old)
-		err = s.CheckIn(ctx, tx, e.ID, v.host.Name())
-		if w := (*provider.Wrong)(nil); errors.As(err, &w) {
-			v.wrong(p, w.Field, "provider."+w.Field, "why", w.Text)
-			return nil
-		} else if err != nil {
-			return err
-		}
-		row := store.IdentityProvider{Env: e.ID, ID: id, Body: []byte(store.JSON(s))}
-		request, keep := "replace_identity_provider", tx.SaveIdentityProvider
-		if id == newProvider {
-			request = "add_identity_provider"
-			keep = func(ctx context.Context, row store.IdentityProvider) error {
-				err := tx.AddIdentityProvider(ctx, &row)
-				id = row.ID
-				return err
-			}
-		}
-		if err := keep(ctx, row); errors.Is(err, store.ErrConflict) {
-			v.wrong(p, "page", "provider.full")
-			return nil
-		} else if err != nil {
-			return err
-		}
-		return v.decided(ctx, tx, e.ID, audit.EnvUpdated, map[string]any{"request": map[string]any{request: s.Shown()}, "identity_provider": id})
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+		id, s, err = v.changeProvider(ctx, tx)
+		return err
 	})
-	switch {
+	switch w := (*provider.Wrong)(nil); {
+	case errors.As(err, &w):
+		v.wrong(p, w.Field, "provider."+w.Field, "why", w.Text)
+		v.showProvider(ctx, p, &s, nil)
+	case errors.Is(err, errFull):
+		v.wrong(p, "page", "provider.full")
+		v.showProvider(ctx, p, &s, nil)
 	case err != nil:
 		v.fail(err)
-	case len(p.Problems) > 0:
-		v.showProvider(ctx, p, &s, nil)
 	default:
 		v.done(v.providersAddress()+"/"+id, "saved")
 	}
+}
+
+// changeProvider keeps what was typed, and returns it with the id of the provider; errFull
+// where there is no room for another one.
+func (v *visit) changeProvider(ctx context.Context, tx *store.Tx) (id string, s provider.Settings, err error) {
+	e, err := v.environment(ctx, tx)
+	if err != nil {
+		return "", s, err
+	}
+	old, err := v.kept(ctx, tx, e.ID)
+	if err != nil {
+		return "", s, err
+	}
+	s = v.providerTyped(old)
+	if err := s.CheckIn(ctx, tx, e.ID, v.host.Name()); err != nil {
+		return "", s, err
+	}
+	row := store.IdentityProvider{Env: e.ID, ID: v.r.PathValue("provider"), Body: []byte(store.JSON(s))}
+	request := "replace_identity_provider"
+	if row.ID == newProvider {
+		request, row.ID = "add_identity_provider", ""
+		err = tx.AddIdentityProvider(ctx, &row)
+	} else {
+		err = tx.SaveIdentityProvider(ctx, row)
+	}
+	if errors.Is(err, store.ErrConflict) {
+		err = errFull
+	}
+	if err != nil {
+		return "", s, err
+	}
+	return row.ID, s, v.decided(ctx, tx, e.ID, audit.EnvUpdated, map[string]any{"request": map[string]any{request: s.Shown()}, "identity_provider": row.ID})
 }
 
 func (v *visit) providersAddress() string {

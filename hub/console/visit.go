@@ -64,23 +64,7 @@ func (v *visit) signedIn() bool {
 	}
 	ctx, cancel := v.context()
 	defer cancel()
-	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if v.session, err = tx.ConsoleSession(ctx, store.HashToken(secret)); err != nil {
-			return err
-		}
-		v.org, v.role = v.session.Org, staff.Owner
-		if v.session.Staff == "" { // by the link of the hub's own machine, which works from everywhere
-			return nil
-		}
-		if org, err := tx.Organisation(ctx, v.org); err != nil || !org.Admits(v.from()) {
-			return errors.Join(err, staff.ErrAddress)
-		}
-		if v.member, err = tx.Staff(ctx, v.org, v.session.Staff); err == nil && v.member.Suspended(tx.Now()) {
-			err = store.ErrNotFound // their own account was recovered (T17)
-		}
-		v.role = v.member.Role
-		return err
-	})
+	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error { return v.readSession(ctx, tx, secret) })
 	if err == nil && v.session.Stale(v.console.cfg.Store.Now()) {
 		err = v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ConsoleSessionSeen(ctx, store.HashToken(secret)) })
 	}
@@ -89,21 +73,47 @@ func (v *visit) signedIn() bool {
 		v.host.DropCookie(v.w, sessionCookie)
 		v.ask()
 	case errors.Is(err, staff.ErrAddress):
-		if err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-			who, err := tx.Staff(ctx, v.org, v.session.Staff)
-			if err != nil {
-				return err
-			}
-			return staff.Refused(ctx, tx, who, v.r.UserAgent(), v.client())
-		}); err != nil {
-			v.fail(err)
-			return false
-		}
-		v.elsewhere()
+		v.refuseAddress(ctx)
 	case err != nil:
 		v.fail(err)
 	}
 	return err == nil
+}
+
+// readSession reads whose visit this is: staff.ErrAddress from where the organisation lets
+// nobody in, store.ErrNotFound without a session that is still good.
+func (v *visit) readSession(ctx context.Context, tx *store.Tx, secret string) (err error) {
+	if v.session, err = tx.ConsoleSession(ctx, store.HashToken(secret)); err != nil {
+		return err
+	}
+	v.org, v.role = v.session.Org, staff.Owner
+	if v.session.Staff == "" { // by the link of the hub's own machine, which works from everywhere
+		return nil
+	}
+	if org, err := tx.Organisation(ctx, v.org); err != nil || !org.Admits(v.from()) {
+		return errors.Join(err, staff.ErrAddress)
+	}
+	if v.member, err = tx.Staff(ctx, v.org, v.session.Staff); err == nil && v.member.Suspended(tx.Now()) {
+		err = store.ErrNotFound // their own account was recovered (T17)
+	}
+	v.role = v.member.Role
+	return err
+}
+
+// refuseAddress writes down that somebody came from where nobody is let in, and says so.
+func (v *visit) refuseAddress(ctx context.Context) {
+	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		who, err := tx.Staff(ctx, v.org, v.session.Staff)
+		if err != nil {
+			return err
+		}
+		return staff.Refused(ctx, tx, who, v.r.UserAgent(), v.client())
+	})
+	if err != nil {
+		v.fail(err)
+		return
+	}
+	v.elsewhere()
 }
 
 // link shows the button that signs in. Reading it uses nothing up, so that programs

@@ -62,17 +62,18 @@ func (x *Exports) stream(ctx context.Context, s Settings, messages [][]byte) err
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return err
 	}
+	return speak(conn, plain, messages)
+}
+
+// speak writes the messages, ends the connection from this side and waits for the
+// collector to do so from its own, which alone says that it has them.
+func speak(conn *tls.Conn, plain net.Conn, messages [][]byte) error {
 	ended := make(chan error, 1)
 	go func() { // ends when plain is closed, at the latest
 		_, err := io.Copy(io.Discard, conn) // syslog says nothing back
 		ended <- err
 	}()
-	var b bytes.Buffer
-	for _, m := range messages {
-		b.WriteString(strconv.Itoa(len(m)) + " ") // octet counting, RFC 5425 §4.3
-		b.Write(m)
-	}
-	if _, err := conn.Write(b.Bytes()); err != nil {
+	if _, err := conn.Write(counted(messages)); err != nil {
 		return err
 	}
 	select {
@@ -89,6 +90,16 @@ func (x *Exports) stream(ctx context.Context, s Settings, messages [][]byte) err
 	case <-time.After(confirmWithin):
 		return fmt.Errorf("export: the collector did not end the connection within %s", confirmWithin)
 	}
+}
+
+// counted puts its length before each message: octet counting, RFC 5425 §4.3.
+func counted(messages [][]byte) []byte {
+	var b bytes.Buffer
+	for _, m := range messages {
+		b.WriteString(strconv.Itoa(len(m)) + " ")
+		b.Write(m)
+	}
+	return b.Bytes()
 }
 
 // finish says that nothing follows.

@@ -91,9 +91,23 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 		o.dropAct(ctx, act)
 		return o.wait(ctx, q, act, b)
 	}
-	m, err := membersOf(act)
-	if err != nil {
+	if err := o.clearAct(ctx, q, &act, b); err != nil {
+		o.dropAct(ctx, act)
 		return ActResult{}, err
+	}
+	if o.Requested != nil {
+		o.Requested()
+	}
+	act, err = o.sendAct(ctx, act)
+	return ActResult{ID: act.ID, State: act.State, Changes: b.Changes, Code: protocol.Code(act.Code), Reason: protocol.Reason(act.Reason), Trial: b.Evaluation}, err
+}
+
+// clearAct writes an order down, and in the log that it was asked for. From then on it may
+// be sent, once.
+func (o *Operations) clearAct(ctx context.Context, q ActOrder, act *store.Act, b protocol.Begun) error {
+	m, err := membersOf(*act)
+	if err != nil {
+		return err
 	}
 	act.Context, act.Changes, act.State, act.Created = m.Context().String(), store.JSON(b.Changes), recovery.Cleared, o.Now()
 	act.Due = act.Created.Add(clearedLife)
@@ -104,35 +118,32 @@ func (o *Operations) Act(ctx context.Context, q ActOrder) (ActResult, error) {
 	if q.agreed != nil {
 		detail["second"] = q.agreed.by.ID
 	}
-	err = o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
+	return o.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 		if q.agreed != nil {
 			if err := q.agreed.given(ctx, tx); err != nil {
 				return err
 			}
 		}
-		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(act, audit.OperationRequested, q.Actor, detail)); err != nil {
+		if act.Entry, err = audit.AppendRow(ctx, tx, actEvent(*act, audit.OperationRequested, q.Actor, detail)); err != nil {
 			return err
 		}
-		return tx.AddAct(ctx, act)
+		return tx.AddAct(ctx, *act)
 	})
-	if err != nil {
-		o.dropAct(ctx, act)
-		return ActResult{}, err
-	}
-	if o.Requested != nil {
-		o.Requested()
-	}
+}
+
+// sendAct has a cleared order sent to its agent, and returns what the store holds of it
+// then: what became of it, or that the answer is missing.
+func (o *Operations) sendAct(ctx context.Context, act store.Act) (store.Act, error) {
 	// From here on a caller that goes away must not stop what others already count on.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), performLife)
 	defer cancel()
 	if err := o.Agents.Execute(ctx, To{Env: act.Env, Directory: act.Directory, Agent: act.Agent}, actPrefix+act.ID); err != nil {
 		o.Log.WarnContext(ctx, "account operation did not reach the agent", "act", act.ID, "agent", act.Agent, "error", err)
 		if err := o.lapse(ctx, act); err != nil && !errors.Is(err, store.ErrConflict) { // somebody did send it
-			return ActResult{}, err
+			return store.Act{}, err
 		}
 	}
-	act, err = store.Get(ctx, o.Store, func(tx *store.Tx) (store.Act, error) { return tx.Act(ctx, act.Env, act.ID) })
-	return ActResult{ID: act.ID, State: act.State, Changes: b.Changes, Code: protocol.Code(act.Code), Reason: protocol.Reason(act.Reason), Trial: b.Evaluation}, err
+	return store.Get(ctx, o.Store, func(tx *store.Tx) (store.Act, error) { return tx.Act(ctx, act.Env, act.ID) })
 }
 
 // beginAct has an agent begin an order, and checks its answer.

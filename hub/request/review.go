@@ -37,22 +37,12 @@ func (q *Requests) CaseChanged(ctx context.Context, tx *store.Tx, env, use, even
 	if err != nil {
 		return err
 	}
-	was := r
+	wasUse, was := u, r
 	if order[r.Progress] < order[to] {
 		r.Progress = to
 	}
-	state := u.State
-	switch event {
-	case eventScanRejected, eventAppealRejected:
-		u.State = useDeclined
-		reject(&r, outcome)
-	case eventAppealed:
-		u.State = useWaiting
-		reject(&r, Appealed)
-	case eventScanAccepted, eventAppealAccepted:
-		accept(&r)
-	}
-	if u.State != state {
+	heard(&u, &r, event, outcome)
+	if u.State != wasUse.State {
 		if err := tx.SaveRequestUse(ctx, &u); err != nil {
 			return err
 		}
@@ -66,6 +56,20 @@ func (q *Requests) CaseChanged(ctx context.Context, tx *store.Tx, env, use, even
 		return err
 	}
 	return q.tell(ctx, tx, r, eventSelfieVerified)
+}
+
+// heard is what an event of a case makes of a use and its request.
+func heard(u *store.RequestUse, r *store.Request, event, outcome string) {
+	switch event {
+	case eventScanRejected, eventAppealRejected:
+		u.State = useDeclined
+		reject(r, outcome)
+	case eventAppealed:
+		u.State = useWaiting
+		reject(r, Appealed)
+	case eventScanAccepted, eventAppealAccepted:
+		accept(r)
+	}
 }
 
 // rejected are the states of a request whose only person was not believed.

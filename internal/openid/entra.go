@@ -220,16 +220,8 @@ func (e *Tenant) Results() []Result {
 // Judge reads an answer as Entra ID does, and returns the first rule that it breaks. An
 // answer that says no is the error "access_denied" or whichever it names.
 func (e *Tenant) Judge(f url.Values) (jwt.MapClaims, error) {
-	for name, values := range f {
-		if len(values) != 1 {
-			return nil, fmt.Errorf("%s stands %d times", name, len(values))
-		}
-	}
-	if f.Get("state") != "state of the tenant" {
-		return nil, errors.New("state is another one")
-	}
-	if code := f.Get("error"); code != "" {
-		return nil, errors.New(code)
+	if err := wellSaid(f); err != nil {
+		return nil, err
 	}
 	m, err := e.discover()
 	if err != nil {
@@ -240,6 +232,27 @@ func (e *Tenant) Judge(f url.Values) (jwt.MapClaims, error) {
 	if _, err := parser.ParseWithClaims(f.Get("id_token"), claims, func(t *jwt.Token) (any, error) { return e.KeyOf(m.JWKS, t) }); err != nil {
 		return nil, err
 	}
+	return claims, e.answers(claims)
+}
+
+// wellSaid reports what is wrong with the form of an answer.
+func wellSaid(f url.Values) error {
+	for name, values := range f {
+		if len(values) != 1 {
+			return fmt.Errorf("%s stands %d times", name, len(values))
+		}
+	}
+	if f.Get("state") != "state of the tenant" {
+		return errors.New("state is another one")
+	}
+	if code := f.Get("error"); code != "" {
+		return errors.New(code)
+	}
+	return nil
+}
+
+// answers reports where claims are no answer to what the tenant asked.
+func (e *Tenant) answers(claims jwt.MapClaims) error {
 	e.mu.Lock()
 	nonce, subject := e.nonce, e.subject
 	e.mu.Unlock()
@@ -263,7 +276,7 @@ func (e *Tenant) Judge(f url.Values) (jwt.MapClaims, error) {
 	case err != nil || iat == nil || time.Since(iat.Time) > time.Minute:
 		err = errors.New("iat is old")
 	}
-	return claims, err
+	return err
 }
 
 // KeyOf returns the key that a token names: it stands in the set with its certificate.

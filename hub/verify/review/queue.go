@@ -271,51 +271,67 @@ func (r *Reviews) Decide(ctx context.Context, env, id, reviewer string, verdict 
 	if outcomes[verdict] == "" || len(reason) > maxReason || verdict != Accept && reason == "" || verdict == Accept && !all(Checklist, checks) {
 		return ErrAnswer
 	}
+	vote := store.ReviewVote{Reviewer: reviewer, Verdict: string(verdict), Reason: reason, Checks: checks}
 	err := r.change(ctx, env, id, func(tx *store.Tx, c *store.Review) error {
-		if _, err := r.held(ctx, tx, env, id, reviewer); err != nil {
+		if err := r.mayVote(ctx, tx, c, vote); err != nil {
 			return err
 		}
-		if ofBadge(*c) {
-			return ErrAnswer // see DecideBadge
-		}
-		if err := transcribed(*c, reviewer, verdict); err != nil {
-			return err
-		}
-		photo, err := photoSum(ctx, tx, *c)
+		kind, err := count(ctx, tx, c, vote)
 		if err != nil {
 			return err
 		}
-		same := slices.Contains(checks, AccountPhoto)
-		needs := photo != "" && (same || !ofRequest(*c)) // the document is one whosever face is on the photo
-		if verdict == Accept && !all(checklist(needs), checks) {
-			return ErrAnswer
-		}
-		if err := saw(c, reviewer, photo, same || !ofRequest(*c)); err != nil {
-			return err
-		}
-		vote := store.ReviewVote{Reviewer: reviewer, Round: c.Round, Verdict: string(verdict), Reason: reason, Checks: known(checks)}
-		if err := tx.AddReviewVote(ctx, env, id, vote); err != nil {
-			return err
-		}
-		votes, err := tx.ReviewVotes(ctx, env, id)
-		if err == nil {
-			votes, err = compared(ctx, tx, *c, votes)
-		}
-		if err != nil {
-			return err
-		}
-		c.Assigned, c.AssignedUntil = "", time.Time{}
-		me, err := standingOf(ctx, tx, env, reviewer)
-		if err != nil {
-			return err
-		}
-		kind := conclude(c, verdict, agreed(*c, votes, me.all, tx.Now()), tx.Now())
 		return r.record(ctx, tx, c, kind, by, map[string]any{"verdict": verdict, "reviewer": reviewer, "reason": reason, "closed": c.State != store.ReviewWaiting})
 	})
 	if err == nil {
 		r.settle(ctx, env, id)
 	}
 	return err
+}
+
+// mayVote returns why a reviewer cannot vote so on a case, and notes in it whose photo they
+// saw.
+func (r *Reviews) mayVote(ctx context.Context, tx *store.Tx, c *store.Review, vote store.ReviewVote) error {
+	if _, err := r.held(ctx, tx, c.Env, c.ID, vote.Reviewer); err != nil {
+		return err
+	}
+	if ofBadge(*c) {
+		return ErrAnswer // see DecideBadge
+	}
+	if err := transcribed(*c, vote.Reviewer, Verdict(vote.Verdict)); err != nil {
+		return err
+	}
+	photo, err := photoSum(ctx, tx, *c)
+	if err != nil {
+		return err
+	}
+	same := slices.Contains(vote.Checks, AccountPhoto)
+	needs := photo != "" && (same || !ofRequest(*c)) // the document is one whosever face is on the photo
+	if Verdict(vote.Verdict) == Accept && !all(checklist(needs), vote.Checks) {
+		return ErrAnswer
+	}
+	return saw(c, vote.Reviewer, photo, same || !ofRequest(*c))
+}
+
+// count adds a vote to its case and draws the conclusion, in c; it returns what the log
+// calls that.
+func count(ctx context.Context, tx *store.Tx, c *store.Review, vote store.ReviewVote) (kind audit.Kind, err error) {
+	vote.Round, vote.Checks = c.Round, known(vote.Checks)
+	if err := tx.AddReviewVote(ctx, c.Env, c.ID, vote); err != nil {
+		return kind, err
+	}
+	votes, err := tx.ReviewVotes(ctx, c.Env, c.ID)
+	if err == nil {
+		votes, err = compared(ctx, tx, *c, votes)
+	}
+	if err != nil {
+		return kind, err
+	}
+	c.Assigned, c.AssignedUntil = "", time.Time{}
+	me, err := standingOf(ctx, tx, c.Env, vote.Reviewer)
+	if err != nil {
+		return kind, err
+	}
+	return conclude(c, Verdict(vote.Verdict), agreed(*c, votes, me.all, tx.Now()), tx.Now()), nil
 }
 
 // conclude moves a case by a verdict and returns what the audit log calls it.

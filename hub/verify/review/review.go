@@ -114,31 +114,11 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		id := store.NewID()
 		return verify.Challenge{Text: id, Case: id}, nil
 	}
-	prompt, err := rand.Int(rand.Reader, big.NewInt(int64(len(Prompts))))
+	c, d, err := r.draft(s)
 	if err != nil {
 		return verify.Challenge{}, err
 	}
-	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()], Account: s.Account}
-	if answers(s) {
-		d.Meant = s.Meant
-	}
-	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
-		State: store.ReviewOpen, Round: 1, Reviewers: 1, EndsAt: r.Store.Now().Add(caseLife)}
-	if answers(s) && s.Until.Before(c.EndsAt) {
-		c.EndsAt = s.Until
-	}
 	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		settings, err := ReadSettings(ctx, tx, s.Env)
-		if err != nil {
-			return err
-		}
-		two, err := sensitive(ctx, tx, settings, s.Env, d.Meant)
-		if err != nil {
-			return err
-		}
-		if two || settings.Second(s.Groups) {
-			c.Reviewers = 2
-		}
 		switch old, err := tx.ReviewOf(ctx, s.Env, s.Verification); {
 		case err == nil && old.State != store.ReviewClosed:
 			c = old
@@ -146,14 +126,48 @@ func (r *Reviews) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return err
 		}
-		d := d
-		if d.Own, err = owners(ctx, tx, s, d.Meant); err != nil {
-			return err
-		}
-		c.Details = []byte(store.JSON(d))
-		return errors.Join(tx.AddReview(ctx, &c), r.watch(ctx, tx, c, eventStarted))
+		return r.open(ctx, tx, s, &c, d)
 	})
 	return verify.Challenge{Text: c.ID, Case: c.ID}, err
+}
+
+// draft makes the case of a subject, with what its reviewers are told.
+func (r *Reviews) draft(s verify.Subject) (store.Review, Details, error) {
+	prompt, err := rand.Int(rand.Reader, big.NewInt(int64(len(Prompts))))
+	if err != nil {
+		return store.Review{}, Details{}, err
+	}
+	d := Details{Name: s.Name, Action: string(s.Action), Prompt: Prompts[prompt.Int64()], Account: s.Account}
+	c := store.Review{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Directory: s.Directory, Person: s.Person,
+		State: store.ReviewOpen, Round: 1, Reviewers: 1, EndsAt: r.Store.Now().Add(caseLife)}
+	if answers(s) {
+		d.Meant = s.Meant
+		if s.Until.Before(c.EndsAt) {
+			c.EndsAt = s.Until
+		}
+	}
+	return c, d, nil
+}
+
+// open keeps a new case: how many reviewers it takes, and whose it is, is known only now.
+func (r *Reviews) open(ctx context.Context, tx *store.Tx, s verify.Subject, c *store.Review, d Details) error {
+	settings, err := ReadSettings(ctx, tx, s.Env)
+	if err != nil {
+		return err
+	}
+	two, err := sensitive(ctx, tx, settings, s.Env, d.Meant)
+	if err != nil {
+		return err
+	}
+	c.Reviewers = 1
+	if two || settings.Second(s.Groups) {
+		c.Reviewers = 2
+	}
+	if d.Own, err = owners(ctx, tx, s, d.Meant); err != nil {
+		return err
+	}
+	c.Details = []byte(store.JSON(d))
+	return errors.Join(tx.AddReview(ctx, c), r.watch(ctx, tx, *c, eventStarted))
 }
 
 // Submitted is the answer by which a page hands a case in. It carries nothing: everything
