@@ -27,10 +27,45 @@ func (d *Directory) Acts() []protocol.Operation {
 func (d *Directory) Foresee(ctx context.Context, id string, act protocol.Task) (seen directory.Foreseen, err error) {
 	err = d.pool.Do(ctx, "", func(c *ldapconn.Conn) error {
 		s, err := d.step(ctx, c, id, act)
-		seen = s.seen
+		if err == nil && len(s.seen.Changes) > 0 {
+			err = d.mayDo(ctx, c, &s)
+		}
+		if seen = s.seen; err != nil {
+			seen.Changes = nil
+		}
 		return err
 	})
 	return seen, err
+}
+
+// mayDo tries the rights that a step needs, as a dry run of a recovery does.
+func (d *Directory) mayDo(ctx context.Context, c *ldapconn.Conn, s *step) error {
+	if s.modify == nil {
+		r, err := d.rightToDelete(ctx, c, s.state)
+		if err == nil && r.Held == directory.HeldNo {
+			err = lacks("delete the account")
+		}
+		return err
+	}
+	e := s.entry
+	if !ldapconn.SameDN(s.modify.DN, e.DN) { // a group, of which no value matters
+		e = &ldap.Entry{DN: s.modify.DN}
+	}
+	for _, change := range s.modify.Changes {
+		name := change.Modification.Type
+		r, err := d.rightToWrite(ctx, c, e, name, "write", "")
+		if err != nil {
+			return err
+		}
+		if r.Held == directory.HeldNo {
+			return lacks("write " + name)
+		}
+	}
+	return nil
+}
+
+func lacks(what string) error {
+	return protocol.Err(protocol.CodePermissionDenied, "the agent's account may not "+what+"; docs/directories.md has the lines that let it").For(protocol.ReasonRights)
 }
 
 // Act implements directory.Actor: one request.
@@ -201,7 +236,7 @@ func (d *Directory) findGroup(ctx context.Context, c *ldapconn.Conn, named strin
 	}
 	var found []*ldap.Entry
 	for _, base := range bases {
-		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, 2, ldapconn.And(d.cfg.GroupFilter, by), d.cfg.GroupNameAttribute, d.cfg.uuidAttribute(), d.cfg.MemberOfAttribute, "objectClass"))
+		entries, err := c.Search(ctx, ldapconn.Request(base, ldap.ScopeWholeSubtree, 2, ldapconn.And(d.cfg.GroupFilter, by), d.cfg.actGroupAttributes()...))
 		if err != nil {
 			return nil, err
 		}
@@ -218,6 +253,11 @@ func (d *Directory) findGroup(ctx context.Context, c *ldapconn.Conn, named strin
 		return nil, protocol.Err(protocol.CodeBadRequest, "the directory has no such group")
 	}
 	return nil, protocol.Err(protocol.CodeBadRequest, "several groups have this name; name the group by its immutable id")
+}
+
+// actGroupAttributes are what an operation looks at in a group.
+func (cfg Config) actGroupAttributes() []string {
+	return []string{cfg.GroupNameAttribute, cfg.uuidAttribute(), cfg.MemberOfAttribute, "objectClass"}
 }
 
 // powers says why members of a group are administrators: by the group itself, or by one

@@ -47,6 +47,8 @@ type server struct {
 	passwordModify bool
 	policy         bool     // ppolicy is there
 	sync           bool     // what changed can be asked for (RFC 4533)
+	openldap       bool     // it is slapd, whatever the profile
+	effective      bool     // it tells what somebody may do with an entry
 	suffixes       []string // naming contexts that hold base_dns
 	defaultPolicy  string   // DN, or ""
 }
@@ -146,7 +148,7 @@ func (d *Directory) server(ctx context.Context, c *ldapconn.Conn) (server, error
 
 // readServer asks the root DSE.
 func (d *Directory) readServer(ctx context.Context, c *ldapconn.Conn) (server, error) {
-	e, err := c.Entry(ctx, "", "(objectClass=*)", "supportedControl", "supportedExtension", "namingContexts", "vendorName")
+	e, err := c.Entry(ctx, "", "(objectClass=*)", "objectClass", "supportedControl", "supportedExtension", "namingContexts", "vendorName")
 	if err != nil {
 		return server{}, err
 	}
@@ -160,6 +162,8 @@ func (d *Directory) readServer(ctx context.Context, c *ldapconn.Conn) (server, e
 		passwordModify: slices.Contains(e.GetAttributeValues("supportedExtension"), oidPasswordModify),
 		policy:         slices.Contains(e.GetAttributeValues("supportedControl"), oidPasswordPolicy),
 		sync:           slices.Contains(e.GetAttributeValues("supportedControl"), ldapconn.OIDSync),
+		openldap:       containsFold(e.GetAttributeValues("objectClass"), "OpenLDAProotDSE"),
+		effective:      slices.Contains(e.GetAttributeValues("supportedControl"), oidEffectiveRights),
 	}
 	for _, suffix := range e.GetAttributeValues("namingContexts") {
 		if slices.ContainsFunc(d.cfg.BaseDNs, func(dn string) bool { return ldapconn.Within(dn, suffix) }) {

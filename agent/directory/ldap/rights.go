@@ -3,8 +3,10 @@ package ldap
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -74,9 +76,13 @@ func (d *Directory) rightToWrite(ctx context.Context, c *ldapconn.Conn, e *ldap.
 		r.Why = "the account has a value with which nothing can be tried"
 		return r, nil
 	}
-	m := ldap.NewModifyRequest(e.DN, nil)
-	m.Delete(attribute, []string{value})
-	err := c.Modify(ctx, m)
+	err := tryDelete(ctx, c, e.DN, attribute, value)
+	for _, other := range strangers() { // of another syntax: the server looks at that first
+		if !ldapconn.IsCode(err, ldap.LDAPResultInvalidAttributeSyntax) {
+			break
+		}
+		err = tryDelete(ctx, c, e.DN, attribute, other)
+	}
 	switch {
 	case ldapconn.IsCode(err, ldap.LDAPResultNoSuchAttribute):
 		r.Held = directory.HeldYes
@@ -91,6 +97,22 @@ func (d *Directory) rightToWrite(ctx context.Context, c *ldapconn.Conn, e *ldap.
 		r.Why = "the server answered something that says nothing of rights"
 	}
 	return r, nil
+}
+
+// tryDelete asks the server to delete a value that does not exist.
+func tryDelete(ctx context.Context, c *ldapconn.Conn, dn, attribute, value string) error {
+	m := ldap.NewModifyRequest(dn, nil)
+	m.Delete(attribute, []string{value})
+	return c.Modify(ctx, m)
+}
+
+// strangers are values of other syntaxes that no entry has (RFC 4517 3.3): a name of
+// nobody, a number with as many digits as chance makes improbable, a time before LDAP.
+func strangers() []string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	n := binary.BigEndian.Uint64(b[:])
+	return []string{"cn=" + rand.Text() + rand.Text(), fmt.Sprintf("-%d", n>>2|1<<61), time.Unix(-5_000_000_000-int64(n%2_000_000_000), 0).UTC().Format("20060102150405") + "Z"}
 }
 
 // grant are the lines that give the right to write an attribute.

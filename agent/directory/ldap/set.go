@@ -54,7 +54,7 @@ func (d *Directory) Values(ctx context.Context, id, attribute string) (values []
 func (d *Directory) setting(ctx context.Context, c *ldapconn.Conn, id string, set directory.Set) (s step, err error) {
 	names, err := fits(ctx, c, set)
 	if slices.ContainsFunc(names, d.cfg.uses) {
-		return s, protocol.Err(protocol.CodePermissionDenied, "the agent's file uses this attribute for signing in, locks, memberships or to tell accounts; it is not set from outside").For(protocol.ReasonAttributeOff)
+		return s, protocol.Err(protocol.CodePermissionDenied, whyUsed).For(protocol.ReasonAttributeOff)
 	}
 	if err != nil {
 		return s, err
@@ -79,6 +79,8 @@ func (d *Directory) maySet(ctx context.Context, c *ldapconn.Conn, e *ldap.Entry,
 	}
 	return err
 }
+
+const whyUsed = "the agent's file uses this attribute for signing in, locks, memberships or to tell accounts; it is not set from outside"
 
 // uses reports whether the file maps an attribute to signing in, locks, memberships or
 // what an account is.
