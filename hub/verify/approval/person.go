@@ -311,7 +311,6 @@ func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
 // Timing of upkeep.
 const (
 	upkeepEvery = 20 * time.Second
-	notYet      = time.Minute    // before that, a verification may not wait for it yet
 	keep        = 24 * time.Hour // of what was settled
 )
 
@@ -332,52 +331,18 @@ func (a *Approvals) Run(ctx context.Context) error {
 
 // Upkeep does what Run does, once.
 func (a *Approvals) Upkeep(ctx context.Context) {
-	due, err := store.Get(ctx, a.Store, func(tx *store.Tx) ([]store.Approval, error) { return tx.DueApprovals(ctx) })
-	if err == nil {
-		err = a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeApprovals(ctx, tx.Now().Add(-keep)) })
-	}
-	if err != nil && ctx.Err() == nil {
+	err := a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.PurgeApprovals(ctx, tx.Now().Add(-keep)) })
+	if err = errors.Join(err, a.decisions().Upkeep(ctx)); err != nil && ctx.Err() == nil {
 		a.Log.WarnContext(ctx, "upkeep of approvals failed", "error", err)
-	}
-	for _, row := range due {
-		if row.Kind != string(policy.Approval) {
-			continue
-		}
-		if row.State == store.ApprovalOpen {
-			err := a.Store.Tx(ctx, func(tx *store.Tx) error {
-				return tx.MoveApproval(ctx, row.Env, row.ID, store.ApprovalOpen, store.ApprovalClosed)
-			})
-			if err != nil {
-				continue // decided meanwhile, or at the next look
-			}
-		}
-		a.settle(ctx, row.Env, row.ID)
 	}
 }
 
 // settle tells the verification about a request that is decided. What fails is tried
 // again by Run.
-func (a *Approvals) settle(ctx context.Context, env, id string) {
-	var row store.Approval
-	var v verify.Verdict
-	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if row, err = tx.Approval(ctx, env, id); err == nil {
-			v, err = a.verdict(ctx, tx, row)
-		}
-		return err
-	})
-	if err != nil || row.State == store.ApprovalOpen || !row.SettledAt.IsZero() {
-		return
-	}
-	err = a.Flow.Settle(ctx, env, row.Verification, row.Kind, v)
-	if err != nil && (!errors.Is(err, verify.ErrNobody) || a.Store.Now().Before(row.MadeAt.Add(notYet))) {
-		a.Log.WarnContext(ctx, "a verification could not be told of an approval", "approval", id, "error", err)
-		return
-	}
-	err = a.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ApprovalSettled(ctx, env, id) })
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		a.Log.WarnContext(ctx, "a settled approval could not be kept", "approval", id, "error", err)
-	}
+func (a *Approvals) settle(ctx context.Context, env, id string) { a.decisions().Settle(ctx, env, id) }
+
+func (a *Approvals) decisions() verify.Decisions {
+	return verify.Decisions{Store: a.Store, Flow: a.Flow, Log: a.Log, Method: policy.Approval, Verdict: a.verdict}
 }
 
 // verdict is what people decided, with the signature of everybody who counts.

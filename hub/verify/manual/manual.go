@@ -323,7 +323,6 @@ const (
 	upkeepEvery = 20 * time.Second
 	soon        = 500 * time.Millisecond // while a page begins to wait for what was said before
 	soonTries   = 20
-	notYet      = time.Minute // before that, a verification may not wait for it yet
 )
 
 // Run tells verifications what could not be told at once, and closes what is too old,
@@ -363,67 +362,38 @@ func (m *Manuals) poke() {
 
 // Upkeep does what Run does, once.
 func (m *Manuals) Upkeep(ctx context.Context) {
-	due, err := store.Get(ctx, m.Store, func(tx *store.Tx) ([]store.Approval, error) { return tx.DueApprovals(ctx) })
-	if err != nil && ctx.Err() == nil {
+	if err := m.decisions().Upkeep(ctx); err != nil && ctx.Err() == nil {
 		m.Log.WarnContext(ctx, "upkeep of manual verifications failed", "error", err)
-	}
-	for _, row := range due {
-		if row.Kind != string(policy.Manual) {
-			continue
-		}
-		if row.State == store.ApprovalOpen {
-			err := m.Store.Tx(ctx, func(tx *store.Tx) error {
-				return tx.MoveApproval(ctx, row.Env, row.ID, store.ApprovalOpen, store.ApprovalClosed)
-			})
-			if err != nil {
-				continue // decided meanwhile, or at the next look
-			}
-		}
-		m.settle(ctx, row.Env, row.ID)
 	}
 }
 
 // settle tells the verification about a request that is decided. What fails is tried
 // again by Run.
-func (m *Manuals) settle(ctx context.Context, env, id string) {
-	var row store.Approval
-	var d details
-	var v verify.Verdict
-	err := m.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if row, err = tx.Approval(ctx, env, id); err != nil {
-			return err
-		}
-		if d, err = detailsOf(row); err != nil {
-			return err
-		}
-		v, err = verdict(ctx, tx, row, d)
+func (m *Manuals) settle(ctx context.Context, env, id string) { m.decisions().Settle(ctx, env, id) }
+
+func (m *Manuals) decisions() verify.Decisions {
+	return verify.Decisions{Store: m.Store, Flow: m.Flow, Log: m.Log, Method: policy.Manual, Verdict: verdict, Kept: kept}
+}
+
+// kept notes that what staff said counted.
+func kept(ctx context.Context, tx *store.Tx, row store.Approval) error {
+	d, err := detailsOf(row)
+	if err != nil {
 		return err
-	})
-	if err != nil || row.State == store.ApprovalOpen || !row.SettledAt.IsZero() {
-		return
 	}
-	err = m.Flow.Settle(ctx, env, row.Verification, row.Kind, v)
-	if errors.Is(err, verify.ErrNobody) && m.Store.Now().Before(row.MadeAt.Add(notYet)) {
-		return // the page does not wait yet
-	}
-	if err != nil && !errors.Is(err, verify.ErrNobody) {
-		m.Log.WarnContext(ctx, "a verification could not be told of staff", "request", id, "error", err)
-		return
-	}
-	err = m.Store.Tx(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.ApprovalSettled(ctx, env, id), tx.ManualSettled(ctx, env, d.Recovery))
-	})
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		m.Log.WarnContext(ctx, "a settled request could not be kept", "request", id, "error", err)
-	}
+	return tx.ManualSettled(ctx, row.Env, d.Recovery)
 }
 
 // verdict is what staff decided; what was taken back since is a no.
-func verdict(ctx context.Context, tx *store.Tx, row store.Approval, d details) (verify.Verdict, error) {
+func verdict(ctx context.Context, tx *store.Tx, row store.Approval) (verify.Verdict, error) {
+	d, err := detailsOf(row)
+	if err != nil {
+		return verify.Verdict{}, err
+	}
 	if row.State != store.ApprovalAccepted {
 		return verify.Verdict{Reason: row.State}, nil
 	}
-	_, err := tx.ManualFor(ctx, row.Env, d.Recovery)
+	_, err = tx.ManualFor(ctx, row.Env, d.Recovery)
 	if errors.Is(err, store.ErrNotFound) {
 		return verify.Verdict{Reason: "taken back"}, nil
 	}
