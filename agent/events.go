@@ -3,12 +3,12 @@ package agent
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/postern-id/postern/agent/folder"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -120,10 +120,7 @@ func (l *eventLog) write(e event) error {
 // twice or missing is no reason to lose the event.
 func (l *eventLog) rotateLocked() error {
 	_ = l.f.Close()
-	for i := keepEvents - 1; i >= 1; i-- {
-		_ = os.Rename(fmt.Sprintf("%s.%d", l.path, i), fmt.Sprintf("%s.%d", l.path, i+1))
-	}
-	if err := os.Rename(l.path, l.path+".1"); err != nil {
+	if err := folder.Rotate(l.path, keepEvents); err != nil {
 		return errors.Join(err, l.open())
 	}
 	return l.open()

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/postern-id/postern/agent/folder"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -167,13 +168,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, inherit(f, filepath.Dir(path)), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return folder.Write(path, append(text, '\n'))
 }

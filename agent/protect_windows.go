@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -56,6 +55,3 @@ func taken(b windows.DataBlob) []byte {
 	_, _ = windows.LocalFree(windows.Handle(unsafe.Pointer(b.Data)))
 	return out
 }
-
-// inherit does nothing: files have the access list of their folder.
-func inherit(*os.File, string) error { return nil }

@@ -6,7 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"github.com/postern-id/postern/agent/folder"
 )
 
 // Names in the state folder.
@@ -41,7 +42,7 @@ func openFile(dir string, apply func(record) error) (*file, error) {
 	if err := o.read(apply); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w; move the file aside to begin anew: recoveries under way then end", path, err), f.Close())
 	}
-	return o, syncDir(dir)
+	return o, folder.Sync(dir)
 }
 
 func (o *file) read(apply func(record) error) error {
@@ -108,22 +109,10 @@ func (o *file) replace(dir string, old *file) error {
 		err = os.Rename(filepath.Join(dir, newName), path)
 	}
 	if err == nil {
-		err = syncDir(dir)
+		err = folder.Sync(dir)
 	}
 	if err == nil {
 		o.f, err = os.OpenFile(path, os.O_RDWR, 0o600)
 	}
 	return err
-}
-
-// syncDir makes a rename or a new file durable. Windows does that itself.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

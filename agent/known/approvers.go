@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/postern-id/postern/agent/folder"
 )
 
 // approversFile is in the state folder. Only the local administrator's command writes
@@ -76,5 +78,5 @@ func writeApprovers(dir string, list []Approver) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(dir, approversFile, append(text, '\n'))
+	return folder.Write(filepath.Join(dir, approversFile), append(text, '\n'))
 }

@@ -20,9 +20,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
+
+	"github.com/postern-id/postern/agent/folder"
 )
 
 // fileName is in the state folder. maxFile bounds it: a few hundred bytes for each
@@ -115,31 +116,11 @@ func (s *Store) saveLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(s.dir, fileName, text); err != nil {
+	if err := folder.Write(filepath.Join(s.dir, fileName), text); err != nil {
 		return err
 	}
 	s.dirty = false
 	return nil
-}
-
-func writeFile(dir, name string, text []byte) error {
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, inherit(f, dir), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil || runtime.GOOS == "windows" { // which syncs a rename itself
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // keyed hashes words under the agent's key, each with its length.

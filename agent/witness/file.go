@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/postern-id/postern/agent/folder"
 )
 
 // Names in the state folder.
@@ -42,7 +44,7 @@ func openFile(dir string, apply func(record) error) (*file, error) {
 		err = f.Truncate(o.size)
 	}
 	if err == nil {
-		err = errors.Join(f.Sync(), syncDir(dir))
+		err = errors.Join(f.Sync(), folder.Sync(dir))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w; it says which audit log of the hub was seen: find out who changed it, and move it aside to begin anew with what the hub shows next", path, err), f.Close())
@@ -119,7 +121,7 @@ func (o *file) rewrite(all []record) error {
 	if runtime.GOOS == "windows" {
 		_ = o.f.Close() // reopened below
 	}
-	if err := errors.Join(os.Rename(filepath.Join(o.dir, newName), path), syncDir(o.dir)); err != nil {
+	if err := errors.Join(os.Rename(filepath.Join(o.dir, newName), path), folder.Sync(o.dir)); err != nil {
 		return err
 	}
 	_ = o.f.Close() // on Windows a second time
@@ -129,18 +131,6 @@ func (o *file) rewrite(all []record) error {
 }
 
 func (o *file) close() error { return o.f.Close() }
-
-// syncDir makes a rename or a new file durable. Windows does that itself.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 // ErrNever says that a state folder has seen no log.
 var ErrNever = errors.New("this agent has not seen the hub's audit log yet")

@@ -2,10 +2,11 @@ package witness
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/postern-id/postern/agent/folder"
 )
 
 // The agent's own file of checkpoints, and bounds of every file that is a sink: the
@@ -61,10 +62,7 @@ func (o *fileOutput) rotate(more int64) error {
 	case info.Size() == 0 || info.Size()+more <= most:
 		return nil
 	}
-	for i := keepSinkFiles - 1; i >= 1; i-- {
-		_ = os.Rename(fmt.Sprintf("%s.%d", o.path, i), fmt.Sprintf("%s.%d", o.path, i+1)) // missing, mostly
-	}
-	return os.Rename(o.path, o.path+".1")
+	return folder.Rotate(o.path, keepSinkFiles)
 }
 
 func (o *fileOutput) close() error { return nil }

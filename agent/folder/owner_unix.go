@@ -1,14 +1,13 @@
 //go:build unix
 
-package known
+package folder
 
 import (
 	"os"
 	"syscall"
 )
 
-// inherit gives a file to whom the folder belongs: root adds an approver, and the agent,
-// which is somebody else, must be able to read the list.
+// inherit gives a file that root writes to whom the folder belongs.
 func inherit(f *os.File, dir string) error {
 	if os.Geteuid() != 0 {
 		return nil
