@@ -218,7 +218,7 @@ func (o *Operations) executeAct(ctx context.Context, to To, id string, send Send
 				return err
 			}
 		}
-		act.State, act.Due, act.Body = recovery.Sent, now.Add(sentBlind), nil
+		act.State, act.Due, act.Body = recovery.Sent, now.Add(sentLife), nil
 		return tx.MoveAct(ctx, act, recovery.Cleared)
 	})
 	if err != nil {

@@ -14,7 +14,9 @@ import (
 // invite makes an invitation to the console, as "postern staff invite" does.
 func (e *edge) invite(t *testing.T, who store.Staff) string {
 	t.Helper()
-	link, err := hub.InviteStaff(t.Context(), hub.Config{DataDir: e.file("data"), PublicURL: e.url, Log: slog.New(slog.DiscardHandler)}, who, "")
+	link, err := hub.InviteStaff(t.Context(), hub.Config{
+		DataDir: e.file("data"), MasterKeyFile: e.conf.MasterKey, StoreURL: e.conf.Store, PublicURL: e.url, Log: slog.New(slog.DiscardHandler),
+	}, who, "")
 	if err != nil {
 		t.Fatal(err)
 	}

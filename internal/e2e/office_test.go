@@ -33,9 +33,15 @@ func openOffice(t *testing.T) *office { t.Helper(); return openOfficeOf(t, colle
 // openOfficeOf is an office of so many colleagues.
 func openOfficeOf(t *testing.T, people int) *office {
 	t.Helper()
-	o := &office{t: t, slapd: testenv.StartSlapd(t, testenv.SlapdOptions{People: people})}
+	return openOfficeWith(t, testenv.SlapdOptions{People: people})
+}
+
+// openOfficeWith is an office whose server is of a kind of its own.
+func openOfficeWith(t *testing.T, options testenv.SlapdOptions) *office {
+	t.Helper()
+	o := &office{t: t, slapd: testenv.StartSlapd(t, options)}
 	var ldif strings.Builder
-	for i := range people {
+	for i := range options.People {
 		who := o.colleague(i)
 		fmt.Fprintf(&ldif, "dn: %s\nchangetype: modify\nadd: corpPersonalMail\ncorpPersonalMail: %s\n\n", who.dn, who.personal)
 	}
