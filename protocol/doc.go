@@ -30,7 +30,8 @@
 //	 1    hello    JSON Hello
 //	 2    welcome  JSON Welcome
 //	 3    call     method(1) deadline in milliseconds from now(4), 0 for none, JSON
-//	 4    reply    JSON, the answer to the call with this id
+//	 4    reply    JSON, the answer to the call with this id; a page of accounts may be a
+//	               PackedPage, which begins with another byte, for a hub that asked so
 //	 5    error    JSON Error, the answer to the call with this id
 //	 6    cancel   empty: nobody waits for the call with this id any more
 //	 7    event    length of the name(1) name JSON

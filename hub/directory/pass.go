@@ -13,7 +13,7 @@ import (
 
 // Bounds of a pass.
 const (
-	pageSize    = 1000           // accounts that a page shall have: some 300 KB
+	pageSize    = 1000           // accounts that a page shall have: some 160 KB packed
 	batchSize   = 2000           // accounts written in one transaction, about 40 ms: what others write comes between
 	queued      = 3              // pages that wait to be written
 	maxAccounts = 5_000_000      // of one directory; more is an agent that does not stop
