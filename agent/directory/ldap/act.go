@@ -110,20 +110,13 @@ func (d *Directory) step(ctx context.Context, c *ldapconn.Conn, id string, act p
 	return s, protocol.Err(protocol.CodeUnsupported, "this kind of directory cannot do "+string(act.Operation))
 }
 
-// marked reports whether disabled_attribute switches the account off.
-func (d *Directory) marked(s *step) bool {
-	return d.cfg.DisabledAttribute != "" && slices.ContainsFunc(entry{s.entry}.Values(d.cfg.DisabledAttribute), func(v string) bool {
-		return slices.ContainsFunc(d.cfg.DisabledValues, func(off string) bool { return strings.EqualFold(off, v) })
-	})
-}
-
 // enable takes back both marks. A time at which the account begins or ends is not one.
 func (d *Directory) enable(s *step) error {
 	if !s.disabled {
 		return nil
 	}
 	s.modify = ldap.NewModifyRequest(s.entry.DN, nil)
-	if d.marked(s) {
+	if d.cfg.marked(entry{s.entry}) {
 		s.modify.Delete(d.cfg.DisabledAttribute, nil)
 	}
 	if s.admin {

@@ -432,3 +432,27 @@ func TestT20_RightsOfAccountOperationsSayWhatIsNeverDone(t *testing.T) {
 		t.Errorf("%d changes in the server's log", n)
 	}
 }
+
+// An account that has ended is told apart from one that somebody switched off.
+func TestAnAccountThatHasEndedOnSlapdIsDisabledAndExpired(t *testing.T) {
+	t.Parallel()
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 1})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	for _, uid := range []string{"cleo", "dora", "lea"} { // dora is locked by an administrator, lea left
+		s.Modify(t, "dn: "+testenv.SlapdDN(uid)+"\nchangetype: modify\nadd: pwdEndTime\npwdEndTime: 20200101000000Z\n")
+	}
+	s.Modify(t, "dn: "+testenv.SlapdDN("ben")+"\nchangetype: modify\nadd: pwdStartTime\npwdStartTime: 20990101000000Z\n")
+	s.Modify(t, "dn: "+testenv.SlapdDN("anna")+"\nchangetype: modify\nadd: pwdEndTime\npwdEndTime: 20990101000000Z\n")
+	for uid, want := range map[string]directory.Facts{
+		"cleo": {Disabled: true, Expired: true}, "dora": {Disabled: true}, "lea": {Disabled: true}, "ben": {Disabled: true}, "anna": {},
+	} {
+		f, err := d.Facts(t.Context(), testenv.SlapdID(testenv.SlapdDN(uid)))
+		if err != nil || f.Disabled != want.Disabled || f.Expired != want.Expired {
+			t.Errorf("%s: %+v, %v", uid, f, err)
+		}
+	}
+	seen, err := d.Foresee(t.Context(), testenv.SlapdID(testenv.SlapdDN("cleo")), protocol.Task{Operation: protocol.Enable})
+	if protocol.CodeOf(err) != protocol.CodeUnsupportedAccountState || len(seen.Changes) > 0 {
+		t.Errorf("enabling what has ended: %+v, %v", seen, err)
+	}
+}

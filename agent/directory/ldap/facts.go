@@ -122,7 +122,7 @@ func (d *Directory) facts(s state, groups []group) (directory.Facts, error) {
 		return directory.Facts{}, configuration("id_attribute " + d.cfg.IDAttribute + " holds something that is no id")
 	}
 	f := directory.Facts{
-		ID: id, DN: s.entry.DN, Disabled: s.disabled, Locked: s.locked != "",
+		ID: id, DN: s.entry.DN, Disabled: s.disabled, Expired: d.cfg.ended(entry{s.entry}, time.Now()), Locked: s.locked != "",
 		Self: ldapconn.SameDN(s.entry.DN, d.cfg.BindDN), Policy: s.policy.facts(),
 		Privileged: d.cfg.privileged(s.entry.DN, groups),
 	}

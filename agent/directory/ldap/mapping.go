@@ -106,15 +106,7 @@ func (cfg Config) identifiers(s source) []string {
 
 // disabled reports whether an administrator switched the account off.
 func (cfg Config) disabled(s source, now time.Time) bool {
-	if cfg.ppolicy() && cfg.adminLocked(s, now) {
-		return true
-	}
-	if cfg.DisabledAttribute == "" {
-		return false
-	}
-	return slices.ContainsFunc(s.Values(cfg.DisabledAttribute), func(v string) bool {
-		return slices.ContainsFunc(cfg.DisabledValues, func(d string) bool { return strings.EqualFold(d, v) })
-	})
+	return cfg.ppolicy() && cfg.adminLocked(s, now) || cfg.marked(s)
 }
 
 // adminLocked reports whether ppolicy keeps everybody out of the account for good, or
@@ -126,8 +118,23 @@ func (cfg Config) adminLocked(s source, now time.Time) bool {
 	if t, ok := generalizedTime(first(s, pwdStartTime)); ok && now.Before(t) {
 		return true
 	}
+	return cfg.past(s, now)
+}
+
+// past reports whether ppolicy's end of the account is over.
+func (cfg Config) past(s source, now time.Time) bool {
 	t, ok := generalizedTime(first(s, pwdEndTime))
-	return ok && !now.Before(t)
+	return cfg.ppolicy() && ok && !now.Before(t)
+}
+
+// ended reports whether the account is off by its end alone: nobody has switched it off.
+func (cfg Config) ended(s source, now time.Time) bool {
+	return cfg.past(s, now) && first(s, pwdAccountLockedTime) != adminLock && !cfg.marked(s)
+}
+
+// marked reports whether disabled_attribute switches the account off.
+func (cfg Config) marked(s source) bool {
+	return cfg.DisabledAttribute != "" && slices.ContainsFunc(s.Values(cfg.DisabledAttribute), func(v string) bool { return containsFold(cfg.DisabledValues, v) })
 }
 
 // isUUID reports whether ids have the form of a UUID, so that they are parsed.

@@ -14,6 +14,8 @@ func (cfg Config) refusedSignIn(s ldapconn.SignIn) (directory.Refusal, string) {
 	switch {
 	case cfg.is389() && s.Code == ldap.LDAPResultUnwillingToPerform: // the policy calls that locked, too
 		return directory.RefusedDisabled, "the agent's account is inactivated; activate it"
+	case s.Policy == ldapconn.PolicyLocked && cfg.ppolicy():
+		return directory.RefusedLocked, "the agent's account is locked by failed sign-ins, by an administrator or because it has ended (pwdEndTime): OpenLDAP does not say which; look at the account, find who tries an old password, and unlock it"
 	case s.Policy == ldapconn.PolicyLocked, cfg.is389() && s.Code == ldap.LDAPResultConstraintViolation:
 		return directory.RefusedLocked, "the agent's account is locked by failed sign-ins; find who tries an old password, and unlock it"
 	case s.Policy == ldapconn.PolicyExpired:
