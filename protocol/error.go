@@ -65,11 +65,11 @@ func (e *Error) Is(target error) bool {
 // CodeOf returns the code of the first Error in err's chain, CodeInternal for
 // another error, and "" for nil.
 func CodeOf(err error) Code {
-	var e *Error
-	switch {
-	case err == nil:
+	if err == nil { // before anything is made for a look at it
 		return ""
-	case errors.As(err, &e):
+	}
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Code
 	}
 	return CodeInternal

@@ -64,7 +64,7 @@ func TestUrgentFramesOvertakeBulk(t *testing.T) {
 	w := newWriter(func([]byte) error { return nil })
 	w.queue(frame{kind: kindReply, id: 1, body: make([]byte, 3*maxChunk)}, true)
 	w.queue(frame{kind: kindReply, id: 2, body: []byte("urgent")}, false)
-	f, _, err := nextFrame(w.takeLocked(nil))
+	f, _, err := nextFrame(w.takeLocked().frames)
 	if err != nil || f.id != 2 {
 		t.Errorf("first frame is of call %d, %v", f.id, err)
 	}

@@ -180,7 +180,8 @@ func TestACancelThatWaitsForThePeerHoldsUpNoCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		hub.out.mu.Lock()
-		hub.out.urgent, hub.out.active = make([]byte, maxWaiting+1), true // the peer takes nothing
+		full := make([]byte, maxWaiting+1)
+		hub.out.urgent.buf, hub.out.active = &full, true // the peer takes nothing
 		hub.out.mu.Unlock()
 		ended := make(chan struct{})
 		go func() { defer close(ended); hub.cancel(7) }()

@@ -95,8 +95,7 @@ func (r *reader) receive(msg []byte) error {
 // served returns the calls of the peer.
 func (r *reader) served() *served {
 	if r.calls == nil {
-		r.calls = &served{link: r.link}
-		r.calls.ctx, r.calls.cancel = context.WithCancel(r.ctx)
+		r.calls = newServed(r.ctx, r.link)
 	}
 	return r.calls
 }

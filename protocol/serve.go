@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -91,9 +92,13 @@ func (l *Link) reply(id uint64, p Priority, v any, err error) error {
 	return l.out.add(frame{kind: kind, id: id, body: body}, p == PrioritySync)
 }
 
+// maxParked is how many goroutines of one link stay for the next message, with stacks as
+// large as an answer needs.
+const maxParked = 2
+
 // served are the calls that one reader serves, in the order in which they came. One
 // goroutine serves those that end at once, one after another; before it begins with one
-// it starts another goroutine for those that wait, which therefore never wait for a
+// it calls another goroutine for those that wait, which therefore never wait for a
 // call that takes long.
 type served struct {
 	link   *Link
@@ -104,7 +109,18 @@ type served struct {
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	waiting []*servedCall
-	coming  bool // a goroutine was started that has not looked yet
+	first   int       // of waiting that has not begun
+	coming  bool      // a goroutine was called that has not looked yet
+	parked  int       // goroutines that wait for more
+	more    sync.Cond // signals that one of them is called, or that over is set
+	over    bool
+}
+
+func newServed(ctx context.Context, l *Link) *served {
+	s := &served{link: l}
+	s.more.L = &s.mu
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	return s
 }
 
 // begin lets the calls of a message begin.
@@ -113,6 +129,9 @@ func (s *served) begin() {
 		return
 	}
 	s.mu.Lock()
+	if s.first > maxServing { // a peer that never pauses must not make it grow
+		s.waiting, s.first = slices.Delete(s.waiting, 0, s.first), 0
+	}
 	s.waiting = append(s.waiting, s.fresh...)
 	s.callLocked()
 	s.mu.Unlock()
@@ -120,33 +139,57 @@ func (s *served) begin() {
 	s.fresh = s.fresh[:0]
 }
 
-// callLocked starts a goroutine for those that wait, unless one is coming.
+// callLocked calls a goroutine for those that wait, unless one is coming.
 func (s *served) callLocked() {
-	if !s.coming && len(s.waiting) > 0 {
-		s.coming = true
+	if s.coming || s.first == len(s.waiting) {
+		return
+	}
+	s.coming = true
+	if s.parked > 0 {
+		s.more.Signal()
+	} else {
 		s.workers.Go(s.work)
 	}
 }
 
-// work serves calls until none waits.
+// work serves calls until the link ends, or enough goroutines have nothing to do.
 func (s *served) work() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.coming = false
-	for len(s.waiting) > 0 {
-		c := s.waiting[0]
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
+	for {
+		s.coming = false
+		s.serveLocked()
+		if s.over || s.parked >= maxParked {
+			return
+		}
+		s.parked++
+		for !s.coming && !s.over {
+			s.more.Wait()
+		}
+		s.parked--
+	}
+}
+
+// serveLocked serves calls until none waits.
+func (s *served) serveLocked() {
+	for s.first < len(s.waiting) {
+		c := s.waiting[s.first]
+		s.waiting[s.first] = nil
+		s.first++
 		s.callLocked()
 		s.mu.Unlock()
 		s.link.serve(c)
 		s.mu.Lock()
 	}
-	s.waiting = nil
+	s.waiting, s.first = s.waiting[:0], 0
 }
 
 // end cancels the calls and waits for them.
 func (s *served) end() {
 	s.cancel()
+	s.mu.Lock()
+	s.over = true
+	s.more.Broadcast()
+	s.mu.Unlock()
 	s.workers.Wait()
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,6 +144,7 @@ func TestTheContextOfACallIsLikeAnyOther(t *testing.T) {
 		<-c.Done()
 
 		c = fresh(0)
+		synctest.Wait()
 		before := runtime.NumGoroutine()
 		derived, cancel := context.WithCancel(c)
 		defer cancel()
@@ -171,4 +173,30 @@ func TestTheContextOfACallIsLikeAnyOther(t *testing.T) {
 			t.Errorf("after the parent's end: %v, %v", c.Err(), context.Cause(c))
 		}
 	})
+}
+
+func TestFewGoroutinesStayForTheNextCall(t *testing.T) {
+	stacks := make([]byte, 1<<20)
+	workers := func() int { return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*served).work(")) }
+	synctest.Test(t, func(t *testing.T) {
+		hub := guarded(t, func() error { return nil })
+		for range 20 {
+			var all sync.WaitGroup
+			for range 64 {
+				all.Go(func() {
+					if err := get(t, hub, "x"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			synctest.Wait()
+			if n := workers(); n < 1 || n > maxParked {
+				t.Fatalf("%d goroutines stay", n)
+			}
+		}
+	})
+	if n := workers(); n != 0 {
+		t.Errorf("%d goroutines outlive their link", n)
+	}
 }

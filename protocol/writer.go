@@ -9,13 +9,6 @@ import (
 // maxWaiting bounds the bytes that wait in one writer; who adds more waits.
 const maxWaiting = 4 << 20
 
-// keepSpare is the largest buffer that an idle writer keeps: none, so that idle
-// tunnels cost nothing.
-const keepSpare = 0
-
-// buffers are shared by all links, since only a few write at any moment.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
-
 // A writer gathers frames of many goroutines and sends them in few messages, without
 // a goroutine of its own: whoever finds nobody writing becomes the writer and sends
 // what the others have added meanwhile. Urgent frames overtake bulk ones.
@@ -24,8 +17,8 @@ type writer struct {
 
 	mu     sync.Mutex
 	room   sync.Cond // signals that less waits, or that err is set
-	urgent []byte    // whole frames
-	bulk   []byte
+	urgent queue
+	bulk   queue
 	active bool
 	err    error // the first failure; nothing is sent after it
 
@@ -78,7 +71,7 @@ func (w *writer) addAll(list []gated) error {
 
 // admitLocked waits for room.
 func (w *writer) admitLocked() error {
-	for len(w.urgent)+len(w.bulk) > maxWaiting && w.err == nil {
+	for w.waitingLocked() > maxWaiting && w.err == nil {
 		w.room.Wait()
 	}
 	return w.err
@@ -91,7 +84,7 @@ func (w *writer) sendLocked() (all, own sent, err error) {
 		return all, own, nil
 	}
 	w.active = true
-	all = sent{len(w.urgent), len(w.bulk)} // nothing else waited
+	all = sent{w.urgent.len(), w.bulk.len()} // nothing else waited
 	own = all
 	err = w.drainLocked(&own)
 	return all, own, err
@@ -108,11 +101,14 @@ func (w *writer) queue(f frame, bulk bool) {
 	for len(f.body) > maxChunk {
 		part := f
 		part.body, part.flags = f.body[:maxChunk], f.flags|flagMore
-		*q = appendFrame(*q, part)
+		q.add(part)
 		f.body = f.body[maxChunk:]
 	}
-	*q = appendFrame(*q, f)
+	q.add(f)
 }
+
+// waitingLocked returns how many bytes wait.
+func (w *writer) waitingLocked() int { return w.urgent.len() + w.bulk.len() }
 
 // maxRounds is how many messages one caller sends for others after its own has left.
 const maxRounds = 16
@@ -121,21 +117,20 @@ const maxRounds = 16
 // has left off own. The caller is the active writer and holds mu, which is free while a
 // message is sent.
 func (w *writer) drainLocked(own *sent) error {
-	bp := buffers.Get().(*[]byte)
-	defer buffers.Put(bp)
-	for round := 0; len(w.urgent)+len(w.bulk) > 0 && w.err == nil; round++ {
+	for round := 0; w.waitingLocked() > 0 && w.err == nil; round++ {
 		if round >= maxRounds && own.urgent <= 0 && own.bulk <= 0 {
 			w.successors.Go(w.goOn)
 			return nil
 		}
-		if w.calls.Load() > 1 && len(w.urgent)+len(w.bulk) < 8192 {
+		if w.calls.Load() > 1 && w.waitingLocked() < 8192 {
 			w.yieldLocked()
 		}
-		urgent, bulk := len(w.urgent), len(w.bulk)
-		*bp = w.takeLocked((*bp)[:0])
-		urgent, bulk = urgent-len(w.urgent), bulk-len(w.bulk)
+		urgent, bulk := w.urgent.len(), w.bulk.len()
+		p := w.takeLocked()
+		urgent, bulk = urgent-w.urgent.len(), bulk-w.bulk.len()
 		w.mu.Unlock()
-		err := w.flush(*bp)
+		err := w.flush(p.frames)
+		p.spend()
 		w.mu.Lock()
 		if err == nil {
 			own.urgent, own.bulk = own.urgent-urgent, own.bulk-bulk
@@ -146,7 +141,7 @@ func (w *writer) drainLocked(own *sent) error {
 	}
 	w.active = false
 	if w.err != nil {
-		w.urgent, w.bulk = nil, nil
+		w.urgent, w.bulk = queue{}, queue{}
 	}
 	return w.err
 }
@@ -176,26 +171,19 @@ func (w *writer) yieldLocked() {
 	w.mu.Lock()
 }
 
-// takeLocked moves whole frames into out, urgent ones first, at most one message.
-func (w *writer) takeLocked(out []byte) []byte {
-	out, w.urgent = takeFrames(out, w.urgent)
-	out, w.bulk = takeFrames(out, w.bulk)
-	return out
-}
-
-func takeFrames(out, queue []byte) (taken, rest []byte) {
-	n := 0
-	for n < len(queue) && len(out)+n+frameSize(queue[n:]) <= MaxMessage {
-		n += frameSize(queue[n:])
+// takeLocked takes one message of whole frames, urgent ones first.
+func (w *writer) takeLocked() parcel {
+	p := w.urgent.take(MaxMessage)
+	switch {
+	case w.bulk.len() == 0, w.urgent.len() > 0: // or there is no room
+	case p.buf == nil:
+		return w.bulk.take(MaxMessage)
+	default:
+		more := w.bulk.take(MaxMessage - len(p.frames))
+		p.add(more.frames)
+		more.spend()
 	}
-	out = append(out, queue[:n]...)
-	if n == len(queue) {
-		if cap(queue) > keepSpare {
-			return out, nil
-		}
-		return out, queue[:0]
-	}
-	return out, queue[n:]
+	return p
 }
 
 // stop makes every add fail with err.

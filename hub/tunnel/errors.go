@@ -19,9 +19,12 @@ func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
 // asProtocol makes an error of a call one that has a code. The caller's own end stays
 // in the chain: what happened at the agent is not known then.
 func asProtocol(err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *protocol.Error
 	switch {
-	case err == nil, errors.As(err, &e):
+	case errors.As(err, &e):
 		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", protocol.Err(protocol.CodeInternal, "the agent did not answer in time"), err)
