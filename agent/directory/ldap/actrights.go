@@ -139,7 +139,7 @@ func (d *Directory) rightToDelete(ctx context.Context, c *ldapconn.Conn, s state
 	switch {
 	case s.server.openldap:
 		r.Held, err = d.mayMove(ctx, c, s.entry.DN)
-	case d.cfg.is389() && s.server.effective:
+	case s.server.effective:
 		r.Held, err = d.effective(ctx, c, s.entry.DN)
 	}
 	switch r.Held {
@@ -152,7 +152,7 @@ func (d *Directory) rightToDelete(ctx context.Context, c *ldapconn.Conn, s state
 }
 
 // grantDelete are the lines that give the right to delete accounts below a branch. On OpenLDAP
-// they let nobody add or rename one: that takes more on "children".
+// they let nobody add one: that takes more on "children".
 func (cfg Config) grantDelete(base string) []string {
 	if cfg.is389() {
 		return cfg.aci(base, "", "delete accounts", "delete")
@@ -208,7 +208,7 @@ func (d *Directory) effective(ctx context.Context, c *ldapconn.Conn, dn string) 
 	switch {
 	case rights == "":
 		return directory.HeldUnknown, nil
-	case strings.Contains(rights, "d") && rights != "none":
+	case strings.Contains(rights, "d"): // "none" has none
 		return directory.HeldYes, nil
 	}
 	return directory.HeldNo, nil

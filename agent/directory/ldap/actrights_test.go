@@ -1,12 +1,15 @@
 package ldap
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/directorytest"
@@ -266,6 +269,21 @@ func TestP15_LeastPrivilegeOfAccountOperationsOnSlapd(t *testing.T) {
 	})
 	if r := rightsOf(t, a.Directory, a.id); len(r.Excess) > 0 {
 		t.Errorf("%+v", r.Excess)
+	}
+	c, err := ldap.DialURL(s.URL(), ldap.DialWithTLSConfig(&tls.Config{InsecureSkipVerify: true})) // the test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Bind(testenv.SlapdAgent, testenv.SlapdAgentPassword); err != nil {
+		t.Fatal(err)
+	}
+	add := ldap.NewAddRequest(testenv.SlapdDN("made.up"), nil)
+	for name, value := range map[string]string{"objectClass": "inetOrgPerson", "uid": "made.up", "cn": "x", "sn": "x"} {
+		add.Attribute(name, []string{value})
+	}
+	if err := c.Add(add); !ldap.IsErrorWithCode(err, ldap.LDAPResultInsufficientAccessRights) {
+		t.Errorf("who may delete adds an account: %v", err)
 	}
 }
 
