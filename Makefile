@@ -4,8 +4,8 @@ export CGO_ENABLED := 0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -X main.version=$(VERSION) -X main.number=$(VERSION)
 GOBUILD     := go build -trimpath -ldflags '$(LDFLAGS)'
-# The agent speaks HTTP/1.1 to what it asks; HTTP/2 would be a third of a megabyte.
-AGENTTAGS   := -tags nethttpomithttp2
+# How the agent is built, one argument a line; it is small (packaging/agent/build.flags).
+AGENTFLAGS  := $(shell grep -v "^\#" packaging/agent/build.flags)
 TOOLS       := .cache/tools
 # DEPS=no leaves the machine's packages alone; tests then skip what is missing.
 DEPS        ?= yes
@@ -22,7 +22,7 @@ help: ## list the targets
 build: ## write bin/postern and bin/postern-agent
 	@mkdir -p bin
 	$(GOBUILD) -o bin/ ./cmd/postern
-	$(GOBUILD) $(AGENTTAGS) -o bin/ ./cmd/postern-agent
+	$(GOBUILD) $(AGENTFLAGS) -ldflags "$(LDFLAGS) -funcalign=16" -o bin/ ./cmd/postern-agent
 
 demo: build ## start everything on this machine with a small demo company; Ctrl-C ends it
 	@bin/postern demo

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -129,7 +130,8 @@ func (h *health) metrics() string {
 	gauge("postern_agent_log_stopped", "1 after the hub showed two histories of its audit log", boolToInt(h.s.stopped() != nil))
 	gauge("postern_agent_evaluation", "1 while nothing is changed, by the agent's file", boolToInt(h.s.trial))
 	counts := h.s.counts.all()
-	keys := slices.SortedFunc(maps.Keys(counts), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	keys := slices.Collect(maps.Keys(counts))
+	sort.Slice(keys, func(i, j int) bool { return slices.Compare(keys[i][:], keys[j][:]) < 0 })
 	b.WriteString("# HELP postern_agent_requests_total requests of the hub, by method and code of refusal\n# TYPE postern_agent_requests_total counter\n")
 	for _, k := range keys {
 		fmt.Fprintf(&b, "postern_agent_requests_total{method=%q,code=%q} %d\n", k[0], k[1], counts[k])

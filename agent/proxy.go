@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpproxy"
 
 	"github.com/postern-id/postern/agent/settings"
 )
@@ -40,8 +43,7 @@ func (h HubConfig) proxyFor(hub *url.URL) (u *url.URL, why string, err error) {
 	}
 	why = "through the proxy " + hostPort(u, "80") + ", which hub.proxy names"
 	if len(h.NoProxy) > 0 {
-		rules := httpproxy.Config{HTTPSProxy: h.Proxy, NoProxy: strings.Join(h.NoProxy, ",")}
-		if through, err := rules.ProxyFunc()(hub); err == nil && through == nil {
+		if spared(hub, h.NoProxy) {
 			return nil, "direct: hub.no_proxy names " + hub.Hostname(), nil
 		}
 	}
@@ -57,17 +59,55 @@ func (h HubConfig) proxyFor(hub *url.URL) (u *url.URL, why string, err error) {
 
 // proxyOfEnvironment reads HTTPS_PROXY and NO_PROXY, in either case of letters.
 func proxyOfEnvironment(hub *url.URL) (*url.URL, string, error) {
-	env := httpproxy.FromEnvironment()
-	u, err := env.ProxyFunc()(hub)
-	switch {
-	case err != nil:
-		return nil, "", fmt.Errorf("HTTPS_PROXY of the environment is no address of a proxy") // the cause may quote a password
-	case u != nil && u.Scheme != "http":
-		return nil, "", fmt.Errorf("HTTPS_PROXY of the environment is of the form %s://; want http://", u.Scheme)
-	case u != nil:
-		return u, "through the proxy " + hostPort(u, "80") + ", which HTTPS_PROXY of the environment names", nil
-	case env.HTTPSProxy != "":
-		return nil, "direct: NO_PROXY of the environment names " + hub.Hostname() + ", or it is this machine", nil
+	proxy := ofEnvironment("HTTPS_PROXY")
+	if proxy == "" {
+		return nil, "direct: neither hub.proxy nor HTTPS_PROXY is set", nil
 	}
-	return nil, "direct: neither hub.proxy nor HTTPS_PROXY is set", nil
+	if !strings.Contains(proxy, "://") { // as programs take it
+		proxy = "http://" + proxy
+	}
+	u, err := url.Parse(proxy)
+	switch {
+	case spared(hub, strings.Split(ofEnvironment("NO_PROXY"), ",")):
+		return nil, "direct: NO_PROXY of the environment names " + hub.Hostname() + ", or it is this machine", nil
+	case err != nil || u.Host == "":
+		return nil, "", fmt.Errorf("HTTPS_PROXY of the environment is no address of a proxy") // the cause may quote a password
+	case u.Scheme != "http":
+		return nil, "", fmt.Errorf("HTTPS_PROXY of the environment is of the form %s://; want http://", u.Scheme)
+	}
+	return u, "through the proxy " + hostPort(u, "80") + ", which HTTPS_PROXY of the environment names", nil
+}
+
+// ofEnvironment reads a variable in capitals, else in small letters.
+func ofEnvironment(name string) string {
+	return cmp.Or(os.Getenv(name), os.Getenv(strings.ToLower(name)))
+}
+
+// spared reports whether a hub is reached without a proxy: it is this machine, or an entry
+// names it. An entry is * for every host; a host, which stands for those below it too, or
+// .example.com or *.example.com for those alone; an address; or a network as 10.0.0.0/8.
+// All but networks may end with the one port that is meant.
+func spared(hub *url.URL, entries []string) bool {
+	host, port := strings.ToLower(strings.TrimSuffix(hub.Hostname(), ".")), cmp.Or(hub.Port(), "443")
+	ip, _ := netip.ParseAddr(host) // else it is a name, which is in no network
+	if ip = ip.Unmap(); host == "localhost" || ip.IsLoopback() {
+		return true
+	}
+	return slices.ContainsFunc(entries, func(entry string) bool {
+		entry = strings.ToLower(strings.TrimSpace(entry))
+		if network, err := netip.ParsePrefix(entry); err == nil {
+			return network.Contains(ip)
+		}
+		if name, only, err := net.SplitHostPort(entry); err == nil {
+			if only != port {
+				return false
+			}
+			entry = name
+		}
+		if named, err := netip.ParseAddr(strings.Trim(entry, "[]")); err == nil {
+			return named.Unmap() == ip
+		}
+		above := strings.TrimPrefix(entry, "*")
+		return entry == "*" || entry != "" && !ip.IsValid() && (host == entry || strings.HasSuffix(host, "."+strings.TrimPrefix(above, ".")))
+	})
 }

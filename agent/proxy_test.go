@@ -47,3 +47,41 @@ func TestTheProxyIsThatOfTheFileElseThatOfTheEnvironment(t *testing.T) {
 		})
 	}
 }
+
+func TestAProxyIsNotUsedForWhatNoProxyNames(t *testing.T) {
+	for _, c := range []struct {
+		hub, entries string
+		spared       bool
+	}{
+		{"id.example.com", "", false},
+		{"id.example.com", "example.com", true},
+		{"id.example.com", " Example.COM ", true},
+		{"ID.example.com.", "id.example.com", true},
+		{"example.com", "example.com", true},
+		{"example.com", ".example.com", false},
+		{"example.com", "*.example.com", false},
+		{"id.example.com", ".example.com", true},
+		{"id.example.com", "*.example.com", true},
+		{"anexample.com", "example.com", false},
+		{"id.example.com", "other.example,*", true},
+		{"id.example.com:8443", "example.com:443", false},
+		{"id.example.com:8443", "example.com:8443", true},
+		{"id.example.com", "id.example.com:443", true},
+		{"10.1.2.3", "10.0.0.0/8", true},
+		{"10.1.2.3:8443", "10.1.2.3", true},
+		{"11.1.2.3", "10.0.0.0/8", false},
+		{"11.1.2.3", "1.2.3", false},
+		{"id.example.com", "0.0.0.0/0", false},
+		{"[2001:db8::7]", "2001:db8::/32", true},
+		{"[2001:db8::7]", "2001:db8::7", true},
+		{"[2001:db8::7]:8443", "[2001:db8::7]:8443", true},
+		{"[2001:db8::7]", "[2001:db8::7]:8443", false},
+		{"localhost:8080", "", true},
+		{"127.0.0.5", "", true},
+		{"[::1]", "", true},
+	} {
+		if got := spared(&url.URL{Scheme: "https", Host: c.hub}, strings.Split(c.entries, ",")); got != c.spared {
+			t.Errorf("%s with %q: %v", c.hub, c.entries, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -69,8 +70,8 @@ func (j *Journal) PerformedSince(t time.Time) []Performed {
 			}
 		}
 	}
-	slices.SortFunc(done, func(a, b Performed) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Account, b.Account))
+	sort.Slice(done, func(i, j int) bool {
+		return cmp.Or(done[i].At.Compare(done[j].At), cmp.Compare(done[i].Account, done[j].Account)) < 0
 	})
 	return done
 }
@@ -115,8 +116,9 @@ func (j *Journal) heldLocked(now time.Time) []Waiting {
 			held = append(held, Waiting{e.Recovery, *e.accepted})
 		}
 	}
-	slices.SortFunc(held, func(a, b Waiting) int {
-		return cmp.Or(cmp.Compare(a.Acceptance.Until, b.Acceptance.Until), cmp.Compare(a.Recovery.ID, b.Recovery.ID))
+	sort.Slice(held, func(i, j int) bool {
+		a, b := &held[i], &held[j]
+		return cmp.Or(cmp.Compare(a.Acceptance.Until, b.Acceptance.Until), cmp.Compare(a.Recovery.ID, b.Recovery.ID)) < 0
 	})
 	return held
 }

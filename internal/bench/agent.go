@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/internal/testenv"
@@ -15,7 +16,11 @@ import (
 // build compiles a program as the Makefile ships it, and returns its path.
 func build(s *stage, pkg string) string {
 	path := filepath.Join(s.disk(), filepath.Base(pkg))
-	cmd := exec.CommandContext(s.ctx, "go", "build", "-tags", tagsOf[pkg], "-trimpath", "-ldflags", "-s -w", "-o", path, pkg)
+	args := []string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path, pkg}
+	if pkg == agentPackage {
+		args = slices.Concat([]string{"build"}, agentFlags(s), []string{"-ldflags", "-s -w -funcalign=16", "-o", path, pkg})
+	}
+	cmd := exec.CommandContext(s.ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.Fatalf("go build %s: %v: %s", pkg, err, out)
@@ -23,8 +28,19 @@ func build(s *stage, pkg string) string {
 	return path
 }
 
-// tagsOf are the build tags with which the Makefile ships a program.
-var tagsOf = map[string]string{agentPackage: "nethttpomithttp2"}
+// agentFlags are the arguments with which the agent is built to be shipped.
+func agentFlags(s *stage) (flags []string) {
+	mod, err := exec.CommandContext(s.ctx, "go", "env", "GOMOD").Output()
+	s.need(err)
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "packaging/agent/build.flags"))
+	s.need(err)
+	for line := range strings.Lines(string(text)) {
+		if flag := strings.TrimSpace(line); !strings.HasPrefix(flag, "#") {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
+}
 
 const agentPackage = "github.com/postern-id/postern/cmd/postern-agent"
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -23,14 +26,16 @@ const (
 	idleTunnels = 10_000
 	idleWarm    = 100
 	pingRound   = 35 * time.Second // the hub pings whoever was silent for 20 s, all within 30 s
+	idleTLS     = 2                // rounds through TLS
 )
 
 // measureIdle counts the memory of a hub's process that holds 10,000 tunnels of agents
-// that have nothing to do, without TLS, after a garbage collection; beside it websockets
-// held in the way of gorilla's examples, which have said nothing.
+// that have nothing to do, without TLS and through that of Caddy's server, after a garbage
+// collection; beside it websockets held in the way of gorilla's examples, which have said
+// nothing.
 func measureIdle(s *stage, rounds int) []row {
 	keys, agents, seeded := seedIdle(s)
-	var raw, ours, opened, fresh, pinged series
+	var raw, ours, opened, fresh, pinged, rawTLS, oursTLS series
 	for round := range rounds {
 		raw = append(raw, s.idleRound(idleSetup{Raw: true}, agents, nil).each)
 		got := s.idleRound(idleSetup{Dir: seeded, Keys: keys}, agents, func(s *stage, m *meter) {
@@ -40,11 +45,16 @@ func measureIdle(s *stage, rounds int) []row {
 			}
 		})
 		ours, opened, fresh = append(ours, got.each), append(opened, got.took), append(fresh, got.uncollected)
+		if round < idleTLS {
+			rawTLS = append(rawTLS, s.idleRound(idleSetup{Raw: true, TLS: true}, agents, nil).each)
+			oursTLS = append(oursTLS, s.idleRound(idleSetup{Dir: seeded, Keys: keys, TLS: true}, agents, nil).each)
+		}
 	}
 	limit := valueAtMost(6)
 	return []row{
 		{name: "idle: hub memory of a tunnel, plain, after a forced GC", unit: "KB", anchor: "gorilla's example", base: raw, ours: ours, goal: limit},
 		{name: "idle: the same before it", unit: "KB", ours: fresh},
+		{name: "idle: hub memory of a tunnel, through Caddy's TLS, after a forced GC", unit: "KB", anchor: "gorilla's example, TLS", base: rawTLS, ours: oursTLS, goal: valueAtMost(20)},
 		{name: "idle: the same after pings and a forced GC (once)", unit: "KB", ours: pinged, goal: limit},
 		{name: fmt.Sprintf("idle: %d agents come back within", idleTunnels), unit: "s", ours: opened},
 	}
@@ -77,11 +87,17 @@ func (s *stage) idleRound(setup idleSetup, agents []protocol.Keys, more func(*st
 		if setup.Dir != "" {
 			setup.Dir = copyStore(s, setup.Dir)
 		}
+		m, caFile := &meter{url: fmt.Sprintf("http://127.0.0.1:%d", setup.Port), client: http.DefaultClient}, ""
+		if setup.TLS {
+			var err error
+			setup.CertDir = s.disk()
+			caFile, err = testenv.WriteCertificate(setup.CertDir, "127.0.0.1")
+			s.need(err)
+			m.url, m.client = strings.Replace(m.url, "http", "https", 1), trusting(s, caFile)
+		}
 		startSelf(s, "hub", setup)
-		url := fmt.Sprintf("http://127.0.0.1:%d", setup.Port)
-		open := agentsSetup{URL: url, HubKey: setup.Keys.Public, Raw: setup.Raw, Keys: agents[:idleWarm]}
+		open := agentsSetup{URL: m.url, CAFile: caFile, HubKey: setup.Keys.Public, Raw: setup.Raw, Keys: agents[:idleWarm]}
 		startSelf(s, "agents", open)
-		m := &meter{url: url}
 		m.base = m.resident(s, true)
 		open.Keys = agents[idleWarm:]
 		began := time.Now()
@@ -95,6 +111,15 @@ func (s *stage) idleRound(setup idleSetup, agents []protocol.Keys, more func(*st
 	return r
 }
 
+// trusting is a client that trusts an authority.
+func trusting(s *stage, caFile string) *http.Client {
+	pem, err := os.ReadFile(caFile)
+	s.need(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+}
+
 func copyStore(s *stage, from string) string {
 	to := s.disk()
 	text, err := os.ReadFile(filepath.Join(from, store.FileName))
@@ -105,8 +130,9 @@ func copyStore(s *stage, from string) string {
 
 // A meter asks the hub's process how much memory it has.
 type meter struct {
-	url  string
-	base float64
+	url    string
+	client *http.Client
+	base   float64
 }
 
 // each is what one of the tunnels costs, in KB.
@@ -121,7 +147,7 @@ func (m *meter) resident(s *stage, collect bool) float64 {
 	}
 	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, url, nil)
 	s.need(err)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := m.client.Do(req)
 	s.need(err)
 	defer func() { _ = resp.Body.Close() }()
 	var got reading
@@ -144,6 +170,9 @@ type idleSetup struct {
 	Dir  string
 	Keys protocol.Keys
 	Raw  bool
+	TLS  bool // Caddy's where tunnels are held
+
+	CertDir string // of TLS
 }
 
 func hubChild(ctx context.Context, args []string) error {
@@ -161,8 +190,12 @@ func hubChild(ctx context.Context, args []string) error {
 		} else {
 			mux.HandleFunc(protocol.Path, openHub(s, store.Config{Dir: setup.Dir}, setup.Keys).tunnels.ServeAgent)
 		}
+		if setup.TLS && !setup.Raw {
+			s.need(serveByCaddy(ctx, setup.Port, mux, setup.CertDir, ready))
+			return
+		}
 		srv := &http.Server{Addr: fmt.Sprintf("127.0.0.1:%d", setup.Port), Handler: mux, ReadHeaderTimeout: time.Minute}
-		if err := serveUntil(ctx, srv, "", ready); ctx.Err() == nil {
+		if err := serveUntil(ctx, srv, setup.CertDir, ready); ctx.Err() == nil {
 			s.need(err)
 		}
 	})

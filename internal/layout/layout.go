@@ -85,7 +85,7 @@ var mayImport = map[string][]string{
 // owner gives each third-party module to the package trees that may import it, one
 // each, two where both ends of a tunnel need it. "x/..." takes a tree.
 var owner = map[string][]string{
-	"github.com/caddyserver/":         {"caddymodule", "cmd/postern/..."},
+	"github.com/caddyserver/":         {"caddymodule", "cmd/postern/...", "internal/bench"},
 	"go.uber.org/zap":                 {"caddymodule"},
 	"github.com/spf13/cobra":          {"cmd/postern/..."},
 	"github.com/flynn/noise":          {"protocol"},

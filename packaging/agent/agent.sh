@@ -27,10 +27,11 @@ for program in wixl msibuild osslsigncode openssl; do
   [[ $FORMATS != *' msi '* ]] || command -v $program > /dev/null || { echo "agent.sh: $program is missing: apt-get install wixl msitools osslsigncode openssl" >&2; exit 1; }
 done
 WORK=$(mktemp -d); trap 'rm -rf "$WORK"' EXIT
+mapfile -t FLAGS < <(grep -v '^#' packaging/agent/build.flags)
 want() { [[ $FORMATS == *" $1 "* ]]; }
 
 build() { # build GOOS GOARCH FILE
-  GOOS=$1 GOARCH=$2 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags "-s -w -X main.number=$FULL" -o "$3" ./cmd/postern-agent
+  GOOS=$1 GOARCH=$2 go build "${FLAGS[@]}" -buildvcs=false -ldflags "-s -w -funcalign=16 -X main.number=$FULL" -o "$3" ./cmd/postern-agent
   (cd packaging/sbom && go run . -name postern-agent -version "$FULL" "$3") > "$OUT/postern-agent-$FULL-$1-$2.cdx.json"
 }
 

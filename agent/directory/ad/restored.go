@@ -1,9 +1,8 @@
 package ad
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/go-ldap/ldap/v3"
@@ -52,7 +51,7 @@ func latest(found []*ldap.Entry, usn uint64) []witness {
 			all = append(all, witness{id, n})
 		}
 	}
-	slices.SortFunc(all, func(a, b witness) int { return cmp.Compare(b.USN, a.USN) })
+	sort.Slice(all, func(i, j int) bool { return all[i].USN > all[j].USN })
 	return all[:min(len(all), maxWitnesses)]
 }
 
