@@ -2,6 +2,7 @@ package ad
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func (p *pass) changes(ctx context.Context, old mark, next *mark) (done bool, er
 	if err := p.resolve(ctx, &ch); err != nil || ch.renew {
 		return false, err
 	}
-	ids := keys(ch.touched)
+	ids := slices.Sorted(maps.Keys(ch.touched))
 	p.seen = map[string]bool{}
 	if p.d.cfg.lists() && len(ids) > fewGroups {
 		if p.groups, err = readMemberships(ctx, p.c, p.dom); err != nil {
@@ -81,7 +82,7 @@ func (p *pass) deleted(ctx context.Context, touched []string, gone map[string]bo
 		}
 	}
 	var all []string
-	for _, id := range append(unseen, keys(gone)...) {
+	for _, id := range append(unseen, slices.Sorted(maps.Keys(gone))...) {
 		if !p.seen[id] {
 			p.seen[id] = true // named once
 			all = append(all, id)
@@ -105,15 +106,6 @@ func (p *pass) sinceMark(ctx context.Context, old mark, next *mark) (news, error
 		return news{renew: true}, nil
 	}
 	return p.byNumber(ctx, old.USN)
-}
-
-func keys(set map[string]bool) []string {
-	all := make([]string, 0, len(set))
-	for k := range set {
-		all = append(all, k)
-	}
-	slices.Sort(all)
-	return all
 }
 
 // anyOf is the filter of the objects with these ids, which are canonical.
@@ -170,7 +162,7 @@ func (p *pass) tombstones(ctx context.Context, ch *news) error {
 	if !p.d.cfg.lists() {
 		return nil
 	}
-	for some := range slices.Chunk(keys(ch.gone), askAtOnce) {
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(ch.gone)), askAtOnce) {
 		r := deletions(p.dom, "(objectClass=group)", anyOf(some))
 		r.SizeLimit = 1
 		found, err := p.c.Search(ctx, r)
