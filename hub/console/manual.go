@@ -96,16 +96,21 @@ func (v *visit) showByHand(status int, title string, h *byHand) {
 	v.show(status, "manual", s)
 }
 
+// decides reads, with read, what the address of a page names for whoever is to decide about
+// it.
+func decides[T any](ctx context.Context, v *visit, read func(ctx context.Context, env, id string, by manual.Actor) (T, error)) (env, id string, about T, err error) {
+	if env, id, err = v.named(ctx); err == nil {
+		about, err = read(ctx, env, id, v.decider())
+	}
+	return env, id, about, err
+}
+
 func (v *visit) sheet() { v.showSheet(http.StatusOK, "") }
 
 func (v *visit) showSheet(status int, wrong string) {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	var s manual.Sheet
-	if err == nil {
-		s, err = v.console.cfg.Manuals.Sheet(ctx, env, id, v.decider())
-	}
+	env, id, s, err := decides(ctx, v, v.console.cfg.Manuals.Sheet)
 	if err != nil {
 		v.fail(err)
 		return
@@ -118,11 +123,7 @@ func (v *visit) request() { v.showRequest(http.StatusOK, "") }
 func (v *visit) showRequest(status int, wrong string) {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	var r manual.Request
-	if err == nil {
-		r, err = v.console.cfg.Manuals.Request(ctx, env, id, v.decider())
-	}
+	env, id, r, err := decides(ctx, v, v.console.cfg.Manuals.Request)
 	if err != nil {
 		v.fail(err)
 		return
@@ -180,11 +181,7 @@ const (
 func (v *visit) verify() {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	var s manual.Sheet
-	if err == nil {
-		s, err = v.console.cfg.Manuals.Sheet(ctx, env, id, v.decider())
-	}
+	env, id, s, err := decides(ctx, v, v.console.cfg.Manuals.Sheet)
 	switch {
 	case err != nil:
 		v.fail(err)
@@ -198,16 +195,21 @@ func (v *visit) verify() {
 // says reports whether the form has what every decision needs.
 func (v *visit) says() bool { return len(v.r.PostForm["seen"]) > 0 && v.field("reason") != "" }
 
+// decideBy has what the form says decided, if the passkey of whoever is signed in signed it.
+func (v *visit) decideBy(ctx context.Context, kind string, decide func(ctx context.Context, env, id string, w manual.Word, by manual.Actor) error) (env, id string, err error) {
+	if env, id, err = v.named(ctx); err == nil {
+		err = v.confirmed(ctx, kind, env, id)
+	}
+	if err == nil {
+		err = decide(ctx, env, id, v.word(), v.decider())
+	}
+	return env, id, err
+}
+
 func (v *visit) confirmVerify() {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	if err == nil {
-		err = v.confirmed(ctx, decideAccount, env, id)
-	}
-	if err == nil {
-		err = v.console.cfg.Manuals.Verify(ctx, env, id, v.word(), v.decider())
-	}
+	env, id, err := v.decideBy(ctx, decideAccount, v.console.cfg.Manuals.Verify)
 	v.afterDecision(err, decideAccount, "verify/"+env+"/"+id, v.showSheet)
 }
 
@@ -233,11 +235,7 @@ func (v *visit) afterDecision(err error, kind, here string, form func(status int
 func (v *visit) decideRequest() {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	var r manual.Request
-	if err == nil {
-		r, err = v.console.cfg.Manuals.Request(ctx, env, id, v.decider())
-	}
+	env, id, r, err := decides(ctx, v, v.console.cfg.Manuals.Request)
 	switch {
 	case err != nil:
 		v.fail(err)
@@ -251,13 +249,7 @@ func (v *visit) decideRequest() {
 func (v *visit) confirmRequest() {
 	ctx, cancel := v.context()
 	defer cancel()
-	env, id, err := v.named(ctx)
-	if err == nil {
-		err = v.confirmed(ctx, decideRequest, env, id)
-	}
-	if err == nil {
-		err = v.console.cfg.Manuals.Decide(ctx, env, id, v.word(), v.decider())
-	}
+	env, id, err := v.decideBy(ctx, decideRequest, v.console.cfg.Manuals.Decide)
 	v.afterDecision(err, decideRequest, "waiting/"+env+"/"+id, v.showRequest)
 }
 
