@@ -84,6 +84,9 @@ func (s *service) openPass(ctx context.Context, q protocol.ListRequest, e *event
 	if page <= 0 {
 		page = defaultPage
 	}
+	if q.Since == "" { // most of what the program's start needed is in nobody's way but this
+		s.unmap()
+	}
 	one := s.passes.start(s.dir, d.Fingerprint, q.Since, min(page, maxPage))
 	return s.passes.next(ctx, one, e)
 }

@@ -30,9 +30,14 @@ func (s *service) rest(ctx context.Context) {
 			quiet.Reset(restAfter)
 		case <-quiet.C:
 			debug.FreeOSMemory()
-			if err := unmapProgram(); err != nil {
-				s.log.Debug("the program's pages stay in memory", "error", err)
-			}
+			s.unmap()
 		}
+	}
+}
+
+// unmap takes those pages of the program out of memory that nobody uses.
+func (s *service) unmap() {
+	if err := unmapProgram(); err != nil {
+		s.log.Debug("the program's pages stay in memory", "error", err)
 	}
 }

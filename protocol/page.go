@@ -75,7 +75,7 @@ const (
 
 // appendBody implements bodied.
 func (p PackedPage) appendBody(b []byte) (body []byte, ok bool) {
-	groups, index, ok := p.groups()
+	groups, lists, ok := p.groups()
 	if !ok {
 		return nil, false
 	}
@@ -90,28 +90,52 @@ func (p PackedPage) appendBody(b []byte) (body []byte, ok bool) {
 	b = appendTexts(b, p.Deleted...)
 	b = binary.AppendUvarint(b, uint64(len(p.Accounts)))
 	for i := range p.Accounts {
-		b = appendAccount(b, &p.Accounts[i], index)
+		b = append(appendAccount(b, &p.Accounts[i]), lists[listOf(p.Accounts[i].Groups)]...)
 	}
 	return b, true
 }
 
-// groups gives each group of the page a number.
-func (p PackedPage) groups() (all []Group, index map[Group]uint64, ok bool) {
-	index = map[Group]uint64{}
-	members, texts := 0, len(p.Deleted)
-	for _, a := range p.Accounts {
-		members, texts = members+len(a.Groups), texts+len(a.Identifiers)
-		for _, g := range a.Groups {
-			if _, known := index[g]; !known {
-				index[g] = uint64(len(all))
-				all = append(all, g)
-			}
-		}
-	}
-	return all, index, len(p.Accounts) <= maxPagedAccounts && members <= maxPagedGroups && texts <= maxPagedTexts
+// A groupList tells one list of groups from others that lie elsewhere: accounts whose
+// directory gave them one list have it encoded once.
+type groupList struct {
+	first *Group
+	n     int
 }
 
-func appendAccount(b []byte, a *Account, index map[Group]uint64) []byte {
+func listOf(groups []Group) (l groupList) {
+	if len(groups) > 0 {
+		l = groupList{&groups[0], len(groups)}
+	}
+	return l
+}
+
+// groups gives each group of the page a number, and encodes the lists of them.
+func (p PackedPage) groups() (all []Group, lists map[groupList][]byte, ok bool) {
+	index := map[Group]uint64{}
+	lists = map[groupList][]byte{{}: {0}}
+	members, texts := 0, len(p.Deleted)
+	for i := range p.Accounts {
+		a := &p.Accounts[i]
+		members, texts = members+len(a.Groups), texts+len(a.Identifiers)
+		if _, known := lists[listOf(a.Groups)]; known {
+			continue
+		}
+		list := binary.AppendUvarint(nil, uint64(len(a.Groups)))
+		for _, g := range a.Groups {
+			n, known := index[g]
+			if !known {
+				n = uint64(len(all))
+				index[g], all = n, append(all, g)
+			}
+			list = binary.AppendUvarint(list, n)
+		}
+		lists[listOf(a.Groups)] = list
+	}
+	return all, lists, len(p.Accounts) <= maxPagedAccounts && members <= maxPagedGroups && texts <= maxPagedTexts
+}
+
+// appendAccount encodes an account without its groups.
+func appendAccount(b []byte, a *Account) []byte {
 	guid, isGUID := guidBytes(a.ID)
 	b = append(b, bit(isGUID, accountGUID)|bit(a.Disabled, accountDisabled)|bit(!a.UpdatedAt.IsZero(), accountUpdated))
 	if isGUID {
@@ -124,12 +148,7 @@ func appendAccount(b []byte, a *Account, index map[Group]uint64) []byte {
 		b = binary.AppendUvarint(binary.AppendVarint(b, a.UpdatedAt.Unix()), uint64(a.UpdatedAt.Nanosecond()))
 	}
 	b = binary.AppendUvarint(b, uint64(len(a.Identifiers)))
-	b = appendTexts(b, a.Identifiers...)
-	b = binary.AppendUvarint(b, uint64(len(a.Groups)))
-	for _, g := range a.Groups {
-		b = binary.AppendUvarint(b, index[g])
-	}
-	return b
+	return appendTexts(b, a.Identifiers...)
 }
 
 func bit(set bool, b byte) byte {
@@ -151,30 +170,35 @@ func guidBytes(s string) (raw [16]byte, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return raw, false
 	}
-	n := 0
-	for i := 0; i < len(s); i += 2 {
-		if s[i] == '-' {
-			i++
-		}
-		high, low := digit(s[i]), digit(s[i+1])
-		if high > 15 || low > 15 {
-			return raw, false
-		}
-		raw[n] = high<<4 | low
-		n++
+	said := byte(0)
+	for n, i := range guidDigits {
+		high, low := digits[s[i]], digits[s[i+1]]
+		said |= high | low
+		raw[n] = high<<4 | low&0xf
 	}
-	return raw, true
+	return raw, said < noDigit
 }
 
-func digit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+// guidDigits are where the digits of each byte stand.
+var guidDigits = [16]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// noDigit stands for what is no hexadecimal digit in lower case.
+const noDigit = 0x10
+
+// digits are the values of hexadecimal digits.
+var digits = func() (all [256]byte) {
+	for c := range all {
+		switch {
+		case c >= '0' && c <= '9':
+			all[c] = byte(c - '0')
+		case c >= 'a' && c <= 'f':
+			all[c] = byte(c - 'a' + 10)
+		default:
+			all[c] = noDigit
+		}
 	}
-	return 0xff
-}
+	return all
+}()
 
 func guidText(raw string) string {
 	var b [36]byte

@@ -42,6 +42,7 @@ type SlapdOptions struct {
 	MustChange bool // pwdMustChange in the default policy
 	Custom     bool // people and groups are of classes of their own, with attributes of their own
 	Manage     bool // the agent has the right "manage" on userPassword
+	Pages      int  // the largest page that the agent is given; 0: any
 	Acts       bool // the agent may change the members of groups, set attributes of people and delete them
 }
 
@@ -134,7 +135,7 @@ func (s *Slapd) configure() error {
 	err := template.Must(template.New("slapd.conf").Parse(slapdConf)).Execute(&text, map[string]any{
 		"Dir": s.Dir, "Base": SlapdBase, "Root": SlapdRoot, "RootPassword": SlapdRootPassword, "Agent": SlapdAgent, "Right": right,
 		"Policy": !s.options.NoPolicy, "Hash": !s.options.NoHash, "UseLockout": s.options.UseLockout, "Custom": s.options.Custom,
-		"Acts": s.options.Acts, "People": SlapdPeople, "Groups": SlapdGroups,
+		"Acts": s.options.Acts, "Pages": s.options.Pages, "People": SlapdPeople, "Groups": SlapdGroups,
 	})
 	if err != nil {
 		return err

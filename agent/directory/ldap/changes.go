@@ -82,7 +82,7 @@ func (p *pass) keyOfEntry(e *ldap.Entry) key {
 // was not known is new, whatever it says of its last change.
 func (p *pass) sweep(ctx context.Context, ch *news) error {
 	cfg := p.directory.cfg
-	here := make(map[key]bool, len(p.memory.accounts))
+	here := make(map[key]bool, p.memory.accounts.n)
 	note := func(known bool, k key) {
 		here[k] = true
 		if !known {
@@ -92,8 +92,7 @@ func (p *pass) sweep(ctx context.Context, ch *news) error {
 	for _, base := range outermost(cfg.BaseDNs) {
 		err := p.each(ctx, base, cfg.Filter, func(e *ldap.Entry) {
 			k := p.keyOfEntry(e)
-			_, known := p.memory.accounts[k]
-			note(known, k)
+			note(p.memory.accounts.has(k), k)
 		})
 		if err != nil {
 			return err
@@ -106,7 +105,7 @@ func (p *pass) sweep(ctx context.Context, ch *news) error {
 	if err != nil {
 		return err
 	}
-	for k := range p.memory.accounts {
+	for k := range p.memory.accounts.all() {
 		if !here[k] {
 			ch.gone[k] = true
 		}
@@ -146,7 +145,7 @@ func (p *pass) groupChanges(ctx context.Context, ch news) error {
 		}
 	}
 	p.memory.groups.expand(handles)
-	for k, a := range p.memory.accounts {
+	for k, a := range p.memory.accounts.all() {
 		if handles[a.handle] {
 			ch.touched[k] = true
 		}
@@ -196,7 +195,7 @@ func (p *pass) accountChanges(ctx context.Context, ch news) (done bool, err erro
 	var deleted []string
 	for _, set := range []map[key]bool{ch.touched, ch.gone} {
 		for _, k := range keys(set) {
-			if _, had := p.memory.accounts[k]; had && !here[k] {
+			if p.memory.accounts.has(k) && !here[k] {
 				deleted = append(deleted, p.memory.idOf(k))
 				p.memory.forget(k)
 			}

@@ -5,8 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/directory/ldapconn"
@@ -22,6 +25,7 @@ const (
 	fullEvery   = 24 * time.Hour
 	defaultPage = 500
 	maxPage     = 5000
+	smallPage   = 500 // the least that servers give by default
 	// maxPageGroups ends a page early, so that it stays far below what the tunnel takes: a
 	// membership is about a hundred bytes.
 	maxPageGroups = 20000
@@ -57,6 +61,7 @@ type pass struct {
 	members   int // groups of the accounts in rows
 	yield     func(directory.Page) error
 	given     bool // at least one page went out
+	small     bool // the server gives small pages only
 }
 
 // List implements directory.Reader. Accounts come with their groups, nested ones
@@ -169,13 +174,36 @@ func (p *pass) all(ctx context.Context) error {
 	}
 	cfg := p.directory.cfg
 	for _, base := range outermost(cfg.BaseDNs) {
-		q := ldapconn.Query{Base: base, Filter: cfg.Filter, Attributes: cfg.listAttributes(), Page: p.page}
-		err := s.Search(ctx, q, func(r *ldapconn.Row) error { _, err := p.put(r, r.DN); return err }, p.flush)
+		q := ldapconn.Query{Base: base, Filter: cfg.Filter, Attributes: cfg.listAttributes()}
+		err := p.read(ctx, s, q, func(r *ldapconn.Row) error { _, err := p.put(r, r.DN); return err }, p.flush)
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// read reads a query in large pages: each costs the server another beginning. Where a
+// limit does not let it, in small ones, from the beginning: what has come then comes twice.
+func (p *pass) read(ctx context.Context, s *ldapconn.Stream, q ldapconn.Query, each func(*ldapconn.Row) error, page func() error) error {
+	q.Page = maxPage
+	if p.small {
+		q.Page = smallPage
+	}
+	err := s.Search(ctx, q, each, page)
+	if p.small || !limits(err) {
+		return err
+	}
+	p.small = true
+	p.directory.log.Info("the server does not give large pages; smaller ones are asked for", "server", p.conn.Server(), "error", err)
+	return p.read(ctx, s, q, each, page)
+}
+
+// limits holds for the answers of servers that refuse a page for its size.
+func limits(err error) bool {
+	return slices.ContainsFunc([]uint16{
+		ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultUnwillingToPerform,
+	}, func(code uint16) bool { return ldapconn.IsCode(err, code) })
 }
 
 // end gives what is left over. A pass always gives at least one page, so that an empty
@@ -215,11 +243,13 @@ func (p *pass) put(s source, dn string) (k key, err error) {
 	}
 	p.newest = later(p.newest, a.UpdatedAt)
 	p.see(k, first(s, cfg.ChangeAttribute))
-	now := known{handle: handle, sum: sumOf(a)}
-	if before, had := p.memory.accounts[k]; had && before == now {
+	same, ok := p.memory.accounts.put(k, known{handle: handle, sum: sumOf(a)})
+	if !ok {
+		return k, protocol.Err(protocol.CodeConfiguration, "there are more accounts than an agent remembers; narrow base_dns")
+	}
+	if same {
 		return k, nil
 	}
-	p.memory.accounts[k] = now
 	if !cfg.isUUID() {
 		p.memory.ids[k] = strings.Clone(a.ID)
 	}

@@ -93,7 +93,7 @@ func (cfg Config) account(s source, birthDateKey []byte, now time.Time) (protoco
 
 // identifiers returns the values that employees may type, each once.
 func (cfg Config) identifiers(s source) []string {
-	var out []string
+	out := make([]string, 0, len(cfg.Identifiers))
 	for _, n := range cfg.Identifiers {
 		for _, v := range s.Values(n) {
 			if checkText(v, maxIdentifier) && !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, v) }) {
@@ -256,7 +256,7 @@ func changeTime(s string) (time.Time, bool) {
 
 // birthDate reads a date in one of the forms that directories use.
 func birthDate(s string) (string, bool) {
-	if len(s) > len("20060102150405.999999Z") {
+	if s == "" || len(s) > len("20060102150405.999999Z") {
 		return "", false
 	}
 	for _, form := range []string{time.DateOnly, "20060102"} {

@@ -17,10 +17,11 @@ import (
 type membership struct {
 	nodes map[key]*node
 	byDN  map[uint64]*node
-	of    map[uint64][]*node // groups by the handle of a member; empty where entries name their groups themselves
-	named bool               // they do
+	named bool     // entries name their groups themselves
+	of    *reverse // nil: is to be made anew before it is asked
 
-	lists map[uint64][]protocol.Group // what groupsOf has given, by what it began with; emptied with every change
+	lists  map[uint64][]protocol.Group // what groupsOf has given, by what it began with; emptied with every change
+	direct []*node                     // room for those of one account
 }
 
 // maxLists bounds the lists that are kept: most accounts share a few.
@@ -35,7 +36,7 @@ type node struct {
 }
 
 func newMembership(named bool) *membership {
-	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, of: map[uint64][]*node{}, named: named, lists: map[uint64][]protocol.Group{}}
+	return &membership{nodes: map[key]*node{}, byDN: map[uint64]*node{}, named: named, lists: map[uint64][]protocol.Group{}}
 }
 
 // readMembership reads every group.
@@ -50,8 +51,8 @@ func (p *pass) readMembership(ctx context.Context, s *ldapconn.Stream) (*members
 	}
 	cfg := p.directory.cfg
 	for _, base := range outermost(bases) {
-		q := ldapconn.Query{Base: base, Filter: cfg.GroupFilter, Attributes: cfg.nodeAttributes(), Page: p.page}
-		err := s.Search(ctx, q, func(r *ldapconn.Row) error {
+		q := ldapconn.Query{Base: base, Filter: cfg.GroupFilter, Attributes: cfg.nodeAttributes()}
+		err := p.read(ctx, s, q, func(r *ldapconn.Row) error {
 			k, n := cfg.nodeOf(r, r.DN)
 			p.see(k, first(r, cfg.ChangeAttribute))
 			all.put(k, n)
@@ -73,7 +74,9 @@ func (cfg Config) nodeAttributes() []string {
 func (cfg Config) nodeOf(s source, dn string) (key, *node) {
 	n := &node{group: cfg.group(s, dn), handle: handleOf(dn)}
 	for _, attribute := range cfg.MemberAttributes {
-		for _, m := range s.Values(attribute) {
+		values := s.Values(attribute)
+		n.members = slices.Grow(n.members, len(values))
+		for _, m := range values {
 			n.members = append(n.members, handleOf(m))
 		}
 	}
@@ -91,13 +94,8 @@ func (cfg Config) nodeOf(s source, dn string) (key, *node) {
 // put adds a group, or replaces it.
 func (m *membership) put(k key, n *node) {
 	m.remove(k)
-	clear(m.lists)
+	m.changed()
 	m.nodes[k], m.byDN[n.handle] = n, n
-	for _, h := range n.members {
-		if !m.named {
-			m.of[h] = append(m.of[h], n)
-		}
-	}
 }
 
 func (m *membership) remove(k key) {
@@ -105,20 +103,25 @@ func (m *membership) remove(k key) {
 	if old == nil {
 		return
 	}
-	clear(m.lists)
+	m.changed()
 	delete(m.nodes, k)
 	if m.byDN[old.handle] == old {
 		delete(m.byDN, old.handle)
 	}
-	for _, h := range old.members {
-		if m.named {
-			break
-		}
-		m.of[h] = slices.DeleteFunc(m.of[h], func(n *node) bool { return n == old })
-		if len(m.of[h]) == 0 {
-			delete(m.of, h)
-		}
+}
+
+// changed drops what was made of the groups.
+func (m *membership) changed() {
+	clear(m.lists)
+	m.of = nil
+}
+
+// above appends the groups that have a handle among their members.
+func (m *membership) above(to []*node, handle uint64) []*node {
+	if m.of == nil {
+		m.of = reversed(m.nodes, m.named)
 	}
+	return m.of.append(to, handle)
 }
 
 // replace puts a group, or removes it when n is nil, and notes the handles of everybody
@@ -190,7 +193,8 @@ func (m *membership) groupsOf(handle uint64, direct []uint64) []protocol.Group {
 	var sum maphash.Hash
 	sum.SetSeed(seed)
 	var b [8]byte
-	for _, n := range m.of[handle] {
+	m.direct = m.above(m.direct[:0], handle)
+	for _, n := range m.direct {
 		binary.LittleEndian.PutUint64(b[:], n.handle)
 		_, _ = sum.Write(b[:]) // never fails
 	}
@@ -212,7 +216,7 @@ func (m *membership) groupsOf(handle uint64, direct []uint64) []protocol.Group {
 
 // climb is groupsOf without what was given before.
 func (m *membership) climb(handle uint64, direct []uint64) []protocol.Group {
-	level := slices.Clone(m.of[handle])
+	level := m.above(nil, handle)
 	for _, h := range direct {
 		if n := m.byDN[h]; n != nil {
 			level = append(level, n)
@@ -226,7 +230,7 @@ func (m *membership) climb(handle uint64, direct []uint64) []protocol.Group {
 				continue
 			}
 			found[n] = true
-			up = append(up, m.of[n.handle]...)
+			up = m.above(up, n.handle)
 			for _, h := range n.up {
 				if above := m.byDN[h]; above != nil {
 					up = append(up, above)

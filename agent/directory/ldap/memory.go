@@ -24,22 +24,16 @@ var seed = maphash.MakeSeed()
 // group and what is still the same shows by comparison only.
 type memory struct {
 	token    string
-	accounts map[key]known
+	accounts roll
 	ids      map[key]string // with which accounts were listed whose keys they are not
 	groups   *membership
 }
 
-func newMemory() *memory { return &memory{accounts: map[key]known{}, ids: map[key]string{}} }
-
-// A known is an account that was listed.
-type known struct {
-	handle uint64 // what groups name it by
-	sum    uint64 // of everything that was listed
-}
+func newMemory() *memory { return &memory{ids: map[key]string{}} }
 
 // forget removes an account.
 func (m *memory) forget(k key) {
-	delete(m.accounts, k)
+	m.accounts.remove(k)
 	delete(m.ids, k)
 }
 
@@ -121,18 +115,30 @@ func sumOf(a protocol.Account) uint64 {
 // handleOf hashes what groups name a member by: a DN in any spelling, or a login.
 func handleOf(member string) uint64 {
 	var b [256]byte
-	if len(member) > len(b) || !simpleDN(member) {
+	if len(member) > len(b) {
 		return maphash.String(seed, fold(member))
 	}
 	for i := range len(member) {
-		c := member[i]
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
+		if b[i] = folded[member[i]]; b[i] == 0 {
+			return maphash.String(seed, fold(member))
 		}
-		b[i] = c
 	}
 	return maphash.Bytes(seed, b[:len(member)])
 }
+
+// folded are the characters of DNs in lower case, but for those that depend on others.
+var folded = func() (all [256]byte) {
+	for c := range byte(0x80) {
+		switch {
+		case strings.IndexByte(`\+"# `, c) >= 0:
+		case c >= 'A' && c <= 'Z':
+			all[c] = c + 'a' - 'A'
+		default:
+			all[c] = c
+		}
+	}
+	return all
+}()
 
 // fold is ldapconn.FoldDN, cheaply for the usual names.
 func fold(dn string) string {

@@ -22,7 +22,7 @@ func (p *pass) see(k key, change string) {
 	if change == "" || len(p.latest) == maxWitnesses && change <= p.latest[maxWitnesses-1].Change {
 		return
 	}
-	var all [maxWitnesses + 1]witness // in a new slice: the last pass's state has the old one
+	var all [maxWitnesses + 1]witness
 	n := 0
 	for _, w := range p.latest {
 		if w.ID != k {
@@ -36,7 +36,7 @@ func (p *pass) see(k key, change string) {
 		at--
 	}
 	all[at] = witness{k, change}
-	p.latest = append(make([]witness, 0, maxWitnesses), all[:min(n+1, maxWitnesses)]...)
+	p.latest = append(p.latest[:0], all[:min(n+1, maxWitnesses)]...)
 }
 
 // continues reports whether the server still has everything that it had. A witness that

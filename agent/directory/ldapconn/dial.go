@@ -1,7 +1,6 @@
 package ldapconn
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -40,7 +39,7 @@ func (p *Pool) dial(ctx context.Context, s server, at string) (net.Conn, error) 
 	}
 	cfg := p.tls.Clone()
 	cfg.ServerName = s.name
-	protected := tls.Client(&gathered{conn, bufio.NewReaderSize(conn, 16<<10)}, cfg)
+	protected := tls.Client(newGathered(conn), cfg)
 	if err := protected.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, untrusted(s, err)
@@ -110,13 +109,3 @@ func untrusted(s server, err error) error {
 	message := "the certificate of " + s.url + " is not trusted: " + strings.TrimPrefix(err.Error(), "tls: failed to verify certificate: ") + fix
 	return &failure{protocol.Err(protocol.CodeConfiguration, message), err, false}
 }
-
-// A gathered connection reads what has come at once: servers write each entry as a record
-// of its own, and TLS would ask the system for each.
-type gathered struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// Read implements net.Conn.
-func (g *gathered) Read(b []byte) (int, error) { return g.r.Read(b) }

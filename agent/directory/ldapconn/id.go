@@ -2,6 +2,7 @@ package ldapconn
 
 import (
 	"encoding/hex"
+	"strings"
 
 	"github.com/postern-id/postern/protocol"
 )
@@ -13,18 +14,46 @@ func ParseUUID(text string) (canonical string, raw [16]byte, err error) {
 	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
 		return "", raw, errUUID()
 	}
-	var digits [32]byte
-	for to, from := 0, 0; from < len(text); from++ {
-		if text[from] != '-' && to < len(digits) {
-			digits[to] = text[from]
-			to++
+	var said byte
+	for to, from := range pairs {
+		high, low := nibbles[text[from]], nibbles[text[from+1]]
+		said |= high | low
+		raw[to] = high<<4 | low&0xf
+	}
+	if said >= noNibble {
+		return "", [16]byte{}, errUUID()
+	}
+	if canonical = text; said >= upperNibble {
+		canonical = strings.ToLower(text)
+	}
+	return canonical, raw, nil
+}
+
+// pairs are where the digits of each byte stand.
+var pairs = [16]byte{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// Beside the value of a hexadecimal digit: that it is a capital, or none at all.
+const (
+	upperNibble = 0x10
+	noNibble    = 0x20
+)
+
+// nibbles are the values of hexadecimal digits.
+var nibbles = func() (all [256]byte) {
+	for c := range all {
+		switch {
+		case c >= '0' && c <= '9':
+			all[c] = byte(c - '0')
+		case c >= 'a' && c <= 'f':
+			all[c] = byte(c - 'a' + 10)
+		case c >= 'A' && c <= 'F':
+			all[c] = byte(c-'A'+10) | upperNibble
+		default:
+			all[c] = noNibble
 		}
 	}
-	if _, err := hex.Decode(raw[:], digits[:]); err != nil {
-		return "", raw, errUUID()
-	}
-	return FormatUUID(raw), raw, nil
-}
+	return all
+}()
 
 // FormatUUID writes 16 bytes in the canonical form, lower-case and dashed.
 func FormatUUID(raw [16]byte) string {

@@ -31,11 +31,14 @@ type Query struct {
 }
 
 // A Row is one entry of a stream, valid until its callback returns. What it gives stays
-// valid: parts of one text, of which a part keeps the whole.
+// valid: its values are parts of one text, of which a part keeps the whole.
 type Row struct {
 	DN    string
-	names []string
+	n     int      // attributes of this entry
+	names []string // of them, and of former entries'
 	vals  []string // the SETs of values, still encoded
+	ends  []int    // of each of them in all
+	all   []byte   // room for them, which each entry takes anew
 }
 
 // Values returns the values of an attribute, without those of its language variants.
@@ -62,12 +65,12 @@ func (r *Row) First(attribute string) string {
 
 // set finds an attribute. Servers mostly write names as they were asked for.
 func (r *Row) set(attribute string) string {
-	for i, n := range r.names {
+	for i, n := range r.names[:r.n] {
 		if n == attribute {
 			return r.vals[i]
 		}
 	}
-	for i, n := range r.names {
+	for i, n := range r.names[:r.n] {
 		if len(n) == len(attribute) && strings.EqualFold(n, attribute) {
 			return r.vals[i]
 		}
@@ -75,16 +78,18 @@ func (r *Row) set(attribute string) string {
 	return ""
 }
 
-// read takes an entry apart, without its values.
-func (r *Row) read(entry []byte) (err error) {
-	r.names, r.vals = r.names[:0], r.vals[:0]
-	body := string(entry)
-	if r.DN, body, err = expect(body, tagOctets); err != nil {
+// read takes an entry apart, without its values, of which it makes one text. Names are
+// mostly those of the entry before.
+func (r *Row) read(entry []byte) error {
+	r.n, r.vals, r.ends, r.all = 0, r.vals[:0], r.ends[:0], r.all[:0]
+	dn, body, err := expect(entry, tagOctets)
+	if err != nil {
 		return err
 	}
+	r.DN = string(dn)
 	list, _, err := expect(body, tagSequence)
 	for err == nil && len(list) > 0 {
-		var attr, name, set string
+		var attr, name, set []byte
 		if attr, list, err = expect(list, tagSequence); err != nil {
 			return err
 		}
@@ -94,9 +99,26 @@ func (r *Row) read(entry []byte) (err error) {
 		if set, _, err = expect(attr, tagSet); err != nil {
 			return err
 		}
-		r.names, r.vals = append(r.names, name), append(r.vals, set)
+		r.name(name)
+		r.all = append(r.all, set...)
+		r.ends = append(r.ends, len(r.all))
+	}
+	text, from := string(r.all), 0
+	for _, to := range r.ends {
+		r.vals, from = append(r.vals, text[from:to]), to
 	}
 	return err
+}
+
+// name notes the name of the next attribute.
+func (r *Row) name(name []byte) {
+	switch {
+	case r.n == len(r.names):
+		r.names = append(r.names, string(name))
+	case r.names[r.n] != string(name):
+		r.names[r.n] = string(name)
+	}
+	r.n++
 }
 
 // result reads an LDAPResult and returns it as go-ldap would, nil for success.

@@ -15,17 +15,19 @@ import (
 
 // Sizes of a stream.
 const (
-	maxMessage   = 16 << 20  // one entry with the attributes that were asked for; a real one has a few kilobytes
-	streamBuffer = 256 << 10 // slapd writes each entry on its own; one read gathers hundreds
+	maxMessage   = 16 << 20 // one entry with the attributes that were asked for; a real one has a few kilobytes
+	streamBuffer = 32 << 10 // TLS gives a record at a time
+	refreshAfter = 1000     // entries after which a server has its time for an answer anew
 )
 
 // A Stream reads large searches on a connection of its own, thirty times cheaper than
 // go-ldap, which builds a tree of each message. One goroutine uses it.
 type Stream struct {
-	conn net.Conn
-	r    *bufio.Reader
-	buf  []byte
-	id   int
+	conn  net.Conn
+	r     *bufio.Reader
+	asked func() // a question was sent
+	buf   []byte
+	id    int
 }
 
 // Stream opens a signed-in stream. The caller closes it. server is as in Do.
@@ -37,7 +39,7 @@ func (p *Pool) Stream(ctx context.Context, server string) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{conn: conn, r: bufio.NewReaderSize(conn, streamBuffer)}
+	s := &Stream{conn: conn, r: bufio.NewReaderSize(conn, streamBuffer), asked: patience(conn)}
 	err = p.signIn(ctx, func(password protocol.Secret) (SignIn, error) { return s.bind(ctx, p.cfg.BindDN, password) })
 	if err != nil {
 		s.Close()
@@ -76,7 +78,8 @@ func (s *Stream) bind(ctx context.Context, name string, password protocol.Secret
 
 // Search reads a query page by page: each is called for every entry, and page after
 // the last one of each page, while the server is already at work on the next. An
-// error of either ends the stream and is returned; the stream is of no use then.
+// error of either ends the stream and is returned; the stream is of no use then. After
+// one of the server's own (Diagnostic) it is.
 func (s *Stream) Search(ctx context.Context, q Query, each func(*Row) error, page func() error) error {
 	filter, err := ldap.CompileFilter(q.Filter)
 	if err != nil {
@@ -108,7 +111,12 @@ func (s *Stream) Search(ctx context.Context, q Query, each func(*Row) error, pag
 // page reads entries up to the end of the page and returns the cookie for the next,
 // empty after the last.
 func (s *Stream) page(ctx context.Context, row *Row, each func(*Row) error) ([]byte, error) {
-	for {
+	for n := 1; ; n++ {
+		if n%refreshAfter == 0 { // whoever takes the entries may be slow
+			if err := s.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
+				return nil, lost(ctx, err)
+			}
+		}
 		op, body, rest, err := s.message()
 		if err != nil {
 			return nil, lost(ctx, err)
@@ -139,6 +147,7 @@ func (s *Stream) send(op, controls []byte) error {
 		return err
 	}
 	_, err := s.conn.Write(element(tagSequence, integer(tagInteger, s.id), op, controls))
+	s.asked()
 	return err
 }
 

@@ -112,7 +112,7 @@ func TestAStreamWithAWrongPasswordIsRefused(t *testing.T) {
 func feed(b []byte) *Stream {
 	client, server := net.Pipe()
 	_ = server.Close()
-	return &Stream{conn: client, r: bufio.NewReaderSize(bytes.NewReader(b), 64), id: 1}
+	return &Stream{conn: client, r: bufio.NewReaderSize(bytes.NewReader(b), 64), asked: func() {}, id: 1}
 }
 
 func FuzzStream(f *testing.F) {
