@@ -474,3 +474,38 @@ func TestAnAccountThatHasEndedOnSlapdIsDisabledAndExpired(t *testing.T) {
 		t.Errorf("enabling what has ended: %+v, %v", seen, err)
 	}
 }
+
+// A group is looked at by the attribute that its class has.
+func TestRightsOnGroupsOfOtherClasses(t *testing.T) {
+	t.Parallel()
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 1})
+	people := map[string]string{"unique": "objectClass: groupOfUniqueNames\nuniqueMember: " + testenv.SlapdDN("anna"), "posix": "objectClass: posixGroup\ngidNumber: 7"}
+	for name, lines := range people {
+		s.Modify(t, "dn: cn="+name+","+testenv.SlapdGroups+"\nchangetype: add\ncn: "+name+"\n"+lines+"\n")
+	}
+	for name, c := range map[string]struct{ groups, attribute string }{"unique": {GroupsMember, "uniqueMember"}, "posix": {GroupsMemberUID, "memberUid"}} {
+		cfg := configFor(t, s.Addr(), s.CAFile)
+		cfg.Groups = c.groups
+		d, dn := openAt(t, cfg), "cn="+name+","+testenv.SlapdGroups
+		look := func() directory.ActRight {
+			t.Helper()
+			all, err := d.ActRights(t.Context(), testenv.SlapdID(testenv.SlapdDN("cleo")), directory.ActScope{Operations: []protocol.Operation{protocol.AddToGroup}, Groups: []string{dn}})
+			if err != nil || len(all) != 1 {
+				t.Fatal(all, err)
+			}
+			return all[0]
+		}
+		r := look()
+		if want := `access to dn.exact="` + dn + `" attrs=` + c.attribute + " "; r.Held != directory.HeldNo || len(r.Fix) != 1 || !strings.HasPrefix(r.Fix[0], want) {
+			t.Fatalf("%s: %+v", name, r)
+		}
+		reconfigure(t, s, func(text string) string { return strings.Replace(text, firstRule, r.Fix[0]+"\n"+firstRule, 1) })
+		if r := look(); r.Held != directory.HeldYes {
+			t.Errorf("%s, granted: %+v", name, r)
+		}
+		join := protocol.Task{Operation: protocol.AddToGroup, Params: map[string]string{protocol.ParamGroup: name}}
+		if err := d.Act(t.Context(), testenv.SlapdID(testenv.SlapdDN("cleo")), join); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
