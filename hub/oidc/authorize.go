@@ -3,10 +3,10 @@ package oidc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/party"
@@ -332,14 +332,20 @@ func (p *Provider) start(a *authorization) (b beginning, err error) {
 	if err != nil {
 		return b, err
 	}
+	return b, p.keepBrowser(a, b, life)
+}
+
+// keepBrowser gives the browser the cookie of an exchange, and takes those of the oldest
+// where it has too many.
+func (p *Provider) keepBrowser(a *authorization, b beginning, life time.Duration) error {
 	host, ok := page.ParseOrigin(p.cfg.Origin())
 	if !ok {
-		return b, fmt.Errorf("oidc: public_url cannot be served")
+		return errors.New("oidc: public_url cannot be served")
 	}
 	old := host.CookiesWith(a.r, browserCookie)
 	for i := range max(0, len(old)-maxExchanges+1) {
 		host.DropCookie(a.w, old[i])
 	}
 	host.SetCookie(a.w, browserCookie+b.id, b.browser, life, http.SameSiteLaxMode)
-	return b, nil
+	return nil
 }
