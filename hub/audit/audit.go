@@ -76,6 +76,12 @@ func Append(ctx context.Context, tx *store.Tx, e Event) error {
 	return err
 }
 
+// Write appends an event that is all there is to write. It returns when the event is
+// durable; nobody sees it before. Callers at once share one call of the disk.
+func Write(ctx context.Context, s *store.Store, e Event) error {
+	return s.Record(ctx, func(tx *store.Tx) error { return Append(ctx, tx, e) })
+}
+
 // AppendRow is Append, and returns the id of the row.
 func AppendRow(ctx context.Context, tx *store.Tx, e Event) (id string, err error) {
 	if !slices.Contains(Kinds, e.Kind) {

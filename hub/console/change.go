@@ -160,10 +160,8 @@ func (v *visit) order(ctx context.Context, p *changePage, dry bool) (operation.A
 	if !ok {
 		return operation.ActResult{}, errOrder
 	}
-	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, audit.Event{Env: p.Env, Kind: audit.OperationOrdered, Account: p.Account.ID, Actor: v.actor(), RemoteAddr: v.client(), UserAgent: v.r.UserAgent(),
-			Detail: map[string]any{"operation": task.String(), "directory": p.Account.Directory, "dry_run": dry}})
-	})
+	err := audit.Write(ctx, v.console.cfg.Store, audit.Event{Env: p.Env, Kind: audit.OperationOrdered, Account: p.Account.ID, Actor: v.actor(), RemoteAddr: v.client(), UserAgent: v.r.UserAgent(),
+		Detail: map[string]any{"operation": task.String(), "directory": p.Account.Directory, "dry_run": dry}})
 	if err != nil {
 		return operation.ActResult{}, err
 	}

@@ -95,8 +95,6 @@ func (v *visit) agent(ctx context.Context, env string) (a store.Agent, d store.D
 }
 
 func (v *visit) recordExamined(ctx context.Context, a store.Agent, said protocol.Examination) error {
-	return v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, audit.Event{Env: a.Env, Kind: audit.AgentExamined, Actor: v.actor(),
-			Detail: map[string]any{"directory": a.Directory, "agent": a.ID, "says": said}})
-	})
+	return audit.Write(ctx, v.console.cfg.Store, audit.Event{Env: a.Env, Kind: audit.AgentExamined, Actor: v.actor(),
+		Detail: map[string]any{"directory": a.Directory, "agent": a.ID, "says": said}})
 }

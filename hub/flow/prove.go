@@ -155,10 +155,7 @@ func (r *Recoveries) wrong(ctx context.Context, a attempt, reason string) error 
 	if err != nil {
 		return err
 	}
-	err = r.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, recovery.Event(&a.rec, p, audit.RecoveryCodeWrong, wrongDetail(a.v.Shown, reason)))
-	})
-	if err != nil {
+	if err := audit.Write(ctx, r.Store, recovery.Event(&a.rec, p, audit.RecoveryCodeWrong, wrongDetail(a.v.Shown, reason))); err != nil {
 		return recovery.Plain(err)
 	}
 	return recovery.ErrWrongCode

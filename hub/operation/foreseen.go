@@ -48,10 +48,8 @@ const refusedState = "refused"
 // refusedAct writes down that an agent refused an order: who tries what the agent's file
 // forbids is worth knowing, also when nothing came of it.
 func (o *Operations) refusedAct(ctx context.Context, act store.Act, why *protocol.Error) error {
-	return o.Store.Tx(ctx, func(tx *store.Tx) error {
-		return audit.Append(ctx, tx, actEvent(act, audit.OperationFinished, audit.Principal{Agent: act.Agent}, map[string]any{
-			"state": refusedState, "operation": act.Operation, "agent": act.Agent, "directory": act.Directory, "code": why.Code, "reason": why.Reason}))
-	})
+	return audit.Write(ctx, o.Store, actEvent(act, audit.OperationFinished, audit.Principal{Agent: act.Agent}, map[string]any{
+		"state": refusedState, "operation": act.Operation, "agent": act.Agent, "directory": act.Directory, "code": why.Code, "reason": why.Reason}))
 }
 
 // NeedsOwner reports whether only owners order an operation of an account: one that nothing

@@ -18,15 +18,23 @@ type AuditRow struct {
 	Leaf                               string
 }
 
+// gatherer is a querier that writes audit rows later than it is given them: before
+// anybody could see that they are not there.
+type gatherer interface{ gather(row []any) }
+
+// auditInsertText is followed by the values of one row or several.
+const auditInsertText = "INSERT INTO audit_events (id, org, env, kind, account, trace, time, leaf) VALUES "
+
 // AppendAudit writes a row of the audit log, which gets its index later. Only hub/audit
 // calls it.
 func (tx *Tx) AppendAudit(ctx context.Context, r AuditRow) error {
-	_, err := tx.Exec(ctx, "INSERT INTO audit_events (id, org, env, kind, account, trace, time, leaf) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-		r.ID, r.Org, r.Env, r.Kind, r.Account, r.Trace, Millis(r.Time), r.Leaf)
-	if err == nil {
-		_, err = tx.Exec(ctx, "INSERT INTO audit_pending (event) VALUES ($1)", r.ID)
-	}
 	tx.audited = true
+	row := []any{r.ID, r.Org, r.Env, r.Kind, r.Account, r.Trace, Millis(r.Time), r.Leaf}
+	if g, ok := tx.q.(gatherer); ok {
+		g.gather(clean(row))
+		return ctx.Err()
+	}
+	_, err := tx.Exec(ctx, "WITH event AS ("+auditInsertText+"($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id) INSERT INTO audit_pending (event) SELECT id FROM event", row...)
 	return err
 }
 

@@ -115,9 +115,11 @@ func scanEnvironment(scan Scan) (e Environment, err error) {
 }
 
 // OrganisationOf returns the organisation of an environment, which never changes.
-func (tx *Tx) OrganisationOf(ctx context.Context, env string) (org string, err error) {
-	err = tx.Row(ctx, []any{&org}, "SELECT org FROM environments WHERE id = $1", env)
-	return org, err
+func (tx *Tx) OrganisationOf(ctx context.Context, env string) (string, error) {
+	return recalled(tx, "org\x00"+env, func() (org string, err error) {
+		err = tx.Row(ctx, []any{&org}, "SELECT org FROM environments WHERE id = $1", env)
+		return org, err
+	})
 }
 
 // Environment returns one environment.

@@ -41,6 +41,32 @@ func FirstSchema(t *testing.T, c Config) *sql.DB {
 	return db
 }
 
+// SchemaUpTo makes a database as the migrations up to a version left it, likewise.
+func SchemaUpTo(t *testing.T, c Config, version int64) *sql.DB {
+	t.Helper()
+	driver, address, dialect, source := "pgx", c.URL, goose.DialectPostgres, arrays
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.URL == "" {
+		driver, address, dialect, source, files = "sqlite", filepath.Join(c.Dir, FileName), goose.DialectSQLite3, jsonRows, sqliteFiles{files}
+	}
+	db, err := sql.Open(driver, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	p, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(accountKeysMigration(source)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 // FastKeys makes the nodes look more often whether the master key was changed.
 func FastKeys(c Config) Config {
 	c.keyRefresh = 50 * time.Millisecond

@@ -89,20 +89,25 @@ func (m *memory) exchange(name string) (OIDCExchange, bool) {
 	return e, ok
 }
 
-// recalled returns what a plan remembers under a name, or asks for it and remembers that.
-// Others than plans ask.
+// recaller is a querier that remembers rows of settled tables.
+type recaller interface {
+	recall(name string) (any, bool)
+	keep(name string, v any)
+}
+
+// recalled returns what is remembered under a name, or asks for it and has it remembered.
+// Who only reads asks, as does PostgreSQL.
 func recalled[T any](tx *Tx, name string, ask func() (T, error)) (T, error) {
-	p, ok := tx.q.(*plan)
+	r, ok := tx.q.(recaller)
 	if !ok {
 		return ask()
 	}
-	if v, ok := p.memory.row(p.age, name); ok {
-		p.recalls = true
+	if v, ok := r.recall(name); ok {
 		return v.(T), nil
 	}
 	v, err := ask()
 	if err == nil {
-		p.memory.keep(p.age, name, v)
+		r.keep(name, v)
 	}
 	return v, err
 }

@@ -93,6 +93,9 @@ func (p *postgres) look(ctx context.Context, fn func(querier) error) (err error)
 // step is write: transactions do not wait for one another here.
 func (p *postgres) step(ctx context.Context, fn func(querier) error) error { return p.write(ctx, fn) }
 
+// record is write, too.
+func (p *postgres) record(ctx context.Context, fn func(querier) error) error { return p.write(ctx, fn) }
+
 // write repeats a transaction that collided with another one.
 func (p *postgres) write(ctx context.Context, fn func(querier) error) error {
 	for try := 1; ; try++ {

@@ -46,6 +46,10 @@ type sqliteDB struct {
 	journal   *journal  // that their commits are made durable in
 	lazy      bool      // a commit of the writer is not durable by itself; guarded by turn
 	doubtful  bool      // the disk has failed, and what is in the journal may be lost; guarded by turn
+
+	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
+	broken  error   // what others gathered is lost, and with it the group; guarded by turn
+	inserts auditInsert
 }
 
 // group is one transaction of the writer that holds the work of several callers.
@@ -74,7 +78,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), memory: newMemory()}
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), memory: newMemory(), inserts: newAuditInsert()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
 		return nil, err
@@ -264,16 +268,22 @@ func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 		}
 		d.group = &group{done: make(chan struct{})}
 	}
-	g := d.group
+	g, c := d.group, d.caller(fresh)
 	returned := false
 	defer func() {
 		if !returned { // fn panicked
-			d.undo(fresh)
+			d.undo(c)
 		}
 	}()
-	err := d.work(fresh, fn)
+	err := fn(c)
+	if err == nil {
+		err = c.end()
+	}
+	if d.broken != nil {
+		err = d.broken
+	}
 	returned = true
-	if err != nil && d.undo(fresh) {
+	if err != nil && d.undo(c) {
 		return nil, err
 	}
 	return g, err
@@ -328,47 +338,49 @@ func (d *sqliteDB) committed() {
 	}
 }
 
-// work runs fn, in a savepoint if others' work is in the group. A savepoint makes SQLite
-// copy every page before its first change, so the first caller has none: its work is all
-// there is to undo.
-func (d *sqliteDB) work(first bool, fn func(querier) error) error {
-	if first {
-		return fn(d.writer.txn())
-	}
-	if err := d.writer.run("SAVEPOINT work"); err != nil {
-		return err
-	}
-	if err := fn(d.writer.txn()); err != nil {
-		return err
-	}
-	return d.writer.run("RELEASE work")
-}
-
 // undo takes back the work of one caller. It reports whether the group is over.
-func (d *sqliteDB) undo(alone bool) bool {
-	if alone {
-		_ = d.writer.run("ROLLBACK")
+func (d *sqliteDB) undo(c *caller) bool {
+	if c.first {
+		d.rollback()
 		d.finish(nil)
 		return true
 	}
-	err := errors.Join(d.writer.run("ROLLBACK TO work"), d.writer.run("RELEASE work"))
+	err := d.broken
+	if err == nil {
+		err = c.back()
+	}
 	if err != nil { // SQLite itself rolled everything back: a full disk, an I/O error
-		_ = d.writer.run("ROLLBACK")
+		d.rollback()
 		d.finish(fmt.Errorf("%w: the transaction was rolled back: %w", ErrUnavailable, err))
 	}
 	return false
+}
+
+// rollback takes everything back that was not committed.
+func (d *sqliteDB) rollback() {
+	_ = d.writer.run("ROLLBACK")
+	clear(d.late)
+	d.late, d.broken = d.late[:0], nil
 }
 
 func (d *sqliteDB) commit() error {
 	if d.group == nil {
 		return nil
 	}
-	err := d.writer.run("COMMIT")
+	err := d.end()
 	if err != nil {
-		_ = d.writer.run("ROLLBACK")
+		d.rollback()
 	}
 	d.committed()
 	return err
+}
+
+// end writes what was gathered, and commits.
+func (d *sqliteDB) end() error {
+	if err := d.putDown(len(d.late)); err != nil {
+		return err
+	}
+	return d.writer.run("COMMIT")
 }
 
 // finish ends the open group and wakes those who wait for it.

@@ -213,3 +213,40 @@ func TestTransactionsAreDurableBeforeTheyAreSeen(t *testing.T) {
 		}
 	}
 }
+
+// Of an event alone nobody knows before it is durable, whoever it is written with.
+func TestP19_ARecordIsDurableBeforeItIsSeen(t *testing.T) {
+	d, ctx := bareSQLite(t, t.TempDir()), t.Context()
+	d.journal.sync = func() error {
+		t.Error("something is seen that waits for the disk")
+		return nil
+	}
+	if err := d.record(ctx, use(ctx, "alone")); err != nil || d.lazy {
+		t.Fatalf("alone: error %v, lazy %v", err, d.lazy)
+	}
+	var wg sync.WaitGroup
+	<-d.turn
+	for name, do := range map[string]func(context.Context, func(querier) error) error{"step": d.step, "record": d.record, "another step": d.step} {
+		wg.Go(func() {
+			if err := do(ctx, use(ctx, name)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for end := time.Now().Add(10 * time.Second); ; {
+		d.gathering.mu.Lock()
+		waits := d.gathering.next != nil && len(d.gathering.next.plans) == 3
+		d.gathering.mu.Unlock()
+		if waits {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("they do not gather")
+		}
+	}
+	d.turn <- struct{}{}
+	wg.Wait()
+	if n := usedNames(t, d); n != 4 || d.lazy {
+		t.Fatalf("%d names, lazy %v", n, d.lazy)
+	}
+}

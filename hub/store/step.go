@@ -22,6 +22,12 @@ func (s *Store) Step(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.transact(ctx, s.db.step, fn)
 }
 
+// Record is Step for what nobody may see before it is durable, as nobody sees a Tx: what
+// happened, with no state that anybody goes on from.
+func (s *Store) Record(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.transact(ctx, s.db.record, fn)
+}
+
 // Glance is Get for a function whose result a Step goes on from. It may see of each row
 // what was committed before Glance began or later, and on SQLite what steps of this process
 // remember of it.
@@ -39,6 +45,7 @@ type plan struct {
 	from       *sqlitePool
 	conn       *sqliteConn // nil: nothing was read yet
 	statements []statement
+	events     [][]any  // audit rows that it writes
 	tables     []string // that the statements write
 	unfit      bool     // it has to be a transaction
 
@@ -66,6 +73,27 @@ func writtenBy(query string) (table string, ok bool) {
 	end := strings.IndexAny(rest, " \n\t(")
 	return rest[:max(end, 0)], ok && end > 0
 }
+
+// writes reports whether anything was put down.
+func (p *plan) writes() bool { return len(p.statements)+len(p.events) > 0 }
+
+// gather implements gatherer.
+func (p *plan) gather(row []any) {
+	p.events = append(p.events, row)
+	if !slices.Contains(p.tables, "audit_") {
+		p.tables = append(p.tables, "audit_") // the beginning of them all
+	}
+}
+
+// recall implements recaller.
+func (p *plan) recall(name string) (any, bool) {
+	v, ok := p.memory.row(p.age, name)
+	p.recalls = p.recalls || ok
+	return v, ok
+}
+
+// keep implements recaller.
+func (p *plan) keep(name string, v any) { p.memory.keep(p.age, name, v) }
 
 // exec implements querier. The statement will have changed one row, or fn runs again.
 func (p *plan) exec(_ context.Context, query string, args ...any) (sql.Result, error) {

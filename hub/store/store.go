@@ -64,7 +64,8 @@ type Store struct {
 // database is what SQLite and PostgreSQL do differently.
 type database interface {
 	write(ctx context.Context, fn func(querier) error) error
-	step(ctx context.Context, fn func(querier) error) error // see Store.Step
+	step(ctx context.Context, fn func(querier) error) error   // see Store.Step
+	record(ctx context.Context, fn func(querier) error) error // see Store.Record
 	read(ctx context.Context, fn func(querier) error) error
 	glance(ctx context.Context, fn func(querier) error) error // see Glance; fn may run several times
 	look(ctx context.Context, fn func(querier) error) error   // read for a single query; fn may run several times

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// A caller is the querier of one whose turn it is to write. What it writes can be taken
+// back without the work of the others in its group.
+type caller struct {
+	sqliteTxn
+	d     *sqliteDB
+	first bool // all that the transaction holds is its work
+	saved bool // there is a savepoint to go back to
+	mark  int  // of d.late: its own rows begin there
+}
+
+// caller begins the work of one more of the open transaction.
+func (d *sqliteDB) caller(first bool) *caller {
+	return &caller{sqliteTxn: sqliteTxn{d.writer}, d: d, first: first, mark: len(d.late)}
+}
+
+// exec implements querier.
+func (c *caller) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := c.save(); err != nil {
+		return nil, err
+	}
+	if err := c.show(query); err != nil {
+		return nil, err
+	}
+	return c.sqliteTxn.exec(ctx, query, args...)
+}
+
+// query implements querier.
+func (c *caller) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := c.show(query); err != nil {
+		return nil, err
+	}
+	return c.sqliteTxn.query(ctx, query, args...)
+}
+
+// save makes a savepoint before the caller's first change, unless its work is all there
+// is: a savepoint makes SQLite copy every page before its first change. What others
+// gathered is written before, so that it stays when the caller's work is taken back.
+func (c *caller) save() error {
+	if c.first || c.saved {
+		return nil
+	}
+	if err := c.d.putDown(c.mark); err != nil {
+		c.d.broken = err
+		return err
+	}
+	c.mark = 0
+	if err := c.d.writer.run("SAVEPOINT work"); err != nil {
+		return err
+	}
+	c.saved = true
+	return nil
+}
+
+// gather implements gatherer: nothing of it is in the database before it is looked at, or
+// the group is committed. So the rows of many callers are one statement, and their pages
+// are in no savepoint.
+func (c *caller) gather(row []any) { c.d.late = append(c.d.late, row) }
+
+// show writes what was gathered, if a statement may look at it.
+func (c *caller) show(query string) error {
+	if len(c.d.late) == 0 || !strings.Contains(query, "audit_") {
+		return nil
+	}
+	if err := c.save(); err != nil {
+		return err
+	}
+	return c.d.putDown(len(c.d.late))
+}
+
+// end ends the caller's work.
+func (c *caller) end() error {
+	if !c.saved {
+		return nil
+	}
+	return c.d.writer.run("RELEASE work")
+}
+
+// back takes the caller's work back, of which there may be none.
+func (c *caller) back() error {
+	c.d.late = c.d.late[:c.mark]
+	if !c.saved {
+		return nil
+	}
+	if err := c.d.writer.run("ROLLBACK TO work"); err != nil {
+		return err
+	}
+	return c.d.writer.run("RELEASE work")
+}
+
+// recall implements recaller. What is remembered is what is committed, and stays so while
+// the caller has its turn; only what was written since the last commit is not remembered.
+func (c *caller) recall(name string) (any, bool) {
+	if c.d.changed {
+		return nil, false
+	}
+	return c.d.memory.row(c.d.memory.age.Load(), name)
+}
+
+// keep implements recaller.
+func (c *caller) keep(name string, v any) {
+	if !c.d.changed {
+		c.d.memory.keep(c.d.memory.age.Load(), name, v)
+	}
+}
+
+// maxPutDown is how many rows one statement inserts at most, a power of two: so many
+// callers' rows as there are at once, without texts of statements for each number.
+const maxPutDown = 32
+
+// auditColumnCount is the number of values of a gathered row.
+const auditColumnCount = 8
+
+// An auditInsert is the statements that insert 1, 2, 4 … rows, by the logarithm.
+type auditInsert struct{ events, pending [6]string } // 1 to maxPutDown
+
+func newAuditInsert() (a auditInsert) {
+	for i := range a.events {
+		a.events[i] = auditInsertText + places(1<<i, auditColumnCount)
+		a.pending[i] = "INSERT INTO audit_pending (event) VALUES " + places(1<<i, 1)
+	}
+	return a
+}
+
+// places writes the parameters of some rows.
+func places(rows, columns int) string {
+	var b strings.Builder
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+	}
+	return b.String() + ")"
+}
+
+// putDown inserts the first n gathered rows.
+func (d *sqliteDB) putDown(n int) error {
+	for at := 0; at < n; {
+		i := bits.Len(uint(min(n-at, maxPutDown))) - 1
+		if err := d.putDownSome(i, d.late[at:at+1<<i]); err != nil {
+			return fmt.Errorf("audit rows: %w", err)
+		}
+		at += 1 << i
+	}
+	left := copy(d.late, d.late[n:])
+	clear(d.late[left:])
+	d.late = d.late[:left]
+	return nil
+}
+
+func (d *sqliteDB) putDownSome(i int, rows [][]any) error {
+	events, pending := make([]any, 0, len(rows)*auditColumnCount), make([]any, len(rows))
+	for j, row := range rows {
+		events, pending[j] = append(events, row...), row[0]
+	}
+	ctx := context.Background()
+	if _, err := d.writer.txn().exec(ctx, d.inserts.events[i], events...); err != nil {
+		return err
+	}
+	_, err := d.writer.txn().exec(ctx, d.inserts.pending[i], pending...)
+	return err
+}
