@@ -92,7 +92,7 @@ const (
 type actOut struct {
 	ID         string                `json:"id,omitempty"` // absent: nothing was asked of the directory
 	Operation  string                `json:"operation"`    // canonical, with its parameter
-	State      string                `json:"state"`        // foreseen, refused, waiting (another administrator has to agree, in the console), sent, done, failed, unknown, evaluated
+	State      string                `json:"state"`        // foreseen, refused, waiting (another administrator has to agree, in the console), denied (by that one), expired (nobody agreed in time), cleared (on its way to the agent), sent, done, failed, unknown, evaluated
 	Changes    []protocol.Difference `json:"changes"`
 	Code       string                `json:"code,omitempty"`       // why it was refused or failed
 	Reason     string                `json:"reason,omitempty"`     // the same, where the agent knows one: value_refused, attribute_off, missing_rights …
@@ -100,6 +100,7 @@ type actOut struct {
 	Second     bool                  `json:"second,omitempty"`     // of a dry run: another administrator would have to agree
 	Evaluation bool                  `json:"evaluation,omitempty"` // the agent only evaluates: nothing is ever changed
 	CreatedAt  *time.Time            `json:"created_at,omitempty"`
+	ExpiresAt  *time.Time            `json:"expires_at,omitempty"` // of what waits or is cleared: when it ends if nothing comes of it
 }
 
 // actList is the account operations of one account.
@@ -167,15 +168,18 @@ func notAsked(err error) error {
 	return refusal{http.StatusServiceUnavailable, "no agent of the directory could be asked now, and nothing was changed; try again"}
 }
 
-// listActs answers with the account operations of an account that were carried out or tried
-// in the last 90 days, the newest first.
+// listActs answers with the account operations of an account that were carried out, tried
+// or wait in the last 90 days, the newest first.
 func listActs(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	all, err := tx.ActsOf(ctx, c.env.ID, c.account.ID)
+	all, err := operation.Past(ctx, tx, c.env.ID, c.account.ID)
 	list := actList{Operations: []actOut{}}
 	for _, a := range all {
 		out := actOut{ID: a.ID, Operation: a.Operation, State: a.State, Code: a.Code, Reason: a.Reason, CreatedAt: at(a.Created), Changes: []protocol.Difference{}}
 		if err := json.Unmarshal([]byte(a.Changes), &out.Changes); err != nil {
 			return nil, err
+		}
+		if !a.Ends.IsZero() {
+			out.ExpiresAt = at(a.Ends)
 		}
 		list.Operations = append(list.Operations, out)
 	}

@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/store"
@@ -88,6 +91,35 @@ func TestT17_T18_AnAdministratorsKeyOrdersNothingOfStaff(t *testing.T) {
 		if got := st.do(t, st.owner, http.MethodPost, path, body); got.status != 200 {
 			t.Errorf("%s by an owner: %d %s", body, got.status, got.body)
 		}
+	}
+}
+
+// What waits for another administrator is in the list, with when it ends, and when it ran
+// out nobody takes it for waiting.
+func TestOrdersThatWaitAreListedWithTheirEnd(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	path := "/api/accounts/" + st.mine.account.ID + "/operations"
+	ends := time.Now().Add(time.Hour)
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		order := store.ActOrder{Env: st.mine.Env.ID, ID: store.NewID(), Directory: st.mine.account.Directory, Person: st.mine.account.ID, Operation: "disable",
+			Body: []byte(`{"values":{"values":["canary"]}}`), Changes: `[{"what":"enabled","before":"true","after":"false"}]`, Created: time.Now(), Ends: ends}
+		left := order
+		left.ID, left.Ends = store.NewID(), time.Now().Add(-time.Second)
+		return errors.Join(tx.AddActOrder(ctx, order), tx.AddActOrder(ctx, left))
+	})
+	got := st.do(t, st.owner, http.MethodGet, path, "")
+	var list actList
+	if err := json.Unmarshal([]byte(got.body), &list); err != nil || got.status != 200 || len(list.Operations) != 2 || strings.Contains(got.body, "canary") {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for _, o := range list.Operations {
+		waits := o.State == "waiting" && o.ExpiresAt != nil && o.ExpiresAt.Equal(ends.Truncate(time.Millisecond)) && len(o.Changes) == 1
+		if expired := o.State == "expired" && o.ExpiresAt == nil; waits == expired {
+			t.Errorf("%+v", o)
+		}
+	}
+	if got := st.do(t, st.foreign.key, http.MethodGet, path, ""); got.status != 404 {
+		t.Errorf("another environment's key: %d %s", got.status, got.body)
 	}
 }
 

@@ -45,6 +45,7 @@ const (
 	OperationWaiting   Kind = "operation_waiting"   // an order needs another administrator
 	OperationAgreed    Kind = "operation_agreed"    // one agreed, and it is ordered
 	OperationDenied    Kind = "operation_denied"    // one did not
+	OperationExpired   Kind = "operation_expired"   // nobody did in time
 	OperationRequested Kind = "operation_requested" // claimed; the agent is asked now
 	OperationFinished  Kind = "operation_finished"  // with the agent's signed outcome
 
@@ -152,7 +153,7 @@ var Kinds = []Kind{
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
-	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
+	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationExpired, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed, AgentExamined,
 
 	EnvCreated, EnvUpdated, EnvDeleted, EnvLogoUploaded, EnvLogoDeleted, TemplateCreated, TemplateUpdated, TemplateDeleted,

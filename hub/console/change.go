@@ -39,9 +39,9 @@ type changePage struct {
 	Wrong     string               // what cannot be taken
 }
 
-// A pastChange is one operation that was carried out or tried.
+// A pastChange is one operation that was carried out or tried, or waits.
 type pastChange struct {
-	store.Act
+	operation.PastOrder
 	What string // its name in the words of the page
 }
 
@@ -122,7 +122,7 @@ func (v *visit) changing(ctx context.Context) (*changePage, error) {
 				p.Offered = append(p.Offered, row)
 			}
 		}
-		acts, err := tx.ActsOf(ctx, env, p.Account.ID)
+		acts, err := operation.Past(ctx, tx, env, p.Account.ID)
 		for _, a := range acts {
 			p.Past = append(p.Past, pastChange{a, v.words.T("change.op." + name(a.Operation))})
 		}

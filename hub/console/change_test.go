@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -182,8 +183,16 @@ func TestAnAccountIsChangedInABrowser(t *testing.T) {
 	b.Wait(`document.querySelector("[data-ceremony]:not([hidden])")`)
 	b.Click("[data-ceremony]")
 	b.WaitText("Look it up")
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		order := store.ActOrder{Env: g.Env.ID, ID: store.NewID(), Directory: kim.Directory, Person: kim.ID, Operation: "disable", Body: []byte("{}"), Changes: "[]", Created: tx.Now(), Ends: tx.Now().Add(time.Hour)}
+		left := order
+		left.ID, left.Ends = store.NewID(), tx.Now().Add(-time.Hour)
+		return errors.Join(tx.AddActOrder(ctx, order), tx.AddActOrder(ctx, left))
+	})
 	b.Open(g.url + "/console/change/" + g.Env.ID + "/" + kim.ID + "?lang=de")
 	b.WaitText("Konto im Verzeichnis ändern")
+	b.WaitText("endet ")
+	b.WaitText("Niemand hat rechtzeitig zugestimmt")
 	looked(t, b, "change")
 	b.Type("#attribute", "telephoneNumber")
 	b.Type("#values", "+49 30 1234567")

@@ -83,7 +83,7 @@ var shapes = tabulate([]struct {
 	{shape{accountChange, addFactor, medium, success}, []audit.Kind{audit.FactorAdded}},
 	{shape{accountChange, removeFactor, medium, success}, []audit.Kind{audit.FactorRemoved}},
 	{shape{accountChange, deleteAccount, medium, success}, []audit.Kind{audit.VaultDeleted}},
-	{shape{accountChange, other, info, success}, []audit.Kind{audit.AccountUpdated, audit.OperationOrdered, audit.OperationWaiting, audit.OperationAgreed, audit.OperationDenied, audit.AccountPhotoUploaded, audit.PeopleSetPreferredName, audit.PeopleSetPicture}},
+	{shape{accountChange, other, info, success}, []audit.Kind{audit.AccountUpdated, audit.OperationOrdered, audit.OperationWaiting, audit.OperationAgreed, audit.OperationDenied, audit.OperationExpired, audit.AccountPhotoUploaded, audit.PeopleSetPreferredName, audit.PeopleSetPicture}},
 	{shape{access, assign, medium, success}, []audit.Kind{audit.OrgMemberInvited, audit.OrgMemberUpdated, audit.APIKeyCreated, audit.APIKeyUpdated, audit.AgentTicketCreated, audit.AgentTokenCreated, audit.DirectoryAuthorized, audit.DirectorySetCredentials}},
 	{shape{access, revoke, medium, success}, []audit.Kind{audit.OrgMemberRemoved, audit.APIKeyDeleted, audit.AgentRevoked, audit.SharingRevoked}},
 	{shape{entity, create, info, success}, []audit.Kind{audit.EnvCreated, audit.EnvLogoUploaded, audit.TemplateCreated, audit.RequestCreated, audit.DirectoryCreated, audit.DirectoryLogoUploaded, audit.AgentEnrolled, audit.EvaluationStarted}},

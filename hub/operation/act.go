@@ -288,9 +288,10 @@ func (o *Operations) lapse(ctx context.Context, act store.Act) error {
 	})
 }
 
-// ResolveActs ends account operations that were left: nobody sent them, or the answer was
-// lost, and the agent's journal says what became of them.
+// ResolveActs ends account operations that were left: nobody sent them or agreed to them,
+// or the answer was lost, and the agent's journal says what became of them.
 func (o *Operations) ResolveActs(ctx context.Context) {
+	o.lapseOrders(ctx)
 	due, err := store.Get(ctx, o.Store, func(tx *store.Tx) ([]store.Act, error) { return tx.DueActs(ctx, actsAtOnce) })
 	if err != nil { // the store is away
 		return

@@ -40,7 +40,11 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	st := storetest.Open(t, storetest.SQLite(t))
+	return officeOn(t, storetest.Open(t, storetest.SQLite(t)))
+}
+
+func officeOn(t *testing.T, st *store.Store) *office {
+	t.Helper()
 	f := storetest.Seed(t, st)
 	f.Accounts(t, st, protocol.Account{ID: "7", Name: "Ada", Identifiers: []string{"ada@example.com"}})
 	public, key, err := ed25519.GenerateKey(rand.Reader)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -202,6 +203,57 @@ func (o *Operations) mayAgree(ctx context.Context, w WaitingOrder, by Second) er
 		}
 		return nil
 	})
+}
+
+// lapseOrders writes down of orders that nobody agreed to in time that they ran out, each
+// once: whichever hub comes first.
+func (o *Operations) lapseOrders(ctx context.Context) {
+	lapsed, err := store.Get(ctx, o.Store, func(tx *store.Tx) ([]store.ActOrder, error) { return tx.LapsedActOrders(ctx, actsAtOnce) })
+	if err != nil { // the store is away
+		return
+	}
+	for _, order := range lapsed {
+		err := o.Store.Tx(ctx, func(tx *store.Tx) error {
+			return errors.Join(tx.LapseActOrder(ctx, order.Env, order.ID), audit.Append(ctx, tx, orderEvent(order, audit.OperationExpired, audit.Principal{System: "schedule"})))
+		})
+		if err != nil && !errors.Is(err, store.ErrConflict) && ctx.Err() == nil {
+			o.Log.WarnContext(ctx, "an order that ran out could not be written down; tried again", "order", order.ID, "error", err)
+		}
+	}
+}
+
+// A PastOrder is an account operation that was asked for: one that was sent or may be, or
+// one that waits for another administrator, or did.
+type PastOrder struct {
+	store.Act
+	Ends time.Time // when it ends if nobody agrees, or if it cannot be sent; zero: it does not wait
+}
+
+// Past lists what was asked of an account in the last 90 days, by its row id, newest first.
+// What waits for another administrator is among it, and what nobody agreed to.
+func Past(ctx context.Context, tx *store.Tx, env, person string) ([]PastOrder, error) {
+	acts, err := tx.ActsOf(ctx, env, person)
+	if err != nil {
+		return nil, err
+	}
+	orders, err := tx.ActOrdersOf(ctx, env, person)
+	var all []PastOrder
+	for _, a := range acts {
+		p := PastOrder{Act: a}
+		if a.State == recovery.Cleared {
+			p.Ends = a.Due
+		}
+		all = append(all, p)
+	}
+	for _, w := range orders {
+		p := PastOrder{Act: store.Act{Env: w.Env, ID: w.ID, Directory: w.Directory, Person: w.Person, Operation: w.Operation, State: w.State, Changes: w.Changes, Created: w.Created}}
+		if w.State == Waiting {
+			p.Ends = w.Ends
+		}
+		all = append(all, p)
+	}
+	slices.SortStableFunc(all, func(a, b PastOrder) int { return b.Created.Compare(a.Created) })
+	return all, err
 }
 
 // Deny ends an order that waits; whoever gave it may take it back so too.

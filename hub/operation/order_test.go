@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -113,6 +115,98 @@ func TestAnOrderThatNobodyAgreesToEnds(t *testing.T) {
 	}
 	if len(o.sent) != 0 {
 		t.Error("something was sent")
+	}
+}
+
+// Whoever looks at what was asked of an account sees what waits, until when, and what
+// became of it. Two hubs that look at once write down once that an order ran out, and
+// nobody agrees to it any more.
+func TestAnOrderThatRanOutIsListedAndWrittenDownOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		o := officeOn(t, st)
+		ann, bob := o.colleague(t, "ann@acme.example", ""), o.colleague(t, "bob@acme.example", "")
+		past := func() (states []string, all []PastOrder) {
+			all, err := store.Get(t.Context(), st, func(tx *store.Tx) ([]PastOrder, error) { return Past(t.Context(), tx, o.account.Env, o.account.ID) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range all {
+				states = append(states, p.State)
+			}
+			slices.Sort(states)
+			return states, all
+		}
+		agreed, denied, left := o.waits(t, ann), o.waits(t, ann), o.waits(t, ann)
+		if _, err := o.Agree(t.Context(), agreed, Second{bob, owner}); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Deny(t.Context(), denied, Second{bob, owner}); err != nil {
+			t.Fatal(err)
+		}
+		states, all := past()
+		if !slices.Equal(states, []string{"denied", "done", "waiting"}) {
+			t.Errorf("listed: %v", states)
+		}
+		for _, p := range all {
+			if waits := p.State == Waiting; waits != p.Ends.Equal(left.Ends) || waits && (p.ID != left.ID || p.Operation != "disable" || p.Changes == "") {
+				t.Errorf("listed: %+v", p)
+			}
+		}
+		o.ResolveActs(t.Context())
+		if states, _ := past(); !slices.Contains(states, Waiting) || slices.Contains(o.log(t), "operation_expired") {
+			t.Error("an order ended before its time")
+		}
+		err := st.Tx(t.Context(), func(tx *store.Tx) error {
+			return tx.Must(t.Context(), "UPDATE act_orders SET ends_at = $1 WHERE id = $2", store.Millis(time.Now().Add(-time.Second)), left.ID)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if states, _ := past(); !slices.Equal(states, []string{"denied", "done", "expired"}) {
+			t.Errorf("listed before it was written down: %v", states)
+		}
+		another := New(Config{Store: st, Agents: o, Now: o.Now})
+		var hubs sync.WaitGroup
+		for _, hub := range []*Operations{o.Operations, another, o.Operations, another} {
+			hubs.Go(func() { hub.ResolveActs(t.Context()) })
+		}
+		hubs.Wait()
+		o.ResolveActs(t.Context())
+		n := 0
+		for _, line := range o.log(t) {
+			if line == "operation_expired" {
+				n++
+			}
+		}
+		if states, all := past(); n != 1 || !slices.Equal(states, []string{"denied", "done", "expired"}) {
+			t.Errorf("written down %d times; listed %+v", n, all)
+		}
+		if _, err := o.Agree(t.Context(), left, Second{bob, owner}); !errors.Is(err, ErrGone) || len(o.sent) != 1 {
+			t.Errorf("agreed too late: %v, sent %d times", err, len(o.sent))
+		}
+		body, err := store.Get(t.Context(), st, func(tx *store.Tx) (string, error) {
+			return store.One(t.Context(), tx, store.Text, "SELECT body FROM act_orders WHERE id = $1", left.ID)
+		})
+		if err != nil || body != "" {
+			t.Errorf("its body is %q, %v", body, err)
+		}
+	})
+}
+
+// What is ordered and not sent yet is listed with when it ends.
+func TestAnOrderOnItsWayIsListedWithItsEnd(t *testing.T) {
+	o := newOffice(t)
+	due := time.Now().Add(time.Minute).Truncate(time.Millisecond)
+	err := o.Store.Tx(t.Context(), func(tx *store.Tx) error {
+		return tx.AddAct(t.Context(), store.Act{Env: o.account.Env, ID: "cleared", Directory: o.account.Directory, Account: "7", Person: o.account.ID, Operation: "disable", Agent: o.agent,
+			State: recovery.Cleared, Changes: "[]", Created: time.Now(), Due: due})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := store.Get(t.Context(), o.Store, func(tx *store.Tx) ([]PastOrder, error) { return Past(t.Context(), tx, o.account.Env, o.account.ID) })
+	if err != nil || len(all) != 1 || all[0].State != recovery.Cleared || !all[0].Ends.Equal(due) {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

@@ -25,9 +25,13 @@ const (
 	OrderWaiting = "waiting"
 	OrderAgreed  = "agreed"
 	OrderDenied  = "denied"
+	OrderExpired = "expired"
 )
 
-const orderColumns = "env, id, directory, person, operation, people, body, changes, state, created_at, ends_at"
+const (
+	orderColumns     = "env, id, directory, person, operation, people, body, changes, state, created_at, ends_at"
+	bareOrderColumns = "env, id, directory, person, operation, people, '', changes, state, created_at, ends_at"
+)
 
 func orderCell(env, id string) Cell {
 	return Cell{Env: env, Table: "act_orders", Column: "body", Row: id}
@@ -73,9 +77,36 @@ func (tx *Tx) EndActOrder(ctx context.Context, env, id, state string) error {
 	return tx.Swap(ctx, "UPDATE act_orders SET state = $4, body = '' WHERE env = $1 AND id = $2 AND state = 'waiting' AND ends_at > $3", env, id, Millis(tx.Now()), state)
 }
 
-// purgeActOrders forgets what waited too long, and later that it was there.
+// ActOrdersOf lists the orders of an account, by its row id, that nobody agreed to, newest
+// first and without their bodies. One that ran out is expired, whether that was written
+// down or not.
+func (tx *Tx) ActOrdersOf(ctx context.Context, env, person string) ([]ActOrder, error) {
+	now := Millis(tx.Now())
+	return All(ctx, tx, func(scan Scan) (ActOrder, error) {
+		o, err := tx.scanOrder(scan)
+		if o.State == OrderWaiting && Millis(o.Ends) <= now {
+			o.State = OrderExpired
+		}
+		return o, err
+	}, "SELECT "+bareOrderColumns+" FROM act_orders WHERE env = $1 AND person = $2 AND state <> 'agreed' ORDER BY created_at DESC, id LIMIT $3", env, person, maxActs)
+}
+
+// LapsedActOrders lists at most n orders that ran out while they waited, of all
+// environments, without their bodies.
+func (tx *Tx) LapsedActOrders(ctx context.Context, n int) ([]ActOrder, error) {
+	return All(ctx, tx, tx.scanOrder, "SELECT "+bareOrderColumns+" FROM act_orders WHERE state = 'waiting' AND ends_at <= $1 ORDER BY ends_at, id LIMIT $2", Millis(tx.Now()), n)
+}
+
+// LapseActOrder says of an order that ran out while it waited that it did, once, and
+// forgets its body; else ErrConflict.
+func (tx *Tx) LapseActOrder(ctx context.Context, env, id string) error {
+	return tx.Swap(ctx, "UPDATE act_orders SET state = 'expired', body = '' WHERE env = $1 AND id = $2 AND state = 'waiting' AND ends_at <= $3", env, id, Millis(tx.Now()))
+}
+
+// purgeActOrders forgets what waited too long, and later that it was there, unless that it
+// ran out is yet to be told.
 func (tx *Tx) purgeActOrders(ctx context.Context) error {
 	_, err := tx.Exec(ctx, "UPDATE act_orders SET body = '' WHERE ends_at <= $1 AND body <> ''", Millis(tx.Now()))
-	_, err2 := tx.Exec(ctx, "DELETE FROM act_orders WHERE ends_at < $1", Millis(tx.Now().Add(-keepActs)))
+	_, err2 := tx.Exec(ctx, "DELETE FROM act_orders WHERE ends_at < $1 AND state <> 'waiting'", Millis(tx.Now().Add(-keepActs)))
 	return errors.Join(err, err2)
 }

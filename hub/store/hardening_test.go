@@ -56,7 +56,7 @@ var withoutEnvironment = map[string]string{
 	"AddRequest": "its row names the environment", "RequestByID": "finds it; the caller checks", "DueRequests": "upkeep", "EndedShares": "upkeep", "AddRequestSend": "its row names the environment", "ClaimRequestSends": "for the dispatcher",
 	"AddRequestUse": "its row names the environment", "PurgeRequestUses": "upkeep", "AddTemplate": "its row names the environment",
 	"ClaimKeyRemovals": "for the dispatcher",
-	"AddAct":           "its row names the environment", "AddActOrder": "its row names the environment", "DueActs": "for the dispatcher",
+	"AddAct":           "its row names the environment", "AddActOrder": "its row names the environment", "DueActs": "for the dispatcher", "LapsedActOrders": "for the dispatcher",
 	"AddFactor": "its row names the environment", "PurgeFactors": "upkeep",
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
@@ -935,6 +935,23 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		}
 		return 1, tx.EndActOrder(ctx, env, w.ID, store.OrderDenied)
 	},
+	"ActOrdersOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		if _, err := addActOrder(ctx, tx, o); err != nil {
+			return 0, err
+		}
+		all, err := tx.ActOrdersOf(ctx, env, o.account)
+		return len(all), err
+	},
+	"LapseActOrder": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		w, err := addActOrder(ctx, tx, o)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE act_orders SET ends_at = 1 WHERE id = $1", w.ID); err != nil {
+			return 0, err
+		}
+		return 1, tx.LapseActOrder(ctx, env, w.ID)
+	},
 	"HoldsRole": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		holds, err := tx.HoldsRole(ctx, store.Account{Env: env, Directory: o.directory, ImmutableID: "7"})
 		if holds {
@@ -1511,7 +1528,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",
 			"Request", "RequestByTicket", "SaveRequest", "Requests", "CountRequests", "RequestsBy", "RequestUse", "SaveRequestUse", "Person", "ErasePerson", "Properties",
 			"RevokeProperty", "RevokeShare", "EndShare", "RequestSend", "Shares", "Templates", "Template", "SaveTemplate", "RemoveTemplate",
-			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "HoldsRole", "Act", "ActsOf", "MoveAct", "ActOrder", "ActOrders", "EndActOrder", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
+			"Factors", "Factor", "ConfirmFactor", "TryFactor", "RenameFactor", "RemoveFactor", "FactorUsed", "FactorAtAgent", "RemoveKeyAtAgents", "KeyRemovals", "KeyRemoved", "HoldsRole", "Act", "ActsOf", "MoveAct", "ActOrder", "ActOrders", "ActOrdersOf", "EndActOrder", "LapseActOrder", "UseStep", "AddSavedCode", "SavedCodes", "UsedCodes", "UseSavedCode", "ReplaceSavedCode"} {
 			o, _ := fill(t, s)
 			do(t, s, func(ctx context.Context, tx *store.Tx) error {
 				found, err := foreign[name](ctx, tx, o.env, o.org, o)

@@ -16,6 +16,7 @@ type actOut struct {
 	Evaluation, Second                      bool
 	Changes                                 []difference
 	Created                                 string `json:"created_at"`
+	Expires                                 string `json:"expires_at"`
 }
 
 // difference is one property of the account.
@@ -48,7 +49,7 @@ func (f *flags) actCommands() []*cobra.Command {
 		f.act("disable ACCOUNT", "Disables an account in its directory", "disable"),
 		f.act("must-change ACCOUNT", "Has the directory ask for a new password at the next sign-in", "set_must_change"),
 		members, f.setAct(), f.deleteAct(),
-		leaf("operations ACCOUNT", "Lists what was changed of an account in its directory", "  postern account operations ada@example.com", cobra.ExactArgs(1),
+		leaf("operations ACCOUNT", "Lists what was changed of an account in its directory, and what waits for another administrator", "  postern account operations ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
 				return f.ask(c, "GET", accountPath(args[0])+"/operations", nil, printActs)
 			}),
@@ -196,9 +197,9 @@ func printActs(w io.Writer, answer []byte) error {
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return err
 	}
-	rows := [][]string{{"TIME", "OPERATION", "STATE", "WHY"}}
+	rows := [][]string{{"TIME", "OPERATION", "STATE", "ENDS", "WHY"}}
 	for _, o := range list.Operations {
-		rows = append(rows, []string{o.Created, o.Operation, o.State, o.why()})
+		rows = append(rows, []string{o.Created, o.Operation, o.State, o.Expires, o.why()})
 	}
 	return table(w, rows)
 }
