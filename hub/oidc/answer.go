@@ -155,13 +155,13 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 // conclude makes the answer: an error, a code, or the id_token itself.
 func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) ([]formField, error) {
 	if x.Answer.Error != "" {
-		if _, err := p.save(ctx, tx, x, stateSpent, 0); err != nil {
+		if _, err := p.move(ctx, tx, x, stateSpent, 0); err != nil {
 			return nil, err
 		}
 		return []formField{{"error", x.Answer.Error}}, p.recordFinished(ctx, tx, c, *x, "")
 	}
 	if c.Terms.Code {
-		code, err := p.save(ctx, tx, x, stateCode, codeLife)
+		code, err := p.move(ctx, tx, x, stateCode, codeLife)
 		if err == nil && x.Plain != nil {
 			err = p.cfg.People.CodeIssued(ctx, tx, x.Env, x.Use)
 		}
@@ -174,7 +174,7 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.save(ctx, tx, x, stateSpent, 0); err != nil {
+	if _, err := p.move(ctx, tx, x, stateSpent, 0); err != nil {
 		return nil, err
 	}
 	return []formField{{"id_token", token}}, p.recordFinished(ctx, tx, c, *x, "id_token")

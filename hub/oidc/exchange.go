@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/party"
@@ -87,10 +88,44 @@ var errGone = errors.New("oidc: unknown, used or expired")
 
 func exchangeOf(e store.OIDCExchange) (exchange, error) {
 	x := exchange{OIDCExchange: e}
+	if known, ok := e.Meaning.(asked); ok {
+		x.asked = known
+		return x, nil
+	}
 	if err := json.Unmarshal(e.Private, &x.asked); err != nil {
 		return x, fmt.Errorf("oidc: an exchange cannot be read: %w", err)
 	}
+	x.Meaning, x.About = x.asked, x.about()
 	return x, nil
+}
+
+// about is whom x says something of; "": of nobody.
+func (x *exchange) about() string {
+	if x.Answer == nil || x.Answer.Told == nil {
+		return ""
+	}
+	return x.Answer.Told.Person
+}
+
+// say makes what x is about that what its row holds. What it points to is not changed any
+// more: others go on from it.
+func (x *exchange) say() {
+	x.Private, x.Meaning, x.About = []byte(store.JSON(x.asked)), x.asked, x.about()
+}
+
+// maxSecret bounds a secret of an exchange, in bytes.
+const maxSecret = 128
+
+// newSecret makes a secret of an exchange, which begins with its id.
+func newSecret(id string) string { return id + "." + store.NewToken() }
+
+// parseSecret returns the exchange that a secret is of, and what is kept of the secret.
+func parseSecret(secret string) (id, hash string, err error) {
+	id, _, ok := strings.Cut(secret, ".")
+	if !ok || len(secret) > maxSecret {
+		return "", "", errGone
+	}
+	return id, store.HashToken(secret), nil
 }
 
 // lives returns how long somebody may take for an exchange of the client, and how long
@@ -104,14 +139,24 @@ func lives(c party.Party) (asked, tokens time.Duration) {
 
 // find returns the exchange of a secret in a state, with its client.
 func (p *Provider) find(ctx context.Context, tx *store.Tx, secret, state string) (exchange, party.Party, error) {
-	row, asker, err := tx.OIDCExchangeOf(ctx, store.HashToken(secret))
-	if errors.Is(err, store.ErrNotFound) {
-		err = errGone
-	}
+	row, asker, err := keptOf(ctx, tx, secret)
 	if err != nil {
 		return exchange{}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, asker, state)
+	return p.understood(row, asker, state)
+}
+
+// keptOf returns the row of a secret, and that of its client.
+func keptOf(ctx context.Context, tx *store.Tx, secret string) (store.OIDCExchange, store.OIDCParty, error) {
+	id, hash, err := parseSecret(secret)
+	if err != nil {
+		return store.OIDCExchange{}, store.OIDCParty{}, err
+	}
+	row, asker, err := tx.OIDCExchangeOf(ctx, id, hash)
+	if errors.Is(err, store.ErrNotFound) {
+		err = errGone
+	}
+	return row, asker, err
 }
 
 // named is find by the name of an exchange. store.ErrNotFound says that there is none.
@@ -120,28 +165,31 @@ func (p *Provider) named(ctx context.Context, tx *store.Tx, env, id, state strin
 	if err != nil {
 		return exchange{}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, asker, state)
+	return p.understood(row, asker, state)
 }
 
-// read returns an exchange that is in a state and has not ended.
+// read returns an exchange that is in a state and has not ended, for somebody who writes
+// nothing: nothing of whoever was erased meanwhile is told, see known.
 func (p *Provider) read(ctx context.Context, tx *store.Tx, row store.OIDCExchange, state string) (exchange, party.Party, error) {
 	asker, err := tx.OIDCParty(ctx, row.Env, row.Client)
 	if err != nil {
 		return exchange{OIDCExchange: row}, party.Party{}, err
 	}
-	return p.understood(ctx, tx, row, asker, state)
+	x, c, err := p.understood(row, asker, state)
+	if err == nil {
+		err = x.known(ctx, tx)
+	}
+	return x, c, err
 }
 
-// understood is read of rows that are there.
-func (p *Provider) understood(ctx context.Context, tx *store.Tx, row store.OIDCExchange, asker store.OIDCParty, state string) (x exchange, c party.Party, err error) {
+// understood is an exchange of rows that are there. Whether whoever proved something was
+// erased is decided where it is saved, see exchange.say.
+func (p *Provider) understood(row store.OIDCExchange, asker store.OIDCParty, state string) (x exchange, c party.Party, err error) {
 	if x, err = exchangeOf(row); err != nil {
 		return x, c, err
 	}
 	if c, err = p.parsed.party(asker); err == nil && (row.State != state || !row.ExpiresAt.After(p.cfg.Now())) {
 		err = errGone
-	}
-	if err == nil {
-		err = x.known(ctx, tx)
 	}
 	return x, c, err
 }
@@ -149,10 +197,10 @@ func (p *Provider) understood(ctx context.Context, tx *store.Tx, row store.OIDCE
 // known returns errGone if whoever proved something was erased meanwhile: what an
 // exchange keeps of them is told to nobody any more.
 func (x exchange) known(ctx context.Context, tx *store.Tx) error {
-	if x.Answer == nil || x.Answer.Told == nil {
+	if x.About == "" {
 		return nil
 	}
-	p, err := tx.Person(ctx, x.Env, x.Answer.Told.Person)
+	p, err := tx.Person(ctx, x.Env, x.About)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil
@@ -164,8 +212,14 @@ func (x exchange) known(ctx context.Context, tx *store.Tx) error {
 
 // save writes x in its next state, with a new secret by which alone it goes on.
 func (p *Provider) save(ctx context.Context, tx *store.Tx, x *exchange, state string, life time.Duration) (secret string, err error) {
-	secret = store.NewToken()
-	x.State, x.Secret, x.Private = state, store.HashToken(secret), []byte(store.JSON(x.asked))
+	x.say()
+	return p.move(ctx, tx, x, state, life)
+}
+
+// move is save of x that is about the same as before.
+func (p *Provider) move(ctx context.Context, tx *store.Tx, x *exchange, state string, life time.Duration) (secret string, err error) {
+	secret = newSecret(x.ID)
+	x.State, x.Secret = state, store.HashToken(secret)
 	if life > 0 {
 		x.ExpiresAt = p.cfg.Now().Add(life)
 	}
@@ -178,8 +232,10 @@ func (p *Provider) save(ctx context.Context, tx *store.Tx, x *exchange, state st
 
 // begin writes an exchange in its first state, and returns the secret by which it goes on.
 func (p *Provider) begin(ctx context.Context, tx *store.Tx, c party.Party, a asked, state, browser string, life time.Duration) (exchange, string, error) {
-	secret := store.NewToken()
-	x := exchange{OIDCExchange: store.OIDCExchange{Env: c.Env, ID: store.NewToken(), Client: c.ID, State: state, Secret: store.HashToken(secret), Browser: browser,
-		Private: []byte(store.JSON(a)), ExpiresAt: p.cfg.Now().Add(life)}, asked: a}
+	id := store.NewSortedID(p.cfg.Now())
+	secret := newSecret(id)
+	x := exchange{OIDCExchange: store.OIDCExchange{Env: c.Env, ID: id, Client: c.ID, State: state, Secret: store.HashToken(secret), Browser: browser,
+		ExpiresAt: p.cfg.Now().Add(life)}, asked: a}
+	x.say()
 	return x, secret, tx.AddOIDCExchange(ctx, &x.OIDCExchange)
 }

@@ -289,8 +289,8 @@ func (p *Provider) useTemplate(ctx context.Context, c party.Party, w *plain) *oa
 
 // open fills what the proof begins with.
 func (w *plain) open(o *request.Opening, until time.Time) {
-	o.Claims, o.Scopes, o.Template, o.ShareLife, o.Keeps, o.ExpiresAt = w.Claims, w.Scopes, w.Template, w.Life, true, until
-	o.Domains, o.Selfie = w.Domains, w.Selfie
+	o.Claims, o.Scopes, o.Template, o.ShareLife, o.Keeps, o.ExpiresAt = slices.Clone(w.Claims), slices.Clone(w.Scopes), w.Template, w.Life, true, until
+	o.Domains, o.Selfie = slices.Clone(w.Domains), w.Selfie
 	if w.Label != "" {
 		o.Label = w.Label
 	}

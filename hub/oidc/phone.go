@@ -55,7 +55,7 @@ type Reading struct {
 func ticketOf(browser, id string, turn int) string {
 	m := hmac.New(sha256.New, []byte(browser))
 	fmt.Fprintf(m, "postern/oidc/ticket/v1\x00%s\x00%d", id, turn)
-	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
+	return id + "." + base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
 // show puts an exchange into the state in which its browser shows the ticket.
@@ -66,7 +66,7 @@ func (p *Provider) show(ctx context.Context, tx *store.Tx, x *exchange, browser 
 
 // keep writes an exchange under the secret that it has.
 func (p *Provider) keep(ctx context.Context, tx *store.Tx, x *exchange) error {
-	x.Private = []byte(store.JSON(x.asked))
+	x.say()
 	err := tx.SaveOIDCExchange(ctx, &x.OIDCExchange)
 	if errors.Is(err, store.ErrConflict) {
 		err = errGone

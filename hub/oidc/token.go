@@ -153,10 +153,7 @@ func (p *Provider) redeem(ctx context.Context, c party.Party, q params) (reply t
 	again := false
 	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		reply, again = tokenReply{}, false
-		row, asker, err := tx.OIDCExchangeOf(ctx, store.HashToken(q["code"]))
-		if errors.Is(err, store.ErrNotFound) {
-			return errGone
-		}
+		row, asker, err := keptOf(ctx, tx, q["code"])
 		if err != nil {
 			return err
 		}
@@ -168,7 +165,7 @@ func (p *Provider) redeem(ctx context.Context, c party.Party, q params) (reply t
 			}
 			return p.recordReused(ctx, tx, c, row.ID)
 		}
-		x, owner, err := p.understood(ctx, tx, row, asker, stateCode)
+		x, owner, err := p.understood(row, asker, stateCode)
 		if err != nil {
 			return err
 		}
@@ -203,7 +200,7 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c party.Party, x *ex
 	if err != nil {
 		return tokenReply{}, err
 	}
-	access := store.NewToken()
+	access := newSecret(x.ID)
 	_, life := lives(c)
 	x.State, x.Access, x.ExpiresAt = stateSpent, store.HashToken(access), p.cfg.Now().Add(life)
 	if err := tx.SaveOIDCExchange(ctx, &x.OIDCExchange); err != nil {
@@ -226,7 +223,11 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Iss
 	err := p.admit(r, "client")
 	if err == nil {
 		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
-			found, err := tx.OIDCExchangeByAccess(r.Context(), store.HashToken(strings.TrimSpace(token)))
+			id, hash, err := parseSecret(strings.TrimSpace(token))
+			if err != nil {
+				return err
+			}
+			found, err := tx.OIDCExchangeByAccess(r.Context(), id, hash)
 			if errors.Is(err, store.ErrNotFound) {
 				return errGone
 			}

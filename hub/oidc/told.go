@@ -89,7 +89,9 @@ func (t *told) of(p request.Proof) bool {
 
 // answer turns it into the answer of an exchange.
 func (t *told) answer() answer {
-	a := answer{Told: t, Person: t.Account, Strict: t.Strict, ACR: t.Strength, AMR: references[t.proof.Method]}
+	kept := *t
+	kept.proof = request.Proof{} // it ends with the proof
+	a := answer{Told: &kept, Person: t.Account, Strict: t.Strict, ACR: t.Strength, AMR: references[t.proof.Method]}
 	if t.refused {
 		return answer{Error: "access_denied"}
 	}

@@ -62,7 +62,7 @@ var withoutEnvironment = map[string]string{
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
 	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
-	"AddOIDCExchange": "its row names the environment", "OIDCExchangeBySecret": "finds it by a secret", "OIDCExchangeOf": "finds it by a secret", "OIDCPartyByID": "finds it by its public name", "OIDCExchangeByAccess": "finds it by a secret",
+	"AddOIDCExchange": "its row names the environment", "OIDCExchangeOf": "finds it by a secret", "OIDCPartyByID": "finds it by its public name", "OIDCExchangeByAccess": "finds it by a secret",
 	"PurgeOIDC": "upkeep", "AddDestination": "its row names the organisation", "DueDestinations": "for the dispatcher", "ClaimDestination": "for the dispatcher", "DestinationSent": "for the dispatcher", "DestinationFailed": "for the dispatcher", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
 }
 
@@ -1303,7 +1303,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		if err := tx.AddOIDCClient(ctx, &c); err != nil {
 			return err
 		}
-		o.client, o.key, o.exchange = c.ID, "key of "+o.env, "exchange"
+		o.client, o.key, o.exchange = c.ID, "key of "+o.env, store.NewSortedID(tx.Now())
 		err = errors.Join(err, tx.AddOIDCKey(ctx, store.OIDCKey{Env: o.env, Client: c.ID, ID: o.key, Private: []byte("theirs")}),
 			tx.AddOIDCExchange(ctx, &store.OIDCExchange{Env: o.env, ID: o.exchange, Client: c.ID, Secret: store.HashToken(store.NewToken()), ExpiresAt: tx.Now().Add(time.Hour)}),
 			tx.UseOIDCToken(ctx, o.env, "theirs", tx.Now().Add(time.Hour)))

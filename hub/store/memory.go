@@ -23,8 +23,8 @@ type memory struct {
 	age atomic.Int64 // grows with each commit that may have changed a settled table
 
 	mu        sync.Mutex
-	rows      map[string]any // of this age
-	exchanges map[string]OIDCExchange
+	rows      map[string]any          // of this age
+	exchanges map[string]OIDCExchange // by id
 }
 
 func newMemory() *memory {
@@ -63,29 +63,23 @@ func (m *memory) keep(age int64, name string, v any) {
 	m.rows[name] = v
 }
 
-// Names of an exchange.
-func bySecret(hash string) string { return "secret\x00" + hash }
-func byID(env, id string) string  { return "id\x00" + env + "\x00" + id }
-
 // wrote remembers an exchange as it was written, and nothing of how it was before.
 func (m *memory) wrote(e OIDCExchange) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before := m.exchanges[byID(e.Env, e.ID)]
-	if before.Version > e.Version {
+	if m.exchanges[e.ID].Version > e.Version {
 		return
 	}
 	if len(m.exchanges) >= maxRemembered {
 		clear(m.exchanges)
 	}
-	delete(m.exchanges, bySecret(before.Secret))
-	m.exchanges[bySecret(e.Secret)], m.exchanges[byID(e.Env, e.ID)] = e, e
+	m.exchanges[e.ID] = e
 }
 
-func (m *memory) exchange(name string) (OIDCExchange, bool) {
+func (m *memory) exchange(id string) (OIDCExchange, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e, ok := m.exchanges[name]
+	e, ok := m.exchanges[id]
 	return e, ok
 }
 
@@ -119,12 +113,12 @@ func recalledAll[T any](tx *Tx, name string, ask func() ([]T, error)) ([]T, erro
 }
 
 // recallExchange returns an exchange that a plan remembers, with its relying party.
-func (tx *Tx) recallExchange(ctx context.Context, name string) (e OIDCExchange, p OIDCParty, ok bool) {
+func (tx *Tx) recallExchange(ctx context.Context, id string) (e OIDCExchange, p OIDCParty, ok bool) {
 	plan, ok := tx.q.(*plan)
 	if !ok {
 		return e, p, false
 	}
-	if e, ok = plan.memory.exchange(name); !ok {
+	if e, ok = plan.memory.exchange(id); !ok {
 		return e, p, false
 	}
 	plan.recalls = true

@@ -120,13 +120,13 @@ func TestT11_AStepThatAChangeOvertookIsDecidedAnew(t *testing.T) {
 func TestP07_ARememberedExchangeIsUsedOnce(t *testing.T) {
 	s, _, party := remembering(t)
 	ctx := t.Context()
-	e := OIDCExchange{Env: party.Env, ID: "x", Client: party.ID, State: "code", Secret: "one", Private: []byte("{}"), ExpiresAt: time.Now().Add(time.Hour)}
+	e := OIDCExchange{Env: party.Env, ID: sortedID(time.Now(), [10]byte{1}), Client: party.ID, State: "code", Secret: "one", Private: []byte("{}"), ExpiresAt: time.Now().Add(time.Hour)}
 	if err := s.Step(ctx, func(tx *Tx) error { return tx.AddOIDCExchange(ctx, &e) }); err != nil {
 		t.Fatal(err)
 	}
 	redeem := func(secret string) error {
 		return s.Step(ctx, func(tx *Tx) error {
-			x, _, err := tx.OIDCExchangeOf(ctx, secret)
+			x, _, err := tx.OIDCExchangeOf(ctx, e.ID, secret)
 			if err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ func TestP07_ARememberedExchangeIsUsedOnce(t *testing.T) {
 	queries := func() (n int) {
 		_ = s.Step(ctx, func(tx *Tx) error {
 			p, ok := tx.q.(*plan)
-			if _, _, err := tx.OIDCExchangeOf(ctx, "one"); err == nil && ok && !p.recalls {
+			if _, _, err := tx.OIDCExchangeOf(ctx, e.ID, "one"); err == nil && ok && !p.recalls {
 				n++
 			}
 			return nil
@@ -156,7 +156,7 @@ func TestP07_ARememberedExchangeIsUsedOnce(t *testing.T) {
 	if err := redeem("one"); !errors.Is(err, ErrConflict) {
 		t.Fatalf("a code that is spent: %v", err)
 	}
-	e.ID, e.Secret = "y", "two"
+	e.ID, e.Secret = sortedID(time.Now(), [10]byte{2}), "two"
 	if err := s.Step(ctx, func(tx *Tx) error { return tx.AddOIDCExchange(ctx, &e) }); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestP07_ARememberedExchangeIsUsedOnce(t *testing.T) {
 	if err := redeem("two"); !errors.Is(err, ErrConflict) {
 		t.Fatalf("a code that was redeemed: %v", err)
 	}
-	e.ID, e.Secret, e.State = "z", "three", "code"
+	e.ID, e.Secret, e.State = sortedID(time.Now(), [10]byte{3}), "three", "code"
 	if err := s.Step(ctx, func(tx *Tx) error { return tx.AddOIDCExchange(ctx, &e) }); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"strings"
 	"time"
 )
 
@@ -142,7 +144,7 @@ func (tx *Tx) AllOIDCClients(ctx context.Context) ([]OIDCClient, error) {
 
 // An OIDCExchange is one sign-in, from the request of a client to its answer.
 type OIDCExchange struct {
-	Env, ID   string
+	Env, ID   string // ID: of NewSortedID
 	Version   int64
 	Client    string
 	State     string // of package oidc
@@ -152,35 +154,53 @@ type OIDCExchange struct {
 	Private   []byte // JSON of package oidc; sealed at rest
 	ExpiresAt time.Time
 	CreatedAt time.Time
+
+	About   string // what Private says of whom: a person who must not have been erased where it is saved; "": nobody
+	Meaning any    // what Private says, for whoever has parsed it; it is not changed
+
+	sealed string // what was sealed,
+	of     []byte // and of what; nil: nothing was
 }
 
 func oidcExchangeCell(env, id string) Cell {
 	return Cell{Env: env, Table: "oidc_exchanges", Column: "private", Row: id}
 }
 
+// sealExchange seals Private, unless it is what the row holds already, under the key that seals now.
+func (tx *Tx) sealExchange(e *OIDCExchange) error {
+	if e.of != nil && bytes.Equal(e.of, e.Private) && strings.HasPrefix(e.sealed, tx.s.activeKey().id+".") {
+		return nil
+	}
+	text, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
+	if err == nil {
+		e.sealed, e.of = text, e.Private
+	}
+	return err
+}
+
 // AddOIDCExchange inserts e as version 1.
 func (tx *Tx) AddOIDCExchange(ctx context.Context, e *OIDCExchange) error {
-	private, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
-	if err != nil {
+	e.of = nil
+	if err := tx.sealExchange(e); err != nil {
 		return err
 	}
 	e.Version, e.CreatedAt = 1, tx.Now()
 	tx.exchanges = append(tx.exchanges, *e)
-	_, err = tx.Exec(ctx, `INSERT INTO oidc_exchanges (env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at)
-		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10)`, e.Env, e.ID, e.Client, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt), Millis(e.CreatedAt))
+	_, err := tx.Exec(ctx, `INSERT INTO oidc_exchanges (env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at)
+		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10)`, e.Env, e.ID, e.Client, e.State, e.Secret, e.Browser, e.Access, e.sealed, Millis(e.ExpiresAt), Millis(e.CreatedAt))
 	return err
 }
 
 const oidcExchangeColumns = "env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at"
 
 func (tx *Tx) scanOIDCExchange(scan Scan) (e OIDCExchange, err error) {
-	var private string
 	var expires, created int64
-	if err = scan(&e.Env, &e.ID, &e.Version, &e.Client, &e.State, &e.Secret, &e.Browser, &e.Access, &private, &expires, &created); err != nil {
+	if err = scan(&e.Env, &e.ID, &e.Version, &e.Client, &e.State, &e.Secret, &e.Browser, &e.Access, &e.sealed, &expires, &created); err != nil {
 		return e, err
 	}
 	e.ExpiresAt, e.CreatedAt = Time(expires), Time(created)
-	e.Private, err = tx.Unseal(oidcExchangeCell(e.Env, e.ID), private)
+	e.Private, err = tx.Unseal(oidcExchangeCell(e.Env, e.ID), e.sealed)
+	e.of = e.Private
 	return e, err
 }
 
@@ -189,25 +209,25 @@ func (tx *Tx) OIDCExchange(ctx context.Context, env, id string) (OIDCExchange, e
 	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE env = $1 AND id = $2", env, id)
 }
 
-// OIDCExchangeBySecret finds an exchange by the hash of the secret by which it goes on.
-func (tx *Tx) OIDCExchangeBySecret(ctx context.Context, hash string) (OIDCExchange, error) {
-	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE secret_hash = $1", hash)
+// OIDCExchangeByAccess finds an exchange by its id and the hash of its access token.
+func (tx *Tx) OIDCExchangeByAccess(ctx context.Context, id, hash string) (OIDCExchange, error) {
+	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE id = $1 AND access_hash = $2 AND access_hash <> ''", id, hash)
 }
 
-// OIDCExchangeByAccess finds an exchange by the hash of its access token.
-func (tx *Tx) OIDCExchangeByAccess(ctx context.Context, hash string) (OIDCExchange, error) {
-	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE access_hash = $1 AND access_hash <> ''", hash)
-}
+const saveOIDCExchange = `UPDATE oidc_exchanges SET version = version + 1, state = $4, secret_hash = $5, browser = $6, access_hash = $7, private = $8, expires_at = $9
+	WHERE env = $1 AND id = $2 AND version = $3`
 
 // SaveOIDCExchange is the one compare-and-set of an exchange: ErrConflict if the row has
-// another version.
+// another version, or whom it is about was erased.
 func (tx *Tx) SaveOIDCExchange(ctx context.Context, e *OIDCExchange) error {
-	private, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
-	if err != nil {
+	if err := tx.sealExchange(e); err != nil {
 		return err
 	}
-	err = tx.Swap(ctx, `UPDATE oidc_exchanges SET version = version + 1, state = $4, secret_hash = $5, browser = $6, access_hash = $7, private = $8, expires_at = $9
-		WHERE env = $1 AND id = $2 AND version = $3`, e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, private, Millis(e.ExpiresAt))
+	query, args := saveOIDCExchange, []any{e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, e.sealed, Millis(e.ExpiresAt)}
+	if e.About != "" {
+		query, args = query+" AND NOT EXISTS (SELECT 1 FROM people p WHERE p.env = $1 AND p.id = $10 AND p.erased_at <> 0)", append(args, e.About)
+	}
+	err := tx.Swap(ctx, query, args...)
 	if err == nil {
 		e.Version++
 		tx.exchanges = append(tx.exchanges, *e)
@@ -225,9 +245,10 @@ func (tx *Tx) UseOIDCToken(ctx context.Context, env, hash string, until time.Tim
 	return err
 }
 
-// PurgeOIDC deletes what ended before a time.
+// PurgeOIDC deletes what ended before a time: of exchanges those that began before it, too,
+// which their ids say, so that younger ones need not be looked at.
 func (tx *Tx) PurgeOIDC(ctx context.Context, before time.Time) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM oidc_exchanges WHERE expires_at < $1", Millis(before)); err != nil {
+	if _, err := tx.Exec(ctx, "DELETE FROM oidc_exchanges WHERE id < $1 AND expires_at < $2", sortedID(before, [10]byte{}), Millis(before)); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, "DELETE FROM oidc_used WHERE expires_at < $1", Millis(before))

@@ -48,18 +48,18 @@ func (tx *Tx) OIDCParty(ctx context.Context, env, id string) (OIDCParty, error) 
 	})
 }
 
-// OIDCExchangeOf finds an exchange by the hash of the secret by which it goes on, with its
-// relying party.
-func (tx *Tx) OIDCExchangeOf(ctx context.Context, hash string) (OIDCExchange, OIDCParty, error) {
-	if e, p, ok := tx.recallExchange(ctx, bySecret(hash)); ok {
+// OIDCExchangeOf finds an exchange by its id and the hash of the secret by which it goes on,
+// with its relying party.
+func (tx *Tx) OIDCExchangeOf(ctx context.Context, id, hash string) (OIDCExchange, OIDCParty, error) {
+	if e, p, ok := tx.recallExchange(ctx, id); ok && e.Secret == hash {
 		return e, p, nil
 	}
-	return tx.exchangeAndParty(ctx, "x.secret_hash = $1", hash)
+	return tx.exchangeAndParty(ctx, "x.id = $1 AND x.secret_hash = $2", id, hash)
 }
 
 // OIDCExchangeWith returns one, with its relying party.
 func (tx *Tx) OIDCExchangeWith(ctx context.Context, env, id string) (OIDCExchange, OIDCParty, error) {
-	if e, p, ok := tx.recallExchange(ctx, byID(env, id)); ok {
+	if e, p, ok := tx.recallExchange(ctx, id); ok && e.Env == env {
 		return e, p, nil
 	}
 	return tx.exchangeAndParty(ctx, "x.env = $1 AND x.id = $2", env, id)
