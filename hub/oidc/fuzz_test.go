@@ -3,11 +3,13 @@ package oidc
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
 )
 
 // testTime is a moment.
@@ -122,6 +124,21 @@ func FuzzAssertion(f *testing.F) {
 		alg, _, a, err := parseAssertion(text)
 		if err == nil && (len(text) > maxAssertion || !slices.Contains(assertionAlgorithms, alg) || a.Subject == "") {
 			t.Errorf("%q gave %s %+v", text, alg, a)
+		}
+	})
+}
+
+func FuzzSecret(f *testing.F) {
+	f.Add(newSecret(store.NewSortedID(testTime)))
+	f.Add(ticketOf("browser", store.NewSortedID(testTime), 1))
+	f.Add(".")
+	f.Fuzz(func(t *testing.T, secret string) {
+		id, hash, err := parseSecret(secret)
+		if err != nil {
+			return
+		}
+		if len(secret) > maxSecret || !strings.HasPrefix(secret, id+".") || hash != store.HashToken(secret) {
+			t.Errorf("%q gave %q and %q", secret, id, hash)
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -175,5 +177,143 @@ func TestP07_ARememberedExchangeIsUsedOnce(t *testing.T) {
 	}
 	if err := redeem("three"); !errors.Is(err, ErrNotFound) {
 		t.Fatalf("a code that was deleted: %v", err)
+	}
+}
+
+// TestT11_WhatIsDeletedIsForgottenUnlessNothingSettledCanGoWithIt asks the schema: a row of
+// a settled table belongs to rows of settled tables alone, so that no other deletion takes
+// one with it. Then it deletes something else, as each sign-in does.
+func TestT11_WhatIsDeletedIsForgottenUnlessNothingSettledCanGoWithIt(t *testing.T) {
+	s, _, party := remembering(t)
+	ctx := t.Context()
+	d := s.db.(*sqliteDB)
+	for _, table := range settled {
+		rows, err := d.db.QueryContext(ctx, "SELECT \"table\" FROM pragma_foreign_key_list($1)", table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var parent string
+			if err := rows.Scan(&parent); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(settled, parent) {
+				t.Errorf("%s belongs to %s, whose deletion nobody watches", table, parent)
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	age := d.memory.age.Load()
+	if err := s.Tx(ctx, func(tx *Tx) error { return tx.CloseCode(ctx, party.Env, "nobody's") }); err != nil {
+		t.Fatal(err)
+	}
+	if d.memory.age.Load() != age {
+		t.Error("closing a code forgot the relying parties")
+	}
+	if err := s.Tx(ctx, func(tx *Tx) error { return tx.RemoveOIDCClient(ctx, party.Env, party.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	if d.memory.age.Load() == age {
+		t.Error("a relying party that was removed is remembered")
+	}
+}
+
+// An exchange that says something of a person goes no further once that one is erased,
+// whoever remembers it; one about nobody, or about somebody else, does.
+func TestP07_AnExchangeAboutSomebodyWhoWasErasedGoesNoFurther(t *testing.T) {
+	s, _, party := remembering(t)
+	ctx := t.Context()
+	err := s.Tx(ctx, func(tx *Tx) error { return tx.AddPerson(ctx, party.Env, "ann") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(about string) OIDCExchange {
+		e := OIDCExchange{Env: party.Env, ID: NewSortedID(time.Now()), Client: party.ID, State: "code", Secret: NewToken(), Private: []byte("{}"), About: about, ExpiresAt: time.Now().Add(time.Hour)}
+		if err := s.Step(ctx, func(tx *Tx) error { return tx.AddOIDCExchange(ctx, &e) }); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	goOn := func(e OIDCExchange) error {
+		return s.Step(ctx, func(tx *Tx) error {
+			x, _, err := tx.OIDCExchangeOf(ctx, e.ID, e.Secret)
+			if err != nil {
+				return err
+			}
+			x.About = e.About
+			return tx.SaveOIDCExchange(ctx, &x)
+		})
+	}
+	if err := goOn(add("ann")); err != nil {
+		t.Fatalf("about somebody who is known: %v", err)
+	}
+	hers, theirs, nobodys := add("ann"), add("bob"), add("")
+	if err := s.Tx(ctx, func(tx *Tx) error { return tx.ErasePerson(ctx, party.Env, "ann") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := goOn(hers); !errors.Is(err, ErrConflict) {
+		t.Errorf("about somebody who was erased: %v", err)
+	}
+	if err := errors.Join(goOn(theirs), goOn(nobodys)); err != nil {
+		t.Errorf("about others: %v", err)
+	}
+}
+
+// What is purged is old by its id as well as by when it ended.
+func TestWhatBeganLateOrStillHoldsIsNotPurged(t *testing.T) {
+	s, _, party := remembering(t)
+	ctx, now := t.Context(), time.Now()
+	var ids []string
+	err := s.Tx(ctx, func(tx *Tx) (err error) {
+		for _, x := range []struct{ began, ends time.Duration }{{-3 * time.Hour, -2 * time.Hour}, {-3 * time.Hour, time.Hour}, {-time.Minute, -time.Second}} {
+			e := OIDCExchange{Env: party.Env, ID: NewSortedID(now.Add(x.began)), Client: party.ID, Secret: NewToken(), Private: []byte("{}"), ExpiresAt: now.Add(x.ends)}
+			ids, err = append(ids, e.ID), errors.Join(err, tx.AddOIDCExchange(ctx, &e))
+		}
+		return errors.Join(err, tx.PurgeOIDC(ctx, now.Add(-time.Hour)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := Get(ctx, s, func(tx *Tx) ([]string, error) { return All(ctx, tx, Text, "SELECT id FROM oidc_exchanges ORDER BY id") })
+	if want := []string{ids[1], ids[2]}; err != nil || !slices.Equal(left, want) || !slices.IsSorted(ids[1:]) {
+		t.Errorf("left %v, want %v (%v)", left, want, err)
+	}
+}
+
+// A sealed value that is not sealed anew is one of the key that seals now.
+func TestAnExchangeIsSealedAnewWhereTheMasterKeyChanged(t *testing.T) {
+	s, _, party := remembering(t)
+	ctx := t.Context()
+	e := OIDCExchange{Env: party.Env, ID: NewSortedID(time.Now()), Client: party.ID, Secret: NewToken(), Private: []byte(`{"a":1}`), ExpiresAt: time.Now().Add(time.Hour)}
+	save := func(fn func(tx *Tx) error) string {
+		t.Helper()
+		if err := s.Step(ctx, fn); err != nil {
+			t.Fatal(err)
+		}
+		text, err := Look(ctx, s, func(tx *Tx) (string, error) {
+			return One(ctx, tx, Text, "SELECT private FROM oidc_exchanges WHERE id = $1", e.ID)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	first := save(func(tx *Tx) error { return tx.AddOIDCExchange(ctx, &e) })
+	if again := save(func(tx *Tx) error { return tx.SaveOIDCExchange(ctx, &e) }); again != first {
+		t.Error("what did not change is sealed again")
+	}
+	s.keyRefresh = time.Millisecond
+	if err := s.Rotate(ctx, bytes.Repeat([]byte{2}, MasterKeySize)); err != nil {
+		t.Fatal(err)
+	}
+	after := save(func(tx *Tx) error { return tx.SaveOIDCExchange(ctx, &e) })
+	if !strings.HasPrefix(after, s.activeKey().id+".") {
+		t.Error("a value of the former key was written back")
+	}
+	e.Private = []byte(`{"a":2}`)
+	if changed := save(func(tx *Tx) error { return tx.SaveOIDCExchange(ctx, &e) }); changed == after {
+		t.Error("what changed is not sealed again")
 	}
 }

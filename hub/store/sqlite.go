@@ -323,10 +323,14 @@ func (d *sqliteDB) begin(lazy bool) error {
 	return nil
 }
 
-// watch looks at what the writer is about to do. What is deleted may take rows of other
-// tables with it, and of any other statement nothing is known.
+// watch looks at what the writer is about to do. Of a statement that does not begin with
+// its table nothing is known. What is deleted may take rows of other tables with it, but
+// rows of a settled table only together with one of another settled table, which it belongs to.
 func (d *sqliteDB) watch(query string) {
 	table, ok := writtenBy(query)
+	if !ok {
+		table, ok = deletedFrom(query)
+	}
 	d.changed = d.changed || !ok || slices.Contains(settled, table)
 }
 

@@ -66,12 +66,22 @@ var errUnfit = errors.New("store: this step needs a transaction")
 // writtenBy names the table of a statement that can be put down. What is deleted may take
 // rows of other tables with it.
 func writtenBy(query string) (table string, ok bool) {
-	rest, ok := strings.CutPrefix(query, "INSERT INTO ")
-	if !ok {
-		rest, ok = strings.CutPrefix(query, "UPDATE ")
+	if table, ok = tableAfter(query, "INSERT INTO "); ok {
+		return table, true
 	}
-	end := strings.IndexAny(rest, " \n\t(")
-	return rest[:max(end, 0)], ok && end > 0
+	return tableAfter(query, "UPDATE ")
+}
+
+// deletedFrom names the table of a statement that deletes.
+func deletedFrom(query string) (table string, ok bool) { return tableAfter(query, "DELETE FROM ") }
+
+// tableAfter names the table of a statement that begins with some words.
+func tableAfter(query, words string) (table string, ok bool) {
+	rest, ok := strings.CutPrefix(query, words)
+	if end := strings.IndexAny(rest, " \n\t("); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest, ok && rest != ""
 }
 
 // writes reports whether anything was put down.
