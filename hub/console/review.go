@@ -9,6 +9,7 @@ import (
 	"regexp"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/capture"
 	"github.com/postern-id/postern/hub/verify/review"
@@ -174,11 +175,7 @@ func (v *visit) picture() {
 		v.fail(err)
 		return
 	}
-	v.w.Header().Set("Content-Type", "image/jpeg")
-	v.w.Header().Set("Content-Disposition", "inline")
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body) // a browser that has left needs no answer
-	}
+	page.Picture(v.w, v.r, body)
 }
 
 // decideReview takes a decision.

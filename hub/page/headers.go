@@ -42,3 +42,12 @@ func Headers(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Cookie, Accept-Language")
 }
+
+// Picture answers with a JPEG that the page shows.
+func Picture(w http.ResponseWriter, r *http.Request, jpeg []byte) {
+	w.Header().Set("Content-Type", "image/jpeg")
+	w.Header().Set("Content-Disposition", "inline")
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(jpeg) // a browser that has left needs no answer
+	}
+}

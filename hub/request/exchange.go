@@ -214,16 +214,22 @@ func (q *Requests) TokenIssued(ctx context.Context, tx *store.Tx, env, use strin
 }
 
 func (q *Requests) issued(ctx context.Context, tx *store.Tx, env, use, event string) error {
-	u, err := tx.RequestUse(ctx, env, use)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // it was forgotten meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	r, err := tx.Request(ctx, env, u.Request)
-	if err != nil {
+	u, r, err := remembered(ctx, tx, env, use)
+	if err != nil || u.ID == "" {
 		return err
 	}
 	return q.tell(ctx, tx, r, event)
+}
+
+// remembered returns a use with its request; a use without an id where it was forgotten
+// meanwhile.
+func remembered(ctx context.Context, tx *store.Tx, env, use string) (u store.RequestUse, r store.Request, err error) {
+	u, err = tx.RequestUse(ctx, env, use)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.RequestUse{}, r, nil
+	}
+	if err == nil {
+		r, err = tx.Request(ctx, env, u.Request)
+	}
+	return u, r, err
 }

@@ -26,15 +26,8 @@ func (q *Requests) CaseChanged(ctx context.Context, tx *store.Tx, env, use, even
 	if !ok {
 		return nil
 	}
-	u, err := tx.RequestUse(ctx, env, use)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // it was forgotten meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	r, err := tx.Request(ctx, env, u.Request)
-	if err != nil {
+	u, r, err := remembered(ctx, tx, env, use)
+	if err != nil || u.ID == "" {
 		return err
 	}
 	wasUse, was := u, r

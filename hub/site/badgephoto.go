@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/request"
 )
 
@@ -58,11 +58,7 @@ func (v *visit) badgePhoto() {
 		v.fail(err)
 		return
 	}
-	v.w.Header().Set("Content-Type", "image/jpeg")
-	v.w.Header().Set("Content-Disposition", "inline")
-	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body) // a browser that has left needs no answer
-	}
+	page.Picture(v.w, v.r, body)
 }
 
 // badgeState tells the page that waits when people decided.
