@@ -47,6 +47,7 @@ func openPostgres(ctx context.Context, url string) (database, error) {
 	return &postgres{db}, nil
 }
 
+func (p *postgres) mark() (Mark, bool)             { return Mark{}, false }
 func (p *postgres) ping(ctx context.Context) error { return p.db.PingContext(ctx) }
 func (p *postgres) close() error                   { return p.db.Close() }
 func (p *postgres) rests(context.Context)          {} // the server has the caches

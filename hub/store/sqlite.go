@@ -44,6 +44,7 @@ type sqliteDB struct {
 	changed   bool      // a settled table, by the writer since its last commit; guarded by turn
 	others    int64     // counts commits of other processes, as the writer sees it; guarded by turn
 	journal   *journal  // that their commits are made durable in
+	index     index     // of the journal, which shows whether anything was committed
 	lazy      bool      // a commit of the writer is not durable by itself; guarded by turn
 	doubtful  bool      // the disk has failed, and what is in the journal may be lost; guarded by turn
 
@@ -78,7 +79,8 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), memory: newMemory(), inserts: newAuditInsert()}
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(),
+		inserts: newAuditInsert()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
 		return nil, err
@@ -196,8 +198,10 @@ func (d *sqliteDB) close() error {
 			c.close()
 		}
 	}
-	return errors.Join(d.journal.close(), d.db.Close())
+	return errors.Join(d.journal.close(), d.db.Close(), d.index.close())
 }
+
+func (d *sqliteDB) mark() (Mark, bool) { return d.index.mark() }
 
 func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
 	c, err := d.readers.take(ctx)

@@ -71,6 +71,7 @@ type database interface {
 	glance(ctx context.Context, fn func(querier) error) error // see Glance; fn may run several times
 	look(ctx context.Context, fn func(querier) error) error   // read for a single query; fn may run several times
 	migrate(ctx context.Context, log *slog.Logger) error
+	mark() (m Mark, ok bool) // see Store.Mark
 	ping(ctx context.Context) error
 	rests(ctx context.Context)       // gives memory back that is not used, until ctx ends
 	scrub(ctx context.Context) error // takes what was deleted out of files that nothing reads any more

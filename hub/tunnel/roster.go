@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -41,9 +42,10 @@ type conn struct {
 	ready chan struct{} // closed when peer is set, or the admission failed
 	peer  peer          // nil if it failed; read after ready
 
-	busy    atomic.Int32 // calls under way
-	claimed atomic.Int64 // fence of its claim; 0 while it is not known to other nodes
-	slot    int          // of the wheel
+	stands  atomic.Pointer[store.Mark] // state of the store in which it was to be given calls; nil: unknown
+	busy    atomic.Int32               // calls under way
+	claimed atomic.Int64               // fence of its claim; 0 while it is not known to other nodes
+	slot    int                        // of the wheel
 }
 
 // identity is who is at the other end.

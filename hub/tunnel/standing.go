@@ -154,8 +154,23 @@ func (t *Tunnels) recheckRival(ctx context.Context, c *conn) error {
 
 // standing re-reads an agent's standing for those calls that wait to be dispatched, after
 // they came and before they leave, and ends the connection if it is no longer to be given
-// anything.
+// anything. A store in which nothing was written since is not asked again.
 func (t *Tunnels) standing(ctx context.Context, c *conn) error {
+	mark, marked := t.store.Mark()
+	if last := c.stands.Load(); marked && last != nil && *last == mark {
+		return nil
+	}
+	if err := t.readStanding(ctx, c); err != nil {
+		return err
+	}
+	if marked {
+		c.stands.Store(&mark)
+	}
+	return nil
+}
+
+// readStanding asks the store for an agent's standing, and obeys.
+func (t *Tunnels) readStanding(ctx context.Context, c *conn) error {
 	ctx, cancel := context.WithTimeout(ctx, standingLife)
 	defer cancel()
 	s, err := store.Look(ctx, t.store, func(tx *store.Tx) (store.Standing, error) { return tx.AgentStanding(ctx, c.Env, c.Agent) })
