@@ -226,6 +226,34 @@ func refuse(pkg, name string) string {
 	return "not in mayImport[" + tree + "]"
 }
 
+// What nobody needs any more is taken out of the table: it says what packages know of each
+// other, not what they knew once.
+func TestTheTableAllowsNothingThatNobodyUses(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range sources(t) {
+		tree := s.pkg
+		for mayImport[tree] == nil && tree != "." {
+			tree = path.Dir(tree)
+		}
+		for _, im := range s.file.Imports {
+			name, _ := strconv.Unquote(im.Path.Value)
+			in, ours := strings.CutPrefix(name, Module+"/")
+			for _, a := range mayImport[tree] {
+				if ours && within(in, a) {
+					used[tree+" "+a] = true
+				}
+			}
+		}
+	}
+	for tree, all := range mayImport {
+		for _, a := range all {
+			if !used[tree+" "+a] {
+				t.Errorf("mayImport[%q] has %q, which nothing there imports", tree, a)
+			}
+		}
+	}
+}
+
 // A rule about a package that the standard library does not have refuses nothing.
 func TestPurePackagesAreKeptFromStandardPackagesThatExist(t *testing.T) {
 	for pkg, all := range pure {
