@@ -22,20 +22,45 @@ const namesBatch = 1000
 // compared one by one, and where they are too many every name counts as somebody else's too.
 func (d *Directories) KeyNames(ctx context.Context, env, directory string) error {
 	for {
-		n, err := store.Change(ctx, d.store, func(tx *store.Tx) (int, error) {
+		keys, err := d.keysAhead(ctx, env, directory)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		n := 0
+		err = d.store.Draft(ctx, func(tx *store.Tx) error { // what is lost has no keys, and says so
 			all, err := tx.UnkeyedNames(ctx, env, directory, namesBatch)
-			if err != nil || len(all) == 0 {
-				return 0, err
+			if n = len(all); err != nil || n == 0 {
+				return err
 			}
-			for i := range all {
-				all[i].Keys = store.NameKeys(directory, match.Name{Full: all[i].Name}.Keys())
+			for i, a := range all {
+				if all[i].Keys = keys[a.Name]; all[i].Keys == nil {
+					all[i].Keys = nameKeys(directory, a.Name)
+				}
 			}
-			return len(all), tx.KeyNames(ctx, env, all)
+			return tx.KeyNames(ctx, env, all)
 		})
 		if err != nil || n < namesBatch {
 			return err
 		}
 	}
+}
+
+// keysAhead makes the keys of names that have none, while others write.
+func (d *Directories) keysAhead(ctx context.Context, env, directory string) (map[string][]int64, error) {
+	keys := map[string][]int64{}
+	all, err := store.Get(ctx, d.store, func(tx *store.Tx) ([]store.NamedAccount, error) {
+		return tx.UnkeyedNames(ctx, env, directory, namesBatch)
+	})
+	for _, a := range all {
+		if keys[a.Name] == nil {
+			keys[a.Name] = nameKeys(directory, a.Name)
+		}
+	}
+	return keys, err
+}
+
+func nameKeys(directory, name string) []int64 {
+	return store.NameKeys(directory, match.Name{Full: name}.Keys())
 }
 
 // Judge compares a document with an account at a strength. Under match.Photo people compare

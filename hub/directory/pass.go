@@ -218,10 +218,10 @@ func latest(groups []protocol.Group) []protocol.Group {
 }
 
 // fenced runs fn in a transaction that also records the progress, which fails if
-// another run has taken over.
+// another run has taken over. The end of the pass makes it durable.
 func (p *pass) fenced(ctx context.Context, fn func(*store.Tx) error) error {
 	listed, expected := p.r.counts()
-	return p.r.d.store.Tx(ctx, func(tx *store.Tx) error {
+	return p.r.d.store.Draft(ctx, func(tx *store.Tx) error {
 		if err := tx.SyncProgress(ctx, p.to.Env, p.to.Directory, p.r.id, listed, expected); err != nil {
 			return err
 		}

@@ -181,19 +181,19 @@ func (r *accountRows) belongings(a AccountWrite, num int64) {
 
 // bulks are the statements of a batch in their order. The first says of how many rows
 // that were there it changed one.
-func (r *accountRows) bulks() []bulk {
+func (r *accountRows) bulks(inserts string) []bulk {
 	return []bulk{
 		{updateAccounts[0], updateAccounts[1], r.changed},
 		{"WITH old (num) AS (", ") DELETE FROM account_identifiers WHERE account IN (SELECT num FROM old)", r.old},
 		{"WITH old (num) AS (", ") DELETE FROM account_groups WHERE account IN (SELECT num FROM old)", r.old},
-		{insertAccounts, "", r.fresh},
-		{"INSERT INTO account_identifiers (identifier, account) ", "", r.identifiers},
-		{"INSERT INTO account_groups (grp, account) ", "", r.memberships},
+		{inserts + accountRow, "", r.fresh},
+		{inserts + "account_identifiers (identifier, account) ", "", r.identifiers},
+		{inserts + "account_groups (grp, account) ", "", r.memberships},
 	}
 }
 
 func (r *accountRows) write(ctx context.Context, tx *Tx, ready []readyBulk) error {
-	for i, b := range r.bulks() {
+	for i, b := range r.bulks(tx.s.db.insertInto()) {
 		var n int64
 		var err error
 		switch {
@@ -212,7 +212,7 @@ func (r *accountRows) write(ctx context.Context, tx *Tx, ready []readyBulk) erro
 	return nil
 }
 
-const insertAccounts = `INSERT INTO accounts
+const accountRow = `accounts
 	(num, id, env, directory, immutable_id, key, name, identifiers, birth_date, disabled, digest, generation, created_at) `
 
 // updateAccounts is what stands before and after the rows.

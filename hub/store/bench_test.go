@@ -32,7 +32,7 @@ func benchEach(b *testing.B, bench func(b *testing.B, s *store.Store)) {
 func put(b *testing.B, s *store.Store, f storetest.Fixture, generation int64, all []store.AccountWrite) {
 	b.Helper()
 	for start := 0; start < len(all); start += 2000 {
-		err := s.Tx(context.Background(), func(tx *store.Tx) error {
+		err := s.Draft(context.Background(), func(tx *store.Tx) error {
 			return tx.PutAccounts(context.Background(), f.Env.ID, f.Directory.ID, generation, all[start:min(start+2000, len(all))])
 		})
 		if err != nil {

@@ -53,6 +53,7 @@ func (p *postgres) close() error                   { return p.db.Close() }
 func (p *postgres) rests(context.Context)          {} // the server has the caches
 
 func (p *postgres) source(rows [][]any) (string, []any) { return arrays(rows) }
+func (p *postgres) insertInto() string                  { return "INSERT INTO " }
 
 // guess knows nothing: what a sequence gives next is known when it has given it.
 func (p *postgres) guess(context.Context, querier) (int64, error) { return 0, nil }
@@ -89,6 +90,16 @@ func (p *postgres) look(ctx context.Context, fn func(querier) error) (err error)
 		}
 	}
 	return err
+}
+
+// draft does not wait until the commit is on the server's disk.
+func (p *postgres) draft(ctx context.Context, fn func(querier) error) error {
+	return p.write(ctx, func(q querier) error {
+		if _, err := q.exec(ctx, "SET LOCAL synchronous_commit TO OFF"); err != nil {
+			return err
+		}
+		return fn(q)
+	})
 }
 
 // step is write: transactions do not wait for one another here.

@@ -133,6 +133,10 @@ func (d *sqliteDB) ping(ctx context.Context) error {
 
 func (d *sqliteDB) source(rows [][]any) (string, []any) { return jsonRows(rows) }
 
+// insertInto saves a copy of each page that the statement changes: where one row cannot be
+// inserted, the others stay until whoever asked for them undoes all of their work.
+func (d *sqliteDB) insertInto() string { return "INSERT OR FAIL INTO " }
+
 // numbers follow the last one: nobody else writes meanwhile.
 func (d *sqliteDB) numbers(ctx context.Context, q querier, n int) ([]int64, error) {
 	next, err := d.guess(ctx, q)
@@ -240,6 +244,50 @@ func (d *sqliteDB) write(ctx context.Context, fn func(querier) error) error {
 		return mapError(g.err)
 	}
 	return err
+}
+
+// draft commits fn's work without waiting for the disk. Where others' work waits to be
+// committed, it goes with that.
+func (d *sqliteDB) draft(ctx context.Context, fn func(querier) error) error {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d.group == nil {
+		defer func() { d.turn <- struct{}{} }()
+		return d.alone(fn)
+	}
+	g, err := d.join(fn)
+	if g == nil {
+		return err
+	}
+	d.settle(g)
+	if g.err != nil {
+		return mapError(g.err)
+	}
+	return err
+}
+
+// alone runs fn under the turn, in a transaction of its own, and commits it, not durably.
+func (d *sqliteDB) alone(fn func(querier) error) error {
+	d.writer.used = true
+	if err := d.begin(true); err != nil {
+		return mapError(err)
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			d.rollback()
+		}
+		d.committed()
+	}()
+	if err := fn(d.caller(true)); err != nil {
+		return err
+	}
+	err := d.end()
+	committed = err == nil
+	return mapError(err)
 }
 
 // settle waits until a group is committed, and does it where nobody else has work for it.

@@ -66,8 +66,10 @@ var errUnfit = errors.New("store: this step needs a transaction")
 // writtenBy names the table of a statement that can be put down. What is deleted may take
 // rows of other tables with it.
 func writtenBy(query string) (table string, ok bool) {
-	if table, ok = tableAfter(query, "INSERT INTO "); ok {
-		return table, true
+	for _, words := range []string{"INSERT INTO ", "INSERT OR FAIL INTO "} {
+		if table, ok = tableAfter(query, words); ok {
+			return table, true
+		}
 	}
 	return tableAfter(query, "UPDATE ")
 }

@@ -67,6 +67,7 @@ type database interface {
 	write(ctx context.Context, fn func(querier) error) error
 	step(ctx context.Context, fn func(querier) error) error   // see Store.Step
 	record(ctx context.Context, fn func(querier) error) error // see Store.Record
+	draft(ctx context.Context, fn func(querier) error) error  // see Store.Draft
 	read(ctx context.Context, fn func(querier) error) error
 	glance(ctx context.Context, fn func(querier) error) error // see Glance; fn may run several times
 	look(ctx context.Context, fn func(querier) error) error   // read for a single query; fn may run several times
@@ -76,6 +77,7 @@ type database interface {
 	rests(ctx context.Context)       // gives memory back that is not used, until ctx ends
 	scrub(ctx context.Context) error // takes what was deleted out of files that nothing reads any more
 	close() error
+	insertInto() string                                             // how a bulk statement begins that inserts rows which are not there
 	source(rows [][]any) (source string, args []any)                // of the rows of a bulk statement
 	numbers(ctx context.Context, q querier, n int) ([]int64, error) // for new rows of accounts, growing
 	guess(ctx context.Context, q querier) (int64, error)            // the first that numbers would give now; 0: unknown
@@ -148,6 +150,13 @@ func (s *Store) Ping(ctx context.Context) error { return mapError(s.db.ping(ctx)
 // happened: read again before doing it twice.
 func (s *Store) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.transact(ctx, s.db.write, fn)
+}
+
+// Draft is Tx for work that is done anew if a Tx after it never comes, as the pages of a
+// pass over accounts: when the machine loses its power, the last drafts may be lost, and
+// none before them is. Any Tx makes all drafts before it durable.
+func (s *Store) Draft(ctx context.Context, fn func(tx *Tx) error) error {
+	return s.transact(ctx, s.db.draft, fn)
 }
 
 func (s *Store) transact(ctx context.Context, run func(context.Context, func(querier) error) error, fn func(tx *Tx) error) error {
