@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-id/postern/hub/coord"
@@ -58,7 +59,9 @@ type Tunnels struct {
 	gate   *gate
 	roster roster
 	wheel  wheel
-	begun  begunAccounts
+
+	admitted atomic.Int64
+	begun    begunAccounts
 
 	witnesses witnesses
 

@@ -16,9 +16,11 @@ import (
 
 // Sizes and times of a websocket.
 const (
+	// offeredBuffer is the least that gorilla takes from a hijacker.
+	offeredBuffer = 257
 	// readBuffer is kept for every idle connection; messages are read into a pooled
-	// buffer past it. It is the least that gorilla takes from a hijacker.
-	readBuffer = 257
+	// buffer past it. A control frame has to fit (RFC 6455, 5.5).
+	readBuffer = 128
 	// writeBuffer is pooled. What fits is written at once, as one record of TLS (RFC 8446,
 	// 5.1); the rest of a longer message is written by itself.
 	writeBuffer = 16 << 10
@@ -56,11 +58,13 @@ func upgrade(w http.ResponseWriter, r *http.Request) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
+	*h.in = *bufio.NewReaderSize(ws.NetConn(), readBuffer) // nothing was read yet
 	return &wire{ws: ws, in: h.in}, nil
 }
 
 // A hijacker gives its taker a small buffer instead of the server's, and keeps hold of
-// it: only so can an idle connection be waited for without gorilla's stack.
+// it: only so can an idle connection be waited for without gorilla's stack, with a buffer
+// that is smaller still.
 type hijacker struct {
 	http.ResponseWriter
 	in *bufio.Reader
@@ -72,7 +76,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil || both.Reader.Buffered() > 0 { // gorilla refuses who speaks before the upgrade
 		return conn, both, err
 	}
-	h.in = bufio.NewReaderSize(conn, readBuffer)
+	h.in = bufio.NewReaderSize(conn, offeredBuffer)
 	return conn, bufio.NewReadWriter(h.in, both.Writer), nil
 }
 
