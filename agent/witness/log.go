@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-id/postern/protocol/auditlog"
@@ -47,6 +48,8 @@ type Config struct {
 type Log struct {
 	cfg   Config
 	sinks *sinks
+
+	opened atomic.Pointer[opened] // the last one
 
 	mu   sync.Mutex // held while the disk is written: nothing is believed before it is there
 	file *file
@@ -111,8 +114,11 @@ func HashOf(c auditlog.Checkpoint) string { return hex.EncodeToString(c.Root[:])
 // only after the checkpoint is on this machine's disk and, where the file asks for it,
 // in a sink.
 func (l *Log) Check(p auditlog.Proof) (leaf []byte, err error) {
-	c, err := p.Check(l.cfg.Fingerprint, l.cfg.Origin, auditlog.Checkpoint{}) // its past is checked below, against more than the last one
+	c, err := l.open(p.Checkpoint, p.Public)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.Included(c); err != nil { // its past is checked below, against more than the last one
 		return nil, err
 	}
 	return p.Leaf, l.extend(c, p.Checkpoint, p.Public, p.From, p.Consistency)
@@ -121,16 +127,36 @@ func (l *Log) Check(p auditlog.Proof) (leaf []byte, err error) {
 // Witness takes a checkpoint that the hub shows, checked as that of a proof, and returns
 // this agent's cosignature of it.
 func (l *Log) Witness(note string, public []byte, from int64, consistency []auditlog.Hash) (c auditlog.Checkpoint, line string, err error) {
-	if auditlog.Fingerprint(public) != l.cfg.Fingerprint {
-		return c, "", auditlog.ErrKey
-	}
-	if c, err = auditlog.OpenCheckpoint(note, public, l.cfg.Origin); err != nil {
+	if c, err = l.open(note, public); err != nil {
 		return c, "", err
 	}
 	if err = l.extend(c, note, public, from, consistency); err != nil {
 		return c, "", err
 	}
 	return c, c.Cosign(l.cfg.Key, l.cfg.Name, l.cfg.Now()), nil
+}
+
+// An opened checkpoint is one whose signature was checked.
+type opened struct {
+	note       string // all of it, signature included
+	public     string
+	checkpoint auditlog.Checkpoint
+}
+
+// open returns a checkpoint that the pinned key signed. Operations at once bear the same
+// one: its signature is checked once.
+func (l *Log) open(note string, public []byte) (auditlog.Checkpoint, error) {
+	if last := l.opened.Load(); last != nil && last.note == note && last.public == string(public) {
+		return last.checkpoint, nil
+	}
+	if auditlog.Fingerprint(public) != l.cfg.Fingerprint {
+		return auditlog.Checkpoint{}, auditlog.ErrKey
+	}
+	c, err := auditlog.OpenCheckpoint(note, public, l.cfg.Origin)
+	if err == nil {
+		l.opened.Store(&opened{note, string(public), c})
+	}
+	return c, err
 }
 
 // extend keeps a checkpoint that continues what was seen. One that does not stops the

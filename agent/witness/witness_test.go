@@ -494,3 +494,38 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+func TestT08_ACheckpointWhoseSignatureWasCheckedVouchesForNothingElse(t *testing.T) {
+	t.Parallel()
+	l := logOf(5)
+	w := open(t, configOf(t, l, t.TempDir()))
+	sound := prove(t, l, l.Entry("anything", nil), 0)
+	for range 2 { // the second time its signature is known
+		if _, err := w.Check(sound); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := bytes.Clone(sound.Public)
+	key[0] ^= 1
+	for name, c := range map[string]struct {
+		change func(*auditlog.Proof)
+		want   error
+	}{
+		"another key":       {func(p *auditlog.Proof) { p.Public = key }, auditlog.ErrKey},
+		"no key":            {func(p *auditlog.Proof) { p.Public = nil }, auditlog.ErrKey},
+		"another leaf":      {func(p *auditlog.Proof) { p.Leaf = append(bytes.Clone(p.Leaf), ' ') }, auditlog.ErrInclusion},
+		"another place":     {func(p *auditlog.Proof) { p.Index = 0 }, auditlog.ErrInclusion},
+		"an endless leaf":   {func(p *auditlog.Proof) { p.Leaf = make([]byte, auditlog.MaxLeaf+1) }, auditlog.ErrProof},
+		"a signature more":  {func(p *auditlog.Proof) { p.Checkpoint += "— x AAAA\n" }, nil},
+		"another signature": {func(p *auditlog.Proof) { p.Checkpoint = strings.Replace(p.Checkpoint, "— ", "— x", 1) }, nil},
+	} {
+		p := sound
+		c.change(&p)
+		if _, err := w.Check(p); err == nil || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v; want %v", name, err, c.want)
+		}
+	}
+	if _, err := w.Check(sound); err != nil || w.Last() != l.Size() {
+		t.Errorf("afterwards: %v, %d entries seen", err, w.Last())
+	}
+}
