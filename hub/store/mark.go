@@ -9,7 +9,10 @@ import (
 )
 
 // A Mark names a state of the database.
-type Mark struct{ header [headerSize]byte }
+type Mark struct {
+	header [headerSize]byte
+	own    int64 // commits of this process
+}
 
 // Mark returns the mark of what is committed now. As long as it returns the same one,
 // nobody has committed anything, this process or another, and what was read after it was

@@ -125,7 +125,7 @@ func TestAHandleOfTheIndexStaysUntilItsLastUserIsGone(t *testing.T) {
 	if err := first.write(t.Context(), use(t.Context(), "a")); err != nil {
 		t.Fatal(err)
 	}
-	if a, b := marked(t, first), marked(t, second); a != b {
+	if a, b := marked(t, first), marked(t, second); a.header != b.header {
 		t.Error("two marks of one database")
 	}
 	if first.index.file != second.index.file {
@@ -144,5 +144,18 @@ func TestAHandleOfTheIndexStaysUntilItsLastUserIsGone(t *testing.T) {
 	}
 	if _, err := f.Stat(); err == nil {
 		t.Error("the handle stays")
+	}
+}
+
+func TestACommitOfThisProcessIsAnotherMarkWhateverTheIndexShows(t *testing.T) {
+	d := bareSQLite(t, t.TempDir())
+	before := marked(t, d)
+	if err := d.write(t.Context(), use(t.Context(), "a")); err != nil {
+		t.Fatal(err)
+	}
+	after := marked(t, d)
+	after.header = before.header // as a file system shows it that is late
+	if after == before {
+		t.Error("the same mark")
 	}
 }

@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -39,14 +41,15 @@ type sqliteDB struct {
 	group   *group        // open transaction of the writer; guarded by turn
 	readers *sqlitePool
 
-	gathering gathering // of steps that wait for the writer
-	memory    *memory   // of what steps read and wrote
-	changed   bool      // a settled table, by the writer since its last commit; guarded by turn
-	others    int64     // counts commits of other processes, as the writer sees it; guarded by turn
-	journal   *journal  // that their commits are made durable in
-	index     index     // of the journal, which shows whether anything was committed
-	lazy      bool      // a commit of the writer is not durable by itself; guarded by turn
-	doubtful  bool      // the disk has failed, and what is in the journal may be lost; guarded by turn
+	gathering gathering    // of steps that wait for the writer
+	memory    *memory      // of what steps read and wrote
+	changed   bool         // a settled table, by the writer since its last commit; guarded by turn
+	others    int64        // counts commits of other processes, as the writer sees it; guarded by turn
+	journal   *journal     // that their commits are made durable in
+	index     index        // of the journal, which shows whether anything was committed
+	commits   atomic.Int64 // of the writer; grows before anybody is told of one
+	lazy      bool         // a commit of the writer is not durable by itself; guarded by turn
+	doubtful  bool         // the disk has failed, and what is in the journal may be lost; guarded by turn
 
 	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
 	broken  error   // what others gathered is lost, and with it the group; guarded by turn
@@ -67,11 +70,7 @@ func openSQLite(dir string) (database, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, FileName)
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it readable for others
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
+	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
 	v := url.Values{"_pragma": sqlitePragmas, "_txlock": {"immediate"}}
@@ -85,7 +84,22 @@ func openSQLite(dir string) (database, error) {
 		_ = d.close()
 		return nil, err
 	}
+	d.index.open() // before another database of this process gives its handle back
 	return d, nil
+}
+
+// createPrivate makes a file that is not there, which SQLite would make readable for others.
+// One that is there is not touched: with any handle of it all locks go that this process has
+// on it, see sharedFiles.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // connect opens the writer and as many readers as can run at once, and two more for
@@ -205,7 +219,14 @@ func (d *sqliteDB) close() error {
 	return errors.Join(d.journal.close(), d.db.Close(), d.index.close())
 }
 
-func (d *sqliteDB) mark() (Mark, bool) { return d.index.mark() }
+// mark counts this process's own commits, too: not every file system shows who reads a file
+// at once what was written to it as memory, which is how SQLite writes the index.
+func (d *sqliteDB) mark() (Mark, bool) {
+	own := d.commits.Load()
+	m, ok := d.index.mark()
+	m.own = own
+	return m, ok
+}
 
 func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
 	c, err := d.readers.take(ctx)
@@ -388,6 +409,7 @@ func (d *sqliteDB) watch(query string) {
 
 // committed is called under the turn, before anybody is told of a commit.
 func (d *sqliteDB) committed() {
+	d.commits.Add(1)
 	if d.changed {
 		d.memory.forget()
 		d.changed = false
@@ -436,7 +458,11 @@ func (d *sqliteDB) end() error {
 	if err := d.putDown(len(d.late)); err != nil {
 		return err
 	}
-	return d.writer.run("COMMIT")
+	err := d.writer.run("COMMIT")
+	if err != nil && !d.lazy {
+		d.doubtful = true // the disk said it once, and what was committed lazily before may be what it lost
+	}
+	return err
 }
 
 // finish ends the open group and wakes those who wait for it.

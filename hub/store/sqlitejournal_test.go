@@ -250,3 +250,22 @@ func TestP19_ARecordIsDurableBeforeItIsSeen(t *testing.T) {
 		t.Fatalf("%d names, lazy %v", n, d.lazy)
 	}
 }
+
+// What a draft has left in the journal nobody has made durable yet: where the disk fails at
+// the commit behind it, that may be what is lost, and a later commit behind it with it.
+func TestAfterACommitThatFailedNothingIsWrittenBehindWhatMayBeLost(t *testing.T) {
+	d := bareSQLite(t, t.TempDir())
+	if err := d.draft(t.Context(), use(t.Context(), "drafted")); err != nil {
+		t.Fatal(err)
+	}
+	err := d.write(t.Context(), func(q querier) error {
+		_, err := q.exec(t.Context(), "ROLLBACK") // so that the commit fails
+		return err
+	})
+	if err == nil || !d.doubtful {
+		t.Fatalf("error %v, doubtful %v", err, d.doubtful)
+	}
+	if err := d.write(t.Context(), use(t.Context(), "after")); err != nil || d.doubtful {
+		t.Errorf("error %v, doubtful %v", err, d.doubtful)
+	}
+}
