@@ -30,8 +30,6 @@ func (d *Directory) DryRun(ctx context.Context, id string, tasks []protocol.Task
 		if err := d.allows(s, plan); err != nil {
 			return err
 		}
-		// Where the flag is there already nothing can be asked about it without a change.
-		plan.MustChange = plan.MustChange && first(entry{s.entry}, d.cfg.MustChangeAttribute) == ""
 		return d.probe(ctx, c, s.entry.DN, plan)
 	})
 }
@@ -60,9 +58,7 @@ func (d *Directory) probe(ctx context.Context, c *ldapconn.Conn, dn string, plan
 		probes = append(probes, ldap.PartialAttribute{Type: n, Vals: []string{d.cfg.nobodys(n, nobodys)}})
 	}
 	for _, p := range probes {
-		r := ldap.NewModifyRequest(dn, nil)
-		r.Delete(p.Type, p.Vals)
-		err := c.Modify(ctx, r)
+		err := tryDelete(ctx, c, dn, p.Type, p.Vals[0])
 		if ldapconn.IsCode(err, ldap.LDAPResultInsufficientAccessRights) || ldapconn.IsCode(err, ldap.LDAPResultReferral) {
 			return ldapconn.Explain(err, protocol.CodeOf(err), "the agent's account may not write "+p.Type+" of this account at this server")
 		}
@@ -73,8 +69,8 @@ func (d *Directory) probe(ctx context.Context, c *ldapconn.Conn, dn string, plan
 	return nil
 }
 
-// nobodys is a value that an attribute surely does not have and that its syntax allows,
-// as otherwise the server would not look at the rights.
+// nobodys is a value that an attribute does not have, but for a truth value, and that its
+// syntax allows, as otherwise the server would not look at the rights.
 func (cfg Config) nobodys(attribute, random string) string {
 	switch {
 	case strings.EqualFold(attribute, cfg.LockAttribute) && cfg.LockHolds != LockPresent:

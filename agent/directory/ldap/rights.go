@@ -72,10 +72,6 @@ func (d *Directory) rightsToWrite(ctx context.Context, c *ldapconn.Conn, s state
 func (d *Directory) rightToWrite(ctx context.Context, c *ldapconn.Conn, e *ldap.Entry, attribute, right, what string) (directory.Right, error) {
 	r := directory.Right{Name: "write " + attribute, For: []string{what}, Held: directory.HeldUnknown}
 	value := d.cfg.nobodys(attribute, rand.Text()+rand.Text())
-	if strings.EqualFold(first(entry{e}, attribute), value) {
-		r.Why = "the account has a value with which nothing can be tried"
-		return r, nil
-	}
 	err := tryDelete(ctx, c, e.DN, attribute, value)
 	for _, other := range strangers() { // of another syntax: the server looks at that first
 		if !ldapconn.IsCode(err, ldap.LDAPResultInvalidAttributeSyntax) {
@@ -99,9 +95,11 @@ func (d *Directory) rightToWrite(ctx context.Context, c *ldapconn.Conn, e *ldap.
 	return r, nil
 }
 
-// tryDelete asks the server to delete a value that does not exist.
+// tryDelete asks the server to delete a value that should not exist, twice at once: if it
+// does, the second time fails, and with it all of the request (RFC 4511 4.6).
 func tryDelete(ctx context.Context, c *ldapconn.Conn, dn, attribute, value string) error {
 	m := ldap.NewModifyRequest(dn, nil)
+	m.Delete(attribute, []string{value})
 	m.Delete(attribute, []string{value})
 	return c.Modify(ctx, m)
 }

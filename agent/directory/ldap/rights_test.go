@@ -100,6 +100,27 @@ func TestP15_EachRightThatIsTakenAwayIsNamedWithTheLineThatGivesIt(t *testing.T)
 	}
 }
 
+// A flag that says FALSE is asked about, too, and says FALSE afterwards.
+func TestP15_AskingForARightChangesNothingWhateverValueThereIs(t *testing.T) {
+	s := testenv.StartSlapd(t, testenv.SlapdOptions{People: 3, MustChange: true})
+	d := openAt(t, configFor(t, s.Addr(), s.CAFile))
+	anna := testenv.SlapdDN("anna")
+	s.Modify(t, "dn: "+anna+"\nchangetype: modify\nreplace: pwdReset\npwdReset: FALSE\n")
+	before := s.Values(t, anna, "entryCSN")
+	if got := missing(rightsOf(t, d, testenv.SlapdID(anna))); len(got) > 0 {
+		t.Errorf("missing are %q", got)
+	}
+	if err := d.DryRun(t.Context(), testenv.SlapdID(anna), tasks(t, everything)); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+	if got := s.Values(t, anna, "pwdReset"); !slices.Equal(got, []string{"FALSE"}) {
+		t.Errorf("pwdReset: %q", got)
+	}
+	if after := s.Values(t, anna, "entryCSN"); len(after) != 1 || !slices.Equal(before, after) {
+		t.Errorf("the entry changed: %q, then %q", before, after)
+	}
+}
+
 // What hides accounts from the agent, or ends a list of them early, is told as well, and the
 // line for it shows no secret.
 func TestP15_WhatTheAgentCannotReadIsNamedWithTheLineThatShowsIt(t *testing.T) {
