@@ -158,6 +158,9 @@ func (x *examination) unusable(what string, err error) {
 	x.found(areaDirectory, what, numberOf(err), err)
 }
 
+// shownBelow bounds how many entries of a branch are named.
+const shownBelow = 12
+
 // bases reports whether every base DN of the file exists.
 func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 	all, err := s.Bases(ctx)
@@ -165,30 +168,84 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 		x.unusable("base DNs", err)
 		return false
 	}
-	well, meant := true, []string{}
-	for _, b := range all {
+	meant := x.meant(ctx, s, all)
+	well, told := true, map[string]bool{"": true}
+	for i, b := range all {
 		if b.Found {
-			meant = append(meant, b.DN)
 			x.ok(areaDirectory, "base DN", "%s", b.DN)
 			continue
 		}
 		well = false
-		var lines []string
-		if b.Near != "" {
-			lines = append(lines, "what exists is "+b.Near+", with:")
+		x.missing(areaDirectory, "base DN", doctor.NoSuchBase, b, meant[i])
+		if line := listed(b.Key, all, meant); line != "" && !told[b.Key] {
+			x.Write(line)
+			told[b.Key] = true
 		}
-		for _, dn := range b.Below {
-			lines = append(lines, "  "+doctor.OneLine(dn))
-		}
-		x.Found(areaDirectory, "base DN", doctor.NoSuchBase, b.DN+" does not exist, or the agent's account cannot see it", lines...)
-		if best := doctor.Alike(b.DN, b.Below); best != "" {
-			meant = append(meant, best)
-		}
-	}
-	if !well && len(all) == 1 && len(meant) == 1 { // of several, nobody knows which key names them
-		x.Write("base_dns = [" + strconv.Quote(meant[0]) + "]")
 	}
 	return well
+}
+
+// meant are the DNs that branches are, or were probably meant to be: "" for those of
+// which nobody knows.
+func (x *examination) meant(ctx context.Context, s directory.Surveyor, all []directory.Base) []string {
+	dns := make([]string, len(all))
+	for i, b := range all {
+		for range maxMended { // what is mended above may be wrong below
+			if b.Found {
+				dns[i] = b.DN
+				break
+			}
+			next := doctor.Mended(b.DN, b.Near, b.Below)
+			if next == "" {
+				break
+			}
+			found, err := s.Branches(ctx, next)
+			if err != nil || len(found) != 1 {
+				break
+			}
+			b = found[0]
+		}
+	}
+	return dns
+}
+
+// maxMended bounds how often one DN is looked at.
+const maxMended = 4
+
+// missing notes a branch that does not exist, and what does.
+func (x *examination) missing(area, what string, number int, b directory.Base, meant string) {
+	var lines []string
+	if meant != "" {
+		lines = append(lines, "almost the same is "+doctor.OneLine(meant))
+	}
+	if b.Near != "" {
+		lines = append(lines, "what exists is "+doctor.OneLine(b.Near)+", with:")
+	} else if len(b.Below) > 0 {
+		lines = append(lines, "what exists is the server itself, with:")
+	}
+	for _, dn := range b.Below[:min(len(b.Below), shownBelow)] {
+		lines = append(lines, "  "+doctor.OneLine(dn))
+	}
+	if more := len(b.Below) - shownBelow; more > 0 {
+		lines = append(lines, fmt.Sprintf("  and %d more", more))
+	}
+	x.Found(area, what, number, b.DN+" does not exist, or the agent's account cannot see it", lines...)
+}
+
+// listed is the line of the agent's file with the list of a key as it was meant; "" if
+// that is not known of each.
+func listed(key string, all []directory.Base, meant []string) string {
+	var dns []string
+	for i, b := range all {
+		switch {
+		case b.Key != key:
+		case meant[i] == "":
+			return ""
+		default:
+			dns = append(dns, strconv.Quote(meant[i]))
+		}
+	}
+	return key + " = [" + strings.Join(dns, ", ") + "]"
 }
 
 // targets say where changes go, and whether the clocks there agree.

@@ -14,6 +14,8 @@ type Surveyor interface {
 	Servers(ctx context.Context) ([]Server, error)
 	// Bases looks at each base DN of the file.
 	Bases(ctx context.Context) ([]Base, error)
+	// Branches looks at entries that are named, in that order.
+	Branches(ctx context.Context, dns ...string) ([]Base, error)
 	// Targets say where changes go, one for each part: the server, and the one where they
 	// should go if that is not among those of the file.
 	Targets(ctx context.Context) ([]Target, error)
@@ -48,9 +50,10 @@ type Server struct {
 // A Base is a branch of the file.
 type Base struct {
 	DN    string
+	Key   string // of the list in the table [directory] that has it; "" if it is of none, or of a table within
 	Found bool
-	Near  string   // the closest one above that exists, or a naming context of the server
-	Below []string // what stands there, a few of them
+	Near  string   // the closest one above that exists; "" if none does
+	Below []string // what stands there, a few hundred of them at most; naming contexts if Near is ""
 }
 
 // A Target is where changes go.

@@ -2,19 +2,57 @@ package doctor
 
 import "testing"
 
-func TestAMisspeltNameIsTakenForTheOneThatItIsAlmost(t *testing.T) {
-	units := []string{"OU=Staff,DC=corp,DC=example", "OU=Services,DC=corp,DC=example", "CN=Users,DC=corp,DC=example", "OU=Partners,DC=corp,DC=example"}
-	for name, want := range map[string]string{
-		"OU=Staf,DC=corp,DC=example": units[0], "ou=staff,dc=corp,dc=example": units[0], "CN=Staff,DC=corp,DC=example": units[0], "OU=Service,DC=corp,DC=example": units[1],
-		"": "", "OU=Employees of the northern region,OU=Everybody,DC=corp,DC=example": "",
+func TestOnlyASlipOfTheKeysIsMended(t *testing.T) {
+	const domain = "DC=corp,DC=example"
+	in := func(names ...string) (all []string) {
+		for _, name := range names {
+			all = append(all, name+","+domain)
+		}
+		return all
+	}
+	company := in("OU=Staff", "OU=Services", "CN=Users", "CN=Computers", "OU=Domain Controllers", "OU=Region 1")
+	contexts := []string{domain, "CN=Configuration," + domain, "CN=Schema,CN=Configuration," + domain, "DC=DomainDnsZones," + domain}
+	for dn, c := range map[string]struct {
+		near  string
+		below []string
+		want  string
+	}{
+		"OU=Staf,DC=corp,DC=example":               {domain, company, "OU=Staff,DC=corp,DC=example"},
+		"ou=staf,dc=corp, dc=example":              {domain, company, "OU=Staff,dc=corp,dc=example"},
+		"CN=Staff,DC=corp,DC=example":              {domain, company, "OU=Staff,DC=corp,DC=example"},
+		"OU=Users,DC=corp,DC=example":              {domain, company, "CN=Users,DC=corp,DC=example"},
+		"OU=Berlin,OU=Serivces,DC=corp,DC=example": {domain, company, "OU=Berlin,OU=Services,DC=corp,DC=example"},
+		"OU=Employees,DC=corp,DC=example":          {domain, company, ""},
+		"OU=Berlin,DC=corp,DC=example":             {domain, company, ""},
+		"OU=Contractors,DC=corp,DC=example":        {domain, company, ""},
+		"OU=Human,DC=corp,DC=example":              {domain, company, ""},
+		"OU=Accounting,DC=corp,DC=example":         {domain, company, ""},
+		"OU=Region 2,DC=corp,DC=example":           {domain, company, ""},
+		"DC=Staff,DC=corp,DC=example":              {domain, company, ""},
+		"OU=IT,DC=corp,DC=example":                 {domain, in("OU=HR"), ""},
+		"OU=Salez,DC=corp,DC=example":              {domain, in("OU=Sales", "OU=Saley"), ""},
+		`OU=Staf\, all,DC=corp,DC=example`:         {domain, in(`OU=Staff\, all`), `OU=Staff\, all,DC=corp,DC=example`},
+		"OU=Staff,DC=corp,DC=exmaple":              {"", contexts, "OU=Staff,DC=corp,DC=example"},
+		"DC=crop,DC=example":                       {"", []string{"DC=corps,DC=example"}, ""},
+		"OU=Staff,DC=other,DC=example":             {"", contexts, ""},
+		"OU=Staff":                                 {"", contexts, ""},
+		"":                                         {"", contexts, ""},
 	} {
-		if got := Alike(name, units); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
+		if got := Mended(dn, c.near, c.below); got != c.want {
+			t.Errorf("%q: %q, want %q", dn, got, c.want)
 		}
 	}
-	if got := Alike("ou=a,dc=x", []string{"ou=b,dc=x", "ou=c,dc=x"}); got != "" {
-		t.Errorf("of two that are as close, %q was taken", got)
+}
+
+func TestWhatStandsBelowABranchIsKnownByItsSpelling(t *testing.T) {
+	for dn, want := range map[string]bool{"OU=Staff, DC=corp,dc=EXAMPLE": true, "dc=corp,dc=example": true, "dc=example": false, "ou=x,dc=acorp,dc=example": false, `ou=x\,dc=corp,dc=example`: false} {
+		if Under(dn, "DC=corp,DC=example") != want {
+			t.Errorf("%q: %v", dn, !want)
+		}
 	}
+}
+
+func TestLettersThatDifferAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want int

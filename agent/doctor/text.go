@@ -85,7 +85,8 @@ func (t *texter) step(s Step) {
 		t.print("%s  %s\n", indent, t.in(bold, line))
 	}
 	if len(s.Write) > 0 {
-		t.print("%swrite into the table [directory] of the agent's file, in place of the line that begins so:\n", indent)
+		key, _, _ := strings.Cut(s.Write[0], " = ")
+		t.print("%swrite into the table [directory] of the agent's file: add this line, or put it in place of %s with its whole value:\n", indent, key)
 	}
 	for _, line := range s.Write {
 		t.print("%s  %s\n", indent, t.in(bold, line))

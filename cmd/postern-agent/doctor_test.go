@@ -355,6 +355,35 @@ func TestDoctorNamesWhatIsWrongWithOpenLDAP(t *testing.T) {
 	})
 }
 
+func TestDoctorPrintsTheWholeListOfBaseDNsWhereOnlyALetterIsWrong(t *testing.T) {
+	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
+	well := slapdSite(t, s)
+	const people, groups = testenv.SlapdPeople, testenv.SlapdGroups
+	for wrong, want := range map[string]string{
+		`["ou=peolpe,dc=corp,dc=example"]`:                                             `base_dns = ["` + people + `"]`,
+		`["` + groups + `", "ou=peolpe,dc=corp,dc=example"]`:                           `base_dns = ["` + groups + `", "` + people + `"]`,
+		`["ou=peolpe,dc=corp,dc=example", "ou=gruops,dc=corp,dc=example"]`:             `base_dns = ["` + people + `", "` + groups + `"]`,
+		`["ou=people,dc=corp,dc=exmaple"]`:                                             `base_dns = ["` + people + `"]`,
+		`["ou=peolpe,dc=corp,dc=exmaple"]`:                                             `base_dns = ["` + people + `"]`,
+		`["cn=people,dc=corp,dc=example"]`:                                             `base_dns = ["` + people + `"]`,
+		`["ou=employees,dc=corp,dc=example"]`:                                          "",
+		`["ou=berlin,dc=corp,dc=example"]`:                                             "",
+		`["ou=berlin,ou=people,dc=corp,dc=exmaple"]`:                                   "",
+		`["` + people + `", "ou=employees,dc=corp,dc=example"]`:                        "",
+		`["ou=peolpe,dc=corp,dc=example", "ou=employees,dc=corp,dc=example"]`:          "",
+		`["` + people + `"]` + "\ngroup_base_dns = [\"ou=gruops,dc=corp,dc=example\"]": `group_base_dns = ["` + groups + `"]`,
+	} {
+		r := well.with("base_dns", wrong).examine(t)
+		var lines []string
+		for _, step := range r.Steps {
+			lines = append(lines, step.Write...)
+		}
+		if detail, _, _ := r.step(doctor.NoSuchBase); detail == "" || strings.Join(lines, "\n") != want {
+			t.Errorf("%s: lines %q, want %q\n%s", wrong, lines, want, r.text)
+		}
+	}
+}
+
 func TestDoctorPrintsColoursOnlyWhereTheyAreWanted(t *testing.T) {
 	path := write(t, "agent.toml", "state_dir='"+t.TempDir()+"'\n[directory]\nkind='demo'\n")
 	if r := execute(t, "", "doctor", "--config", path); strings.Contains(r.out, "\x1b") || !strings.Contains(r.out, "(201)") {

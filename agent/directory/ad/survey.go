@@ -16,7 +16,16 @@ func (d *Directory) Servers(ctx context.Context) ([]directory.Server, error) {
 
 // Bases implements directory.Surveyor.
 func (d *Directory) Bases(ctx context.Context) ([]directory.Base, error) {
-	return d.pool.Branches(ctx, d.cfg.BaseDNs...)
+	all, err := d.pool.Branches(ctx, d.cfg.BaseDNs...)
+	for i := range all {
+		all[i].Key = "base_dns"
+	}
+	return all, err
+}
+
+// Branches implements directory.Surveyor.
+func (d *Directory) Branches(ctx context.Context, dns ...string) ([]directory.Base, error) {
+	return d.pool.Branches(ctx, dns...)
 }
 
 // Targets implements directory.Surveyor: changes go to the PDC emulator.
@@ -72,7 +81,30 @@ func (f *Forest) Bases(ctx context.Context) ([]directory.Base, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, those...)
+		for _, b := range those {
+			b.Key = "" // each domain has a list of its own
+			all = append(all, b)
+		}
+	}
+	return all, nil
+}
+
+// Branches implements directory.Surveyor: an entry is looked for in every domain.
+func (f *Forest) Branches(ctx context.Context, dns ...string) ([]directory.Base, error) {
+	var all []directory.Base
+	for _, d := range f.domains {
+		those, err := d.Branches(ctx, dns...)
+		if err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = those
+		}
+		for i, b := range those {
+			if !all[i].Found && (b.Found || all[i].Near == "" && b.Near != "") {
+				all[i] = b
+			}
+		}
 	}
 	return all, nil
 }

@@ -89,8 +89,9 @@ func (p *Pool) enter(ctx context.Context, s *directory.Server) {
 	}
 }
 
-// maxBelow bounds how many entries are named below a branch.
-const maxBelow = 12
+// maxBelow bounds how many entries are read below a branch: among a few only, a name that
+// was misspelt would be taken for another one.
+const maxBelow = 400
 
 // Branches looks at each branch, all on one connection, in the given order.
 func (p *Pool) Branches(ctx context.Context, dns ...string) (all []directory.Base, err error) {
@@ -127,7 +128,7 @@ func (c *Conn) Branch(ctx context.Context, dn string) (directory.Base, error) {
 	}
 	root, err := c.Entry(ctx, "", "(objectClass=*)", "namingContexts")
 	if root != nil {
-		b.Near, b.Below = "the server itself", root.GetAttributeValues("namingContexts")
+		b.Below = root.GetAttributeValues("namingContexts")
 	}
 	return b, err
 }
