@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	if len(g.Rules().BaseDNs) == 0 {
 		x.Found(areaGuard, "guard.base_dns", doctor.GuardUnbounded, "none is named; only those that are always refused are")
 	} else {
-		x.ok(areaGuard, "guard.base_dns", "%s", strings.Join(g.Rules().BaseDNs, "; "))
+		x.branches(ctx, dir, g.Rules().BaseDNs)
 	}
 	if g.NeedsNotice("") {
 		x.ok(areaGuard, "guard.no_notice", "accounts without another mail address are refused")
@@ -45,6 +46,50 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	x.rights(ctx, dir, g, facts.ID)
 	x.dryRuns(ctx, dir, facts.ID, operationsOf(can, g))
 	x.policy(facts)
+}
+
+// branches look whether the branches that the guard lets pass exist, where the directory
+// can be asked.
+func (x *examination) branches(ctx context.Context, dir directory.Reader, names []string) {
+	const what = "guard.base_dns"
+	all, meant := make([]directory.Base, 0, len(names)), names
+	if s, can := dir.(directory.Surveyor); can {
+		var err error
+		if all, err = guarded(ctx, s, names); err != nil {
+			x.unusable(what, err)
+			return
+		}
+		meant = x.meant(ctx, s, all)
+	}
+	line, well := listed("base_dns", all, meant), true
+	for i, b := range all {
+		if b.Found {
+			continue
+		}
+		x.missing(areaGuard, what, doctor.NoSuchBranch, b, meant[i])
+		if well && line != "" {
+			x.Write("guard", line)
+		}
+		well = false
+	}
+	if well {
+		x.ok(areaGuard, what, "%s", strings.Join(names, "; "))
+	}
+}
+
+// guarded looks at branches of the guard. What stands above a base DN that exists does,
+// whether or not the agent's account may see it.
+func guarded(ctx context.Context, s directory.Surveyor, names []string) ([]directory.Base, error) {
+	bases, err := s.Bases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Branches(ctx, names...)
+	for i, b := range all {
+		all[i].Key = "base_dns"
+		all[i].Found = b.Found || slices.ContainsFunc(bases, func(base directory.Base) bool { return base.Found && doctor.Under(base.DN, b.DN) })
+	}
+	return all, err
 }
 
 // sample finds the account to look at.

@@ -111,7 +111,7 @@ func (x *examination) server(s directory.Server, others bool) {
 	}
 	x.Found(areaDirectory, "server "+s.URL, number, detail, lines...)
 	if number == doctor.ServerUntrusted {
-		x.Write(`ca_file = "directory-ca.pem"`)
+		x.Write("directory", `ca_file = "directory-ca.pem"`)
 	}
 }
 
@@ -178,7 +178,7 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 		well = false
 		x.missing(areaDirectory, "base DN", doctor.NoSuchBase, b, meant[i])
 		if line := listed(b.Key, all, meant); line != "" && !told[b.Key] {
-			x.Write(line)
+			x.Write("directory", line)
 			told[b.Key] = true
 		}
 	}

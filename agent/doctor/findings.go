@@ -105,6 +105,7 @@ const (
 	Evaluating        = 505
 	SensitiveNoRoute  = 506
 	ActNever          = 507
+	NoSuchBranch      = 508
 	HubAlone          = 601
 	WitnessedHere     = 602
 	AnchorWeak        = 603
@@ -190,6 +191,7 @@ var Findings = []Finding{
 	{Evaluating, "This agent changes nothing: evaluation is on", Warning, "take evaluation = true out of the file and start the agent again to go live"},
 	{SensitiveNoRoute, "Members of sensitive groups are always refused", Warning, "add a table [smtp] or [sms], or tables [evidence], so that the agent can check something itself"},
 	{ActNever, "The agent's file names something that no account operation changes", Warning, "take it out of guard.act_attributes or guard.act_groups, or look for a misspelling"},
+	{NoSuchBranch, "A branch in guard.base_dns does not exist, so nobody in it is let through", Problem, "correct base_dns in the table [guard]; or let the agent's account see that branch"},
 
 	{HubAlone, "The hub's word alone resets accounts", Note, "require evidence that the agent checks for groups that matter: [[evidence.group]] with require_agent_verifiable"},
 	{WitnessedHere, "What was seen of the hub's audit log is kept on this machine alone", Note, "add a sink that the hub's administrators cannot write to: log.sinks with syslog, eventlog or a file share"},

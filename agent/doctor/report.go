@@ -19,7 +19,8 @@ type Step struct {
 	Number int      // of the finding
 	Lines  []string // more of what was seen: a chain, servers
 	Paste  []string // lines for an administrator to run, whole
-	Write  []string // lines of the table [directory] of the agent's file, in place of those of the same key
+	Write  []string // lines of the agent's file, in place of those of the same key
+	Table  string   // where Write belongs: "directory"
 }
 
 // OK notes that all is well.
@@ -37,10 +38,10 @@ func (r *Report) Advise(area, what string, number int, detail string, paste []st
 	r.Steps = append(r.Steps, Step{Area: area, What: what, Number: number, Detail: detail, Paste: paste})
 }
 
-// Write adds lines of the table [directory] to the last step.
-func (r *Report) Write(lines ...string) {
+// Write gives the last step lines of a table of the agent's file.
+func (r *Report) Write(table string, lines ...string) {
 	s := &r.Steps[len(r.Steps)-1]
-	s.Write = append(s.Write, lines...)
+	s.Table, s.Write = table, lines
 }
 
 // Has reports whether the report has a finding.

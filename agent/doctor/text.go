@@ -86,7 +86,7 @@ func (t *texter) step(s Step) {
 	}
 	if len(s.Write) > 0 {
 		key, _, _ := strings.Cut(s.Write[0], " = ")
-		t.print("%swrite into the table [directory] of the agent's file: add this line, or put it in place of %s with its whole value:\n", indent, key)
+		t.print("%swrite into the table [%s] of the agent's file: add this line, or put it in place of %s with its whole value:\n", indent, s.Table, key)
 	}
 	for _, line := range s.Write {
 		t.print("%s  %s\n", indent, t.in(bold, line))
@@ -124,6 +124,7 @@ type jsonStep struct {
 	Lines   []string     `json:"lines,omitempty"`
 	Paste   []string     `json:"paste,omitempty"`
 	Write   []string     `json:"write,omitempty"`
+	Table   string       `json:"table,omitempty"`
 }
 
 type jsonFinding struct {
@@ -145,7 +146,7 @@ func (r *Report) JSON(w io.Writer) error {
 		Steps    []jsonStep `json:"steps"`
 	}{r.Version, r.Time.UTC(), r.Count(Problem), r.Count(Warning), r.Count(Note), []jsonStep{}}
 	for _, s := range r.Steps {
-		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste, Write: s.Write}
+		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste, Write: s.Write, Table: s.Table}
 		if f := ByNumber(s.Number); f.Number != 0 {
 			step.Finding = &jsonFinding{f.Number, f.Title, f.Severity, f.Fix, f.Page()}
 		}

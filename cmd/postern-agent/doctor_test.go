@@ -82,6 +82,7 @@ type told struct {
 		Area, What, Detail string
 		Lines, Paste       []string
 		Write              []string
+		Table              string
 		Finding            struct {
 			Number   int
 			Severity doctor.Severity
@@ -380,6 +381,36 @@ func TestDoctorPrintsTheWholeListOfBaseDNsWhereOnlyALetterIsWrong(t *testing.T) 
 		}
 		if detail, _, _ := r.step(doctor.NoSuchBase); detail == "" || strings.Join(lines, "\n") != want {
 			t.Errorf("%s: lines %q, want %q\n%s", wrong, lines, want, r.text)
+		}
+	}
+}
+
+func TestDoctorLooksAtTheBranchesOfTheGuard(t *testing.T) {
+	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
+	const people, groups = testenv.SlapdPeople, testenv.SlapdGroups
+	for names, want := range map[string]struct{ line, says string }{
+		`"ou=peolpe,dc=corp,dc=example"`:                        {`base_dns = ["` + people + `"]`, "ou=peolpe,dc=corp,dc=example does not exist"},
+		`"` + groups + `", "ou=people,dc=corp,dc=exmaple"`:      {`base_dns = ["` + groups + `", "` + people + `"]`, "dc=exmaple does not exist"},
+		`"` + people + `", "ou=employees,dc=corp,dc=example"`:   {"", "ou=employees,dc=corp,dc=example does not exist"},
+		`"OU=People, DC=corp,DC=example", "dc=corp,dc=example"`: {"", ""},
+		`"dc=example"`: {"", ""}, // nobody sees it, and it is above
+	} {
+		site := slapdSite(t, s)
+		site.more = "[guard]\nbase_dns = [" + names + "]\nno_notice = \"allow\"\n"
+		r := site.examine(t)
+		detail, _, _ := r.step(doctor.NoSuchBranch)
+		if (detail == "") != (want.says == "") || !strings.Contains(detail, want.says) {
+			t.Errorf("%s: %q, want %q\n%s", names, detail, want.says, r.text)
+		}
+		var line, table string
+		for _, step := range r.Steps {
+			line, table = line+strings.Join(step.Write, "\n"), table+step.Table
+		}
+		if line != want.line || (table == "guard") != (line != "") {
+			t.Errorf("%s: [%s] %q, want %q", names, table, line, want.line)
+		}
+		if want.says == "" && len(r.numbers()) != 0 {
+			t.Errorf("%s: findings = %v\n%s", names, r.numbers(), r.text)
 		}
 	}
 }
