@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +72,28 @@ func TestReadConfigSaysWhatTheServerWouldUse(t *testing.T) {
 	} {
 		if _, err := ReadConfig([]byte(text), "Caddyfile"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v; want %q", text, err, want)
+		}
+	}
+}
+
+// The table in docs/operations.md is where operators look lines up: each has its row, in
+// the form in which the parser names it.
+func TestEveryLineOfTheOptionIsInTheTableOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forms []string
+	for _, o := range options {
+		forms = append(forms, o.form)
+	}
+	for _, o := range smtpOptions {
+		forms = append(forms, o.form)
+	}
+	for _, form := range forms {
+		row := "`" + strings.ReplaceAll(form, "|", `\|`) + "`"
+		if !regexp.MustCompile(`(?m)^\| .*` + regexp.QuoteMeta(row) + `.* \| .* \|$`).Match(text) {
+			t.Errorf("the table lacks %s", row)
 		}
 	}
 }

@@ -27,6 +27,8 @@ Postern is installed and not yet configured. Next:
   sudo -u postern postern validate --config /etc/postern/Caddyfile
   sudo -u postern postern init --organisation "Your organisation" --save
   systemctl enable --now postern
+Without sudo: runuser -u postern -- env HOME=/var/lib/postern postern ...
+The names in the Caddyfile must lead to this machine, with TCP 80 and 443 open.
 Keep a copy of /etc/postern/master.key elsewhere: without it the data cannot be read.
 NEXT
 fi

@@ -124,3 +124,31 @@ func TestTheDocumentedTableIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// What the agent's sample shows of [directory] is enough to begin with, once it is no
+// comment any more.
+func TestTheSampleOfTheAgentIsEnoughForADirectory(t *testing.T) {
+	text, err := os.ReadFile("../../sample.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n[directory]\n")
+	table, _, _ = strings.Cut(table, "\n[")
+	for _, key := range []string{"urls", "ca_file", "bind_dn", "bind_password_file", "base_dns"} {
+		before, after, ok := strings.Cut(table, "\n# "+key+" = ")
+		if !ok {
+			t.Fatalf("the sample lacks %s", key)
+		}
+		table = before + "\n" + key + " = " + after
+	}
+	var cfg Config
+	if err := (settings.File{Name: "/x/agent.toml", Text: []byte("[directory]\n" + table)}).Decode("directory", &cfg, "kind"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg); err != nil {
+		t.Error(err)
+	}
+	if len(cfg.BaseDNs) == 0 || len(cfg.URLs) == 0 || cfg.BindDN == "" {
+		t.Errorf("%+v", cfg)
+	}
+}
