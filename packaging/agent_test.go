@@ -230,8 +230,8 @@ func TestT19_NoPropertyOfTheInstallerIsASecret(t *testing.T) {
 // A package for another system has the program of that system.
 func TestTarballsHoldTheProgramAndItsDocuments(t *testing.T) {
 	for name, wants := range map[string][]string{
-		"linux":   {"postern-agent", "postern-agent.service", "agent.toml.sample", "agent.md", "LICENSE"},
-		"windows": {"postern-agent.exe", "agent.toml.sample", "agent.md", "LICENSE"},
+		"linux":   {"postern-agent", "postern-agent.service", "agent.toml.sample", "agent.md", "directories.md", "findings.md", "evaluation.md", "LICENSE"},
+		"windows": {"postern-agent.exe", "agent.toml.sample", "agent.md", "directories.md", "findings.md", "evaluation.md", "LICENSE"},
 	} {
 		folder := "postern-agent-" + tested + "-" + name + "-amd64"
 		f, err := os.Open(filepath.Join(packages(t), folder+".tar.gz"))
@@ -270,6 +270,7 @@ func TestLinuxPackagesHoldTheUnitAndRefuseNobodyTheConfiguration(t *testing.T) {
 		for _, want := range []string{
 			`-rwxr-xr-x.*/usr/bin/postern-agent\n`, `-rw-r--r--.*/usr/lib/systemd/system/postern-agent\.service\n`,
 			`drwxr-xr-x.*/etc/postern-agent/?\n`, `drwx------.*/etc/postern-agent/secrets/?\n`,
+			`-rw-r--r--.*/usr/share/doc/postern-agent/findings\.md\n`, `-rw-r--r--.*/usr/share/doc/postern-agent/evaluation\.md\n`,
 		} {
 			if !regexp.MustCompile(want).MatchString(list) {
 				t.Errorf("%s lacks %s:\n%s", name, want, list)

@@ -69,7 +69,7 @@ linux() { # linux ARCH
   if want tar; then
     name=postern-agent-$FULL-linux-$1
     mkdir -p "$WORK/$name"
-    cp "$stage/postern-agent" "$stage/agent.toml.sample" installer/postern-agent.service docs/agent.md docs/directories.md CHANGELOG.md LICENSE "$WORK/$name/"
+    cp "$stage/postern-agent" "$stage/agent.toml.sample" installer/postern-agent.service docs/agent.md docs/directories.md docs/findings.md docs/evaluation.md CHANGELOG.md LICENSE "$WORK/$name/"
     tarball "$name"
   fi
 }
@@ -83,7 +83,7 @@ windows() { # windows ARCH
     mkdir -p "$WORK/$name"
     cp "$stage/unsigned.exe" "$WORK/$name/postern-agent.exe"
     cp agent/sample.toml "$WORK/$name/agent.toml.sample"
-    cp docs/agent.md docs/directories.md CHANGELOG.md LICENSE "$WORK/$name/"
+    cp docs/agent.md docs/directories.md docs/findings.md docs/evaluation.md CHANGELOG.md LICENSE "$WORK/$name/"
     tarball "$name"
   fi
   if want rawmsi; then packaging/windows/msi.sh "$stage/unsigned.exe" "$1" "$MSIVERSION" "$FULL" "$OUT/postern-agent-$FULL-$1-unsigned.msi"; fi
