@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,25 @@ func TestAnExaminationIsPrintedWithWhatToDo(t *testing.T) {
 			if !strings.Contains(out.String(), w) {
 				t.Errorf("no %q in\n%s", w, out.String())
 			}
+		}
+	}
+}
+
+// Who runs a command as root of an edge's machine is told whose file has the key.
+func TestRootOfAnEdgeIsToldWhoHasTheKey(t *testing.T) {
+	edge := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(edge, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const line = "runuser -u postern -- env HOME=/var/lib/postern postern"
+	for _, c := range []struct {
+		uid  int
+		file string
+		told bool
+	}{{0, edge, true}, {1000, edge, false}, {0, edge + ".none", false}} {
+		text := noKey(c.uid, c.file).Error()
+		if strings.Contains(text, line) != c.told || !strings.Contains(text, "postern init --save") {
+			t.Errorf("%+v: %s", c, text)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (f *flags) client(c *cobra.Command) (*client, error) {
 	}
 	server, key = first(server, file.Server), first(key, file.Key)
 	if server == "" || key == "" {
-		return nil, fmt.Errorf("no server or no key: give --server and --key-file, set %s and %s, or run \"postern init --save\"", serverVariable, keyVariable)
+		return nil, noKey(os.Geteuid(), defaultCaddyfile)
 	}
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -89,6 +89,16 @@ func (f *flags) client(c *cobra.Command) (*client, error) {
 		Timeout:       requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a key goes to nobody else
 	}}, nil
+}
+
+// noKey says how a command learns of a hub. Root of an edge's machine is told who has
+// the file there: "postern init --save" runs as the user postern.
+func noKey(uid int, caddyfile string) error {
+	other := ""
+	if _, err := os.Stat(caddyfile); err == nil && uid == 0 {
+		other = "; or run it as the user postern: runuser -u postern -- env HOME=/var/lib/postern postern …"
+	}
+	return fmt.Errorf("no server or no key: give --server and --key-file, set %s and %s, or run \"postern init --save\"%s", serverVariable, keyVariable, other)
 }
 
 func first(a, b string) string {
