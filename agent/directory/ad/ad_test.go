@@ -145,10 +145,11 @@ func TestTheSampleOfTheAgentIsEnoughForADirectory(t *testing.T) {
 	if err := (settings.File{Name: "/x/agent.toml", Text: []byte("[directory]\n" + table)}).Decode("directory", &cfg, "kind"); err != nil {
 		t.Fatal(err)
 	}
+	if len(cfg.BaseDNs) == 0 || len(cfg.URLs) == 0 || cfg.BindDN == "" || cfg.CAFile == "" {
+		t.Errorf("%+v", cfg)
+	}
+	cfg.CAFile = "" // the sample's authority is a file that only its reader has
 	if _, err := Open(cfg); err != nil {
 		t.Error(err)
-	}
-	if len(cfg.BaseDNs) == 0 || len(cfg.URLs) == 0 || cfg.BindDN == "" {
-		t.Errorf("%+v", cfg)
 	}
 }
