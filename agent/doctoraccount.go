@@ -43,6 +43,7 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	if !found {
 		return
 	}
+	x.untried(ctx, dir, facts.DN)
 	x.rights(ctx, dir, g, facts.ID)
 	x.dryRuns(ctx, dir, facts.ID, operationsOf(can, g))
 	x.policy(facts)
@@ -74,6 +75,25 @@ func (x *examination) branches(ctx context.Context, dir directory.Reader, names 
 	}
 	if well {
 		x.ok(areaGuard, what, "%s", strings.Join(names, "; "))
+	}
+}
+
+// untried notes the base DNs of which no account is looked at, unless one was named:
+// rights are given branch by branch.
+func (x *examination) untried(ctx context.Context, dir directory.Reader, tried string) {
+	s, can := dir.(directory.Surveyor)
+	if !can || x.account != "" {
+		return
+	}
+	bases, err := s.Bases(ctx)
+	if err != nil {
+		x.unusable("base DNs", err)
+		return
+	}
+	for _, b := range bases {
+		if b.Key != "group_base_dns" && !doctor.Under(tried, b.DN) {
+			x.Untried = append(x.Untried, b.DN)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ type Report struct {
 	Steps   []Step
 	// Persons are names of accounts that stand in the steps, which a bundle leaves out.
 	Persons []string
+	// Untried are branches of the file of which no account was looked at.
+	Untried []string
 }
 
 // A Step is one thing that was looked at. Number is 0 when all is well.

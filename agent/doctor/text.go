@@ -102,8 +102,13 @@ func (t *texter) summary(r *Report) {
 		problems, warnings := r.Count(Problem), r.Count(Warning)
 		t.print("%s, %s. Begin with %d (%s %s):\n  %s\n", count(problems, "problem"), count(warnings, "warning"), first.Number, first.Area, first.What,
 			t.in(bold, ByNumber(first.Number).Fix))
+	} else if len(r.Untried) > 0 {
+		t.print("%s\n", t.in(green, "Everything that was tried works."))
 	} else {
 		t.print("%s\n", t.in(green, "Everything works."))
+	}
+	for _, dn := range r.Untried {
+		t.print("No account was tried below %s: name one with --account.\n", OneLine(dn))
 	}
 	t.print("Nothing was changed.\n")
 }
@@ -144,7 +149,8 @@ func (r *Report) JSON(w io.Writer) error {
 		Warnings int        `json:"warnings"`
 		Notes    int        `json:"notes"`
 		Steps    []jsonStep `json:"steps"`
-	}{r.Version, r.Time.UTC(), r.Count(Problem), r.Count(Warning), r.Count(Note), []jsonStep{}}
+		Untried  []string   `json:"untried,omitempty"`
+	}{r.Version, r.Time.UTC(), r.Count(Problem), r.Count(Warning), r.Count(Note), []jsonStep{}, r.Untried}
 	for _, s := range r.Steps {
 		step := jsonStep{Area: s.Area, What: s.What, Detail: s.Detail, Lines: s.Lines, Paste: s.Paste, Write: s.Write, Table: s.Table}
 		if f := ByNumber(s.Number); f.Number != 0 {

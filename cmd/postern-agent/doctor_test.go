@@ -89,7 +89,8 @@ type told struct {
 			Fix      string
 		}
 	}
-	text string
+	Untried []string
+	text    string
 }
 
 // examine runs the command.
@@ -297,6 +298,7 @@ func TestDoctorSpeaksOfOneAccount(t *testing.T) {
 	s := testenv.SharedSamba(t)
 	site := sambaSite(t, s)
 	_, _ = s.AddPerson(t, testenv.SambaStaff, "doctor.lasting", testenv.SambaEmployeePassword, map[string][]string{"description": {"x"}})
+	defer s.Tool(t, "user", "delete", "doctor.lasting") // others try anybody
 	s.Set(t, "CN=doctor.lasting,"+testenv.SambaStaff, map[string][]string{"userAccountControl": {"66048"}})
 	for account, number := range map[string]int{
 		"doctor.lasting": doctor.PasswordLasting, "chief": doctor.GuardRefuses, "nobody.at.all": doctor.NoSuchAccount,
@@ -412,6 +414,24 @@ func TestDoctorLooksAtTheBranchesOfTheGuard(t *testing.T) {
 		if want.says == "" && len(r.numbers()) != 0 {
 			t.Errorf("%s: findings = %v\n%s", names, r.numbers(), r.text)
 		}
+	}
+}
+
+func TestDoctorSaysOfWhichBaseDNsNoAccountWasTried(t *testing.T) {
+	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
+	const people, groups = testenv.SlapdPeople, testenv.SlapdGroups
+	both := slapdSite(t, s).with("base_dns", `["`+people+`", "`+groups+`"]`, "group_base_dns", `["`+groups+`"]`)
+	if r := both.examine(t); !slices.Equal(r.Untried, []string{groups}) {
+		t.Errorf("untried = %q\n%s", r.Untried, r.text)
+	}
+	if r := execute(t, "", "doctor", "--log-level", "error", "--config", both.file(t)); !strings.Contains(r.out, "No account was tried below "+groups) {
+		t.Errorf("the report for people does not say so:\n%s", r.out)
+	}
+	if r := slapdSite(t, s).examine(t); len(r.Untried) != 0 {
+		t.Errorf("one base DN: untried = %q", r.Untried)
+	}
+	if r := both.examine(t, "--account", "anna.berg"); len(r.Untried) != 0 {
+		t.Errorf("a named account: untried = %q", r.Untried)
 	}
 }
 
