@@ -162,8 +162,8 @@ func (a *App) Validate() error {
 		return err
 	}
 	a.config = hub.Config{
-		AuditRetention: retention,
-		FactorWait:     wait, WalletLink: a.WalletLink, Places: a.Places, EntraAuthority: a.EntraAuthority,
+		AuditRetention: retention, Version: caddy.CustomVersion,
+		FactorWait: wait, WalletLink: a.WalletLink, Places: a.Places, EntraAuthority: a.EntraAuthority,
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,

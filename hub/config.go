@@ -26,6 +26,7 @@ type Config struct {
 	EntraAuthority  string         // where the signing keys of Entra ID's tenants are fetched; "": at Microsoft (tests only)
 	Places          string         // table of where addresses are, in the format MMDB; "": nobody knows
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach
+	Version         string         // of the program, as agents are told; "": what its build says
 	Log             *slog.Logger
 	Registry        prometheus.Registerer // nil: no metrics
 }

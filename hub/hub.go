@@ -145,7 +145,7 @@ func (h *Hub) openRest(ctx context.Context, cfg Config) (err error) {
 	})
 	h.retention.Store(int64(cfg.AuditRetention))
 	h.tunnels = tunnel.New(tunnel.Config{
-		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Executor: h.execute, Log: h.log,
+		Store: h.store, Coord: h.coord, Mesh: h.mesh, HubName: h.public.Hostname(), Version: cfg.Version, Executor: h.execute, Log: h.log,
 		Connected: func(to tunnel.To) { h.directories.Wake(to.Env, to.Directory) },
 		Changed:   func(to tunnel.To) { h.directories.Changed(to.Env, to.Directory) },
 		Keys:      protocol.Keys{Private: noise.Private, Public: noise.Public},

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -187,7 +188,7 @@ func (a *admission) settle(ctx context.Context, agent store.Agent, hello protoco
 func (a *admission) welcome(ctx context.Context, agent store.Agent) (protocol.Welcome, error) {
 	c := a.conn
 	w := protocol.Welcome{
-		Agent: c.Agent, Directory: c.Directory, Node: a.t.mesh.ID(), Nodes: len(a.t.mesh.Nodes()), State: c.state, Time: a.t.now(), Version: ownVersion(),
+		Agent: c.Agent, Directory: c.Directory, Node: a.t.mesh.ID(), Nodes: len(a.t.mesh.Nodes()), State: c.state, Time: a.t.now(), Version: cmp.Or(a.t.cfg.Version, ownVersion()),
 	}
 	if c.state != protocol.AgentActive {
 		return w, nil

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 // within is how long a test waits for something that should happen at once.
 const within = 15 * time.Second
 
-const hubName = "id.example.com"
+const hubName, hubVersion = "id.example.com", "1.2.3"
 
 // An installation is a store and a coordinator, and the nodes that share them.
 type installation struct {
@@ -89,7 +89,7 @@ func (in *installation) start(t *testing.T, change ...func(*Config)) *node {
 	var err error
 	n.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: c, MasterKey: storetest.MasterKey, Name: "test", Log: log})
 	must(t, err)
-	cfg := Config{Store: in.store, Coord: c, Mesh: n.mesh, Keys: in.keys, HubName: hubName, Log: log, Audit: in.audit}
+	cfg := Config{Store: in.store, Coord: c, Mesh: n.mesh, Keys: in.keys, HubName: hubName, Version: hubVersion, Log: log, Audit: in.audit}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	Mesh     *coord.Mesh   // New adds its handlers, so the mesh runs after New
 	Keys     protocol.Keys // the installation's, which agents pin
 	HubName  string        // host of the public address
+	Version  string        // of the program, which agents compare with theirs; "": what its build says
 	Executor Executor
 	Log      *slog.Logger
 	Audit    AuditLog // what agents want to see proven, and witness
