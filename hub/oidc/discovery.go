@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/postern-id/postern/hub/party"
+	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -69,12 +70,16 @@ func (p *Provider) metadata(at party.Issuer) metadata {
 	return m
 }
 
+// unprovable reports whether a scope of the public API stands for what nobody can prove
+// here: it is known, and never followed.
+func unprovable(scope string) bool { return len(request.Unprovable([]string{scope}, nil)) > 0 }
+
 // metadataOf is what one contract can.
 func (p *Provider) metadataOf(row party.Terms) metadata {
 	to := row.Addresses(p.cfg.Origin())
 	m := metadata{
 		Issuer: to.Issuer, Authorize: to.Authorize, Token: to.Token, UserInfo: to.UserInfo, PAR: to.PAR, JWKS: to.JWKS, EndSession: to.End,
-		Scopes: row.Scopes, ResponseTypes: []string{"id_token"}, ResponseModes: []string{"form_post"}, Grants: []string{"implicit"},
+		Scopes: slices.DeleteFunc(slices.Clone(row.Scopes), unprovable), ResponseTypes: []string{"id_token"}, ResponseModes: []string{"form_post"}, Grants: []string{"implicit"},
 		Subjects: []string{"pairwise"}, Algorithms: []string{row.Algorithm}, ClaimsParam: true, NamesIssuer: true,
 		Claims: []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr"},
 	}

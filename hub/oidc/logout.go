@@ -20,10 +20,8 @@ import (
 func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
 	err := p.admit(r, "authorize")
-	if err == nil && r.Method == http.MethodPost {
-		a.q, err = formParams(w, r)
-	} else if err == nil {
-		a.q, err = parseParams(r.URL.RawQuery)
+	if err == nil {
+		a.q, err = leavingParams(w, r)
 	}
 	to := ""
 	if err == nil {
@@ -43,6 +41,18 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at party.I
 	}
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
+}
+
+// leavingParams reads a query, or the form of a POST. Clients of the public API send a POST
+// that has neither a form nor a type.
+func leavingParams(w http.ResponseWriter, r *http.Request) (params, error) {
+	switch {
+	case r.Method != http.MethodPost:
+		return parseParams(r.URL.RawQuery)
+	case r.ContentLength == 0 && r.Header.Get("Content-Type") == "":
+		return params{}, nil
+	}
+	return formParams(w, r)
 }
 
 // afterwards returns the address to go on to: one of the client's, exactly.

@@ -776,7 +776,7 @@ func TestDiscoveryTellsOfBothContractsOfTheIssuer(t *testing.T) {
 		if m["issuer"] != a.origin || m["pushed_authorization_request_endpoint"] != a.origin+"/oauth2/par" || m["end_session_endpoint"] != a.origin+"/oauth2/logout" ||
 			m["require_pushed_authorization_requests"] != nil || m["authorization_response_iss_parameter_supported"] != true ||
 			!has("id_token_signing_alg_values_supported", "ES256") || !has("id_token_signing_alg_values_supported", "EdDSA") || !has("token_endpoint_auth_methods_supported", "private_key_jwt") ||
-			!has("scopes_supported", "identity_assurance") || !has("scopes_supported", "nt:name") || !has("code_challenge_methods_supported", "S256") ||
+			!has("scopes_supported", "identity_assurance") || !has("scopes_supported", "nt:name") || has("scopes_supported", "nt:location:gps") || !has("code_challenge_methods_supported", "S256") ||
 			!has("subject_types_supported", "pairwise") || !has("claims_supported", "account_status") || g.header.Get("Content-Length") == "" {
 			t.Errorf("%s: %v", path, m)
 		}

@@ -164,6 +164,13 @@ func TestAPhoneProvesForTheBrowserThatShowsThePicture(t *testing.T) {
 			if g := a.post(http.DefaultClient, "/logout", nil); g.status != http.StatusNoContent {
 				t.Errorf("signing out: %d %s", g.status, g.body)
 			}
+			bare, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.origin+"/logout", nil) // clients of the public API send no form
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g := a.do(http.DefaultClient, bare); g.status != http.StatusNoContent {
+				t.Errorf("signing out without a body: %d %s", g.status, g.body)
+			}
 			a.clean(code, a.secret, phone)
 		})
 	}
