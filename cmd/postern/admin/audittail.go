@@ -149,7 +149,7 @@ func (t *tail) dial(ctx context.Context) (*websocket.Conn, error) {
 	}
 	address := "ws" + strings.TrimPrefix(t.cl.server, "http") + "/api/audit?" + t.query.Encode()
 	d := websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: dialWithin}
-	ws, resp, err := d.DialContext(ctx, address, http.Header{"Authorization": {"Bearer " + t.cl.key.Reveal()}})
+	ws, resp, err := d.DialContext(ctx, address, http.Header{"Authorization": {"Bearer " + t.cl.key.Reveal()}, "User-Agent": {userAgent()}})
 	if resp == nil || err == nil {
 		return ws, err
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,9 +12,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/postern-id/postern/protocol"
@@ -234,10 +237,17 @@ func (cl *client) put(ctx context.Context, path, kind string, in io.Reader, size
 	return cl.finish(&slow, req, out)
 }
 
+// userAgent names this program in the audit log of the hub, in the form in which the
+// reference's command line names itself.
+func userAgent() string {
+	return "postern-cli/" + cmp.Or(caddy.CustomVersion, "dev") + "; " + runtime.GOOS + "-" + runtime.GOARCH
+}
+
 // finish sends a request with the key and reads the answer.
 func (cl *client) finish(by *http.Client, req *http.Request, out any) error {
 	req.Header.Set("Authorization", "Bearer "+cl.key.Reveal())
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent())
 	resp, err := by.Do(req)
 	if err != nil {
 		return fmt.Errorf("the hub does not answer: %w", err)

@@ -126,6 +126,7 @@ func askApproved(ctx context.Context, by *http.Client, address string) (sealed [
 	if err != nil {
 		return nil, 0, err
 	}
+	req.Header.Set("User-Agent", userAgent())
 	resp, err := by.Do(req)
 	if err != nil {
 		return nil, 0, err

@@ -45,6 +45,9 @@ func TestARequestIsMadeFoundLabelledAndCancelled(t *testing.T) {
 	if out := want(t, "request", "list", "--count", "1"); !strings.Contains(out, "1 of 2; the next ones: --offset 1") {
 		t.Errorf("a page printed %s", out)
 	}
+	if out := want(t, "audit", "list", "--kind", "request_created", "--json"); !strings.Contains(out, `"user_agent":"postern-cli/`) {
+		t.Errorf("the log does not say who asked: %s", out)
+	}
 	if _, _, err := run(t, "", "request", "create", "--claim", "shoe_size"); err == nil || !strings.Contains(err.Error(), "shoe_size") {
 		t.Errorf("an unknown claim: %v", err)
 	}
