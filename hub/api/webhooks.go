@@ -96,6 +96,9 @@ func removeWebhook(ctx context.Context, c *call, tx *store.Tx, id string) error 
 			continue
 		}
 		found = true
+		if err := c.mayTell(w, store.Webhook{}); err != nil {
+			return err
+		}
 		if err := tx.RemoveWebhook(ctx, c.env.ID, w.ID); err != nil {
 			return err
 		}
@@ -133,6 +136,9 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 	set(&w.Enabled, req.Enabled)
 	set(&w.Events, req.Events)
 	set(&w.Authorization, req.Authorization)
+	if req.Authorization == nil && w.Authorization != "" && !hooks.SameReceiver(before.URL, w.URL) {
+		return bad(`update_webhook.authorization_header: the one that is kept was given for another host, and is not sent to this one: say which goes there, "" for none`)
+	}
 	if err := c.openSecrets(ctx, tx, "update_webhook.authorization_header", &w.Authorization); err != nil {
 		return err
 	}
@@ -145,7 +151,7 @@ func changeWebhook(ctx context.Context, c *call, tx *store.Tx, req webhookUpdate
 	return tx.UpdateWebhook(ctx, w)
 }
 
-// mayTell refuses to send the audit log, which is for owners, to where it did not go.
+// mayTell refuses others than owners what tells the audit log, or told it.
 func (c *call) mayTell(before, now store.Webhook) error {
 	if !hooks.MayDefine(c.key.Role, before, now) {
 		return errForbidden

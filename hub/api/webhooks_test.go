@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,7 +168,11 @@ func TestT18_OnlyOwnersHaveAWebhookFollowTheLog(t *testing.T) {
 	}
 	for body, want := range map[string]int{
 		`{"update_webhook":{"id":"` + log + `","url":"https://thief.example/"}}`:                          http.StatusForbidden,
-		`{"update_webhook":{"id":"` + log + `","enabled":false}}`:                                         http.StatusNoContent,
+		`{"update_webhook":{"id":"` + log + `","enabled":false}}`:                                         http.StatusForbidden,
+		`{"update_webhook":{"id":"` + log + `","events":["share"]}}`:                                      http.StatusForbidden,
+		`{"update_webhook":{"id":"` + log + `","authorization_header":"Bearer mine"}}`:                    http.StatusForbidden,
+		`{"remove_webhooks":["` + log + `"]}`:                                                             http.StatusForbidden,
+		`{"remove_webhook":["https://siem.example/log"]}`:                                                 http.StatusForbidden,
 		`{"update_webhook":{"id":"` + other + `","events":["share","audit"]}}`:                            http.StatusForbidden,
 		`{"update_webhook":{"id":"` + other + `","url":"https://elsewhere.example/","events":["share"]}}`: http.StatusNoContent,
 	} {
@@ -176,4 +181,37 @@ func TestT18_OnlyOwnersHaveAWebhookFollowTheLog(t *testing.T) {
 		}
 	}
 	st.want(t, 204, "PATCH", path, `{"update_webhook":{"id":"`+log+`","url":"https://siem.example/new"}}`)
+	st.want(t, 204, "PATCH", path, `{"remove_webhooks":["`+log+`"]}`)
+}
+
+// Who may change an address need not know what is sent there.
+func TestTheHeaderOfAWebhookGoesToNoHostThatItWasNotGivenFor(t *testing.T) {
+	st := lite(t)
+	path := "/api/envs/" + st.mine.Env.ID
+	st.want(t, 204, "PATCH", path, `{"add_webhooks":[{"url":"https://in.example/hook","events":["share"],"authorization_header":"Bearer canary"}]}`)
+	kept := func() store.Webhook {
+		all, err := store.Get(t.Context(), st.store, func(tx *store.Tx) ([]store.Webhook, error) { return tx.Webhooks(t.Context(), st.mine.Env.ID) })
+		i := slices.IndexFunc(all, func(w store.Webhook) bool {
+			return strings.HasSuffix(strings.Split(strings.ToLower(w.URL), "/")[2], "in.example")
+		})
+		if err != nil || i < 0 {
+			t.Fatal(all, err)
+		}
+		return all[i]
+	}
+	update := func(members string) string { return `{"update_webhook":{"id":"` + kept().ID + `",` + members + `}}` }
+	for _, to := range []string{"https://thief.example/hook", "http://in.example/hook", "https://in.example:8443/hook"} {
+		if got := st.want(t, 400, "PATCH", path, update(`"url":"`+to+`"`)); !strings.Contains(got.body, "authorization_header") || strings.Contains(got.body, "canary") {
+			t.Errorf("%s: %s", to, got.body)
+		}
+	}
+	st.want(t, 204, "PATCH", path, update(`"url":"https://IN.example/other"`))
+	if w := kept(); w.URL != "https://IN.example/other" || w.Authorization != "Bearer canary" {
+		t.Errorf("%s %q", w.URL, w.Authorization)
+	}
+	st.want(t, 204, "PATCH", path, update(`"url":"https://new.in.example/","authorization_header":"Bearer new"`))
+	st.want(t, 204, "PATCH", path, update(`"url":"https://newer.in.example/","authorization_header":""`))
+	if w := kept(); w.URL != "https://newer.in.example/" || w.Authorization != "" {
+		t.Errorf("%s %q", w.URL, w.Authorization)
+	}
 }

@@ -208,6 +208,9 @@ func (v *visit) removeHook(ctx context.Context, tx *store.Tx, w store.Webhook) e
 	if w.ID == "" {
 		return errNoPage
 	}
+	if !webhook.MayDefine(v.role, w, store.Webhook{}) {
+		return staff.ErrRole
+	}
 	return errors.Join(tx.RemoveWebhook(ctx, w.Env, w.ID),
 		v.decided(ctx, tx, w.Env, audit.EnvUpdated, map[string]any{"request": map[string]any{"remove_webhooks": []string{w.ID}}}))
 }

@@ -400,6 +400,15 @@ func TestT18_T25_OnlyOwnersSendTheLogAndNobodyChangesAnotherEnvironmentsWebhooks
 	form := url.Values{"do": {"save"}, "url": {"https://hooks.example/in"}, "enabled": {"on"}, "event_audit": {"on"}}
 	ann.fill(fresh, `value="save"`, form).sees(403)
 	bob.get(fresh).sees(403)
+	log, err := store.Change(t.Context(), g.store, func(tx *store.Tx) (string, error) {
+		return tx.AddWebhook(t.Context(), store.Webhook{Env: g.Env.ID, URL: "https://log.example/", Events: []string{"audit"}, Enabled: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "/console/settings/" + g.Env.ID + "/hooks/" + log
+	ann.get(at).fill(at, `value="save"`, url.Values{"do": {"save"}, "url": {"https://log.example/"}, "event_audit": {"on"}}).sees(403)
+	ann.get(at).fill(at, `value="remove"`, url.Values{"do": {"remove"}}).sees(403)
 	other := storetest.Seed(t, g.store)
 	id, err := store.Change(t.Context(), g.store, func(tx *store.Tx) (string, error) {
 		return tx.AddWebhook(t.Context(), store.Webhook{Env: other.Env.ID, URL: "https://theirs.example/", Events: []string{"share"}, Enabled: true})

@@ -59,9 +59,21 @@ func EventNames() []string {
 	return names
 }
 
-// MayDefine reports whether somebody of a role may change a definition so. The audit log is
-// for owners: others send it nowhere where it did not go (T18).
+// MayDefine reports whether somebody of a role may make, change or remove a definition; the
+// zero value stands for none. The audit log is for owners: others neither have it told, nor
+// change, switch off or remove what tells it, or they could act unheard (T18).
 func MayDefine(role string, before, now store.Webhook) bool {
 	tells := func(w store.Webhook) bool { return slices.Contains(w.Events, string(Audit)) }
-	return !tells(now) || store.AtLeast(role, store.RoleOwner) || tells(before) && before.URL == now.URL
+	return !tells(before) && !tells(now) || store.AtLeast(role, store.RoleOwner)
+}
+
+// SameReceiver reports whether two addresses are of one host and port by the same scheme: a
+// header that one is sent is no news to the other.
+func SameReceiver(a, b string) bool {
+	u, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	w, err := url.Parse(b)
+	return err == nil && u.Scheme == w.Scheme && strings.EqualFold(u.Host, w.Host)
 }
