@@ -115,12 +115,16 @@ func (h *Hub) openCoord(cfg Config, key []byte) (err error) {
 	} else if h.coord, err = coord.OpenRedis(coord.RedisConfig{URL: cfg.RedisURL, Log: h.log}); err != nil {
 		return fmt.Errorf("hub: redis: %w", err)
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		name = "unnamed"
-	}
-	h.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: h.coord, MasterKey: key, Name: name, Log: h.log})
+	h.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: h.coord, MasterKey: key, Name: machine(), Log: h.log})
 	return err
+}
+
+// machine is the name of this node, for people.
+func machine() string {
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "unnamed"
 }
 
 // openRest wires the packages that work over store and coordinator.
@@ -176,7 +180,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: apiBuckets{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
@@ -185,7 +189,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("GET "+api.PicturesPath+"{link}", api.Pictures(h.store, h.log))
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Audit: h.audit, Exports: h.exports, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Audit: h.audit, Exports: h.exports, Mail: h.notifier, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

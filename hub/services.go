@@ -54,7 +54,7 @@ func (h *Hub) openServices(cfg Config) error {
 
 // openOutlets makes what leaves the hub: mail, webhooks, the log for collectors.
 func (h *Hub) openOutlets(cfg Config) (err error) {
-	if h.notifier, err = notify.New(notify.Config{Store: h.store, Route: routeOf(cfg.SMTP), Log: h.log}); err != nil {
+	if h.notifier, err = notify.New(notify.Config{Store: h.store, Route: routeOf(cfg.SMTP), Node: machine(), Log: h.log}); err != nil {
 		return err
 	}
 	if h.hooks, err = webhook.New(webhook.Config{Store: h.store, Log: h.log, Private: cfg.PrivateWebhooks}); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
+	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
@@ -40,6 +41,14 @@ type Storage interface {
 	Test(ctx context.Context, set storage.Settings) string
 }
 
+// Mail sends mails.
+type Mail interface {
+	// Usable reports whether the hub has a mail server.
+	Usable() bool
+	// Test sends one mail now and tells what the mail server answered.
+	Test(ctx context.Context, env, to string) (notify.Tested, error)
+}
+
 // Config is what the API works with. Every member is needed.
 type Config struct {
 	Store       *store.Store
@@ -57,6 +66,7 @@ type Config struct {
 	Audit       *audit.Log
 	Storage     Storage
 	Exports     Exports
+	Mail        Mail
 	Console     func() string // origin of the console
 	// Ticket holds the address and keys of this hub; directory, secret and end are
 	// filled in for each ticket.

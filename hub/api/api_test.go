@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,8 @@ import (
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/flow"
+	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/notify/mailbox"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/storage"
@@ -76,8 +79,20 @@ type stack struct {
 	dns     *testenv.DNS
 	reviews *review.Reviews
 
+	mail     *mailbox.Server
+	notifier *notify.Notifier
+	refusal  atomic.Pointer[string] // of the mail server; nil: it takes mails
+
 	mine, other, foreign place  // one environment, another of the same organisation, one of another organisation
 	owner                string // a key of the organisation for all environments
+}
+
+// judge is the mail server's.
+func (st *stack) judge(string, []string) (int, string) {
+	if text := st.refusal.Load(); text != nil {
+		return 554, *text
+	}
+	return 0, ""
 }
 
 // place is an environment with one of everything in it, and a key for it alone.
@@ -104,7 +119,12 @@ func start(t *testing.T, s *store.Store) *stack {
 		t.Fatal(err)
 	}
 	st.reviews = review.New(s, log)
+	st.mail = testenv.StartSMTP(t, mailbox.Config{Judge: st.judge})
+	if st.notifier, err = notify.New(notify.Config{Store: s, Route: notify.Route{Host: st.mail.Addr(), From: "hub@vendor.test", TLS: notify.Off}, Node: "edge1", Log: log}); err != nil {
+		t.Fatal(err)
+	}
 	st.api = New(Config{
+		Mail:    st.notifier,
 		Exports: st,
 		Faces:   st.reviews,
 		Store:   s, Domains: domains, Sync: st, Tunnels: st, Examiner: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,

@@ -23,6 +23,7 @@ var (
 	ordering = class{"order", 60}    // each asks an agent, which writes to its disk and to its directory
 	archived = class{"archive", 12}  // 500 MB each
 	examined = class{"examine", 30}  // each asks an agent, which asks its directory
+	mailing  = class{"mail", 30}     // each is a mail to whomever
 	persons  = class{"person", 60}   // somebody about themselves
 	browsers = class{"browser", 600} // all of them behind one address
 )

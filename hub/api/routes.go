@@ -49,6 +49,8 @@ func routes() []row {
 		get("/api/envs/{env}/credential-status", RoleLimited, plain(getCredentialStatus)).gives(credentialStatus{}).ours(),
 		post("/api/envs/{env}/credential-status", RoleAdmin, audit.EnvUpdated, with(setCredentialStatus)).like(`{"status":"require","hosts":["status.example.org"]}`).ours(),
 
+		get("/api/envs/{env}/mail", RoleLimited, plain(getMail)).gives(mailOut{}).ours(),
+		post("/api/envs/{env}/mail/test", RoleAdmin, audit.MailTested, with(writeMail).then(sendMail)).gives(testedMail{}).paced(mailing).like(`{"to":"you@example.com"}`).ours(),
 		get("/api/envs/{env}/sms", RoleAdmin, plain(getSMS)).gives(smscode.Settings{}).ours(),
 		post("/api/envs/{env}/sms", RoleAdmin, audit.EnvUpdated, with(setSMS)).upTo(outsideSize).like(`{"twilio":{"account_sid":"AC1","auth_token":"{secret}","from":"+4915112345678"},"countries":["DE"]}`).ours(),
 		remove("/api/envs/{env}/sms", RoleAdmin, audit.EnvUpdated, plain(removeSMS)).ours(),

@@ -23,6 +23,10 @@ const (
 
 	RequestMailsSpent Kind = "recovery_request_mails_spent" // no more mails go today to addresses that people who answer requests type in; once a day
 
+	MailStuck  Kind = "recovery_mail_stuck"  // the mail server begins to take no mails; once, not with each
+	MailFlows  Kind = "recovery_mail_flows"  // it takes them again
+	MailTested Kind = "recovery_mail_tested" // somebody had a mail sent to see
+
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
 	ApprovalAsked  Kind = "recovery_approval_asked"  // people are asked to vouch
@@ -150,7 +154,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent, MailStuck, MailFlows, MailTested,
 	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationExpired, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,

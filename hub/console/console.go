@@ -35,6 +35,9 @@ type Directories interface {
 	Confirm(ctx context.Context, env, directory string, by audit.Principal) error
 }
 
+// Mail knows whether the hub has a mail server.
+type Mail interface{ Usable() bool }
+
 // Config is what the console is made of; every member is needed.
 type Config struct {
 	Store       *store.Store
@@ -53,6 +56,7 @@ type Config struct {
 	Providers   Providers
 	Audit       AuditLog
 	Exports     Exports
+	Mail        Mail
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger

@@ -93,8 +93,14 @@ type rig struct {
 	desk      byHandOffice
 	audit     *audit.Log
 	logs      *bytes.Buffer
+	mail      outlet
 	clock     atomic.Int64 // how far the store's is ahead
 }
+
+// An outlet is a mail server, or none.
+type outlet struct{ none atomic.Bool }
+
+func (o *outlet) Usable() bool { return !o.none.Load() }
 
 // ahead sets the clock forward.
 func (g *rig) ahead(d time.Duration) { g.clock.Add(int64(d)) }
@@ -121,7 +127,7 @@ func newRig(t *testing.T) *rig {
 	g.terminals = terminal.New(terminal.Config{Store: s, Buckets: freely{}, Log: log})
 	exports := export.New(export.Config{Store: s, Client: http.DefaultClient, Dial: new(net.Dialer).DialContext, Host: "id.vendor.test", Log: log})
 	g.audit = audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: auditlog.Origin("id.vendor.test"), Log: log})
-	pages := New(Config{Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	pages := New(Config{Mail: &g.mail, Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
@@ -323,6 +329,15 @@ func TestP24_SessionIsStrictAndEverythingNeedsIt(t *testing.T) {
 	}
 }
 
+// mailStuck says that the mail server does not know the hub's password.
+func (g *rig) mailStuck() {
+	g.t.Helper()
+	g.tx(func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.MailStuck(ctx, g.Env.ID, store.MailTrouble{Node: "edge1", Step: "sign_in", Reason: "answer 535 5.7.8"}, false)
+		return err
+	})
+}
+
 func TestStatusAnswersWhetherRecoveryWorks(t *testing.T) {
 	g := newRig(t)
 	a := g.signedIn().sees(200, "Not set up", "No agent serves this directory yet", "Never synchronised", "There is no recovery domain yet", "Nobody has recovered an account yet")
@@ -332,6 +347,13 @@ func TestStatusAnswersWhetherRecoveryWorks(t *testing.T) {
 	a.get("/console").sees(200, "Needs attention", "The accounts have not been listed yet", "node-1, from 192.0.2.9")
 	g.listed(nil)
 	a.get("/console").sees(200, "Working", "Nothing needs you", "Last synchronised at")
+	g.mail.none.Store(true)
+	a.get("/console").sees(200, "the hub has no mail server", "Set smtp in the Caddyfile")
+	g.mail.none.Store(false)
+	g.mailStuck()
+	a.get("/console").sees(200, "mails are not going out", "The hub on edge1 cannot send mails since", "answer 535 5.7.8", "Check user and password_file", "postern -e "+g.Env.ID+" mail test")
+	g.tx(func(ctx context.Context, tx *store.Tx) error { _, err := tx.MailFlows(ctx, "edge1"); return err })
+	a.get("/console").sees(200, "Nothing needs you")
 	g.listed(&store.SyncFailure{Error: "the directory closed the connection <1>"})
 	a.get("/console").sees(200, "Needs attention", "the directory closed the connection &lt;1&gt;", "the last synchronisation did not finish")
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
@@ -529,7 +551,8 @@ func TestEveryWordOfThePagesIsThere(t *testing.T) {
 	}
 	for key := range map[string]bool{"console.why.none": true, "console.why.away": true, "console.why.credential": true, "console.why.question": true, "console.why.sync": true,
 		"console.why.first": true, "console.why.ok": true, "console.health.ok": true, "console.health.wait": true, "console.health.bad": true, "console.health.off": true,
-		"console.need.shrink": true, "console.need.fingerprint": true, "console.fingerprint.title": true, "console.shrink.button": true, "console.fingerprint.button": true} {
+		"console.need.shrink": true, "console.need.fingerprint": true, "console.fingerprint.title": true, "console.shrink.button": true, "console.fingerprint.button": true,
+		"console.mail.next.connect": true, "console.mail.next.encrypt": true, "console.mail.next.sign_in": true, "console.mail.next.sender": true, "console.mail.next.recipient": true, "console.mail.next.words": true} {
 		if !(page.Words{Language: languageOf("de")}).Has(key) {
 			t.Errorf("no text %q", key)
 		}
@@ -549,6 +572,7 @@ func TestConsoleIsAccessibleAndFollowsASynchronisation(t *testing.T) {
 		_, err := tx.RecordBundle(ctx, g.Env.ID, pages)
 		return errors.Join(err, tx.AgentWitnessed(ctx, g.Env.ID, agent.ID, store.Witness{Size: 7, Failing: "syslog //files/audit/agent-1.jsonl"}), stopped(ctx, tx, agent))
 	})
+	g.mailStuck()
 	b := testenv.Chromium(t)
 	check := func(name string) {
 		t.Helper()

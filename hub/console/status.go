@@ -21,6 +21,7 @@ type status struct {
 	Organisation string
 	Environments []environment
 	Needs        []need
+	NoMail       bool // the hub has no mail server
 	Busy         bool // something is under way, so the page loads again by itself
 }
 
@@ -31,7 +32,8 @@ type environment struct {
 	Directories []served
 	Recent      []recent
 	Outcomes    []outcome
-	MailsFull   time.Time // since when no more mails go to people who answer requests; zero: they do
+	MailStuck   []store.MailTrouble // nodes whose mails are not taken
+	MailsFull   time.Time           // since when no more mails go to people who answer requests; zero: they do
 }
 
 // A served directory is one with its agents. Health is one word: the worst that is true.
@@ -76,7 +78,7 @@ func (v *visit) status() {
 }
 
 func (v *visit) read(ctx context.Context) (*status, error) {
-	st := &status{}
+	st := &status{NoMail: !v.console.cfg.Mail.Usable()}
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		st.Environments = nil
 		org, err := tx.Organisation(ctx, v.org)
@@ -125,6 +127,9 @@ func (st *status) add(ctx context.Context, tx *store.Tx, e store.Environment) er
 		names[d.ID] = nameOf(d)
 	}
 	if env.MailsFull, err = tx.RequestMailsFull(ctx, e.ID); err != nil {
+		return err
+	}
+	if env.MailStuck, err = tx.MailTroubles(ctx, e.ID); err != nil {
 		return err
 	}
 	last, err := tx.RecentRecoveries(ctx, e.ID, recentLimit)
@@ -194,6 +199,12 @@ func (st *status) judge(e *environment, agents []tunnel.AgentStatus, now time.Ti
 		if d.Proven.IsZero() {
 			st.Needs = append(st.Needs, need{"console.need.domain", d.Name, "domains-" + e.ID})
 		}
+	}
+	switch {
+	case st.NoMail:
+		st.Needs = append(st.Needs, need{"console.need.mail.none", e.Name, "m-" + e.ID})
+	case len(e.MailStuck) > 0:
+		st.Needs = append(st.Needs, need{"console.need.mail", e.Name, "m-" + e.ID})
 	}
 	if !e.MailsFull.IsZero() {
 		st.Needs = append(st.Needs, need{"console.need.mails", e.Name, "e-" + e.ID})

@@ -95,4 +95,13 @@ Wenn Sie das nicht waren, öffnen Sie diese Seite und drücken Sie dort auf die 
 
 Damit wird jede laufende Wiederherstellung dieses Kontos abgebrochen, und neue werden für höchstens einen Tag gesperrt, damit niemand hineinkommt, solange der Vorgang geprüft wird. Der Link gilt bis {until}.
 `,
+
+	// A mail that shows that mails arrive.
+	"mail.test.subject": "Eine Test-E-Mail von {company}",
+	"mail.test.body": `Guten Tag,
+
+dies ist ein Test: Jemand, der die Kontowiederherstellung von {company} betreut, wollte sehen, ob ihre E-Mails ankommen. Sie kommen an.
+
+Mit keinem Konto ist etwas geschehen, und Sie müssen nichts tun.
+`,
 }

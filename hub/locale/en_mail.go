@@ -103,4 +103,13 @@ If this was not you, open this page and press the button there:
 
 It stops every recovery of this account that is under way and blocks new ones for a day at most, so that nobody gets in while it is looked at. The link works until {until}.
 `,
+
+	// A mail that shows that mails arrive.
+	"mail.test.subject": "A test mail of {company}",
+	"mail.test.body": `Hello,
+
+this is a test: somebody who looks after the account recovery of {company} wanted to see whether its mails arrive. They do.
+
+Nothing happened to any account, and you need do nothing.
+`,
 }

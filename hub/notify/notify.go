@@ -24,6 +24,7 @@ const codeTimeout = 20 * time.Second
 type Config struct {
 	Store *store.Store
 	Route Route
+	Node  string           // name of this machine
 	Log   *slog.Logger     // nil: slog.Default()
 	Now   func() time.Time // nil: time.Now
 }
@@ -31,6 +32,7 @@ type Config struct {
 // A Notifier sends mail. It is safe for use by many goroutines.
 type Notifier struct {
 	store *store.Store
+	node  string
 	log   *slog.Logger
 	now   func() time.Time
 	route atomic.Pointer[route] // nil: no mail server
@@ -42,7 +44,7 @@ func New(c Config) (*Notifier, error) {
 	if c.Store == nil {
 		return nil, errors.New("notify: no store")
 	}
-	n := &Notifier{store: c.Store, log: c.Log, now: c.Now, wake: make(chan struct{}, 1)}
+	n := &Notifier{store: c.Store, node: c.Node, log: c.Log, now: c.Now, wake: make(chan struct{}, 1)}
 	if n.log == nil {
 		n.log = slog.Default()
 	}
@@ -84,6 +86,7 @@ func (n *Notifier) SendCode(ctx context.Context, c Code) error {
 	if r == nil {
 		return ErrNoRoute
 	}
+	asking := ctx
 	ctx, cancel := context.WithTimeout(ctx, codeTimeout)
 	defer cancel()
 	place, err := n.place(ctx, c.Env, c.Origin, c.Language)
@@ -100,6 +103,7 @@ func (n *Notifier) SendCode(ctx context.Context, c Code) error {
 	if len(errs) == 0 {
 		return ErrNoAddress
 	}
+	n.note(asking, tries(c.Env, errs)...)
 	if slices.Contains(errs, nil) {
 		return nil
 	}

@@ -75,6 +75,11 @@ func (n *Notifier) sendBatch(ctx context.Context, r *route, due []store.Mail) {
 	sending, cancel := context.WithTimeout(ctx, mailTimeout)
 	errs := r.send(sending, n.now(), parcels...)
 	cancel()
+	done := make([]try, len(due))
+	for i, m := range due {
+		done[i] = try{m.Env, errs[i]}
+	}
+	n.note(ctx, done...)
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWrite)
 	defer cancel()
 	for i, m := range due {
@@ -93,9 +98,9 @@ func (n *Notifier) finish(ctx context.Context, m store.Mail, failed error) {
 	})
 	switch {
 	case failed != nil && over:
-		n.log.ErrorContext(ctx, "mail given up", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "reason", reason(failed))
+		n.log.ErrorContext(ctx, "mail given up", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "step", stepOf(failed), "reason", reason(failed))
 	case failed != nil:
-		n.log.WarnContext(ctx, "mail not taken", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "reason", reason(failed))
+		n.log.WarnContext(ctx, "mail not taken", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "step", stepOf(failed), "reason", reason(failed))
 	case err != nil:
 		n.log.WarnContext(ctx, "sent mail stays in the outbox", "mail", m.ID, "env", m.Env, "err", err)
 	}

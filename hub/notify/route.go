@@ -95,7 +95,8 @@ func (r *route) send(ctx context.Context, at time.Time, parcels ...parcel) []err
 	}
 	defer func() { _ = c.Close() }()
 	for i, p := range parcels {
-		errs[i] = lasting(r.give(c, p, at))
+		_, err := r.give(c, p, at)
+		errs[i] = lasting(err)
 		if errs[i] != nil && c.Reset() != nil {
 			for j := i + 1; j < len(parcels); j++ {
 				errs[j] = errs[i]
@@ -107,28 +108,47 @@ func (r *route) send(ctx context.Context, at time.Time, parcels ...parcel) []err
 	return errs
 }
 
-func (r *route) give(c *smtp.Client, p parcel, at time.Time) error {
+// give hands one parcel over, and returns what the server said of it.
+func (r *route) give(c *smtp.Client, p parcel, at time.Time) (answer string, err error) {
 	text, err := p.letter.render(r.from, p.id, at)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if utf8, _ := c.Extension("SMTPUTF8"); !utf8 && !isASCII(p.letter.To) {
-		return fmt.Errorf("%w: it takes no addresses with non-ASCII letters", ErrRefused)
+		return "", failed(Recipient, fmt.Errorf("%w: it takes no addresses with non-ASCII letters", ErrRefused))
 	}
 	if err := c.Mail(r.from.Address); err != nil {
-		return err
+		return "", failed(Sender, err)
 	}
 	if err := c.Rcpt(p.letter.To); err != nil {
-		return err
+		return "", failed(Recipient, err)
 	}
-	w, err := c.Data()
+	return say(c.Text, text)
+}
+
+// say sends the words of a mail. net/smtp does so, too, but keeps the answer to itself,
+// in which servers name the mail as their own logs do. What is refused before the words
+// were said is refused because of whom they are for.
+func say(c *textproto.Conn, text []byte) (answer string, err error) {
+	id, err := c.Cmd("DATA")
 	if err != nil {
-		return err
+		return "", failed(Recipient, err)
 	}
+	c.StartResponse(id)
+	_, _, err = c.ReadResponse(354)
+	c.EndResponse(id)
+	if err != nil {
+		return "", failed(Recipient, err)
+	}
+	w := c.DotWriter()
 	if _, err := w.Write(text); err != nil {
-		return err
+		return "", failed(Words, err)
 	}
-	return w.Close()
+	if err := w.Close(); err != nil {
+		return "", failed(Words, err)
+	}
+	code, words, err := c.ReadResponse(250)
+	return strconv.Itoa(code) + " " + words, failed(Words, err)
 }
 
 // lasting marks an answer of the server that another try will not change (5xx).
@@ -144,16 +164,20 @@ func lasting(err error) error {
 func (r *route) connect(ctx context.Context) (*smtp.Client, error) {
 	socket, err := new(net.Dialer).DialContext(ctx, "tcp", r.Host)
 	if err != nil {
-		return nil, err
+		return nil, failed(Connect, err)
 	}
 	var conn net.Conn = &bounded{socket, context.AfterFunc(ctx, func() { _ = socket.Close() })}
 	cfg := &tls.Config{ServerName: r.name, RootCAs: r.Roots, MinVersion: tls.VersionTLS12}
 	if r.TLS == Implicit {
-		conn = tls.Client(conn, cfg)
+		encrypted := tls.Client(conn, cfg)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			return nil, failed(Encrypt, errors.Join(err, conn.Close()))
+		}
+		conn = encrypted
 	}
 	c, err := smtp.NewClient(conn, r.name)
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, failed(Connect, errors.Join(err, conn.Close()))
 	}
 	if err := r.secure(c, cfg); err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -174,22 +198,27 @@ func (r *route) secure(c *smtp.Client, cfg *tls.Config) error {
 	_, domain, _ := strings.Cut(r.from.Address, "@")
 	if isASCII(domain) {
 		if err := c.Hello(domain); err != nil {
-			return err
+			return failed(Connect, err)
 		}
 	}
 	if r.TLS == StartTLS {
 		if err := c.StartTLS(cfg); err != nil {
-			return fmt.Errorf("notify: STARTTLS: %w", err)
+			return failed(Encrypt, fmt.Errorf("notify: STARTTLS: %w", err))
 		}
 	}
 	if r.User == "" {
 		return nil
 	}
+	return failed(SignIn, c.Auth(r.auth(c)))
+}
+
+// auth chooses how to sign in among what the server offers.
+func (r *route) auth(c *smtp.Client) smtp.Auth {
 	_, methods := c.Extension("AUTH")
 	if list := strings.Fields(strings.ToUpper(methods)); slices.Contains(list, "LOGIN") && !slices.Contains(list, "PLAIN") {
-		return c.Auth(&login{r.User, r.Password})
+		return &login{r.User, r.Password}
 	}
-	return c.Auth(smtp.PlainAuth("", r.User, r.Password.Reveal(), r.name))
+	return smtp.PlainAuth("", r.User, r.Password.Reveal(), r.name)
 }
 
 // login is the method LOGIN, which some servers offer instead of PLAIN.
@@ -221,17 +250,4 @@ func (l *login) Next(fromServer []byte, more bool) ([]byte, error) {
 
 func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 0x7e })
-}
-
-// reason is an error for logs. Of a mail server's answer only the number is kept: its
-// words may repeat an address.
-func reason(err error) string {
-	var answer *textproto.Error
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &answer):
-		return "answer " + strconv.Itoa(answer.Code)
-	}
-	return err.Error()
 }

@@ -45,6 +45,7 @@ var withoutEnvironment = map[string]string{
 	"AuditHead": "of the installation", "PendingAudit": "for the log", "AuditIsPending": "for the log", "ExtendAudit": "for the log", "AuditTiles": "hashes of the installation",
 	"AuditEntry": "finds it; the caller checks", "AuditEntries": "for the log; the caller checks", "DropAudit": "upkeep",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
+	"MailFlows": "of a node, for the outbox", "AnyMailStuck": "for the outbox",
 	"PurgeDeliveries": "upkeep",
 	"CreateAPIKey":    "its row names the organisation",
 	"AddStaff":        "its row names the organisation", "AddStaffKey": "its row names the organisation", "AddStaffLink": "its row names the organisation",
@@ -328,6 +329,14 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 			return 0, err
 		}
 		return 1, err
+	},
+	"MailStuck": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.MailStuck(ctx, env, store.MailTrouble{Node: "theirs"}, false)
+		return 0, err // one of its own
+	},
+	"MailTroubles": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		list, err := tx.MailTroubles(ctx, env)
+		return len(list), err
 	},
 	"RecordBundle": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.RecordBundle(ctx, env, "mine")
@@ -1296,6 +1305,9 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 		collector := store.Destination{Org: o.org, Settings: []byte("theirs")}
 		err = errors.Join(err, tx.AddDestination(ctx, &collector))
 		o.destination = collector.ID
+		if _, err := tx.MailStuck(ctx, o.env, store.MailTrouble{Node: "theirs"}, false); err != nil {
+			return err
+		}
 		if _, err := tx.RecordBundle(ctx, o.env, "theirs"); err != nil {
 			return err
 		}

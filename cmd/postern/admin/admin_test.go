@@ -57,13 +57,20 @@ func want(t *testing.T, args ...string) string {
 type stack struct {
 	made
 	caddyfile, dir string
+	smtp           hub.SMTP
 	dns            *testenv.DNS
 	server         *httptest.Server
 }
 
 func start(t *testing.T) *stack {
 	t.Helper()
-	st := &stack{dir: testenv.Dir(t), dns: testenv.StartDNS(t)}
+	return startMailing(t, hub.SMTP{})
+}
+
+// startMailing is start with a mail server.
+func startMailing(t *testing.T, smtp hub.SMTP) *stack {
+	t.Helper()
+	st := &stack{smtp: smtp, dir: testenv.Dir(t), dns: testenv.StartDNS(t)}
 	t.Setenv(serverVariable, "")
 	t.Setenv(keyVariable, "")
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(st.dir, "config"))
@@ -89,7 +96,7 @@ func start(t *testing.T) *stack {
 func (st *stack) serve(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	h, err := hub.Open(ctx, hub.Config{DataDir: st.dir + "/data", PublicURL: "http://localhost:8080", Resolvers: []string{st.dns.Addr}, CNAMETarget: "edge.test",
+	h, err := hub.Open(ctx, hub.Config{DataDir: st.dir + "/data", PublicURL: "http://localhost:8080", Resolvers: []string{st.dns.Addr}, CNAMETarget: "edge.test", SMTP: st.smtp,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		t.Fatal(err)

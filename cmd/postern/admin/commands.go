@@ -17,6 +17,7 @@ func Commands() []caddycmd.Command {
 		{Name: "env", Short: "Lists environments, registers their recovery domains, and connects outside services", Long: remoteHelp, CobraFunc: envCommand},
 		{Name: "directory", Short: "Makes, lists and synchronises directories, and makes tickets for agents", Long: remoteHelp, CobraFunc: directoryCommand},
 		{Name: "account", Short: "Lists accounts, binds them, sets their photos, and opens those that are shut", Long: remoteHelp, CobraFunc: accountCommand},
+		{Name: "mail", Short: "Sends a mail as a test, and says whether mails go out", Long: remoteHelp, CobraFunc: mailCommand},
 		{Name: "request", Short: "Asks people who they are, by a link, and shows what they shared", Long: remoteHelp, CobraFunc: requestCommand},
 		{Name: "apikey", Short: "Makes, lists, changes and removes API keys", Long: remoteHelp, CobraFunc: apiKeyCommand},
 		{Name: "secrets", Short: "Seals secrets for settings", Long: remoteHelp, CobraFunc: secretsCommand},
