@@ -72,6 +72,7 @@ type App struct {
 	// tests; by default at Microsoft.
 	EntraAuthority string `json:"entra_authority,omitempty"`
 
+	unread  []error    // files that placeholders name and that cannot be read
 	config  hub.Config // from the fields above; without what is read at the start
 	host    string     // of public_url, lower case, without a port
 	slogger *slog.Logger
@@ -118,11 +119,15 @@ const credentialSource = "/etc/postern"
 // complete puts placeholders and defaults in place.
 func (a *App) complete() {
 	r := caddy.NewReplacer()
-	fields := []*string{&a.DataDir, &a.MasterKeyFile, &a.Store, &a.Redis, &a.PublicURL, &a.CNAMETarget}
+	fields := map[string]*string{"data_dir": &a.DataDir, "master_key file": &a.MasterKeyFile, "store": &a.Store, "redis": &a.Redis, "public_url": &a.PublicURL, "cname_target": &a.CNAMETarget}
 	if a.SMTP != nil {
-		fields = append(fields, &a.SMTP.Host, &a.SMTP.From, &a.SMTP.User, &a.SMTP.PasswordFile)
+		for option, f := range map[string]*string{"smtp": &a.SMTP.Host, "smtp: from": &a.SMTP.From, "smtp: user": &a.SMTP.User, "smtp: password_file": &a.SMTP.PasswordFile} {
+			fields[option] = f
+		}
 	}
-	for _, f := range fields {
+	a.unread = nil
+	for option, f := range fields {
+		a.unread = append(a.unread, unreadPlaceholders(option, *f)...)
 		*f = r.ReplaceKnown(*f, "")
 	}
 	if a.DataDir == "" {
@@ -135,6 +140,12 @@ func (a *App) complete() {
 
 // Validate checks everything that can be checked without opening anything.
 func (a *App) Validate() error {
+	if checking() {
+		a.unread = append(a.unread, a.unreadFiles()...)
+	}
+	if err := joined(a.unread); err != nil {
+		return err
+	}
 	u, err := controlURL(a.PublicURL)
 	if err != nil {
 		return err

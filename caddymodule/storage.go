@@ -27,8 +27,15 @@ func (s *Storage) Provision(ctx caddy.Context) (err error) {
 	return err
 }
 
-// CertMagicStorage implements caddy.StorageConverter.
-func (s *Storage) CertMagicStorage() (certmagic.Storage, error) { return lateStorage{s.app}, nil }
+// CertMagicStorage implements caddy.StorageConverter. A command that only checks gets
+// Caddy's own storage: what it asks for, such as a key of a local authority, would
+// otherwise open the hub and make a database.
+func (s *Storage) CertMagicStorage() (certmagic.Storage, error) {
+	if checking() {
+		return caddy.DefaultStorage, nil
+	}
+	return lateStorage{s.app}, nil
+}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
 func (*Storage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
@@ -28,6 +30,14 @@ administrators.
 
 All of Caddy's commands are there: https://caddyserver.com/docs/command-line`
 
+// first makes the command by which all others are found.
+func first(make func(*cobra.Command)) func(*cobra.Command) {
+	return func(c *cobra.Command) {
+		make(c)
+		cobra.OnInitialize(adapted(c))
+	}
+}
+
 func main() {
 	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
 	os.Args = append(os.Args[:1], admin.CommandFirst(os.Args[1:])...)
@@ -35,7 +45,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
-	for _, c := range commands() {
+	for i, c := range commands() {
+		if i == 0 {
+			c.CobraFunc = first(c.CobraFunc)
+		}
 		caddycmd.RegisterCommand(c)
 	}
 	caddycmd.Main()
