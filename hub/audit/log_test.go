@@ -301,7 +301,7 @@ func TestT09_ANodeSignsNothingOverAChangedLog(t *testing.T) {
 		"the size":           "UPDATE audit_head SET size = 20",
 		"the checkpoint":     "UPDATE audit_head SET checkpoint = REPLACE(checkpoint, 'id.example', 'id.evil')",
 		"the log is shorter": "UPDATE audit_head SET size = 0",
-		"a waiting event":    "DELETE FROM audit_events WHERE trace = 'waiting'",
+		"a waiting event":    "INSERT INTO audit_pending (event) VALUES ('of no event')",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.Open(t, storetest.SQLite(t))
@@ -322,8 +322,8 @@ func TestT09_ANodeSignsNothingOverAChangedLog(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]string{
-		"a leaf":           "UPDATE audit_events SET leaf = REPLACE(leaf, 'one', 'eno') WHERE id = $1",
-		"the leaf is gone": "DELETE FROM audit_events WHERE id = $1",
+		"a leaf":           "UPDATE audit_rows SET leaf = REPLACE(leaf, 'one', 'eno') WHERE id = $1",
+		"the leaf is gone": "DELETE FROM audit_rows WHERE id = $1",
 		"its hash":         "UPDATE audit_tiles SET hashes = 'AAAA' || SUBSTR(hashes, 5) WHERE id = '0/0' AND $1 <> ''",
 		"its index":        "UPDATE audit_entries SET seq = seq + 7 WHERE event = $1",
 	} {

@@ -75,13 +75,13 @@ func TestT09_WhatWasDoneToTheLogIsFoundAndWhere(t *testing.T) {
 		want   string
 	}{
 		"nothing":             {nil, ""},
-		"the bytes of a leaf": {[]string{"UPDATE audit_events SET leaf = REPLACE(leaf, 'flow', 'cfo!') || ' ' WHERE id = (SELECT event FROM audit_entries WHERE seq = 17)"}, "tampered 17-18"},
+		"the bytes of a leaf": {[]string{"UPDATE audit_rows SET leaf = REPLACE(leaf, 'flow', 'cfo!') || ' ' WHERE id = (SELECT event FROM audit_entries WHERE seq = 17)"}, "tampered 17-18"},
 		"two leaves change places": {[]string{
 			"UPDATE audit_entries SET seq = -1 WHERE seq = 7", "UPDATE audit_entries SET seq = 7 WHERE seq = 9", "UPDATE audit_entries SET seq = 9 WHERE seq = -1",
 		}, "reordered 7-8, reordered 9-10"},
-		"a leaf is gone":                       {[]string{"DELETE FROM audit_events WHERE id = (SELECT event FROM audit_entries WHERE seq = 31)"}, "truncated 31-32"},
+		"a leaf is gone":                       {[]string{"DELETE FROM audit_rows WHERE id = (SELECT event FROM audit_entries WHERE seq = 31)"}, "truncated 31-32"},
 		"a leaf and its hash change":           {[]string{"UPDATE audit_tiles SET hashes = 'AAAA' || SUBSTR(hashes, 5) WHERE id = '0/0'"}, "tampered 0-1, forked 0-25, tampered 0-50"},
-		"old leaves are passed off as dropped": {[]string{"DELETE FROM audit_events WHERE id IN (SELECT event FROM audit_entries WHERE seq < 2)", "DELETE FROM audit_entries WHERE seq < 2"}, "truncated 0-1, truncated 1-2"},
+		"old leaves are passed off as dropped": {[]string{"DELETE FROM audit_rows WHERE id IN (SELECT event FROM audit_entries WHERE seq < 2)", "DELETE FROM audit_entries WHERE seq < 2"}, "truncated 0-1, truncated 1-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.Open(t, storetest.SQLite(t))

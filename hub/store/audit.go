@@ -22,9 +22,6 @@ type AuditRow struct {
 // anybody could see that they are not there.
 type gatherer interface{ gather(row []any) }
 
-// auditInsertText is followed by the values of one row or several.
-const auditInsertText = "INSERT INTO audit_events (id, org, env, kind, account, trace, time, leaf) VALUES "
-
 // AppendAudit writes a row of the audit log, which gets its index later. Only hub/audit
 // calls it.
 func (tx *Tx) AppendAudit(ctx context.Context, r AuditRow) error {
@@ -34,7 +31,7 @@ func (tx *Tx) AppendAudit(ctx context.Context, r AuditRow) error {
 		g.gather(clean(row))
 		return ctx.Err()
 	}
-	_, err := tx.Exec(ctx, "WITH event AS ("+auditInsertText+"($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id) INSERT INTO audit_pending (event) SELECT id FROM event", row...)
+	_, err := tx.Exec(ctx, "WITH event AS (INSERT INTO audit_rows ("+auditValues+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id) INSERT INTO audit_pending (event) SELECT id FROM event", row...)
 	return err
 }
 
@@ -76,10 +73,20 @@ func (tx *Tx) AuditRow(ctx context.Context, org, id string) (AuditRow, error) {
 // it returns, however many there are.
 func (tx *Tx) AuditRows(ctx context.Context, org string, f AuditFilter) ([]AuditRow, error) {
 	f.Count = min(max(f.Count, 1), MaxAudit)
+	recent, err := tx.recentAudit(ctx, org, f) // first: what is moved meanwhile is not missed
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.indexedAudit(ctx, org, f)
+	return f.merged(recent, rows), err
+}
+
+// indexedAudit is AuditRows without those that are recent.
+func (tx *Tx) indexedAudit(ctx context.Context, org string, f AuditFilter) ([]AuditRow, error) {
 	lists := max(len(f.Envs), 1) * max(len(f.Kinds), 1)
 	if lists == 1 || lists > maxAuditLists || f.Account != "" || f.Trace != "" {
 		w, end := f.where(org)
-		return All(ctx, tx, scanAudit, "SELECT "+auditColumns+" FROM audit_events e WHERE "+w.text+end, w.args...)
+		return All(ctx, tx, scanAudit, "SELECT "+auditColumns+" FROM audit_rows e WHERE "+w.text+end, w.args...)
 	}
 	ids, err := tx.mergedAudit(ctx, org, f)
 	if err != nil || len(ids) == 0 {
@@ -90,7 +97,7 @@ func (tx *Tx) AuditRows(ctx context.Context, org string, f AuditFilter) ([]Audit
 		rows[i] = []any{id}
 	}
 	source, args := tx.s.db.source(rows)
-	return All(ctx, tx, scanAudit, fmt.Sprintf("WITH listed (id) AS (%s) SELECT %s FROM listed CROSS JOIN audit_events e WHERE e.id = listed.id ORDER BY e.id %s",
+	return All(ctx, tx, scanAudit, fmt.Sprintf("WITH listed (id) AS (%s) SELECT %s FROM listed CROSS JOIN audit_rows e WHERE e.id = listed.id ORDER BY e.id %s",
 		source, auditColumns, f.order()), args...)
 }
 
@@ -102,7 +109,7 @@ func (tx *Tx) mergedAudit(ctx context.Context, org string, f AuditFilter) ([]str
 			one := f
 			one.Envs, one.Kinds = env, kind
 			w, end := one.where(org)
-			some, err := All(ctx, tx, Text, "SELECT id FROM audit_events WHERE "+w.text+end, w.args...)
+			some, err := All(ctx, tx, Text, "SELECT id FROM audit_rows WHERE "+w.text+end, w.args...)
 			if err != nil {
 				return nil, err
 			}

@@ -38,13 +38,14 @@ type AuditLeaf struct {
 // will get theirs.
 func (tx *Tx) PendingAudit(ctx context.Context, n int) ([]AuditLeaf, error) {
 	return All(ctx, tx, func(scan Scan) (l AuditLeaf, err error) { return l, scan(&l.ID, &l.Leaf) },
-		`SELECT p.event, COALESCE(e.leaf, '') FROM audit_pending p LEFT JOIN audit_events e ON e.id = p.event ORDER BY p.event LIMIT $1`, n)
+		`SELECT p.event AS id, COALESCE(e.leaf, '') AS leaf FROM audit_pending p LEFT JOIN audit_rows e ON e.id = p.event
+		UNION ALL SELECT id, leaf FROM audit_recent ORDER BY id LIMIT $1`, n)
 }
 
 // AuditIsPending reports whether any row has no index yet.
 func (tx *Tx) AuditIsPending(ctx context.Context) (bool, error) {
 	var id string
-	err := tx.Row(ctx, []any{&id}, "SELECT event FROM audit_pending LIMIT 1")
+	err := tx.Row(ctx, []any{&id}, "SELECT event FROM audit_pending UNION ALL SELECT id FROM audit_recent LIMIT 1")
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
@@ -59,7 +60,7 @@ func (tx *Tx) ExtendAudit(ctx context.Context, was, now AuditHead, last string, 
 		return err
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO audit_entries (seq, event) SELECT CAST($1 AS BIGINT) - 1 + ROW_NUMBER() OVER (ORDER BY event), event
-		FROM audit_pending WHERE event <= $2`, was.Size, last)
+		FROM (SELECT event FROM audit_pending UNION ALL SELECT id FROM audit_recent) waiting WHERE event <= $2`, was.Size, last)
 	if err == nil && n != now.Size-was.Size {
 		err = fmt.Errorf("store: %d rows got an index, not %d", n, now.Size-was.Size)
 	}
@@ -68,6 +69,11 @@ func (tx *Tx) ExtendAudit(ctx context.Context, was, now AuditHead, last string, 
 	}
 	if _, err := tx.Exec(ctx, "DELETE FROM audit_pending WHERE event <= $1", last); err != nil {
 		return err
+	}
+	if tx.s.recents() {
+		if err := moveAudit(ctx, tx.q, last); err != nil {
+			return mapError(err)
+		}
 	}
 	for id, hashes := range tiles {
 		_, err := tx.Exec(ctx, `INSERT INTO audit_tiles (id, hashes) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes`,
@@ -96,7 +102,7 @@ func (tx *Tx) AuditTiles(ctx context.Context, ids []string) (map[string][]byte, 
 }
 
 const auditLeafColumns = `SELECT n.event, n.seq, COALESCE(e.org, ''), COALESCE(e.env, ''), COALESCE(e.leaf, '')
-	FROM audit_entries n LEFT JOIN audit_events e ON e.id = n.event WHERE `
+	FROM audit_entries n LEFT JOIN audit_rows e ON e.id = n.event WHERE `
 
 func scanAuditLeaf(scan Scan) (l AuditLeaf, err error) {
 	return l, scan(&l.ID, &l.Index, &l.Org, &l.Env, &l.Leaf)
@@ -121,7 +127,7 @@ func (tx *Tx) DropAudit(ctx context.Context, from, to int64) error {
 	if err := tx.countDropped(ctx, from, to); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "DELETE FROM audit_events WHERE id IN (SELECT event FROM audit_entries WHERE seq >= $1 AND seq < $2)", from, to); err != nil {
+	if _, err := tx.Exec(ctx, "DELETE FROM audit_rows WHERE id IN (SELECT event FROM audit_entries WHERE seq >= $1 AND seq < $2)", from, to); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, "DELETE FROM audit_entries WHERE seq >= $1 AND seq < $2", from, to)

@@ -144,7 +144,7 @@ func (tx *Tx) DestinationFailed(ctx context.Context, d Destination, why string, 
 // in that alone.
 func (tx *Tx) countDropped(ctx context.Context, from, to int64) error {
 	_, err := tx.Exec(ctx, `UPDATE audit_destinations SET dropped = dropped + (
-		SELECT COUNT(*) FROM audit_entries n JOIN audit_events e ON e.id = n.event WHERE n.seq >= $1 AND n.seq < $2 AND n.seq >= audit_destinations.seq
+		SELECT COUNT(*) FROM audit_entries n JOIN audit_rows e ON e.id = n.event WHERE n.seq >= $1 AND n.seq < $2 AND n.seq >= audit_destinations.seq
 		AND e.org = audit_destinations.org AND (audit_destinations.envs = '' OR audit_destinations.envs LIKE '% ' || e.env || ' %')
 		AND (audit_destinations.kinds = '' OR audit_destinations.kinds LIKE '% ' || e.kind || ' %')) WHERE seq < $2`, from, to)
 	return err

@@ -52,6 +52,7 @@ type sqliteDB struct {
 	doubtful  bool         // the disk has failed, and what is in the journal may be lost; guarded by turn
 
 	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
+	recent  int64   // events that have no index yet; guarded by turn
 	broken  error   // what others gathered is lost, and with it the group; guarded by turn
 	inserts auditInsert
 }
@@ -364,6 +365,10 @@ func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 
 // begin begins a transaction of the writer. The commit of a lazy one is not durable.
 func (d *sqliteDB) begin(lazy bool) error {
+	if d.recent >= mostRecent {
+		d.recent = 0
+		d.move()
+	}
 	ctx := context.Background()
 	if d.doubtful {
 		if err := d.empty(ctx); err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math/bits"
-	"strconv"
 	"strings"
 )
 
@@ -125,31 +124,20 @@ const maxPutDown = 32
 const auditColumnCount = 8
 
 // An auditInsert is the statements that insert 1, 2, 4 … rows, by the logarithm.
-type auditInsert struct{ events, pending [6]string } // 1 to maxPutDown
+type auditInsert [6]string // 1 to maxPutDown
 
 func newAuditInsert() (a auditInsert) {
-	for i := range a.events {
-		a.events[i] = auditInsertText + places(1<<i, auditColumnCount)
-		a.pending[i] = "INSERT INTO audit_pending (event) VALUES " + places(1<<i, 1)
+	for i := range a {
+		a[i] = "INSERT OR FAIL INTO audit_recent (" + auditValues + ") VALUES " + places(1<<i, auditColumnCount)
 	}
 	return a
 }
 
-// places writes the parameters of some rows.
+// places writes the parameters of some rows, without numbers: the driver looks each of
+// those up in all of them.
 func places(rows, columns int) string {
-	var b strings.Builder
-	for i := range rows * columns {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%columns == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		b.WriteString("$" + strconv.Itoa(i+1))
-	}
-	return b.String() + ")"
+	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return row + strings.Repeat(", "+row, rows-1)
 }
 
 // putDown inserts the first n gathered rows.
@@ -168,14 +156,14 @@ func (d *sqliteDB) putDown(n int) error {
 }
 
 func (d *sqliteDB) putDownSome(i int, rows [][]any) error {
-	events, pending := make([]any, 0, len(rows)*auditColumnCount), make([]any, len(rows))
-	for j, row := range rows {
-		events, pending[j] = append(events, row...), row[0]
+	values := make([]any, 0, len(rows)*auditColumnCount)
+	for _, row := range rows {
+		values = append(values, row...)
 	}
-	ctx := context.Background()
-	if _, err := d.writer.txn().exec(ctx, d.inserts.events[i], events...); err != nil {
+	res, err := d.writer.txn().exec(context.Background(), d.inserts[i], values...)
+	if err != nil {
 		return err
 	}
-	_, err := d.writer.txn().exec(ctx, d.inserts.pending[i], pending...)
+	d.recent, err = res.LastInsertId() // they are counted from 1
 	return err
 }

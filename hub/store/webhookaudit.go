@@ -44,5 +44,5 @@ func (tx *Tx) Followed(ctx context.Context, f Follower, next int64) error {
 // from an index on, in its order.
 func (tx *Tx) AuditSince(ctx context.Context, env string, from int64, n int) ([]AuditRow, error) {
 	return All(ctx, tx, scanAudit, `SELECT e.id, e.org, e.env, e.kind, e.account, e.trace, e.time, e.leaf
-		FROM audit_entries n JOIN audit_events e ON e.id = n.event WHERE n.seq >= $1 AND n.seq < $2 AND e.env = $3 ORDER BY n.seq`, from, from+int64(n), env)
+		FROM audit_entries n JOIN audit_rows e ON e.id = n.event WHERE n.seq >= $1 AND n.seq < $2 AND e.env = $3 ORDER BY n.seq`, from, from+int64(n), env)
 }

@@ -202,13 +202,13 @@ func TestT08_TheAgentActsOnNothingThatItsHubsLogDoesNotShow(t *testing.T) {
 		return w.requested(t, e)
 	}
 	twice := w.requested(t, own)
-	w.sql(`UPDATE audit_events SET leaf = replace(leaf, '"operation_requested":{', '"operation_requested":{"Context":"another",') WHERE id = $1`, twice)
+	w.sql(`UPDATE audit_recent SET leaf = replace(leaf, '"operation_requested":{', '"operation_requested":{"Context":"another",') WHERE id = $1`, twice)
 	rewritten := other(func(e *protocol.RequestedEntry) { e.Context = "what it was" })
-	w.sql(`UPDATE audit_events SET leaf = replace(leaf, 'what it was', 'what it is') WHERE id = $1`, rewritten)
+	w.sql(`UPDATE audit_recent SET leaf = replace(leaf, 'what it was', 'what it is') WHERE id = $1`, rewritten)
 	late, dropped := w.requested(t, own), w.requested(t, own)
 	must(t, w.audit.Sequence(t.Context()))
-	w.sql(`DELETE FROM audit_events WHERE id = $1`, dropped)
-	w.sql(`UPDATE audit_events SET leaf = replace(leaf, '"operation_requested":{', '"operation_requested":{"hidden":true,') WHERE id = $1`, late)
+	w.sql(`DELETE FROM audit_rows WHERE id = $1`, dropped)
+	w.sql(`UPDATE audit_rows SET leaf = replace(leaf, '"operation_requested":{', '"operation_requested":{"hidden":true,') WHERE id = $1`, late)
 	kind, err := store.Change(t.Context(), w.store, func(tx *store.Tx) (string, error) {
 		return audit.AppendRow(t.Context(), tx, audit.Event{Env: w.Env.ID, Kind: audit.RecoveryStarted, Detail: own})
 	})
@@ -239,7 +239,8 @@ func TestT08_TheAgentActsOnNothingThatItsHubsLogDoesNotShow(t *testing.T) {
 	}
 	w.begin()
 	gone := w.requested(t, w.entry())
-	w.sql(`DELETE FROM audit_events WHERE id = $1`, gone) // a log with a hole goes no further
+	w.sql(`INSERT INTO audit_pending (event) VALUES ($1)`, gone)
+	w.sql(`DELETE FROM audit_recent WHERE id = $1`, gone) // a log with a hole goes no further
 	wantCode(t, "dropped in SQL before it had its place", w.perform(gone), protocol.CodeUnavailable)
 	wantCode(t, "whatever comes after the hole", w.resets(), protocol.CodeUnavailable)
 }

@@ -98,8 +98,8 @@ func TestT08_T09_NoAttemptIsHiddenFromTheLogAndNoLogIsPutBack(t *testing.T) {
 	reset(o.colleague(0))
 
 	db := e.rows(t)
-	if _, err := db.Exec(`CREATE TRIGGER hide AFTER INSERT ON audit_events WHEN NEW.kind = 'operation_requested' BEGIN
-		UPDATE audit_events SET kind = 'recovery_notified', leaf = replace(leaf, 'operation_requested', 'recovery_notified') WHERE id = NEW.id; END`); err != nil {
+	if _, err := db.Exec(`CREATE TRIGGER hide AFTER INSERT ON audit_recent WHEN NEW.kind = 'operation_requested' BEGIN
+		UPDATE audit_recent SET kind = 'recovery_notified', leaf = replace(leaf, 'operation_requested', 'recovery_notified') WHERE id = NEW.id; END`); err != nil {
 		t.Fatal(err)
 	}
 	v.attempts(o.colleague(1))
