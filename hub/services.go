@@ -118,7 +118,7 @@ func (h *Hub) openRecoveries(w ways) {
 func (h *Hub) openRequests(cfg Config, w ways) {
 	h.requests = request.New(request.Config{
 		Store: h.store, Verifiers: []verify.Verifier{w.wallets, h.providers, h.reviews}, Buckets: buckets{h.coord}, Hooks: requestHooks{h.hooks, h.publicOrigin}, Faces: badgeFaces{h.reviews, h.log}, Places: &h.places, Log: h.log,
-		Mail: postman{h.notifier}, SMS: texting{w.phones}, Pictures: h.reviews, Public: h.publicOrigin,
+		Mail: postman{h.notifier}, SMS: texting{w.phones}, Pictures: h.reviews, Shelf: h.storage, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
 		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.operations, h.reviews}, Picture: pictures{}, Buckets: buckets{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,

@@ -35,8 +35,9 @@ type Tunnels interface {
 	Connected(ctx context.Context, env, directory, agent string) ([]string, error)
 }
 
-// Storage tries what organisations say of storage of their own.
+// Storage tries what organisations say of storage of their own, and reads what lies there.
 type Storage interface {
+	store.Shelf
 	// Test returns what is wrong with settings, "" if nothing is.
 	Test(ctx context.Context, set storage.Settings) string
 }

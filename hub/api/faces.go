@@ -83,13 +83,12 @@ func faceFault(found []review.Finding) error {
 
 // selfie returns the selfie of a person that was verified with a document and that they
 // still share; store.ErrNotFound if there is none.
-func (c *call) selfie(ctx context.Context, env, person string) (body []byte, err error) {
-	err = c.api.Store.Read(ctx, func(tx *store.Tx) error {
+func (c *call) selfie(ctx context.Context, env, person string) ([]byte, error) {
+	return store.Fetch(ctx, c.api.Store, c.api.Storage, func(tx *store.Tx) ([]byte, error) {
 		if shared, err := c.api.Requests.Shares(ctx, tx, env, person, store.PictureClaim); err != nil || !shared {
-			return errors.Join(err, store.ErrNotFound)
+			return nil, errors.Join(err, store.ErrNotFound)
 		}
-		body, _, err = tx.Picture(ctx, env, person, store.PictureSelfie)
-		return err
+		body, _, err := tx.Picture(ctx, env, person, store.PictureSelfie)
+		return body, err
 	})
-	return body, err
 }

@@ -206,6 +206,19 @@ func getPicture(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		body, _, err = tx.Picture(ctx, c.env.ID, c.person, store.PictureSelfie)
 	}
+	if away := (*store.Elsewhere)(nil); errors.As(err, &away) {
+		return away, nil
+	}
+	return jpegImage(body), err
+}
+
+// fetchPicture gets a picture that lies in a storage, after the transaction.
+func fetchPicture(ctx context.Context, c *call, reply any) (any, error) {
+	away, ok := reply.(*store.Elsewhere)
+	if !ok {
+		return reply, nil
+	}
+	body, err := away.Fetch(ctx, c.api.Store, c.api.Storage)
 	return jpegImage(body), err
 }
 

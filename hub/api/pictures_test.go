@@ -5,11 +5,17 @@ import (
 	"context"
 	"image"
 	"image/jpeg"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/capture"
@@ -132,6 +138,73 @@ func TestAPictureIsChosenForAPersonIfItIsTheirs(t *testing.T) {
 	}
 	st.want(t, 204, "DELETE", "/people/"+st.mine.subject, "")
 	st.want(t, 404, "GET", path, "")
+}
+
+// container is a container of Azure Blob Storage as far as the hub needs one: objects under
+// names. The hub is tried against servers of others in internal/interop.
+type container struct {
+	sync.Mutex
+	objects map[string][]byte
+	away    bool
+}
+
+func (c *container) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.Lock()
+	defer c.Unlock()
+	switch body, there := c.objects[r.URL.Path]; {
+	case c.away:
+		w.WriteHeader(http.StatusInternalServerError)
+	case r.Method == http.MethodPut:
+		c.objects[r.URL.Path], _ = io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusCreated)
+	case there:
+		_, _ = w.Write(body)
+	default:
+		w.Header().Set("x-ms-error-code", "BlobNotFound")
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func TestAPictureThatLiesInTheOrganisationsStorageIsServedAndComparedLikeAnyOther(t *testing.T) {
+	st := lite(t)
+	held := &container{objects: map[string][]byte{}}
+	server := httptest.NewServer(held)
+	t.Cleanup(server.Close)
+	st.shareSelfie(t, st.mine)
+	st.want(t, 204, "PUT", "/api/accounts/"+st.mine.account.ID+"/photo", aFace())
+	env := "/api/envs/" + st.mine.Env.ID
+	st.want(t, 204, "PATCH", env, `{"storage":{"azure_blob_eu":"`+server.URL+`/faces?sig=x"}}`)
+	if got := st.want(t, 200, "GET", env+"/storage", ""); !strings.Contains(got.body, `"waiting":2`) {
+		t.Error(got.body)
+	}
+	if err := storage.New(storage.Config{Store: st.store, Transport: http.DefaultTransport, Log: slog.New(slog.DiscardHandler)}).Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := st.want(t, 200, "GET", env+"/storage", ""); !strings.Contains(got.body, `"waiting":0`) || len(held.objects) != 2 {
+		t.Errorf("%s %d objects", got.body, len(held.objects))
+	}
+	path := "/people/" + st.mine.subject
+	if got := st.want(t, 200, "GET", path+"/picture", ""); got.body != "a selfie" || got.header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("%q %v", got.body, got.header)
+	}
+	shown := ""
+	st.analyzer(t, st.mine, func(checks []string, images map[string][]byte) []review.Finding {
+		shown = string(images[review.Selfie])
+		return sure(checks, images)
+	})
+	if st.want(t, 200, "POST", path+"/compare/selfie", aSelfie()); shown != "a selfie" {
+		t.Errorf("compared with %q", shown)
+	}
+	held.Lock()
+	held.away = true
+	held.Unlock()
+	for _, got := range []reply{st.want(t, 503, "GET", path+"/picture", ""), st.want(t, 503, "POST", path+"/compare/selfie", aSelfie())} {
+		if !strings.Contains(got.body, "storage") || strings.Contains(got.body, "sig=") || got.header.Get("Retry-After") == "" {
+			t.Errorf("%s %v", got.body, got.header)
+		}
+	}
+	st.want(t, 204, "DELETE", path, "")
+	st.want(t, 404, "GET", path+"/picture", "")
 }
 
 // toldOf notes what webhooks are told of requests.

@@ -133,7 +133,7 @@ func routes() []row {
 		post("/people/{subject}/compare", RoleUser, audit.PeopleCompare, with(comparePerson)).gives(comparisonResult{}).like(`{"expectations":[{"claim":"name","value":"Alice"}]}`),
 		post("/people/{subject}/compare/selfie", RoleUser, audit.SelfieCompare, faceBody(comparedFace, compareFace)).takes(wordIn("extra_validation", review.EmployeeBadge)).gives(selfieResult{}).upTo(maxSelfie).paced(faces).like(`{selfie}`),
 		post("/people/{subject}/picture", RoleUser, audit.PeopleSetPicture, faceBody(setPicture, choosePicture)).gives(pictureSet{}).upTo(2 * capture.MaxImage).paced(faces).like(`{selfie}`),
-		get("/people/{subject}/picture", RoleUser, plain(getPicture)).gives(jpegImage{}).ours(),
+		get("/people/{subject}/picture", RoleUser, plain(getPicture).then(fetchPicture)).gives(jpegImage{}).ours(),
 		post("/people/{subject}/preferred-name", RoleUser, audit.PeopleSetPreferredName, with(setPreferredName)).like(`{"preferred_name":"Ali"}`),
 		post("/people/bulk", RoleUser, "", with(bulkProperties)).gives(bulkResponse{}).upTo(bulkSize).paced(reading).like(`{"requests":[{"subject":"{subject}","claims":["name"]}]}`),
 		remove("/people/{subject}", RoleAdmin, audit.VaultDeleted, plain(erasePerson)).ours(),

@@ -12,7 +12,7 @@ import (
 
 // storageOut is how an environment's own storage does.
 type storageOut struct {
-	Settings *storage.Settings `json:"settings,omitempty"` // as in Env; absent: what is captured stays in the hub
+	Settings *storage.Settings `json:"settings,omitempty"` // as in Env; absent: pictures stay in the hub
 	OK       *time.Time        `json:"last_ok_at,omitempty"`
 	Failed   *time.Time        `json:"last_failed_at,omitempty"`
 	Error    string            `json:"last_error,omitempty"` // of the last try; absent: it worked
@@ -58,7 +58,7 @@ func getStorage(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return out, err
 }
 
-// setStorage sets where what is captured goes; nothing or null: it stays in the hub.
+// setStorage sets where pictures go; nothing or null: they stay in the hub.
 // What lies at a former place stays readable there, and is removed there in its time.
 func setStorage(ctx context.Context, c *call, tx *store.Tx, given optional[storage.Settings]) error {
 	if !given.Given {

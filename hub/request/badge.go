@@ -180,18 +180,7 @@ func (q *Requests) Badge(ctx context.Context, env, id, session string) (Badge, e
 // has faults; or it has people look at it, see Badge.Asked. Webhooks hear of what was kept
 // or refused. reason is what the organisation's program said. ErrFaces: try again later.
 func (q *Requests) SetBadge(ctx context.Context, env, id, session string, sent []byte, by Client) (faults []Fault, reason string, err error) {
-	var g giver
-	var selfie []byte
-	err = q.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if g, err = q.badgeOf(ctx, tx, env, id, session); err != nil {
-			return err
-		}
-		selfie, _, err = tx.Picture(ctx, env, g.use.Person, store.PictureSelfie)
-		if errors.Is(err, store.ErrNotFound) {
-			selfie, err = nil, nil
-		}
-		return err
-	})
+	g, err := store.Get(ctx, q.Store, func(tx *store.Tx) (giver, error) { return q.badgeOf(ctx, tx, env, id, session) })
 	if err != nil {
 		return nil, "", err
 	}
@@ -201,7 +190,7 @@ func (q *Requests) SetBadge(ctx context.Context, env, id, session string, sent [
 	clean, faults, err := q.measure(ctx, sent)
 	j := Judgement{Faults: faults}
 	if err == nil && len(faults) == 0 && q.Faces != nil {
-		if j, err = q.Faces.JudgeBadge(ctx, env, clean, selfie); err != nil {
+		if j, err = q.judge(ctx, env, g.use.Person, clean); err != nil {
 			q.Log.WarnContext(ctx, "nobody looked at a badge photo", "request_use", id, "error", err)
 			err = ErrFaces
 		}
@@ -222,6 +211,18 @@ func (q *Requests) SetBadge(ctx context.Context, env, id, session string, sent [
 		}
 		return q.badgeGiven(ctx, tx, g, clean, j.Faults, j.Reason, by)
 	})
+}
+
+// judge has a photo looked at beside the selfie of its person, if one is kept.
+func (q *Requests) judge(ctx context.Context, env, person string, clean []byte) (Judgement, error) {
+	selfie, err := store.Fetch(ctx, q.Store, q.Shelf, func(tx *store.Tx) ([]byte, error) {
+		body, _, err := tx.Picture(ctx, env, person, store.PictureSelfie)
+		return body, err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Judgement{}, err
+	}
+	return q.Faces.JudgeBadge(ctx, env, clean, selfie)
 }
 
 // measure writes a photo anew and returns what can be measured of its faults. clean is nil

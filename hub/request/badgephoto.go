@@ -21,7 +21,7 @@ func (q *Requests) BadgePhoto(ctx context.Context, env, id, session, kind string
 	if !slices.Contains(BadgePhotos, kind) {
 		return nil, ErrNoPhoto
 	}
-	return store.Get(ctx, q.Store, func(tx *store.Tx) ([]byte, error) {
+	return store.Fetch(ctx, q.Store, q.Shelf, func(tx *store.Tx) ([]byte, error) {
 		g, err := q.badgeOf(ctx, tx, env, id, session)
 		if err != nil {
 			return nil, err

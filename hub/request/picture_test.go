@@ -50,7 +50,7 @@ func TestASelfieThatWasComparedIsKeptForWhoSharesItAndGoesWhenTheyTakeItBack(t *
 // shelf holds what was moved out of the store.
 type shelf map[string][]byte
 
-// Object implements review.Shelf.
+// Object implements store.Shelf.
 func (s shelf) Object(_ context.Context, _, _, name string) ([]byte, error) { return s[name], nil }
 
 func TestASelfieThatLiesInTheOrganisationsStorageIsSharedLikeAnyOther(t *testing.T) {

@@ -124,6 +124,7 @@ type Config struct {
 	Pictures  Pictures      // needed with Public
 	Public    func() string // origin of the REST API, where pictures are; nil: nobody is asked for one
 	Faces     Faces         // nil: nobody judges badge photos
+	Shelf     store.Shelf   // nil: every picture lies in the store
 	Places    Locator       // nil: nobody knows where an address is
 	Log       *slog.Logger
 	Now       func() time.Time // nil: time.Now

@@ -26,7 +26,7 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// Storage moves what was captured to where organisations keep it. It is safe for use by
+// Storage moves pictures to where organisations keep them. It is safe for use by
 // many goroutines, and by many nodes at once.
 type Storage struct {
 	cfg  Config

@@ -423,6 +423,9 @@ func (tx *Tx) PurgeAccounts(ctx context.Context) (int64, error) {
 // removeAccounts removes accounts and what belongs to each, which the database does not
 // follow by itself. It returns how many.
 func (tx *Tx) removeAccounts(ctx context.Context, where string, args ...any) (int64, error) {
+	if err := tx.removePhotosElsewhere(ctx, "account IN (SELECT num FROM accounts WHERE "+where+")", args...); err != nil {
+		return 0, err
+	}
 	for _, table := range []string{"account_identifiers", "account_groups", "account_name_keys", "account_photos", "account_birth_dates"} {
 		_, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE account IN (SELECT num FROM accounts WHERE "+where+")", args...)
 		if err != nil {

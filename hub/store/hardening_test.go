@@ -1136,6 +1136,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.AccountPhoto(ctx, env, o.account)
 		return 1, err
 	},
+	"AccountPhotoSum": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		_, err := tx.AccountPhotoSum(ctx, env, o.account)
+		return 1, err
+	},
 	"SetAccountPhoto": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.SetAccountPhoto(ctx, env, o.account, "theirs", []byte("theirs"))
 	},

@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"time"
 )
 
@@ -55,25 +58,77 @@ func (tx *Tx) putPhoto(ctx context.Context, env, account string, p Photo, body [
 	if err != nil {
 		return err
 	}
+	if condition == "" {
+		if err := tx.removePhotosElsewhere(ctx, "env = $1 AND person = $2", env, account); err != nil {
+			return err
+		}
+	}
 	tx.erased = true
 	_, err = tx.Exec(ctx, `INSERT INTO account_photos (account, env, person, sha256, body, created_at, expires_at)
 		SELECT num, env, id, $3, $4, $5, $6 FROM accounts WHERE env = $1 AND id = $2
-		ON CONFLICT (account) DO UPDATE SET sha256 = excluded.sha256, body = excluded.body, created_at = excluded.created_at, expires_at = excluded.expires_at`+condition,
+		ON CONFLICT (account) DO UPDATE SET sha256 = excluded.sha256, body = excluded.body, created_at = excluded.created_at, expires_at = excluded.expires_at, storage = '', object = '', clean = ''`+condition,
 		env, account, p.SHA256, sealed, Millis(tx.Now()), Millis(p.Until))
 	return err
 }
 
-// AccountPhoto returns the picture of an account; ErrNotFound if there is none.
+// AccountPhoto returns the picture of an account; ErrNotFound if there is none, Elsewhere if
+// it lies in a storage.
 func (tx *Tx) AccountPhoto(ctx context.Context, env, account string) ([]byte, error) {
-	sealed, err := One(ctx, tx, Text, "SELECT body FROM account_photos WHERE env = $1 AND person = $2", env, account)
+	sealed, storage, object, _, err := tx.photoRow(ctx, env, account)
 	if err != nil {
 		return nil, err
 	}
-	return tx.Unseal(photoCell(env, account), sealed)
+	if storage == "" {
+		return tx.Unseal(photoCell(env, account), sealed)
+	}
+	return nil, &Elsewhere{env, storage, object, func(ctx context.Context, tx *Tx, body []byte) ([]byte, error) {
+		return tx.openPhoto(ctx, env, account, object, body)
+	}}
+}
+
+// AccountPhotoSum returns the SHA-256, in hex, of the picture of an account as AccountPhoto
+// gives it, wherever that lies; ErrNotFound if there is none.
+func (tx *Tx) AccountPhotoSum(ctx context.Context, env, account string) (string, error) {
+	sealed, storage, _, sum, err := tx.photoRow(ctx, env, account)
+	if err != nil || storage != "" {
+		return sum, err
+	}
+	photo, err := tx.Unseal(photoCell(env, account), sealed)
+	return sumOf(photo), err
+}
+
+func sumOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func (tx *Tx) photoRow(ctx context.Context, env, account string) (sealed, storage, object, sum string, err error) {
+	err = tx.Row(ctx, []any{&sealed, &storage, &object, &sum}, "SELECT body, storage, object, clean FROM account_photos WHERE env = $1 AND person = $2", env, account)
+	return sealed, storage, object, sum, err
+}
+
+// openPhoto opens what a storage gave back for the photo of an account; ErrNotFound if it is
+// not that any more.
+func (tx *Tx) openPhoto(ctx context.Context, env, account, object string, body []byte) ([]byte, error) {
+	sealed, storage, now, _, err := tx.photoRow(ctx, env, account)
+	if err == nil && (storage == "" || now != object) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := tx.Unseal(photoCell(env, account), sealed)
+	if err != nil {
+		return nil, err
+	}
+	return PersonKey{Secret: key}.Open(photoPlace(env, account), base64.RawStdEncoding.EncodeToString(body))
 }
 
 // RemoveAccountPhoto destroys the photo of an account; ErrNotFound if there is none.
 func (tx *Tx) RemoveAccountPhoto(ctx context.Context, env, account string) error {
+	if err := tx.removePhotosElsewhere(ctx, "env = $1 AND person = $2", env, account); err != nil {
+		return err
+	}
 	tx.erased = true
 	n, err := tx.Exec(ctx, "DELETE FROM account_photos WHERE env = $1 AND person = $2", env, account)
 	if err == nil && n == 0 {

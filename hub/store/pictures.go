@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"time"
 )
@@ -32,19 +33,27 @@ func (tx *Tx) PutPicture(ctx context.Context, env, person, kind string, body []b
 	if err != nil {
 		return err
 	}
+	if err := tx.removePicturesElsewhere(ctx, env, person, kind); err != nil {
+		return err
+	}
 	tx.erased = true
 	_, err = tx.Exec(ctx, `INSERT INTO person_pictures (env, person, kind, body, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (env, person, kind) DO UPDATE SET body = excluded.body, created_at = excluded.created_at`, env, person, kind, sealed, Millis(tx.Now()))
+		ON CONFLICT (env, person, kind) DO UPDATE SET body = excluded.body, created_at = excluded.created_at, storage = ''`, env, person, kind, sealed, Millis(tx.Now()))
 	return err
 }
 
 // Picture returns a picture of a person and since when it is there; ErrNotFound if there
-// is none.
+// is none, Elsewhere if it lies in a storage.
 func (tx *Tx) Picture(ctx context.Context, env, person, kind string) (body []byte, since time.Time, err error) {
-	var sealed string
+	var sealed, storage string
 	var at int64
-	if err := tx.Row(ctx, []any{&sealed, &at}, "SELECT body, created_at FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind); err != nil {
+	if err := tx.Row(ctx, []any{&sealed, &at, &storage}, "SELECT body, created_at, storage FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind); err != nil {
 		return nil, since, err
+	}
+	if storage != "" {
+		return nil, Time(at), &Elsewhere{env, storage, sealed, func(ctx context.Context, tx *Tx, body []byte) ([]byte, error) {
+			return tx.openPicture(ctx, env, person, kind, sealed, body)
+		}}
 	}
 	k, err := tx.PersonKey(ctx, env, person)
 	if err != nil {
@@ -52,6 +61,19 @@ func (tx *Tx) Picture(ctx context.Context, env, person, kind string) (body []byt
 	}
 	body, err = k.Open(picturePlace(env, person, kind), sealed)
 	return body, Time(at), err
+}
+
+// openPicture opens what a storage gave back for a picture of a person; ErrNotFound if it
+// is not theirs any more.
+func (tx *Tx) openPicture(ctx context.Context, env, person, kind, object string, sealed []byte) ([]byte, error) {
+	if _, err := One(ctx, tx, Text, "SELECT kind FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3 AND storage <> '' AND body = $4", env, person, kind, object); err != nil {
+		return nil, err
+	}
+	k, err := tx.PersonKey(ctx, env, person)
+	if err != nil {
+		return nil, err
+	}
+	return k.Open(picturePlace(env, person, kind), base64.RawStdEncoding.EncodeToString(sealed))
 }
 
 // PictureSince returns since when a picture of a person is there; zero if there is none.
@@ -66,6 +88,9 @@ func (tx *Tx) PictureSince(ctx context.Context, env, person, kind string) (since
 
 // RemovePicture destroys a picture of a person, if there is one of the kind.
 func (tx *Tx) RemovePicture(ctx context.Context, env, person, kind string) error {
+	if err := tx.removePicturesElsewhere(ctx, env, person, kind); err != nil {
+		return err
+	}
 	tx.erased = true
 	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE env = $1 AND person = $2 AND kind = $3", env, person, kind)
 	return err
@@ -86,6 +111,9 @@ func (tx *Tx) removePictures(ctx context.Context, env, person string) error {
 		return err
 	}
 	if err := tx.removePictureLinks(ctx, env, person); err != nil {
+		return err
+	}
+	if err := tx.removePicturesElsewhere(ctx, env, person, ""); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, "DELETE FROM person_pictures WHERE env = $1 AND person = $2", env, person)

@@ -27,10 +27,12 @@ func (tx *Tx) EndShare(ctx context.Context, env, request, person string) error {
 		return err
 	}
 	tx.erased = true
-	if _, err := tx.Exec(ctx, `DELETE FROM person_pictures WHERE env = $1 AND person = $2 AND EXISTS
-		(SELECT 1 FROM properties p WHERE p.env = $1 AND p.person = $2 AND p.claim = $3 AND p.expires_at > 0 AND p.expires_at <= $4)`,
-		env, person, PictureClaim, Millis(tx.Now())); err != nil {
-		return err
+	const over = ` FROM person_pictures WHERE env = $1 AND person = $2 AND EXISTS
+		(SELECT 1 FROM properties p WHERE p.env = $1 AND p.person = $2 AND p.claim = $3 AND p.expires_at > 0 AND p.expires_at <= $4)`
+	for _, statement := range []string{"INSERT INTO storage_removals (env, storage, object) SELECT env, storage, body" + over + " AND storage <> '' ON CONFLICT DO NOTHING", "DELETE" + over} {
+		if _, err := tx.Exec(ctx, statement, env, person, PictureClaim, Millis(tx.Now())); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(ctx, `UPDATE properties SET value = '' WHERE env = $1 AND person = $2 AND expires_at > 0 AND expires_at <= $3`,
 		env, person, Millis(tx.Now()))

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Storage is a place of an environment's own for what was captured.
+// A Storage is a place of an environment's own for pictures.
 type Storage struct {
 	Env, ID  string
 	Settings []byte // JSON of hub/storage; sealed in the store
@@ -33,8 +33,8 @@ func (tx *Tx) scanStorage(scan Scan) (s Storage, err error) {
 	return s, err
 }
 
-// ActiveStorage returns where the environment keeps what is captured; ErrNotFound if it
-// keeps it here.
+// ActiveStorage returns where the environment keeps pictures; ErrNotFound if it
+// keeps them here.
 func (tx *Tx) ActiveStorage(ctx context.Context, env string) (Storage, error) {
 	return One(ctx, tx, tx.scanStorage, "SELECT "+storageColumns+" FROM storages WHERE env = $1 AND active = 1", env)
 }
@@ -44,7 +44,7 @@ func (tx *Tx) StorageOf(ctx context.Context, env, id string) (Storage, error) {
 	return One(ctx, tx, tx.scanStorage, "SELECT "+storageColumns+" FROM storages WHERE env = $1 AND id = $2", env, id)
 }
 
-// SetStorage makes settings the active ones, sealed; nil: what is captured stays here.
+// SetStorage makes settings the active ones, sealed; nil: pictures stay here.
 // What lies at a former place stays readable there.
 func (tx *Tx) SetStorage(ctx context.Context, env string, settings []byte) error {
 	if _, err := tx.Exec(ctx, "UPDATE storages SET active = 0 WHERE env = $1", env); err != nil || settings == nil {
@@ -87,67 +87,15 @@ func (tx *Tx) StorageResult(ctx context.Context, env, id, failure string) error 
 // StorageWaiting counts what an environment's storage was not yet given, and what was
 // deleted and not yet removed from one.
 func (tx *Tx) StorageWaiting(ctx context.Context, env string) (moves, removals int, err error) {
-	err = tx.Row(ctx, []any{&moves, &removals}, `SELECT (SELECT COUNT(*) FROM review_images i JOIN storages s ON s.env = i.env AND s.active = 1 WHERE i.env = $1 AND i.storage = ''),
+	err = tx.Row(ctx, []any{&moves, &removals}, `SELECT (SELECT (SELECT COUNT(*) FROM review_images WHERE env = $1 AND storage = '')
+			+ (SELECT COUNT(*) FROM person_pictures WHERE env = $1 AND storage = '' AND kind IN ('selfie', 'picture'))
+			+ (SELECT COUNT(*) FROM account_photos WHERE env = $1 AND storage = '' AND expires_at = 0)) * (SELECT COUNT(*) FROM storages WHERE env = $1 AND active = 1),
 		(SELECT COUNT(*) FROM storage_removals WHERE env = $1 AND due_at <= $2)`, env, Millis(tx.Now()))
 	return moves, removals, err
 }
 
-// A SealedImage is a picture that is to go to a storage, sealed under the key of its case.
-type SealedImage struct {
-	Env, Review, Kind string
-	Storage           string
-	Body              []byte
-	text              string // as it is kept
-}
-
-// maxMoves bounds what one round of moving reads.
-const maxMoves = 8
-
-// ImagesToMove returns pictures whose environment has a storage that they are not in.
-func (tx *Tx) ImagesToMove(ctx context.Context) ([]SealedImage, error) {
-	return All(ctx, tx, func(scan Scan) (i SealedImage, err error) {
-		if err = scan(&i.Env, &i.Review, &i.Kind, &i.Storage, &i.text); err == nil {
-			i.Body, err = base64.RawStdEncoding.DecodeString(i.text)
-		}
-		return i, err
-	}, `SELECT i.env, i.review, i.kind, s.id, i.body FROM review_images i JOIN storages s ON s.env = i.env AND s.active = 1 AND s.next_at <= $1
-		WHERE i.storage = '' ORDER BY i.env, i.review, i.kind LIMIT $2`, Millis(tx.Now()), maxMoves)
-}
-
 // A Removal is an object that must be removed from a storage.
 type Removal struct{ Env, Storage, Object string }
-
-// moveTime is how long writing an object may take before it is taken for abandoned.
-const moveTime = 10 * time.Minute
-
-// PlanMove returns the name for an object that will hold a picture. Unless ImageMoved
-// follows, the object is removed later, whatever happens to this node.
-func (tx *Tx) PlanMove(ctx context.Context, i SealedImage) (Removal, error) {
-	r := Removal{i.Env, i.Storage, "postern/" + NewID()}
-	_, err := tx.Exec(ctx, "INSERT INTO storage_removals (env, storage, object, due_at) VALUES ($1, $2, $3, $4)", r.Env, r.Storage, r.Object, Millis(tx.Now().Add(moveTime)))
-	return r, err
-}
-
-// ImageMoved puts the name of an object in the place of a picture, which is then no
-// longer here. ErrConflict says that the picture was replaced, erased or moved
-// meanwhile; the object is removed then.
-func (tx *Tx) ImageMoved(ctx context.Context, i SealedImage, to Removal) error {
-	tx.erased = true
-	err := tx.Swap(ctx, "DELETE FROM storage_removals WHERE env = $1 AND storage = $2 AND object = $3", to.Env, to.Storage, to.Object)
-	if err != nil {
-		return err
-	}
-	return tx.Swap(ctx, "UPDATE review_images SET storage = $5, body = $6 WHERE env = $1 AND review = $2 AND kind = $3 AND storage = '' AND body = $4",
-		i.Env, i.Review, i.Kind, i.text, to.Storage, to.Object)
-}
-
-// removeElsewhere asks for the removal of the pictures of a case that lie in a storage;
-// an empty kind means all of them.
-func (tx *Tx) removeElsewhere(ctx context.Context, env, review, kind string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO storage_removals (env, storage, object) SELECT env, storage, body FROM review_images
-		WHERE env = $1 AND review = $2 AND storage <> '' AND (kind = $3 OR $3 = '') ON CONFLICT DO NOTHING`, env, review, kind)
-	return err
-}
 
 // maxRemovals bounds what one round of removing reads.
 const maxRemovals = 100
@@ -171,16 +119,11 @@ func (tx *Tx) Removed(ctx context.Context, r Removal) error {
 func (tx *Tx) PurgeStorages(ctx context.Context) error {
 	_, err := tx.Exec(ctx, `DELETE FROM storages WHERE active = 0
 		AND NOT EXISTS (SELECT 1 FROM review_images i WHERE i.env = storages.env AND i.storage = storages.id)
+		AND NOT EXISTS (SELECT 1 FROM person_pictures p WHERE p.env = storages.env AND p.storage = storages.id AND p.storage <> '')
+		AND NOT EXISTS (SELECT 1 FROM account_photos a WHERE a.env = storages.env AND a.storage = storages.id AND a.storage <> '')
 		AND NOT EXISTS (SELECT 1 FROM storage_removals r WHERE r.env = storages.env AND r.storage = storages.id)`)
 	return err
 }
-
-// Elsewhere is the error of a picture that lies in a storage: read the object there and
-// open it with OpenReviewImage.
-type Elsewhere struct{ Storage, Object string }
-
-// Error implements error.
-func (*Elsewhere) Error() string { return "store: the picture lies in a storage" }
 
 // OpenReviewImage opens what a storage gave back for a picture; ErrNotFound once the case
 // was erased.

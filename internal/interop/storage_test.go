@@ -26,6 +26,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/internal/testenv"
+	"github.com/postern-id/postern/protocol"
 )
 
 // serve runs a server from npm until the test ends, and waits until it listens.
@@ -173,6 +174,56 @@ func keeps(t *testing.T, set storage.Settings, wrong map[string]storage.Settings
 	}
 	if _, err := objects.Object(t.Context(), f.Env.ID, away.Storage, away.Object); !errors.Is(err, storage.ErrGone) {
 		t.Errorf("after the case was erased: %v", err)
+	}
+	// What was asked for and is not there counts as a failure of the storage, which then rests.
+	change(t, s, func(ctx context.Context, tx *store.Tx) error {
+		return tx.StorageResult(ctx, f.Env.ID, away.Storage, "")
+	})
+	shares(t, s, f, objects)
+}
+
+// shares drives the service through the life of a picture that a person shares, and of the
+// photo of an account.
+func shares(t *testing.T, s *store.Store, f storetest.Fixture, objects *storage.Storage) {
+	env, face := f.Env.ID, bytes.Repeat([]byte("a face. "), 100_000)
+	f.Accounts(t, s, protocol.Account{ID: "1", Name: "Ada"})
+	var ada store.Account
+	change(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+		ada, err = tx.AccountOf(ctx, env, f.Directory.ID, "1")
+		return errors.Join(err, tx.AddPerson(ctx, env, "ann"), tx.PutPicture(ctx, env, "ann", store.PictureSelfie, face), tx.SetAccountPhoto(ctx, env, ada.ID, "as sent", face))
+	})
+	if err := objects.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	looks := map[string]func(*store.Tx) ([]byte, error){
+		"a selfie": func(tx *store.Tx) ([]byte, error) {
+			body, _, err := tx.Picture(t.Context(), env, "ann", store.PictureSelfie)
+			return body, err
+		},
+		"a photo": func(tx *store.Tx) ([]byte, error) { return tx.AccountPhoto(t.Context(), env, ada.ID) },
+	}
+	there := map[string]*store.Elsewhere{}
+	for what, look := range looks {
+		away := (*store.Elsewhere)(nil)
+		if _, err := store.Get(t.Context(), s, look); !errors.As(err, &away) {
+			t.Fatalf("%s is still here: %v", what, err)
+		}
+		there[what] = away
+		got, err := store.Fetch(t.Context(), s, objects, look)
+		if err != nil || !bytes.Equal(got, face) {
+			t.Errorf("%s: %d bytes came back, %v", what, len(got), err)
+		}
+	}
+	change(t, s, func(ctx context.Context, tx *store.Tx) error {
+		return errors.Join(tx.ErasePerson(ctx, env, "ann"), tx.RemoveAccountPhoto(ctx, env, ada.ID))
+	})
+	if err := objects.Round(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for what, away := range there {
+		if _, err := objects.Object(t.Context(), env, away.Storage, away.Object); !errors.Is(err, storage.ErrGone) {
+			t.Errorf("%s that is gone here: %v", what, err)
+		}
 	}
 }
 

@@ -137,23 +137,28 @@ func (r *Reviews) ask(ctx context.Context, env, id string, a Analyzer) (found []
 	if err != nil {
 		return nil, "", err
 	}
-	err = r.Store.Read(ctx, func(tx *store.Tx) error {
-		q.Images = slices.Clone(pictures)
+	q.Images = slices.Clone(pictures)
+	face, err := store.Fetch(ctx, r.Store, r.Shelf, func(tx *store.Tx) ([]byte, error) {
 		c, err := tx.Review(ctx, env, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		d, err := detailsOf(c)
-		q.Prompt = d.Prompt
-		face, photoErr := photoOf(ctx, tx, c)
-		if q.Checks = asked(photoErr == nil); photoErr == nil {
-			q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", face})
+		if q.Prompt = d.Prompt; err != nil {
+			return nil, err
 		}
-		photo, photoErr = photoSum(ctx, tx, c)
-		return errors.Join(err, photoErr)
+		face, err := photoOf(ctx, tx, c)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil, nil
+		}
+		return face, err
 	})
 	if err != nil {
 		return nil, "", err
+	}
+	if q.Checks = asked(face != nil); face != nil {
+		photo = sum(face)
+		q.Images = append(q.Images, questionImage{AccountPhoto, "image/jpeg", face})
 	}
 	body, err := json.Marshal(q)
 	if err != nil {

@@ -145,12 +145,12 @@ func (s standing) shown(d Details) bool {
 
 // badgeSheet returns the pictures of a badge's case, and what a reviewer ticks.
 func badgeSheet(ctx context.Context, tx *store.Tx, c store.Review) (images, points []string, err error) {
-	_, _, err = tx.Picture(ctx, c.Env, c.Person, store.PictureSelfie)
+	since, err := tx.PictureSince(ctx, c.Env, c.Person, store.PictureSelfie)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return []string{Photo}, BadgeChecklist, nil
 	case err != nil:
 		return nil, nil, err
+	case since.IsZero():
+		return []string{Photo}, BadgeChecklist, nil
 	}
 	return []string{Photo, Selfie}, append(slices.Clone(BadgeChecklist), badgeFace), nil
 }

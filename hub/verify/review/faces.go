@@ -98,12 +98,7 @@ func (r *Reviews) Faces(id string) func(ctx context.Context, a store.Account) (m
 }
 
 func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.Face, error) {
-	var photo []byte
-	var face match.Face
-	err := r.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		photo, face, err = said(ctx, tx, id, a)
-		return err
-	})
+	face, err := store.Get(ctx, r.Store, func(tx *store.Tx) (match.Face, error) { return said(ctx, tx, id, a) })
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return match.NotCompared, nil
@@ -113,6 +108,10 @@ func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.F
 		return face, nil
 	}
 	selfie, err := r.Picture(ctx, a.Env, id, Selfie)
+	var photo []byte
+	if err == nil {
+		photo, err = store.Fetch(ctx, r.Store, r.Shelf, func(tx *store.Tx) ([]byte, error) { return tx.AccountPhoto(ctx, a.Env, a.ID) })
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return match.NotCompared, nil
 	}
@@ -133,19 +132,20 @@ func (r *Reviews) face(ctx context.Context, id string, a store.Account) (match.F
 	return match.UnsureFace, nil
 }
 
-// said returns the photo of an account, and what the reviewers of a case said of the face
-// and it. store.ErrNotFound: there is no photo, or no such case.
-func said(ctx context.Context, tx *store.Tx, id string, a store.Account) (photo []byte, face match.Face, err error) {
-	if photo, err = tx.AccountPhoto(ctx, a.Env, a.ID); err != nil {
-		return nil, face, err
+// said returns what the reviewers of a case said of the face and the photo of an account.
+// store.ErrNotFound: there is no photo, or no such case.
+func said(ctx context.Context, tx *store.Tx, id string, a store.Account) (face match.Face, err error) {
+	photo, err := tx.AccountPhotoSum(ctx, a.Env, a.ID)
+	if err != nil {
+		return face, err
 	}
 	c, err := tx.Review(ctx, a.Env, id)
 	if err != nil {
-		return nil, face, err
+		return face, err
 	}
 	votes, err := tx.ReviewVotes(ctx, a.Env, id)
 	if err == nil {
-		face, err = faceSaid(c, votes, a.ID, sum(photo))
+		face, err = faceSaid(c, votes, a.ID, photo)
 	}
-	return photo, face, err
+	return face, err
 }

@@ -19,24 +19,30 @@ const AccountPhoto = "account"
 // faceAccount asks a program whether the face is that of the account's photo.
 const faceAccount = "face_account"
 
-// photoOf returns the photo of the account that a case is about, as it is now;
-// store.ErrNotFound if there is none. Cases of requests have the account that whoever
-// waits for the answer means, if any.
-func photoOf(ctx context.Context, tx *store.Tx, c store.Review) ([]byte, error) {
+// accountOf returns the account that a case is about; store.ErrNotFound if there is none.
+// Cases of requests have the one that whoever waits for the answer means, if any.
+func accountOf(c store.Review) (string, error) {
 	if ofBadge(c) {
-		return nil, store.ErrNotFound
+		return "", store.ErrNotFound
 	}
 	if !ofRequest(c) {
-		return tx.AccountPhoto(ctx, c.Env, c.Person)
+		return c.Person, nil
 	}
 	d, err := detailsOf(c)
 	if err == nil && d.Meant == "" {
 		err = store.ErrNotFound
 	}
+	return d.Meant, err
+}
+
+// photoOf returns the photo of the account that a case is about, as it is now;
+// store.ErrNotFound if there is none, *store.Elsewhere if it lies in a storage.
+func photoOf(ctx context.Context, tx *store.Tx, c store.Review) ([]byte, error) {
+	account, err := accountOf(c)
 	if err != nil {
 		return nil, err
 	}
-	return tx.AccountPhoto(ctx, c.Env, d.Meant)
+	return tx.AccountPhoto(ctx, c.Env, account)
 }
 
 // owners lists the addresses of whoever may not decide about a case: it would be theirs.
@@ -55,14 +61,15 @@ func owners(ctx context.Context, tx *store.Tx, s verify.Subject, meant string) (
 // photoSum returns the SHA-256, in hexadecimal, of the photo of the account that a case is
 // about, as it is now; "" if there is none. It tells whether two people saw the same one.
 func photoSum(ctx context.Context, tx *store.Tx, c store.Review) (string, error) {
-	body, err := photoOf(ctx, tx, c)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return "", nil
-	case err != nil:
-		return "", err
+	account, err := accountOf(c)
+	photo := ""
+	if err == nil {
+		photo, err = tx.AccountPhotoSum(ctx, c.Env, account)
 	}
-	return sum(body), nil
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return photo, err
 }
 
 // sum is the SHA-256 of a picture, in hexadecimal.

@@ -244,7 +244,7 @@ func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer stri
 // Image returns a picture to the reviewer who was given its case, with a mark that says
 // who saw it and when.
 func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (body []byte, err error) {
-	err = r.Store.Read(ctx, func(tx *store.Tx) error {
+	body, err = store.Fetch(ctx, r.Store, r.Shelf, func(tx *store.Tx) (body []byte, err error) {
 		c, err := r.held(ctx, tx, env, id, reviewer)
 		switch {
 		case err != nil:
@@ -253,7 +253,7 @@ func (r *Reviews) Image(ctx context.Context, env, id, kind, reviewer string) (bo
 		case kind == AccountPhoto:
 			body, err = photoOf(ctx, tx, c)
 		}
-		return err
+		return body, err
 	})
 	if err == nil && body == nil {
 		body, err = r.Picture(ctx, env, id, kind)

@@ -50,7 +50,7 @@ type Reviews struct {
 	Patience time.Duration // with the analyzer, whose questions go to people after it
 	Watcher  Watcher       // nil: nobody; set like Flow
 	Badges   Badges        // needed before a photo for a badge is handed in; set like Flow
-	Shelf    Shelf         // nil: every picture lies in the store; set like Flow
+	Shelf    store.Shelf   // nil: every picture lies in the store; set like Flow
 
 	decoding chan struct{} // how many pictures are decoded at once
 }

@@ -350,6 +350,76 @@ func TestT17_WhoComparedAnotherPhotoIsNotCounted(t *testing.T) {
 	})
 }
 
+// shelf holds what was moved out of the store.
+type shelf map[string][]byte
+
+// Object implements store.Shelf.
+func (s shelf) Object(_ context.Context, _, _, name string) ([]byte, error) { return s[name], nil }
+
+// moved puts the pictures of the environment into a storage of its organisation's.
+func (d *desk) moved() (objects int) {
+	d.t.Helper()
+	kept := shelf{}
+	d.Shelf = kept
+	d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error {
+		d.must(tx.SetStorage(d.t.Context(), d.s.Env, []byte("{}")))
+		for {
+			due, err := tx.ImagesToMove(d.t.Context())
+			if err != nil || len(due) == 0 {
+				return err
+			}
+			for _, image := range due {
+				to, err := tx.PlanMove(d.t.Context(), image)
+				d.must(err)
+				kept[to.Object] = image.Body
+				d.must(tx.ImageMoved(d.t.Context(), image, to))
+			}
+		}
+	}))
+	return len(kept)
+}
+
+// The photo is the same one wherever it lies.
+func TestT17_APhotoThatWentToTheOrganisationsStorageIsShownAndCounts(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
+		d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
+		d.photographed()
+		id := d.submit()
+		sees := func(reviewer string) []byte {
+			t.Helper()
+			d.take(reviewer, id)
+			v, err := d.Case(t.Context(), d.s.Env, id, reviewer)
+			d.must(err)
+			if !slices.Contains(v.Images, review.AccountPhoto) || !slices.Contains(v.Points, review.AccountPhoto) {
+				t.Fatalf("the photo of the account is not shown: %v %v", v.Images, v.Points)
+			}
+			body, err := d.Image(t.Context(), d.s.Env, id, review.AccountPhoto, reviewer)
+			d.must(err)
+			return body
+		}
+		accepts := func(reviewer string) {
+			t.Helper()
+			ticks := append(slices.Clone(review.Checklist), review.AccountPhoto)
+			d.must(d.Decide(t.Context(), d.s.Env, id, reviewer, review.Accept, "", ticks, audit.Principal{Role: "owner"}))
+		}
+		if body := sees("S-ann"); len(body) == 0 {
+			t.Error("an empty picture")
+		}
+		accepts("S-ann")
+		if n := d.moved(); n != 3 {
+			t.Fatalf("%d objects", n)
+		}
+		if body := sees("S-ben"); !bytes.HasPrefix(body, []byte("\xff\xd8\xff")) {
+			t.Errorf("%.10q", body)
+		}
+		accepts("S-ben")
+		if len(d.flow.told) != 1 || !d.flow.told[0].Right {
+			t.Errorf("told %+v", d.flow.told)
+		}
+	})
+}
+
 func TestT17_WhoDecidedBeforeThereWasAPhotoIsNotCounted(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t))
 	d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))

@@ -1,0 +1,169 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/protocol"
+)
+
+// faces is a rig with a person, an account with a photo, and no case.
+type faces struct {
+	*rig
+	f   storetest.Fixture
+	ada store.Account
+}
+
+func newFaces(t *testing.T, s *store.Store) *faces {
+	g := &faces{rig: newRig(t, s)}
+	g.tx(func(tx *store.Tx) error { return tx.EraseReview(t.Context(), g.env, g.id) })
+	g.f = storetest.Seed(t, s)
+	g.env = g.f.Env.ID
+	g.f.Accounts(t, s, protocol.Account{ID: "1", Name: "Ada", Identifiers: []string{"ada"}}, protocol.Account{ID: "2", Name: "Bob"})
+	g.tx(func(tx *store.Tx) (err error) {
+		if g.ada, err = tx.AccountOf(t.Context(), g.env, g.f.Directory.ID, "1"); err != nil {
+			return err
+		}
+		bob, err := tx.AccountOf(t.Context(), g.env, g.f.Directory.ID, "2")
+		err = errors.Join(err, tx.SetStorage(t.Context(), g.env, []byte(store.JSON(bucket))), tx.AddPerson(t.Context(), g.env, "ann"),
+			tx.SetAccountPhoto(t.Context(), g.env, g.ada.ID, "as sent", []byte("the face of ada")),
+			tx.LendAccountPhoto(t.Context(), g.env, bob.ID, "as lent", []byte("a lent face"), tx.Now().Add(time.Hour)))
+		for _, kind := range []string{store.PictureSelfie, store.PictureChosen, store.PictureDraft, store.PictureAsked} {
+			err = errors.Join(err, tx.PutPicture(t.Context(), g.env, "ann", kind, []byte("the "+kind+" of ann")))
+		}
+		return err
+	})
+	return g
+}
+
+// fetch reads a picture from wherever it is, and says whether it is elsewhere.
+func (g *faces) fetch(read func(context.Context, *store.Tx) ([]byte, error)) (string, bool, error) {
+	look := func(tx *store.Tx) ([]byte, error) { return read(g.t.Context(), tx) }
+	_, err := store.Get(g.t.Context(), g.store, look)
+	away := (*store.Elsewhere)(nil)
+	elsewhere := errors.As(err, &away)
+	body, err := store.Fetch(g.t.Context(), g.store, g.Storage, look)
+	return string(body), elsewhere, err
+}
+
+func (g *faces) picture(kind string) (string, bool, error) {
+	return g.fetch(func(ctx context.Context, tx *store.Tx) ([]byte, error) {
+		body, _, err := tx.Picture(ctx, g.env, "ann", kind)
+		return body, err
+	})
+}
+
+func (g *faces) photo() (string, bool, error) {
+	return g.fetch(func(ctx context.Context, tx *store.Tx) ([]byte, error) { return tx.AccountPhoto(ctx, g.env, g.ada.ID) })
+}
+
+func (g *faces) sum() (sum string) {
+	g.tx(func(tx *store.Tx) (err error) {
+		sum, err = tx.AccountPhotoSum(g.t.Context(), g.env, g.ada.ID)
+		return err
+	})
+	return sum
+}
+
+func TestPicturesOfPeopleAndPhotosOfAccountsGoToTheOrganisationsStorage(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newFaces(t, s)
+		digest := sha256.Sum256([]byte("the face of ada"))
+		want := hex.EncodeToString(digest[:])
+		if _, moves, _ := g.state(); moves != 3 || g.sum() != want {
+			t.Errorf("%d to move, the sum %s", moves, g.sum())
+		}
+		g.round()
+		if _, moves, removals := g.state(); len(g.shelf.objects) != 3 || moves+removals != 0 || g.sum() != want {
+			t.Fatalf("%d objects, %d to move, %d to remove, the sum %s", len(g.shelf.objects), moves, removals, g.sum())
+		}
+		for name, object := range g.shelf.objects {
+			if bytes.Contains(object, []byte("the ")) || !strings.HasPrefix(name, "postern/") {
+				t.Errorf("%s holds %q", name, object)
+			}
+		}
+		for kind, moves := range map[string]bool{store.PictureSelfie: true, store.PictureChosen: true, store.PictureDraft: false, store.PictureAsked: false} {
+			if body, elsewhere, err := g.picture(kind); err != nil || body != "the "+kind+" of ann" || elsewhere != moves {
+				t.Errorf("%s: %q, elsewhere %v, %v", kind, body, elsewhere, err)
+			}
+		}
+		if body, elsewhere, err := g.photo(); err != nil || body != "the face of ada" || !elsewhere {
+			t.Errorf("%q, elsewhere %v, %v", body, elsewhere, err)
+		}
+		if err := s.Rotate(t.Context(), bytes.Repeat([]byte{7}, store.MasterKeySize)); err != nil {
+			t.Fatal(err)
+		}
+		if body, _, err := g.photo(); err != nil || body != "the face of ada" {
+			t.Errorf("under another master key: %q, %v", body, err)
+		}
+		g.shelf.fails = errors.New("away")
+		if _, _, err := g.photo(); !errors.Is(err, store.ErrElsewhere) {
+			t.Errorf("from a storage that is away: %v", err)
+		}
+	})
+}
+
+// Whatever takes a picture away here takes it away there.
+func TestNoPictureStaysInAStorageThatIsGoneHere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx := t.Context()
+		for name, c := range map[string]struct {
+			does func(g *faces, tx *store.Tx) error
+			left int // objects, of three, and new ones
+		}{
+			"another picture": {func(g *faces, tx *store.Tx) error {
+				return tx.PutPicture(ctx, g.env, "ann", store.PictureChosen, []byte("the new one"))
+			}, 3},
+			"a draft": {func(g *faces, tx *store.Tx) error {
+				return tx.PutPicture(ctx, g.env, "ann", store.PictureDraft, []byte("the next"))
+			}, 3},
+			"removed": {func(g *faces, tx *store.Tx) error { return tx.RemovePicture(ctx, g.env, "ann", store.PictureChosen) }, 2},
+			"erased":  {func(g *faces, tx *store.Tx) error { return tx.ErasePerson(ctx, g.env, "ann") }, 1},
+			"another photo": {func(g *faces, tx *store.Tx) error {
+				return tx.SetAccountPhoto(ctx, g.env, g.ada.ID, "sent", []byte("the new face"))
+			}, 3},
+			"a photo that was lent": {func(g *faces, tx *store.Tx) error {
+				return tx.LendAccountPhoto(ctx, g.env, g.ada.ID, "lent", []byte("another"), tx.Now().Add(time.Hour))
+			}, 3},
+			"no photo":     {func(g *faces, tx *store.Tx) error { return tx.RemoveAccountPhoto(ctx, g.env, g.ada.ID) }, 2},
+			"no directory": {func(g *faces, tx *store.Tx) error { return tx.DeleteDirectory(ctx, g.env, g.f.Directory.ID) }, 2},
+			"the time is over": {func(g *faces, tx *store.Tx) error {
+				r := store.Request{Env: g.env, ID: store.NewID(), State: "shared", Ticket: store.NewToken()}
+				return errors.Join(tx.AddRequest(ctx, &r), tx.AddShare(ctx, g.env, store.Share{Request: r.ID, Person: "ann", Claims: []string{"picture"}, ExpiresAt: tx.Now()}),
+					tx.PutProperty(ctx, g.env, "ann", store.Property{Claim: store.PictureClaim, Value: []byte(`"x"`), ExpiresAt: tx.Now()}),
+					tx.EndShare(ctx, g.env, r.ID, "ann"))
+			}, 1},
+		} {
+			t.Run(name, func(t *testing.T) {
+				g := newFaces(t, s)
+				g.round()
+				if len(g.shelf.objects) != 3 {
+					t.Fatalf("%d objects", len(g.shelf.objects))
+				}
+				g.tx(func(tx *store.Tx) error { return c.does(g, tx) })
+				g.round()
+				if len(g.shelf.objects) != c.left {
+					t.Errorf("%d objects are left, want %d", len(g.shelf.objects), c.left)
+				}
+				g.tx(func(tx *store.Tx) error {
+					return errors.Join(tx.SetStorage(ctx, g.env, nil), tx.PurgeStorages(ctx))
+				})
+				still, err := store.Get(ctx, s, func(tx *store.Tx) (n int, err error) {
+					err = tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM storages WHERE env = $1", g.env)
+					return n, err
+				})
+				if err != nil || still != 1 {
+					t.Errorf("the key to what still lies there was forgotten: %d, %v", still, err)
+				}
+			})
+		}
+	})
+}
