@@ -52,7 +52,7 @@ type asked struct {
 	AMR       []string `json:"amr,omitempty"`
 	Wanted    *wanted  `json:"wanted,omitempty"` // verified_claims
 	Pushed    string   `json:"pushed,omitempty"` // hash of the request_uri that began it
-	Use       string   `json:"use,omitempty"`    // proof of who somebody is, once it is begun
+	Use       string   `json:"use,omitempty"`    // the proof of who somebody is: there is one from the state proving on
 	Plain     *plain   `json:"plain,omitempty"`  // what an application asks
 	Device    string   `json:"device,omitempty"` // User-Agent of the browser that began
 	Framed    bool     `json:"framed,omitempty"` // its page stands in a frame of the client
@@ -234,6 +234,9 @@ func (p *Provider) move(ctx context.Context, tx *store.Tx, x *exchange, state st
 func (p *Provider) begin(ctx context.Context, tx *store.Tx, c party.Party, a asked, state, browser string, life time.Duration) (exchange, string, error) {
 	id := store.NewSortedID(p.cfg.Now())
 	secret := newSecret(id)
+	if c.Terms.People {
+		a.Use = request.NewUse()
+	}
 	x := exchange{OIDCExchange: store.OIDCExchange{Env: c.Env, ID: id, Client: c.ID, State: state, Secret: store.HashToken(secret), Browser: browser,
 		ExpiresAt: p.cfg.Now().Add(life)}, asked: a}
 	x.say()

@@ -46,10 +46,11 @@ func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by
 		if x.Env != env {
 			return errGone
 		}
-		if c.Terms.People {
-			x.Use = request.NewUse()
+		next := p.move
+		if c.Terms.People && x.Use == "" { // begun before an upgrade
+			x.Use, next = request.NewUse(), p.save
 		}
-		_, err = p.save(ctx, tx, &x, stateProving, 0)
+		_, err = next(ctx, tx, &x, stateProving, 0)
 		return err
 	})
 	if errors.Is(err, errGone) {

@@ -65,8 +65,9 @@ type Provider struct {
 	tenants map[string]tenantKeys // by authority
 	clients map[string]clientKeys // by jwks_uri
 
-	sets   map[string]*keptSet // by path of the issuer; never changes
-	parsed *parsed
+	sets    map[string]*keptSet // by path of the issuer; never changes
+	servers map[string]bool     // paths at which no browser asks; never changes
+	parsed  *parsed
 }
 
 // New makes a Provider. It needs Run for the upkeep of keys.
@@ -75,7 +76,7 @@ func New(cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	sum := sha256.Sum256([]byte(sendScript))
-	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, parsed: newParsed()}
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, servers: map[string]bool{}, parsed: newParsed()}
 	for _, at := range party.Issuers() {
 		p.sets[at.Path] = new(keptSet)
 		p.serveIssuer(at)
@@ -100,11 +101,13 @@ func (p *Provider) serveIssuer(at party.Issuer) {
 		p.serveV1(at)
 		handle("GET "+metadataPath+at.Path, p.discovery)
 		handle("POST "+at.Endpoints+"/par", p.push)
+		p.servers[at.Endpoints+"/par"] = true
 		handle("GET "+at.Endpoints+party.EndPath, p.endSession)
 		handle("POST "+at.Endpoints+party.EndPath, p.endSession)
 	}
 	if at.Code {
 		handle("POST "+at.Endpoints+"/token", p.token)
+		p.servers[at.Endpoints+"/token"] = true
 		handle("GET "+at.Endpoints+"/userinfo", p.userinfo)
 		handle("POST "+at.Endpoints+"/userinfo", p.userinfo)
 	}
@@ -118,8 +121,12 @@ func Patterns() []string {
 // ServeHTTP implements http.Handler. Whoever mounts it sees to it that it is reached on
 // the host of public_url alone.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	page.Headers(w.Header())
-	w.Header().Set("Cross-Origin-Opener-Policy", "unsafe-none") // sign-in windows must keep hold of whoever opened them
+	if p.servers[r.URL.Path] {
+		page.DataHeaders(w.Header())
+	} else {
+		page.Headers(w.Header())
+		w.Header().Set("Cross-Origin-Opener-Policy", "unsafe-none") // sign-in windows must keep hold of whoever opened them
+	}
 	p.mux.ServeHTTP(w, r)
 }
 

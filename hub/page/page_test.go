@@ -224,3 +224,20 @@ func TestFormsWithFilesStayInMemoryAndWithinTheirBounds(t *testing.T) {
 		t.Errorf("too large: %v", err)
 	}
 }
+
+func TestHeadersOfOneAnswerAreNoOthers(t *testing.T) {
+	for _, set := range []func(http.Header){Headers, DataHeaders} {
+		h, other := http.Header{}, http.Header{}
+		set(h)
+		for name := range h {
+			h.Add(name, "more")
+			h[name][0] = "changed"
+		}
+		set(other)
+		for name, values := range h {
+			if name != http.CanonicalHeaderKey(name) || len(values) != 2 || values[1] != "more" || len(other[name]) != 1 || other.Get(name) == "changed" {
+				t.Errorf("%s: %q, of another answer %q", name, values, other[name])
+			}
+		}
+	}
+}
