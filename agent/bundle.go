@@ -149,6 +149,9 @@ func (c *cleaner) clean(text string) string {
 		return p[1] + "=" + c.account(p[2]) + p[3]
 	})
 	return address.ReplaceAllStringFunc(text, func(a string) string {
+		if strings.TrimRight(a, ".") == aForm {
+			return a
+		}
 		_, domain, _ := strings.Cut(a, "@")
 		return "•••@" + domain
 	})

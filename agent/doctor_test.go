@@ -152,6 +152,23 @@ func interrupted(t *testing.T, dir string) {
 	}
 }
 
+func TestDoctorPrintsTheListOfGroupsWhereOnlyALetterIsWrong(t *testing.T) {
+	h := newTestHub(t, 1, nil)
+	for names, want := range map[string]string{
+		"Bakcup Operators":                         `refused_groups = ["backup operators"]`,
+		"Staff|Bakcup Operators":                   `refused_groups = ["Staff", "backup operators"]`,
+		"Backup Operators|Bakcup Operators":        `refused_groups = ["Backup Operators"]`,
+		"Bakcup Operators|Gardeners of the castle": "",
+	} {
+		cfg := h.enrolled(t, "http")
+		cfg.Guard.RefusedGroups, cfg.Guard.SensitiveGroups = strings.Split(names, "|"), nil
+		r := examined(t, cfg, newCompany(t), "")
+		if s := step(r, doctor.GroupUnknown); strings.Join(s.Write, "\n") != want || want != "" && s.Table != "guard" || len(s.Lines) != 1 || s.Lines[0] != `almost the same is "backup operators"` {
+			t.Errorf("%s: want %q, got %+v", names, want, s)
+		}
+	}
+}
+
 func TestDoctorKnowsGroupsByNameAndIDInAnyCase(t *testing.T) {
 	h := newTestHub(t, 1, nil)
 	cfg := h.enrolled(t, "http")

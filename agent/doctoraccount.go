@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 		return
 	}
 	if len(g.Rules().BaseDNs) == 0 {
-		x.Found(areaGuard, "guard.base_dns", doctor.GuardUnbounded, "none is named; only those that are always refused are")
+		x.Found(areaGuard, "guard.base_dns", doctor.GuardUnbounded, "none is named; only those that are always refused are", "the line below has what is listed now; better is what has employees alone")
+		x.unbounded(ctx, dir)
 	} else {
 		x.branches(ctx, dir, g.Rules().BaseDNs)
 	}
@@ -49,6 +51,29 @@ func (x *examination) guard(ctx context.Context, dir directory.Directory, can pr
 	x.policy(facts)
 }
 
+// unbounded prints the line that keeps the guard to what is listed now, where the
+// directory can be asked.
+func (x *examination) unbounded(ctx context.Context, dir directory.Reader) {
+	step := &x.Steps[len(x.Steps)-1]
+	s, can := dir.(directory.Surveyor)
+	if !can {
+		step.Lines = nil
+		return
+	}
+	bases, err := s.Bases(ctx)
+	var dns []string
+	for _, b := range bases {
+		if b.Key == "base_dns" && b.Found {
+			dns = append(dns, strconv.Quote(b.DN))
+		}
+	}
+	if err != nil || len(dns) == 0 {
+		step.Lines = nil
+		return
+	}
+	x.Write("guard", "base_dns = ["+strings.Join(dns, ", ")+"]")
+}
+
 // branches look whether the branches that the guard lets pass exist, where the directory
 // can be asked.
 func (x *examination) branches(ctx context.Context, dir directory.Reader, names []string) {
@@ -62,7 +87,7 @@ func (x *examination) branches(ctx context.Context, dir directory.Reader, names 
 		}
 		meant = x.meant(ctx, s, all)
 	}
-	line, well := listed("base_dns", all, meant), true
+	line, well := listed(directory.Base{Key: "base_dns"}, all, meant), true
 	for i, b := range all {
 		if b.Found {
 			continue
@@ -106,7 +131,7 @@ func guarded(ctx context.Context, s directory.Surveyor, names []string) ([]direc
 	}
 	all, err := s.Branches(ctx, names...)
 	for i, b := range all {
-		all[i].Key = "base_dns"
+		all[i].Key, all[i].Part = "base_dns", 0
 		all[i].Found = b.Found || slices.ContainsFunc(bases, func(base directory.Base) bool { return base.Found && doctor.Under(base.DN, b.DN) })
 	}
 	return all, err

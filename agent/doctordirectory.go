@@ -77,6 +77,9 @@ func (x *examination) servers(ctx context.Context, s directory.Surveyor) bool {
 	}
 	for _, one := range all {
 		x.server(one, serving[one.Part])
+		if len(all) == 1 {
+			x.otherName(one)
+		}
 	}
 	for _, part := range serving {
 		if !part {
@@ -112,6 +115,21 @@ func (x *examination) server(s directory.Server, others bool) {
 	x.Found(areaDirectory, "server "+s.URL, number, detail, lines...)
 	if number == doctor.ServerUntrusted {
 		x.Write("directory", `ca_file = "directory-ca.pem"`)
+	}
+}
+
+// otherName prints the line for a server whose certificate is for another name than the
+// one by which it is asked. With several servers there is no one name for all.
+func (x *examination) otherName(s directory.Server) {
+	verdict, chain := doctor.Judge(s.Err)
+	if verdict != doctor.OtherName || len(chain) == 0 {
+		return
+	}
+	for _, name := range chain[0].DNSNames {
+		if !strings.HasPrefix(name, "*.") {
+			x.Write("directory", "server_name = "+strconv.Quote(name))
+			return
+		}
 	}
 }
 
@@ -169,7 +187,11 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 		return false
 	}
 	meant := x.meant(ctx, s, all)
-	well, told := true, map[string]bool{"": true}
+	type list struct {
+		part int
+		key  string
+	}
+	well, told := true, map[list]bool{}
 	for i, b := range all {
 		if b.Found {
 			x.ok(areaDirectory, "base DN", "%s", b.DN)
@@ -177,9 +199,9 @@ func (x *examination) bases(ctx context.Context, s directory.Surveyor) bool {
 		}
 		well = false
 		x.missing(areaDirectory, "base DN", doctor.NoSuchBase, b, meant[i])
-		if line := listed(b.Key, all, meant); line != "" && !told[b.Key] {
-			x.Write("directory", line)
-			told[b.Key] = true
+		if line := listed(b, all, meant); line != "" && !told[list{b.Part, b.Key}] {
+			x.Write(tableOf(b), line)
+			told[list{b.Part, b.Key}] = true
 		}
 	}
 	return well
@@ -229,23 +251,34 @@ func (x *examination) missing(area, what string, number int, b directory.Base, m
 	if more := len(b.Below) - shownBelow; more > 0 {
 		lines = append(lines, fmt.Sprintf("  and %d more", more))
 	}
+	if b.Part > 0 {
+		lines = append(lines, fmt.Sprintf("it stands in the table [[directory.domains]] number %d of the file", b.Part))
+	}
 	x.Found(area, what, number, b.DN+" does not exist, or the agent's account cannot see it", lines...)
 }
 
-// listed is the line of the agent's file with the list of a key as it was meant; "" if
-// that is not known of each.
-func listed(key string, all []directory.Base, meant []string) string {
+// tableOf names the table of the agent's file that has the list of a branch.
+func tableOf(b directory.Base) string {
+	if b.Part == 0 {
+		return "directory"
+	}
+	return "directory.domains"
+}
+
+// listed is the line of the agent's file with the list that has a branch as it was meant;
+// "" if that is not known of each.
+func listed(of directory.Base, all []directory.Base, meant []string) string {
 	var dns []string
 	for i, b := range all {
 		switch {
-		case b.Key != key:
+		case b.Key != of.Key || b.Part != of.Part:
 		case meant[i] == "":
 			return ""
 		default:
 			dns = append(dns, strconv.Quote(meant[i]))
 		}
 	}
-	return key + " = [" + strings.Join(dns, ", ") + "]"
+	return of.Key + " = [" + strings.Join(dns, ", ") + "]"
 }
 
 // targets say where changes go, and whether the clocks there agree.

@@ -188,12 +188,14 @@ func TestEventLogIsRotatedBySize(t *testing.T) {
 
 func TestAddressesAreMasked(t *testing.T) {
 	for in, want := range map[string]string{
-		"kim@example.com":                        "k•••@example.com",
-		"äöü@x.de":                               "ä•••@x.de",
-		"no such uid=kim@example.com,ou=people!": "no such uid=k•••@example.com,ou=people!",
-		"@":                                      "@",
-		"nothing":                                "nothing",
-		`"kim doe"@example.com`:                  `"kim doe"@example.com`,
+		"kim@example.com": "k•••@example.com",
+		"in the form name@domain, and name@domain.": "in the form name@domain, and name@domain.", // help
+		"name@domain.example":                       "n•••@domain.example",
+		"äöü@x.de":                                  "ä•••@x.de",
+		"no such uid=kim@example.com,ou=people!":    "no such uid=k•••@example.com,ou=people!",
+		"@":                                         "@",
+		"nothing":                                   "nothing",
+		`"kim doe"@example.com`:                     `"kim doe"@example.com`,
 	} {
 		if got := withoutAddresses(in); got != want {
 			t.Errorf("%q = %q, want %q", in, got, want)

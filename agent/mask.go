@@ -2,6 +2,7 @@ package agent
 
 import (
 	"regexp"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -19,5 +20,15 @@ func maskMail(addr string) string {
 	return "•••"
 }
 
+// aForm is how help writes of a name at a domain: nobody's address.
+const aForm = "name@domain"
+
 // withoutAddresses masks every mail address in a text.
-func withoutAddresses(text string) string { return address.ReplaceAllStringFunc(text, maskMail) }
+func withoutAddresses(text string) string {
+	return address.ReplaceAllStringFunc(text, func(a string) string {
+		if strings.TrimRight(a, ".") == aForm {
+			return a
+		}
+		return maskMail(a)
+	})
+}

@@ -51,6 +51,7 @@ type Server struct {
 type Base struct {
 	DN    string
 	Key   string // of the list in the table [directory] that has it; "" if it is of none, or of a table within
+	Part  int    // numbers the table that has that list, where there are several: 0 is [directory] itself, the others are those of further domains in their order
 	Found bool
 	Near  string   // the closest one above that exists; "" if none does
 	Below []string // what stands there, a few hundred of them at most; naming contexts if Near is ""

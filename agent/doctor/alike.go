@@ -41,6 +41,24 @@ func Mended(dn, near string, below []string) string {
 	return best
 }
 
+// Alike is the one of several names that name was probably meant to be, "" if none is close
+// enough, or two are as close.
+func Alike(name string, of []string) string {
+	best, least, twice := "", maxTyped+1, false
+	for _, other := range of {
+		switch d := typed("="+name, "="+other); {
+		case d < least:
+			best, least, twice = other, d, false
+		case d == least && d <= maxTyped && !strings.EqualFold(other, best):
+			twice = true
+		}
+	}
+	if twice {
+		return ""
+	}
+	return best
+}
+
 // Under reports whether a distinguished name is base or stands below it, by its spelling
 // but for case and spaces.
 func Under(dn, base string) bool {

@@ -86,7 +86,11 @@ func (t *texter) step(s Step) {
 	}
 	if len(s.Write) > 0 {
 		key, _, _ := strings.Cut(s.Write[0], " = ")
-		t.print("%swrite into the table [%s] of the agent's file: add this line, or put it in place of %s with its whole value:\n", indent, s.Table, key)
+		table := "[" + s.Table + "]"
+		if strings.Contains(s.Table, ".") {
+			table = "[" + table + "]" // one of several
+		}
+		t.print("%swrite into the table %s of the agent's file: add this line, or put it in place of %s with its whole value:\n", indent, table, key)
 	}
 	for _, line := range s.Write {
 		t.print("%s  %s\n", indent, t.in(bold, line))

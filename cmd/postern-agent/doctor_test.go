@@ -387,6 +387,28 @@ func TestDoctorPrintsTheWholeListOfBaseDNsWhereOnlyALetterIsWrong(t *testing.T) 
 	}
 }
 
+func TestDoctorPrintsTheNameOfACertificateAndTheBranchesThatAreListed(t *testing.T) {
+	domain := sambaSite(t, testenv.SharedSamba(t)).with("server_name", q("dc9.corp.example"))
+	bounds := slapdSite(t, testenv.SharedSlapd(t, testenv.SlapdOptions{}))
+	bounds.more = "[guard]\nno_notice = \"allow\"\n"
+	for number, c := range map[int]struct {
+		site *site
+		want string
+	}{
+		doctor.ServerOtherName: {domain, `server_name = "dc1.corp.example"`},
+		doctor.GuardUnbounded:  {bounds, `base_dns = ["` + testenv.SlapdPeople + `"]`},
+	} {
+		r := c.site.examine(t)
+		var lines []string
+		for _, step := range r.Steps {
+			lines = append(lines, step.Write...)
+		}
+		if detail, _, _ := r.step(number); detail == "" || strings.Join(lines, "\n") != c.want {
+			t.Errorf("%d: lines %q, want %q\n%s", number, lines, c.want, r.text)
+		}
+	}
+}
+
 func TestDoctorLooksAtTheBranchesOfTheGuard(t *testing.T) {
 	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
 	const people, groups = testenv.SlapdPeople, testenv.SlapdGroups

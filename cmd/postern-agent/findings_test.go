@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,19 @@ func TestDoctorNamesRightsThatNothingFailsWithout(t *testing.T) {
 	if !strings.Contains(detail, "deletions between full passes") || len(paste) == 0 {
 		t.Errorf("%s %q", detail, paste)
 	}
+	_, _, policies := site.examine(t, "--account", "anna.berg").step(doctor.RightUnknown)
+	if len(policies) != 1 || !pasted.MatchString(policies[0]) || !strings.Contains(policies[0], "Password Settings Container") {
+		t.Errorf("of password policies: %q", policies)
+	}
+	for _, line := range slices.Concat(paste, policies) {
+		s.Paste(t, line)
+	}
+	r := site.examine(t, "--account", "anna.berg")
+	for _, number := range []int{doctor.RightOptional, doctor.RightUnknown} {
+		if detail, _, _ := r.step(number); detail != "" {
+			t.Errorf("after the lines were run: %d %s", number, detail)
+		}
+	}
 }
 
 func TestDoctorSaysThatOwnersMayNotBeTold(t *testing.T) {
@@ -203,5 +217,15 @@ func TestDoctorLooksIntoEveryDomain(t *testing.T) {
 	}
 	with("ldaps://127.0.0.1:1", lab.Base(), service).expect(t, doctor.ServerAway, "connection refused")
 	with(lab.URL(), "OU=Staf,"+lab.Base(), service).expect(t, doctor.NoSuchBase, "what exists is "+lab.Base())
+	mended := with(lab.URL(), "OU=Domain Controlers,"+lab.Base(), service).examine(t)
+	var wrote []string
+	for _, step := range mended.Steps {
+		if len(step.Write) > 0 {
+			wrote = append(wrote, step.Table+": "+strings.Join(step.Write, "\n"), step.Lines[len(step.Lines)-1])
+		}
+	}
+	if want := "directory.domains: base_dns = [" + q("OU=Domain Controllers,"+lab.Base()) + "]"; !slices.Equal(wrote, []string{want, "it stands in the table [[directory.domains]] number 1 of the file"}) {
+		t.Errorf("a letter is wrong in the second domain: %q\n%s", wrote, mended.text)
+	}
 	with(lab.URL(), lab.Base(), "nobody@lab.example").expect(t, doctor.SignInWrong, "data 52e")
 }

@@ -171,6 +171,20 @@ func (s *Samba) Tool(t testing.TB, args ...string) {
 	}
 }
 
+// Paste runs a line on the controller as its administrator would paste it into a shell.
+func (s *Samba) Paste(t testing.TB, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), sambaJoin)
+	defer cancel()
+	cmd, err := command(ctx, Command{Path: "/bin/sh", Args: []string{"-c", line}, Dir: s.Dir, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SMB_CONF_PATH=" + s.conf()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+}
+
 //go:embed samba_acl.py
 var sambaACL []byte
 

@@ -275,10 +275,13 @@ func (a *adviser) policies(ctx context.Context) (directory.Right, error) {
 	return r, nil
 }
 
+// deletedObjects is where deleted objects are, below a domain.
+const deletedObjects = "CN=Deleted Objects,"
+
 // deletions looks whether deleted objects can be listed. The container counts as deleted
 // itself.
 func (a *adviser) deletions(ctx context.Context) (directory.Right, error) {
-	dn := "CN=Deleted Objects," + a.dom.base
+	dn := deletedObjects + a.dom.base
 	r := directory.Right{Name: "list " + dn, For: []string{"deletions between full passes"}, Optional: true}
 	search := deletions(a.dom)
 	search.Scope = ldap.ScopeBaseObject
@@ -297,10 +300,21 @@ func (a *adviser) deletions(ctx context.Context) (directory.Right, error) {
 	return r, nil
 }
 
+// inPython is the line that does on Samba what samba-tool does, on an object that counts as
+// deleted, which that does not find.
+const inPython = `python3 -c 'import ldb; from samba.auth import system_session; from samba.dcerpc import security; from samba.ndr import ndr_pack, ndr_unpack; ` +
+	`from samba.param import LoadParm; from samba.samdb import SamDB; lp = LoadParm(); lp.load_default(); db = SamDB(lp=lp, session_info=system_session(lp)); dn = r"%s"; ` +
+	`sd = ndr_unpack(security.descriptor, db.search(dn, ldb.SCOPE_BASE, attrs=["nTSecurityDescriptor"], controls=["show_deleted:1", "sd_flags:1:15"])[0]["nTSecurityDescriptor"][0]); ` +
+	`sd.dacl_add(security.descriptor.from_sddl("D:%s", security.dom_sid(db.get_domain_sid())).dacl.aces[0]); m = ldb.Message(ldb.Dn(db, dn)); ` +
+	`m["sd"] = ldb.MessageElement(ndr_pack(sd), ldb.FLAG_MOD_REPLACE, "nTSecurityDescriptor"); db.modify(m, ["show_deleted:1", "sd_flags:1:4"])'`
+
 // list is the line that lets the agent look into a container.
 func (a *adviser) list(dn, inherit, rights, sddl string) string {
+	if a.dom.samba && strings.HasPrefix(dn, deletedObjects) {
+		return fmt.Sprintf(inPython, strings.ReplaceAll(strings.Trim(quotedDN(dn), `"`), "'", `\27`), fmt.Sprintf(sddl, a.sid))
+	}
 	if a.dom.samba {
-		return fmt.Sprintf(`%s  # on %s, with the python bindings of Samba`, fmt.Sprintf(sddl, a.sid), dn)
+		return fmt.Sprintf(`samba-tool dsacl set --action=allow --objectdn=%s --sddl="%s"`, quotedDN(dn), fmt.Sprintf(sddl, a.sid))
 	}
 	return fmt.Sprintf(`dsacls %s %s /G %s`, quotedDN(dn), inherit, quoted(a.who+rights))
 }

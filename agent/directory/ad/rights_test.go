@@ -156,8 +156,9 @@ func optional(t *testing.T, s *testenv.Samba, d *Directory, id string) {
 		if r := look(name); r.Held == directory.HeldYes || !r.Optional || r.Why == "" || len(r.Fix) == 0 {
 			t.Errorf("%s: %+v", name, r)
 		}
-		sddl, _, _ := strings.Cut(look(name).Fix[0], " ")
-		s.Allow(t, at, sddl)
+		line := look(name).Fix[0]
+		s.Paste(t, line)
+		sddl := regexp.MustCompile(`\(A;CI;[^)]*\)`).FindString(line)
 		if r := look(name); r.Held != directory.HeldYes || r.Why != "" {
 			t.Errorf("%s, granted: %+v", name, r)
 		}

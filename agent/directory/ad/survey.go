@@ -76,13 +76,13 @@ func (f *Forest) Servers(ctx context.Context) ([]directory.Server, error) {
 // Bases implements directory.Surveyor.
 func (f *Forest) Bases(ctx context.Context) ([]directory.Base, error) {
 	var all []directory.Base
-	for _, d := range f.domains {
+	for part, d := range f.domains {
 		those, err := d.Bases(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, b := range those {
-			b.Key = "" // each domain has a list of its own
+			b.Part = part // each domain has a list of its own
 			all = append(all, b)
 		}
 	}
