@@ -130,7 +130,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 		a.q, err = parseParams(r.URL.RawQuery)
 	}
 	if err == nil {
-		err = p.cfg.Store.Step(r.Context(), func(tx *store.Tx) (err error) {
+		err = p.cfg.Store.Early(r.Context(), func(tx *store.Tx) (err error) {
 			if x, a.client, err = p.find(r.Context(), tx, a.q["code"], stateAnswered); err != nil {
 				return err
 			}
@@ -152,9 +152,11 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 	p.reply(w, r, a.client, x.asked, fields)
 }
 
-// conclude makes the answer: an error, a code, or the id_token itself.
+// conclude makes the answer: an error, a code, or the id_token itself. Only a code is yet to
+// become something.
 func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) ([]formField, error) {
 	if x.Answer.Error != "" {
+		tx.Final()
 		if _, err := p.move(ctx, tx, x, stateSpent, 0); err != nil {
 			return nil, err
 		}
@@ -170,6 +172,7 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x 
 		}
 		return []formField{{"code", code}}, p.recordFinished(ctx, tx, c, *x, "code")
 	}
+	tx.Final()
 	token, _, err := p.idToken(ctx, tx, c, *x)
 	if err != nil {
 		return nil, err

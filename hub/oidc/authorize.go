@@ -301,7 +301,7 @@ func (p *Provider) start(a *authorization) (b beginning, err error) {
 	ctx := a.r.Context()
 	b.browser = newBrowser(a.client.Env)
 	life, _ := lives(a.client)
-	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
+	err = p.cfg.Store.Early(ctx, func(tx *store.Tx) (err error) {
 		if b.site, err = p.site(ctx, tx, a.client); err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func (x *exchange) about() string {
 // say makes what x is about that what its row holds. What it points to is not changed any
 // more: others go on from it.
 func (x *exchange) say() {
-	x.Private, x.Meaning, x.About = []byte(store.JSON(x.asked)), x.asked, x.about()
+	x.Private, x.Meaning, x.About = nil, x.asked, x.about()
 }
 
 // maxSecret bounds a secret of an exchange, in bytes.

@@ -39,7 +39,7 @@ func (p *Provider) Open(ctx context.Context, env, ticket, lang string, by recove
 func (p *Provider) open(ctx context.Context, env, secret, state, lang string, by recovery.Client) (Opened, error) {
 	var x exchange
 	var c party.Party
-	err := p.cfg.Store.Step(ctx, func(tx *store.Tx) (err error) {
+	err := p.cfg.Store.Early(ctx, func(tx *store.Tx) (err error) {
 		if x, c, err = p.find(ctx, tx, secret, state); err != nil {
 			return err
 		}

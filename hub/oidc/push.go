@@ -32,7 +32,7 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, at party.Issuer)
 		return
 	}
 	uri := ""
-	err := p.cfg.Store.Step(r.Context(), func(tx *store.Tx) error {
+	err := p.cfg.Store.Early(r.Context(), func(tx *store.Tx) error {
 		x, secret, err := p.begin(r.Context(), tx, c, a, statePushed, "", life)
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,21 +14,18 @@ const maxRemembered = 2048
 var settled = []string{"oidc_clients", "oidc_keys", "environments", "organisations", "directories", "domains"}
 
 // A memory saves plans a query. What it holds of settled tables counts only as long as
-// nobody wrote to one of them: a plan that has gone by it is not carried out otherwise. What
-// it holds of exchanges is what a step has written last: whether that is still so is
-// decided by the compare-and-set that follows. And a plan that has failed after it went by
-// the memory has not failed: it is done as a transaction, which knows no memory.
+// nobody wrote to one of them: a plan that has gone by it is not carried out otherwise. And
+// a plan that has failed after it went by the memory has not failed: it is done as a
+// transaction, which knows what is committed. What is remembered of exchanges stands in
+// exchangequeue.go.
 type memory struct {
 	age atomic.Int64 // grows with each commit that may have changed a settled table
 
-	mu        sync.Mutex
-	rows      map[string]any          // of this age
-	exchanges map[string]OIDCExchange // by id
+	mu   sync.Mutex
+	rows map[string]any // of this age
 }
 
-func newMemory() *memory {
-	return &memory{rows: map[string]any{}, exchanges: map[string]OIDCExchange{}}
-}
+func newMemory() *memory { return &memory{rows: map[string]any{}} }
 
 // forget lets go of all rows of settled tables.
 func (m *memory) forget() {
@@ -63,26 +59,6 @@ func (m *memory) keep(age int64, name string, v any) {
 	m.rows[name] = v
 }
 
-// wrote remembers an exchange as it was written, and nothing of how it was before.
-func (m *memory) wrote(e OIDCExchange) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.exchanges[e.ID].Version > e.Version {
-		return
-	}
-	if len(m.exchanges) >= maxRemembered {
-		clear(m.exchanges)
-	}
-	m.exchanges[e.ID] = e
-}
-
-func (m *memory) exchange(id string) (OIDCExchange, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e, ok := m.exchanges[id]
-	return e, ok
-}
-
 // recaller is a querier that remembers rows of settled tables.
 type recaller interface {
 	recall(name string) (any, bool)
@@ -110,27 +86,4 @@ func recalled[T any](tx *Tx, name string, ask func() (T, error)) (T, error) {
 func recalledAll[T any](tx *Tx, name string, ask func() ([]T, error)) ([]T, error) {
 	all, err := recalled(tx, name, ask)
 	return slices.Clone(all), err
-}
-
-// recallExchange returns an exchange that a plan remembers, with its relying party.
-func (tx *Tx) recallExchange(ctx context.Context, id string) (e OIDCExchange, p OIDCParty, ok bool) {
-	plan, ok := tx.q.(*plan)
-	if !ok {
-		return e, p, false
-	}
-	if e, ok = plan.memory.exchange(id); !ok {
-		return e, p, false
-	}
-	plan.recalls = true
-	p, err := tx.OIDCParty(ctx, e.Env, e.Client)
-	return e, p, err == nil
-}
-
-// wrote remembers exchanges that were written. Of a database that has no memory, nothing.
-func (s *Store) wrote(exchanges []OIDCExchange) {
-	if d, ok := s.db.(*sqliteDB); ok {
-		for _, e := range exchanges {
-			d.memory.wrote(e)
-		}
-	}
 }

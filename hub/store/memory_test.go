@@ -16,13 +16,26 @@ import (
 // remembering is a store on SQLite with a relying party.
 func remembering(t *testing.T) (s *Store, dir string, party OIDCClient) {
 	t.Helper()
+	s, dir, party = rememberingUntil(t)
+	t.Cleanup(func() { _ = s.Close() })
+	return s, dir, party
+}
+
+// rememberingUntil is remembering for a test that closes the store.
+func rememberingUntil(t *testing.T) (s *Store, dir string, party OIDCClient) {
+	t.Helper()
 	dir = t.TempDir()
 	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	err = s.Tx(t.Context(), func(tx *Tx) error {
+	return s, dir, partyIn(t, s)
+}
+
+// partyIn makes a relying party.
+func partyIn(t *testing.T, s *Store) (party OIDCClient) {
+	t.Helper()
+	err := s.Tx(t.Context(), func(tx *Tx) error {
 		org, err := tx.CreateOrganisation(t.Context(), Organisation{Name: "Org"})
 		if err != nil {
 			return err
@@ -37,7 +50,7 @@ func remembering(t *testing.T) (s *Store, dir string, party OIDCClient) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, dir, party
+	return party
 }
 
 // settingsSeen are those that a step sees, which writes something as well.

@@ -151,7 +151,7 @@ type OIDCExchange struct {
 	Secret    string // hash of the one secret by which it goes on
 	Browser   string // hash of the cookie of the browser that began; "": not yet known
 	Access    string // hash of the access token; "": none
-	Private   []byte // JSON of package oidc; sealed at rest
+	Private   []byte // JSON of package oidc; sealed at rest; nil: that of Meaning
 	ExpiresAt time.Time
 	CreatedAt time.Time
 
@@ -167,11 +167,14 @@ func oidcExchangeCell(env, id string) Cell {
 }
 
 // sealExchange seals Private, unless it is what the row holds already, under the key that seals now.
-func (tx *Tx) sealExchange(e *OIDCExchange) error {
-	if e.of != nil && bytes.Equal(e.of, e.Private) && strings.HasPrefix(e.sealed, tx.s.activeKey().id+".") {
+func (s *Store) sealExchange(e *OIDCExchange) error {
+	if e.Private == nil && e.Meaning != nil {
+		e.Private = []byte(JSON(e.Meaning))
+	}
+	if e.of != nil && bytes.Equal(e.of, e.Private) && strings.HasPrefix(e.sealed, s.activeKey().id+".") {
 		return nil
 	}
-	text, err := tx.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
+	text, err := s.Seal(oidcExchangeCell(e.Env, e.ID), e.Private)
 	if err == nil {
 		e.sealed, e.of = text, e.Private
 	}
@@ -180,15 +183,61 @@ func (tx *Tx) sealExchange(e *OIDCExchange) error {
 
 // AddOIDCExchange inserts e as version 1.
 func (tx *Tx) AddOIDCExchange(ctx context.Context, e *OIDCExchange) error {
-	e.of = nil
-	if err := tx.sealExchange(e); err != nil {
+	e.of, e.Version, e.CreatedAt = nil, 1, tx.Now()
+	return tx.moveExchange(ctx, 0, e)
+}
+
+// moveExchange writes e in place of its version from; 0: of none.
+func (tx *Tx) moveExchange(ctx context.Context, from int64, e *OIDCExchange) error {
+	if k, ok := tx.q.(exchangeKeeper); ok {
+		return k.move(ctx, from, e)
+	}
+	if err := tx.s.sealExchange(e); err != nil {
 		return err
 	}
-	e.Version, e.CreatedAt = 1, tx.Now()
-	tx.exchanges = append(tx.exchanges, *e)
-	_, err := tx.Exec(ctx, `INSERT INTO oidc_exchanges (env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at)
-		VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10)`, e.Env, e.ID, e.Client, e.State, e.Secret, e.Browser, e.Access, e.sealed, Millis(e.ExpiresAt), Millis(e.CreatedAt))
+	n, err := writeExchange(ctx, tx.q, from, *e)
+	if err == nil && n == 0 {
+		err = ErrConflict
+	}
 	return err
+}
+
+// A move is what a step makes of an exchange.
+type move struct {
+	from int64 // version; 0: there was none
+	next *OIDCExchange
+}
+
+// What an exchange is written by. What says something of a person is not written where that
+// one was erased.
+const (
+	insertExchange = `INSERT INTO oidc_exchanges (env, id, version, state, secret_hash, browser, access_hash, private, expires_at, client, created_at)
+		SELECT $1, $2, CAST($3 AS BIGINT), $4, $5, $6, $7, $8, CAST($9 AS BIGINT), $10, CAST($11 AS BIGINT) WHERE 1 = 1`
+	updateExchange = `UPDATE oidc_exchanges SET version = $3, state = $4, secret_hash = $5, browser = $6, access_hash = $7, private = $8, expires_at = $9
+		WHERE env = $1 AND id = $2 AND version = $10`
+	unerased = " AND NOT EXISTS (SELECT 1 FROM people p WHERE p.env = $1 AND p.erased_at <> 0 AND p.id = "
+)
+
+// writeExchange writes an exchange that is sealed in place of its version from, and returns
+// how many rows it changed: none where the row has another version, or whom it is about was
+// erased.
+func writeExchange(ctx context.Context, q querier, from int64, e OIDCExchange) (int64, error) {
+	query, unless := updateExchange, unerased+"$11)"
+	args := append(make([]any, 0, 12), e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, e.sealed, Millis(e.ExpiresAt))
+	if from == 0 {
+		query, unless, args = insertExchange, unerased+"$12)", append(args, e.Client, Millis(e.CreatedAt))
+	} else {
+		args = append(args, from)
+	}
+	if e.About != "" {
+		query, args = query+unless, append(args, e.About)
+	}
+	res, err := q.exec(ctx, query, clean(args)...)
+	if err != nil {
+		return 0, mapError(err)
+	}
+	n, err := res.RowsAffected()
+	return n, mapError(err)
 }
 
 const oidcExchangeColumns = "env, id, version, client, state, secret_hash, browser, access_hash, private, expires_at, created_at"
@@ -206,31 +255,56 @@ func (tx *Tx) scanOIDCExchange(scan Scan) (e OIDCExchange, err error) {
 
 // OIDCExchange returns one.
 func (tx *Tx) OIDCExchange(ctx context.Context, env, id string) (OIDCExchange, error) {
+	if e, ok := tx.keptExchange(id); ok {
+		return e, foundIf(e.Env == env)
+	}
+	tx = tx.direct()
 	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE env = $1 AND id = $2", env, id)
 }
 
 // OIDCExchangeByAccess finds an exchange by its id and the hash of its access token.
 func (tx *Tx) OIDCExchangeByAccess(ctx context.Context, id, hash string) (OIDCExchange, error) {
+	if e, ok := tx.keptExchange(id); ok {
+		return e, foundIf(e.Access == hash && hash != "")
+	}
+	tx = tx.direct()
 	return One(ctx, tx, tx.scanOIDCExchange, "SELECT "+oidcExchangeColumns+" FROM oidc_exchanges WHERE id = $1 AND access_hash = $2 AND access_hash <> ''", id, hash)
 }
 
-const saveOIDCExchange = `UPDATE oidc_exchanges SET version = version + 1, state = $4, secret_hash = $5, browser = $6, access_hash = $7, private = $8, expires_at = $9
-	WHERE env = $1 AND id = $2 AND version = $3`
+// keptExchange returns one that need not be asked for.
+func (tx *Tx) keptExchange(id string) (e OIDCExchange, ok bool) {
+	if k, is := tx.q.(exchangeKeeper); is {
+		e, ok = k.exchange(id)
+	}
+	return e, ok
+}
+
+// direct is tx for questions about one exchange that is not kept: nothing of it waits.
+func (tx *Tx) direct() *Tx {
+	k, ok := tx.q.(exchangeKeeper)
+	if !ok {
+		return tx
+	}
+	other := *tx
+	other.q = k.direct()
+	return &other
+}
+
+func foundIf(found bool) error {
+	if !found {
+		return ErrNotFound
+	}
+	return nil
+}
 
 // SaveOIDCExchange is the one compare-and-set of an exchange: ErrConflict if the row has
 // another version, or whom it is about was erased.
 func (tx *Tx) SaveOIDCExchange(ctx context.Context, e *OIDCExchange) error {
-	if err := tx.sealExchange(e); err != nil {
-		return err
-	}
-	query, args := saveOIDCExchange, []any{e.Env, e.ID, e.Version, e.State, e.Secret, e.Browser, e.Access, e.sealed, Millis(e.ExpiresAt)}
-	if e.About != "" {
-		query, args = query+" AND NOT EXISTS (SELECT 1 FROM people p WHERE p.env = $1 AND p.id = $10 AND p.erased_at <> 0)", append(args, e.About)
-	}
-	err := tx.Swap(ctx, query, args...)
+	next := *e
+	next.Version++
+	err := tx.moveExchange(ctx, e.Version, &next)
 	if err == nil {
-		e.Version++
-		tx.exchanges = append(tx.exchanges, *e)
+		*e = next
 	}
 	return err
 }

@@ -51,18 +51,27 @@ func (tx *Tx) OIDCParty(ctx context.Context, env, id string) (OIDCParty, error) 
 // OIDCExchangeOf finds an exchange by its id and the hash of the secret by which it goes on,
 // with its relying party.
 func (tx *Tx) OIDCExchangeOf(ctx context.Context, id, hash string) (OIDCExchange, OIDCParty, error) {
-	if e, p, ok := tx.recallExchange(ctx, id); ok && e.Secret == hash {
-		return e, p, nil
+	if e, ok := tx.keptExchange(id); ok {
+		return tx.withParty(ctx, e, e.Secret == hash)
 	}
-	return tx.exchangeAndParty(ctx, "x.id = $1 AND x.secret_hash = $2", id, hash)
+	return tx.direct().exchangeAndParty(ctx, "x.id = $1 AND x.secret_hash = $2", id, hash)
 }
 
 // OIDCExchangeWith returns one, with its relying party.
 func (tx *Tx) OIDCExchangeWith(ctx context.Context, env, id string) (OIDCExchange, OIDCParty, error) {
-	if e, p, ok := tx.recallExchange(ctx, id); ok && e.Env == env {
-		return e, p, nil
+	if e, ok := tx.keptExchange(id); ok {
+		return tx.withParty(ctx, e, e.Env == env)
 	}
-	return tx.exchangeAndParty(ctx, "x.env = $1 AND x.id = $2", env, id)
+	return tx.direct().exchangeAndParty(ctx, "x.env = $1 AND x.id = $2", env, id)
+}
+
+// withParty adds the relying party of an exchange that is kept, if it is the one that was asked for.
+func (tx *Tx) withParty(ctx context.Context, e OIDCExchange, asked bool) (OIDCExchange, OIDCParty, error) {
+	if !asked {
+		return OIDCExchange{}, OIDCParty{}, ErrNotFound
+	}
+	p, err := tx.OIDCParty(ctx, e.Env, e.Client)
+	return e, p, err
 }
 
 func (tx *Tx) exchangeAndParty(ctx context.Context, condition string, args ...any) (e OIDCExchange, p OIDCParty, err error) {

@@ -105,6 +105,9 @@ func (p *postgres) draft(ctx context.Context, fn func(querier) error) error {
 // step is write: transactions do not wait for one another here.
 func (p *postgres) step(ctx context.Context, fn func(querier) error) error { return p.write(ctx, fn) }
 
+// early is write, too: other nodes go on from what it writes.
+func (p *postgres) early(ctx context.Context, fn func(querier) error) error { return p.write(ctx, fn) }
+
 // record is write, too.
 func (p *postgres) record(ctx context.Context, fn func(querier) error) error { return p.write(ctx, fn) }
 

@@ -41,15 +41,19 @@ type sqliteDB struct {
 	group   *group        // open transaction of the writer; guarded by turn
 	readers *sqlitePool
 
-	gathering gathering    // of steps that wait for the writer
-	memory    *memory      // of what steps read and wrote
-	changed   bool         // a settled table, by the writer since its last commit; guarded by turn
-	others    int64        // counts commits of other processes, as the writer sees it; guarded by turn
-	journal   *journal     // that their commits are made durable in
-	index     index        // of the journal, which shows whether anything was committed
-	commits   atomic.Int64 // of the writer; grows before anybody is told of one
-	lazy      bool         // a commit of the writer is not durable by itself; guarded by turn
-	doubtful  bool         // the disk has failed, and what is in the journal may be lost; guarded by turn
+	gathering gathering // of steps that wait for the writer
+	memory    *memory   // of what steps read
+	changed   bool      // a settled table, by the writer since its last commit; guarded by turn
+	exchanges *exchangeQueue
+	deleted   bool                      // an exchange, by the writer since its last commit; guarded by turn
+	wrote     []written                 // by the open transaction; guarded by turn
+	seal      func(*OIDCExchange) error // before it is written
+	others    int64                     // counts commits of other processes, as the writer sees it; guarded by turn
+	journal   *journal                  // that their commits are made durable in
+	index     index                     // of the journal, which shows whether anything was committed
+	commits   atomic.Int64              // of the writer; grows before anybody is told of one
+	lazy      bool                      // a commit of the writer is not durable by itself; guarded by turn
+	doubtful  bool                      // the disk has failed, and what is in the journal may be lost; guarded by turn
 
 	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
 	recent  int64   // events that have no index yet; guarded by turn
@@ -79,7 +83,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(),
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(),
 		inserts: newAuditInsert()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
@@ -206,7 +210,9 @@ func (d *sqliteDB) empty(ctx context.Context) error {
 
 // close waits for the transactions that are under way.
 func (d *sqliteDB) close() error {
+	var unwritten error
 	if d.writer != nil {
+		unwritten = d.flush()
 		<-d.turn
 		d.finish(d.commit())
 		d.writer.close()
@@ -217,7 +223,7 @@ func (d *sqliteDB) close() error {
 			c.close()
 		}
 	}
-	return errors.Join(d.journal.close(), d.db.Close(), d.index.close())
+	return errors.Join(unwritten, d.journal.close(), d.db.Close(), d.index.close())
 }
 
 // mark counts this process's own commits, too: not every file system shows who reads a file
@@ -235,7 +241,7 @@ func (d *sqliteDB) read(ctx context.Context, fn func(querier) error) error {
 		return err
 	}
 	defer d.readers.give(c)
-	return c.snapshot(ctx, fn)
+	return c.snapshot(ctx, func(querier) error { return fn(&reader{sqliteTxn: sqliteTxn{c}, d: d}) })
 }
 
 // look needs no frame: a statement sees one state of the database.
@@ -245,7 +251,7 @@ func (d *sqliteDB) look(ctx context.Context, fn func(querier) error) error {
 		return err
 	}
 	defer d.readers.give(c)
-	return fn(c.txn())
+	return fn(&reader{sqliteTxn: sqliteTxn{c}, d: d})
 }
 
 // write gives fn its turn in the open group, or in a new one, and waits until the group
@@ -396,7 +402,7 @@ func (d *sqliteDB) begin(lazy bool) error {
 	}
 	if n[0] != d.others {
 		d.others = n[0]
-		d.memory.forget()
+		d.forget()
 	}
 	return nil
 }
@@ -408,6 +414,7 @@ func (d *sqliteDB) watch(query string) {
 	table, ok := writtenBy(query)
 	if !ok {
 		table, ok = deletedFrom(query)
+		d.deleted = d.deleted || table == "oidc_exchanges"
 	}
 	d.changed = d.changed || !ok || slices.Contains(settled, table)
 }
@@ -415,10 +422,14 @@ func (d *sqliteDB) watch(query string) {
 // committed is called under the turn, before anybody is told of a commit.
 func (d *sqliteDB) committed() {
 	d.commits.Add(1)
+	d.exchanges.committed(d.wrote)
+	d.wroteNothing()
 	if d.changed {
-		d.memory.forget()
-		d.changed = false
+		d.forget()
+	} else if d.deleted {
+		d.exchanges.forget()
 	}
+	d.changed, d.deleted = false, false
 }
 
 // undo takes back the work of one caller. It reports whether the group is over.
@@ -442,6 +453,8 @@ func (d *sqliteDB) undo(c *caller) bool {
 // rollback takes everything back that was not committed.
 func (d *sqliteDB) rollback() {
 	_ = d.writer.run("ROLLBACK")
+	d.exchanges.back(d.wrote)
+	d.wroteNothing()
 	clear(d.late)
 	d.late, d.broken = d.late[:0], nil
 }

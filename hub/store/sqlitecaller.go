@@ -16,11 +16,12 @@ type caller struct {
 	first bool // all that the transaction holds is its work
 	saved bool // there is a savepoint to go back to
 	mark  int  // of d.late: its own rows begin there
+	wrote int  // of d.wrote: likewise
 }
 
 // caller begins the work of one more of the open transaction.
 func (d *sqliteDB) caller(first bool) *caller {
-	return &caller{sqliteTxn: sqliteTxn{d.writer}, d: d, first: first, mark: len(d.late)}
+	return &caller{sqliteTxn: sqliteTxn{d.writer}, d: d, first: first, mark: len(d.late), wrote: len(d.wrote)}
 }
 
 // exec implements querier.
@@ -69,8 +70,13 @@ func (c *caller) save() error {
 // are in no savepoint.
 func (c *caller) gather(row []any) { c.d.late = append(c.d.late, row) }
 
-// show writes what was gathered, if a statement may look at it.
+// show writes what was gathered, or waits, if a statement may look at it.
 func (c *caller) show(query string) error {
+	if looksAt(query) {
+		if err := c.catchUpAll(); err != nil {
+			return mapError(err)
+		}
+	}
 	if len(c.d.late) == 0 || !strings.Contains(query, "audit_") {
 		return nil
 	}
@@ -91,6 +97,8 @@ func (c *caller) end() error {
 // back takes the caller's work back, of which there may be none.
 func (c *caller) back() error {
 	c.d.late = c.d.late[:c.mark]
+	c.d.exchanges.back(c.d.wrote[c.wrote:])
+	c.d.wrote = c.d.wrote[:c.wrote]
 	if !c.saved {
 		return nil
 	}

@@ -20,6 +20,7 @@ var errLost = fmt.Errorf("%w: whoever wrote for several did not come to this", E
 type prepared struct {
 	statements []statement
 	events     [][]any     // audit rows
+	catchUp    bool        // in place of them: exchanges that wait
 	firm       bool        // it is durable before anybody sees it
 	holds      func() bool // whether what it has gone by still holds; asked under the turn
 	group      *group      // that holds its work; nil: none does
@@ -104,27 +105,36 @@ func (d *sqliteDB) record(ctx context.Context, fn func(querier) error) error {
 func (d *sqliteDB) planned(ctx context.Context, fn func(querier) error, firm bool) error {
 	p := d.plan()
 	err := p.make(ctx, fn)
+	return d.carry(ctx, p, fn, err, firm)
+}
+
+// carry does what a plan of fn has come to, or says why not.
+func (d *sqliteDB) carry(ctx context.Context, p *plan, fn func(querier) error, err error, firm bool) error {
 	if p.unfit || err != nil && p.recalls {
 		return d.write(ctx, fn)
 	}
 	if err != nil || !p.writes() {
 		return err
 	}
-	w := &prepared{statements: p.statements, events: p.events, firm: firm, err: errLost, holds: func() bool { return !p.recalls || p.age == d.memory.age.Load() }}
-	if b, leads := d.gathering.add(w); leads {
-		d.lead(b)
-	} else {
-		<-b.done // even if ctx ends: it will have happened
-	}
+	w := &prepared{statements: p.statements, events: p.events, firm: firm, err: errLost, holds: p.holds}
+	d.await(w)
 	if errors.Is(w.err, errStale) {
 		return d.write(ctx, fn)
 	}
 	return w.err
 }
 
-func (d *sqliteDB) plan() *plan {
-	return &plan{from: d.readers, memory: d.memory, age: d.memory.age.Load()}
+// await has a plan carried out together with others, and waits even if the caller's context
+// ends: it will have happened.
+func (d *sqliteDB) await(w *prepared) {
+	if b, leads := d.gathering.add(w); leads {
+		d.lead(b)
+	} else {
+		<-b.done
+	}
 }
+
+func (d *sqliteDB) plan() *plan { return &plan{d: d, age: d.memory.age.Load()} }
 
 // glance is a plan that writes nothing.
 func (d *sqliteDB) glance(ctx context.Context, fn func(querier) error) error {
@@ -143,7 +153,7 @@ func (d *sqliteDB) glance(ctx context.Context, fn func(querier) error) error {
 func (p *plan) make(ctx context.Context, fn func(querier) error) error {
 	defer func() {
 		if p.conn != nil {
-			p.from.give(p.conn)
+			p.d.readers.give(p.conn)
 		}
 	}()
 	if err := ctx.Err(); err != nil {
@@ -257,10 +267,21 @@ func (b *batch) run(q querier) error {
 
 // run does what a plan says.
 func (w *prepared) run(q querier) error {
+	if w.catchUp {
+		_, err := q.(*caller).catchUp(maxBehind)
+		return err
+	}
 	if !w.holds() {
 		return errStale
 	}
 	for _, s := range w.statements {
+		if s.move.next != nil {
+			e := *s.move.next // it may run again
+			if q.(exchangeKeeper).move(context.Background(), s.move.from, &e) != nil {
+				return errStale
+			}
+			continue
+		}
 		res, err := q.exec(context.Background(), s.query, s.args...)
 		if err != nil {
 			return errStale // as a transaction it fails with what has to be said, or does not

@@ -42,14 +42,14 @@ func Glance[T any](ctx context.Context, s *Store, fn func(tx *Tx) (T, error)) (T
 
 // A plan is a querier that reads what is committed, and puts down what is written.
 type plan struct {
-	from       *sqlitePool
+	d          *sqliteDB
+	early      bool        // it may be written later
 	conn       *sqliteConn // nil: nothing was read yet
 	statements []statement
 	events     [][]any  // audit rows that it writes
 	tables     []string // that the statements write
 	unfit      bool     // it has to be a transaction
 
-	memory  *memory
 	age     int64 // of the memory, when the plan began
 	recalls bool  // it has gone by the memory
 }
@@ -58,6 +58,12 @@ type plan struct {
 type statement struct {
 	query string
 	args  []any
+	move  move // in place of a query, where it has a next
+}
+
+// moves reports whether it makes a version of an exchange.
+func (s statement) moves(id string, version int64) bool {
+	return s.move.next != nil && s.move.next.ID == id && s.move.next.Version == version
 }
 
 // errUnfit ends the fn of a plan that has to be a transaction.
@@ -92,20 +98,28 @@ func (p *plan) writes() bool { return len(p.statements)+len(p.events) > 0 }
 // gather implements gatherer.
 func (p *plan) gather(row []any) {
 	p.events = append(p.events, row)
-	if !slices.Contains(p.tables, "audit_") {
-		p.tables = append(p.tables, "audit_") // the beginning of them all
+	p.touches("audit_") // the beginning of them all
+}
+
+// touches notes that it writes to a table.
+func (p *plan) touches(table string) {
+	if !slices.Contains(p.tables, table) {
+		p.tables = append(p.tables, table)
 	}
 }
 
+// holds reports whether what it has gone by still holds.
+func (p *plan) holds() bool { return !p.recalls || p.age == p.d.memory.age.Load() }
+
 // recall implements recaller.
 func (p *plan) recall(name string) (any, bool) {
-	v, ok := p.memory.row(p.age, name)
+	v, ok := p.d.memory.row(p.age, name)
 	p.recalls = p.recalls || ok
 	return v, ok
 }
 
 // keep implements recaller.
-func (p *plan) keep(name string, v any) { p.memory.keep(p.age, name, v) }
+func (p *plan) keep(name string, v any) { p.d.memory.keep(p.age, name, v) }
 
 // exec implements querier. The statement will have changed one row, or fn runs again.
 func (p *plan) exec(_ context.Context, query string, args ...any) (sql.Result, error) {
@@ -114,10 +128,8 @@ func (p *plan) exec(_ context.Context, query string, args ...any) (sql.Result, e
 		p.unfit = true
 		return nil, errUnfit
 	}
-	if !slices.Contains(p.tables, table) {
-		p.tables = append(p.tables, table)
-	}
-	p.statements = append(p.statements, statement{query, args})
+	p.touches(table)
+	p.statements = append(p.statements, statement{query: query, args: args})
 	return oneRow{}, nil
 }
 
@@ -128,7 +140,7 @@ func (p *plan) query(ctx context.Context, query string, args ...any) (*sql.Rows,
 		return nil, errUnfit
 	}
 	if p.conn == nil {
-		c, err := p.from.take(ctx)
+		c, err := p.d.readers.take(ctx)
 		if err != nil {
 			return nil, err
 		}

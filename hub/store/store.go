@@ -67,6 +67,7 @@ type database interface {
 	write(ctx context.Context, fn func(querier) error) error
 	step(ctx context.Context, fn func(querier) error) error   // see Store.Step
 	record(ctx context.Context, fn func(querier) error) error // see Store.Record
+	early(ctx context.Context, fn func(querier) error) error  // see Store.Early
 	draft(ctx context.Context, fn func(querier) error) error  // see Store.Draft
 	read(ctx context.Context, fn func(querier) error) error
 	glance(ctx context.Context, fn func(querier) error) error // see Glance; fn may run several times
@@ -97,6 +98,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("store: open: %w", mapError(err))
 	}
 	s := &Store{db: db, dir: c.Dir, log: c.Log, now: c.Now, keyRefresh: cmp.Or(c.keyRefresh, keyRefresh), audited: make(chan struct{}, 1)}
+	behind, _ := db.(*sqliteDB)
+	if behind != nil {
+		behind.seal = s.sealExchange
+	}
 	if err := s.prepare(ctx, c.MasterKey); err != nil {
 		_ = db.close()
 		return nil, err
@@ -108,6 +113,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	active := s.activeKey().id
 	s.wg.Go(func() { s.watchKeys(run, active) })
 	s.wg.Go(func() { db.rests(run) })
+	if behind != nil {
+		s.wg.Go(func() { behind.writesBehind(run, s.log) })
+	}
 	return s, nil
 }
 
@@ -161,16 +169,12 @@ func (s *Store) Draft(ctx context.Context, fn func(tx *Tx) error) error {
 
 func (s *Store) transact(ctx context.Context, run func(context.Context, func(querier) error) error, fn func(tx *Tx) error) error {
 	erased, audited := false, false
-	var exchanges []OIDCExchange
 	err := run(ctx, func(q querier) error {
 		tx := &Tx{s: s, q: q}
 		err := fn(tx)
-		erased, audited, exchanges = tx.erased, tx.audited, tx.exchanges
+		erased, audited = tx.erased, tx.audited
 		return err
 	})
-	if err == nil {
-		s.wrote(exchanges)
-	}
 	if err == nil && audited {
 		select {
 		case s.audited <- struct{}{}:

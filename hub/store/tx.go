@@ -43,8 +43,6 @@ type Tx struct {
 	erased bool // a key was destroyed, and must be gone from the files too
 
 	audited bool // an audit row was written, and wants its index
-
-	exchanges []OIDCExchange // as they were written
 }
 
 // Now is the time that rows written in this transaction bear.
