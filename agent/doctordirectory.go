@@ -152,6 +152,7 @@ var refusals = map[directory.Refusal]int{
 	directory.RefusedPassword: doctor.SignInWrong, directory.RefusedLocked: doctor.SignInLocked, directory.RefusedDisabled: doctor.SignInDisabled,
 	directory.RefusedExpired: doctor.SignInEnded, directory.RefusedPasswordExpired: doctor.SignInPasswordOld, directory.RefusedMustChange: doctor.SignInMustChange,
 	directory.RefusedHours: doctor.SignInElsewhere, directory.RefusedWorkstation: doctor.SignInElsewhere, directory.RefusedBinding: doctor.SignInElsewhere,
+	directory.RefusedUnread: doctor.PasswordUnread,
 }
 
 // numberOf is the finding of an error of a directory.

@@ -100,6 +100,7 @@ const (
 	RefusedHours           Refusal = "outside_logon_hours"
 	RefusedWorkstation     Refusal = "workstation_not_allowed"
 	RefusedBinding         Refusal = "channel_binding"
+	RefusedUnread          Refusal = "password_unread" // it was not asked: the file with its password cannot be used
 )
 
 // Error implements error.

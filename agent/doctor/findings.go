@@ -88,6 +88,7 @@ const (
 	DirectoryUnusable = 320
 	DirectoryForbids  = 321
 	DirectoryClock    = 322
+	PasswordUnread    = 323
 	RightMissing      = 401
 	RightOptional     = 402
 	RightExcess       = 403
@@ -172,6 +173,7 @@ var Findings = []Finding{
 	{DirectoryUnusable, "The directory does not answer as it should", Problem, "do what the line above says; look at the table [directory]"},
 	{DirectoryForbids, "The agent's account may not read what it must", Problem, "give it the rights that docs/directories.md lists"},
 	{DirectoryClock, "The clocks of directory and agent differ", Warning, "set the clock of this machine or of the directory server"},
+	{PasswordUnread, "The file with the password of the agent's account cannot be used", Problem, "put the password into the file that bind_password_file names, readable by the account that runs the agent and by no other user"},
 
 	{RightMissing, "The agent's account lacks a right on this account", Problem, "let an administrator of the directory run the lines above"},
 	{RightOptional, "The agent's account lacks a right without which less works", Note, "let an administrator of the directory run the lines above, if you want it"},

@@ -88,14 +88,14 @@ func (f File) Decode(table string, into any, except ...string) error {
 		line, _ := broken.Position()
 		return fmt.Errorf("%s:%d: %s", f.Name, line, f.plain(broken))
 	case err != nil:
-		return fmt.Errorf("%s: %w", f.Name, err)
+		return f.placed(err, table, into)
 	}
 	return nil
 }
 
 // plain is the message of e without its prefix, led by the key where there is one.
 func (f File) plain(e *toml.DecodeError) string {
-	text := strings.TrimPrefix(e.Error(), "toml: ")
+	text := inWords(strings.TrimPrefix(e.Error(), "toml: "))
 	if key := strings.Join(e.Key(), "."); key != "" {
 		return fmt.Sprintf("key %q: %s", key, text)
 	}

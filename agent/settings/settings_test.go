@@ -100,6 +100,40 @@ func TestUnknownKeyIsRefusedWithFileLineAndNearestKey(t *testing.T) {
 	}
 }
 
+func TestAValueOfAnotherTypeIsToldInWords(t *testing.T) {
+	type group struct {
+		Group string `toml:"group"`
+	}
+	type all struct {
+		Name   string                 `toml:"name"`
+		Names  []string               `toml:"names"`
+		Rate   int                    `toml:"rate"`
+		On     bool                   `toml:"on"`
+		Wait   Duration               `toml:"wait"`
+		Groups []group                `toml:"groups"`
+		Guard  struct{ Per Duration } `toml:"guard"`
+	}
+	for text, want := range map[string]string{
+		"name = 1":              `agent.toml:1: key "name": found a whole number, want a text in quotes: "…"`,
+		"\nnames = 'staff'":     `agent.toml:2: key "names": found a text, want a list of texts in brackets: ["…"]`,
+		"names = [1]":           `agent.toml:1: key "names": found a whole number, want a text in quotes: "…"`,
+		"rate = '5'":            `agent.toml:1: key "rate": found a text, want a whole number, without quotes`,
+		"rate = 1.5":            `agent.toml:1: key "rate": found a number with a point, want a whole number, without quotes`,
+		"on = 'yes'":            `agent.toml:1: key "on": found a text, want true or false, without quotes`,
+		"[[groups]]\ngroup = 1": `agent.toml:2: key "groups.group": found a whole number, want a text in quotes: "…"`,
+		"groups = 1":            `agent.toml:1: key "groups": found a whole number, want a table in double brackets: [[…]]`,
+		"guard = true":          `agent.toml:1: key "guard": found true or false, want a table: […]`,
+		"name = 2031-01-02":     `agent.toml:1: key "name": found a local date, want a text in quotes: "…"`,
+		"name = staff":          `agent.toml:1: unexpected character U+0073 's' at start of value; a text stands in quotes`,
+		"wait = 15":             `agent.toml: key "wait": found a value without quotes, want a text: "15" is not a duration such as "90s", "15m" or "24h"`,
+		"[guard]\nper = 15":     `agent.toml: key "guard.per": found a value without quotes, want a text: "15" is not a duration such as "90s", "15m" or "24h"`,
+	} {
+		if err := file(text).Decode("", &all{}); err == nil || err.Error() != want {
+			t.Errorf("%q:\ngot  %v\nwant %s", text, err, want)
+		}
+	}
+}
+
 func TestSecretComesFromAFileThatOnlyItsOwnerReads(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pw")
 	write := func(text string, mode os.FileMode) {

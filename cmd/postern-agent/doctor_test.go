@@ -232,6 +232,7 @@ func TestDoctorNamesWhatIsWrongWithADomainController(t *testing.T) {
 		"one of two away": {[]string{"urls", `["` + s.URL() + `", "ldaps://127.0.0.1:1"]`}, doctor.OneServerAway, []string{"303"}},
 		"wrong base DN":   {[]string{"base_dns", `["OU=Staf,DC=corp,DC=example"]`}, doctor.NoSuchBase, []string{"what exists is DC=corp,DC=example", "OU=Staff,DC=corp,DC=example"}},
 		"another suffix":  {[]string{"base_dns", `["OU=Staff,DC=other,DC=example"]`}, doctor.NoSuchBase, []string{"DC=corp,DC=example"}},
+		"no password":     {[]string{"bind_password_file", q("secrets/none")}, doctor.PasswordUnread, []string{"bind_password_file cannot be used", "secrets/none: no such file"}},
 		"nobody matches":  {[]string{"filter", q("(employeeType=nobody)")}, doctor.NobodyListed, nil},
 	} {
 		t.Run(name, func(t *testing.T) { well.with(c.keys...).expect(t, c.number, c.says...) })

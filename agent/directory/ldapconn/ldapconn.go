@@ -6,6 +6,7 @@ package ldapconn
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"net/url"
@@ -209,7 +210,7 @@ func (cfg Config) password() (protocol.Secret, error) {
 	}
 	password, err := settings.ReadSecret(cfg.BindPasswordFile)
 	if err != nil {
-		return password, configuration("bind_password_file cannot be used: " + err.Error())
+		return password, Explain(errors.Join(err, directory.RefusedUnread), protocol.CodeConfiguration, "bind_password_file cannot be used: "+err.Error())
 	}
 	return password, nil
 }
