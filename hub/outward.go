@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/smscode"
 	"github.com/postern-id/postern/hub/webhook"
+	"github.com/postern-id/postern/protocol"
 )
 
 // A mailer is the mail route in the words of the flow.
@@ -90,7 +91,7 @@ type organisation struct {
 // Allowed implements operation.Veto.
 func (o organisation) Allowed(ctx context.Context, q operation.VetoRequest) (bool, string, error) {
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
-		Recovery: q.Recovery, Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
+		Recovery: q.Recovery, Subject: q.Subject, Language: q.Languages, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
 	})
 	if err == nil && v.Silent() {
 		err = errSilent
@@ -105,7 +106,7 @@ var errSilent = errors.New("hub: a recover webhook gave no answer")
 // DirectoryFailed implements operation.Alarms.
 func (o organisation) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, f operation.Failure) error {
 	return o.failed(ctx, tx, env, f.Directory, webhook.DirectoryError{
-		Action: webhook.ProviderAction(f.Action), ExternalID: f.Account, Trace: f.Recovery, Error: text(f.Err),
+		Action: protocol.ProviderAction(f.Action, f.Tasks), Language: f.Languages, ExternalID: f.Account, Trace: f.Recovery, Error: text(f.Err),
 	})
 }
 

@@ -80,6 +80,18 @@ var Actions = []ActionRow{
 // there is one.
 func ActionByName(a Action) (ActionRow, bool) { return rowOf(Actions, a) }
 
+// ProviderAction returns the member "action" of the directory_provider_err webhook for an
+// action and what an agent was asked to do for it, if that is known already.
+func ProviderAction(a Action, tasks []Task) string {
+	for _, t := range tasks {
+		if own := operations[t.Operation].providerAction; own != "" {
+			return own
+		}
+	}
+	row, _ := ActionByName(a)
+	return row.ProviderAction
+}
+
 // ownActions have no policy, no webhook and no spelling of the public protocol.
 var ownActions = []ActionRow{
 	{Action: ActionOptions, Operations: []Operation{RecoveryOptions}, RecoveryKind: "recovery-options"},
@@ -105,6 +117,8 @@ type operationRow struct {
 	secret bool     // its result is a secret, so a recipient is needed
 	params []string // parameters that it takes
 	own    bool     // it changes nothing in a directory
+
+	providerAction string // in place of ActionRow.ProviderAction, where the public documents have a word for it alone
 }
 
 var operations = map[Operation]operationRow{
@@ -112,7 +126,7 @@ var operations = map[Operation]operationRow{
 	GetPasswordLink:        {trait: "can_get_password_link", secret: true},
 	GetMFALink:             {trait: "can_get_mfa_link", secret: true},
 	RemoveAllMFA:           {trait: "can_remove_all_mfa"},
-	GetMFABypassCode:       {trait: "can_get_mfa_bypass_code", secret: true},
+	GetMFABypassCode:       {trait: "can_get_mfa_bypass_code", secret: true, providerAction: "user_create_bypass_code"},
 	Unlock:                 {trait: "can_unlock"},
 	GetTemporaryAccessPass: {trait: "can_get_temporary_access_pass", secret: true, params: []string{"lifetime_minutes", "reusable"}},
 	RecoveryOptions:        {trait: "can_begin", own: true},

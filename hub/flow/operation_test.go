@@ -118,7 +118,7 @@ func TestT10_NothingIsSentBeforeTheOrganisationAgreed(t *testing.T) {
 		if err := s.Execute(t.Context(), to, b.id, s.agent.perform); !errors.Is(err, recovery.ErrStep) {
 			t.Errorf("before the answer: %v", err)
 		}
-		if q.Context.String() != b.row().Context || q.Account != "ada" || q.Action != protocol.ActionPassword || q.Language != "de" {
+		if q.Context.String() != b.row().Context || q.Account != "ada" || q.Action != protocol.ActionPassword || q.Languages != "de-CH,de;q=0.9,en;q=0.5" {
 			t.Errorf("asked %+v", q)
 		}
 		v.answer <- ""
@@ -452,6 +452,8 @@ func TestALostFrameIsSettledByTheJournal(t *testing.T) {
 		b.settled("unknown")
 		if n := s.agent.count(protocol.MethodPerform); n != 0 || len(s.alarms.all()) == 0 {
 			t.Errorf("%d dispatches, %d alarms", n, len(s.alarms.all()))
+		} else if a := s.alarms.all()[0]; a.Languages != "de-CH,de;q=0.9,en;q=0.5" || len(a.Tasks) == 0 {
+			t.Errorf("the alarm says %+v", a)
 		}
 	})
 }

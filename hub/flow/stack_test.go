@@ -249,7 +249,7 @@ func (s *stack) start(address string, more ...func(*flow.Start)) *browser {
 func (s *stack) tryStart(address string, more ...func(*flow.Start)) (*browser, error) {
 	s.t.Helper()
 	q := flow.Start{Env: s.env, Address: address, Language: "de",
-		Client: recovery.Client{Address: "192.0.2.7", UserAgent: "Browser/1", Origin: "https://recover.example.com"}}
+		Client: recovery.Client{Address: "192.0.2.7", UserAgent: "Browser/1", Origin: "https://recover.example.com", Languages: "de-CH,de;q=0.9,en;q=0.5"}}
 	for _, f := range more {
 		f(&q)
 	}

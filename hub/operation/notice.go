@@ -48,8 +48,10 @@ type Failure struct {
 	Account   string // immutable id; "" before it is known
 	Person    string // row id of the account
 	Action    protocol.Action
-	Operation string // id of the frame, for logs of both ends
-	Err       error  // *protocol.Error where an agent said why
+	Tasks     []protocol.Task // that the agent is asked for; nil before they are known
+	Languages string          // of the person, as recovery.Languages returns them
+	Operation string          // id of the frame, for logs of both ends
+	Err       error           // *protocol.Error where an agent said why
 }
 
 // Alarms hears of failures of directories and agents.
@@ -71,8 +73,18 @@ func (o *Operations) Alarm(ctx context.Context, tx *store.Tx, rec *store.Recover
 	} else if derr != nil {
 		return derr
 	}
+	p, perr := recovery.PrivateOf(rec)
+	if perr != nil {
+		return perr
+	}
+	var tasks []protocol.Task
+	if rec.Tasks != "" {
+		if tasks, perr = protocol.ParseTasks(rec.Tasks); perr != nil {
+			return perr
+		}
+	}
 	return o.Alarms.DirectoryFailed(ctx, tx, rec.Env, Failure{Recovery: rec.ID, Directory: d, Account: rec.Account, Person: rec.Person,
-		Action: protocol.Action(rec.Action), Operation: rec.Operation, Err: err})
+		Action: protocol.Action(rec.Action), Tasks: tasks, Languages: recovery.Languages(rec, p), Operation: rec.Operation, Err: err})
 }
 
 // tell queues the owner's notice, with a token of its own, and logs how that went.

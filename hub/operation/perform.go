@@ -19,7 +19,7 @@ type VetoRequest struct {
 	Account       string // immutable id
 	Subject       string // whom a relying party calls this person; "" if nobody
 	Action        protocol.Action
-	Language      string
+	Languages     string           // of the person, as recovery.Languages returns them
 	Context       protocol.Context // what the evidence is for
 	Trial         bool             // the agent will evaluate it, and change nothing
 }
@@ -223,6 +223,10 @@ func (o *Operations) askVeto(ctx context.Context, rec *store.Recovery) (bool, st
 	if err := c.UnmarshalText([]byte(rec.Context)); err != nil {
 		return false, "", err
 	}
+	p, err := recovery.PrivateOf(rec)
+	if err != nil {
+		return false, "", err
+	}
 	a, err := store.Get(ctx, o.Store, func(tx *store.Tx) (store.Account, error) { return tx.Account(ctx, rec.Env, rec.Person) })
 	if err != nil {
 		return false, "", err
@@ -230,7 +234,7 @@ func (o *Operations) askVeto(ctx context.Context, rec *store.Recovery) (bool, st
 	ctx, cancel := context.WithTimeout(ctx, vetoLife)
 	defer cancel()
 	return o.Veto.Allowed(ctx, VetoRequest{Env: rec.Env, Recovery: rec.ID, Directory: rec.Directory, Account: rec.Account,
-		Subject: a.Subject, Action: protocol.Action(rec.Action), Language: rec.Language, Context: c, Trial: rec.Trial})
+		Subject: a.Subject, Action: protocol.Action(rec.Action), Languages: recovery.Languages(rec, p), Context: c, Trial: rec.Trial})
 }
 
 // Release leads back to the button: nothing was sent, and whoever would send it now

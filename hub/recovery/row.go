@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
@@ -16,6 +17,19 @@ type Client struct {
 	Address   string // IP
 	UserAgent string
 	Origin    string // the recovery domain, from the stored record
+	Languages string `json:",omitempty"` // Accept-Language of the browser
+}
+
+// Languages returns which languages a person reads, in the form of Accept-Language: that of
+// the pages first, which they may have chosen, then what their browser says.
+func Languages(rec *store.Recovery, p Private) string {
+	said := p.Client.Languages
+	first, _, _ := strings.Cut(said, ",")
+	first, _, _ = strings.Cut(first, ";")
+	if tag, _, _ := strings.Cut(strings.TrimSpace(first), "-"); said != "" && (rec.Language == "" || strings.EqualFold(tag, rec.Language)) {
+		return said
+	}
+	return strings.Trim(rec.Language+","+said, ",")
 }
 
 // An Intent is what a row keeps of hints, of a presigned link and of whoever asks.

@@ -156,12 +156,18 @@ func (v *visit) remember(id, session string) {
 	v.host.SetCookie(v.w, sessionCookie+id, session, sessionLife, http.SameSiteStrictMode)
 }
 
-// maxUserAgent bounds what is kept of the header.
-const maxUserAgent = 512
+// Bounds of what is kept of headers, in bytes.
+const (
+	maxUserAgent = 512
+	maxLanguages = 256
+)
 
 func (v *visit) client() recovery.Client {
-	agent := v.r.UserAgent()
-	return recovery.Client{Address: v.req.Client, UserAgent: agent[:min(len(agent), maxUserAgent)], Origin: v.host.Origin}
+	agent, languages := v.r.UserAgent(), v.r.Header.Get("Accept-Language")
+	if len(languages) > maxLanguages { // half a list says something else
+		languages = ""
+	}
+	return recovery.Client{Address: v.req.Client, UserAgent: agent[:min(len(agent), maxUserAgent)], Origin: v.host.Origin, Languages: languages}
 }
 
 // exchange swaps a presigned token for a cookie and a clean address. The token stays

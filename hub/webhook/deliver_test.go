@@ -20,7 +20,7 @@ func (b *bench) fail(t *testing.T, h *Hooks, text string) {
 	t.Helper()
 	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
 		return h.DirectoryFailed(t.Context(), tx, b.env, DirectoryError{
-			Directory: "dir", DirectoryKind: "custom", Action: ProviderAction(protocol.ActionUnlock), ExternalID: "acc", Trace: "op1", Error: text,
+			Directory: "dir", DirectoryKind: "custom", Action: protocol.ProviderAction(protocol.ActionUnlock, nil), Language: "de-CH,de;q=0.9", ExternalID: "acc", Trace: "op1", Error: text,
 		})
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 		}
 		var body providerErr
 		if err := json.Unmarshal(got[0].body, &body); err != nil || body.Action != "user_unlock" || body.EventType != DirectoryProviderErr ||
-			body.OrgName != "Example" || body.EnvName != "production" || body.Context.ProviderRequestID != "op1" || body.Error != "agent: failed to list users" {
+			body.OrgName != "Example" || body.EnvName != "production" || body.Context.ProviderRequestID != "op1" || body.Language != "de-CH,de;q=0.9" || body.Error != "agent: failed to list users" {
 			t.Errorf("body = %s, %v", got[0].body, err)
 		}
 		if all := b.history(t); len(all) != 1 || all[0].Tries != 6 || len(all[0].Attempts) != 6 || all[0].Attempts[5].Status != 500 || all[0].Status != 500 || !all[0].NextAt.IsZero() {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol"
 )
 
 // An Event is what a webhook can subscribe to, in the spelling of the public documents.
@@ -129,7 +128,8 @@ func queue(ctx context.Context, tx *store.Tx, env string, e Event, about whom, b
 type DirectoryError struct {
 	Directory     string
 	DirectoryKind string
-	Action        string // SyncAction, or ProviderAction of a protocol.ActionRow
+	Action        string // SyncAction, or what protocol.ProviderAction returns
+	Language      string // Accept-Language of whoever asked; "" for a sync
 	Subject       string // person; "" if the error concerns no account
 	ExternalID    string // account's immutable id; "" if the error concerns no account
 	Trace         string // id of the operation at the agent, for logs
@@ -138,12 +138,6 @@ type DirectoryError struct {
 
 // SyncAction is the action of a DirectoryError that stopped a sync.
 const SyncAction = "sync"
-
-// ProviderAction returns the action of a DirectoryError for what an employee asked for.
-func ProviderAction(a protocol.Action) string {
-	row, _ := protocol.ActionByName(a)
-	return row.ProviderAction
-}
 
 type providerErr struct {
 	EventType     Event     `json:"event_type"`
@@ -170,7 +164,7 @@ func (h *Hooks) DirectoryFailed(ctx context.Context, tx *store.Tx, env string, e
 		return err
 	}
 	body := providerErr{
-		EventType: DirectoryProviderErr, Directory: e.Directory, DirectoryKind: e.DirectoryKind, Action: e.Action,
+		EventType: DirectoryProviderErr, Language: e.Language, Directory: e.Directory, DirectoryKind: e.DirectoryKind, Action: e.Action,
 		OrgName: names.Org, EnvName: names.Env, Date: h.now().UTC(), Subject: e.Subject, ExternalID: e.ExternalID, Error: e.Error,
 	}
 	body.Context.ProviderRequestID = e.Trace
