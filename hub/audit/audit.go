@@ -12,7 +12,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -84,7 +83,7 @@ func Write(ctx context.Context, s *store.Store, e Event) error {
 
 // AppendRow is Append, and returns the id of the row.
 func AppendRow(ctx context.Context, tx *store.Tx, e Event) (id string, err error) {
-	if !slices.Contains(Kinds, e.Kind) {
+	if !known[e.Kind] {
 		return "", fmt.Errorf("audit: kind %q is not in the table of kinds", e.Kind)
 	}
 	l, err := e.leaf(ctx, tx)
@@ -144,6 +143,9 @@ func (e Event) person(id string) string {
 // personal returns the personal members, the client's among them where the event
 // concerns somebody: then the client is that person, or somebody who claims to be.
 func (e Event) personal() map[string]string {
+	if len(e.Personal) == 0 && e.Account == "" && e.Person == "" {
+		return nil
+	}
 	all := map[string]string{}
 	for k, v := range e.Personal {
 		all[k] = v
@@ -168,6 +170,9 @@ func detail(v any) (json.RawMessage, error) {
 	if v == nil {
 		return json.RawMessage("{}"), nil
 	}
+	if texts, ok := v.(map[string]string); ok && texts != nil {
+		return appendTexts(nil, texts), nil
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
@@ -190,20 +195,6 @@ func (l leaf) bytes() ([]byte, error) {
 		err = fmt.Errorf("%d bytes without the detail, at most %d", len(b), maxLeaf)
 	}
 	return b, err
-}
-
-func (l leaf) encode() ([]byte, error) {
-	b, err := json.Marshal(l)
-	if err != nil {
-		return nil, err
-	}
-	name, err := json.Marshal(l.Kind)
-	if err != nil {
-		return nil, err
-	}
-	b = append(b[:len(b)-1], ',') // the closing brace
-	b = append(append(b, name...), ':')
-	return append(append(b, l.Detail...), '}'), nil
 }
 
 // crockford is the alphabet of ULIDs.

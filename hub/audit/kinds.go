@@ -172,6 +172,15 @@ var Kinds = []Kind{
 	RequestLinkOpened, RequestAccepted, RequestRejected, RequestExpired, ScanUnusable, VaultDeleted, DocumentUnread,
 }
 
+// known are the kinds that there are.
+var known = func() map[Kind]bool {
+	all := make(map[Kind]bool, len(Kinds))
+	for _, k := range Kinds {
+		all[k] = true
+	}
+	return all
+}()
+
 // Elsewhere are the kinds of the public reference that belong to integrations which
 // Postern does not have. They are no mistake in a search, and never written.
 var Elsewhere = []string{
