@@ -52,7 +52,7 @@ func (d *dialer) path() (doctor.Path, error) {
 	}
 	u.Scheme = map[string]string{"wss": "https", "ws": "http"}[u.Scheme]
 	return doctor.Path{
-		Area: areaHub, URL: u, Subprotocol: protocol.Subprotocol, Proxy: d.through, Why: d.why, Roots: d.ws.TLSClientConfig.RootCAs,
+		Area: areaHub, URL: u, Subprotocol: protocol.Subprotocol, Probe: protocol.ProbeHeader, Proxy: d.through, Why: d.why, Roots: d.ws.TLSClientConfig.RootCAs,
 		Lookup: d.addresses,
 	}, nil
 }
@@ -80,7 +80,7 @@ func (x *examination) helloOf(id *Identity) protocol.Hello {
 		hash = rulesHash(g.Hash(), x.o.Config.Evidence)
 	}
 	hello := helloOf(x.o.Config, x.o.Version, hash, time.Now())
-	hello.Agent = id.Agent
+	hello.Agent, hello.Probe = id.Agent, true
 	return hello
 }
 

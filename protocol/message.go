@@ -72,9 +72,12 @@ type Hello struct {
 	Evaluation bool `json:"evaluation,omitempty"`
 	// LogSize is from where proofs of the audit log must begin; LogStopped is the hash of
 	// the head by which this agent stopped, "" while it acts (T9).
-	LogSize    int64     `json:"log_size,omitempty"`
-	LogStopped string    `json:"log_stopped,omitempty"`
-	Time       time.Time `json:"time"`
+	LogSize    int64  `json:"log_size,omitempty"`
+	LogStopped string `json:"log_stopped,omitempty"`
+	// Probe says that this process only looks how the hub answers and leaves: it is given
+	// no calls.
+	Probe bool      `json:"probe,omitempty"`
+	Time  time.Time `json:"time"`
 }
 
 // Welcome is the hub's answer to Hello.

@@ -18,6 +18,11 @@ const Subprotocol = "postern.agent.v1"
 // Path is where the hub serves tunnels.
 const Path = "/api/agent"
 
+// ProbeHeader is a header of the request for the websocket by which an agent's doctor says
+// that it only looks whether a tunnel is let through: the hub closes it again. Hubs of
+// older versions wait for what does not come.
+const ProbeHeader = "Postern-Probe"
+
 // suite is the only one that is spoken: Noise_IK_25519_AESGCM_SHA256.
 var suite = noise.NewCipherSuite(noise.DH25519, noise.CipherAESGCM, noise.HashSHA256)
 

@@ -27,6 +27,7 @@ type Path struct {
 	Area        string   // of the report
 	URL         *url.URL // of the tunnel: https, or http on this machine
 	Subprotocol string
+	Probe       string   // header by which the hub is told that nothing follows; "": none
 	Proxy       *url.URL // nil: direct
 	Why         string   // what decided about the proxy
 	Roots       *x509.CertPool
@@ -224,6 +225,9 @@ func (w *walk) upgrade(ctx context.Context) bool {
 		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-WebSocket-Version": {"13"}, "Sec-WebSocket-Key": {base64.StdEncoding.EncodeToString(key)},
 		"Sec-WebSocket-Protocol": {w.Subprotocol},
 	}}
+	if w.Probe != "" {
+		request.Header.Set(w.Probe, "doctor")
+	}
 	answer, err := w.ask(ctx, request)
 	switch {
 	case err != nil:

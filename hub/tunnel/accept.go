@@ -39,9 +39,15 @@ func (t *Tunnels) ServeAgent(w http.ResponseWriter, r *http.Request) {
 		t.work.Done()
 		return
 	}
+	probe := r.Header.Get(protocol.ProbeHeader) != ""
 	go func() {
 		defer t.work.Done()
 		defer done()
+		if probe {
+			_ = ws.Close(protocol.CloseNormal, "probe")
+			t.log.Info("the doctor of an agent looked whether tunnels are let through", "address", address)
+			return
+		}
 		t.admitSocket(ctx, ws, address)
 	}()
 }
@@ -152,7 +158,7 @@ func (t *Tunnels) tellConnected(c *conn) {
 func (t *Tunnels) closed(ctx context.Context, c *conn, err error) {
 	defer t.work.Done()
 	t.detach(ctx, c)
-	t.log.Info("tunnel closed", "agent", c.Agent, "directory", c.Directory, "error", err)
+	t.log.Info("tunnel closed", "agent", c.Agent, "directory", c.Directory, "probe", c.probe, "error", err)
 }
 
 // attach makes a connection ready for calls. Other connections of the same process to
@@ -162,7 +168,7 @@ func (t *Tunnels) attach(ctx context.Context, c *conn, p peer) {
 	close(c.ready)
 	t.wheel.add(c)
 	t.collect()
-	t.log.Info("tunnel open", "agent", c.Agent, "directory", c.Directory, "state", c.state, "version", c.Version, "skew", c.skew.Round(time.Millisecond).String())
+	t.log.Info("tunnel open", "agent", c.Agent, "directory", c.Directory, "state", c.state, "version", c.Version, "probe", c.probe, "skew", c.skew.Round(time.Millisecond).String())
 	older := t.roster.of(c.Directory, func(o *conn) bool {
 		return o.Agent == c.Agent && o.Instance == c.Instance && o.seq < c.seq && o.attached() != nil
 	})

@@ -58,7 +58,18 @@ func (a *admission) admit(ctx context.Context, key []byte, hello protocol.Hello)
 	if err := a.settle(ctx, agent, hello); err != nil {
 		return protocol.Welcome{}, unavailableStore(err)
 	}
-	return a.welcome(ctx, agent)
+	w, err := a.welcome(ctx, agent)
+	if hello.Probe {
+		a.lookOnly(ctx)
+	}
+	return w, err
+}
+
+// lookOnly keeps everything from a connection that is gone in a moment: a synchronisation
+// that began on it would fail with it.
+func (a *admission) lookOnly(ctx context.Context) {
+	a.conn.probe, a.conn.state = true, protocol.AgentPending
+	a.t.unclaim(ctx, a.conn)
 }
 
 func wellFormed(h protocol.Hello) bool {

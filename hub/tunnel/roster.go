@@ -34,6 +34,7 @@ type conn struct {
 	since      time.Time
 	skew       time.Duration         // the agent's clock minus ours
 	groups     []protocol.GroupTrust // what the agent says of its groups; nil: the hub can reset everybody
+	probe      bool                  // it only looks: the agent's doctor
 	evaluation bool                  // the agent's own file lets it change nothing
 	seq        uint64                // order of admission on this node
 	signKey    []byte                // Ed25519, public; nil: legacy

@@ -157,6 +157,7 @@ func (l *logBuffer) String() string {
 
 // A process is one running copy of an agent: its keys, and an instance of its own.
 type process struct {
+	probe    bool // it only looks
 	t        *testing.T
 	keys     protocol.Keys
 	sign     ed25519.PublicKey
@@ -268,7 +269,7 @@ func (p *process) tryDial(n *node) (*link, error) {
 		return nil, err
 	}
 	l := &link{ended: make(chan struct{}), events: make(chan string, 8)}
-	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Nodes: p.nodes, GuardHash: p.guard, Time: time.Now().Add(p.ahead)}
+	hello := protocol.Hello{Agent: p.agent, Ticket: p.ticket, Instance: p.instance, Version: "test", Name: "host", Nodes: p.nodes, GuardHash: p.guard, Time: time.Now().Add(p.ahead), Probe: p.probe}
 	if p.ticket != "" {
 		hello.SignKey = p.sign
 	}
