@@ -28,7 +28,7 @@ administrators.
   postern init                  the organisation and its owner's key
   postern run --config FILE     the edge; Caddyfile.example shows a configuration
 
-All of Caddy's commands are there: https://caddyserver.com/docs/command-line`
+All of Caddy's commands are there, under the name postern.`
 
 // first makes the command by which all others are found.
 func first(make func(*cobra.Command)) func(*cobra.Command) {
@@ -40,7 +40,7 @@ func first(make func(*cobra.Command)) func(*cobra.Command) {
 
 func main() {
 	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
-	os.Args = append(os.Args[:1], admin.CommandFirst(os.Args[1:])...)
+	os.Args = append(os.Args[:1], askedForAll(admin.CommandFirst(os.Args[1:]))...)
 	if err := admin.Refused(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)

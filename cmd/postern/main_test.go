@@ -83,3 +83,28 @@ func files(t *testing.T, dir string) (all []string) {
 	}
 	return all
 }
+
+func TestHelpSpeaksOfPostern(t *testing.T) {
+	dir := testenv.Dir(t)
+	for _, args := range [][]string{nil, {"--help"}, {"-h"}, {"help"}} {
+		out, code := postern(t, dir, args...)
+		if code != 0 || !strings.Contains(out, "postern mail test you@example.com") || !strings.Contains(out, "\n  validate ") {
+			t.Errorf("%q: status %d: %s", args, code, out)
+		}
+		for _, caddys := range []string{"caddy run", "add-package"} {
+			if strings.Contains(out, caddys) {
+				t.Errorf("%q: help has %q", args, caddys)
+			}
+		}
+	}
+	if out, _ := postern(t, dir, "init", "--help"); !strings.Contains(out, "sudo -u postern") || !strings.Contains(out, "runuser -u postern") {
+		t.Errorf("init: %s", out)
+	}
+	if out, code := postern(t, dir, "manpage", "--directory", dir); code != 0 {
+		t.Fatalf("status %d: %s", code, out)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "postern.8"))
+	if err != nil || strings.Contains(string(page), "caddy run") {
+		t.Errorf("the manual page: %v %s", err, page)
+	}
+}

@@ -52,9 +52,9 @@ Seven things to try:
      wait for 72 hours, and its owner would hear of it first.
   6. Let somebody vouch. {{if .Approver}}Make the key of Max Winter at
      {{.Approver}}
-     and unlock{{else}}Unlock{{end}} the account of siobhan.oneill@lindenhof.example: after the code the page shows a number, and the
+     and unlock{{else}}Unlock{{end}} the account of Siobhán Ní Néill (siobhan.oneill@lindenhof.example): after the code the page shows a number, and the
      mailbox has the link by which Max agrees.
-  7. Let somebody look. Have the authenticators of anna.berg@lindenhof.example removed: after the code, hand in any two pictures, or
+  7. Let somebody look. Have the authenticators of Anna Berg (anna.berg@lindenhof.example) removed: after the code, hand in any two pictures, or
      take them with the camera. Decide at {{.Hub}}/console/reviews, after opening the status page above.
 
 A computer without passkeys is given some by the demo, which end with it.

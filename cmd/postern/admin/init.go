@@ -25,6 +25,9 @@ It works on the store that the configuration names, beside a running edge or bef
 its first start. Run it as the user that the edge runs as:
 
   sudo -u postern postern init --organisation "Example AG"
+  runuser -u postern -- env HOME=/var/lib/postern postern init --organisation "Example AG"
+
+The first is for machines with sudo, the second for root on those without.
 
 A store that has an organisation is left as it is; --console-link then makes one more
 link.`
