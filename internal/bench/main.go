@@ -33,7 +33,7 @@ func experiments() []experiment {
 		{"agent", "memory and size of the agent", measureAgent},
 		{"audit", "audit events: durable appends against one by one, searches among a million", measureAudit},
 		{"page", "the start page of a recovery site, against Caddy's respond with the same bytes", measurePage},
-		{"oidc", "sign-ins of an application, against fosite; its key set, against Caddy's respond", measureOIDC},
+		{"oidc", "sign-ins of an application, against fosite and zitadel/oidc; its key set, against Caddy's respond", measureOIDC},
 	}
 }
 

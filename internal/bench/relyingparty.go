@@ -18,14 +18,15 @@ import (
 // signInBack is the redirect_uri of the client. Nobody asks it.
 const signInBack = "https://app.example/back"
 
-// endpoints are the addresses of a provider.
+// endpoints are the addresses of a provider. One without par takes no pushed requests.
 type endpoints struct{ par, authorize, token string }
 
 // A relyingParty is an application and the browser of its people: it signs people in at a
-// provider by a pushed request and PKCE.
+// provider by PKCE and, where there are any, a pushed request.
 type relyingParty struct {
 	endpoints
 	client, secret string
+	algorithm      string // that id_tokens are signed by
 	http           *http.Client
 	process        int // of the provider, where it is not this one
 	// prove does the person's step for a browser that was sent away from authorize, and
@@ -34,25 +35,22 @@ type relyingParty struct {
 }
 
 func newRelyingParty(at endpoints, client, secret string) *relyingParty {
-	return &relyingParty{endpoints: at, client: client, secret: secret, http: &http.Client{
+	return &relyingParty{endpoints: at, client: client, secret: secret, algorithm: "ES256", http: &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: signInCallers, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// signIn signs one person in, and returns nil once there is an id_token signed by ES256.
+// signIn signs one person in, and returns nil once there is a signed id_token.
 func (r *relyingParty) signIn(ctx context.Context) error {
 	verifier := rand.Text() + rand.Text() // 52 characters: RFC 7636 wants 43
 	sum := sha256.Sum256([]byte(verifier))
-	var pushed struct {
-		URI string `json:"request_uri"`
-	}
-	err := r.post(ctx, r.par, url.Values{"client_id": {r.client}, "response_type": {"code"}, "redirect_uri": {signInBack}, "scope": {"openid"}, "state": {rand.Text()},
-		"nonce": {rand.Text()}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}, &pushed)
+	asks, err := r.push(ctx, url.Values{"client_id": {r.client}, "response_type": {"code"}, "redirect_uri": {signInBack}, "scope": {"openid"}, "state": {rand.Text()},
+		"nonce": {rand.Text()}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}})
 	if err != nil {
 		return err
 	}
-	code, err := r.browse(ctx, r.authorize+"?"+url.Values{"client_id": {r.client}, "request_uri": {pushed.URI}}.Encode())
+	code, err := r.browse(ctx, r.authorize+"?"+asks.Encode())
 	if err != nil {
 		return err
 	}
@@ -63,18 +61,31 @@ func (r *relyingParty) signIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return signedByES256(tokens.ID)
+	return signedBy(r.algorithm, tokens.ID)
 }
 
-// signedByES256 returns an error unless the header of a token says so.
-func signedByES256(token string) error {
+// push returns what a browser brings to authorize: the request, or the name of one that
+// was pushed.
+func (r *relyingParty) push(ctx context.Context, asks url.Values) (url.Values, error) {
+	if r.par == "" {
+		return asks, nil
+	}
+	var pushed struct {
+		URI string `json:"request_uri"`
+	}
+	err := r.post(ctx, r.par, asks, &pushed)
+	return url.Values{"client_id": {r.client}, "request_uri": {pushed.URI}}, err
+}
+
+// signedBy returns an error unless the header of a token says so.
+func signedBy(algorithm, token string) error {
 	head, _, _ := strings.Cut(token, ".")
 	b, err := base64.RawURLEncoding.DecodeString(head)
 	var h struct{ Alg string }
 	if err == nil {
 		err = json.Unmarshal(b, &h)
 	}
-	if err == nil && h.Alg != "ES256" {
+	if err == nil && h.Alg != algorithm {
 		err = fmt.Errorf("bench: the id_token is signed by %q", h.Alg)
 	}
 	return err
@@ -109,6 +120,11 @@ func (r *relyingParty) get(ctx context.Context, address string, cookies []*http.
 	for _, c := range cookies {
 		req.AddCookie(c)
 	}
+	return r.follow(req)
+}
+
+// follow returns where the answer to a request sends a browser.
+func (r *relyingParty) follow(req *http.Request) (*url.URL, []*http.Cookie, error) {
 	resp, err := r.http.Do(req)
 	if err != nil {
 		return nil, nil, err

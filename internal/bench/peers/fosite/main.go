@@ -1,4 +1,4 @@
-// Command peers serves an OpenID provider of the library fosite, with records in memory,
+// Command fosite serves an OpenID provider of the library fosite, with records in memory,
 // as a process that bench measures beside the product's. It is a module of its own: nothing
 // of what it needs is needed by the product.
 package main
@@ -40,7 +40,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := s.serve(ctx); err != nil && ctx.Err() == nil {
-		log.Fatal("peers: ", err)
+		log.Fatal("fosite: ", err)
 	}
 }
 

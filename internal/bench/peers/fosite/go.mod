@@ -1,4 +1,4 @@
-module github.com/postern-id/postern/internal/bench/peers
+module github.com/postern-id/postern/internal/bench/peers/fosite
 
 go 1.26.0
 

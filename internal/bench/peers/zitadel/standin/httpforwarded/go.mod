@@ -1,0 +1,3 @@
+module github.com/muhlemmer/httpforwarded
+
+go 1.26.0
