@@ -87,9 +87,10 @@ func (x *examination) branches(ctx context.Context, dir directory.Reader, names 
 		}
 		meant = x.meant(ctx, s, all)
 	}
+	others := elsewhere(all, meant)
 	line, well := listed(directory.Base{Key: "base_dns"}, all, meant), true
 	for i, b := range all {
-		if b.Found {
+		if b.Found || others[i] {
 			continue
 		}
 		x.missing(areaGuard, what, doctor.NoSuchBranch, b, meant[i])
@@ -98,9 +99,34 @@ func (x *examination) branches(ctx context.Context, dir directory.Reader, names 
 		}
 		well = false
 	}
-	if well {
-		x.ok(areaGuard, what, "%s", strings.Join(names, "; "))
+	if !well {
+		return
 	}
+	for i, b := range all {
+		if others[i] {
+			names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == b.DN })
+			x.ok(areaGuard, what, "%s is of no part of this directory: it is taken for a branch of another one, whose agent has the same table", b.DN)
+		}
+	}
+	x.ok(areaGuard, what, "%s", strings.Join(names, "; "))
+}
+
+// elsewhere are the branches of the guard that are of another directory, where agents of
+// several have the same table: nothing of them exists here, they are no slip of the keys,
+// and others of the table are found. Their names stay as they are.
+func elsewhere(all []directory.Base, meant []string) []bool {
+	others := make([]bool, len(all))
+	if !slices.ContainsFunc(all, func(b directory.Base) bool { return b.Found }) {
+		return others // somebody has to be let through
+	}
+	for i, b := range all {
+		here := func(context string) bool { return doctor.Under(b.DN, context) }
+		if b.Found || meant[i] != "" || b.Near != "" || len(b.Below) == 0 || slices.ContainsFunc(b.Below, here) {
+			continue
+		}
+		others[i], meant[i] = true, b.DN
+	}
+	return others
 }
 
 // untried notes the base DNs of which no account is looked at, unless one was named:

@@ -419,6 +419,10 @@ func TestDoctorLooksAtTheBranchesOfTheGuard(t *testing.T) {
 		`"` + people + `", "ou=employees,dc=corp,dc=example"`:   {"", "ou=employees,dc=corp,dc=example does not exist"},
 		`"OU=People, DC=corp,DC=example", "dc=corp,dc=example"`: {"", ""},
 		`"dc=example"`: {"", ""}, // nobody sees it, and it is above
+		`"` + people + `", "ou=staff,dc=lab,dc=test"`:                                     {"", ""}, // of another directory, whose agent has the same table
+		`"ou=people,dc=lab,dc=test", "` + people + `", "ou=employees,dc=corp,dc=example"`: {"", "ou=employees,dc=corp,dc=example does not exist"},
+		`"ou=people,dc=lab,dc=test", "` + people + `", "ou=gruops,dc=corp,dc=example"`:    {`base_dns = ["ou=people,dc=lab,dc=test", "` + people + `", "` + groups + `"]`, "ou=gruops,dc=corp,dc=example does not exist"},
+		`"ou=staff,dc=lab,dc=test"`:                                                       {"", "ou=staff,dc=lab,dc=test does not exist"}, // else nobody is let through
 	} {
 		site := slapdSite(t, s)
 		site.more = "[guard]\nbase_dns = [" + names + "]\nno_notice = \"allow\"\n"
