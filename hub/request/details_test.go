@@ -186,6 +186,11 @@ func TestAPhoneNumberIsSharedOnceItsCodeWasTyped(t *testing.T) {
 				t.Errorf("webhooks heard %q, not %s", d.told, want)
 			}
 		}
+		d.told = nil
+		d.ok(d.TakeBack(t.Context(), p.env, p.id, p.session, request.Client{}))
+		if want := []string{"end_user_revoke revoked", "vault_phone_deleted revoked", "reject name,phone_number"}; !slices.Equal(d.told, want) {
+			t.Errorf("taken back, webhooks heard %q, want %q", d.told, want)
+		}
 	})
 }
 

@@ -180,14 +180,27 @@ func (q *Requests) endShares(ctx context.Context, tx *store.Tx, env, person stri
 				return err
 			}
 		}
-		if err := q.tell(ctx, tx, r, event); err != nil {
-			return err
+		for _, e := range append([]string{event}, forgotten(lost)...) {
+			if err := q.tell(ctx, tx, r, e); err != nil {
+				return err
+			}
 		}
 		if err := q.share(ctx, tx, r, person, lost, true); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// forgotten returns the events of what the public documents name besides the end of a
+// consent: a picture, a number and an address are destroyed with it.
+func forgotten(claims []string) (events []string) {
+	for _, c := range []struct{ claim, event string }{{store.PictureClaim, eventPictureRemoved}, {Phone, eventPhoneDeleted}, {Email, eventEmailDeleted}} {
+		if slices.Contains(claims, c.claim) {
+			events = append(events, c.event)
+		}
+	}
+	return events
 }
 
 // mark changes the state of a request whose last answer was this person's.

@@ -42,6 +42,9 @@ func TestASelfieThatWasComparedIsKeptForWhoSharesItAndGoesWhenTheyTakeItBack(t *
 		t.Errorf("%.10q %v", body, err)
 	}
 	o.ok(p.TakeBack(t.Context(), p.env, p.id, p.session, request.Client{}))
+	if events := o.events(); !strings.Contains(events, "end_user_revoke revoked, vault_profile_picture_removed revoked, reject ") {
+		t.Error(events)
+	}
 	if _, err := selfie(); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("taken back: %v", err)
 	}

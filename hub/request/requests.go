@@ -59,6 +59,9 @@ const (
 	eventPictureAccepted = "profile_picture_accepted"
 	eventPictureRejected = "profile_picture_rejected"
 	eventPictureAdded    = "vault_profile_picture_added"
+	eventPictureRemoved  = "vault_profile_picture_removed"
+	eventPhoneDeleted    = "vault_phone_deleted"
+	eventEmailDeleted    = "vault_email_deleted"
 	eventPreferredName   = "vault_preferred_name_set"
 
 	eventScanAccepted   = "scan_accepted"
