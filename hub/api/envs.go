@@ -1,16 +1,20 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/text/language"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/token"
 )
 
 // env is the wire type Env. SAML is not spoken, so no directory is listed under it.
@@ -31,11 +35,12 @@ type env struct {
 
 // micrositeOut are the settings of the recovery site.
 type micrositeOut struct {
-	Domains          []domainOut `json:"domains"`
-	RequirePresigned bool        `json:"require_presigned"`
-	Languages        []string    `json:"languages"` // empty: every language
-	Accent           string      `json:"accent"`
-	RequestMails     int         `json:"request_mails_per_day"` // to addresses that people who answer requests type in
+	Domains          []domainOut     `json:"domains"`
+	RequirePresigned bool            `json:"require_presigned"`
+	Languages        []string        `json:"languages"` // empty: every language
+	Accent           string          `json:"accent"`
+	RequestMails     int             `json:"request_mails_per_day"` // to addresses that people who answer requests type in
+	LinkTTL          policy.Duration `json:"max_link_ttl"`          // of presigned links
 }
 
 // envList is the wire type ListEnvsResponse.
@@ -98,7 +103,7 @@ func (c *call) wireEnv(ctx context.Context, tx *store.Tx, e store.Environment) (
 		CallbackURLs: append([]string{}, e.CallbackURLs...), Webhooks: wireWebhooks(hooks), Templates: templates, Storage: kept, OIDCDelegates: delegates, SAMLDirectories: []string{},
 		Microsite: micrositeOut{
 			Domains: c.wireDomains(domains), RequirePresigned: m.RequirePresigned,
-			Languages: append([]string{}, m.Languages...), Accent: m.Accent, RequestMails: m.MailsPerDay(),
+			Languages: append([]string{}, m.Languages...), Accent: m.Accent, RequestMails: m.MailsPerDay(), LinkTTL: policy.Duration(cmp.Or(m.LinkLife, token.MaxLife)),
 		},
 	}, nil
 }
@@ -184,10 +189,11 @@ func masked(text string) string {
 
 // micrositeUpdate changes what is given.
 type micrositeUpdate struct {
-	RequirePresigned *bool     `json:"require_presigned,omitempty"`
-	Languages        *[]string `json:"languages,omitempty"`
-	Accent           *string   `json:"accent,omitempty"`
-	RequestMails     *int      `json:"request_mails_per_day,omitempty"` // to addresses that people who answer requests type in; 0: the default
+	RequirePresigned *bool            `json:"require_presigned,omitempty"`
+	Languages        *[]string        `json:"languages,omitempty"`
+	Accent           *string          `json:"accent,omitempty"`
+	RequestMails     *int             `json:"request_mails_per_day,omitempty"` // to addresses that people who answer requests type in; 0: the default
+	LinkTTL          *policy.Duration `json:"max_link_ttl,omitempty"`          // of presigned links, at most 720h; 0s: 24h
 }
 
 // updateEnv changes names, addresses, the recovery site's settings and webhooks.
@@ -202,6 +208,7 @@ func updateEnv(ctx context.Context, c *call, tx *store.Tx, req *updateEnvRequest
 		set(&e.Microsite.Languages, m.Languages)
 		set(&e.Microsite.Accent, m.Accent)
 		set(&e.Microsite.RequestMails, m.RequestMails)
+		set((*policy.Duration)(&e.Microsite.LinkLife), m.LinkTTL)
 	}
 	if err := checkNames(e); err != nil {
 		return nil, err
@@ -252,6 +259,13 @@ const maxLanguages = 16
 // maxRequestMails bounds what is counted one by one, and what one link can do to others.
 const maxRequestMails = 100_000
 
+// Bounds of what an environment says of the life of its presigned links: whoever finds one in
+// a mailbox is admitted, though never believed.
+const (
+	minLinkLife = time.Minute
+	maxLinkLife = 30 * 24 * time.Hour
+)
+
 // checkMicrosite refuses colours and languages that the site cannot read, and numbers that
 // are none.
 func checkMicrosite(m store.Microsite) error {
@@ -260,6 +274,9 @@ func checkMicrosite(m store.Microsite) error {
 	}
 	if m.RequestMails < 0 || m.RequestMails > maxRequestMails {
 		return bad(fmt.Sprintf("microsite.request_mails_per_day: want a number up to %d, or 0 for the default", maxRequestMails))
+	}
+	if m.LinkLife != 0 && (m.LinkLife < minLinkLife || m.LinkLife > maxLinkLife || m.LinkLife%time.Second != 0) {
+		return bad(fmt.Sprintf("microsite.max_link_ttl: want whole seconds from %s to %s, or 0s for %s", minLinkLife, maxLinkLife, token.MaxLife))
 	}
 	if len(m.Languages) > maxLanguages {
 		return bad(fmt.Sprintf("microsite.languages: at most %d", maxLanguages))

@@ -54,7 +54,7 @@ func presign(ctx context.Context, c *call, tx *store.Tx, req *presignRequest) (a
 		}
 	}
 	links := token.Links{Keys: c.signing}
-	text, link, err := links.Mint(ctx, token.Issue{Env: c.env.ID, Owner: c.key.Role == RoleOwner, Request: token.Request{
+	text, link, err := links.Mint(ctx, token.Issue{Env: c.env.ID, Owner: c.key.Role == RoleOwner, MaxLife: c.env.Microsite.LinkLife, Request: token.Request{
 		Email: req.Email, TTL: req.TTL, Operations: req.Operations, Directories: req.Directories, Flow: req.Flow, Policy: req.Policy, OneShot: req.OneShot,
 	}})
 	switch {

@@ -476,6 +476,41 @@ func TestT32_PresignedLinksForAnybodyAreOwnersOnly(t *testing.T) {
 	}
 }
 
+func TestT32_LinksAdmitForADayUnlessTheEnvironmentSaysMore(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID
+	sign := func(want int, ttl string) string {
+		t.Helper()
+		got := st.want(t, want, "POST", env+"/recovery_microsite/presign", `{"email":"a@b.test","ttl":"`+ttl+`"}`)
+		if want == 200 {
+			st.checkLink(t, ttl, got.member(t, "url").(string))
+		}
+		return got.body
+	}
+	says := func(want string) {
+		t.Helper()
+		if got := st.want(t, 200, "GET", env, ""); !strings.Contains(got.body, `"max_link_ttl":"`+want+`"`) {
+			t.Errorf("want %s: %s", want, got.body)
+		}
+	}
+	says("24h0m0s")
+	sign(200, "24h")
+	sign(400, "24h0m1s")
+	st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"168h"}}`)
+	says("168h0m0s")
+	sign(200, "168h")
+	if body := sign(400, "169h"); !strings.Contains(body, "168h0m0s") {
+		t.Error(body)
+	}
+	st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"1h"}}`)
+	sign(400, "2h")
+	for _, wrong := range []string{"721h", "59s", "-1h", "90.5s", "soon"} {
+		st.want(t, 400, "PATCH", env, `{"microsite":{"max_link_ttl":"`+wrong+`"}}`)
+	}
+	st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"0s"}}`)
+	says("24h0m0s")
+}
+
 // checkLink wants a link to the proven domain whose token admits.
 func (st *stack) checkLink(t *testing.T, what, link string) {
 	t.Helper()

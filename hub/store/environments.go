@@ -75,10 +75,11 @@ type Environment struct {
 // Microsite holds the settings of an environment's recovery site.
 type Microsite struct {
 	RequirePresigned bool
-	Languages        []string // BCP 47, the first is the default; empty: all that the catalogue has
-	Accent           string   // #rrggbb; empty: the product's
-	RequestMails     int      // a day, to addresses that people who answer requests type in; 0: DefaultRequestMails
-	Logo             string   // sum of the logo of kind mobile; empty: none. SetLogo changes it
+	Languages        []string      // BCP 47, the first is the default; empty: all that the catalogue has
+	Accent           string        // #rrggbb; empty: the product's
+	RequestMails     int           // a day, to addresses that people who answer requests type in; 0: DefaultRequestMails
+	LinkLife         time.Duration // of presigned links, at most; whole seconds, 0: the product's
+	Logo             string        // sum of the logo of kind mobile; empty: none. SetLogo changes it
 }
 
 // orNew gives a row without an id a new one.
@@ -93,24 +94,24 @@ func orNew(id string) string {
 func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	e.ID, e.Created, e.Updated = orNew(e.ID), tx.Now(), tx.Now()
 	m := e.Microsite
-	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at, request_mails)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)`,
-		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created), m.RequestMails)
+	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at, request_mails, link_life)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`,
+		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created), m.RequestMails, int64(m.LinkLife/time.Second))
 	return e, err
 }
 
 const environmentColumns = `id, org, name, public_name, require_presigned, languages, accent,
-	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at, request_mails`
+	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at, request_mails, link_life`
 
 func scanEnvironment(scan Scan) (e Environment, err error) {
-	var created, updated int64
+	var created, updated, life int64
 	var languages, callbacks string
 	m := &e.Microsite
-	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.Logo, &callbacks, &e.TermsOfServiceURL, &created, &updated, &m.RequestMails)
+	err = scan(&e.ID, &e.Org, &e.Name, &e.PublicName, &m.RequirePresigned, &languages, &m.Accent, &m.Logo, &callbacks, &e.TermsOfServiceURL, &created, &updated, &m.RequestMails, &life)
 	if err == nil {
 		err = errors.Join(ParseJSON(languages, &m.Languages), ParseJSON(callbacks, &e.CallbackURLs))
 	}
-	e.Created, e.Updated = Time(created), Time(updated)
+	e.Created, e.Updated, m.LinkLife = Time(created), Time(updated), time.Duration(life)*time.Second
 	return e, err
 }
 
@@ -136,8 +137,8 @@ func (tx *Tx) Environments(ctx context.Context, org string) ([]Environment, erro
 func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
 	m := e.Microsite
 	return tx.Must(ctx, `UPDATE environments SET name = $2, public_name = $3, require_presigned = $4, languages = $5, accent = $6,
-		callback_urls = $7, terms_url = $8, updated_at = $9, request_mails = $10 WHERE id = $1`,
-		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()), m.RequestMails)
+		callback_urls = $7, terms_url = $8, updated_at = $9, request_mails = $10, link_life = $11 WHERE id = $1`,
+		e.ID, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(tx.Now()), m.RequestMails, int64(m.LinkLife/time.Second))
 }
 
 // DeleteEnvironment removes an environment with everything that belongs to it. Its
