@@ -23,9 +23,11 @@ const (
 // same ones: it says nothing that the store does not say, on any node.
 type parsed struct {
 	mu      sync.Mutex
-	parties map[string]parsedParty // by environment and id
+	parties map[partyName]parsedParty
 	signers map[store.SealedOIDCKey]crypto.Signer
 }
+
+type partyName struct{ env, id string }
 
 type parsedParty struct {
 	row    store.OIDCParty
@@ -33,13 +35,13 @@ type parsedParty struct {
 }
 
 func newParsed() *parsed {
-	return &parsed{parties: map[string]parsedParty{}, signers: map[store.SealedOIDCKey]crypto.Signer{}}
+	return &parsed{parties: map[partyName]parsedParty{}, signers: map[store.SealedOIDCKey]crypto.Signer{}}
 }
 
 // party returns the client of a row, which nobody changes; store.ErrNotFound where its
 // directory was removed.
 func (k *parsed) party(row store.OIDCParty) (party.Party, error) {
-	id := row.Env + "\x00" + row.ID
+	id := partyName{row.Env, row.ID}
 	k.mu.Lock()
 	known := k.parties[id]
 	k.mu.Unlock()
