@@ -10,11 +10,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	product "github.com/postern-id/postern/hub"
 )
 
 // An experiment measures some rows of the table, interleaved round by round.
@@ -56,7 +59,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process.
+// run is main without the process. The program collects its garbage as the edge does; the
+// peers as they do by themselves.
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(progress)
@@ -82,6 +86,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return 1
 	}
 	defer stop()
+	debug.SetGCPercent(product.GCPercent)
 	var t table
 	for _, e := range chosen {
 		if ctx.Err() != nil {
