@@ -75,6 +75,7 @@ url = "https://user:canary-url@sms.example/"
 	}
 	r := examined(t, cfg, c, "user3@corp.example")
 	r.Found("directory", "x", doctor.DirectoryUnusable, `the server said: canary-"bind" is wrong, user3@corp.example, `+accountID(3))
+	r.Found("directory", "y", doctor.SignInWrong, "look at bind_dn, in the form name@domain, and at bind_password_file")
 	var out bytes.Buffer
 	if err := Bundle(&out, cfg, r); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ url = "https://user:canary-url@sms.example/"
 	}
 	// What it is for is there all the same, and an account has one number throughout.
 	for name, want := range map[string]string{
-		"report.txt": "(320)", "report.json": `"number": 320`, "agent.toml": `bind_password_file = "bind"`, "events.jsonl": `"method":"perform"`,
+		"report.txt": "in the form name@domain, and", "report.json": `"number": 320`, "agent.toml": `bind_password_file = "bind"`, "events.jsonl": `"method":"perform"`,
 	} {
 		if !strings.Contains(all[name], want) {
 			t.Errorf("%s lacks %s:\n%s", name, want, all[name])
