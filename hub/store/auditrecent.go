@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// mostRecent is how many events may have no index: a search reads them all, which takes a
+// mostRecent is how many events may have no index (docs/decisions/0016): a search reads them all, which takes a
 // millisecond, and whoever comes next waits some 10 ms while they are moved.
 const mostRecent = 1024
 
