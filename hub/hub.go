@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-id/postern/hub/api"
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/ballast"
 	"github.com/postern-id/postern/hub/console"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
@@ -73,6 +74,7 @@ type Hub struct {
 	site        *site.Site
 	control     http.Handler
 	rest        *api.API
+	ballast     ballast.Ballast
 
 	audit     *audit.Log
 	exports   *export.Exports
@@ -89,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if err != nil || public.Host == "" {
 		return nil, fmt.Errorf("hub: public_url %q: want https://host", cfg.PublicURL)
 	}
-	h := &Hub{log: cfg.Log, public: public}
+	h := &Hub{log: cfg.Log, public: public, ballast: ballast.Take()}
 	if h.log == nil {
 		h.log = slog.Default()
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +14,6 @@ import (
 
 	_ "github.com/postern-id/postern/caddymodule"
 	"github.com/postern-id/postern/cmd/postern/admin"
-	"github.com/postern-id/postern/hub"
 )
 
 // version is set by the linker.
@@ -41,9 +39,6 @@ func first(make func(*cobra.Command)) func(*cobra.Command) {
 }
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(hub.GCPercent)
-	}
 	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
 	os.Args = append(os.Args[:1], askedForAll(admin.CommandFirst(os.Args[1:]))...)
 	if err := admin.Refused(os.Args[1:]); err != nil {

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,44 +67,6 @@ func TestValidatingChangesNothingOnTheDiskAndNamesFilesThatAreMissing(t *testing
 			t.Errorf("%q: validating leaves %q", storage, left)
 		}
 	}
-}
-
-// TestMemoryIsCollectedAsDocumented asks a running program for its metrics.
-func TestMemoryIsCollectedAsDocumented(t *testing.T) {
-	for name, c := range map[string]struct {
-		env  []string
-		want string
-	}{"by itself": {nil, "200"}, "as GOGC says": {[]string{"GOGC=70"}, "70"}} {
-		dir, address := testenv.Dir(t), fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t))
-		if err := os.WriteFile(filepath.Join(dir, "Caddyfile"), []byte("{\n\tadmin "+address+"\n\tpersist_config off\n}\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var metrics string
-		testenv.Start(t, testenv.Command{Path: os.Args[0], Args: []string{"run", "--config", "Caddyfile"}, Dir: dir,
-			Env: append(c.env, asProgram+"=1", "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir),
-			Ready: func(ctx context.Context) (err error) {
-				metrics, err = get(ctx, "http://"+address+"/metrics")
-				return err
-			}})
-		if !strings.Contains(metrics, "\ngo_gc_gogc_percent "+c.want+"\n") {
-			t.Errorf("%s: want %s: %s", name, c.want, metrics)
-		}
-	}
-}
-
-// get returns what an address answers.
-func get(ctx context.Context, address string) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	b, err := io.ReadAll(resp.Body)
-	return string(b), err
 }
 
 // files are the names of everything below a folder.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/ballast"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
@@ -38,6 +39,7 @@ type hub struct {
 	url, caFile string // caFile is empty without TLS
 	env         string
 	audit       *audit.Log
+	ballast     ballast.Ballast // as that of the product's hub
 	execute     tunnel.Executor // set before anything is executed
 }
 
@@ -73,7 +75,7 @@ func openHub(s *stage, cfg store.Config, keys protocol.Keys) *hub {
 	mesh, err := coord.NewMesh(coord.MeshConfig{Coord: local, MasterKey: masterKey, Name: "bench", Log: quiet})
 	s.need(err)
 	logKey := ed25519.NewKeyFromSeed(masterKey)
-	h := &hub{store: db, keys: keys, audit: audit.NewLog(audit.LogConfig{Store: db, Key: logKey, Origin: auditlog.Origin(hubName), Log: quiet})}
+	h := &hub{store: db, keys: keys, ballast: ballast.Take(), audit: audit.NewLog(audit.LogConfig{Store: db, Key: logKey, Origin: auditlog.Origin(hubName), Log: quiet})}
 	h.tunnels = tunnel.New(tunnel.Config{Store: db, Coord: local, Mesh: mesh, Keys: keys, HubName: hubName, Log: quiet, Audit: h.audit,
 		Executor: func(ctx context.Context, to tunnel.To, recovery string, send tunnel.Send) error {
 			return h.execute(ctx, to, recovery, send)

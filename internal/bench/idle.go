@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	product "github.com/postern-id/postern/hub"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -177,7 +176,6 @@ type idleSetup struct {
 }
 
 func hubChild(ctx context.Context, args []string) error {
-	debug.SetGCPercent(product.GCPercent)
 	var setup idleSetup
 	ready, err := load(args, &setup)
 	if err != nil {

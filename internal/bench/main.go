@@ -10,14 +10,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	product "github.com/postern-id/postern/hub"
 )
 
 // An experiment measures some rows of the table, interleaved round by round.
@@ -59,8 +56,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process. The program collects its garbage as the edge does; the
-// peers as they do by themselves.
+// run is main without the process.
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(progress)
@@ -86,7 +82,6 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 		return 1
 	}
 	defer stop()
-	debug.SetGCPercent(product.GCPercent)
 	var t table
 	for _, e := range chosen {
 		if ctx.Err() != nil {

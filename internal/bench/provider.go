@@ -159,13 +159,13 @@ func (p *proven) ProofFor(_ context.Context, _, _, session string) (string, requ
 	return id, request.Proof{Given: "Ann", Family: "Lee", BirthDate: "1980-02-29", Person: "01K000000000000000000PERSON", Method: policy.DigitalCredential}, nil
 }
 
-// FinishFor implements oidc.People.
+// FinishFor implements oidc.People. There is nothing of the proof to write down.
 func (p *proven) FinishFor(ctx context.Context, env, use, session string, _ bool, then func(tx *store.Tx, exchange string, proven *request.Proof) error) error {
 	id, proof, err := p.ProofFor(ctx, env, use, session)
 	if err != nil {
 		return err
 	}
-	if err := p.store.Tx(ctx, func(tx *store.Tx) error { return then(tx, id, &proof) }); err != nil {
+	if err := p.store.Early(ctx, func(tx *store.Tx) error { return then(tx, id, &proof) }); err != nil {
 		return err
 	}
 	p.mu.Lock()
