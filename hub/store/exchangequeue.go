@@ -162,6 +162,20 @@ func (q *exchangeQueue) anyWaits() bool {
 	return slices.ContainsFunc(q.queue, func(k *kept) bool { return k.waits() && k.writes == 0 })
 }
 
+// rounds says in how many transactions all is written that waits, with what the open one has
+// already: the oldest go first.
+func (q *exchangeQueue) rounds() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, k := range q.queue {
+		if k.waits() {
+			n++
+		}
+	}
+	return (n + maxBehind - 1) / maxBehind
+}
+
 // take gives the writer at most n that wait, the oldest first.
 func (q *exchangeQueue) take(n int) (list []*kept) {
 	q.mu.Lock()

@@ -142,9 +142,10 @@ func asWritten(list []*kept) (all []written) {
 	return all
 }
 
-// flush writes what waits, durably. Where the disk does not take it, it waits still.
+// flush writes what waits when it is called, durably, and not what comes meanwhile: under
+// load that has no end. Where the disk does not take it, it waits still.
 func (d *sqliteDB) flush() error {
-	for d.exchanges.anyWaits() {
+	for range d.exchanges.rounds() {
 		w := &prepared{catchUp: true, err: errLost}
 		d.await(w)
 		if w.err != nil {

@@ -268,7 +268,11 @@ func (b *batch) run(q querier) error {
 // run does what a plan says.
 func (w *prepared) run(q querier) error {
 	if w.catchUp {
-		_, err := q.(*caller).catchUp(maxBehind)
+		c := q.(*caller)
+		if err := c.save(); err != nil { // others of its batch may fail after it
+			return err
+		}
+		_, err := c.catchUp(maxBehind)
 		return err
 	}
 	if !w.holds() {
