@@ -167,3 +167,21 @@ func TestNoPictureStaysInAStorageThatIsGoneHere(t *testing.T) {
 		}
 	})
 }
+
+// A row that nobody can open stays where it is; it keeps nothing else from being erased.
+func TestAPhotoThatCannotBeOpenedKeepsNoObjectFromBeingRemoved(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, g := t.Context(), newFaces(t, s)
+		g.round()
+		g.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE account_photos SET body = 'spoilt', storage = '', object = '' WHERE env = $1 AND person = $2", g.env, g.ada.ID)
+			return errors.Join(err, tx.RemovePicture(ctx, g.env, "ann", store.PictureChosen))
+		})
+		if err := g.Round(ctx); err == nil {
+			t.Error("the round says nothing of a photo that cannot be opened")
+		}
+		if _, _, removals := g.state(); removals != 0 || len(g.shelf.objects) != 2 {
+			t.Errorf("%d removals wait, %d objects are there", removals, len(g.shelf.objects))
+		}
+	})
+}

@@ -56,10 +56,7 @@ func (s *Storage) Run(ctx context.Context) error {
 // be there stays in the store, sealed, until it answers; the failure stands beside its
 // settings, and in the log.
 func (s *Storage) Round(ctx context.Context) error {
-	if err := s.moveAll(ctx); err != nil {
-		return err
-	}
-	return s.removeAll(ctx)
+	return errors.Join(s.moveAll(ctx), s.removeAll(ctx)) // what is to be erased waits for no picture that cannot be moved
 }
 
 func (s *Storage) moveAll(ctx context.Context) error {
