@@ -76,9 +76,12 @@ const maxReason = 200
 // kept: its words may repeat an address.
 func reason(err error) string {
 	var answer *textproto.Error
+	var noAnswer textproto.ProtocolError // its text is the server's line
 	switch {
 	case err == nil:
 		return ""
+	case errors.As(err, &noAnswer):
+		return "the mail server's answer is none of SMTP"
 	case errors.As(err, &answer):
 		return strings.TrimSpace("answer " + strconv.Itoa(answer.Code) + " " + enhanced.FindString(answer.Msg))
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

@@ -1,8 +1,10 @@
 package notify
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -173,5 +175,48 @@ func TestSomebodyWhoLeavesWhileAMailIsSentIsNoTrouble(t *testing.T) {
 	}
 	if list := b.troubles(t); len(list) != 1 || list[0].Reason != "no answer in time" {
 		t.Errorf("a silent server: %+v", list)
+	}
+}
+
+// A server that answers in words alone may repeat the address in them.
+func TestWordsThatAreNoAnswerOfSMTPAreNotKept(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			say := bufio.NewReader(c)
+			_, _ = c.Write([]byte("220 here\r\n"))
+			for {
+				line, err := say.ReadString('\n')
+				if err != nil {
+					break
+				}
+				answer := "250 so be it\r\n"
+				if strings.HasPrefix(line, "RCPT") {
+					answer = "nobody is called" + line[len("RCPT TO:"):]
+				}
+				_, _ = c.Write([]byte(answer))
+			}
+			_ = c.Close()
+		}
+	}()
+	b := newBench(t, storetest.SQLite(t), mailbox.Config{})
+	n := b.notifier(t, func(r *Route) { r.Host = l.Addr().String() })
+	for range 3 {
+		got, err := n.Test(t.Context(), b.env, "anna@example.com")
+		if err != nil || got.Taken || got.Step != Recipient {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	_, row := b.records(t, audit.MailStuck)
+	if list := b.troubles(t); len(list) != 1 || strings.Contains(list[0].Reason, "anna") || !strings.Contains(list[0].Reason, "SMTP") || row == "" || strings.Contains(row, "anna") {
+		t.Errorf("troubles %+v, the record %s", list, row)
 	}
 }
