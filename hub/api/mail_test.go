@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -40,5 +42,33 @@ func TestAMailThatIsSentAsATestTellsWhatTheServerAnswered(t *testing.T) {
 	all := strings.Join(leaves, "\n")
 	if err != nil || strings.Contains(all, "ada@") || strings.Count(all, `"kind":"`+string(audit.MailTested)) != 4 || strings.Count(all, `"kind":"`+string(audit.MailStuck)) != 1 {
 		t.Errorf("records: %s, %v", all, err)
+	}
+}
+
+// hurried are mails of somebody who is gone when the server has answered.
+type hurried struct {
+	Mail
+	leave context.CancelFunc
+}
+
+func (h hurried) Test(ctx context.Context, env, to string) (notify.Tested, error) {
+	got, err := h.Mail.Test(ctx, env, to)
+	h.leave()
+	return got, err
+}
+
+func TestAMailThatNobodyWaitedForIsInTheLog(t *testing.T) {
+	st := lite(t)
+	ctx, leave := context.WithCancel(t.Context())
+	st.api.Mail = hurried{st.api.Mail, leave}
+	r := httptest.NewRequestWithContext(ctx, "POST", "/api/envs/"+st.mine.Env.ID+"/mail/test", strings.NewReader(`{"to":"ada@home.example"}`))
+	r.Header.Set("Authorization", "Bearer "+st.owner)
+	st.api.ServeHTTP(httptest.NewRecorder(), r)
+	n, err := store.Get(t.Context(), st.store, func(tx *store.Tx) (n int, err error) {
+		err = tx.Row(t.Context(), []any{&n}, "SELECT COUNT(*) FROM audit_events WHERE env = $1 AND kind = $2", st.mine.Env.ID, string(audit.MailTested))
+		return n, err
+	})
+	if err != nil || n != 1 || len(st.mail.Messages()) != 1 {
+		t.Errorf("%d records of %d mails, %v", n, len(st.mail.Messages()), err)
 	}
 }
