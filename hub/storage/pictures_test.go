@@ -185,3 +185,21 @@ func TestAPhotoThatCannotBeOpenedKeepsNoObjectFromBeingRemoved(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEnvironmentWhosePicturesLieInAStorageCanBeRemoved(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newFaces(t, s)
+		g.round()
+		if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.DeleteEnvironment(t.Context(), g.env) }); err != nil {
+			t.Fatal(err)
+		}
+		left, err := store.Get(t.Context(), s, func(tx *store.Tx) (n int, err error) {
+			err = tx.Row(t.Context(), []any{&n}, "SELECT COUNT(*) FROM account_photos WHERE env = $1", g.env)
+			return n, err
+		})
+		if err != nil || left != 0 {
+			t.Errorf("%d photos are left, %v", left, err)
+		}
+		g.round()
+	})
+}

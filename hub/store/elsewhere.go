@@ -184,9 +184,9 @@ func (tx *Tx) removePicturesElsewhere(ctx context.Context, env, person, kind str
 }
 
 // removePhotosElsewhere does the same with the photos of accounts; where is a condition on
-// account_photos.
+// account_photos. With an environment its storages are gone before its accounts are.
 func (tx *Tx) removePhotosElsewhere(ctx context.Context, where string, args ...any) error {
 	_, err := tx.Exec(ctx, "INSERT INTO storage_removals (env, storage, object) SELECT env, storage, object FROM account_photos WHERE storage <> '' AND "+where+
-		" ON CONFLICT DO NOTHING", args...)
+		" AND EXISTS (SELECT 1 FROM storages s WHERE s.env = account_photos.env AND s.id = account_photos.storage) ON CONFLICT DO NOTHING", args...)
 	return err
 }
