@@ -6,12 +6,15 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -202,4 +205,16 @@ func TestAnEnvironmentWhosePicturesLieInAStorageCanBeRemoved(t *testing.T) {
 		}
 		g.round()
 	})
+}
+
+// Whoever asks for a picture writes the error into a log.
+func TestTheErrorOfAPictureThatIsAwayHasNoSignature(t *testing.T) {
+	g := newFaces(t, storetest.Open(t, storetest.SQLite(t)))
+	g.round()
+	nobody := fmt.Sprintf("http://127.0.0.1:%d/container?sv=2031&sig=canary", testenv.FreePort(t))
+	g.open = func(Settings, http.RoundTripper) (place, error) { return openAzure(nobody, http.DefaultTransport) }
+	_, _, err := g.photo()
+	if !errors.Is(err, store.ErrElsewhere) || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("%v", err)
+	}
 }

@@ -155,12 +155,24 @@ func (s *Storage) note(ctx context.Context, env, id string, failure error) error
 	return err
 }
 
+// A failure is an error of a storage for logs. Its own text may have the address that was
+// asked, and that of a container of Azure has the signature that admits to it.
+type failure struct{ err error }
+
+// Error implements error.
+func (f *failure) Error() string { return "storage: " + said(f.err) }
+
+// Unwrap gives the storage's error.
+func (f *failure) Unwrap() error { return f.err }
+
 // Object returns an object of a storage, active or former. A failure is kept for its
 // administrator.
 func (s *Storage) Object(ctx context.Context, env, id, name string) (body []byte, err error) {
 	err = s.task(ctx, env, id, func(ctx context.Context, p place) (err error) {
-		body, err = p.get(ctx, name)
-		return err
+		if body, err = p.get(ctx, name); err != nil {
+			return &failure{err}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.note(ctx, env, id, err))
