@@ -150,7 +150,7 @@ func routes() []row {
 		patch("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyUpdated, with(updateAPIKey)).like(`{"enabled":false}`),
 		remove("/api/apikeys/{apikey}", RoleAdmin, audit.APIKeyDeleted, plain(deleteAPIKey)),
 
-		get("/api/audit", RoleOwner, plain(listAudit).live(streamAudit)).gives(auditList{}).takes(textIn("start", maxID), textIn("end", maxID), boolIn("reverse"), numberIn("count", 1, store.MaxAudit, auditCount),
+		get("/api/audit", RoleOwner, plain(listAudit).live(streamAudit).first(settleAudit)).gives(auditList{}).takes(textIn("start", maxID), textIn("end", maxID), boolIn("reverse"), numberIn("count", 1, store.MaxAudit, auditCount),
 			listIn("env"), wordsIn("kind", auditKinds()...), textIn("query", maxQuery), textIn("cursor", maxID), numberIn("from", 0, maxEntry, 0)),
 		get("/api/audit/checkpoints", RoleAdmin, plain(witnesses).then(auditCheckpoints)).gives(auditHead{}).ours(),
 		get("/api/audit/consistency", RoleAdmin, plain(nothing).then(auditConsistency)).gives(auditConsistent{}).takes(numberIn("from", 0, maxEntry, 0), numberIn("to", 0, maxEntry, 0)).ours(),

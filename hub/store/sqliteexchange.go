@@ -155,6 +155,15 @@ func (d *sqliteDB) flush() error {
 	return nil
 }
 
+// Settle writes what steps of Early have left: a view that begins afterwards has it, even
+// where it looks at something else first. Where the disk does not take it, what is lost is
+// nowhere to be seen. On PostgreSQL nothing is ever left.
+func (s *Store) Settle() {
+	if d, ok := s.db.(*sqliteDB); ok {
+		_ = d.flush()
+	}
+}
+
 // writesBehind writes what waits soon after it was put into the queue, until ctx ends.
 func (d *sqliteDB) writesBehind(ctx context.Context, log *slog.Logger) {
 	for {
@@ -184,7 +193,7 @@ type reader struct {
 // query implements querier.
 func (r *reader) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if !r.looked && looksAt(query) {
-		_ = r.d.flush() // where that fails, what was lost is nowhere to be seen
+		_ = r.d.flush() // as Settle
 	}
 	r.looked = true
 	return r.sqliteTxn.query(ctx, query, args...)
