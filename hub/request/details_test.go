@@ -194,6 +194,38 @@ func TestAPhoneNumberIsSharedOnceItsCodeWasTyped(t *testing.T) {
 	})
 }
 
+func TestTheEndOfItsTimeTellsThatANumberIsForgottenUnlessItIsSharedLonger(t *testing.T) {
+	for _, longer := range []bool{false, true} {
+		d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+		c := d.calls()
+		shares := func(o request.Order) {
+			p := d.opens(d.create(o)).proves()
+			if p.view().Step == request.StepDetail {
+				d.ok(p.says("+49 151 10000000"))
+				d.ok(p.confirms(c.code()))
+			}
+			d.ok(p.share())
+		}
+		shares(request.Order{Claims: []string{"phone", "name"}, ShareLife: time.Second, MaxUses: 1})
+		want := []string{"request_expired expired_scopes", "vault_phone_deleted expired_scopes"}
+		if longer {
+			shares(request.Order{Claims: []string{"phone", "name"}, MaxUses: 1})
+			want = want[:1]
+		}
+		d.now, d.told = d.now.Add(time.Second), nil
+		for deadline := time.Now().Add(10 * time.Second); d.told == nil; { // the store has a clock of its own
+			d.ok(d.Sweep(t.Context()))
+			if time.Now().After(deadline) {
+				t.Fatal("nothing was told")
+			}
+		}
+		d.ok(d.Sweep(t.Context()))
+		if !slices.Equal(d.told, want) {
+			t.Errorf("shared longer: %v; webhooks heard %q, want %q", longer, d.told, want)
+		}
+	}
+}
+
 // T5: five wrong codes end a code, a code is good for ten minutes and for its own number,
 // and one person is sent five.
 func TestT05_CodesForDetailsEndAndAreFew(t *testing.T) {

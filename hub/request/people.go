@@ -203,6 +203,22 @@ func forgotten(claims []string) (events []string) {
 	return events
 }
 
+// timedOut returns which claims of a consent that has just ended were forgotten with it.
+func timedOut(ctx context.Context, tx *store.Tx, over store.EndedShare) (lost []string, err error) {
+	shares, err := tx.Shares(ctx, over.Env, over.Person)
+	if err != nil {
+		return nil, err
+	}
+	properties, err := tx.Properties(ctx, over.Env, over.Person)
+	i := slices.IndexFunc(shares, func(s store.Share) bool { return s.Request == over.Request })
+	for _, p := range properties {
+		if i >= 0 && p.Value == nil && p.RevokedAt.IsZero() && slices.Contains(shares[i].Claims, p.Claim) {
+			lost = append(lost, p.Claim)
+		}
+	}
+	return lost, err
+}
+
 // mark changes the state of a request whose last answer was this person's.
 func (q *Requests) mark(ctx context.Context, tx *store.Tx, r *store.Request, person, state string) error {
 	if r.Person != person || r.State != Shared && r.State != Revoked {

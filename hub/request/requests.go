@@ -325,7 +325,11 @@ func (q *Requests) endShared(ctx context.Context) error {
 			if err != nil || r.Person != s.Person {
 				return err
 			}
-			return q.tell(ctx, tx, r, eventExpired)
+			lost, err := timedOut(ctx, tx, s)
+			for _, e := range append([]string{eventExpired}, forgotten(lost)...) {
+				err = errors.Join(err, q.tell(ctx, tx, r, e))
+			}
+			return err
 		})
 		if err != nil && !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("request %s: what was shared could not be ended: %w", s.Request, err)
