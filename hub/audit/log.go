@@ -129,13 +129,17 @@ func (l *Log) warn(ctx context.Context, msg string, err error) {
 func (l *Log) Sequence(ctx context.Context) error {
 	l.turn.Lock()
 	defer l.turn.Unlock()
-	for {
-		pending, err := store.Look(ctx, l.store, func(tx *store.Tx) (bool, error) { return tx.AuditIsPending(ctx) })
-		if err != nil || !pending {
+	last, err := store.Look(ctx, l.store, func(tx *store.Tx) (string, error) { return tx.LastPendingAudit(ctx) })
+	if err != nil || last == "" {
+		return err
+	}
+	for { // what comes meanwhile is not waited for: under load that has no end
+		err := l.store.Tx(ctx, func(tx *store.Tx) error { return l.extend(ctx, tx) })
+		if err != nil && !errors.Is(err, store.ErrConflict) { // in a conflict another node was first
 			return err
 		}
-		err = l.store.Tx(ctx, func(tx *store.Tx) error { return l.extend(ctx, tx) })
-		if err != nil && !errors.Is(err, store.ErrConflict) { // in a conflict another node was first
+		pending, err := store.Look(ctx, l.store, func(tx *store.Tx) (bool, error) { return tx.AuditIsPending(ctx, last) })
+		if err != nil || !pending {
 			return err
 		}
 	}

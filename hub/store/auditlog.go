@@ -42,10 +42,17 @@ func (tx *Tx) PendingAudit(ctx context.Context, n int) ([]AuditLeaf, error) {
 		UNION ALL SELECT id, leaf FROM audit_recent ORDER BY id LIMIT $1`, n)
 }
 
-// AuditIsPending reports whether any row has no index yet.
-func (tx *Tx) AuditIsPending(ctx context.Context) (bool, error) {
+// LastPendingAudit returns the greatest id of a row that has no index yet; "" if all have one.
+func (tx *Tx) LastPendingAudit(ctx context.Context) (id string, err error) {
+	var recent string
+	err = tx.Row(ctx, []any{&id, &recent}, "SELECT COALESCE((SELECT MAX(event) FROM audit_pending), ''), COALESCE((SELECT MAX(id) FROM audit_recent), '')")
+	return max(id, recent), err
+}
+
+// AuditIsPending reports whether any row up to an id has no index yet.
+func (tx *Tx) AuditIsPending(ctx context.Context, last string) (bool, error) {
 	var id string
-	err := tx.Row(ctx, []any{&id}, "SELECT event FROM audit_pending UNION ALL SELECT id FROM audit_recent LIMIT 1")
+	err := tx.Row(ctx, []any{&id}, "SELECT event FROM audit_pending WHERE event <= $1 UNION ALL SELECT id FROM audit_recent WHERE id <= $1 LIMIT 1", last)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

@@ -42,7 +42,7 @@ var withoutEnvironment = map[string]string{
 	"CreateConsoleLink": "of an organisation", "RedeemConsoleLink": "finds it by a secret", "ConsoleSession": "finds it by a secret", "EndConsoleSession": "by a secret", "ConsoleSessionSeen": "by a secret",
 	"AppendAudit": "its row names the environment",
 	"AddWebhook":  "its row names the environment", "AddDelivery": "its row names the environment", "AddDelivered": "its row names the environment", "DueWebhooks": "for the outbox", "Followers": "for the outbox", "LinkedPicture": "finds it by a secret", "PurgePictureLinks": "upkeep", "PurgeDrafts": "upkeep", "Followed": "for the outbox", "DueDeliveries": "for the outbox", "ClaimDeliveries": "for the outbox", "FinishTry": "for the outbox",
-	"AuditHead": "of the installation", "PendingAudit": "for the log", "AuditIsPending": "for the log", "ExtendAudit": "for the log", "AuditTiles": "hashes of the installation",
+	"AuditHead": "of the installation", "PendingAudit": "for the log", "LastPendingAudit": "for the log", "AuditIsPending": "for the log", "ExtendAudit": "for the log", "AuditTiles": "hashes of the installation",
 	"AuditEntry": "finds it; the caller checks", "AuditEntries": "for the log; the caller checks", "DropAudit": "upkeep",
 	"AddMail": "its row names the environment", "ClaimMails": "for the outbox", "MailSent": "for the outbox", "MailFailed": "for the outbox",
 	"MailFlows": "of a node, for the outbox", "AnyMailStuck": "for the outbox",
