@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,8 +38,9 @@ type batch struct {
 // A gathering is the batch that takes plans until the writer is free.
 type gathering struct {
 	mu     sync.Mutex
-	next   *batch // nil: nobody waits
-	expect int    // plans of the next firm batch, if everybody comes back
+	next   *batch       // nil: nobody waits
+	came   atomic.Int64 // plans of next
+	expect int          // plans of the next firm batch, if everybody comes back
 }
 
 // add puts a plan into the next batch. Who finds none carries it out.
@@ -50,6 +52,7 @@ func (g *gathering) add(p *prepared) (b *batch, leads bool) {
 	}
 	g.next.plans = append(g.next.plans, p)
 	g.next.firm = g.next.firm || p.firm
+	g.came.Store(int64(len(g.next.plans)))
 	return g.next, leads
 }
 
@@ -60,23 +63,48 @@ func (g *gathering) close() {
 	g.next = nil
 }
 
-// patience is how long whoever leads a firm batch lets others come along: a part of what a
-// call of the disk takes, which is saved where they do.
-const patience = 100 * time.Microsecond
+// patience is how long whoever leads a firm batch waits for one more to come along: a part
+// of what a call of the disk takes, which is saved where they do. maxPatience is how long
+// for all of them: 16 callers need some 80 µs where one processor makes their plans.
+const (
+	patience    = 100 * time.Microsecond
+	maxPatience = 2 * patience
+)
 
 // gather lets others run that are about to be ready: of 16 callers a fifth less is written.
-// Those that were told of the last firm batch may each have another plan by now.
+// Those that were told of the last firm batch may each have another plan by now. It takes no
+// lock while it waits: those who come need it.
 func (g *gathering) gather() {
-	begin := time.Now()
-	for runtime.Gosched(); !g.complete() && time.Since(begin) < patience; {
+	runtime.Gosched()
+	wanted := g.wanted()
+	now := time.Now()
+	for w := (waiting{begin: now, last: now}); !w.over(now, g.came.Load(), wanted); now = time.Now() {
 		runtime.Gosched()
 	}
 }
 
-func (g *gathering) complete() bool {
+// A waiting is for plans that may come.
+type waiting struct {
+	begin, last time.Time // when one came
+	came        int64
+}
+
+// over reports whether it ends, when so many of those that are wanted have come until now.
+func (w *waiting) over(now time.Time, came, wanted int64) bool {
+	if came != w.came {
+		w.came, w.last = came, now
+	}
+	return came >= wanted || now.Sub(w.last) >= patience || now.Sub(w.begin) >= maxPatience
+}
+
+// wanted is how many plans the next batch is worth waiting for.
+func (g *gathering) wanted() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.next.firm || len(g.next.plans) >= g.expect
+	if !g.next.firm {
+		return 0
+	}
+	return int64(g.expect)
 }
 
 // wrote notes how many there are at once: those of a batch that is firm now, and those
