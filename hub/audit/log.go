@@ -24,9 +24,9 @@ var (
 
 // Times and sizes of sequencing.
 const (
-	sequenceLinger = 200 * time.Millisecond // many transactions share one checkpoint
-	sequencePoll   = 5 * time.Second        // rows of a node that died wait no longer than this
-	sequenceBatch  = 1024                   // rows of one transaction: others wait some 10 ms for it
+	sequenceLinger = 50 * time.Millisecond // many transactions share one checkpoint
+	sequencePoll   = 5 * time.Second       // rows of a node that died wait no longer than this
+	sequenceBatch  = 512                   // rows of one transaction: others wait some 5 ms for it
 )
 
 // A LogConfig says what a log is made of.
@@ -134,8 +134,8 @@ func (l *Log) Sequence(ctx context.Context) error {
 		return err
 	}
 	for { // what comes meanwhile is not waited for: under load that has no end
-		err := l.store.Tx(ctx, func(tx *store.Tx) error { return l.extend(ctx, tx) })
-		if err != nil && !errors.Is(err, store.ErrConflict) { // in a conflict another node was first
+		whole, err := l.extendOnce(ctx)
+		if err != nil || whole {
 			return err
 		}
 		pending, err := store.Look(ctx, l.store, func(tx *store.Tx) (bool, error) { return tx.AuditIsPending(ctx, last) })
@@ -145,37 +145,52 @@ func (l *Log) Sequence(ctx context.Context) error {
 	}
 }
 
-// extend gives the next rows their indexes and signs the log with them.
-func (l *Log) extend(ctx context.Context, tx *store.Tx) error {
+// extendOnce is extend in a transaction of its own. It reports whether that took all rows
+// that were committed when it began.
+func (l *Log) extendOnce(ctx context.Context) (whole bool, err error) {
+	n := 0
+	err = l.store.Tx(ctx, func(tx *store.Tx) (err error) {
+		n, err = l.extend(ctx, tx)
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) { // another node was first
+		return false, nil
+	}
+	return n < sequenceBatch, err
+}
+
+// extend gives the next rows their indexes and signs the log with them. It returns how many
+// there were: all that waited, or sequenceBatch.
+func (l *Log) extend(ctx context.Context, tx *store.Tx) (int, error) {
 	was, err := tx.AuditHead(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	rows, err := tx.PendingAudit(ctx, sequenceBatch)
 	if err != nil || len(rows) == 0 {
-		return err
+		return 0, err
 	}
 	t := newTiles(ctx, tx)
 	if _, err := l.signed(was, t); err != nil {
-		return err
+		return 0, err
 	}
 	for i, row := range rows {
 		if row.Leaf == "" {
-			return fmt.Errorf("%w: event %s is gone before it got its index", ErrDamaged, row.ID)
+			return 0, fmt.Errorf("%w: event %s is gone before it got its index", ErrDamaged, row.ID)
 		}
 		if err := t.add(was.Size+int64(i), []byte(row.Leaf)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	now := store.AuditHead{Size: was.Size + int64(len(rows))}
 	if now.Checkpoint, err = l.sign(now.Size, t, tx.Now()); err != nil {
-		return err
+		return 0, err
 	}
 	changed, err := t.changed(was.Size, now.Size)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return tx.ExtendAudit(ctx, was, now, rows[len(rows)-1].ID, changed)
+	return len(rows), tx.ExtendAudit(ctx, was, now, rows[len(rows)-1].ID, changed)
 }
 
 // signed returns the last checkpoint, after a look whether the stored hashes agree with

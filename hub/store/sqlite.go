@@ -24,8 +24,8 @@ const FileName = "postern.db"
 // sqlitePragmas: WAL lets readers go on beside the writer; synchronous FULL makes a
 // commit durable, since this file is the truth; busy_timeout covers another process,
 // such as a command-line tool, that writes to the same file. wal_autocheckpoint (pages)
-// lets a page that many transactions of a first synchronisation change be copied once.
-var sqlitePragmas = []string{"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
+// is where SQLite copies the journal by itself, see copying: four times as late.
+var sqlitePragmas = []string{"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)", "foreign_keys(1)", "wal_autocheckpoint(32000)"}
 
 // writerCache is the writer's page cache: indexes are written all over, and 100,000
 // accounts have some 40 MB of them. Negative: in KiB. What a statement might have to undo
@@ -49,11 +49,12 @@ type sqliteDB struct {
 	wrote     []written                 // by the open transaction; guarded by turn
 	seal      func(*OIDCExchange) error // before it is written
 	others    int64                     // counts commits of other processes, as the writer sees it; guarded by turn
-	journal   *journal                  // that their commits are made durable in
-	index     index                     // of the journal, which shows whether anything was committed
-	commits   atomic.Int64              // of the writer; grows before anybody is told of one
-	lazy      bool                      // a commit of the writer is not durable by itself; guarded by turn
-	doubtful  bool                      // the disk has failed, and what is in the journal may be lost; guarded by turn
+	copying   copying
+	journal   *journal     // that their commits are made durable in
+	index     index        // of the journal, which shows whether anything was committed
+	commits   atomic.Int64 // of the writer; grows before anybody is told of one
+	lazy      bool         // a commit of the writer is not durable by itself; guarded by turn
+	doubtful  bool         // the disk has failed, and what is in the journal may be lost; guarded by turn
 
 	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
 	recent  int64   // events that have no index yet; guarded by turn
@@ -83,7 +84,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(),
+	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(), copying: newCopying(),
 		inserts: newAuditInsert()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
@@ -191,21 +192,16 @@ func (d *sqliteDB) scrub(ctx context.Context) error {
 
 // empty copies the journal into the database, durably, and cuts it off.
 func (d *sqliteDB) empty(ctx context.Context) error {
-	rows, err := d.writer.txn().query(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	d.copying.turn.Lock()
+	defer d.copying.turn.Unlock()
+	c, err := checkpoint(ctx, d.writer.txn(), "TRUNCATE")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
-	var busy, pages, copied int64
-	for rows.Next() {
-		if err := rows.Scan(&busy, &pages, &copied); err != nil {
-			return err
-		}
-	}
-	if busy != 0 {
+	if c.busy != 0 {
 		return fmt.Errorf("%w: the journal is being read", ErrUnavailable)
 	}
-	return rows.Err()
+	return nil
 }
 
 // close waits for the transactions that are under way.
@@ -422,6 +418,7 @@ func (d *sqliteDB) watch(query string) {
 // committed is called under the turn, before anybody is told of a commit.
 func (d *sqliteDB) committed() {
 	d.commits.Add(1)
+	d.watchJournal()
 	d.exchanges.committed(d.wrote)
 	d.wroteNothing()
 	if d.changed {

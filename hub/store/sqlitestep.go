@@ -23,6 +23,7 @@ type prepared struct {
 	events     [][]any     // audit rows
 	catchUp    bool        // in place of them: exchanges that wait
 	firm       bool        // it is durable before anybody sees it
+	patient    bool        // it moves an exchange on, and lets others come along
 	holds      func() bool // whether what it has gone by still holds; asked under the turn
 	group      *group      // that holds its work; nil: none does
 	err        error
@@ -33,6 +34,9 @@ type batch struct {
 	plans []*prepared
 	firm  bool          // one of them is
 	done  chan struct{} // closed when all of it is committed or lost
+
+	hurries bool          // one of them is not patient
+	hurry   chan struct{} // closed then
 }
 
 // A gathering is the batch that takes plans until the writer is free.
@@ -41,6 +45,7 @@ type gathering struct {
 	next   *batch       // nil: nobody waits
 	came   atomic.Int64 // plans of next
 	expect int          // plans of the next firm batch, if everybody comes back
+	pacing pacing
 }
 
 // add puts a plan into the next batch. Who finds none carries it out.
@@ -48,11 +53,12 @@ func (g *gathering) add(p *prepared) (b *batch, leads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if leads = g.next == nil; leads {
-		g.next = &batch{done: make(chan struct{})}
+		g.next = &batch{done: make(chan struct{}), hurry: make(chan struct{})}
 	}
 	g.next.plans = append(g.next.plans, p)
 	g.next.firm = g.next.firm || p.firm
 	g.came.Store(int64(len(g.next.plans)))
+	g.next.joined(p)
 	return g.next, leads
 }
 
@@ -144,7 +150,7 @@ func (d *sqliteDB) carry(ctx context.Context, p *plan, fn func(querier) error, e
 	if err != nil || !p.writes() {
 		return err
 	}
-	w := &prepared{statements: p.statements, events: p.events, firm: firm, err: errLost, holds: p.holds}
+	w := &prepared{statements: p.statements, events: p.events, firm: firm, patient: p.movesOn(), err: errLost, holds: p.holds}
 	d.await(w)
 	if errors.Is(w.err, errStale) {
 		return d.write(ctx, fn)
@@ -193,9 +199,12 @@ func (p *plan) make(ctx context.Context, fn func(querier) error) error {
 // lead carries a batch out.
 func (d *sqliteDB) lead(b *batch) {
 	defer close(b.done)
+	defer d.gathering.ended(b)
+	d.gathering.rest(b)
 	<-d.turn
 	d.gathering.gather()
 	d.gathering.close()
+	d.gathering.begins(b)
 	if d.carryOut(b) {
 		if !b.firm {
 			d.confirm(b)

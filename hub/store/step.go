@@ -95,6 +95,11 @@ func tableAfter(query, words string) (table string, ok bool) {
 // writes reports whether anything was put down.
 func (p *plan) writes() bool { return len(p.statements)+len(p.events) > 0 }
 
+// movesOn reports whether an exchange is moved on.
+func (p *plan) movesOn() bool {
+	return slices.ContainsFunc(p.statements, func(s statement) bool { return s.move.next != nil })
+}
+
 // gather implements gatherer.
 func (p *plan) gather(row []any) {
 	p.events = append(p.events, row)

@@ -115,6 +115,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.wg.Go(func() { db.rests(run) })
 	if behind != nil {
 		s.wg.Go(func() { behind.writesBehind(run, s.log) })
+		s.wg.Go(func() { behind.copies(run, s.log) })
 	}
 	return s, nil
 }

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"runtime"
+	"time"
+)
+
+// pace is how far apart batches of final steps begin under load. A sign-in waits for one of
+// them, and takes much longer than that where more are under way than there are processors;
+// what a commit takes of the processor is then shared by those that came meanwhile.
+const pace = 2 * time.Millisecond
+
+// A pacing says when the next batch of final steps is to begin; guarded by the gathering.
+type pacing struct {
+	began time.Time // when the last one did
+	crowd int       // plans of the last one, and those that came while it was written
+}
+
+// joined is called with the lock after a plan was put into a batch: who does not move an
+// exchange on waits for nobody.
+func (b *batch) joined(p *prepared) {
+	if p.patient || b.hurries {
+		return
+	}
+	b.hurries = true
+	close(b.hurry)
+}
+
+// rest lets others come along with a batch of final steps, if the last one began just now
+// and there are more of them than processors. Whoever is alone, or comes after a while,
+// does not wait.
+func (g *gathering) rest(b *batch) {
+	left := g.left(b)
+	if left <= 0 {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-b.hurry:
+	}
+}
+
+// left is how long a batch is to rest.
+func (g *gathering) left(b *batch) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b.hurries || g.pacing.crowd <= runtime.GOMAXPROCS(0) {
+		return 0
+	}
+	return time.Until(g.pacing.began.Add(pace))
+}
+
+// begins notes that a batch begins, which is whole now.
+func (g *gathering) begins(b *batch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !b.hurries {
+		g.pacing.began = time.Now()
+	}
+}
+
+// ended notes how many final steps there are at once.
+func (g *gathering) ended(b *batch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if b.hurries {
+		return
+	}
+	g.pacing.crowd = len(b.plans)
+	if g.next != nil {
+		g.pacing.crowd += len(g.next.plans)
+	}
+}
