@@ -208,6 +208,11 @@ func (k *vault) byVouchers(p *visitor, of strictPerson, people ...*voucher) {
 	defer func() {
 		if k.t.Failed() {
 			asked := p.page
+			for i, a := range people {
+				for j, m := range k.environment.mails(a.mail) {
+					k.t.Logf("mail %d to %s, who had %d when they were asked: %s %q: %s", j, a.mail, before[i], m.At, m.Subject, m.Text)
+				}
+			}
 			p.get("")
 			k.t.Logf("the page of whoever asks said %s: %s; loaded again it says %s: %s", number, asked, p.attribute(shown), p.page)
 		}
