@@ -16,10 +16,13 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 )
 
+// rsyslogConf has no queue between input and file: its queue is worked off by several
+// threads, of which a later one may write first.
 const rsyslogConf = `
 global(workDirectory="%[1]s" maxMessageSize="64k" defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="%[1]s/ca.pem"
 	defaultNetstreamDriverCertFile="%[1]s/cert.pem" defaultNetstreamDriverKeyFile="%[1]s/key.pem")
 module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
+main_queue(queue.type="Direct")
 input(type="imtcp" address="127.0.0.1" port="%[2]d")
 template(name="line" type="string" string="%%HOSTNAME%% %%APP-NAME%% %%MSGID%% %%STRUCTURED-DATA%% %%msg%%\n")
 action(type="omfile" file="%[1]s/out.log" template="line" flushOnTXEnd="on")
