@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -401,23 +400,7 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 	s, dir, party := rememberingUntil(t)
 	ctx := t.Context()
 	d := s.db.(*sqliteDB)
-	var disk []string // folders, each as the disk was once
-	var durable atomic.Int64
-	d.journal.sync = func() error {
-		folder := t.TempDir()
-		for _, name := range []string{FileName, FileName + "-wal"} {
-			b, err := os.ReadFile(filepath.Join(dir, name))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(folder, name), b, 0o600)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		disk = append(disk, folder)
-		durable.Store(int64(len(disk)))
-		return nil
-	}
+	disk, durable := cutsOf(t, d, dir)
 	var mu sync.Mutex
 	ends := map[string]int64{} // exchange: how many calls of the disk had ended when it was told
 	var wg sync.WaitGroup
@@ -449,7 +432,7 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := []string{"pushed", "asked", "code", "spent"}
-	for i, folder := range disk {
+	for i, folder := range *disk {
 		states := past(t, folder, "SELECT id || ' ' || state FROM oidc_exchanges")
 		for id, end := range ends {
 			at := slices.IndexFunc(states, func(line string) bool { return strings.HasPrefix(line, id) })
@@ -464,14 +447,14 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 			}
 		}
 	}
-	last, err := Open(ctx, Config{Dir: disk[len(disk)-1], MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+	last, err := Open(ctx, Config{Dir: (*disk)[len(*disk)-1], MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = last.Close() }()
 	for id, end := range ends {
 		err := last.Step(ctx, goingOn(ctx, OIDCExchange{Env: party.Env, ID: id}, "one", "code", "spent"))
-		if end <= int64(len(disk)) && !errors.Is(err, ErrConflict) {
+		if end <= int64(len(*disk)) && !errors.Is(err, ErrConflict) {
 			t.Errorf("what was redeemed is redeemed again: %v", err)
 		}
 	}

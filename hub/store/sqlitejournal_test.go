@@ -106,13 +106,10 @@ func TestP07_NobodyIsToldOfAStepBeforeItIsDurable(t *testing.T) {
 	}
 }
 
-// TestP07_WhatWasToldIsThereAfterAPowerCut keeps what the disk has: the files as they are
-// when a call of it begins. Whoever was told before the power went finds it there.
-func TestP07_WhatWasToldIsThereAfterAPowerCut(t *testing.T) {
-	dir, ctx := t.TempDir(), t.Context()
-	d := bareSQLite(t, dir)
-	var disk []string // folders, each as the disk was once
-	var durable atomic.Int64
+// cutsOf keeps the files of a folder as they are whenever a call of the disk begins: what is
+// there if the power goes then. durable is how many calls have ended.
+func cutsOf(t *testing.T, d *sqliteDB, dir string) (disk *[]string, durable *atomic.Int64) {
+	disk, durable = new([]string), new(atomic.Int64)
 	d.journal.sync = func() error {
 		folder := t.TempDir()
 		for _, name := range []string{FileName, FileName + "-wal"} {
@@ -124,10 +121,19 @@ func TestP07_WhatWasToldIsThereAfterAPowerCut(t *testing.T) {
 				return err
 			}
 		}
-		disk = append(disk, folder)
-		durable.Store(int64(len(disk)))
+		*disk = append(*disk, folder)
+		durable.Store(int64(len(*disk)))
 		return nil
 	}
+	return disk, durable
+}
+
+// TestP07_WhatWasToldIsThereAfterAPowerCut keeps what the disk has: the files as they are
+// when a call of it begins. Whoever was told before the power went finds it there.
+func TestP07_WhatWasToldIsThereAfterAPowerCut(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	d := bareSQLite(t, dir)
+	disk, durable := cutsOf(t, d, dir)
 	var mu sync.Mutex
 	toldAt := map[string]int64{} // name: how many calls of the disk had ended by then
 	var wg sync.WaitGroup
@@ -146,7 +152,7 @@ func TestP07_WhatWasToldIsThereAfterAPowerCut(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for i, folder := range disk {
+	for i, folder := range *disk {
 		after := openBare(t, folder)
 		for name, at := range toldAt {
 			err := after.step(ctx, use(ctx, name))
