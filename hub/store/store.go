@@ -198,8 +198,10 @@ func (s *Store) scrub(ctx context.Context) {
 	}
 }
 
-// Read runs fn on one unchanging view of the store. It never waits for writers. fn must
-// not begin another transaction: there are only a few readers, and each may need one more.
+// Read runs fn on one unchanging view of the store. It waits for a writer only where what
+// fn first looks at is the log or exchanges of which steps of Early wait: so it must not be
+// called in a transaction. fn must not begin another one: there are only a few readers, and
+// each may need one more.
 func (s *Store) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	return s.db.read(ctx, func(q querier) error { return fn(&Tx{s: s, q: q}) })
 }
