@@ -205,6 +205,9 @@ func refreshWebhookSecret(ctx context.Context, c *call, tx *store.Tx, req *refre
 	if keep < 0 || keep > maxKeepFormer {
 		return nil, bad("keep_former: want a duration from 0s to 720h")
 	}
+	if err := c.mayChangeSecret(ctx, tx); err != nil {
+		return nil, err
+	}
 	secrets, err := tx.RenewWebhookSecret(ctx, c.env.ID, keep)
 	out := webhookSecret{Secret: secrets.Present}
 	if secrets.Former != "" {
@@ -215,5 +218,17 @@ func refreshWebhookSecret(ctx context.Context, c *call, tx *store.Tx, req *refre
 
 // endFormerSecret ends the secret that signs beside the present one.
 func endFormerSecret(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	if err := c.mayChangeSecret(ctx, tx); err != nil {
+		return nil, err
+	}
 	return nil, tx.EndFormerWebhookSecret(ctx, c.env.ID)
+}
+
+// mayChangeSecret refuses others than owners the secret under which the audit log is told.
+func (c *call) mayChangeSecret(ctx context.Context, tx *store.Tx) error {
+	all, err := tx.Webhooks(ctx, c.env.ID)
+	if err == nil && !hooks.MayChangeSecret(c.key.Role, all) {
+		return errForbidden
+	}
+	return err
 }

@@ -184,6 +184,43 @@ func TestT18_OnlyOwnersHaveAWebhookFollowTheLog(t *testing.T) {
 	st.want(t, 204, "PATCH", path, `{"remove_webhooks":["`+log+`"]}`)
 }
 
+// Another secret makes a receiver refuse what it is told, as if the webhook were switched off.
+func TestT18_OnlyOwnersChangeTheSecretUnderWhichTheLogIsTold(t *testing.T) {
+	st := lite(t)
+	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}})
+	path := "/api/envs/" + st.mine.Env.ID
+	renew := func(key string, want int) {
+		t.Helper()
+		if got := st.do(t, key, "POST", path+"/refresh-webhook-secret", `{}`); got.status != want {
+			t.Errorf("renew: %d %s, want %d", got.status, got.body, want)
+		}
+	}
+	end := func(key string, want int) {
+		t.Helper()
+		if got := st.do(t, key, "DELETE", path+"/former-webhook-secret", ""); got.status != want {
+			t.Errorf("end: %d %s, want %d", got.status, got.body, want)
+		}
+	}
+	renew(st.owner, 200)
+	renew(admin, 200) // while nothing tells the log
+	end(admin, 204)
+	renew(admin, 200)
+	st.want(t, 204, "PATCH", path, `{"add_webhooks":[{"url":"https://siem.example/log","events":["audit"],"enabled":false}]}`)
+	before, err := st.store.WebhookSecrets(t.Context(), st.mine.Env.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renew(admin, http.StatusForbidden) // nor where it is switched off for now
+	end(admin, http.StatusForbidden)
+	if after, err := st.store.WebhookSecrets(t.Context(), st.mine.Env.ID); err != nil || after != before {
+		t.Errorf("the secrets changed: %v", err)
+	}
+	end(st.owner, 204)
+	renew(st.owner, 200)
+	st.want(t, 204, "PATCH", path, `{"remove_webhooks":["https://siem.example/log"]}`)
+	renew(admin, 200)
+}
+
 // Who may change an address need not know what is sent there.
 func TestTheHeaderOfAWebhookGoesToNoHostThatItWasNotGivenFor(t *testing.T) {
 	st := lite(t)

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/webhook"
 )
@@ -43,6 +45,7 @@ type told struct {
 // secrets say how deliveries are signed.
 type secrets struct {
 	Any         bool // one was made already
+	Yours       bool // the reader may change them
 	FormerUntil time.Time
 	Stamp       string // of the secret that stands; a form for another one is not taken
 	New         string // shown once
@@ -80,6 +83,9 @@ func (v *visit) showHooks(ctx context.Context, p *settingsPage, fresh string) {
 			return err
 		}
 		if h.Secret, err = secretsOf(ctx, tx, p.Env.ID); err != nil {
+			return err
+		}
+		if h.Secret.Yours, err = v.changesSecret(ctx, tx, p.Env.ID); err != nil {
 			return err
 		}
 		return h.list(ctx, tx, p.Env.ID, v.role)
@@ -151,6 +157,12 @@ func secretsOf(ctx context.Context, tx *store.Tx, env string) (secrets, error) {
 	return secrets{Any: true, FormerUntil: w.FormerUntil, Stamp: store.HashToken(w.Present)[:16]}, err
 }
 
+// changesSecret reports whether the reader may change the secrets of an environment.
+func (v *visit) changesSecret(ctx context.Context, tx *store.Tx, env string) (bool, error) {
+	all, err := tx.Webhooks(ctx, env)
+	return err == nil && webhook.MayChangeSecret(v.role, all), err
+}
+
 // keeps are how long the former secret may sign beside a new one.
 var keeps = map[string]time.Duration{"0": 0, "1": 24 * time.Hour, "7": 7 * 24 * time.Hour, "30": 30 * 24 * time.Hour}
 
@@ -169,6 +181,9 @@ func (v *visit) changeSecret() {
 		e, err := v.environment(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if may, err := v.changesSecret(ctx, tx, e.ID); err != nil || !may {
+			return cmp.Or(err, staff.ErrRole)
 		}
 		if now, err := secretsOf(ctx, tx, e.ID); err != nil || now.Stamp != v.field("as") {
 			return errors.Join(err, errStale) // and loading the page of a new secret again makes no other one

@@ -424,6 +424,35 @@ func TestT18_T25_OnlyOwnersSendTheLogAndNobodyChangesAnotherEnvironmentsWebhooks
 	}
 }
 
+// Another secret makes a receiver refuse what it is told, as if the webhook were switched off.
+func TestT18_OnlyOwnersChangeTheSecretUnderWhichTheLogIsTold(t *testing.T) {
+	g := newRig(t)
+	path := "/console/settings/" + g.Env.ID + "/webhooks"
+	owner := g.signedIn()
+	ann := g.as(owner, staff.Admin)
+	renew := url.Values{"do": {"renew"}, "keep": {"7"}}
+	ann.get(path).fill(path, "renew", renew).sees(200, "This is the new secret") // while nothing tells the log
+	ann.get(path).fill(path, "renew", renew).sees(200, "Two secrets sign")
+	ann.get(path)
+	typed := ann.form(path, "renew", renew)
+	ended := ann.form(path, `value="end"`, url.Values{"do": {"end"}})
+	g.receives(http.StatusOK, "share", "audit")
+	before, err := g.store.WebhookSecrets(t.Context(), g.Env.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.do(http.MethodPost, path, typed).sees(403)
+	ann.do(http.MethodPost, path, ended).sees(403)
+	if ann.get(path).sees(200, "Only an owner changes it"); strings.Contains(ann.body, `value="renew"`) || strings.Contains(ann.body, `value="end"`) {
+		t.Error("an administrator is offered what is refused")
+	}
+	if after, err := g.store.WebhookSecrets(t.Context(), g.Env.ID); err != nil || after != before {
+		t.Errorf("the secrets changed: %v", err)
+	}
+	owner.get(path).fill(path, `value="end"`, url.Values{"do": {"end"}}).sees(200, "One secret signs")
+	owner.get(path).fill(path, "renew", renew).sees(200, "This is the new secret")
+}
+
 func TestAWebhookInABrowser(t *testing.T) {
 	g := newRig(t)
 	b := testenv.Chromium(t)

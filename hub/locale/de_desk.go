@@ -58,6 +58,7 @@ var deDesk = table{
 	"hook.secret.two":                             "Zwei Geheimnisse unterschreiben: das jetzige und daneben das frühere bis {until}. Geben Sie bis dahin jedem Empfänger das jetzige.",
 	"hook.secret.new":                             "Das ist das neue Geheimnis",
 	"hook.secret.once":                            "Kopieren Sie es jetzt. Es unterschreibt ab sofort und wird nie wieder gezeigt.",
+	"hook.secret.owners":                          "Es unterschreibt auch, was aus dem Protokoll gemeldet wird. Nur Inhaber ändern es.",
 	"hook.keep":                                   "Wie lange das frühere daneben unterschreibt",
 	"hook.keep.0":                                 "gar nicht: Es ist bekannt geworden",
 	"hook.keep.1":                                 "24 Stunden",

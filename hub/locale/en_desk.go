@@ -58,6 +58,7 @@ var enDesk = table{
 	"hook.secret.two":                             "Two secrets sign: the present one, and beside it the former one until {until}. Give the present one to every receiver before then.",
 	"hook.secret.new":                             "This is the new secret",
 	"hook.secret.once":                            "Copy it now. It signs from now on and is never shown again.",
+	"hook.secret.owners":                          "It signs what the audit log tells, too. Only an owner changes it.",
 	"hook.keep":                                   "How long the former one signs beside it",
 	"hook.keep.0":                                 "not at all: it leaked",
 	"hook.keep.1":                                 "24 hours",

@@ -63,9 +63,18 @@ func EventNames() []string {
 // zero value stands for none. The audit log is for owners: others neither have it told, nor
 // change, switch off or remove what tells it, or they could act unheard (T18).
 func MayDefine(role string, before, now store.Webhook) bool {
-	tells := func(w store.Webhook) bool { return slices.Contains(w.Events, string(Audit)) }
-	return !tells(before) && !tells(now) || store.AtLeast(role, store.RoleOwner)
+	return !tellsTheLog(before) && !tellsTheLog(now) || store.AtLeast(role, store.RoleOwner)
 }
+
+// MayChangeSecret reports whether somebody of a role may make another secret for signatures,
+// or end the former one, where these webhooks are signed under it. A receiver of the audit
+// log that knows only the secret before refuses what it is told, so this is for owners, as
+// switching it off is (T18).
+func MayChangeSecret(role string, signed []store.Webhook) bool {
+	return !slices.ContainsFunc(signed, tellsTheLog) || store.AtLeast(role, store.RoleOwner)
+}
+
+func tellsTheLog(w store.Webhook) bool { return slices.Contains(w.Events, string(Audit)) }
 
 // SameReceiver reports whether two addresses are of one host and port by the same scheme: a
 // header that one is sent is no news to the other.
