@@ -45,7 +45,7 @@ type call struct {
 	event     store.AuditRow         // of {event}
 	collector store.Destination      // of {destination}
 	newKey    store.OIDCKey          // of a client, made before the transaction
-	signing   fixedKey               // of presigned links
+	signing   []byte                 // the key of presigned links
 	recorded  bool                   // the row has left records of its own
 	concerns  string                 // row id of the account that the audit record is about, if it is one
 	detail    map[string]any         // of the audit record, in place of request and response

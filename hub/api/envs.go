@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/text/language"
 
@@ -193,7 +192,7 @@ type micrositeUpdate struct {
 	Languages        *[]string        `json:"languages,omitempty"`
 	Accent           *string          `json:"accent,omitempty"`
 	RequestMails     *int             `json:"request_mails_per_day,omitempty"` // to addresses that people who answer requests type in; 0: the default
-	LinkTTL          *policy.Duration `json:"max_link_ttl,omitempty"`          // of presigned links, at most 720h; 0s: 24h
+	LinkTTL          *policy.Duration `json:"max_link_ttl,omitempty"`          // of presigned links, at most 720h; 0s: 24h. Those that are older by now end
 }
 
 // updateEnv changes names, addresses, the recovery site's settings and webhooks.
@@ -259,13 +258,6 @@ const maxLanguages = 16
 // maxRequestMails bounds what is counted one by one, and what one link can do to others.
 const maxRequestMails = 100_000
 
-// Bounds of what an environment says of the life of its presigned links: whoever finds one in
-// a mailbox is admitted, though never believed.
-const (
-	minLinkLife = time.Minute
-	maxLinkLife = 30 * 24 * time.Hour
-)
-
 // checkMicrosite refuses colours and languages that the site cannot read, and numbers that
 // are none.
 func checkMicrosite(m store.Microsite) error {
@@ -275,8 +267,8 @@ func checkMicrosite(m store.Microsite) error {
 	if m.RequestMails < 0 || m.RequestMails > maxRequestMails {
 		return bad(fmt.Sprintf("microsite.request_mails_per_day: want a number up to %d, or 0 for the default", maxRequestMails))
 	}
-	if m.LinkLife != 0 && (m.LinkLife < minLinkLife || m.LinkLife > maxLinkLife || m.LinkLife%time.Second != 0) {
-		return bad(fmt.Sprintf("microsite.max_link_ttl: want whole seconds from %s to %s, or 0s for %s", minLinkLife, maxLinkLife, token.MaxLife))
+	if !token.GoodLimit(m.LinkLife) {
+		return bad(fmt.Sprintf("microsite.max_link_ttl: want whole seconds from %s to %s, or 0s for %s", token.MinLimit, token.MaxLimit, token.MaxLife))
 	}
 	if len(m.Languages) > maxLanguages {
 		return bad(fmt.Sprintf("microsite.languages: at most %d", maxLanguages))

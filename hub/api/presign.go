@@ -30,11 +30,18 @@ type presigned struct {
 	URL string `json:"url"`
 }
 
-// fixedKey is the key of one environment's links, read before the transaction.
-type fixedKey []byte
+// signing is what one environment says of its links, read before a link is made: a store is
+// not asked within its own transaction.
+type signing struct {
+	key  []byte
+	life time.Duration
+}
 
 // PresignKey implements token.Keys.
-func (k fixedKey) PresignKey(context.Context, string) ([]byte, error) { return k, nil }
+func (s signing) PresignKey(context.Context, string) ([]byte, error) { return s.key, nil }
+
+// LinkLife implements token.Keys.
+func (s signing) LinkLife(context.Context, string) (time.Duration, error) { return s.life, nil }
 
 // signingKey reads the key of the environment's links, which makes it at its first use.
 func signingKey(ctx context.Context, c *call) (err error) {
@@ -53,8 +60,8 @@ func presign(ctx context.Context, c *call, tx *store.Tx, req *presignRequest) (a
 			return nil, as(err, store.ErrNotFound, bad("directories: not a directory of this environment"))
 		}
 	}
-	links := token.Links{Keys: c.signing}
-	text, link, err := links.Mint(ctx, token.Issue{Env: c.env.ID, Owner: c.key.Role == RoleOwner, MaxLife: c.env.Microsite.LinkLife, Request: token.Request{
+	links := token.Links{Keys: signing{c.signing, c.env.Microsite.LinkLife}}
+	text, link, err := links.Mint(ctx, token.Issue{Env: c.env.ID, Owner: c.key.Role == RoleOwner, Request: token.Request{
 		Email: req.Email, TTL: req.TTL, Operations: req.Operations, Directories: req.Directories, Flow: req.Flow, Policy: req.Policy, OneShot: req.OneShot,
 	}})
 	switch {

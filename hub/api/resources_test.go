@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -509,6 +510,26 @@ func TestT32_LinksAdmitForADayUnlessTheEnvironmentSaysMore(t *testing.T) {
 	}
 	st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"0s"}}`)
 	says("24h0m0s")
+}
+
+// Nothing else ends a link that was made: whoever lowers the limit means those that are about.
+func TestT32_ALowerLimitEndsLinksThatWereMadeBefore(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID
+	st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"168h"}}`)
+	made := st.want(t, 200, "POST", env+"/recovery_microsite/presign", `{"email":"a@b.test","ttl":"168h"}`).member(t, "url").(string)
+	_, text, _ := strings.Cut(made, "?id_token=")
+	links := token.Links{Keys: st.store, Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}
+	for _, c := range []struct {
+		limit  string
+		admits bool
+	}{{"168h", true}, {"3h", true}, {"1h", false}, {"168h", true}, {"2h", false}, {"0s", true}} {
+		st.want(t, 204, "PATCH", env, `{"microsite":{"max_link_ttl":"`+c.limit+`"}}`)
+		_, err := links.Verify(t.Context(), st.mine.Env.ID, text)
+		if c.admits != (err == nil) || err != nil && !errors.Is(err, token.ErrInvalid) {
+			t.Errorf("two hours old, at most %s: %v", c.limit, err)
+		}
+	}
 }
 
 // checkLink wants a link to the proven domain whose token admits.

@@ -48,7 +48,8 @@ type rig struct {
 
 type fixedKey []byte
 
-func (k fixedKey) PresignKey(context.Context, string) ([]byte, error) { return k, nil }
+func (k fixedKey) PresignKey(context.Context, string) ([]byte, error)      { return k, nil }
+func (k fixedKey) LinkLife(context.Context, string) (time.Duration, error) { return 0, nil }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()

@@ -26,6 +26,13 @@ func (s *Store) PresignKey(ctx context.Context, env string) ([]byte, error) {
 	})
 }
 
+// LinkLife returns how long an environment's presigned links admit at most; 0: it says
+// nothing of that.
+func (s *Store) LinkLife(ctx context.Context, env string) (time.Duration, error) {
+	e, err := Get(ctx, s, func(tx *Tx) (Environment, error) { return tx.Environment(ctx, env) })
+	return e.Microsite.LinkLife, err
+}
+
 func presignCell(env string) Cell {
 	return Cell{Env: env, Table: "presign_keys", Column: "secret", Row: env}
 }

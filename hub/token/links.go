@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -12,10 +13,13 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-// Keys holds one signing key per environment.
+// Keys holds what each environment says of its links: the key that signs them, and how long
+// they admit.
 type Keys interface {
 	// PresignKey returns the environment's key of at least 32 bytes, made at its first use.
 	PresignKey(ctx context.Context, env string) ([]byte, error)
+	// LinkLife returns how long a link of the environment admits at most; 0: MaxLife.
+	LinkLife(ctx context.Context, env string) (time.Duration, error)
 }
 
 // What every token says of itself, so that no other token of the product is taken for
@@ -46,8 +50,7 @@ type Links struct {
 // An Issue asks for a link.
 type Issue struct {
 	Env     string
-	Owner   bool          // the caller's key has the role owner
-	MaxLife time.Duration // what the environment allows; 0: MaxLife
+	Owner   bool // the caller's key has the role owner
 	Request Request
 }
 
@@ -64,9 +67,9 @@ type claims struct {
 // Mint signs a link. The caller has checked that the directories are the
 // environment's. Errors wrap ErrRequest or ErrOwner where the caller is at fault.
 func (l *Links) Mint(ctx context.Context, is Issue) (string, Link, error) {
-	limit := is.MaxLife
-	if limit <= 0 {
-		limit = MaxLife
+	limit, err := l.limit(ctx, is.Env)
+	if err != nil {
+		return "", Link{}, err
 	}
 	r := is.Request
 	if err := r.check(limit); err != nil {
@@ -119,7 +122,20 @@ func (l *Links) Verify(ctx context.Context, env, text string) (Link, error) {
 	if c.IssuedAt == nil || c.IssuedAt.After(l.now().Add(skew)) {
 		return Link{}, ErrInvalid
 	}
+	if err := l.inTime(ctx, env, c.IssuedAt.Time); err != nil {
+		return Link{}, err
+	}
 	return c.link()
+}
+
+// inTime gives ErrInvalid for a link that is older than its environment's links may be by now.
+// Where the limit was lowered this ends what was made before: nothing else does (T32).
+func (l *Links) inTime(ctx context.Context, env string, issued time.Time) error {
+	limit, err := l.limit(ctx, env)
+	if err == nil && !l.now().Before(issued.Add(limit)) {
+		return ErrInvalid
+	}
+	return err
 }
 
 // link checks the vocabulary again: a token may be older than the program that reads it.
@@ -142,6 +158,14 @@ func (l *Links) key(ctx context.Context, env string) ([]byte, error) {
 		return nil, fmt.Errorf("token: key of %d bytes; want at least %d", len(key), minKey)
 	}
 	return key, nil
+}
+
+func (l *Links) limit(ctx context.Context, env string) (time.Duration, error) {
+	limit, err := l.Keys.LinkLife(ctx, env)
+	if err != nil {
+		return 0, fmt.Errorf("token: limit of the environment: %w", err)
+	}
+	return cmp.Or(limit, MaxLife), nil
 }
 
 func (l *Links) now() time.Time {

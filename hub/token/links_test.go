@@ -25,6 +25,16 @@ func (k keys) PresignKey(_ context.Context, env string) ([]byte, error) {
 	return nil, errors.New("no such environment")
 }
 
+func (k keys) LinkLife(context.Context, string) (time.Duration, error) { return 0, nil }
+
+// limited are keys of environments that say how long their links admit.
+type limited struct {
+	keys
+	life time.Duration
+}
+
+func (l limited) LinkLife(context.Context, string) (time.Duration, error) { return l.life, nil }
+
 func newLinks() *Links {
 	return &Links{Keys: keys{"e1": []byte(strings.Repeat("1", 32)), "e2": []byte(strings.Repeat("2", 32))}}
 }
@@ -72,7 +82,6 @@ func TestT32_OnlyAnOwnersKeySignsForAnyAddress(t *testing.T) {
 }
 
 func TestT32_TheLifeOfALinkIsCapped(t *testing.T) {
-	l := newLinks()
 	for _, c := range []struct {
 		ttl, max time.Duration
 		ok       bool
@@ -80,7 +89,8 @@ func TestT32_TheLifeOfALinkIsCapped(t *testing.T) {
 		{0, 0, true}, {24 * time.Hour, 0, true}, {24*time.Hour + 1, 0, false}, {48 * time.Hour, 72 * time.Hour, true},
 		{2 * time.Hour, time.Hour, false}, {-time.Hour, 0, false}, {time.Millisecond, 0, false},
 	} {
-		_, link, err := l.Mint(t.Context(), Issue{Env: "e1", Owner: true, MaxLife: c.max, Request: Request{TTL: policy.Duration(c.ttl)}})
+		l := &Links{Keys: limited{newLinks().Keys.(keys), c.max}}
+		_, link, err := l.Mint(t.Context(), Issue{Env: "e1", Owner: true, Request: Request{TTL: policy.Duration(c.ttl)}})
 		if (err == nil) != c.ok {
 			t.Errorf("ttl %s of at most %s: %v", c.ttl, c.max, err)
 		}
@@ -189,6 +199,12 @@ func TestAnOutageOfTheStoreIsNotAForgery(t *testing.T) {
 	if _, err := l.Verify(t.Context(), "e1", "a.b.c"); !errors.Is(err, away) || errors.Is(err, ErrInvalid) {
 		t.Errorf("got %v", err)
 	}
+	good := newLinks()
+	text, _ := mint(t, good, Issue{Env: "e1", Owner: true})
+	good.Keys = unlimited{good.Keys.(keys), away}
+	if _, err := good.Verify(t.Context(), "e1", text); !errors.Is(err, away) || errors.Is(err, ErrInvalid) {
+		t.Errorf("a limit that cannot be read: %v", err)
+	}
 	l.Keys = keys{"e1": []byte("short")}
 	if _, _, err := l.Mint(t.Context(), Issue{Env: "e1", Owner: true}); err == nil {
 		t.Error("a short key signs")
@@ -197,7 +213,16 @@ func TestAnOutageOfTheStoreIsNotAForgery(t *testing.T) {
 
 type failing struct{ err error }
 
-func (f failing) PresignKey(context.Context, string) ([]byte, error) { return nil, f.err }
+func (f failing) PresignKey(context.Context, string) ([]byte, error)      { return nil, f.err }
+func (f failing) LinkLife(context.Context, string) (time.Duration, error) { return 0, f.err }
+
+// unlimited holds keys, and cannot read how long links admit.
+type unlimited struct {
+	keys
+	err error
+}
+
+func (u unlimited) LinkLife(context.Context, string) (time.Duration, error) { return 0, u.err }
 
 // No text admits whose signature is not the key's, computed here by hand.
 func FuzzVerify(f *testing.F) {

@@ -21,6 +21,19 @@ const (
 	MaxLife     = 24 * time.Hour
 )
 
+// Bounds of what an environment says of the life of its links: whoever finds one in a mailbox
+// is admitted, though never believed.
+const (
+	MinLimit = time.Minute
+	MaxLimit = 30 * 24 * time.Hour
+)
+
+// GoodLimit reports whether an environment may say that its links admit at most this long:
+// whole seconds, or 0 for MaxLife.
+func GoodLimit(d time.Duration) bool {
+	return d == 0 || d >= MinLimit && d <= MaxLimit && d%time.Second == 0
+}
+
 // Bounds of a link: its token travels in a URL.
 const (
 	maxEmail       = 254 // RFC 5321
@@ -51,9 +64,9 @@ type Request struct {
 
 // A Link is what a verified token says.
 type Link struct {
-	ID      string // jti, 128 random bits
-	Expires time.Time
-	Request // Email is never empty; TTL is zero
+	ID      string    // jti, 128 random bits
+	Expires time.Time // as it says itself; a lower limit of its environment ends it earlier
+	Request           // Email is never empty; TTL is zero
 }
 
 // Admits reports whether the link is for this address, compared as addresses are.
