@@ -164,6 +164,7 @@ func table() []route {
 		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
 		{hooksPath, staff.Admin, (*visit).hooks, (*visit).changeSecret},
 		{hookPath, staff.Admin, (*visit).hook, (*visit).saveHook},
+		{linksPath, staff.Admin, (*visit).links, (*visit).saveLinks},
 		{deliveryPath, staff.Admin, (*visit).delivery, (*visit).resend},
 		{clientsPath, staff.Admin, (*visit).askers, nil},
 		{clientPath, staff.Admin, (*visit).asker, (*visit).saveClient},

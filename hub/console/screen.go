@@ -24,7 +24,7 @@ import (
 var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
-var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "examine", "evaluation", "reviews", "review", "badgecase", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "webhooks", "hook", "delivery", "clients", "client", "collector", "terminal", "terminalkey", "change", "changekey", "orders", "orderkey")
+var screens = page.ParseScreens(templates, "signin", "join", "staff", "status", "accounts", "examine", "evaluation", "reviews", "review", "badgecase", "manual", "manualkey", "mine", "link", "message", "settings", "ways", "rule", "trust", "providers", "provider", "audit", "webhooks", "hook", "delivery", "links", "clients", "client", "collector", "terminal", "terminalkey", "change", "changekey", "orders", "orderkey")
 
 // A screen is what a template shows.
 type screen struct {

@@ -43,6 +43,7 @@ type settingsPage struct {
 	Clients   []asking
 	Client    *asking
 	Collector *collecting
+	Links     *linking
 }
 
 // settingsOf is what can be set in one environment.

@@ -73,7 +73,7 @@ var mayImport = map[string][]string{
 	"hub/storage":         {"hub/store"},
 	"hub/page":            {"hub/locale"},
 	"hub/site":            {"hub/request", "hub/verify/capture", "hub/verify/review", "hub/factor", "hub/brand", "hub/page", "protocol/...", "hub/flow", "hub/recovery", "hub/operation", "hub/locale", "hub/token", "hub/store", "hub/policy", "hub/verify/wallet", "hub/verify/provider", "hub/verify/approval", "hub/staff"},
-	"hub/console":         {"hub/operation", "hub/party", "hub/webhook", "hub/export", "protocol/auditlog", "hub/terminal", "hub/verify/manual", "hub/evaluation", "hub/staff", "hub/policy", "hub/verify/capture", "hub/verify/provider", "hub/verify/wallet", "hub/verify/review", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
+	"hub/console":         {"hub/operation", "hub/token", "hub/party", "hub/webhook", "hub/export", "protocol/auditlog", "hub/terminal", "hub/verify/manual", "hub/evaluation", "hub/staff", "hub/policy", "hub/verify/capture", "hub/verify/provider", "hub/verify/wallet", "hub/verify/review", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
 	"hub/api":             {"hub/notify", "hub/operation", "hub/export", "protocol/auditlog", "hub/verify/capture", "hub/staff", "hub/party", "hub/evaluation", "hub/request", "hub/verify/review", "hub/brand", "hub/storage", "protocol", "hub/verify/wallet", "hub/verify/smscode", "hub/verify/provider", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/webhook"},
 
 	"caddymodule": {"hub", "hub/store", "protocol"},
