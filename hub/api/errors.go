@@ -101,7 +101,7 @@ func (c *call) fail(err error) {
 		case http.StatusUnauthorized:
 			c.w.Header().Set("WWW-Authenticate", `Bearer realm="postern"`)
 		case http.StatusServiceUnavailable:
-			c.w.Header().Set("Retry-After", "5")
+			c.w.Header().Set("Retry-After", retryAfter)
 		}
 		fail(c.w, a.status, a.text)
 		return
@@ -111,6 +111,9 @@ func (c *call) fail(err error) {
 	}
 	fail(c.w, http.StatusInternalServerError, "something failed here; the log has it under "+c.trace)
 }
+
+// retryAfter is when to ask again what something that is away was needed for, in seconds.
+const retryAfter = "5"
 
 // fail writes an error of one line.
 func fail(w http.ResponseWriter, status int, text string) { failLines(w, status, []string{text}) }

@@ -35,7 +35,7 @@ type photoResults struct {
 
 // photoResult is the wire type BulkUploadAccountPhotosResponseItem. Status is 200, 400 for
 // what is no picture, 404 without such an account, 409 with several, 422 for faces, 503
-// where the analyzer gave no answer.
+// where the analyzer, or the storage in which a selfie lies, gave no answer.
 type photoResult struct {
 	Filename    string   `json:"filename"`
 	Account     string   `json:"account_id,omitempty"`
@@ -219,6 +219,8 @@ func (r photoResult) refused(err error) (photoResult, error) {
 		r.Status, r.Error = http.StatusConflict, "several accounts bear this identifier; name the file by the id of one"
 	case errors.Is(err, errAnalyzer):
 		r.Status, r.Error = http.StatusServiceUnavailable, plainError(err)
+	case errors.Is(err, store.ErrElsewhere):
+		r.Status, r.Error = http.StatusServiceUnavailable, "the storage of this environment did not give the person's selfie back; try again"
 	default:
 		return r, err
 	}

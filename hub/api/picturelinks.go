@@ -26,6 +26,7 @@ func Pictures(s *store.Store, log *slog.Logger) http.Handler {
 			return
 		case err != nil:
 			log.WarnContext(r.Context(), "a picture cannot be read", "error", err)
+			h.Set("Retry-After", retryAfter)
 			http.Error(w, "try again", http.StatusServiceUnavailable)
 			return
 		}

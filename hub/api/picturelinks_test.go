@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestP21_APictureIsServedToItsLinkAloneAndAsADownload(t *testing.T) {
@@ -55,5 +57,18 @@ func TestP21_APictureIsServedToItsLinkAloneAndAsADownload(t *testing.T) {
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.ErasePerson(ctx, st.mine.Env.ID, "ada") })
 	if status, _, _ := get(link); status != 404 {
 		t.Errorf("after erasing: %d", status)
+	}
+}
+
+func TestALinkOfAPictureSaysWhenToComeBackWhereTheStoreIsAway(t *testing.T) {
+	pg := testenv.StartPostgres(t)
+	cfg := storetest.SQLite(t)
+	cfg.URL = pg.Database(t)
+	s := storetest.Open(t, cfg)
+	pg.Stop()
+	w := httptest.NewRecorder()
+	Pictures(s, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, PicturesPath+"link", nil))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify/capture"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/protocol"
 )
 
 // aSelfie is a picture of the least size that is compared.
@@ -195,10 +196,19 @@ func TestAPictureThatLiesInTheOrganisationsStorageIsServedAndComparedLikeAnyOthe
 	if st.want(t, 200, "POST", path+"/compare/selfie", aSelfie()); shown != "a selfie" {
 		t.Errorf("compared with %q", shown)
 	}
+	st.want(t, 204, "PATCH", "/api/accounts/mine-1", `{"subject":"`+st.mine.subject+`"}`)
+	st.mine.Accounts(t, st.store, protocol.Account{ID: "mine-1", Identifiers: []string{"alice@mine.test"}}, protocol.Account{ID: "unbound", Identifiers: []string{"unbound"}})
 	held.Lock()
 	held.away = true
 	held.Unlock()
-	for _, got := range []reply{st.want(t, 503, "GET", path+"/picture", ""), st.want(t, 503, "POST", path+"/compare/selfie", aSelfie())} {
+	files := st.bulk(t, "PUT", archiveOf("mine-1.png", aFace(), "unbound.png", aFace()))
+	if len(files) != 2 || files[0].Status != 503 || !strings.Contains(files[0].Error, "storage") || files[1].Status != 200 {
+		t.Errorf("of many photos: %+v", files)
+	}
+	for _, got := range []reply{
+		st.want(t, 503, "GET", path+"/picture", ""), st.want(t, 503, "POST", path+"/compare/selfie", aSelfie()),
+		st.want(t, 503, "POST", path+"/picture", aSelfie()), st.want(t, 503, "PUT", "/api/accounts/mine-1/photo", aFace()),
+	} {
 		if !strings.Contains(got.body, "storage") || strings.Contains(got.body, "sig=") || got.header.Get("Retry-After") == "" {
 			t.Errorf("%s %v", got.body, got.header)
 		}

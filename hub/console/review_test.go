@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
@@ -62,6 +63,24 @@ func (g *rig) reviewer() *admin {
 	a, link := g.admin(), g.newLink()
 	a.get(link).send(link, nil)
 	return a
+}
+
+// A storage that is away is no fault of the hub: the reviewer is told so, and when to come
+// back.
+func TestAPictureInAStorageThatIsAwayIsAskedForLater(t *testing.T) {
+	g := newRig(t)
+	page, _, _ := g.handedIn()
+	ann := g.reviewer()
+	ann.get(reviewsPath).send(reviewsPath+"/take", nil)
+	g.reviews.Shelf = storetest.Moved(t, g.store, g.Env.ID)
+	if ann.get(page + "/front").sees(200); ann.header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("%v", ann.header)
+	}
+	g.reviews.Shelf = storetest.Shelf(nil)
+	if ann.get(page+"/front").sees(503, "We cannot go on at the moment"); ann.header.Get("Retry-After") == "" {
+		t.Errorf("nobody says when to come back: %v", ann.header)
+	}
+	ann.get(page).sees(200, "ANNA MARIA WEBER")
 }
 
 func TestReviewersDecideAboutCasesThatTheyAreGiven(t *testing.T) {

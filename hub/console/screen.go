@@ -91,6 +91,7 @@ var failures = []struct {
 	status int
 	words  string
 }{
+	{store.ErrElsewhere, http.StatusServiceUnavailable, "error.unavailable"},
 	{errNoPage, http.StatusNotFound, "error.notfound"},
 	{store.ErrNotFound, http.StatusNotFound, "error.notfound"},
 	{errRole, http.StatusForbidden, "console.role"},
@@ -109,6 +110,9 @@ var failures = []struct {
 	{store.ErrUnavailable, http.StatusServiceUnavailable, "error.unavailable"},
 }
 
+// retryAfter is when a program should ask again, in seconds.
+const retryAfter = "60"
+
 // fail is the only place where an error becomes something that a person sees.
 func (v *visit) fail(err error) {
 	status, words := http.StatusInternalServerError, "error"
@@ -122,6 +126,9 @@ func (v *visit) fail(err error) {
 	if status >= http.StatusInternalServerError {
 		s.Incident = rand.Text()[:8]
 		v.console.cfg.Log.Error("a page could not be served", "incident", s.Incident, "path", v.r.URL.Path, "error", err)
+	}
+	if status == http.StatusServiceUnavailable {
+		v.w.Header().Set("Retry-After", retryAfter)
 	}
 	s.Title, s.Texts, s.Restart = s.T(words+".title"), []string{s.T(words + ".text")}, root
 	v.show(status, "message", s)

@@ -22,6 +22,7 @@ import (
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
 	"github.com/postern-id/postern/hub/verify/review"
 	"github.com/postern-id/postern/internal/testenv"
@@ -313,6 +314,27 @@ func TestAPhotoIsLookedAtBeforeItIsSentWhereNoScriptRuns(t *testing.T) {
 		t.Errorf("%d people are asked", n)
 	}
 	look.decides(g, "")
+	p.get(badge).sees(200, "We have your photo")
+}
+
+// A storage that is away is no fault of ours, nor of the person's: they are told so, and when
+// to come back.
+func TestAPhotoInAStorageThatIsAwayIsAskedForLater(t *testing.T) {
+	g := newRig(t)
+	q, _, w := g.asks()
+	p := g.person()
+	p.get("/?id_token="+mint(t, g, token.Request{Email: "ada@acme.example", Flow: "badge", TTL: policy.Duration(time.Hour)})).sees(200, "A good photo")
+	p.send("/badge", nil).send("/agree", nil).presents(g, w).sees(200, "Share this with").send("/share", nil).sees(200, "also asks you for a photo")
+	badge := "/badge/" + strings.TrimPrefix(p.at.Path, request.LinkPath+"/")
+	p.get(badge).uploads(face(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "We have your photo")
+	q.Shelf = storetest.Moved(t, g.store, g.env.ID)
+	if p.get(badge + "/photo/" + store.PictureChosen); p.status != 200 || p.header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("%d %s", p.status, p.header.Get("Content-Type"))
+	}
+	q.Shelf = storetest.Shelf(nil)
+	if p.get(badge+"/photo/"+store.PictureChosen).sees(503, "We cannot go on at the moment"); p.header.Get("Retry-After") == "" {
+		t.Errorf("nobody says when to come back: %v", p.header)
+	}
 	p.get(badge).sees(200, "We have your photo")
 }
 

@@ -43,6 +43,7 @@ var failures = []struct {
 	{recovery.ErrTooMany, failure{http.StatusTooManyRequests, "error.rate", false, false}},
 	{recovery.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrUnavailable, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
+	{store.ErrElsewhere, failure{http.StatusServiceUnavailable, "error.unavailable", true, true}},
 	{store.ErrNotFound, failure{http.StatusNotFound, "error.notfound", false, true}}, // an environment that was deleted
 	{request.ErrGone, failure{http.StatusNotFound, "request.gone", false, false}},
 	{request.ErrNotFound, failure{http.StatusNotFound, "request.gone", false, false}},
