@@ -29,9 +29,10 @@ const (
 
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
-	ApprovalAsked  Kind = "recovery_approval_asked"  // people are asked to vouch
-	ApprovalGiven  Kind = "recovery_approval_given"  // one of them did
-	ApprovalDenied Kind = "recovery_approval_denied" // one of them raised the alarm
+	ApprovalAsked    Kind = "recovery_approval_asked"    // people are asked to vouch
+	ApprovalReplaced Kind = "recovery_approval_replaced" // they are asked anew: what some of them approved is void
+	ApprovalGiven    Kind = "recovery_approval_given"    // one of them did
+	ApprovalDenied   Kind = "recovery_approval_denied"   // one of them raised the alarm
 
 	ManualVerified Kind = "recovery_manual_verified" // staff were sure of somebody
 	ManualDenied   Kind = "recovery_manual_denied"   // staff said that it is somebody else
@@ -155,7 +156,7 @@ const (
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
 	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent, MailStuck, MailFlows, MailTested,
-	ApprovalAsked, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
+	ApprovalAsked, ApprovalReplaced, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationExpired, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,
 	AgentTicketCreated, AgentEnrolled, AgentConfirmed, AgentConflict, AgentResolved, AgentRevoked, AgentLogRefused, AgentLogAccepted, AgentTokenCreated, AgentSyncConfirmed, AgentExamined,

@@ -76,7 +76,7 @@ var shapes = tabulate([]struct {
 	{shape{authentication, logon, low, failure}, []audit.Kind{audit.RecoveryCodeWrong, audit.RecoveryRefused, audit.RecoveryVetoed, audit.RecoveryExpired, audit.RecoveryCanceled, audit.OAuth2RequestCanceled, audit.ScanUnusable, audit.ConsoleRefused}},
 	{shape{authentication, logon, high, failure}, []audit.Kind{audit.RecoveryNotMe, audit.RecoveryDisowned, audit.ApprovalDenied, audit.ManualDenied, audit.ManualRevoked}},
 	{shape{authentication, logoff, info, success}, []audit.Kind{audit.ConsoleSignout}},
-	{shape{authentication, other, info, unknown}, []audit.Kind{audit.RecoveryStarted, audit.RecoveryBegun, audit.RecoveryCodeSent, audit.RecoveryHandedOver, audit.RecoveryNotified, audit.RecoveryLinkCreated, audit.RequestMailsSpent, audit.ApprovalAsked, audit.FactorUsed,
+	{shape{authentication, other, info, unknown}, []audit.Kind{audit.RecoveryStarted, audit.RecoveryBegun, audit.RecoveryCodeSent, audit.RecoveryHandedOver, audit.RecoveryNotified, audit.RecoveryLinkCreated, audit.RequestMailsSpent, audit.ApprovalAsked, audit.ApprovalReplaced, audit.FactorUsed,
 		audit.OAuth2PushedAuthorization, audit.OAuth2Authorize, audit.OAuth2V2Authorize, audit.EntraEAMAuthorize, audit.OktaEAMAuthorize, audit.PeopleCompare, audit.SelfieCompare, audit.DocumentUnread}},
 	{shape{accountChange, passwordReset, medium, unknown}, []audit.Kind{audit.OperationRequested, audit.OperationFinished}},
 	{shape{accountChange, unlockAccount, medium, success}, []audit.Kind{audit.RecoveryReopened, audit.RecoveryUnblocked}},

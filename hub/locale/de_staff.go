@@ -7,6 +7,8 @@ var deStaff = table{
 	"approve.fragment":                   "Diese Adresse ist nicht vollständig. Öffnen Sie den Link in der Mail noch einmal, oder kopieren Sie ihn ganz.",
 	"approve.gone.title":                 "Hier gibt es nichts zu entscheiden",
 	"approve.gone.text":                  "Der Link ist zu alt oder schon benutzt, die Anfrage ist beendet, oder jemand anderes hat sie entschieden. Sie brauchen nichts zu tun.",
+	"approve.replaced.title":             "Diese Anfrage wurde durch eine neuere ersetzt",
+	"approve.replaced.text":              "Die Person hat diesen Schritt neu begonnen. Wenn Sie noch gebraucht werden, ist eine neuere Mail an Sie gekommen: Öffnen Sie den Link darin, zu dem eine andere Zahl gehört. Was hier bestätigt wurde, zählt nicht mehr.",
 	"approve.title":                      "Ist es {account}, der oder die fragt?",
 	"approve.what.password":              "Jemand, der oder die sich als {account} ausgibt, möchte ein neues Passwort für dieses Konto.",
 	"approve.what.mfa":                   "Jemand, der oder die sich als {account} ausgibt, möchte sich ohne den zweiten Faktor dieses Kontos anmelden. Er würde entfernt oder einmal übergangen.",

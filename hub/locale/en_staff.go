@@ -7,6 +7,8 @@ var enStaff = table{
 	"approve.fragment":                   "This address is not complete. Open the link in the mail again, or copy the whole of it.",
 	"approve.gone.title":                 "There is nothing to decide here",
 	"approve.gone.text":                  "The link is too old or was used, the request has ended, or somebody else has decided it. You need do nothing.",
+	"approve.replaced.title":             "This request was replaced by a newer one",
+	"approve.replaced.text":              "The person began this step anew. If you are still needed, a newer mail has come to you: open the link in that one, to which another number belongs. What was approved here does not count any more.",
 	"approve.title":                      "Is it {account} who asks?",
 	"approve.what.password":              "Somebody who says that they are {account} wants a new password for that account.",
 	"approve.what.mfa":                   "Somebody who says that they are {account} wants to sign in without the second factor of that account, which would be removed or passed over once.",

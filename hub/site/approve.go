@@ -99,6 +99,9 @@ func (v *visit) showAsked(status int, field, why string) {
 	case err != nil:
 		v.fail(err)
 		return
+	case r.Replaced:
+		v.message(http.StatusGone, "approve.replaced.title", []string{"approve.replaced.text"}, nil)
+		return
 	case r.State == "approved":
 		v.message(http.StatusOK, "approve.done.title", []string{"approve.done.text"}, nil)
 		return
@@ -157,7 +160,7 @@ func (v *visit) deny() {
 
 func (v *visit) decided(err error) {
 	switch {
-	case errors.Is(err, approval.ErrTooMany), err == nil:
+	case errors.Is(err, approval.ErrTooMany), errors.Is(err, approval.ErrReplaced), err == nil:
 		v.see(approvePath+"/request", nil)
 	case errors.Is(err, approval.ErrGone):
 		v.goneLink()

@@ -26,7 +26,8 @@ const (
 	ApprovalOpen     = "open"
 	ApprovalAccepted = "accepted"
 	ApprovalDenied   = "denied"
-	ApprovalClosed   = "closed" // nobody waits for it any more
+	ApprovalClosed   = "closed"   // nobody waits for it any more
+	ApprovalReplaced = "replaced" // another one was made in its place
 )
 
 // States of one person's part in it.
@@ -71,10 +72,19 @@ func (tx *Tx) Approval(ctx context.Context, env, id string) (Approval, error) {
 	return One(ctx, tx, tx.scanApproval, "SELECT "+approvalColumns+" FROM approvals WHERE env = $1 AND id = $2", env, id)
 }
 
-// ApprovalOf returns the last request of a kind for a verification.
+// ApprovalOf returns the last request of a kind for a verification, one that was replaced
+// only where no other one is left.
 func (tx *Tx) ApprovalOf(ctx context.Context, env, verification, kind string) (Approval, error) {
 	return One(ctx, tx, tx.scanApproval, "SELECT "+approvalColumns+` FROM approvals WHERE env = $1 AND verification = $2 AND kind = $3
-		ORDER BY made_at DESC, id LIMIT 1`, env, verification, kind)
+		ORDER BY CASE state WHEN 'replaced' THEN 1 ELSE 0 END, made_at DESC, id LIMIT 1`, env, verification, kind)
+}
+
+// CountApprovals returns how many requests of a kind were made for a verification, as far
+// as PurgeApprovals has left them.
+func (tx *Tx) CountApprovals(ctx context.Context, env, verification, kind string) (int, error) {
+	var n int64
+	err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM approvals WHERE env = $1 AND verification = $2 AND kind = $3", env, verification, kind)
+	return int(n), err
 }
 
 // maxApprovals bounds a list of requests.
@@ -95,6 +105,14 @@ func (tx *Tx) TouchApproval(ctx context.Context, env, id string) error {
 // MoveApproval moves a request from one state to another; ErrConflict if it is not there.
 func (tx *Tx) MoveApproval(ctx context.Context, env, id, from, to string) error {
 	return tx.Swap(ctx, "UPDATE approvals SET state = $4 WHERE env = $1 AND id = $2 AND state = $3", env, id, from, to)
+}
+
+// ReplaceApproval ends a request in whose place another one is made: its verification is
+// told nothing of it. ErrConflict says that people said no, that nobody waits for it any
+// more, or that its verification was told.
+func (tx *Tx) ReplaceApproval(ctx context.Context, env, id string) error {
+	return tx.Swap(ctx, `UPDATE approvals SET state = 'replaced', settled_at = $3 WHERE env = $1 AND id = $2
+		AND state IN ('open', 'accepted') AND settled_at = 0`, env, id, Millis(tx.Now()))
 }
 
 // ApprovalSettled writes down that the verification was told.
@@ -178,13 +196,13 @@ func (tx *Tx) DecideApproval(ctx context.Context, env, approval, staff, state st
 		env, approval, staff, state, sealed, Millis(tx.Now()))
 }
 
-// AskedOf returns how many open requests wait for a person, and how many they were sent
-// since a time.
-func (tx *Tx) AskedOf(ctx context.Context, env, staff string, since time.Time) (open, sent int, err error) {
+// AskedOf returns how many open requests of other verifications wait for a person, and how
+// many of any they were sent since a time.
+func (tx *Tx) AskedOf(ctx context.Context, env, staff, verification string, since time.Time) (open, sent int, err error) {
 	var o, s int64
-	err = tx.Row(ctx, []any{&o, &s}, `SELECT COALESCE(SUM(CASE WHEN k.state = 'asked' AND a.state = 'open' AND a.ends_at > $3 THEN 1 ELSE 0 END), 0),
+	err = tx.Row(ctx, []any{&o, &s}, `SELECT COALESCE(SUM(CASE WHEN k.state = 'asked' AND a.state = 'open' AND a.ends_at > $3 AND a.verification <> $5 THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN k.made_at > $4 THEN 1 ELSE 0 END), 0)
 		FROM approval_asks k JOIN approvals a ON a.env = k.env AND a.id = k.approval WHERE k.env = $1 AND k.staff = $2`,
-		env, staff, Millis(tx.Now()), Millis(since))
+		env, staff, Millis(tx.Now()), Millis(since), verification)
 	return int(o), int(s), err
 }

@@ -44,6 +44,64 @@ func TestP07_APersonDecidesOnceAboutARequest(t *testing.T) {
 	})
 }
 
+// A request is replaced once, and only while its verification was told nothing and nobody
+// said no; the one in its place is the verification's own, even within one millisecond.
+func TestARequestIsReplacedOnceAndNeverAfterANo(t *testing.T) {
+	for state, want := range map[string]error{store.ApprovalOpen: nil, store.ApprovalAccepted: nil, store.ApprovalDenied: store.ErrConflict, store.ApprovalClosed: store.ErrConflict} {
+		storetest.Each(t, func(t *testing.T, s *store.Store) {
+			o, _ := fill(t, s)
+			do(t, s, func(ctx context.Context, tx *store.Tx) error {
+				if err := tx.MoveApproval(ctx, o.env, o.approval, store.ApprovalOpen, state); err != nil {
+					return err
+				}
+				if err := tx.ReplaceApproval(ctx, o.env, o.approval); err != want {
+					t.Errorf("%s: %v, want %v", state, err, want)
+				}
+				if err := tx.ReplaceApproval(ctx, o.env, o.approval); err != store.ErrConflict {
+					t.Errorf("%s, again: %v", state, err)
+				}
+				return nil
+			})
+			if want != nil {
+				return
+			}
+			do(t, s, func(ctx context.Context, tx *store.Tx) error {
+				old, err := tx.Approval(ctx, o.env, o.approval)
+				if err != nil || old.State != store.ApprovalReplaced || old.SettledAt.IsZero() {
+					t.Errorf("%+v, %v", old, err)
+				}
+				next := old
+				next.ID = "~" // after every other id
+				if err := tx.AddApproval(ctx, &next); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, "UPDATE approvals SET made_at = 1 WHERE verification = $1", o.verification); err != nil {
+					return err
+				}
+				last, err := tx.ApprovalOf(ctx, o.env, o.verification, "approval")
+				if last.ID != next.ID {
+					t.Errorf("the last request is %s", last.State)
+				}
+				return err
+			})
+		})
+	}
+}
+
+// T31: what one verification asks of a person itself is not in the way of its next request.
+func TestT31_TheOwnRequestIsNotCountedAsOneThatWaits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			open, sent, err := tx.AskedOf(ctx, o.env, o.staff, o.verification, time.Time{})
+			if open != 0 || sent != 1 {
+				t.Errorf("own: %d wait, %d were sent", open, sent)
+			}
+			return err
+		})
+	})
+}
+
 // 200 uses of one invitation are one; an expired one and one for another host are none.
 func TestP07_AnInvitationIsUsedOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -298,6 +298,12 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"MoveApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.MoveApproval(ctx, env, o.approval, store.ApprovalOpen, store.ApprovalAccepted)
 	},
+	"CountApprovals": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return tx.CountApprovals(ctx, env, o.verification, "approval")
+	},
+	"ReplaceApproval": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		return 1, tx.ReplaceApproval(ctx, env, o.approval)
+	},
 	"ApprovalSettled": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		return 1, tx.ApprovalSettled(ctx, env, o.approval)
 	},
@@ -319,7 +325,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, tx.DecideApproval(ctx, env, o.approval, o.staff, store.AskApproved, []byte("mine"))
 	},
 	"AskedOf": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		open, sent, err := tx.AskedOf(ctx, env, o.staff, time.Time{})
+		open, sent, err := tx.AskedOf(ctx, env, o.staff, "another", time.Time{})
 		return open + sent, err
 	},
 
@@ -1538,7 +1544,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"CodeSends", "RequestMailsFull", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
-			"TouchApproval", "MoveApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
+			"TouchApproval", "MoveApproval", "CountApprovals", "ReplaceApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",

@@ -10,6 +10,12 @@ import (
 	"github.com/postern-id/postern/hub/store"
 )
 
+// Stands reports whether a request is the one that its verification waits for: it was not
+// told yet what people decided, if they have.
+func Stands(row store.Approval, now time.Time) bool {
+	return row.EndsAt.After(now) && row.SettledAt.IsZero()
+}
+
 // notYet is how long after a request was made its verification may not wait for it yet.
 const notYet = time.Minute
 

@@ -76,6 +76,7 @@ type Verdict struct {
 	Right    bool
 	Pending  bool                // the answer was taken, and other people decide; see Challenge.Case
 	Evidence []protocol.Evidence // for the agent; with Right at least one
+	Context  *protocol.Context   // what people agreed to; nil: no agreement is bound to anything
 	Claims   *evidence.Claims    // of a proof that bears a name: the flow matches it with the account
 	Factor   string              // id of a thing that people enrol for themselves; see By
 	Roots    policy.Roots        // what enrolled it (T17)

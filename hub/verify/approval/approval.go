@@ -30,15 +30,17 @@ const (
 	numberTry  = 3              // numbers that one person types: one in thirty is guessed
 	maxOpen    = 5              // requests that wait for one person: more are not read with care
 	maxPerHour = 10             // requests that one person is sent
+	maxAnew    = 3              // requests of one recovery, each in place of the one before: nobody sends mails by beginning anew
 )
 
 // Errors that pages tell apart.
 var (
-	ErrGone    = errors.New("approval: nobody waits for this any more")
-	ErrNumber  = errors.New("approval: another number than the one that is shown")
-	ErrTooMany = errors.New("approval: too many wrong numbers")
-	ErrSpoken  = errors.New("approval: the person has not been spoken to")
-	ErrKey     = errors.New("approval: not signed by a passkey of this person that counts")
+	ErrGone     = errors.New("approval: nobody waits for this any more")
+	ErrReplaced = errors.New("approval: another request was made in place of this one")
+	ErrNumber   = errors.New("approval: another number than the one that is shown")
+	ErrTooMany  = errors.New("approval: too many wrong numbers")
+	ErrSpoken   = errors.New("approval: the person has not been spoken to")
+	ErrKey      = errors.New("approval: not signed by a passkey of this person that counts")
 )
 
 // A Message asks one person to vouch, or tells of an alarm.
@@ -94,19 +96,47 @@ type details struct {
 // Method implements verify.Verifier.
 func (*Approvals) Method() policy.Method { return policy.Approval }
 
-// Usable implements verify.Verifier: enough people can be asked now. The first of them
-// to decide decide.
+// Usable implements verify.Verifier: enough people were asked, or can be now. The first of
+// them to decide decide.
 func (a *Approvals) Usable(ctx context.Context, s verify.Subject) bool {
-	var enough bool
-	err := a.Store.Read(ctx, func(tx *store.Tx) error {
-		people, rule, err := a.people(ctx, tx, s)
-		enough = len(people) >= rule.Count
-		return err
+	enough, err := store.Get(ctx, a.Store, func(tx *store.Tx) (bool, error) {
+		was, err := askedBefore(ctx, tx, s)
+		if err != nil || was.serves {
+			return was.serves, err
+		}
+		_, _, err = a.callable(ctx, tx, s)
+		if errors.Is(err, errTooFew) || errors.Is(err, errAnew) {
+			return false, nil
+		}
+		return err == nil, err
 	})
 	if err != nil {
 		a.Log.WarnContext(ctx, "it cannot be read who may vouch", "directory", s.Directory, "error", err)
 	}
 	return enough && err == nil && s.Account != ""
+}
+
+// Why nobody is asked.
+var (
+	errTooFew  = errors.New("approval: fewer people can be asked than must agree")
+	errAnew    = errors.New("approval: people were asked too often for one recovery")
+	errUnbound = errors.New("approval: asked before there is a context")
+)
+
+// callable is people if they can be asked now; errTooFew or errAnew says why not.
+func (a *Approvals) callable(ctx context.Context, tx *store.Tx, s verify.Subject) ([]store.Staff, policy.People, error) {
+	n, err := tx.CountApprovals(ctx, s.Env, s.Verification, string(policy.Approval))
+	if err == nil && n >= maxAnew {
+		err = errAnew
+	}
+	if err != nil {
+		return nil, policy.People{}, err
+	}
+	people, rule, err := a.people(ctx, tx, s)
+	if err == nil && len(people) < rule.Count {
+		err = fmt.Errorf("%w: %d of %d", errTooFew, len(people), rule.Count)
+	}
+	return people, rule, err
 }
 
 // people lists who may be asked about the subject: named by the directory's settings or
@@ -168,7 +198,7 @@ func reachable(ctx context.Context, tx *store.Tx, s verify.Subject, p store.Staf
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}
-	open, sent, err := tx.AskedOf(ctx, s.Env, p.ID, tx.Now().Add(-time.Hour))
+	open, sent, err := tx.AskedOf(ctx, s.Env, p.ID, s.Verification, tx.Now().Add(-time.Hour))
 	return open < maxOpen && sent < maxPerHour, err
 }
 
@@ -193,6 +223,29 @@ type asked struct {
 	Number string `json:"number"`
 }
 
+// A before is the request that stands for a verification; the zero one says that none does.
+type before struct {
+	row    store.Approval
+	d      details
+	serves bool // nobody is asked in its place
+}
+
+// askedBefore finds the request that stands. One about another context serves no more: what
+// people agree to there is for a recovery that went on. Who said no said it to the person.
+func askedBefore(ctx context.Context, tx *store.Tx, s verify.Subject) (b before, err error) {
+	row, err := tx.ApprovalOf(ctx, s.Env, s.Verification, string(policy.Approval))
+	if errors.Is(err, store.ErrNotFound) || err == nil && !verify.Stands(row, tx.Now()) {
+		return b, nil
+	}
+	if err != nil {
+		return b, err
+	}
+	b.row = row
+	b.d, err = detailsOf(row)
+	b.serves = err == nil && (b.d.Context == s.Context || row.State == store.ApprovalDenied)
+	return b, err
+}
+
 // Open implements verify.Verifier: it asks people, or returns the request that is there.
 func (a *Approvals) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
 	number, err := newNumber()
@@ -202,11 +255,10 @@ func (a *Approvals) Open(ctx context.Context, s verify.Subject) (verify.Challeng
 	if s.Account == "" { // nobody is asked about nobody
 		return verify.Challenge{Text: store.NewID(), Ask: mustJSON(asked{number})}, nil
 	}
-	var c verify.Challenge
-	err = a.Store.Tx(ctx, func(tx *store.Tx) (err error) {
-		c, err = a.open(ctx, tx, s, number)
-		return err
-	})
+	if s.Context == (protocol.Context{}) {
+		return verify.Challenge{}, errUnbound
+	}
+	c, err := store.Change(ctx, a.Store, func(tx *store.Tx) (verify.Challenge, error) { return a.open(ctx, tx, s, number) })
 	if err == nil {
 		a.Mail.Wake()
 	}
@@ -214,21 +266,13 @@ func (a *Approvals) Open(ctx context.Context, s verify.Subject) (verify.Challeng
 }
 
 func (a *Approvals) open(ctx context.Context, tx *store.Tx, s verify.Subject, number string) (verify.Challenge, error) {
-	old, err := tx.ApprovalOf(ctx, s.Env, s.Verification, string(policy.Approval))
-	if err == nil && old.State == store.ApprovalOpen && old.EndsAt.After(tx.Now()) {
-		d, err := detailsOf(old)
-		if err != nil || d.Context == s.Context {
-			return verify.Challenge{Text: old.ID, Case: old.ID, Ask: mustJSON(asked{d.Number})}, err
-		}
-	} else if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return verify.Challenge{}, err
+	was, err := askedBefore(ctx, tx, s)
+	if err != nil || was.serves {
+		return challengeOf(was.row.ID, was.d.Number), err
 	}
-	people, rule, err := a.people(ctx, tx, s)
+	people, rule, err := a.callable(ctx, tx, s)
 	if err != nil {
 		return verify.Challenge{}, err
-	}
-	if len(people) < rule.Count {
-		return verify.Challenge{}, fmt.Errorf("approval: %d people can be asked, %d must agree", len(people), rule.Count)
 	}
 	own, err := verify.Addresses(ctx, tx, s)
 	if err != nil {
@@ -238,15 +282,49 @@ func (a *Approvals) open(ctx context.Context, tx *store.Tx, s verify.Subject, nu
 		AskedAt: s.AskedAt, Origin: s.Origin, RPID: s.RPID, Person: s.Person, Recovery: s.Recovery, Own: own, Manager: s.Contacts.Manager}
 	row := store.Approval{Env: s.Env, ID: store.NewID(), Verification: s.Verification, Kind: string(policy.Approval), Directory: s.Directory,
 		Account: s.Account, People: rule.Count, Details: mustJSON(d), EndsAt: earlier(s.Until, tx.Now().Add(life))}
-	if err := tx.AddApproval(ctx, &row); err != nil {
-		return verify.Challenge{}, err
-	}
-	for _, p := range people {
-		if err := a.ask(ctx, tx, row, d, p); err != nil {
+	if was.row.ID != "" {
+		if err := replace(ctx, tx, was, row.ID); err != nil {
 			return verify.Challenge{}, err
 		}
 	}
-	return verify.Challenge{Text: row.ID, Case: row.ID, Ask: mustJSON(asked{number})}, nil
+	return challengeOf(row.ID, number), a.askAll(ctx, tx, row, d, people)
+}
+
+func challengeOf(id, number string) verify.Challenge {
+	return verify.Challenge{Text: id, Case: id, Ask: mustJSON(asked{number})}
+}
+
+// replace ends a request in whose place another one is made, so that nobody agrees to what
+// nobody waits for; what some of them agreed to already is void.
+func replace(ctx context.Context, tx *store.Tx, was before, by string) error {
+	if err := tx.ReplaceApproval(ctx, was.row.Env, was.row.ID); err != nil {
+		return err
+	}
+	asks, err := tx.ApprovalAsks(ctx, was.row.Env, was.row.ID)
+	if err != nil {
+		return err
+	}
+	void := []string{}
+	for _, k := range asks {
+		if k.State == store.AskApproved {
+			void = append(void, k.Staff)
+		}
+	}
+	return audit.Append(ctx, tx, audit.Event{Env: was.row.Env, Kind: audit.ApprovalReplaced, Account: was.d.Person, Trace: was.row.ID,
+		Detail: map[string]any{"approval": was.row.ID, "replaced_by": by, "void_approvers": void}})
+}
+
+// askAll keeps a request and sends everybody the link to their part.
+func (a *Approvals) askAll(ctx context.Context, tx *store.Tx, row store.Approval, d details, people []store.Staff) error {
+	if err := tx.AddApproval(ctx, &row); err != nil {
+		return err
+	}
+	for _, p := range people {
+		if err := a.ask(ctx, tx, row, d, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask sends one person the link to their part.

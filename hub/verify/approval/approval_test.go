@@ -37,6 +37,7 @@ type rig struct {
 	told  []verify.Verdict
 	keys  map[string]*evidencetest.Authenticator // by mail
 	ids   map[string]string
+	gone  bool // nobody waits for what people decided
 	mu    sync.Mutex
 }
 
@@ -54,6 +55,9 @@ func (g *rig) Settle(_ context.Context, _, _, method string, v verify.Verdict) e
 	defer g.mu.Unlock()
 	if method != "approval" {
 		g.t.Errorf("settled as %s", method)
+	}
+	if g.gone {
+		return verify.ErrNobody
 	}
 	g.told = append(g.told, v)
 	return nil

@@ -30,6 +30,7 @@ type Request struct {
 	Until    time.Time
 	State    string          // of the person's own part
 	Open     bool            // the request as a whole still waits
+	Replaced bool            // another one was made in its place
 	Tries    int             // left
 	Ask      json.RawMessage // PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3, section 5.5)
 }
@@ -96,7 +97,7 @@ func (a *Approvals) Request(ctx context.Context, env, token string) (r Request, 
 			allow = append(allow, map[string]string{"type": "public-key", "id": base64.RawURLEncoding.EncodeToString(k.ID)})
 		}
 		r = Request{ID: p.row.ID, Approver: p.who.ID, Name: p.d.Name, Action: p.d.Action, Device: p.d.Device, Address: p.d.Address, AskedAt: p.d.AskedAt,
-			Until: p.row.EndsAt, State: p.ask.State, Open: p.row.State == store.ApprovalOpen && p.row.EndsAt.After(tx.Now()), Tries: max(numberTry-p.ask.Tries, 0)}
+			Until: p.row.EndsAt, State: p.ask.State, Replaced: p.row.State == store.ApprovalReplaced, Open: p.row.State == store.ApprovalOpen && p.row.EndsAt.After(tx.Now()), Tries: max(numberTry-p.ask.Tries, 0)}
 		r.Ask, err = json.Marshal(map[string]any{"challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "rpId": p.d.RPID, "timeout": timeout,
 			"userVerification": "required", "allowCredentials": allow})
 		return err
@@ -108,10 +109,15 @@ func (a *Approvals) Request(ctx context.Context, env, token string) (r Request, 
 // browser keeps the link that was opened last, and an older page may still be open.
 func (a *Approvals) shown(ctx context.Context, tx *store.Tx, env, token, request string) (part, error) {
 	p, err := a.part(ctx, tx, env, token)
-	if err == nil && p.row.ID != request {
-		err = ErrGone
+	switch {
+	case err != nil:
+		return p, err
+	case p.row.ID != request:
+		return p, ErrGone
+	case p.row.State == store.ApprovalReplaced:
+		return p, ErrReplaced
 	}
-	return p, err
+	return p, nil
 }
 
 // Approve takes a person's approval: the number that the other one reads to them, that
@@ -360,7 +366,7 @@ func (a *Approvals) verdict(ctx context.Context, tx *store.Tx, row store.Approva
 		v.Reason = "too few of them still count"
 		return v, err
 	}
-	v.Right = true
+	v.Right, v.Context = true, &d.Context
 	for _, k := range list {
 		v.Evidence = append(v.Evidence, protocol.Evidence{Type: evidence.TypeApproval, Raw: k.Proof})
 	}

@@ -234,7 +234,7 @@ func (m *Manuals) Open(ctx context.Context, s verify.Subject) (verify.Challenge,
 
 func (m *Manuals) open(ctx context.Context, tx *store.Tx, s verify.Subject, number string) (verify.Challenge, error) {
 	old, err := tx.ApprovalOf(ctx, s.Env, s.Verification, string(policy.Manual))
-	if err == nil && old.EndsAt.After(tx.Now()) && (old.State == store.ApprovalOpen || old.State == store.ApprovalAccepted && old.SettledAt.IsZero()) {
+	if err == nil && verify.Stands(old, tx.Now()) {
 		d, err := detailsOf(old)
 		return verify.Challenge{Text: old.ID, Case: old.ID, Ask: []byte(store.JSON(asked{d.Number}))}, err
 	} else if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -41,6 +41,7 @@ type desk struct {
 	revoked   []Revocation
 	told      []verify.Verdict
 	withdrawn []string
+	gone      bool // nobody waits for what staff decided
 	people    map[string]Actor
 }
 
@@ -80,6 +81,9 @@ func (d *desk) Settle(_ context.Context, _, _, method string, v verify.Verdict) 
 	defer d.mu.Unlock()
 	if method != "manual" {
 		d.t.Errorf("settled as %s", method)
+	}
+	if d.gone {
+		return verify.ErrNobody
 	}
 	d.told = append(d.told, v)
 	return nil
@@ -393,6 +397,26 @@ func TestStaffWhoSayNoEndIt(t *testing.T) {
 		d.must(d.Deny(t.Context(), d.Env.ID, id, "she knows nothing of it", d.people["ann"]))
 		if len(d.told) != 1 || d.told[0].Right || len(d.audited(audit.ManualDenied)) != 1 {
 			t.Errorf("told %+v", d.told)
+		}
+	})
+}
+
+// A no that nobody waited for yet is told to whoever asks again; it is not asked away, and
+// nothing is left for staff to say yes to.
+func TestANoIsNotAskedAway(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		s := d.recovery(policy.MailCode)
+		id, _ := d.open(s)
+		d.gone = true
+		d.must(d.Deny(t.Context(), d.Env.ID, id, "she knows nothing of it", d.people["ann"]))
+		if again, _ := d.open(s); again != id {
+			t.Error("asked anew after a no")
+		}
+		d.gone = false
+		d.Upkeep(t.Context())
+		list, err := d.Waiting(t.Context(), d.Env.ID, d.people["ann"])
+		if len(d.told) != 1 || d.told[0].Right || len(list) != 0 || err != nil {
+			t.Errorf("told %+v, %d wait, %v", d.told, len(list), err)
 		}
 	})
 }
