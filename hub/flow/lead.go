@@ -199,6 +199,9 @@ func (r *Recoveries) decided(ctx context.Context, env, verification, method stri
 	if c.Account.ID == "" || c.Verification.Version != v.Version {
 		return store.ErrConflict
 	}
+	if err := r.agreed(&rec, &c, verdict); err != nil {
+		return err
+	}
 	if err := r.match(ctx, &rec, &c, method, &verdict); err != nil {
 		return err
 	}
@@ -215,6 +218,19 @@ func (r *Recoveries) decided(ctx context.Context, env, verification, method stri
 	})
 	if err == nil {
 		r.poke(&store.Recovery{Env: rec.Env, ID: rec.ID})
+	}
+	return err
+}
+
+// agreed returns ErrStep for an agreement to something else than what the recovery is about
+// now: what people agreed to before another browser took it over is void.
+func (r *Recoveries) agreed(rec *store.Recovery, c *recovery.Case, verdict verify.Verdict) error {
+	if verdict.Context == nil {
+		return nil
+	}
+	s, err := r.subject(rec, c)
+	if err == nil && s.Context != *verdict.Context {
+		err = recovery.ErrStep
 	}
 	return err
 }

@@ -24,7 +24,7 @@ const (
 // reads addresses and opens the challenge of the method that was chosen. For a decoy it
 // opens one that no answer meets, and nobody sees that.
 func (r *Recoveries) prepare(ctx context.Context, rec *store.Recovery) error {
-	c, err := r.rows.LookUp(ctx, rec)
+	c, err := r.lookUpLeased(ctx, rec)
 	if err != nil {
 		return err
 	}
@@ -60,9 +60,27 @@ func (r *Recoveries) prepare(ctx context.Context, rec *store.Recovery) error {
 	}
 	if !ok {
 		r.Log.WarnContext(ctx, "a method cannot be used for an account", "recovery", rec.ID, "directory", rec.Directory, "method", row.Method)
+		if len(c.Verification.Proven) > 0 { // the person is known, and may learn that nobody is asked
+			return r.nothingSent(ctx, rec)
+		}
 		return r.openDecoy(ctx, rec, &c)
 	}
 	return r.challenge(ctx, rec, &c, row, s)
+}
+
+// lookUpLeased is LookUp for a row that was leased. It returns ErrConflict if the person
+// went on since: what is looked up then does not fit the row, and may name a method that
+// would ask people about a context without the browser's key.
+func (r *Recoveries) lookUpLeased(ctx context.Context, rec *store.Recovery) (recovery.Case, error) {
+	c, err := r.rows.LookUp(ctx, rec)
+	if err != nil {
+		return c, err
+	}
+	now, err := store.Look(ctx, r.Store, func(tx *store.Tx) (store.Recovery, error) { return tx.Recovery(ctx, rec.Env, rec.ID) })
+	if err == nil && now.Version != rec.Version {
+		err = store.ErrConflict
+	}
+	return c, err
 }
 
 // nothingSent leaves the challenge that no answer meets.
