@@ -59,11 +59,11 @@ func (b buckets) Take(ctx context.Context, key string, burst int, every time.Dur
 	return ok, err
 }
 
-// apiBuckets count what the API is asked.
-type apiBuckets struct{ coord.Buckets }
+// counts say how often something was asked, and when again it may be.
+type counts struct{ coord.Buckets }
 
-// Take implements api.Buckets.
-func (b apiBuckets) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+// Take implements api.Buckets and oidc.Buckets.
+func (b counts) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
 	return b.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
 }
 

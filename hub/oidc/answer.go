@@ -125,7 +125,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 	a := &authorization{w: w, r: r, at: at}
 	var fields []formField
 	var x exchange
-	err := p.admit(r, "return")
+	err := p.admit(w, r, "return")
 	if err == nil {
 		a.q, err = parseParams(r.URL.RawQuery)
 	}

@@ -7,12 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/coord"
+	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
 )
 
 func (r *rig) rotate(client string) error {
@@ -140,7 +144,44 @@ func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
 		if g.status != http.StatusTooManyRequests {
 			t.Errorf("%d %s", g.status, g.body)
 		}
+		if g.header.Get("Retry-After") == "" || g.header.Get("X-RateLimit-Remaining") != "0" {
+			t.Errorf("nobody says when to come back: %v", g.header)
+		}
 	}
+}
+
+// As in the REST API: every answer says what is left, and the last one when to come back.
+func TestAnAddressReadsHowOftenItMayAsk(t *testing.T) {
+	local := coord.NewLocal()
+	t.Cleanup(func() { _ = local.Close() })
+	r := newRigOn(t, storetest.SQLite(t), func(_ *rig, cfg *oidc.Config) { cfg.Buckets = counted{local} })
+	for _, path := range []string{"/oauth2/par", "/oauth2/token"} { // of one bucket
+		g := r.post(r.browser, path, nil)
+		left, err := strconv.Atoi(g.header.Get("X-RateLimit-Remaining"))
+		reset, wrong := time.Parse(time.RFC3339, g.header.Get("X-RateLimit-Reset"))
+		if g.status != http.StatusUnauthorized || g.header.Get("X-RateLimit-Limit") != "60" || err != nil || left < 58 || left > 59 || wrong != nil || time.Until(reset) > 5*time.Second {
+			t.Errorf("%s: %d %v", path, g.status, g.header)
+		}
+	}
+	for range 200 {
+		g := r.post(r.browser, "/oauth2/par", nil)
+		if g.status != http.StatusTooManyRequests {
+			continue
+		}
+		after, err := strconv.Atoi(g.header.Get("Retry-After"))
+		if err != nil || after < 1 || after > 2 || g.header.Get("X-RateLimit-Remaining") != "0" || !strings.Contains(g.body, "temporarily_unavailable") {
+			t.Errorf("%v %s", g.header, g.body)
+		}
+		return
+	}
+	t.Error("an address may ask as often as it likes")
+}
+
+// counted counts as hubs do.
+type counted struct{ coord.Buckets }
+
+func (c counted) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	return c.Buckets.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
 }
 
 func TestASecretIsReplacedWhileBothAreGood(t *testing.T) {

@@ -16,7 +16,6 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/party"
-	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -24,11 +23,6 @@ import (
 type SignIns interface {
 	SignIn(ctx context.Context, s flow.SignIn) (id, session string, err error)
 	FinishSignIn(ctx context.Context, env, id, session string, give bool, then func(tx *store.Tx, s flow.SignedIn) error) error
-}
-
-// Buckets limits how often a browser or a client may ask.
-type Buckets interface {
-	Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error)
 }
 
 // A Picture draws an address for the camera of a phone.
@@ -128,24 +122,6 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cross-Origin-Opener-Policy", "unsafe-none") // sign-in windows must keep hold of whoever opened them
 	}
 	p.mux.ServeHTTP(w, r)
-}
-
-// Limits of one address: a company behind one address translator.
-const (
-	atOnce = 60
-	every  = time.Second
-)
-
-// errBusy says that an address asks too often.
-var errBusy = errors.New("oidc: too many requests")
-
-// admit takes one from the bucket of the browser's or client's address.
-func (p *Provider) admit(r *http.Request, what string) error {
-	ok, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+what+":"+policy.Client(r.RemoteAddr), atOnce, every)
-	if err == nil && !ok {
-		err = errBusy
-	}
-	return err
 }
 
 // addressOf is the client's address, which the edge has put in the connection's place.

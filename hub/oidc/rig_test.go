@@ -179,7 +179,7 @@ func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *ri
 		protocol.Account{ID: "2", Name: "Bob Roe", Identifiers: []string{"bob@example.com", "both@example.com"}},
 		protocol.Account{ID: "3", Name: "Cem Roe", Identifiers: []string{"cem@example.com", "both@example.com"}})
 	cfg := oidc.Config{
-		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: &r.buckets, Picture: drawn{}, Client: http.DefaultClient,
+		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: rates{&r.buckets}, Picture: drawn{}, Client: http.DefaultClient,
 		Origin: func() string { return r.origin }, SiteOrigin: func(name string) string { return "https://" + name },
 		Authority: r.tenant.URL, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: r.now,
 	}
@@ -197,6 +197,14 @@ type everything struct{ shut atomic.Bool }
 
 func (e *everything) Take(context.Context, string, int, time.Duration) (bool, error) {
 	return !e.shut.Load(), nil
+}
+
+// rates is everything, as the provider asks it.
+type rates struct{ *everything }
+
+func (r rates) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	ok, err := r.everything.Take(ctx, key, burst, every)
+	return ok, every, err
 }
 
 func (r *rig) newBrowser() *http.Client {

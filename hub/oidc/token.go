@@ -61,8 +61,8 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 // clientRequest reads a request of a client's server: who it is, and what it says. An
 // address that tries too often waits.
 func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at party.Issuer) (party.Party, params, *oauthError) {
-	if err := p.admit(r, "client"); err != nil {
-		return party.Party{}, nil, &oauthError{http.StatusTooManyRequests, "temporarily_unavailable", ""}
+	if err := p.admit(w, r, "client"); err != nil {
+		return party.Party{}, nil, p.tooMany(r, err)
 	}
 	if len(r.Header.Values("Authorization")) > 1 {
 		return party.Party{}, nil, errClient()
@@ -220,7 +220,7 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c party.Party, x *ex
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	out := map[string]any{}
-	err := p.admit(r, "client")
+	err := p.admit(w, r, "client")
 	if err == nil {
 		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
 			id, hash, err := parseSecret(strings.TrimSpace(token))

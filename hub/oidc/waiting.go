@@ -53,7 +53,7 @@ type waiter struct {
 // waiter reads which exchange the address names, by the session of the browser that began
 // it. errGone says that it began none of that name, or that it is over.
 func (p *Provider) waiter(w http.ResponseWriter, r *http.Request) (*waiter, error) {
-	if err := p.admit(r, "wait"); err != nil {
+	if err := p.admit(w, r, "wait"); err != nil {
 		return nil, err
 	}
 	host, ok := page.ParseOrigin(p.cfg.Origin())

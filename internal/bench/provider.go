@@ -193,7 +193,7 @@ func (p *proven) TokenIssued(context.Context, *store.Tx, string, string) error {
 type counted struct{ *coord.Local }
 
 // Take implements oidc.Buckets.
-func (c counted) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, error) {
-	_, _, err := c.Local.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
-	return true, err
+func (c counted) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	_, after, err := c.Local.Take(ctx, key, coord.Rate{Burst: burst, Every: every})
+	return true, after, err
 }
