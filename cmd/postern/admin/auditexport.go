@@ -132,25 +132,24 @@ func (f *flags) destinationCommand() *cobra.Command {
 var errNotTaken = errors.New("the collector did not take the test event")
 
 func (f *flags) testDestination(c *cobra.Command, path string) error {
-	var taken bool
-	err := f.ask(c, "POST", path, nil, func(w io.Writer, answer []byte) error {
-		var got struct {
-			Taken bool
-			Error string
-			Took  int64 `json:"took_ms"`
-		}
-		if err := json.Unmarshal(answer, &got); err != nil {
-			return err
-		}
-		taken = got.Taken
+	cl, err := f.client(c)
+	if err != nil {
+		return err
+	}
+	var got struct {
+		Taken bool
+		Error string
+		Took  int64 `json:"took_ms"`
+	}
+	err = f.sendTest(c, cl, path, nil, &got, func(w io.Writer) error {
 		say := fmt.Sprintf("taken in %d ms", got.Took)
-		if !taken {
+		if !got.Taken {
 			say = "not taken: " + got.Error
 		}
 		_, err := fmt.Fprintln(w, say)
 		return err
 	})
-	if err == nil && !taken && !f.json {
+	if err == nil && !got.Taken {
 		err = errNotTaken
 	}
 	return err

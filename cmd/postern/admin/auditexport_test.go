@@ -35,6 +35,10 @@ func TestCollectorsAreManaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err := run(t, "", "audit", "destination", "test", made.ID)
+	asJSON, _, failed := run(t, "", "audit", "destination", "test", made.ID, "--json") // for a script, too, it failed
+	if failed == nil || !strings.Contains(asJSON, `"taken":false`) || !json.Valid([]byte(asJSON)) {
+		t.Errorf("%q, %v", asJSON, failed)
+	}
 	if err == nil || !strings.Contains(out, "not taken: ") || !strings.Contains(out, "may not reach") {
 		t.Errorf("test printed %s %v", out, err)
 	}

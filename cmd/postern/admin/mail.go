@@ -30,15 +30,19 @@ type testedMail struct {
 
 // testMail ends with an error where the mail server did not take the mail.
 func (f *flags) testMail(c *cobra.Command, to string) error {
+	cl, env, err := f.environment(c)
+	if err != nil {
+		return err
+	}
 	var got testedMail
-	err := f.askEnv(c, "POST", "/mail/test", map[string]string{"to": to}, func(w io.Writer, answer []byte) error {
-		if err := json.Unmarshal(answer, &got); err != nil || !got.Taken {
-			return err
+	err = f.sendTest(c, cl, env+"/mail/test", map[string]string{"to": to}, &got, func(w io.Writer) error {
+		if !got.Taken {
+			return nil // the error says it
 		}
 		_, err := fmt.Fprintf(w, "%s took the mail: %s\n", got.Server, got.Answer)
 		return err
 	})
-	if err != nil || got.Taken || f.json {
+	if err != nil || got.Taken {
 		return err
 	}
 	return fmt.Errorf("%s did not take the mail (%s): %s\n%s", got.Server, stepNames[got.Step], got.Answer, got.Next)

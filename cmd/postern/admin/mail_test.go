@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,9 @@ func TestMailTestPrintsWhatTheMailServerAnswered(t *testing.T) {
 	if out := want(t, "mail", "test", "ada@home.example"); !strings.HasPrefix(out, mail.Addr()+" took the mail: 250 ") || len(mail.Messages()) != 1 {
 		t.Errorf("%q", out)
 	}
+	if out := want(t, "mail", "test", "ada@home.example", "--json"); !strings.Contains(out, `"taken":true`) {
+		t.Errorf("%q", out)
+	}
 	if out := want(t, "mail", "status"); !strings.Contains(out, "No mail is known") || !strings.Contains(out, "0 waiting") {
 		t.Errorf("%q", out)
 	}
@@ -30,6 +34,10 @@ func TestMailTestPrintsWhatTheMailServerAnswered(t *testing.T) {
 		if _, _, err := run(t, "", "mail", "test", "ada@home.example"); err == nil || !strings.Contains(err.Error(), "(the recipient): 554 5.7.1 Relay access denied") || !strings.Contains(err.Error(), "password_file") {
 			t.Errorf("%v", err)
 		}
+	}
+	out, _, err := run(t, "", "mail", "test", "ada@home.example", "--json") // for a script, too, it failed
+	if err == nil || !strings.Contains(err.Error(), "did not take the mail (the recipient)") || !strings.Contains(out, `"taken":false`) || !json.Valid([]byte(out)) {
+		t.Errorf("%q, %v", out, err)
 	}
 	if out := want(t, "mail", "status"); !strings.Contains(out, "cannot send since") || !strings.Contains(out, "answer 554 5.7.1") {
 		t.Errorf("%q", out)

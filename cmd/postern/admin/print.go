@@ -25,15 +25,33 @@ func (f *flags) ask(c *cobra.Command, method, path string, body any, lines func(
 
 // askEnv is ask for a path below the environment that is meant.
 func (f *flags) askEnv(c *cobra.Command, method, path string, body any, lines func(w io.Writer, answer []byte) error) error {
-	cl, err := f.client(c)
+	cl, below, err := f.environment(c)
 	if err != nil {
 		return err
+	}
+	return f.send(c, cl, method, below+path, body, lines)
+}
+
+// environment returns the path of the environment that is meant.
+func (f *flags) environment(c *cobra.Command) (cl *client, path string, err error) {
+	if cl, err = f.client(c); err != nil {
+		return nil, "", err
 	}
 	env, err := cl.environment(c.Context(), f.env)
-	if err != nil {
+	return cl, "/api/envs/" + url.PathEscape(env), err
+}
+
+// sendTest asks to try something, fills got with the answer and shows it. What came of the
+// trial is in got where JSON is printed, too: scripts go by how the command ends.
+func (f *flags) sendTest(c *cobra.Command, cl *client, path string, body, got any, lines func(w io.Writer) error) error {
+	var answer json.RawMessage
+	if err := cl.do(c.Context(), "POST", path, body, &answer); err != nil {
 		return err
 	}
-	return f.send(c, cl, method, "/api/envs/"+url.PathEscape(env)+path, body, lines)
+	if err := json.Unmarshal(answer, got); err != nil {
+		return err
+	}
+	return f.show(c, answer, lines)
 }
 
 func (f *flags) send(c *cobra.Command, cl *client, method, path string, body any, lines func(w io.Writer, answer []byte) error) error {
