@@ -240,7 +240,7 @@ func (st *stack) ask(t *testing.T, p *place) {
 		}
 		p.request = r.ID
 		row := store.Template{Env: p.Env.ID, Name: "of its own", Body: []byte("{}")}
-		if err := tx.AddTemplate(ctx, &store.Template{Env: p.Env.ID, Name: "the default", Body: []byte(`{"enabled":true,"claim_definitions":[{"claim":"name"}]}`)}); err != nil {
+		if err := tx.AddTemplate(ctx, &store.Template{Env: p.Env.ID, Name: "the default", Default: true, Body: []byte(`{"enabled":true,"claim_definitions":[{"claim":"name"}]}`)}); err != nil {
 			return err
 		}
 		if err := tx.AddTemplate(ctx, &row); err != nil {

@@ -3,11 +3,13 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/store"
 )
 
 func TestARequestFromItsTemplateToItsEnd(t *testing.T) {
@@ -117,6 +119,56 @@ func TestAPersonIsReadRevokedAndErasedByTheirSubject(t *testing.T) {
 	st.want(t, http.StatusNotFound, "DELETE", path, "")
 	if got := st.want(t, http.StatusOK, "POST", "/people/bulk", `{"requests":[{"subject":"`+st.mine.subject+`","claims":["name"]},{"subject":"nobody","claims":["name"]}]}`); strings.Count(got.body, `"status":403}`) < 2 {
 		t.Errorf("bulk %s", got.body)
+	}
+}
+
+// The public reference: there is always exactly one template that is the default. What it is
+// to ask for is said once; requests that name nothing are made by it.
+func TestAnEnvironmentBeginsWithADefaultTemplate(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.want(t, http.StatusCreated, "POST", "/api/envs", `{"name":"fresh"}`).member(t, "id").(string)
+	templates := func() (all []templateOut) {
+		t.Helper()
+		var e struct{ Templates []templateOut }
+		if err := json.Unmarshal([]byte(st.want(t, http.StatusOK, "GET", env, "").body), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e.Templates
+	}
+	first := templates()
+	if len(first) != 1 || !first[0].Default || !first[0].Enabled || first[0].Name != "Default" || first[0].MaxUsages != 1 || len(first[0].Claims)+len(first[0].Scopes) != 0 {
+		t.Fatalf("%+v", first)
+	}
+	st.want(t, http.StatusBadRequest, "DELETE", env+"/templates/"+first[0].ID, "")
+	st.want(t, http.StatusOK, "POST", env+"/templates", `{"name":"other","claim_definitions":[{"claim":"birth_date"}]}`)
+	if all := templates(); len(all) != 2 || all[0].Default != (all[0].ID == first[0].ID) || all[1].Default != (all[1].ID == first[0].ID) {
+		t.Errorf("another template takes the default's place by itself: %+v", all)
+	}
+	st.want(t, http.StatusNoContent, "PATCH", env+"/templates/"+first[0].ID, `{"claim_definitions":[{"claim":"name"}]}`)
+	for _, one := range templates() {
+		if one.Default && (len(one.Claims) != 1 || one.Claims[0].Claim != "name") {
+			t.Errorf("%+v", one)
+		}
+	}
+}
+
+func TestARequestThatNamesNothingIsMadeByTheDefaultTemplate(t *testing.T) {
+	st := lite(t)
+	first, err := store.Get(t.Context(), st.store, func(tx *store.Tx) (store.Template, error) {
+		all, err := tx.Templates(t.Context(), st.mine.Env.ID)
+		return all[slices.IndexFunc(all, func(one store.Template) bool { return one.Name == "Default" })], err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, body := "/api/envs/"+st.mine.Env.ID+"/templates/"+first.ID, `{"env":"`+st.mine.Env.ID+`"}`
+	st.want(t, http.StatusNoContent, "PATCH", path, `{"is_default":true}`)
+	if got := st.want(t, http.StatusBadRequest, "POST", "/api/requests", body); !strings.Contains(got.body, "the default template asks for nothing yet") {
+		t.Error(got.body)
+	}
+	st.want(t, http.StatusNoContent, "PATCH", path, `{"claim_definitions":[{"claim":"name"}]}`)
+	if got := st.want(t, http.StatusCreated, "POST", "/api/requests", body); got.member(t, "template") != "Default" || !strings.Contains(got.body, `"claims":["name"]`) {
+		t.Error(got.body)
 	}
 }
 

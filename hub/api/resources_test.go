@@ -178,7 +178,7 @@ func TestAnEnvironmentFromItsCreationToItsEnd(t *testing.T) {
 		"add_webhooks":[{"url":"https://hooks.test/a","events":["recover","revoke"],"authorization_header":"Bearer secret"}]}`)
 	got := st.want(t, 200, "GET", path, "")
 	for _, want := range []string{`"name":"prod"`, `"public_name":"Example AG"`, `"require_presigned":true`, `"languages":["de","en"]`, `"accent":"#0a5fd0"`,
-		`"callback_urls":[]`, `"templates":[]`, `"oidc_delegates":[]`, `"microsite_saml_directories":[]`, `"events":["recover","reject"]`} {
+		`"callback_urls":[]`, `"templates":[{"id":"`, `"name":"Default","is_default":true`, `"oidc_delegates":[]`, `"microsite_saml_directories":[]`, `"events":["recover","reject"]`} {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("%s lacks %s", got.body, want)
 		}

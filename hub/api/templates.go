@@ -215,7 +215,7 @@ func (t templateOut) row(env string) (store.Template, error) {
 
 var errTemplateName = bad("name: another template of this environment has it")
 
-// createTemplate adds a template. The first of an environment is its default.
+// createTemplate adds a template.
 func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
 	all, err := tx.Templates(ctx, c.env.ID)
 	if err != nil {
@@ -229,7 +229,6 @@ func createTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateReq
 	if req.Name == nil {
 		t.Name = freeName(all)
 	}
-	t.Default = t.Default || len(all) == 0
 	if err := t.check(); err != nil {
 		return nil, err
 	}
@@ -282,6 +281,9 @@ func (c *call) findTemplate(ctx context.Context, tx *store.Tx, id string) (err e
 	return err
 }
 
+// errNothingAsked is the refusal of a request that names nothing to ask for.
+var errNothingAsked = bad("claims: say what to ask for, by claims, scopes or a template: the default template asks for nothing yet")
+
 // useTemplate fills an order from a template by its name or id, or from the default.
 func useTemplate(ctx context.Context, tx *store.Tx, o *request.Order, name string) error {
 	all, err := wireTemplates(ctx, tx, o.Env)
@@ -293,12 +295,11 @@ func useTemplate(ctx context.Context, tx *store.Tx, o *request.Order, name strin
 			continue
 		}
 		o.Template, o.MaxUses, o.ShareLife = t.Name, t.MaxUsages, time.Duration(t.life())*time.Second
-		o.Scopes, o.Claims = t.asked()
+		if o.Scopes, o.Claims = t.asked(); name == "" && len(o.Scopes)+len(o.Claims) == 0 {
+			return errNothingAsked
+		}
 		o.Message, o.Domains, o.Selfie = t.InstallMessage, t.domains(), t.Reverification
 		return nil
-	}
-	if name == "" {
-		return bad("claims: say what to ask for, by claims, scopes or a template")
 	}
 	return bad(fmt.Sprintf("template: %.80q is not an enabled template of this environment", name))
 }

@@ -90,15 +90,26 @@ func orNew(id string) string {
 	return id
 }
 
-// CreateEnvironment writes a new environment. An empty ID is filled in.
+// CreateEnvironment writes a new environment, with a template: one is always the default. An
+// empty ID is filled in.
 func (tx *Tx) CreateEnvironment(ctx context.Context, e Environment) (Environment, error) {
 	e.ID, e.Created, e.Updated = orNew(e.ID), tx.Now(), tx.Now()
 	m := e.Microsite
 	_, err := tx.Exec(ctx, `INSERT INTO environments (id, org, name, public_name, require_presigned, languages, accent, callback_urls, terms_url, created_at, updated_at, request_mails, link_life)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`,
 		e.ID, e.Org, e.Name, e.PublicName, Flag(m.RequirePresigned), JSON(m.Languages), m.Accent, JSON(e.CallbackURLs), e.TermsOfServiceURL, Millis(e.Created), m.RequestMails, int64(m.LinkLife/time.Second))
-	return e, err
+	if err != nil {
+		return e, err
+	}
+	return e, tx.AddTemplate(ctx, &Template{Env: e.ID, Name: firstTemplate, Body: []byte(firstTemplateBody)})
 }
+
+// What the template that an environment begins with is, as the migration writes it, too. It
+// asks for nothing: what to ask people for is nobody's to guess.
+const (
+	firstTemplate     = "Default"
+	firstTemplateBody = `{"enabled":true,"max_usages":1}`
+)
 
 const environmentColumns = `id, org, name, public_name, require_presigned, languages, accent,
 	COALESCE((SELECT sum FROM env_logos WHERE env_logos.env = environments.id AND kind = 'mobile'), ''), callback_urls, terms_url, created_at, updated_at, request_mails, link_life`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -444,7 +445,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	},
 	"Templates": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		all, err := tx.Templates(ctx, env)
-		return len(all), err
+		return len(slices.DeleteFunc(all, func(t store.Template) bool { return t.ID != o.template })), err // every environment has one of its own
 	},
 	"Template": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.Template(ctx, env, o.template)

@@ -16,7 +16,8 @@ type Template struct {
 }
 
 // AddTemplate inserts t; a name that is taken is ErrConflict. The first template of an
-// environment is its default, and a new default takes the place of the former.
+// environment, with which it begins, is its default, and a new default takes the place of
+// the former.
 func (tx *Tx) AddTemplate(ctx context.Context, t *Template) error {
 	all, err := tx.Templates(ctx, t.Env)
 	if err != nil {
