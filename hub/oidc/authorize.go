@@ -97,6 +97,7 @@ func (p *Provider) refuse(a *authorization, err error) {
 		p.cfg.Log.InfoContext(a.r.Context(), "a sign-in was refused", "contract", a.row.Contract, "client", a.client.ID, "reason", err.Error())
 	default:
 		status, text = http.StatusServiceUnavailable, "This sign-in cannot go on now. Try again in a minute."
+		a.w.Header().Set("Retry-After", retryAfter)
 		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.Contract, "client", a.client.ID, "error", err)
 	}
 	if asksJSON(a.r) {

@@ -162,6 +162,9 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, e *oauthError) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="client"`)
 	}
+	if e.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	b, err := json.Marshal(e)
 	if err != nil {
 		http.Error(w, e.Code, e.Status)

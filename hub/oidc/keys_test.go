@@ -177,6 +177,23 @@ func TestAnAddressReadsHowOftenItMayAsk(t *testing.T) {
 	t.Error("an address may ask as often as it likes")
 }
 
+// What is away is no fault of whoever asks, and comes back: they are told when to try again.
+func TestWhoeverAsksWhileRequestsCannotBeCountedComesBackLater(t *testing.T) {
+	r := newRigOn(t, storetest.SQLite(t), func(_ *rig, cfg *oidc.Config) { cfg.Buckets = uncounted{} })
+	for _, g := range []got{r.post(r.browser, "/oauth2/par", nil), r.post(r.browser, "/oauth2/token", nil), r.get(r.browser, "/oauth2/authorize?client_id=x"), r.get(r.browser, "/oauth2/userinfo")} {
+		if g.status != http.StatusServiceUnavailable || g.header.Get("Retry-After") == "" {
+			t.Errorf("%d %v %s", g.status, g.header, g.body)
+		}
+	}
+}
+
+// uncounted is a coordinator that is away.
+type uncounted struct{}
+
+func (uncounted) Take(context.Context, string, int, time.Duration) (bool, time.Duration, error) {
+	return false, 0, coord.ErrUnavailable
+}
+
 // counted counts as hubs do.
 type counted struct{ coord.Buckets }
 

@@ -23,6 +23,9 @@ const (
 	every  = time.Second
 )
 
+// retryAfter is when to ask again while something that is needed is away, in seconds.
+const retryAfter = "60"
+
 // errBusy says that an address asks too often.
 var errBusy = errors.New("oidc: too many requests")
 
