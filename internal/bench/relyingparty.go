@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 )
 
 // signInBack is the redirect_uri of the client. Nobody asks it.
@@ -36,7 +35,7 @@ type relyingParty struct {
 
 func newRelyingParty(at endpoints, client, secret string) *relyingParty {
 	return &relyingParty{endpoints: at, client: client, secret: secret, algorithm: "ES256", http: &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: signInCallers, IdleConnTimeout: time.Minute},
+		Transport:     newLines(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
