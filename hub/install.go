@@ -8,6 +8,7 @@ import (
 
 	"github.com/postern-id/postern/hub/api"
 	"github.com/postern-id/postern/hub/console"
+	"github.com/postern-id/postern/hub/processors"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 )
@@ -108,6 +109,9 @@ func openStore(ctx context.Context, cfg Config) (*store.Store, []byte, error) {
 	key, err := masterKey(cfg)
 	if err != nil {
 		return nil, nil, err
+	}
+	if cfg.StoreURL == "" {
+		processors.Spare() // the database is in this process, which waits for the disk itself
 	}
 	s, err := store.Open(ctx, store.Config{URL: cfg.StoreURL, Dir: cfg.DataDir, MasterKey: key, Log: cfg.Log})
 	if err != nil {

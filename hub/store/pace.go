@@ -10,10 +10,18 @@ import (
 // what a commit takes of the processor is then shared by those that came meanwhile.
 const pace = 2 * time.Millisecond
 
+// Of the processor, whoever rests asks whether it has other work: where it was given to somebody
+// else, that took turnover at least, and after leisure without that there is none.
+const (
+	turnover = 2 * time.Microsecond
+	leisure  = 50 * time.Microsecond
+)
+
 // A pacing says when the next batch of final steps is to begin; guarded by the gathering.
 type pacing struct {
 	began time.Time // when the last one did
 	crowd int       // plans of the last one, and those that came while it was written
+	yield func()    // lets others run that can; nil: runtime.Gosched; set by tests
 }
 
 // joined is called with the lock after a plan was put into a batch: who does not move an
@@ -27,18 +35,36 @@ func (b *batch) joined(p *prepared) {
 }
 
 // rest lets others come along with a batch of final steps, if the last one began just now
-// and there are more of them than processors. Whoever is alone, or comes after a while,
-// does not wait.
+// and there are more of them than processors, for as long as there is other work: with nothing
+// to do but wait, all of them would end together, again and again. Whoever is alone, or comes
+// after a while, does not wait.
 func (g *gathering) rest(b *batch) {
-	left := g.left(b)
-	if left <= 0 {
+	now := time.Now()
+	end := now.Add(g.left(b))
+	for worked := now; now.Before(end) && now.Sub(worked) < leisure && !b.isHurried(); {
+		before := now
+		g.yield()
+		if now = time.Now(); now.Sub(before) >= turnover {
+			worked = now
+		}
+	}
+}
+
+func (g *gathering) yield() {
+	if g.pacing.yield != nil {
+		g.pacing.yield()
 		return
 	}
-	t := time.NewTimer(left)
-	defer t.Stop()
+	runtime.Gosched()
+}
+
+// isHurried reports whether somebody has come who waits for nobody.
+func (b *batch) isHurried() bool {
 	select {
-	case <-t.C:
 	case <-b.hurry:
+		return true
+	default:
+		return false
 	}
 }
 

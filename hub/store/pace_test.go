@@ -14,8 +14,15 @@ func final(d *sqliteDB) *prepared {
 	return &prepared{patient: true, holds: func() bool { return true }, err: errLost, statements: []statement{{query: "UPDATE used SET name = name WHERE name = 'one'"}}}
 }
 
+// work is what others do who can run: it takes as long as they.
+func work() {
+	for begin := time.Now(); time.Since(begin) < turnover; {
+		runtime.Gosched()
+	}
+}
+
 // pacedSQLite is a database whose last batch of final steps began just now, and was one of
-// a crowd or not.
+// a crowd or not. There is always other work.
 func pacedSQLite(t *testing.T, crowd int) *sqliteDB {
 	t.Helper()
 	d := bareSQLite(t, t.TempDir())
@@ -24,7 +31,7 @@ func pacedSQLite(t *testing.T, crowd int) *sqliteDB {
 	}
 	d.gathering.mu.Lock()
 	defer d.gathering.mu.Unlock()
-	d.gathering.pacing = pacing{began: time.Now().Add(time.Hour), crowd: crowd}
+	d.gathering.pacing = pacing{began: time.Now().Add(time.Hour), crowd: crowd, yield: work}
 	return d
 }
 
@@ -58,6 +65,12 @@ func TestAFinalStepDoesNotWaitAfterAWhile(t *testing.T) {
 	d := pacedSQLite(t, 100)
 	d.gathering.pacing.began = time.Now().Add(-pace)
 	ends(t, "the first one", func() error { return d.carried(final(d)) })
+}
+
+func TestAFinalStepDoesNotWaitWhereThereIsNothingElseToDo(t *testing.T) {
+	d := pacedSQLite(t, 100)
+	d.gathering.pacing.yield = nil
+	ends(t, "who has nobody to let run", func() error { return d.carried(final(d)) })
 }
 
 // What is no final step of a sign-in does not wait, and takes along what does.

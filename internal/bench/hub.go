@@ -16,6 +16,7 @@ import (
 	"github.com/postern-id/postern/hub/ballast"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
+	"github.com/postern-id/postern/hub/processors"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
 	"github.com/postern-id/postern/internal/testenv"
@@ -67,6 +68,9 @@ func startHub(s *stage, cfg store.Config, secure bool) *hub {
 // openHub runs a hub without a listener.
 func openHub(s *stage, cfg store.Config, keys protocol.Keys) *hub {
 	cfg.MasterKey, cfg.Log = masterKey, quiet
+	if cfg.URL == "" {
+		processors.Spare() // as the product's hub does
+	}
 	db, err := store.Open(s.ctx, cfg)
 	s.need(err)
 	s.Cleanup(func() { _ = db.Close() })

@@ -28,7 +28,7 @@ const (
 	signInNote = "over loopback HTTP, client_secret_basic, S256, ES256. Ours: five requests (pushed, authorize, the site's step, return, token), each a " +
 		"compare-and-set; the token is durable on SQLite before it is answered, with whatever of its sign-in was written behind (decision 15): the single use, four audit rows, and the " +
 		"log's tree beside it. The person's proof is an already proven one from memory: in the product its end is a transaction of its own, with the rows of a proof, which no peer " +
-		"has. Buckets are counted but let all through. The hub has its ballast, as the edge does; the peers are as Go has it. fosite 0.49.0: three requests, memory, bcrypt cost 4, no audit, no person."
+		"has. Buckets are counted but let all through. The hub has its ballast and its processor more (decision 17), as the edge does; the peers are as Go has it. fosite 0.49.0: three requests, memory, bcrypt cost 4, no audit, no person."
 	floorNote = "the same caller and the same five requests, of handlers that keep nothing: two hashes of the client's secret and one ES256 signature. No provider that is " +
 		"asked these five requests by this caller can be faster on this machine. CPU is that of the provider and of whoever calls it, together."
 	zitadelNote = "the example provider of zitadel/oidc 3.51.17: four requests (authorize, its login form, callback, token), memory, RS256 as it is, no pushed request, no audit, its " +

@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"hub/store/storetest": {"hub/store", "protocol", "internal/testenv"},
 	"hub/coord":           {},
 	"hub/ballast":         {},
+	"hub/processors":      {},
 	"hub/audit":           {"hub/store", "protocol/auditlog"},
 	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store", "hub/audit"},
 	"hub/directory":       {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
