@@ -106,7 +106,7 @@ var deProof = table{
 	"phone.script":     "Das geht nur mit JavaScript. Schalten Sie es in Ihrem Browser ein und lesen Sie das Bild noch einmal.",
 	"phone.gone.title": "Dieses Bild gilt nicht mehr",
 	"phone.gone.text":  "Es gilt einmal und zwei Minuten lang. Lassen Sie auf dem anderen Bildschirm ein neues zeigen und lesen Sie das.",
-	"phone.soon":       "Lesen Sie das Bild in ein paar Sekunden noch einmal.",
+	"phone.soon":       "Das wird noch vorbereitet. Warten Sie ein paar Sekunden und drücken Sie den Knopf noch einmal.",
 
 	"begunby.title":     "Haben Sie das begonnen?",
 	"begunby.text":      "Jemand hat begonnen, ein Konto wiederherzustellen, und Sie haben das Bild auf dessen Bildschirm gelesen.",

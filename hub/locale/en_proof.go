@@ -106,7 +106,7 @@ var enProof = table{
 	"phone.script":     "This needs JavaScript. Switch it on in your browser and read the picture again.",
 	"phone.gone.title": "This picture is not valid any more",
 	"phone.gone.text":  "It works once and for two minutes. Have a new one shown on the other screen and read that.",
-	"phone.soon":       "Read the picture again in a few seconds.",
+	"phone.soon":       "This is still being prepared. Wait a few seconds and press the button again.",
 
 	"begunby.title":     "Did you start this?",
 	"begunby.text":      "Somebody began to recover an account, and you have read the picture on their screen.",

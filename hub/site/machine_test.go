@@ -14,6 +14,7 @@ import (
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/operation"
+	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -42,6 +43,7 @@ type machine struct {
 	key       ed25519.PrivateKey
 
 	mu      sync.Mutex
+	hold    chan struct{} // closed when the agent may send codes; nil: at once
 	begun   map[string]protocol.Members
 	mails   []mailcode.Message
 	notices []operation.Notice
@@ -124,8 +126,34 @@ func (m *machine) Wake() {}
 // Reachable implements operation.Agents.
 func (m *machine) Reachable(context.Context, string, string) bool { return true }
 
+// holdCodes lets the agent send no code until release is called.
+func (m *machine) holdCodes() (release func()) {
+	hold := make(chan struct{})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hold = hold
+	return func() { close(hold) }
+}
+
+// held waits until the agent may send codes.
+func (m *machine) held(ctx context.Context) {
+	m.mu.Lock()
+	hold := m.hold
+	m.mu.Unlock()
+	if hold == nil {
+		return
+	}
+	select {
+	case <-hold:
+	case <-ctx.Done():
+	}
+}
+
 // Call implements operation.Agents: the agent's side of begin and contacts.
-func (m *machine) Call(_ context.Context, _ operation.To, _ protocol.Method, _ protocol.Priority, req, resp any) error {
+func (m *machine) Call(ctx context.Context, _ operation.To, method protocol.Method, _ protocol.Priority, req, resp any) error {
+	if method == protocol.MethodSendCode {
+		m.held(ctx)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch q := req.(type) {
@@ -186,6 +214,24 @@ func (m *machine) code(n int) string {
 	}
 	m.t.Fatal("no code was sent")
 	return ""
+}
+
+// prepared waits until nothing is prepared any more behind the recovery whose page is at path.
+func (m *machine) prepared(path string) {
+	m.t.Helper()
+	id := strings.Split(path, "/")[2] // "/r/{id}"
+	var state string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+		m.tx(func(ctx context.Context, tx *store.Tx) error {
+			rec, err := tx.Recovery(ctx, m.env.ID, id)
+			state = rec.State
+			return err
+		})
+		if state != recovery.Preparing {
+			return
+		}
+	}
+	m.t.Fatalf("the recovery is still %s", state)
 }
 
 func TestOwnMachineUnlocksWithoutScriptsAndTellsTheOwner(t *testing.T) {

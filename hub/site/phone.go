@@ -15,7 +15,8 @@ const PhonePath = "/phone"
 
 // phoneScreen are the pages on which a recovery goes from one browser to another.
 type phoneScreen struct {
-	Rotate int // seconds until the page asks for another ticket
+	Rotate int    // seconds until the page asks for another ticket
+	Ticket string // one that was read too soon, for the form that sends it again
 	Begun  flow.Begun
 	Device string
 	Ended  string // how it ended in the other browser, "" while it goes on
@@ -92,13 +93,21 @@ func (v *visit) claim() {
 	case errors.Is(err, recovery.ErrNotFound):
 		v.message(http.StatusGone, "phone.gone.title", []string{"phone.gone.text"}, nil)
 	case errors.Is(err, recovery.ErrTooSoon):
-		v.message(http.StatusConflict, "ask.opening.title", []string{"phone.soon"}, nil)
+		v.claimAgain(ticket)
 	case err != nil:
 		v.fail(err)
 	default:
 		v.remember(id, session)
 		v.see("/r/"+id+"/phone", nil)
 	}
+}
+
+// claimAgain asks to press the button once more: the address of the page has lost the
+// ticket, and the picture may have given way to another one.
+func (v *visit) claimAgain(ticket string) {
+	s := v.screen(flow.View{})
+	s.Title, s.Ticket = s.T("ask.opening.title"), ticket
+	v.show(http.StatusConflict, "phone", s)
 }
 
 // begunBy asks whoever has read a picture whether they began it.

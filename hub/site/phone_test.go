@@ -64,6 +64,7 @@ func TestT13_TheSecretIsShownOnThePhoneThatProved(t *testing.T) {
 	desk.Click("form[action*='/phone'] button")
 	desk.Wait(`document.querySelector('svg.qr path') && ` + ready)
 
+	m.prepared(desk.Eval("location.pathname"))
 	phone.Open(m.url + "/phone?lang=en#" + screen.ticket)
 	phone.Wait(ready)
 	if got := phone.Eval("location.hash"); got != "" {
@@ -102,11 +103,34 @@ func TestT13_TheSecretIsShownOnThePhoneThatProved(t *testing.T) {
 	}
 }
 
+func TestAPhoneThatReadsAPictureTooSoonPressesAgain(t *testing.T) {
+	m := newMachine(t)
+	screen, phone := m.twoCodes(), testenv.Chromium(t)
+	release := m.holdCodes()
+	desk := m.person().asked("ada@acme.example", "password").send("/code", url.Values{"code": {m.code(0)}})
+	home := desk.at.Path
+	desk.send("/phone", nil).sees(200, `class="qr"`)
+	other := m.person().get("/phone")
+	other.send("/phone", url.Values{"ticket": {screen.ticket}}).sees(409, "One moment", "press the button again")
+	const ready = `document.documentElement.dataset.ready`
+	phone.Open(m.url + "/phone?lang=en#" + screen.ticket)
+	phone.Wait(ready)
+	phone.Click("main form button")
+	phone.WaitText("One moment")
+	phone.Wait(ready)
+	release()
+	m.prepared(home)
+	phone.Click("main form button")
+	phone.WaitText("Did you start this?")
+	other.send("/phone", nil).sees(410, "not valid any more")
+}
+
 func TestATicketIsUsedByAFormAloneAndOnce(t *testing.T) {
 	m := newMachine(t)
 	screen := m.twoCodes()
 	desk := m.person().asked("ada@acme.example", "password").send("/code", url.Values{"code": {m.code(0)}})
 	home := desk.at.Path
+	m.prepared(home)
 	desk.send("/phone", nil).sees(200, `class="qr"`, "Only read it with your own phone", `data-rotate="30"`)
 	if strings.Contains(desk.body, screen.ticket) {
 		t.Error("the ticket stands on the page as text")
