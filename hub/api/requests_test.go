@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,37 @@ func TestTheDefaultTemplateStays(t *testing.T) {
 	}
 	st.want(t, http.StatusNoContent, "PATCH", env+"/"+st.mine.template, `{"enabled":true,"is_default":true}`)
 	st.want(t, http.StatusNoContent, "DELETE", env+"/"+id, "")
+}
+
+// The public reference: the body of a change may contain any of the fields of a Template.
+func TestATemplateIsWrittenBackAsItWasRead(t *testing.T) {
+	st := lite(t)
+	env := "/api/envs/" + st.mine.Env.ID
+	read := func() (all []map[string]any) {
+		t.Helper()
+		var e struct{ Templates []map[string]any }
+		if err := json.Unmarshal([]byte(st.want(t, http.StatusOK, "GET", env, "").body), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e.Templates
+	}
+	for i, one := range read() {
+		path := env + "/templates/" + one["id"].(string)
+		one["headline"] = "Who are you?"
+		st.want(t, http.StatusNoContent, "PATCH", path, store.JSON(one))
+		if got := read()[i]; !reflect.DeepEqual(got, one) {
+			t.Errorf("want %v\nhave %v", one, got)
+		}
+		one["created_at"] = "1999-12-31T00:00:00Z"
+		st.want(t, http.StatusNoContent, "PATCH", path, store.JSON(one))
+		if got := read()[i]; got["created_at"] == one["created_at"] {
+			t.Error("when it was made was changed")
+		}
+		one["id"] = "another"
+		if got := st.want(t, http.StatusBadRequest, "PATCH", path, store.JSON(one)); !strings.Contains(got.body, "id: want the id of the path") {
+			t.Error(got.body)
+		}
+	}
 }
 
 func TestNamesAreCompared(t *testing.T) {

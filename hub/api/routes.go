@@ -125,7 +125,7 @@ func routes() []row {
 		patch("/api/requests/{request}", RoleLimited, audit.RequestUpdated, with(updateRequest)).like(`{"label":"Ref 2"}`),
 		remove("/api/requests/{request}", RoleLimited, audit.RequestCanceled, plain(cancelRequest)),
 		post("/api/envs/{env}/templates", RoleAdmin, audit.TemplateCreated, with(createTemplate)).gives(createdID{}).like(`{"name":"new","claim_definitions":[{"claim":"birth_date"}]}`),
-		patch("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateUpdated, with(updateTemplate)).like(`{"headline":"Who are you?"}`),
+		patch("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateUpdated, with(updateTemplate)).like(`{"id":"{template}","headline":"Who are you?"}`),
 		remove("/api/envs/{env}/templates/{template}", RoleAdmin, audit.TemplateDeleted, plain(removeTemplate)),
 
 		get("/people/{subject}/properties/{scopes}", RoleUser, plain(getProperties)).gives(request.Disclosed{}).andPerson(),

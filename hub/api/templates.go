@@ -58,7 +58,7 @@ type templateOut struct {
 	templateText
 }
 
-// templateRequest is the wire types CreateTemplateRequest and UpdateTemplateRequest.
+// templateRequest is the wire type CreateTemplateRequest.
 type templateRequest struct {
 	Name           *string       `json:"name,omitempty"`
 	Default        *bool         `json:"is_default,omitempty"`
@@ -77,6 +77,14 @@ type templateRequest struct {
 	Headline       *string       `json:"headline,omitempty"`
 	AcceptText     *string       `json:"accept_text,omitempty"`
 	AcceptedText   *string       `json:"accepted_text,omitempty"`
+}
+
+// templateUpdate is the wire type UpdateTemplateRequest. A Template as it was read may
+// stand there whole.
+type templateUpdate struct {
+	ID        string     `json:"id,omitempty"`         // of the path
+	CreatedAt *time.Time `json:"created_at,omitempty"` // ignored
+	templateRequest
 }
 
 // put writes the members that were given.
@@ -250,7 +258,10 @@ func freeName(all []store.Template) string {
 }
 
 // updateTemplate changes what is given of a template.
-func updateTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateRequest) (any, error) {
+func updateTemplate(ctx context.Context, c *call, tx *store.Tx, req *templateUpdate) (any, error) {
+	if req.ID != "" && req.ID != c.template.ID {
+		return nil, bad("id: want the id of the path, or none")
+	}
 	t, err := wireTemplate(c.template)
 	if err != nil {
 		return nil, err
