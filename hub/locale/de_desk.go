@@ -30,7 +30,7 @@ var deDesk = table{
 	"links.title":                                 "Vorab unterschriebene Links",
 	"links.text":                                  "Ein vorab unterschriebener Link lässt jeden, der ihn öffnet, auf die Wiederherstellungsseite, und beweist nichts. Ihre eigenen Programme fordern ihn an und sagen, wie lange er gilt.",
 	"links.max_link_ttl":                          "Wie lange ein Link höchstens gilt",
-	"links.max_link_ttl.hint":                     "Von 1m bis 720h, etwa 24h oder 1h30m; leer heißt 24h. Es zählt ab der Erzeugung eines Links, auch bei Links, die es schon gibt: Eine kürzere Zeit beendet die älteren.",
+	"links.max_link_ttl.hint":                     "Von 1m bis 720h, etwa 24h oder 1h30m; leer heißt 24h. Es zählt ab der Erzeugung eines Links, auch bei Links, die es schon gibt: Eine kürzere Zeit beendet die älteren, solange sie gilt.",
 	"set.wrong.links.max_link_ttl":                "Wie lange ein Link höchstens gilt: Geben Sie Stunden, Minuten oder Sekunden von 1m bis 720h ein, etwa 24h oder 1h30m, oder lassen Sie das Feld leer für 24h",
 	"hook.title":                                  "Webhooks",
 	"hook.text":                                   "Was den Webhooks dieser Umgebung in den letzten sieben Tagen mitgeteilt wurde, das Neueste zuerst.",

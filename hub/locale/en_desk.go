@@ -30,7 +30,7 @@ var enDesk = table{
 	"links.title":                                 "Presigned links",
 	"links.text":                                  "A presigned link admits whoever opens it to the recovery site, and proves nothing. Your own programs ask for one, and say how long it admits.",
 	"links.max_link_ttl":                          "How long a link admits at most",
-	"links.max_link_ttl.hint":                     "From 1m to 720h, such as 24h or 1h30m; empty means 24h. It counts from when a link was made, for links that exist already, too: a lower time ends those that are older.",
+	"links.max_link_ttl.hint":                     "From 1m to 720h, such as 24h or 1h30m; empty means 24h. It counts from when a link was made, for links that exist already, too: a lower time ends those that are older, for as long as it stands.",
 	"set.wrong.links.max_link_ttl":                "How long a link admits at most: type hours, minutes or seconds from 1m to 720h, such as 24h or 1h30m, or leave it empty for 24h",
 	"hook.title":                                  "Webhooks",
 	"hook.text":                                   "What this environment’s webhooks were told in the last seven days, the newest first.",

@@ -255,7 +255,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Iss
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "invalid_token", http.StatusUnauthorized)
 	case errors.Is(err, errBusy):
-		http.Error(w, "too many requests", http.StatusTooManyRequests)
+		p.fail(w, r, p.tooMany(r, err))
 	case err != nil:
 		p.fail(w, r, p.trouble(r, "an access token cannot be read", err))
 	default:

@@ -13,12 +13,10 @@ import (
 )
 
 // Spare lets one goroutine more run at once than there are processors, however often it is
-// called. It changes nothing where whoever started the process has set GOMAXPROCS. A limit of
-// the container's that changes later is no longer followed.
+// called. It changes nothing where somebody has said how many run: whoever started the process,
+// by GOMAXPROCS, or the limit of a container, which its kernel would slow it down for.
 func Spare() {
-	if os.Getenv("GOMAXPROCS") != "" {
-		return
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == runtime.NumCPU() {
+		runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 	}
-	runtime.SetDefaultGOMAXPROCS()
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 }

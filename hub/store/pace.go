@@ -11,7 +11,8 @@ import (
 const pace = 2 * time.Millisecond
 
 // Of the processor, whoever rests asks whether it has other work: where it was given to somebody
-// else, that took turnover at least, and after leisure without that there is none.
+// else, that took turnover at least, besides the clock, and after leisure without that there is
+// none.
 const (
 	turnover = 2 * time.Microsecond
 	leisure  = 50 * time.Microsecond
@@ -40,11 +41,12 @@ func (b *batch) joined(p *prepared) {
 // after a while, does not wait.
 func (g *gathering) rest(b *batch) {
 	now := time.Now()
+	least := turnover + 2*time.Since(now) // of some machines the clock takes longer to read than that
 	end := now.Add(g.left(b))
 	for worked := now; now.Before(end) && now.Sub(worked) < leisure && !b.isHurried(); {
 		before := now
 		g.yield()
-		if now = time.Now(); now.Sub(before) >= turnover {
+		if now = time.Now(); now.Sub(before) >= least {
 			worked = now
 		}
 	}
