@@ -38,6 +38,7 @@ type Event struct {
 type Principal struct {
 	Role      string `json:"role,omitempty"`
 	OrgMember string `json:"org_member,omitempty"`
+	Email     string `json:"org_member_email,omitempty"` // of the member as they are now; set by reading only, no leaf bears it
 	APIKey    string `json:"api_key,omitempty"`
 	Subject   string `json:"subject,omitempty"`
 	Agent     string `json:"agent,omitempty"`  // ours: an agent did it
@@ -106,6 +107,7 @@ func (e Event) leaf(ctx context.Context, tx *store.Tx) (l leaf, err error) {
 	}
 	l = leaf{ID: newULID(at), Time: at.UTC().Truncate(time.Millisecond), Kind: e.Kind, Trace: e.Trace, Remote: cut(e.RemoteAddr), UserAgent: cut(e.UserAgent),
 		Org: e.Org, Env: e.Env, Account: e.Account}
+	e.Actor.Email = "" // it would outlive the member
 	if e.Actor != (Principal{}) {
 		l.Principal = &e.Actor
 	}

@@ -75,6 +75,66 @@ func TestEventIsReadBackAsItWasWritten(t *testing.T) {
 	})
 }
 
+// What is read says how a member is reached now; the leaf says who it was, and stays.
+func TestAMemberHasTheirAddressWhereverAnEventIsReadAndNoneInTheLeaf(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		ann := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: "Ann", Mail: "ann@example.com", Role: "admin"}
+		if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.AddStaff(t.Context(), &ann) }); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.EnvUpdated, Actor: audit.Principal{OrgMember: ann.ID, Role: "admin", Email: "forged@example.com"}})
+		}
+		appendAll(t, s, audit.Event{Env: f.Env.ID, Kind: audit.EnvUpdated, Actor: audit.Principal{APIKey: "k"}})
+		sequence(t, newLog(s))
+		addresses(t, s, f, 2)
+		if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.RemoveStaff(t.Context(), f.Org.ID, ann.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		addresses(t, s, f, 0)
+	})
+}
+
+// addresses wants so many events with Ann's address from each way to read them.
+func addresses(t *testing.T, s *store.Store, f storetest.Fixture, want int) {
+	t.Helper()
+	ways := map[string]func(tx *store.Tx) ([]audit.Record, error){
+		"list": func(tx *store.Tx) ([]audit.Record, error) {
+			return audit.List(t.Context(), tx, f.Org.ID, store.AuditFilter{Count: 9})
+		},
+		"search": func(tx *store.Tx) ([]audit.Record, error) {
+			p, err := audit.Search(t.Context(), tx, f.Org.ID, store.AuditFilter{Count: 9}, nil)
+			return p.Records, err
+		},
+		"webhooks": func(tx *store.Tx) ([]audit.Record, error) {
+			all, _, err := audit.Follow(t.Context(), tx, f.Env.ID, 0)
+			return all, err
+		},
+		"streams and exports": func(tx *store.Tx) ([]audit.Record, error) {
+			all, _, err := audit.FollowAll(t.Context(), tx, f.Org.ID, func(string) bool { return true }, 0)
+			return all, err
+		},
+	}
+	for way, read := range ways {
+		all, err := store.Get(t.Context(), s, read)
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%s: %d %v", way, len(all), err)
+		}
+		found := 0
+		for _, r := range all {
+			wire, err := r.Wire()
+			if err != nil || strings.Contains(string(r.Leaf), "example.com") || strings.Contains(string(wire), "forged") {
+				t.Errorf("%s: %v %s %s", way, err, r.Leaf, wire)
+			}
+			found += strings.Count(string(wire), `"org_member_email":"ann@example.com"`)
+		}
+		if found != want {
+			t.Errorf("%s: %d events have the address, not %d", way, found, want)
+		}
+	}
+}
+
 // The leaf holds nothing personal in clear; erasing the person changes no byte of it.
 func TestErasedPersonIsGoneAndEveryLeafStaysVerifiable(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -42,7 +42,7 @@ func (l leaf) encode() ([]byte, error) {
 func (p *Principal) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, '{')
-	for _, m := range [...]struct{ name, value string }{{"role", p.Role}, {"org_member", p.OrgMember}, {"api_key", p.APIKey},
+	for _, m := range [...]struct{ name, value string }{{"role", p.Role}, {"org_member", p.OrgMember}, {"org_member_email", p.Email}, {"api_key", p.APIKey},
 		{"subject", p.Subject}, {"agent", p.Agent}, {"system", p.System}} {
 		b = appendMember(b, m.name, m.value)
 	}

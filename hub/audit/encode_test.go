@@ -44,7 +44,7 @@ func TestT09_ALeafHasTheBytesOfEncodingJSON(t *testing.T) {
 	for _, text := range []string{"", "plain", "Ada <Lovelace> & \"co\"", `back\slash`, "\x00\t\n\x7f", "Ünïcode 日本 \u2028\u2029", "\xff\xfe cut", strings.Repeat("x", 3000)} {
 		members := map[string]string{"b": text, "a" + text: "1", "": "2"}
 		all := leaf{ID: text, Time: at.Add(time.Duration(len(text))), Kind: "k", Trace: text, Truncated: true, Remote: text, UserAgent: text, Org: text, Env: text, Account: text,
-			Principal: &Principal{Role: text, OrgMember: text, APIKey: text, Subject: text, Agent: text, System: text},
+			Principal: &Principal{Role: text, OrgMember: text, Email: text, APIKey: text, Subject: text, Agent: text, System: text},
 			Personal:  &personal{Person: text, Key: text, Members: members}, Detail: json.RawMessage(`{"a":1}`)}
 		sameBytes(t, all)
 		for _, p := range []Principal{{}, {Role: text}, {System: text}, {APIKey: text, Agent: "a"}} {

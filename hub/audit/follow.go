@@ -23,8 +23,9 @@ func Follow(ctx context.Context, tx *store.Tx, env string, from int64) (all []Re
 	if err != nil {
 		return nil, from, err
 	}
+	reader := newReader(tx)
 	for _, row := range rows {
-		r, err := read(ctx, tx, row)
+		r, err := reader.read(ctx, row)
 		if err != nil {
 			return nil, from, err
 		}
@@ -46,11 +47,12 @@ func FollowAll(ctx context.Context, tx *store.Tx, org string, may func(env strin
 		return nil, from, err
 	}
 	next = from
+	reader := newReader(tx)
 	for _, row := range rows {
 		if next = row.Index + 1; row.Leaf == "" || row.Org != org || !may(row.Env) {
 			continue
 		}
-		r, err := read(ctx, tx, store.AuditRow{ID: row.ID, Org: row.Org, Env: row.Env, Leaf: row.Leaf})
+		r, err := reader.read(ctx, store.AuditRow{ID: row.ID, Org: row.Org, Env: row.Env, Leaf: row.Leaf})
 		if err != nil {
 			return nil, from, err
 		}

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -35,13 +36,47 @@ func List(ctx context.Context, tx *store.Tx, org string, f store.AuditFilter) ([
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Record, len(rows))
+	all, from := make([]Record, len(rows)), newReader(tx)
 	for i, row := range rows {
-		if all[i], err = read(ctx, tx, row); err != nil {
+		if all[i], err = from.read(ctx, row); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+// A reader reads events in one transaction, and looks for each member once.
+type reader struct {
+	tx     *store.Tx
+	emails map[member]string
+}
+
+// A member is somebody of an organisation's staff.
+type member struct{ org, id string }
+
+func newReader(tx *store.Tx) *reader { return &reader{tx, map[member]string{}} }
+
+// email is a member's address as it is now. Somebody who is gone has none: no leaf keeps it.
+func (from *reader) email(ctx context.Context, m member) (string, error) {
+	if email, asked := from.emails[m]; asked || m.id == "" {
+		return email, nil
+	}
+	who, err := from.tx.Staff(ctx, m.org, m.id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", err
+	}
+	from.emails[m] = who.Mail
+	return who.Mail, nil
+}
+
+// read reads an event as it is written, with what is kept elsewhere.
+func (from *reader) read(ctx context.Context, row store.AuditRow) (Record, error) {
+	r, err := read(ctx, from.tx, row)
+	if err != nil {
+		return r, err
+	}
+	r.Actor.Email, err = from.email(ctx, member{r.Org, r.Actor.OrgMember})
+	return r, err
 }
 
 func read(ctx context.Context, tx *store.Tx, row store.AuditRow) (Record, error) {

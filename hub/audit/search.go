@@ -24,7 +24,7 @@ type Page struct {
 // person's key is not looked at. Such a page may be short or empty though there is a next.
 func Search(ctx context.Context, tx *store.Tx, org string, f store.AuditFilter, words []string) (Page, error) {
 	var p Page
-	want, seen := f.Count, 0
+	want, seen, from := f.Count, 0, newReader(tx)
 	for i := range words {
 		words[i] = strings.ToLower(words[i])
 	}
@@ -47,7 +47,7 @@ func Search(ctx context.Context, tx *store.Tx, org string, f store.AuditFilter, 
 			if !matches(row.Leaf, words) {
 				continue
 			}
-			r, err := read(ctx, tx, row)
+			r, err := from.read(ctx, row)
 			if err != nil {
 				return Page{}, err
 			}

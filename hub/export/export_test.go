@@ -340,3 +340,13 @@ func TestLinesArePostedAndAFailingCollectorGetsThemAgain(t *testing.T) {
 		t.Errorf("%s %v", lines[0], err)
 	}
 }
+
+func TestAMembersAddressLeavesOnlyToACollectorOfWhatIsPersonal(t *testing.T) {
+	r := audit.Record{ID: "1", Time: time.Now(), Kind: audit.EnvUpdated, Actor: audit.Principal{OrgMember: "m", Email: "ann@example.com"}, Detail: []byte("{}")}
+	for _, personal := range []bool{false, true} {
+		e, err := (&Settings{Personal: personal}).of(r)
+		if err != nil || strings.Contains(string(e.raw), `"org_member_email":"ann@example.com"`) != personal || e.Principal.OrgMember != "m" {
+			t.Errorf("personal %v: %v %s", personal, err, e.raw)
+		}
+	}
+}

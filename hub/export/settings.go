@@ -229,6 +229,9 @@ func (s *Settings) of(r audit.Record) (Event, error) {
 	if !s.Personal && r.Person != "" {
 		r.Personal, r.RemoteAddr, r.UserAgent = nil, "", ""
 	}
+	if !s.Personal {
+		r.Actor.Email = ""
+	}
 	b, err := r.Wire()
 	if err != nil {
 		return Event{}, err
