@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/policy"
@@ -16,8 +17,8 @@ func Stands(row store.Approval, now time.Time) bool {
 	return row.EndsAt.After(now) && row.SettledAt.IsZero()
 }
 
-// notYet is how long after a request was made its verification may not wait for it yet.
-const notYet = time.Minute
+// verificationOpen is the state of a verification whose person still proves something.
+const verificationOpen = "open"
 
 // Decisions tell verifications what people decided about requests of one method, each
 // once. What fails is tried again at the next Upkeep.
@@ -52,7 +53,21 @@ func (d Decisions) Upkeep(ctx context.Context) error {
 	return err
 }
 
-// Settle tells the verification of a request, if that is decided.
+// mayWait reports whether a verification that does not wait for a request now may do so
+// later: its person is at another method, or the page is not there yet.
+func (d Decisions) mayWait(ctx context.Context, row store.Approval) bool {
+	if !Stands(row, d.Store.Now()) {
+		return false
+	}
+	v, err := store.Get(ctx, d.Store, func(tx *store.Tx) (store.Verification, error) { return tx.Verification(ctx, row.Env, row.Verification) })
+	if err != nil {
+		return !errors.Is(err, store.ErrNotFound)
+	}
+	return v.State == verificationOpen && !slices.Contains(v.Proven, row.Kind) && !slices.Contains(v.Declined, row.Kind)
+}
+
+// Settle tells the verification of a request, if that is decided. What an open one does not
+// wait for is kept for it.
 func (d Decisions) Settle(ctx context.Context, env, id string) {
 	var row store.Approval
 	var v Verdict
@@ -66,8 +81,8 @@ func (d Decisions) Settle(ctx context.Context, env, id string) {
 		return
 	}
 	err = d.Flow.Settle(ctx, env, row.Verification, row.Kind, v)
-	if errors.Is(err, ErrNobody) && d.Store.Now().Before(row.MadeAt.Add(notYet)) {
-		return // the page does not wait yet
+	if errors.Is(err, ErrNobody) && d.mayWait(ctx, row) {
+		return // told at another Upkeep
 	}
 	if err != nil && !errors.Is(err, ErrNobody) {
 		d.Log.WarnContext(ctx, "a verification could not be told what people decided", "method", d.Method, "request", id, "error", err)

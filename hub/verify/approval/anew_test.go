@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/policy"
@@ -168,8 +169,8 @@ func TestARequestThatStandsIsShownWhateverElseWaits(t *testing.T) {
 	})
 }
 
-// What people decided while nobody waited stands until the verification is told: nobody is
-// asked twice, and a no is not asked away.
+// What people decided while nobody waited stands until the verification is told, however
+// long that takes: nobody is asked twice, and a no is not asked away, told or not.
 func TestWhatWasDecidedAndNotToldIsNotAskedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		denied, anew bool
@@ -182,12 +183,15 @@ func TestWhatWasDecidedAndNotToldIsNotAskedAgain(t *testing.T) {
 		"denied, for another context":   {true, true, 0, []bool{false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, s *store.Store) {
-				g := newRig(t, s, policy.People{Manager: true, Count: 1}, boss)
+			storetest.EachConfig(t, func(t *testing.T, config store.Config) {
+				var ahead atomic.Int64
+				config.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+				g := newRig(t, storetest.Open(t, config), policy.People{Manager: true, Count: 1}, boss)
 				sub := g.subject()
 				number, tokens := g.open(sub)
 				token := tokens["boss@example.com"]
 				g.gone = true
+				ahead.Add(int64(5 * time.Minute))
 				var err error
 				if c.denied {
 					err = g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{})
@@ -197,12 +201,20 @@ func TestWhatWasDecidedAndNotToldIsNotAskedAgain(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				ahead.Add(int64(5 * time.Minute))
+				g.a.Upkeep(t.Context())
 				if c.anew {
 					sub = anew(sub)
 				}
-				if _, mails := g.open(sub); len(mails) != c.mails {
-					t.Errorf("%d mails, want %d", len(mails), c.mails)
+				ask := func() {
+					t.Helper()
+					g.mails = nil
+					_, err := g.a.Open(t.Context(), sub)
+					if usable := g.a.Usable(t.Context(), sub); usable == c.denied || errors.Is(err, errDenied) != c.denied || len(g.mails) != c.mails {
+						t.Errorf("usable %t, %v, %d mails, want %d", usable, err, len(g.mails), c.mails)
+					}
 				}
+				ask()
 				g.gone = false
 				g.a.Upkeep(t.Context())
 				var told []bool
@@ -212,9 +224,34 @@ func TestWhatWasDecidedAndNotToldIsNotAskedAgain(t *testing.T) {
 				if !slices.Equal(told, c.told) {
 					t.Errorf("told %v, want %v", told, c.told)
 				}
+				if c.denied {
+					ask()
+				}
 			})
 		})
 	}
+}
+
+// What was decided about a verification that ended is kept for nobody.
+func TestWhatNobodyWaitsForAnyMoreIsSettled(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newRig(t, s, policy.People{Manager: true, Count: 1}, boss)
+		sub := g.subject()
+		number, tokens := g.open(sub)
+		g.tx(func(tx *store.Tx) error {
+			v, err := tx.Verification(t.Context(), sub.Env, sub.Verification)
+			v.State = "proven"
+			return errors.Join(err, tx.SaveVerification(t.Context(), &v))
+		})
+		g.gone = true
+		if err := g.approve(sub, "boss@example.com", tokens["boss@example.com"], number); err != nil {
+			t.Fatal(err)
+		}
+		due, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Approval, error) { return tx.DueApprovals(t.Context()) })
+		if len(due) != 0 || err != nil {
+			t.Errorf("%d are kept, %v", len(due), err)
+		}
+	})
 }
 
 // Nobody is asked to agree to nothing in particular.

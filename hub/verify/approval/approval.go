@@ -105,11 +105,11 @@ func (a *Approvals) Usable(ctx context.Context, s verify.Subject) bool {
 			return was.serves, err
 		}
 		_, _, err = a.callable(ctx, tx, s)
-		if errors.Is(err, errTooFew) || errors.Is(err, errAnew) {
-			return false, nil
-		}
 		return err == nil, err
 	})
+	if nobodyLeft(err) {
+		return false
+	}
 	if err != nil {
 		a.Log.WarnContext(ctx, "it cannot be read who may vouch", "directory", s.Directory, "error", err)
 	}
@@ -120,8 +120,14 @@ func (a *Approvals) Usable(ctx context.Context, s verify.Subject) bool {
 var (
 	errTooFew  = errors.New("approval: fewer people can be asked than must agree")
 	errAnew    = errors.New("approval: people were asked too often for one recovery")
+	errDenied  = errors.New("approval: somebody said no to this person")
 	errUnbound = errors.New("approval: asked before there is a context")
 )
+
+// nobodyLeft reports whether an error says that this person can ask nobody.
+func nobodyLeft(err error) bool {
+	return errors.Is(err, errTooFew) || errors.Is(err, errAnew) || errors.Is(err, errDenied)
+}
 
 // callable is people if they can be asked now; errTooFew or errAnew says why not.
 func (a *Approvals) callable(ctx context.Context, tx *store.Tx, s verify.Subject) ([]store.Staff, policy.People, error) {
@@ -231,18 +237,23 @@ type before struct {
 }
 
 // askedBefore finds the request that stands. One about another context serves no more: what
-// people agree to there is for a recovery that went on. Who said no said it to the person.
+// people agree to there is for a recovery that went on. Who said no said it to the person,
+// whether the verification was told or not: errDenied.
 func askedBefore(ctx context.Context, tx *store.Tx, s verify.Subject) (b before, err error) {
 	row, err := tx.ApprovalOf(ctx, s.Env, s.Verification, string(policy.Approval))
-	if errors.Is(err, store.ErrNotFound) || err == nil && !verify.Stands(row, tx.Now()) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return b, nil
-	}
-	if err != nil {
+	case err != nil:
 		return b, err
+	case row.State == store.ApprovalDenied:
+		return b, errDenied
+	case !verify.Stands(row, tx.Now()):
+		return b, nil
 	}
 	b.row = row
 	b.d, err = detailsOf(row)
-	b.serves = err == nil && (b.d.Context == s.Context || row.State == store.ApprovalDenied)
+	b.serves = err == nil && b.d.Context == s.Context
 	return b, err
 }
 

@@ -90,8 +90,12 @@ func (g *rig) hire(p store.Staff, counts time.Time) {
 	}
 }
 
+// subject is somebody whose verification is open.
 func (g *rig) subject() verify.Subject {
-	return verify.Subject{Env: g.Env.ID, Directory: g.Directory.ID, Verification: store.NewID(), Recovery: "r", Account: "7", Name: "Kim", Action: protocol.ActionPassword,
+	g.t.Helper()
+	v := store.Verification{Env: g.Env.ID, ID: store.NewID(), Recovery: store.NewID(), State: "open", ExpiresAt: g.a.Store.Now().Add(time.Hour)}
+	g.tx(func(tx *store.Tx) error { return tx.AddVerification(g.t.Context(), &v) })
+	return verify.Subject{Env: g.Env.ID, Directory: g.Directory.ID, Verification: v.ID, Recovery: "r", Account: "7", Name: "Kim", Action: protocol.ActionPassword,
 		Operation: "get_temporary_password", Context: protocol.Context{1, 2, 3}, Origin: origin, RPID: "recover.example.com", Until: time.Now().Add(time.Hour),
 		Contacts: protocol.Contacts{Manager: "boss@example.com", Primary: []string{"kim@example.com"}}}
 }

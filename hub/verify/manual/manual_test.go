@@ -409,6 +409,8 @@ func TestANoIsNotAskedAway(t *testing.T) {
 		id, _ := d.open(s)
 		d.gone = true
 		d.must(d.Deny(t.Context(), d.Env.ID, id, "she knows nothing of it", d.people["ann"]))
+		d.clock.Add(int64(5 * time.Minute))
+		d.Upkeep(t.Context())
 		if again, _ := d.open(s); again != id {
 			t.Error("asked anew after a no")
 		}
