@@ -131,7 +131,8 @@ func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpda
 	}
 	c.recorded = changed > 0
 	if !c.recorded {
-		c.env, c.concerns, c.detail = store.Environment{}, "", map[string]any{"asked": len(req.Accounts)} // the record is the organisation's
+		c.env, c.concerns = store.Environment{}, "" // the record is the organisation's
+		c.detail = map[string]any{"account": "", "directory": "", "request": accountUpdate{}, "asked": len(req.Accounts)}
 	}
 	return out, nil
 }

@@ -60,6 +60,6 @@ func comparePerson(ctx context.Context, c *call, tx *store.Tx, req *comparisonRe
 	for i := range asked.Expectations {
 		asked.Expectations[i].Value = redactedSecret // it says something of a person
 	}
-	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "request": asked, "response": comparisonResult{Confidence: out.Confidence}}
+	c.detail = map[string]any{"subject": c.r.PathValue("subject"), "request": asked, "response": comparisonResult{Confidence: out.Confidence, Comparisons: []request.Comparison{}}}
 	return out, nil
 }

@@ -92,7 +92,7 @@ func replaceDestination(ctx context.Context, c *call, tx *store.Tx, s *export.Se
 
 // removeDestination ends the sending to a collector.
 func removeDestination(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"audit_destination": c.collector.ID}
+	c.detail = map[string]any{"request": map[string]any{"remove_audit_destination": c.collector.ID}, "audit_destination": c.collector.ID}
 	return nil, tx.RemoveDestination(ctx, c.key.Org, c.collector.ID)
 }
 

@@ -139,7 +139,7 @@ func replaceClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn)
 
 // removeClient ends all that an identity provider may ask, and its keys.
 func removeClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"oidc_client": c.client.ID}
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"remove_oidc_client": c.client.ID}}
 	return nil, tx.RemoveOIDCClient(ctx, c.env.ID, c.client.ID)
 }
 

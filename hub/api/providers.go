@@ -76,7 +76,7 @@ func replaceProvider(ctx context.Context, c *call, tx *store.Tx, s *provider.Set
 
 // removeProvider disconnects a provider.
 func removeProvider(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"identity_provider": c.provider.ID}
+	c.detail = map[string]any{"request": map[string]any{"remove_identity_provider": c.provider.ID}, "identity_provider": c.provider.ID}
 	return nil, tx.RemoveIdentityProvider(ctx, c.env.ID, c.provider.ID)
 }
 

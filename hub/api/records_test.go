@@ -31,6 +31,16 @@ func TestEachOfManyAccountsThatAreChangedIsFoundInTheLog(t *testing.T) {
 	}
 }
 
+// Somebody tried: the record says so, with the members that every one of its kind has.
+func TestACallThatChangedNoAccountLeavesOneRecordOfTheOrganisation(t *testing.T) {
+	st := lite(t)
+	st.want(t, http.StatusOK, "PATCH", "/api/accounts", `{"accounts":[{"id":"nobody","subject":""},{"id":"nor they","subject":""}]}`)
+	got := st.do(t, st.owner, "GET", "/api/audit?kind=account_updated", "")
+	if strings.Count(got.body, `"kind":"account_updated"`) != 1 || !strings.Contains(got.body, `{"account":"","asked":2,"directory":"","request":{}}`) {
+		t.Error(got.body)
+	}
+}
+
 // A record outlives the person: numbers and addresses stand in it only where they can be
 // erased.
 func TestTheRecordOfARequestBearsNoNumberOrAddress(t *testing.T) {

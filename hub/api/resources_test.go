@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/hub/token"
@@ -19,7 +20,12 @@ import (
 	"github.com/postern-id/postern/protocol"
 )
 
-func lite(t *testing.T) *stack { return start(t, storetest.Open(t, storetest.SQLite(t))) }
+func lite(t *testing.T) *stack {
+	t.Helper()
+	s := storetest.Open(t, storetest.SQLite(t))
+	audittest.Watch(t, s)
+	return start(t, s)
+}
 
 // want sends a request as the owner and fails the test unless the status is as expected.
 func (st *stack) want(t *testing.T, status int, method, path, body string) reply {

@@ -20,7 +20,7 @@ func setReview(ctx context.Context, c *call, tx *store.Tx, req *review.Settings)
 	if err := req.Check(); err != nil {
 		return nil, bad(strings.TrimPrefix(err.Error(), "review: "))
 	}
-	c.detail = map[string]any{"review": hidden(*req)}
+	c.detail = map[string]any{"request": map[string]any{"review": hidden(*req)}, "review": hidden(*req)}
 	return nil, review.WriteSettings(ctx, tx, c.env.ID, *req)
 }
 
@@ -54,6 +54,6 @@ func setCommonNames(ctx context.Context, c *call, tx *store.Tx, req *commonNames
 	if err != nil {
 		return nil, bad(strings.TrimPrefix(err.Error(), "directory: "))
 	}
-	c.detail = map[string]any{"common_names": n}
+	c.detail = map[string]any{"request": map[string]any{"common_names": map[string]any{"names": n, "threshold": req.Threshold}}, "common_names": n}
 	return commonNamesKept{n}, tx.SetCommonNames(ctx, c.env.ID, keys)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 )
@@ -95,6 +96,10 @@ func (st *stack) checkRecord(t *testing.T, r row) {
 	}
 	if len(rows) != 1 || !strings.Contains(rows[0], `"kind":"`+string(r.kind)+`"`) {
 		t.Errorf("%s left %s; want one %s", r.pattern, rows, r.kind)
+		return
+	}
+	for _, fault := range audittest.Faults(rows[0]) {
+		t.Errorf("%s: its record is not as the public reference has it: %s in %s", r.pattern, fault, rows[0])
 	}
 	for _, secret := range []string{"postern_", "postern-ticket-", "id_token"} {
 		if strings.Contains(strings.Join(rows, ""), secret) {

@@ -160,7 +160,7 @@ func (v *visit) removeDestination() {
 		if err := tx.RemoveDestination(ctx, v.org, id); err != nil {
 			return err
 		}
-		return v.decided(ctx, tx, "", audit.OrgUpdated, map[string]any{"request": "remove_audit_destination", "audit_destination": id})
+		return v.decided(ctx, tx, "", audit.OrgUpdated, map[string]any{"request": map[string]any{"remove_audit_destination": id}, "audit_destination": id})
 	})
 	if err != nil {
 		v.fail(err)

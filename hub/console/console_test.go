@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/export"
@@ -111,6 +112,7 @@ func newRig(t *testing.T) *rig {
 	c := storetest.SQLite(t)
 	c.Now = func() time.Time { return time.Now().Add(time.Duration(g.clock.Load())) }
 	s := storetest.Open(t, c)
+	audittest.Watch(t, s)
 	g.Fixture, g.store = storetest.Seed(t, s), s
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), g.logs), nil))
 	local := coord.NewLocal()

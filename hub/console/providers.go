@@ -247,7 +247,7 @@ func (v *visit) removeProvider(ctx context.Context) {
 		if err := tx.RemoveIdentityProvider(ctx, e.ID, id); err != nil {
 			return err
 		}
-		return v.decided(ctx, tx, e.ID, audit.EnvUpdated, map[string]any{"request": "remove_identity_provider", "identity_provider": id})
+		return v.decided(ctx, tx, e.ID, audit.EnvUpdated, map[string]any{"request": map[string]any{"remove_identity_provider": id}, "identity_provider": id})
 	})
 	if err != nil {
 		v.fail(err)

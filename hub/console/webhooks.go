@@ -188,10 +188,10 @@ func (v *visit) changeSecret() {
 		if now, err := secretsOf(ctx, tx, e.ID); err != nil || now.Stamp != v.field("as") {
 			return errors.Join(err, errStale) // and loading the page of a new secret again makes no other one
 		}
-		detail := map[string]any{"request": "end_former_secret"}
+		detail := map[string]any{"request": map[string]any{"end_former_secret": true}}
 		if renew {
 			made, err = tx.RenewWebhookSecret(ctx, e.ID, keep)
-			detail = map[string]any{"request": "new_secret", "keep_former": keep.String()}
+			detail = map[string]any{"request": map[string]any{"new_secret": true}, "keep_former": keep.String()}
 		} else {
 			err = tx.EndFormerWebhookSecret(ctx, e.ID)
 		}

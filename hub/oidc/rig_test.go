@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/party"
@@ -165,6 +166,7 @@ func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *ri
 	r := &rig{t: t, log: &lockedBuffer{}}
 	c.Now = r.now
 	r.store = storetest.Open(t, c)
+	audittest.Watch(t, r.store)
 	r.fixture = storetest.Seed(t, r.store)
 	r.tenant = openid.NewTenant(t, authority)
 	r.employee = &employee{store: r.store, proven: []policy.Method{policy.TOTP}}

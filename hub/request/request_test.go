@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -48,6 +49,7 @@ var jürgen = evidencetest.Person{Family: "Müller", Given: "Jürgen", BirthDate
 func newDesk(t *testing.T, s *store.Store) *desk {
 	t.Helper()
 	d := &desk{T: t, store: s, fixture: storetest.Seed(t, s), now: time.Now().Truncate(time.Second)}
+	audittest.Watch(t, s)
 	clock := func() time.Time { d.mu.Lock(); defer d.mu.Unlock(); return d.now }
 	d.Requests = request.New(request.Config{Store: s, Buckets: d, Hooks: d, Now: clock, Public: func() string { return "https://id.vendor.test" },
 		Verifiers: []verify.Verifier{wallet.New(wallet.Config{Store: s, Now: clock})}})

@@ -141,7 +141,7 @@ func (m *Members) join(ctx context.Context, tx *store.Tx, at Place, l store.Staf
 		return j, err
 	}
 	return j, audit.Append(ctx, tx, audit.Event{Org: l.Org, Env: at.Env, Kind: audit.OrgMemberUpdated, Actor: audit.Principal{OrgMember: l.Staff, Role: j.Role},
-		Detail: map[string]any{"member": l.Staff, "key": k.ID, "rp": k.RP, "counts": k.ActiveAt.UTC().Format(time.RFC3339)}})
+		Detail: map[string]any{"org_member": l.Staff, "request": map[string]any{"add_key": k.ID}, "member": l.Staff, "key": k.ID, "rp": k.RP, "counts": k.ActiveAt.UTC().Format(time.RFC3339)}})
 }
 
 // news tells administrators of a key that vouches.

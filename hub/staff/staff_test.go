@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/hub/audit/audittest"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/internal/testenv"
@@ -48,6 +49,7 @@ func each(t *testing.T, test func(t *testing.T, o *office)) {
 		o := &office{t: t}
 		c.Now = func() time.Time { return time.Now().Add(time.Duration(o.clock.Load())) }
 		o.store = storetest.Open(t, c)
+		audittest.Watch(t, o.store)
 		o.Fixture = storetest.Seed(t, o.store)
 		o.Members = New(Config{Store: o.store, Mail: o, Console: func() string { return console.Origin }})
 		test(t, o)
