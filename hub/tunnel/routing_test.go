@@ -194,7 +194,7 @@ func TestT29_ARestartedAgentIsNoClone(t *testing.T) {
 	if l := q.dial(b); l.welcome.State != protocol.AgentActive {
 		t.Errorf("after a power cut: %s", l.welcome.State)
 	}
-	must(t, a.echo(t, in.to()))
+	eventually(t, "calls go to the new tunnel, once the node of the old one has closed it", func() bool { return a.echo(t, in.to()) == nil })
 	if n := in.audited(t, audit.AgentConflict); n != 0 {
 		t.Errorf("%d conflicts recorded", n)
 	}
