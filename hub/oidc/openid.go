@@ -81,7 +81,7 @@ func (p *Provider) understandOpenID(r *http.Request, c party.Party, q params, to
 		return oauth
 	}
 	to.Plain = w
-	return p.useTemplate(r.Context(), c, w)
+	return p.useTemplate(r.Context(), c, q, w)
 }
 
 // challenge reads code_challenge. It is required, but where a client that proves itself
@@ -237,26 +237,11 @@ func (n namedClaim) strength() (match.Strength, error) {
 	return match.CommonName, nil
 }
 
-// openTemplate are the members of a template of the public API that count here.
-type openTemplate struct {
-	Enabled bool `json:"enabled"`
-	Scopes  []struct {
-		Scope   string   `json:"scope"`
-		Domains []string `json:"restrict_email_domains"`
-	} `json:"scope_definitions"`
-	Claims []struct {
-		Claim string `json:"claim"`
-	} `json:"claim_definitions"`
-	Reverification bool `json:"require_selfie_reverification"`
-
-	ScopesLife int `json:"scopes_expire_in"` // seconds
-	ClaimsLife int `json:"claims_expire_in"` // seconds; 0: as scopes
-}
-
-// useTemplate adds what the named template asks for.
-func (p *Provider) useTemplate(ctx context.Context, c party.Party, w *plain) *oauthError {
+// useTemplate adds what the named template asks for, or the default where the application
+// asks for nothing itself.
+func (p *Provider) useTemplate(ctx context.Context, c party.Party, q params, w *plain) *oauthError {
 	if w.Template == "" {
-		return nil
+		return w.useStandard(c, q)
 	}
 	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.Template, error) { return tx.Templates(ctx, c.Env) })
 	if err != nil {
@@ -264,27 +249,34 @@ func (p *Provider) useTemplate(ctx context.Context, c party.Party, w *plain) *oa
 		return &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", ""}
 	}
 	for _, row := range all {
-		var t openTemplate
-		if row.Name != w.Template && row.ID != w.Template || json.Unmarshal(row.Body, &t) != nil || !t.Enabled {
+		if row.Name != w.Template && row.ID != w.Template {
 			continue
 		}
-		var scopes []string
-		for _, s := range t.Scopes {
-			scopes = append(scopes, s.Scope)
-			w.Domains = append(w.Domains, s.Domains...)
+		if t, ok := party.ParseTemplate(row.Name, row.Body); ok {
+			return w.follow(c, t)
 		}
-		w.Claims = append(w.Claims, request.Asked(scopes, nil)...)
-		for _, d := range t.Claims {
-			w.Claims = append(w.Claims, d.Claim)
-		}
-		w.Selfie = t.Reverification
-		w.Template, w.Life = row.Name, time.Duration(t.ClaimsLife)*time.Second
-		if w.Life == 0 {
-			w.Life = time.Duration(t.ScopesLife) * time.Second
-		}
-		return w.settle(c)
 	}
 	return invalid("invalid_request", "template is not an enabled one of this environment")
+}
+
+// useStandard is useTemplate of the default, which came with the client. It never makes
+// that a request is refused: what only the client of a directory is told, others are not.
+func (w *plain) useStandard(c party.Party, q params) *oauthError {
+	if c.Standard == nil || q["claims"] != "" || q["claim"] != "" || slices.ContainsFunc(strings.Fields(q["scope"]), func(s string) bool { return s != "openid" }) {
+		return nil
+	}
+	t := *c.Standard
+	if c.Directory == "" {
+		t = t.Unmatched()
+	}
+	return w.follow(c, t)
+}
+
+// follow adds what t asks for.
+func (w *plain) follow(c party.Party, t party.Template) *oauthError {
+	w.Claims, w.Domains = append(w.Claims, t.Claims...), slices.Clone(t.Domains)
+	w.Template, w.Life, w.Selfie = t.Name, t.Life, t.Selfie
+	return w.settle(c)
 }
 
 // open fills what the proof begins with.

@@ -720,6 +720,57 @@ func TestT11_KeysAreOfTheClientsAlgorithmAndPublishedBeforeTheySign(t *testing.T
 	}
 }
 
+// The public reference: the default template is used where none is named. It counts for
+// applications that ask for nothing themselves, once it asks for something.
+func TestWhoAsksForNothingAsksForWhatTheDefaultTemplateDoes(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, config store.Config) {
+		a := newOffice(t, config)
+		client, secret := a.add(party.OpenID, nil)
+		told := func(more ...string) string {
+			t.Helper()
+			form := asking(client, secret)
+			for i := 0; i < len(more); i += 2 {
+				form.Set(more[i], more[i+1])
+			}
+			code := a.codeFor(authorizeBy(client, a.pushes(form)), ann).Get("code")
+			redeemed := exchanging(client, secret, code, appBack)
+			redeemed.Set("code_verifier", appVerifier)
+			got, status := a.redeems(redeemed)
+			if status != 200 {
+				t.Fatalf("%d %+v", status, got)
+			}
+			return got.Claims
+		}
+		standard := func(body string) {
+			t.Helper()
+			a.tx(func(ctx context.Context, tx *store.Tx) error {
+				all, err := tx.Templates(ctx, a.fixture.Env.ID)
+				if err != nil {
+					return err
+				}
+				all[0].Body = []byte(body)
+				return tx.SaveTemplate(ctx, all[0])
+			})
+		}
+		if got := told(); got != "" {
+			t.Errorf("told %q by a default that asks for nothing", got)
+		}
+		standard(`{"enabled":true,"claim_definitions":[{"claim":"family_name"},{"claim":"account"}]}`)
+		if got := told(); got != "family_name" { // and the account only where the client is a directory's
+			t.Errorf("told %q by the default", got)
+		}
+		for name, more := range map[string][]string{"given_name": {"claim", "given_name"}, "name": {"claims", `{"id_token":{"name":null}}`}, "": {"scope", "openid offline_access"}} {
+			if got := told(more...); got != name {
+				t.Errorf("%q: told %q", more, got)
+			}
+		}
+		standard(`{"enabled":true,"claim_definitions":[{"claim":"birth_date"}]}`)
+		if got := told(); got != "birth_date" {
+			t.Errorf("told %q by a default that was changed", got)
+		}
+	})
+}
+
 func TestAPersonWhoDeclinesIsSentBackWithNothing(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	client, secret := a.add(party.OpenID, nil)

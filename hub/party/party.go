@@ -15,6 +15,7 @@ type Party struct {
 	Terms    Terms
 	Settings Settings           // what the row's say, read
 	Org      store.Organisation // of its environment; Parse alone fills it
+	Standard *Template          // the environment's default, likewise; nil: it asks for nothing
 
 	callbacks []string // of the environment, for clients without addresses of their own
 }
@@ -76,6 +77,9 @@ func Parse(row store.OIDCParty) (Party, error) {
 	}
 	if row.Orphan != 0 {
 		return c, store.ErrNotFound
+	}
+	if t, ok := ParseTemplate(row.Standard, []byte(row.Body)); ok && t.Asks() {
+		c.Standard = &t
 	}
 	if len(c.Settings.Redirects) == 0 {
 		c.callbacks, err = row.CallbackURLs()

@@ -11,7 +11,7 @@ import (
 const maxRemembered = 2048
 
 // settled are the tables of which rows are remembered: those that administrators write.
-var settled = []string{"oidc_clients", "oidc_keys", "environments", "organisations", "directories", "domains"}
+var settled = []string{"oidc_clients", "oidc_keys", "environments", "organisations", "directories", "domains", "templates"}
 
 // A memory saves plans a query. What it holds of settled tables counts only as long as
 // nobody wrote to one of them: a plan that has gone by it is not carried out otherwise. And

@@ -19,17 +19,21 @@ type OIDCParty struct {
 	Allowed   string // JSON of Organisation.Allowed
 	Callbacks string // JSON of Environment.CallbackURLs
 	Orphan    int64  // 1: its directory was removed
+	Standard  string // name of the template that is the default of its environment
+	Body      string // see Template, of that one
 }
 
 const (
 	oidcPartyColumns = `c.env, c.id, c.version, c.contract, c.directory, c.settings, c.secrets, c.created_at, e.org, o.name, o.allowed_addresses, e.callback_urls,
-		CASE WHEN c.directory <> '' AND NOT EXISTS (SELECT 1 FROM directories d WHERE d.env = c.env AND d.id = c.directory) THEN 1 ELSE 0 END`
-	oidcPartyTables = "oidc_clients c JOIN environments e ON e.id = c.env JOIN organisations o ON o.id = e.org"
+		CASE WHEN c.directory <> '' AND NOT EXISTS (SELECT 1 FROM directories d WHERE d.env = c.env AND d.id = c.directory) THEN 1 ELSE 0 END,
+		COALESCE(t.name, ''), COALESCE(t.body, '')`
+	oidcPartyTables = `oidc_clients c JOIN environments e ON e.id = c.env JOIN organisations o ON o.id = e.org
+		LEFT JOIN templates t ON t.env = c.env AND t.is_default = 1`
 )
 
 // columns are where the columns of a query go.
 func (p *OIDCParty) columns() []any {
-	return []any{&p.Env, &p.ID, &p.Version, &p.Contract, &p.Directory, &p.Settings, &p.Secrets, &p.CreatedAt, &p.Org, &p.OrgName, &p.Allowed, &p.Callbacks, &p.Orphan}
+	return []any{&p.Env, &p.ID, &p.Version, &p.Contract, &p.Directory, &p.Settings, &p.Secrets, &p.CreatedAt, &p.Org, &p.OrgName, &p.Allowed, &p.Callbacks, &p.Orphan, &p.Standard, &p.Body}
 }
 
 // OIDCPartyByID finds a relying party by its client_id, which names its environment.
