@@ -239,7 +239,7 @@ func TestMailServerMustProveWhoItIs(t *testing.T) {
 // The canary search of everything that the agent writes: T35, P15.
 func TestT35_NoSecretAndNoAddressIsInStateFolderOrLog(t *testing.T) {
 	r, srv := newMailRig(t)
-	log := &syncBuffer{}
+	log := &testenv.Buffer{}
 	r.service.log = debugLog(log)
 	q, b := r.beginOn(t, accountID(1), reset)
 	f := r.request(q, b)
@@ -262,9 +262,7 @@ func TestT35_NoSecretAndNoAddressIsInStateFolderOrLog(t *testing.T) {
 	_, _ = ask[protocol.Begun](t, r.service, protocol.MethodBegin, protocol.BeginRequest{Recovery: make([]byte, 16), Account: accountID(2), Operation: reset, Origin: "x"})
 	r.company.setDown(nil)
 
-	log.mu.Lock()
-	everything := bytes.Clone(log.b.Bytes())
-	log.mu.Unlock()
+	everything := []byte(log.String())
 	files, err := filepath.Glob(filepath.Join(r.state, "*"))
 	if err != nil || len(files) < 3 {
 		t.Fatalf("state folder = %v, %v", files, err)

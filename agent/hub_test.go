@@ -1,14 +1,12 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/settings"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -181,26 +180,7 @@ type process struct {
 	company *company
 	cancel  context.CancelFunc
 	done    chan error
-	log     *syncBuffer
-}
-
-// syncBuffer keeps the log for tests to read.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) has(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.b.String(), text)
+	log     *testenv.Buffer
 }
 
 // enrolled writes what Enroll would leave.
@@ -222,7 +202,7 @@ func (h *testHub) enrolled(t *testing.T, scheme string) Config {
 func startAgent(t *testing.T, cfg Config) *process {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{cfg: cfg, company: newCompany(t), cancel: cancel, done: make(chan error, 1), log: &syncBuffer{}}
+	p := &process{cfg: cfg, company: newCompany(t), cancel: cancel, done: make(chan error, 1), log: &testenv.Buffer{}}
 	open := func(_ context.Context, kind string, _ settings.File, _ *slog.Logger) (directory.Directory, error) {
 		if kind != "test" {
 			t.Errorf("kind = %q", kind)

@@ -55,7 +55,7 @@ type site struct {
 	cutter *testenv.Cutter
 	dir    string
 	cmd    *exec.Cmd
-	log    *syncBuffer
+	log    *testenv.Buffer
 }
 
 const siteConfig = `state_dir = "state"
@@ -80,7 +80,7 @@ server_hashes = true
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{hub: newTestHub(t, 1, nil), slapd: testenv.StartSlapd(t, testenv.SlapdOptions{}), dir: t.TempDir(), log: &syncBuffer{}}
+	s := &site{hub: newTestHub(t, 1, nil), slapd: testenv.StartSlapd(t, testenv.SlapdOptions{}), dir: t.TempDir(), log: &testenv.Buffer{}}
 	s.cutter = testenv.NewCutter(t, s.slapd.Addr())
 	config := fmt.Sprintf(siteConfig, testenv.SlapdPeople, s.cutter.Addr, s.cutter.CAFile, testenv.SlapdAgent, testenv.SlapdPeople, testenv.SlapdBase)
 	ticket := protocol.Ticket{

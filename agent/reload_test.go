@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/settings"
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestANewFileIsCheckedAndThenTakesThePlaceOfTheOldOne(t *testing.T) {
@@ -26,7 +27,7 @@ func TestANewFileIsCheckedAndThenTakesThePlaceOfTheOldOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, c := &syncBuffer{}, newCompany(t)
+	log, c := &testenv.Buffer{}, newCompany(t)
 	open := func(context.Context, string, settings.File, *slog.Logger) (directory.Directory, error) { return c, nil }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -37,9 +38,9 @@ func TestANewFileIsCheckedAndThenTakesThePlaceOfTheOldOne(t *testing.T) {
 	eventually(t, "the agent runs", func() bool { return len(h.hellosSoFar()) == 1 })
 
 	put(old.StateDir, "[guard]\nbase_dn = ['dc=corp']\n") // misspelt
-	eventually(t, "the misspelt file is refused", func() bool { return log.has("the new file cannot be used") && log.has("did you mean") })
+	eventually(t, "the misspelt file is refused", func() bool { return log.Has("the new file cannot be used") && log.Has("did you mean") })
 	put(t.TempDir(), "")
-	eventually(t, "another state folder is refused", func() bool { return log.has("state_dir cannot change while the agent runs") })
+	eventually(t, "another state folder is refused", func() bool { return log.Has("state_dir cannot change while the agent runs") })
 	if n := len(h.hellosSoFar()); n != 1 {
 		t.Fatalf("%d hellos: a file that cannot be used had an effect", n)
 	}

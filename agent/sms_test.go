@@ -16,6 +16,7 @@ import (
 
 	"github.com/postern-id/postern/agent/known"
 	"github.com/postern-id/postern/agent/proof"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -91,7 +92,7 @@ func textRig(t *testing.T, mail bool, change func(*SMSConfig)) (*rig, *smsServic
 
 func TestAgentCodeGoesToAPhoneThatTheHubNeverSees(t *testing.T) {
 	r, srv := textRig(t, false, func(*SMSConfig) {})
-	log := &syncBuffer{}
+	log := &testenv.Buffer{}
 	r.service.log = debugLog(log)
 	f, _ := r.frameFor(t, reset)
 	sent, err := r.send(t, f.Members.Recovery)
@@ -122,9 +123,7 @@ func TestAgentCodeGoesToAPhoneThatTheHubNeverSees(t *testing.T) {
 	srv.Close()
 	_, err = r.send(t, g.Members.Recovery)
 	wantCode(t, err, protocol.CodeUnavailable)
-	log.mu.Lock()
-	everything := bytes.Clone(log.b.Bytes())
-	log.mu.Unlock()
+	everything := []byte(log.String())
 	for _, name := range []string{eventsFile, "journal", "known.json"} {
 		text, err := os.ReadFile(filepath.Join(r.state, name))
 		if err != nil {

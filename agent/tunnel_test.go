@@ -230,7 +230,7 @@ func TestQuarantinedAgentStaysConnectedAndDoesNothing(t *testing.T) {
 		l := link(t, h.nodes[0])
 		_, _, err := begin(t, l, accountID(1))
 		wantCode(t, err, protocol.CodeQuarantined)
-		if !p.log.has(says) {
+		if !p.log.Has(says) {
 			t.Errorf("%s: the log does not say %q", state, says)
 		}
 		h.set(func() { h.state = protocol.AgentActive })
@@ -251,7 +251,7 @@ func TestP28_ClockSkewIsReportedAndEndsNothing(t *testing.T) {
 	if err := l.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil); err != nil {
 		t.Error(err)
 	}
-	if !p.log.has("clocks differ") {
+	if !p.log.Has("clocks differ") {
 		t.Error("the log does not say that the clocks differ")
 	}
 }
@@ -273,7 +273,7 @@ func TestNothingThatAHubDoesEndsTheAgent(t *testing.T) {
 	p := startAgent(t, h.enrolled(t, "http"))
 	for range 3 {
 		link(t, h.nodes[0]).Close(1012, "restart")
-		eventually(t, "the tunnel is lost", func() bool { return p.log.has("tunnel lost") })
+		eventually(t, "the tunnel is lost", func() bool { return p.log.Has("tunnel lost") })
 	}
 	link(t, h.nodes[0])
 	select {
@@ -304,7 +304,7 @@ func TestTunnelRunsInsideTLSWithAPrivateCAAndThroughAProxy(t *testing.T) {
 	cfg := h.enrolled(t, "https")
 
 	p := startAgent(t, cfg)
-	eventually(t, "the unknown certificate is refused", func() bool { return p.log.has("certificate") })
+	eventually(t, "the unknown certificate is refused", func() bool { return p.log.Has("certificate") })
 	p.stop(t)
 
 	cfg.Hub.CAFile = ca

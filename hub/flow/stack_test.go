@@ -132,7 +132,7 @@ func newStackOnStoppablePostgres(t *testing.T) (s *stack, stop func() (start fun
 // logger writes to the test's output. When the test ends, nothing that it wrote at any
 // level may tell an address, a code or a secret (T35).
 func (s *stack) logger() *slog.Logger {
-	var all lockedBuffer
+	var all testenv.Buffer
 	s.t.Cleanup(func() {
 		text := all.String()
 		canaries := []string{"@private.example", "@example.com", "192.0.2.7", password}
@@ -146,23 +146,6 @@ func (s *stack) logger() *slog.Logger {
 		}
 	})
 	return slog.New(slog.NewTextHandler(io.MultiWriter(s.t.Output(), &all), &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // run runs a node until the test ends, or until stop is called.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -53,26 +52,9 @@ type rig struct {
 	tenant   *openid.Tenant
 	employee *employee
 	ahead    atomic.Int64 // of the clock
-	log      *lockedBuffer
+	log      *testenv.Buffer
 	browser  *http.Client
 	buckets  everything
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
@@ -163,7 +145,7 @@ func newRig(t *testing.T) *rig {
 // newRigOn makes a rig on a store, of which a test changes what it has of its own.
 func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, log: &lockedBuffer{}}
+	r := &rig{t: t, log: &testenv.Buffer{}}
 	c.Now = r.now
 	r.store = storetest.Open(t, c)
 	audittest.Watch(t, r.store)

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 // signingIn begins an exchange by an early step that tells the log of it.
@@ -326,7 +328,7 @@ func TestP07_WhatWaitsIsBoundedAndNeverForgotten(t *testing.T) {
 // A disk that takes nothing more loses the sign-ins that were under way, and says so once;
 // what is written afterwards is none of theirs.
 func TestP07_SignInsThatCannotBeWrittenBeginAnew(t *testing.T) {
-	var log lockedBuffer
+	var log testenv.Buffer
 	dir := t.TempDir()
 	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
@@ -371,25 +373,6 @@ func TestP07_SignInsThatCannotBeWrittenBeginAnew(t *testing.T) {
 	if lost == 0 || !strings.Contains(log.String(), "sign_ins=") {
 		t.Errorf("%d of %d are lost: %s", lost, len(all), log.String())
 	}
-}
-
-// A lockedBuffer is written to by the store while a test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut takes the power away in the middle of
