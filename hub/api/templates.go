@@ -165,8 +165,7 @@ func (t templateText) domains() (all []string) {
 	return all
 }
 
-// refused names members that cannot be followed. Texts for pages that are not shown are
-// kept as they are.
+// refused names members that cannot be followed.
 func (t templateText) refused() error {
 	for _, s := range t.Scopes {
 		if len(s.Domains) > 0 && !slices.Contains(request.Asked([]string{s.Scope}, nil), request.Email) {

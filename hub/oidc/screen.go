@@ -2,16 +2,19 @@ package oidc
 
 import (
 	"embed"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/brand"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/party"
+	"github.com/postern-id/postern/hub/store"
 )
 
 //go:embed templates
@@ -48,6 +51,7 @@ type screen struct {
 	Link   string // the address that a phone reads
 	QR     string
 	QRSize int
+	Own    ownTexts
 
 	files  *page.Files
 	waiter *waiter
@@ -117,8 +121,36 @@ func (p *Provider) drawTicket(a *waiter, s *screen) (err error) {
 	if a.x.Framed {
 		s.Here = a.address(waitPath, "/here")
 	}
-	s.QR, s.QRSize, err = p.cfg.Picture.Draw(s.Link)
+	if s.QR, s.QRSize, err = p.cfg.Picture.Draw(s.Link); err == nil {
+		s.Own, err = p.textsFor(a, s.Language)
+	}
 	return err
+}
+
+// ownTexts are the organisation's own words around the picture, from the template that
+// the sign-in goes by; "" where it has none, or the template is gone.
+type ownTexts struct {
+	Headline string `json:"qr_headline"`
+	Text     string `json:"qr_custom_text"`
+	Expires  string `json:"expiration_text"`
+}
+
+// placeOfTTL stands in an expiration_text for the time that is left.
+const placeOfTTL = "{{.TTL}}"
+
+// textsFor reads the words for a page in a language.
+func (p *Provider) textsFor(a *waiter, l *locale.Language) (t ownTexts, err error) {
+	if a.x.Plain == nil || a.x.Plain.Template == "" {
+		return t, nil
+	}
+	all, err := store.Get(a.r.Context(), p.cfg.Store, func(tx *store.Tx) ([]store.Template, error) { return tx.Templates(a.r.Context(), a.x.Env) })
+	i := slices.IndexFunc(all, func(row store.Template) bool { return row.Name == a.x.Plain.Template })
+	if err != nil || i < 0 {
+		return t, err
+	}
+	err = json.Unmarshal(all[i].Body, &t)
+	t.Expires = strings.ReplaceAll(t.Expires, placeOfTTL, l.Duration(a.x.ExpiresAt.Sub(p.cfg.Now())))
+	return t, err
 }
 
 // admitForms lets forms of a page lead to the client besides.

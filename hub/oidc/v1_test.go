@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"html"
@@ -16,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol/evidence"
 )
 
@@ -81,6 +83,28 @@ func (a *app) page(path string) (got, string) {
 
 var linkForm = regexp.MustCompile(`<a href="https://recover\.example\.com/sign-in#([^"]+)" id="link"`)
 var tokenForm = regexp.MustCompile(`name="form" value="([^"]+)"`)
+
+// The public reference: qr_headline stands above the picture, qr_custom_text below that
+// headline, and expiration_text says until when, in the reader's language.
+func TestATemplatesOwnWordsStandAroundThePicture(t *testing.T) {
+	a := newApp(t)
+	a.tx(func(ctx context.Context, tx *store.Tx) error {
+		return tx.AddTemplate(ctx, &store.Template{Env: a.fixture.Env.ID, Name: "onboarding",
+			Body: []byte(`{"enabled":true,"qr_headline":"Your <phone>","qr_custom_text":"Bring your <b>card</b>","expiration_text":"It ends in {{.TTL}}."}`)})
+	})
+	page, _ := a.page("/authorize" + a.asks("template", "onboarding"))
+	rest := page.body
+	for _, part := range []string{"<h2>Your &lt;phone&gt;</h2>\n<p>Bring your &lt;b&gt;card&lt;/b&gt;</p>", `<svg class="qr"`, "</svg>\n<p>It ends in 7 days.</p>"} {
+		_, after, ok := strings.Cut(rest, part)
+		if !ok {
+			t.Fatalf("no %s in order in %s", part, page.body)
+		}
+		rest = after
+	}
+	if plain, _ := a.page("/authorize" + a.asks()); !strings.Contains(plain.body, "<h2>Or go on with your phone</h2>\n<p>") || strings.Contains(plain.body, "It ends in") {
+		t.Errorf("without a template: %s", plain.body)
+	}
+}
 
 func match1(t *testing.T, re *regexp.Regexp, text string) string {
 	t.Helper()

@@ -113,6 +113,15 @@ func TestT13_AtADeskAPhoneProvesAndThePageGoesBackByItself(t *testing.T) {
 		d.Click("form[action*='/cancel'] button")
 		d.Wait(`location.host === '` + appHost + `' && location.search.includes('error=access_denied')`)
 	})
+	t.Run("in the words of a template", func(t *testing.T) {
+		v.do(http.MethodPost, "/api/envs/"+v.id+"/templates", map[string]any{"name": "worded", "qr_headline": "Take your own phone, and read this picture with its camera",
+			"qr_custom_text": "Have your identity card at hand. " + strings.Repeat("Donaudampfschifffahrtsgesellschaft", 4), "expiration_text": "You can do this within {{.TTL}}."}, nil)
+		d.Open(begin(oauth2.GenerateVerifier()) + "&template=worded")
+		d.Wait(`document.querySelector('svg.qr') && document.documentElement.dataset.ready`)
+		d.WaitText("You can do this within 7 days.")
+		viewed(t, d, "authorize-picture-worded")
+		d.Viewport(1280, 800)
+	})
 	t.Run("in a frame", func(t *testing.T) { // whose cookies the browser keeps apart
 		to := strings.Replace(begin(oauth2.GenerateVerifier()), "/oauth2/authorize", "/authorize/iframe", 1) + "&theme_color=0a6b5c"
 		d.Open("https://" + appHost + "/?" + url.Values{"frame": {to}}.Encode())
