@@ -99,14 +99,14 @@ func (v *visit) showAsked(status int, field, why string) {
 	case err != nil:
 		v.fail(err)
 		return
+	case r.State == "denied":
+		v.message(http.StatusOK, "approve.denied.title", []string{"approve.denied.text"}, nil)
+		return
 	case r.Replaced:
 		v.message(http.StatusGone, "approve.replaced.title", []string{"approve.replaced.text"}, nil)
 		return
 	case r.State == "approved":
 		v.message(http.StatusOK, "approve.done.title", []string{"approve.done.text"}, nil)
-		return
-	case r.State == "denied":
-		v.message(http.StatusOK, "approve.denied.title", []string{"approve.denied.text"}, nil)
 		return
 	case !r.Open:
 		v.goneLink()

@@ -25,6 +25,11 @@ func (l *letters) QueueApproval(_ context.Context, _ *store.Tx, m approval.Messa
 
 func (*letters) Wake() {}
 
+// Settle implements verify.Settler: no recovery runs here.
+func (*letters) Settle(context.Context, string, string, string, verify.Verdict) error {
+	return verify.ErrNobody
+}
+
 // vouched has one person vouch in the environment of a rig.
 func vouched(t *testing.T, g *rig) (*approval.Approvals, *letters) {
 	t.Helper()
@@ -32,7 +37,7 @@ func vouched(t *testing.T, g *rig) (*approval.Approvals, *letters) {
 	a := &approval.Approvals{Store: g.store, Mail: mails, Log: slog.New(slog.DiscardHandler), Rules: func(context.Context, *store.Tx, string, string) (policy.Methods, error) {
 		return policy.Methods{Approvals: &policy.People{Staff: []string{"vicar@acme.example"}, Count: 1}}, nil
 	}}
-	g.site.cfg.Vouchers = a
+	a.Flow, g.site.cfg.Vouchers = mails, a
 	who := store.Staff{Org: g.env.Org, ID: store.NewID(), Name: "Vicar", Mail: "vicar@acme.example"}
 	err := g.store.Tx(t.Context(), func(tx *store.Tx) error {
 		if err := tx.AddStaff(t.Context(), &who); err != nil {
@@ -48,7 +53,7 @@ func vouched(t *testing.T, g *rig) (*approval.Approvals, *letters) {
 }
 
 // Whoever follows the first of two mails reads that a newer one has come, wherever they
-// are when it does, and decides nothing.
+// are when it does, and agrees to nothing. Their no is heard.
 func TestTheFirstOfTwoMailsLeadsToTheSecond(t *testing.T) {
 	g := newRig(t)
 	a, mails := vouched(t, g)
@@ -72,11 +77,13 @@ func TestTheFirstOfTwoMailsLeadsToTheSecond(t *testing.T) {
 	second := ask()
 	for _, p := range []*person{
 		early.send("/approve/request", url.Values{"spoken": {"yes"}, "number": {"42"}, "answer": {"{}"}}),
-		denies.send("/approve/deny", nil),
 		follow(g.person(), first),
 	} {
 		p.sees(410, "This request was replaced by a newer one", "open the link in that one")
 	}
 	follow(early, second).sees(200, "Is it Ada who asks?")
 	follow(g.person(), second).sees(200, "Is it Ada who asks?")
+	denies.send("/approve/deny", nil).sees(200, "The request was stopped", "the administrators were told")
+	follow(g.person(), second).sees(200, "The request was stopped")
+	follow(g.person(), first).sees(200, "The request was stopped")
 }

@@ -46,9 +46,6 @@ func TestT07_ARequestThatIsMadeAnewEndsTheFirst(t *testing.T) {
 			if err := g.approve(sub, who, token, number); !errors.Is(err, ErrReplaced) {
 				t.Errorf("%s approves by the first link: %v", who, err)
 			}
-			if err := g.a.Deny(t.Context(), g.Env.ID, token, r.ID, Client{}); !errors.Is(err, ErrReplaced) {
-				t.Errorf("%s denies by the first link: %v", who, err)
-			}
 		}
 		g.a.Upkeep(t.Context())
 		if err := g.approve(again, "boss@example.com", second["boss@example.com"], latest); err != nil || len(g.told) != 0 {
@@ -65,6 +62,79 @@ func TestT07_ARequestThatIsMadeAnewEndsTheFirst(t *testing.T) {
 			t.Errorf("the log says whose approvals are void: %v", log)
 		}
 	})
+}
+
+// Who says no says it about the person who asks: by the link of a request that was replaced
+// it ends the one that was made in its place, and the alarm is raised.
+func TestANoByTheFirstLinkEndsWhatWasAskedAnew(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newRig(t, s, two, boss, ann)
+		sub := g.subject()
+		_, first := g.open(sub)
+		sub = anew(sub)
+		number, second := g.open(sub)
+		if err := g.approve(sub, "ann@example.com", second["ann@example.com"], number); err != nil {
+			t.Fatal(err)
+		}
+		g.mails = nil
+		token := first["boss@example.com"]
+		if err := g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{}); err != nil {
+			t.Fatal(err)
+		}
+		g.alarmed("ann@example.com")
+		if len(g.told) != 1 || g.told[0].Right || g.a.Usable(t.Context(), sub) {
+			t.Errorf("told %+v", g.told)
+		}
+		for _, token := range []string{token, second["boss@example.com"]} {
+			if r, err := g.a.Request(t.Context(), g.Env.ID, token); err != nil || r.State != store.AskDenied || r.Open {
+				t.Errorf("a link of who said no: %+v, %v", r, err)
+			}
+			if err := g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{}); !errors.Is(err, ErrGone) {
+				t.Errorf("says no once more: %v", err)
+			}
+		}
+		g.alarmed("ann@example.com")
+	})
+}
+
+// A no by the link of a request that was replaced is heard where none is open in its place.
+func TestANoByTheFirstLinkIsHeardWhenNobodyWaits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newRig(t, s, policy.People{Staff: two.Staff, Manager: true, Count: 1}, boss, ann)
+		sub := g.subject()
+		_, first := g.open(sub)
+		sub = anew(sub)
+		number, second := g.open(sub)
+		if err := g.approve(sub, "ann@example.com", second["ann@example.com"], number); err != nil {
+			t.Fatal(err)
+		}
+		g.mails = nil
+		token := first["boss@example.com"]
+		if err := g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{}); err != nil {
+			t.Fatal(err)
+		}
+		g.alarmed("ann@example.com")
+		if len(g.told) != 1 {
+			t.Errorf("told %+v", g.told)
+		}
+	})
+}
+
+// alarmed says that these people had the alarm, once, and that the log has one no.
+func (g *rig) alarmed(who ...string) {
+	g.t.Helper()
+	var mails []string
+	for _, m := range g.mails {
+		if m.Alarm {
+			mails = append(mails, m.To)
+		}
+	}
+	if !slices.Equal(mails, who) {
+		g.t.Errorf("the alarm went to %v, want %v", mails, who)
+	}
+	if n := len(g.logged(audit.ApprovalDenied)); n != 1 {
+		g.t.Errorf("%d denials in the log", n)
+	}
 }
 
 // logged lists the void approvers of each event of a kind.

@@ -120,6 +120,22 @@ func (a *Approvals) shown(ctx context.Context, tx *store.Tx, env, token, request
 	return p, nil
 }
 
+// refused is shown for a no. That is about the person who asks and not about a context:
+// where another request was made in place of the link's, it is about that one while it is
+// open.
+func (a *Approvals) refused(ctx context.Context, tx *store.Tx, env, token, request string) (part, error) {
+	p, err := a.shown(ctx, tx, env, token, request)
+	if !errors.Is(err, ErrReplaced) {
+		return p, err
+	}
+	last, err := tx.ApprovalOf(ctx, env, p.row.Verification, p.row.Kind)
+	if err == nil && last.State == store.ApprovalOpen && last.EndsAt.After(tx.Now()) {
+		p.row = last
+		p.d, err = detailsOf(last)
+	}
+	return p, err
+}
+
 // Approve takes a person's approval: the number that the other one reads to them, that
 // they have spoken to or seen them, and the signature, JSON of evidence.Assertion.
 // request is the id that the page showed. The number is counted before it is compared.
@@ -185,18 +201,17 @@ func (p part) signed(assertion []byte) ([]byte, error) {
 // A Client is the browser of a person who decides, for the audit log.
 type Client struct{ Address, UserAgent string }
 
-// Deny ends the request and raises the alarm: whoever is asked knows that this is not
-// the account's owner.
+// Deny ends the request, or the one that was made in its place, and raises the alarm:
+// whoever is asked knows that this is not the account's owner.
 func (a *Approvals) Deny(ctx context.Context, env, token, request string, by Client) error {
-	var p part
-	err := a.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		p, err = a.shown(ctx, tx, env, token, request)
-		return err
-	})
-	if err != nil {
-		return err
+	p, err := a.deny(ctx, env, token, request, by)
+	for range maxAnew - 1 { // another request may have been made at this moment
+		if !errors.Is(err, ErrGone) {
+			break
+		}
+		p, err = a.deny(ctx, env, token, request, by)
 	}
-	if err := a.decide(ctx, p, store.AskDenied, nil, by); err != nil {
+	if err != nil {
 		return err
 	}
 	a.Log.WarnContext(ctx, "an approver says that a recovery is not right", "approval", p.row.ID, "directory", p.row.Directory)
@@ -205,10 +220,21 @@ func (a *Approvals) Deny(ctx context.Context, env, token, request string, by Cli
 	return nil
 }
 
+func (a *Approvals) deny(ctx context.Context, env, token, request string, by Client) (p part, err error) {
+	err = a.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		p, err = a.refused(ctx, tx, env, token, request)
+		return err
+	})
+	if err == nil {
+		err = a.decide(ctx, p, store.AskDenied, nil, by)
+	}
+	return p, err
+}
+
 // decide writes a decision, once, and moves the request if it decides.
 func (a *Approvals) decide(ctx context.Context, p part, state string, proof []byte, by Client) error {
 	err := a.Store.Tx(ctx, func(tx *store.Tx) error {
-		if err := tx.TouchApproval(ctx, p.row.Env, p.row.ID); err != nil {
+		if err := p.touch(ctx, tx); err != nil {
 			return err
 		}
 		who, err := tx.Staff(ctx, p.who.Org, p.who.ID)
@@ -218,7 +244,7 @@ func (a *Approvals) decide(ctx context.Context, p part, state string, proof []by
 		if who.Suspended(tx.Now()) {
 			return ErrGone
 		}
-		if err := tx.DecideApproval(ctx, p.row.Env, p.row.ID, p.who.ID, state, proof); err != nil {
+		if err := p.write(ctx, tx, state, proof); err != nil {
 			return err
 		}
 		if err := a.conclude(ctx, tx, p, state); err != nil {
@@ -241,8 +267,34 @@ func (a *Approvals) decide(ctx context.Context, p part, state string, proof []by
 	return err
 }
 
+// touch makes decisions about a request come one after the other. One that was replaced,
+// with none open in its place, moves no more.
+func (p part) touch(ctx context.Context, tx *store.Tx) error {
+	if p.row.State == store.ApprovalReplaced {
+		return nil
+	}
+	return tx.TouchApproval(ctx, p.row.Env, p.row.ID)
+}
+
+// write keeps what the person decided by the link that they followed. Their part in the
+// request that was made in its place says the same, unless they have decided there.
+func (p part) write(ctx context.Context, tx *store.Tx, state string, proof []byte) error {
+	err := tx.DecideApproval(ctx, p.row.Env, p.ask.Approval, p.who.ID, state, proof)
+	if err != nil || p.ask.Approval == p.row.ID {
+		return err
+	}
+	err = tx.DecideApproval(ctx, p.row.Env, p.row.ID, p.who.ID, state, proof)
+	if errors.Is(err, store.ErrConflict) {
+		err = nil
+	}
+	return err
+}
+
 // conclude moves the request when enough persons agreed, or one said no.
 func (a *Approvals) conclude(ctx context.Context, tx *store.Tx, p part, state string) error {
+	if p.row.State == store.ApprovalReplaced {
+		return nil // there is none that waits
+	}
 	if state == store.AskDenied {
 		return tx.MoveApproval(ctx, p.row.Env, p.row.ID, store.ApprovalOpen, store.ApprovalDenied)
 	}
