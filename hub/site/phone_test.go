@@ -117,6 +117,7 @@ func TestAPhoneThatReadsAPictureTooSoonPressesAgain(t *testing.T) {
 	phone.Wait(ready)
 	phone.Click("main form button")
 	phone.WaitText("One moment")
+	checkLayout(t, phone, "phone-soon")
 	phone.Wait(ready)
 	release()
 	m.prepared(home)
