@@ -102,7 +102,7 @@ func TestAuditEventsAreFoundByWhatTheReferenceSays(t *testing.T) {
 		if got := st.do(t, st.mine.key, "GET", "/api/audit?env="+st.other.Env.ID, ""); got.status != http.StatusNotFound {
 			t.Errorf("another environment: %d %s", got.status, got.body)
 		}
-		for _, bad := range []string{"kind=coffee", "count=0", "count=5000", "start=yesterday", "end=1", "cursor=x", "cursor=f..", "reverse=maybe", "colour=red"} {
+		for _, bad := range []string{"kind=coffee", "count=0", "count=-1", "count=many", "start=yesterday", "end=1", "cursor=x", "cursor=f..", "reverse=maybe", "colour=red"} {
 			if got := st.do(t, st.owner, "GET", "/api/audit?"+bad, ""); got.status != http.StatusBadRequest {
 				t.Errorf("%s: %d %s", bad, got.status, got.body)
 			}

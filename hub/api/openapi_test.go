@@ -217,6 +217,8 @@ func (d *description) parameters(r row) (all list) {
 	for _, p := range r.query {
 		s := object{{"type", p.kind}}
 		switch {
+		case p.capped:
+			s = append(s, pair{"minimum", p.least}, pair{"default", atoi(p.absent)}, pair{"description", fmt.Sprintf("a number above %d is taken for %d", p.most, p.most)})
 		case p.kind == "integer":
 			s = append(s, pair{"minimum", p.least}, pair{"maximum", p.most}, pair{"default", atoi(p.absent)})
 		case p.words != nil:

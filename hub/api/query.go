@@ -16,6 +16,7 @@ type parameter struct {
 	many    bool     // it may be repeated
 	most    int      // bytes of a text, or the greatest number
 	least   int      // number
+	capped  bool     // a greater number is the greatest
 	absent  string   // what its absence means, "" if nothing
 	words   []string // the only values; nil: any
 	example string   // "": none is needed
@@ -61,7 +62,15 @@ func numberIn(name string, least, most, absent int) parameter {
 }
 
 // countIn is the length of a page, at most so many.
-func countIn(most int) parameter { return numberIn("count", 1, most, defaultCount) }
+func countIn(most int) parameter { return countOf(most, defaultCount) }
+
+// countOf is the length of a page. Who asks for more than the most gets the most, and the
+// rest by going on where the page ends, as with every page.
+func countOf(most, absent int) parameter {
+	p := numberIn("count", 1, most, absent)
+	p.capped = true
+	return p
+}
 
 // offsetIn is how many are skipped before a page.
 func offsetIn() parameter { return numberIn("offset", 0, maxOffset, 0) }
@@ -125,7 +134,7 @@ func (p parameter) wrong(v string) string {
 	case !utf8.ValidString(v) || strings.ContainsFunc(v, isControl):
 		return "want a text without control characters, in UTF-8"
 	case p.kind == "integer":
-		if n, err := strconv.Atoi(v); err != nil || n < p.least || n > p.most {
+		if n, err := p.number(v); err != nil || n < p.least || n > p.most {
 			return fmt.Sprintf("want a number from %d to %d", p.least, p.most)
 		}
 	case p.kind == "boolean":
@@ -140,6 +149,15 @@ func (p parameter) wrong(v string) string {
 	return ""
 }
 
+// number reads a value of a parameter.
+func (p parameter) number(v string) (int, error) {
+	n, err := strconv.Atoi(v)
+	if p.capped {
+		n = min(n, p.most)
+	}
+	return n, err
+}
+
 // text returns the one value of a parameter, "" if it is absent.
 func (c *call) text(name string) string { return c.query.Get(name) }
 
@@ -149,11 +167,11 @@ func (c *call) many(name string) []string { return c.query[name] }
 // number returns a parameter that is a number, what it is by itself if it is absent.
 func (c *call) number(name string) int {
 	text := c.query.Get(name)
+	p := c.row.query[slices.IndexFunc(c.row.query, func(p parameter) bool { return p.name == name })]
 	if text == "" {
-		i := slices.IndexFunc(c.row.query, func(p parameter) bool { return p.name == name })
-		text = c.row.query[i].absent
+		text = p.absent
 	}
-	n, _ := strconv.Atoi(text) // checkQuery has seen to that
+	n, _ := p.number(text) // checkQuery has seen to that
 	return n
 }
 

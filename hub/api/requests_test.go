@@ -54,7 +54,7 @@ func TestRequestsAreListedByWhatIsAsked(t *testing.T) {
 	list := "/api/envs/" + st.mine.Env.ID + "/requests"
 	for query, want := range map[string]float64{ // one more is there from the start
 		"": 4, "?q=a_b": 1, "?q=50%25": 1, "?q=AAB": 1, "?statusFilter=active": 4, "?statusFilter=expired": 0, "?statusFilter=hideExpired": 4, "?statusFilter=rejectedFraud": 0,
-		"?updatedAt=today": 4, "?updatedAt=lastmonth": 0, "?requestor=x": 0, "?count=2&offset=1": 4, "?sort=-last_updated": 4,
+		"?updatedAt=today": 4, "?updatedAt=lastmonth": 0, "?requestor=x": 0, "?count=2&offset=1": 4, "?count=9999": 4, "?sort=-last_updated": 4,
 	} {
 		if got := st.want(t, http.StatusOK, "GET", list+query, ""); got.member(t, "total_result_count") != want {
 			t.Errorf("%s: %s", query, got.body)
@@ -64,7 +64,7 @@ func TestRequestsAreListedByWhatIsAsked(t *testing.T) {
 	if len(page.member(t, "requests").([]any)) != 3 || page.member(t, "next_offset") != 3.0 {
 		t.Errorf("a page: %s", page.body)
 	}
-	for _, query := range []string{"?sort=x", "?statusFilter=x", "?updatedAt=x", "?count=0", "?count=9999", "?q=1&q=2", "?x=1"} {
+	for _, query := range []string{"?sort=x", "?statusFilter=x", "?updatedAt=x", "?count=0", "?offset=9999999999", "?q=1&q=2", "?x=1"} {
 		st.want(t, http.StatusBadRequest, "GET", list+query, "")
 	}
 }

@@ -429,6 +429,36 @@ func TestAccountsPageAcrossEnvironmentsWithoutGapsOrRepeats(t *testing.T) {
 	})
 }
 
+// A script that was written for longer pages goes on where the page ends, as with every page.
+func TestACountAboveTheMostIsTheMostAndTheRestFollows(t *testing.T) {
+	st := lite(t)
+	more := make([]protocol.Account, store.MaxAccounts)
+	for i := range more {
+		name := "more-" + jsonNumber(i)
+		more[i] = protocol.Account{ID: name, Identifiers: []string{name + "@mine.test"}, Name: name}
+	}
+	st.mine.Accounts(t, st.store, more...)
+	for _, count := range []string{"5000", "2147483647"} {
+		var first, rest accountsList
+		path := "/api/accounts?env=" + st.mine.Env.ID + "&count=" + count
+		if err := json.Unmarshal([]byte(st.want(t, 200, "GET", path, "").body), &first); err != nil {
+			t.Fatal(err)
+		}
+		if len(first.Accounts) != store.MaxAccounts || first.NextOffset != store.MaxAccounts {
+			t.Fatalf("%s: %d accounts, next %d", count, len(first.Accounts), first.NextOffset)
+		}
+		if err := json.Unmarshal([]byte(st.want(t, 200, "GET", path+"&offset="+jsonNumber(first.NextOffset), "").body), &rest); err != nil {
+			t.Fatal(err)
+		}
+		if len(rest.Accounts) != 1 || rest.NextOffset != 0 {
+			t.Errorf("%s: then %d accounts, next %d", count, len(rest.Accounts), rest.NextOffset)
+		}
+	}
+	for _, count := range []string{"0", "-1", "99999999999999999999", "1e3", "many"} {
+		st.want(t, 400, "GET", "/api/accounts?count="+count, "")
+	}
+}
+
 func jsonNumber(n int) string {
 	b, _ := json.Marshal(n)
 	return string(b)

@@ -88,6 +88,13 @@ func (s *schemas) struct_(t reflect.Type) string {
 	return name
 }
 
+// longest bounds lists of what is asked about several at once.
+var longest = map[string]int{
+	"BulkRequest.requests":                  maxBulk,
+	"AccountBulkUpdateRequest.accounts":     maxAccountUpdates,
+	"SubjectComparisonRequest.expectations": maxExpectations,
+}
+
 // describe lists the members of a struct.
 func (s *schemas) describe(t reflect.Type) object {
 	properties, required := object{}, list{}
@@ -95,6 +102,9 @@ func (s *schemas) describe(t reflect.Type) object {
 		m, inOut := f.member, s.of(f.member.typ)
 		if m.words != "" && vocabularyOfType[leaf(m.typ)] == "" {
 			inOut = withWords(inOut, m.words)
+		}
+		if most := longest[s.names[t]+"."+m.name]; most > 0 {
+			inOut = append(inOut, pair{"maxItems", most})
 		}
 		if text := s.sources.field(f.owner, f.name); text != "" && inOut.get("$ref") == nil {
 			inOut = append(inOut, pair{"description", text})
