@@ -206,3 +206,11 @@ func (tx *Tx) AskedOf(ctx context.Context, env, staff, verification string, sinc
 		env, staff, Millis(tx.Now()), Millis(since), verification)
 	return int(o), int(s), err
 }
+
+// SentAbout returns how many requests about one account a person was sent since a time.
+func (tx *Tx) SentAbout(ctx context.Context, env, staff, directory, account string, since time.Time) (int, error) {
+	var n int64
+	err := tx.Row(ctx, []any{&n}, `SELECT COUNT(*) FROM approval_asks k JOIN approvals a ON a.env = k.env AND a.id = k.approval
+		WHERE k.env = $1 AND k.staff = $2 AND a.directory = $3 AND a.account = $4 AND k.made_at > $5`, env, staff, directory, account, Millis(since))
+	return int(n), err
+}

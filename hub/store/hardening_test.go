@@ -329,6 +329,13 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		open, sent, err := tx.AskedOf(ctx, env, o.staff, "another", time.Time{})
 		return open + sent, err
 	},
+	"SentAbout": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		a, err := tx.Approval(ctx, o.env, o.approval)
+		if err != nil {
+			return 0, err
+		}
+		return tx.SentAbout(ctx, env, o.staff, a.Directory, a.Account, time.Time{})
+	},
 
 	"Bundle": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		b, err := tx.Bundle(ctx, env)
@@ -1545,7 +1552,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"CodeSends", "RequestMailsFull", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
 			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
-			"TouchApproval", "MoveApproval", "CountApprovals", "ReplaceApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf",
+			"TouchApproval", "MoveApproval", "CountApprovals", "ReplaceApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf", "SentAbout",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",
 			"OIDCClients", "OIDCClient", "SaveOIDCClient", "RemoveOIDCClient", "OIDCKeys", "RemoveOIDCKey", "OIDCExchange", "SaveOIDCExchange", "UseOIDCToken",

@@ -3,6 +3,7 @@ package approval
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -222,10 +223,10 @@ func TestARequestThatStandsIsShownWhateverElseWaits(t *testing.T) {
 		g := newRig(t, s, policy.People{Manager: true, Count: 1}, boss)
 		sub := g.subject()
 		number, _ := g.open(sub)
-		for range maxOpen - 1 {
-			g.open(g.subject())
+		for i := range maxOpen - 1 {
+			g.open(g.about(fmt.Sprint("other ", i)))
 		}
-		if g.a.Usable(t.Context(), g.subject()) {
+		if g.a.Usable(t.Context(), g.about("one more")) {
 			t.Error("one more is asked")
 		}
 		if again, mails := g.open(sub); !g.a.Usable(t.Context(), sub) || again != number || len(mails) != 0 {

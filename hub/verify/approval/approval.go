@@ -30,6 +30,7 @@ const (
 	numberTry  = 3              // numbers that one person types: one in thirty is guessed
 	maxOpen    = 5              // requests that wait for one person: more are not read with care
 	maxPerHour = 10             // requests that one person is sent
+	maxOfOne   = 4              // of those, about one account: nobody uses them up for the others
 	maxAnew    = 3              // requests of one recovery, each in place of the one before: nobody sends mails by beginning anew
 )
 
@@ -204,8 +205,13 @@ func reachable(ctx context.Context, tx *store.Tx, s verify.Subject, p store.Staf
 	if err != nil || len(keys) == 0 {
 		return false, err
 	}
-	open, sent, err := tx.AskedOf(ctx, s.Env, p.ID, s.Verification, tx.Now().Add(-time.Hour))
-	return open < maxOpen && sent < maxPerHour, err
+	since := tx.Now().Add(-time.Hour)
+	open, sent, err := tx.AskedOf(ctx, s.Env, p.ID, s.Verification, since)
+	if err != nil || open >= maxOpen || sent >= maxPerHour {
+		return false, err
+	}
+	about, err := tx.SentAbout(ctx, s.Env, p.ID, s.Directory, s.Account, since)
+	return about < maxOfOne, err
 }
 
 // keysOf lists the passkeys of a person that count at a relying party.

@@ -100,6 +100,13 @@ func (g *rig) subject() verify.Subject {
 		Contacts: protocol.Contacts{Manager: "boss@example.com", Primary: []string{"kim@example.com"}}}
 }
 
+// about is subject for another account.
+func (g *rig) about(account string) verify.Subject {
+	s := g.subject()
+	s.Account = account
+	return s
+}
+
 // open asks, and returns the number and the tokens by address.
 func (g *rig) open(s verify.Subject) (number string, tokens map[string]string) {
 	g.t.Helper()
@@ -340,7 +347,7 @@ func TestAnAlarmEndsTheRequestAndTellsTheOthers(t *testing.T) {
 func TestNobodyIsFlooded(t *testing.T) {
 	g := newRig(t, storetest.Open(t, storetest.SQLite(t)), policy.People{Manager: true, Count: 1}, boss)
 	for i := range maxOpen {
-		s := g.subject()
+		s := g.about(fmt.Sprint("other ", i))
 		s.Context[5] = byte(i)
 		g.open(s)
 	}
@@ -350,6 +357,24 @@ func TestNobodyIsFlooded(t *testing.T) {
 	if _, err := g.a.Open(t.Context(), g.subject()); err == nil {
 		t.Error("opened once more")
 	}
+}
+
+// T31: one account, however often it is recovered, does not use up the hour of whoever vouches.
+func TestT31_OneAccountLeavesRoomForTheOthers(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		g := newRig(t, s, policy.People{Manager: true, Count: 1}, boss)
+		for range maxOfOne {
+			sub := g.subject()
+			g.open(sub)
+			g.tx(func(tx *store.Tx) error { return tx.CloseWaiting(t.Context(), sub.Env, sub.Verification) })
+		}
+		if g.a.Usable(t.Context(), g.subject()) {
+			t.Error("asked about the same account once more")
+		}
+		if !g.a.Usable(t.Context(), g.about("another")) {
+			t.Error("not asked about another one")
+		}
+	})
 }
 
 func TestARequestEndsAndADecoyAsksNobody(t *testing.T) {
