@@ -77,7 +77,7 @@ func (r *Recoveries) openVerification(ctx context.Context, tx *store.Tx, rec *st
 	if err != nil {
 		return err
 	}
-	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: recovery.VerificationOpen, Offered: offered, ExpiresAt: rec.ExpiresAt}
+	v := store.Verification{Env: rec.Env, ID: store.NewID(), Recovery: rec.ID, State: store.VerificationOpen, Offered: offered, ExpiresAt: rec.ExpiresAt}
 	if m := only(offered); m != "" {
 		v.Shown = m
 	}

@@ -116,7 +116,7 @@ func (r *Recoveries) anew(ctx context.Context, tx *store.Tx, rec *store.Recovery
 		return nil, errors.Join(r.ask(ctx, tx, rec, v), tx.SaveVerification(ctx, v))
 	}
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return slices.Contains(again, m) })
-	v.State, v.Offered, v.Shown = recovery.VerificationOpen, again, only(again)
+	v.State, v.Offered, v.Shown = store.VerificationOpen, again, only(again)
 	err = rests(ctx, tx, rec, v)
 	for _, m := range again {
 		row, _ := policy.MethodByName(policy.Method(m))

@@ -89,7 +89,7 @@ func (r *Recoveries) lead(ctx context.Context, tx *store.Tx, rec *store.Recovery
 	}
 	switch {
 	case n.proven:
-		v.State, v.Shown, v.Offered = recovery.VerificationProven, "", nil
+		v.State, v.Shown, v.Offered = store.VerificationProven, "", nil
 		return errors.Join(tx.SaveVerification(ctx, &v), tx.CloseCode(ctx, rec.Env, v.ID), r.verified(ctx, tx, rec, p))
 	case len(n.offered) == 0:
 		return errors.Join(tx.SaveVerification(ctx, &v), r.rows.Refuse(ctx, tx, rec, p, exhausted(v)))
@@ -244,7 +244,7 @@ func (r *Recoveries) waiting(ctx context.Context, env, verification, method stri
 		if rec, err = tx.Recovery(ctx, env, v.Recovery); err != nil {
 			return err
 		}
-		if v.State != recovery.VerificationOpen || !slices.Contains(v.Waiting, method) || steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
+		if v.State != store.VerificationOpen || !slices.Contains(v.Waiting, method) || steps[rec.State] != StepProve || !rec.ExpiresAt.After(r.Now()) {
 			return recovery.ErrStep
 		}
 		return nil

@@ -141,7 +141,7 @@ func (r *Recoveries) person(ctx context.Context, env, id, session string, may fu
 		if err != nil {
 			return factor.Owner{}, err
 		}
-		if v.State != recovery.VerificationProven || a.Disabled || a.ID != rec.Person {
+		if v.State != store.VerificationProven || a.Disabled || a.ID != rec.Person {
 			return factor.Owner{}, recovery.ErrStep
 		}
 		return ownerOf(&rec, v, a)

@@ -127,7 +127,7 @@ func (r *Recoveries) signedIn(ctx context.Context, tx *store.Tx, rec *store.Reco
 	if errors.Is(err, store.ErrNotFound) {
 		return s, nil
 	}
-	if err != nil || rec.State != recovery.Ready || v.State != recovery.VerificationProven || !rec.ExpiresAt.After(r.Now()) {
+	if err != nil || rec.State != recovery.Ready || v.State != store.VerificationProven || !rec.ExpiresAt.After(r.Now()) {
 		return s, err
 	}
 	a, err := recovery.SignInAccount(ctx, tx, rec.Env, rec.Directory, rec.Account)

@@ -119,7 +119,7 @@ func (r *Recoveries) without(ctx context.Context, rec *store.Recovery, c *recove
 // version.
 func (r *Recoveries) unprove(ctx context.Context, tx *store.Tx, rec *store.Recovery, v *store.Verification, method string) error {
 	row, _ := policy.MethodByName(policy.Method(method))
-	v.State = recovery.VerificationOpen
+	v.State = store.VerificationOpen
 	v.Proven = slices.DeleteFunc(slices.Clone(v.Proven), func(m string) bool { return m == method })
 	if err := rests(ctx, tx, rec, v); err != nil {
 		return err

@@ -81,7 +81,7 @@ func (o *Operations) keyEnrolled(ctx context.Context, tx *store.Tx, rec *store.R
 	if err != nil {
 		return err
 	}
-	if v.State != recovery.VerificationProven { // its proof was taken back meanwhile
+	if v.State != store.VerificationProven { // its proof was taken back meanwhile
 		return keyUnwanted(ctx, tx, rec, in.Key)
 	}
 	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, o.Now().Add(factor.Wait)); !errors.Is(err, store.ErrNotFound) {

@@ -151,7 +151,7 @@ func (o *Operations) recheck(ctx context.Context, tx *store.Tx, rec *store.Recov
 		return d, "", err
 	case !until.IsZero():
 		return d, recovery.ProblemBlocked, nil
-	case v.State != recovery.VerificationProven || a.Disabled || a.ID != rec.Person:
+	case v.State != store.VerificationProven || a.Disabled || a.ID != rec.Person:
 		return d, recovery.ProblemNotAllowed, nil
 	}
 	decision, _, err := recovery.Decide(ctx, tx, rec, d, a)

@@ -60,7 +60,7 @@ func takeBackKey(ctx context.Context, tx *store.Tx, rec *store.Recovery) error {
 	if err != nil {
 		return err
 	}
-	v.State = recovery.VerificationClosed
+	v.State = store.VerificationClosed
 	if err := tx.FactorAtAgent(ctx, rec.Env, in.Factor, time.Time{}); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}

@@ -22,7 +22,7 @@ func (r *Rows) Stop(ctx context.Context, tx *store.Tx, rec *store.Recovery, how 
 	case err != nil:
 		return err
 	default:
-		v.State = VerificationClosed
+		v.State = store.VerificationClosed
 		err = errors.Join(tx.SaveVerification(ctx, &v), tx.CloseCode(ctx, rec.Env, v.ID), tx.DropEvidence(ctx, rec.Env, rec.ID),
 			tx.CloseWaiting(ctx, rec.Env, v.ID),
 			tx.DropOperationUse(ctx, rec.Env, rec.Directory, rec.Account, rec.ID))

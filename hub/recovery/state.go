@@ -41,13 +41,6 @@ var next = map[string][]string{
 // open are the states in which nothing has been sent, so that a recovery may be voided.
 var open = []string{Choosing, Preparing, Proving, Ready, Refused, Asking, Cleared}
 
-// States of a verification.
-const (
-	VerificationOpen   = "open"
-	VerificationProven = "proven"
-	VerificationClosed = "closed"
-)
-
 // Move changes the state if the machine allows it, else ErrStep.
 func Move(rec *store.Recovery, to string) error {
 	if !slices.Contains(next[rec.State], to) {

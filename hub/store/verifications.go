@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// States of a verification.
+const (
+	VerificationOpen   = "open" // its person still proves something
+	VerificationProven = "proven"
+	VerificationClosed = "closed"
+)
+
 // A Verification is the persisted state of one verification: a person proves something
 // by a set of methods that a policy accepts.
 type Verification struct {

@@ -17,9 +17,6 @@ func Stands(row store.Approval, now time.Time) bool {
 	return row.EndsAt.After(now) && row.SettledAt.IsZero()
 }
 
-// verificationOpen is the state of a verification whose person still proves something.
-const verificationOpen = "open"
-
 // Decisions tell verifications what people decided about requests of one method, each
 // once. What fails is tried again at the next Upkeep.
 type Decisions struct {
@@ -63,7 +60,7 @@ func (d Decisions) mayWait(ctx context.Context, row store.Approval) bool {
 	if err != nil {
 		return !errors.Is(err, store.ErrNotFound)
 	}
-	return v.State == verificationOpen && !slices.Contains(v.Proven, row.Kind) && !slices.Contains(v.Declined, row.Kind)
+	return v.State == store.VerificationOpen && !slices.Contains(v.Proven, row.Kind) && !slices.Contains(v.Declined, row.Kind)
 }
 
 // Settle tells the verification of a request, if that is decided. What an open one does not
