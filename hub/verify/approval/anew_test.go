@@ -65,19 +65,27 @@ func TestT07_ARequestThatIsMadeAnewEndsTheFirst(t *testing.T) {
 	})
 }
 
+// askedAnew asks people twice, and has Ann agree to what they were asked last. It returns
+// that and the links of both mails; those that come later are counted from here.
+func (g *rig) askedAnew() (sub verify.Subject, first, second map[string]string) {
+	g.t.Helper()
+	sub = g.subject()
+	_, first = g.open(sub)
+	sub = anew(sub)
+	number, second := g.open(sub)
+	if err := g.approve(sub, "ann@example.com", second["ann@example.com"], number); err != nil {
+		g.t.Fatal(err)
+	}
+	g.mails = nil
+	return sub, first, second
+}
+
 // Who says no says it about the person who asks: by the link of a request that was replaced
 // it ends the one that was made in its place, and the alarm is raised.
 func TestANoByTheFirstLinkEndsWhatWasAskedAnew(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		g := newRig(t, s, two, boss, ann)
-		sub := g.subject()
-		_, first := g.open(sub)
-		sub = anew(sub)
-		number, second := g.open(sub)
-		if err := g.approve(sub, "ann@example.com", second["ann@example.com"], number); err != nil {
-			t.Fatal(err)
-		}
-		g.mails = nil
+		sub, first, second := g.askedAnew()
 		token := first["boss@example.com"]
 		if err := g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{}); err != nil {
 			t.Fatal(err)
@@ -102,14 +110,7 @@ func TestANoByTheFirstLinkEndsWhatWasAskedAnew(t *testing.T) {
 func TestANoByTheFirstLinkIsHeardWhenNobodyWaits(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		g := newRig(t, s, policy.People{Staff: two.Staff, Manager: true, Count: 1}, boss, ann)
-		sub := g.subject()
-		_, first := g.open(sub)
-		sub = anew(sub)
-		number, second := g.open(sub)
-		if err := g.approve(sub, "ann@example.com", second["ann@example.com"], number); err != nil {
-			t.Fatal(err)
-		}
-		g.mails = nil
+		_, first, _ := g.askedAnew()
 		token := first["boss@example.com"]
 		if err := g.a.Deny(t.Context(), g.Env.ID, token, g.page(token), Client{}); err != nil {
 			t.Fatal(err)
