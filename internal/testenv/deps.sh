@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 declare -A needs=( [slapd]=slapd [ns-slapd]=389-ds-base [ldapsearch]=ldap-utils [samba]="samba-ad-dc samba-ad-provision" [redis-server]=redis-server
   [apache2]="apache2 libapache2-mod-auth-openidc" [initdb]=postgresql [chromium]=chromium [npm]=npm [certutil]=libnss3-tools [systemd-analyze]=systemd [rsyslogd]="rsyslog rsyslog-openssl"
-  [wixl]=wixl [msiinfo]=msitools [rpm]=rpm [python3]=python3 )
+  [wixl]=wixl [msiinfo]=msitools [rpm]=rpm [python3]=python3 [ssh-agent]=openssh-client [softhsm2-util]=softhsm2 [pkcs11-tool]=opensc )
 case "${1:-}" in
   dist) needs=( [wixl]=wixl [msibuild]=msitools [osslsigncode]=osslsigncode [openssl]=openssl ) ;;
   installer) needs=( [wixl]=wixl [msibuild]=msitools [osslsigncode]=osslsigncode [openssl]=openssl [wine]="wine64 wine" [x86_64-w64-mingw32-ld]=binutils-mingw-w64-x86-64
