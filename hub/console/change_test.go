@@ -173,6 +173,11 @@ func TestAnAccountIsChangedInABrowser(t *testing.T) {
 	b.Authenticator()
 	b.Open(g.url + "/console/join#" + token)
 	b.WaitText("Opening this page has done nothing yet")
+	for _, lang := range []string{"de", "en"} { // read in another language, the page keeps what its address said
+		b.Wait("document.documentElement.dataset.ready")
+		b.Click(".langs [hreflang=" + lang + "]")
+		b.Wait(`document.documentElement.lang === "` + lang + `" && document.querySelector("[name=token]").value === "` + token + `" && location.hash === ""`)
+	}
 	b.Click("[data-fragment] button")
 	b.WaitText("Hello Ann")
 	b.Wait(`document.querySelector("[data-ceremony]:not([hidden])")`)

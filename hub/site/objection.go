@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/flow"
@@ -75,13 +76,12 @@ func (v *visit) goneObjection() {
 // switchPath and switchQuery are the address under which the same page is read in
 // another language.
 func (v *visit) switchPath() string {
+	p := v.r.URL.Path
 	switch {
-	case v.r.URL.Path == ObjectionPath:
-		return ObjectionPath
-	case strings.HasPrefix(v.r.URL.Path, approvePath): // and approverPath
-		return v.r.URL.Path
-	case v.r.URL.Path == request.LinkPath:
-		return request.LinkPath
+	case slices.Contains(ownPaths, p), strings.HasPrefix(p, approvePath), strings.HasPrefix(p, signInPath): // and approverPath
+		return p
+	case strings.HasPrefix(p, badgePath+"/"):
+		return badgePath + "/" + url.PathEscape(bounded(v.r.PathValue("use"), maxToken))
 	case v.r.PathValue("use") != "":
 		return request.LinkPath + "/" + url.PathEscape(bounded(v.r.PathValue("use"), maxToken))
 	case v.id() != "":
@@ -89,6 +89,9 @@ func (v *visit) switchPath() string {
 	}
 	return "/"
 }
+
+// ownPaths are pages that are read in another language where they are.
+var ownPaths = []string{ObjectionPath, request.LinkPath, PhonePath, badgePath}
 
 func (v *visit) switchQuery() url.Values {
 	kept := url.Values{}

@@ -70,6 +70,7 @@ func TestT13_TheSecretIsShownOnThePhoneThatProved(t *testing.T) {
 	if got := phone.Eval("location.hash"); got != "" {
 		t.Errorf("the ticket stays in the address: %s", got)
 	}
+	inAnotherLanguage(phone, "ticket", screen.ticket)
 	phone.Click("main form button")
 	phone.WaitText("Did you start this?")
 	for _, fact := range []string{"localhost", "I did not start this", "Chrome"} {
@@ -103,6 +104,41 @@ func TestT13_TheSecretIsShownOnThePhoneThatProved(t *testing.T) {
 	}
 }
 
+// inAnotherLanguage reads a page in German and in English again: what it took out of its
+// address is in its form still, and in no address.
+func inAnotherLanguage(b *testenv.Browser, field, secret string) {
+	for _, lang := range []string{"de", "en"} {
+		b.Click(".langs [hreflang=" + lang + "]")
+		b.Wait(`document.documentElement.lang === "` + lang + `" && document.documentElement.dataset.ready && ` +
+			`document.querySelector("[name=` + field + `]")?.value === "` + secret + `" && location.hash === ""`)
+	}
+}
+
+// asked has a phone that has read the picture of a sign-in.
+type asked struct{ Phones }
+
+func (asked) Read(context.Context, string, string) (SignInReading, error) {
+	return SignInReading{Client: "Payroll", Code: "123456"}, nil
+}
+
+// A page that takes a secret out of its own address is read in another language where it
+// is, and the secret goes along where no server sees it.
+func TestALinkWithASecretIsReadInAnotherLanguage(t *testing.T) {
+	g := newRig(t)
+	b := testenv.Chromium(t)
+	for _, page := range []string{"/approve", "/approver", "/sign-in"} {
+		b.Open(g.url + page + "?lang=en#a-secret.of-a_link")
+		inAnotherLanguage(b, "token", "a-secret.of-a_link")
+		if at := b.Eval("location.pathname"); at != page {
+			t.Errorf("%s is read at %s", page, at)
+		}
+	}
+	g.site.cfg.Phones = asked{}
+	for page, status := range map[string]int{"/sign-in/phone": 200, "/sign-in/phone/code": 200, "/badge": 403} {
+		g.person().get(page+"?lang=en").sees(status, `href="`+page+`?lang=de"`)
+	}
+}
+
 func TestAPhoneThatReadsAPictureTooSoonPressesAgain(t *testing.T) {
 	m := newMachine(t)
 	screen, phone := m.twoCodes(), testenv.Chromium(t)
@@ -118,6 +154,7 @@ func TestAPhoneThatReadsAPictureTooSoonPressesAgain(t *testing.T) {
 	phone.Click("main form button")
 	phone.WaitText("One moment")
 	checkLayout(t, phone, "phone-soon")
+	inAnotherLanguage(phone, "ticket", screen.ticket)
 	phone.Wait(ready)
 	release()
 	m.prepared(home)

@@ -46,6 +46,8 @@ if (link) {
   const token = location.hash.slice(1);
   if (token) history.replaceState(null, '', location.pathname + location.search);
   link.elements.token.value = token;
+  // A change of the language takes it along, where no server sees it.
+  for (const other of document.querySelectorAll('.langs a')) other.addEventListener('click', () => { other.hash = token; });
   link.hidden = !token;
   document.querySelector('[data-no-fragment]').hidden = Boolean(token);
 }

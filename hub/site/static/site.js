@@ -132,6 +132,13 @@ function tickets() {
   history.replaceState(null, '', location.pathname + location.search);
 }
 
+// A change of the language takes along what was in the address, where no server sees it.
+function languages() {
+  const field = one('input[data-carried]');
+  if (!field) return;
+  for (const link of all('.langs a')) link.addEventListener('click', () => { link.hash = field.value; });
+}
+
 // A recovery that is over needs its key no more.
 function forgetting() {
   for (const e of all('[data-forget]')) {
@@ -312,6 +319,7 @@ recipients();
 keeping();
 rotating();
 tickets();
+languages();
 forgetting();
 busyForms();
 countdowns();
