@@ -9,6 +9,7 @@ var deStaff = table{
 	"approve.gone.text":                  "Der Link ist zu alt oder schon benutzt, die Anfrage ist beendet, oder jemand anderes hat sie entschieden. Sie brauchen nichts zu tun.",
 	"approve.replaced.title":             "Diese Anfrage wurde durch eine neuere ersetzt",
 	"approve.replaced.text":              "Die Person hat diesen Schritt neu begonnen. Wenn Sie noch gebraucht werden, ist eine neuere Mail an Sie gekommen: Öffnen Sie den Link darin, zu dem eine andere Zahl gehört. Was hier bestätigt wurde, zählt nicht mehr.",
+	"approve.replaced.deny.hint":         "„Hier stimmt etwas nicht“ gilt auch für die neuere Anfrage: Es beendet sie sofort und sagt es der Administration. Drücken Sie das, wenn Sie die Person nicht erreichen oder sie von nichts weiß.",
 	"approve.title":                      "Ist es {account}, der oder die fragt?",
 	"approve.what.password":              "Jemand, der oder die sich als {account} ausgibt, möchte ein neues Passwort für dieses Konto.",
 	"approve.what.mfa":                   "Jemand, der oder die sich als {account} ausgibt, möchte sich ohne den zweiten Faktor dieses Kontos anmelden. Er würde entfernt oder einmal übergangen.",

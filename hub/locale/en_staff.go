@@ -9,6 +9,7 @@ var enStaff = table{
 	"approve.gone.text":                  "The link is too old or was used, the request has ended, or somebody else has decided it. You need do nothing.",
 	"approve.replaced.title":             "This request was replaced by a newer one",
 	"approve.replaced.text":              "The person began this step anew. If you are still needed, a newer mail has come to you: open the link in that one, to which another number belongs. What was approved here does not count any more.",
+	"approve.replaced.deny.hint":         "“This is not right” counts for the newer request as well: it ends that one at once and tells the administrators. Press it if you could not reach the person, or if they know nothing of this.",
 	"approve.title":                      "Is it {account} who asks?",
 	"approve.what.password":              "Somebody who says that they are {account} wants a new password for that account.",
 	"approve.what.mfa":                   "Somebody who says that they are {account} wants to sign in without the second factor of that account, which would be removed or passed over once.",

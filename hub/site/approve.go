@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/staff"
+	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify/approval"
 )
 
@@ -103,7 +104,7 @@ func (v *visit) showAsked(status int, field, why string) {
 		v.message(http.StatusOK, "approve.denied.title", []string{"approve.denied.text"}, nil)
 		return
 	case r.Replaced:
-		v.message(http.StatusGone, "approve.replaced.title", []string{"approve.replaced.text"}, nil)
+		v.showReplaced(r)
 		return
 	case r.State == "approved":
 		v.message(http.StatusOK, "approve.done.title", []string{"approve.done.text"}, nil)
@@ -115,9 +116,8 @@ func (v *visit) showAsked(status int, field, why string) {
 		v.message(http.StatusForbidden, "approve.spent.title", []string{"approve.spent.text"}, nil)
 		return
 	}
-	s := v.screen(flow.View{})
-	s.Asked, s.Ask, s.Post, s.With = r, r.Ask, approvePath+"/request", s.Language.Device(r.Device)
-	s.Wants = s.H("approve.what."+string(r.Action), "account", r.Name)
+	s := v.askedScreen(r)
+	s.Ask, s.Post = r.Ask, approvePath+"/request"
 	s.Title, s.Script = s.T("approve.title", "account", r.Name), v.site.files.Path("passkey.js")
 	if field != "" {
 		s.wrong(field, s.T(why))
@@ -125,6 +125,25 @@ func (v *visit) showAsked(status int, field, why string) {
 	page.Allow(v.w.Header(), "publickey-credentials-get")
 	v.show(status, "approve", s)
 }
+
+// askedScreen begins a page about what somebody is asked.
+func (v *visit) askedScreen(r approval.Request) *screen {
+	s := v.screen(flow.View{})
+	s.Asked, s.With = r, s.Language.Device(r.Device)
+	s.Wants = s.H("approve.what."+string(r.Action), "account", r.Name)
+	return s
+}
+
+// showReplaced leads to the newer mail. A no is about the person who asks, and is taken
+// here too.
+func (v *visit) showReplaced(r approval.Request) {
+	s := v.askedScreen(r)
+	s.Title = s.T("approve.replaced.title")
+	v.show(http.StatusGone, "approvereplaced", s)
+}
+
+// Undecided reports whether the person has said neither yes nor no by this link.
+func (s *screen) Undecided() bool { return s.Asked.State == store.AskOpen }
 
 // approveFailures are the mistakes that a person mends on the page.
 var approveFailures = []struct {

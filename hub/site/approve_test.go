@@ -11,6 +11,7 @@ import (
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/approval"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
@@ -58,7 +59,8 @@ func TestTheFirstOfTwoMailsLeadsToTheSecond(t *testing.T) {
 	g := newRig(t)
 	a, mails := vouched(t, g)
 	s := verify.Subject{Env: g.env.ID, Directory: "d", Verification: store.NewID(), Account: "7", Name: "Ada", Action: protocol.ActionPassword,
-		Context: protocol.Context{1}, Origin: g.url, RPID: "localhost", Until: time.Now().Add(time.Hour)}
+		Context: protocol.Context{1}, Origin: g.url, RPID: "localhost", Until: time.Now().Add(time.Hour),
+		AskedAt: time.Now(), Address: "192.0.2.7", Device: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/128.0.0.0 Safari/537.36"}
 	ask := func() string {
 		t.Helper()
 		if _, err := a.Open(t.Context(), s); err != nil {
@@ -81,9 +83,19 @@ func TestTheFirstOfTwoMailsLeadsToTheSecond(t *testing.T) {
 	} {
 		p.sees(410, "This request was replaced by a newer one", "open the link in that one")
 	}
+	late := follow(g.person(), first).sees(410, "wants a new password for that account", `action="/approve/deny"`, "counts for the newer request as well")
+	b := testenv.Chromium(t)
+	b.Open(g.url + "/approve?lang=en#" + first)
+	b.Click("[data-fragment] button")
+	b.WaitText("If you are still needed")
+	g.looked(b, "replaced-en")
+	b.Click(".langs [hreflang=de]")
+	b.WaitText("gilt auch für die neuere Anfrage")
+	g.looked(b, "replaced-de")
 	follow(early, second).sees(200, "Is it Ada who asks?")
 	follow(g.person(), second).sees(200, "Is it Ada who asks?")
 	denies.send("/approve/deny", nil).sees(200, "The request was stopped", "the administrators were told")
+	late.send("/approve/deny", nil).sees(404, "There is nothing to decide here")
 	follow(g.person(), second).sees(200, "The request was stopped")
 	follow(g.person(), first).sees(200, "The request was stopped")
 }

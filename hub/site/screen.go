@@ -18,7 +18,7 @@ var templates embed.FS
 
 // screens holds one template set for each page, by the name of its file.
 var screens = page.ParseScreens(templates, "start", "choose", "method", "prove", "ask", "asking", "askwait", "askfailed", "capture", "handover", "confirm", "phone", "begunby", "phonecode", "elsewhere", "locked",
-	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approver", "approverdone", "walletreturn", "request", "badge", "badgephoto", "badgelook", "away", "signin", "signedin", "signinphoneask", "signinphonecode", "signinphonego",
+	"ready", "performing", "done", "outcome", "ended", "objection", "message", "fragment", "approve", "approvereplaced", "approver", "approverdone", "walletreturn", "request", "badge", "badgephoto", "badgelook", "away", "signin", "signedin", "signinphoneask", "signinphonecode", "signinphonego",
 	"options", "option", "optionpasskey", "optionapp", "optioncodes", "optionaddress", "optionconfirm")
 
 // steps is how many steps a recovery has for the person who goes through it: address,
