@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
+	"github.com/postern-id/postern/protocol/evidence"
 )
 
 const entraPath = "/entra/eam/authorize"
@@ -70,27 +72,73 @@ func TestEntraIsAnsweredByEveryRuleOfItsContract(t *testing.T) {
 				}
 			}
 			var leaf struct {
-				Detail struct {
-					Directory string
-					Request   map[string]any
-					Response  map[string]any
-				} `json:"entra_eam_authorize"`
+				Detail recorded `json:"entra_eam_authorize"`
 			}
 			isJSON(t, r.leaves("entra_eam_authorize")[0], &leaf)
-			for _, name := range []string{"claims", "client_id", "client_request_id", "id_token_hint", "nonce", "redirect_uri", "response_mode", "response_type", "scope", "state"} {
-				if _, ok := leaf.Detail.Request[name]; !ok {
-					t.Errorf("the record lacks request.%s", name)
-				}
-			}
-			for _, name := range []string{"oauth2_client_id", "oauth2_redirect_uri", "oauth2_server", "oauth2_template", "state"} {
-				if _, ok := leaf.Detail.Response[name]; !ok {
-					t.Errorf("the record lacks response.%s", name)
-				}
-			}
+			leaf.Detail.has(t, []string{"claims", "client_id", "client_request_id", "id_token_hint", "nonce", "redirect_uri", "response_mode", "response_type", "scope", "state"},
+				[]string{"oauth2_client_id", "oauth2_redirect_uri", "oauth2_server", "oauth2_template", "state"})
 			if leaf.Detail.Directory != r.fixture.Directory.ID || leaf.Detail.Request["id_token_hint"] != "REDACTED" {
 				t.Errorf("record %+v", leaf.Detail)
 			}
 		})
+	}
+}
+
+// recorded is the detail of an authorization's record.
+type recorded struct {
+	Directory string
+	Request   map[string]any
+	Response  map[string]any
+}
+
+// has fails the test unless the record has the members.
+func (d recorded) has(t *testing.T, request, response []string) {
+	t.Helper()
+	for _, name := range request {
+		if _, ok := d.Request[name]; !ok {
+			t.Errorf("the record lacks request.%s", name)
+		}
+	}
+	for _, name := range response {
+		if _, ok := d.Response[name]; !ok {
+			t.Errorf("the record lacks response.%s", name)
+		}
+	}
+}
+
+// Programs that read the log are written for the reference: what it says is always there
+// is there, however little was asked.
+func TestARecordHasWhatTheReferenceSaysIsAlwaysThere(t *testing.T) {
+	r := newRig(t)
+	r.entra(nil)
+	form := r.tenant.Form(r.tenant.Hint(nil))
+	form.Del("client-request-id")
+	r.post(r.browser, entraPath, form)
+	client, secret := r.add(party.OktaIDV, nil)
+	r.employee.claims = &evidence.Claims{Given: "Ann", Family: "Lee"}
+	names := map[string]any{"given_name": said("Ann"), "family_name": said("Lee")}
+	r.get(r.browser, r.prove(r.ticket(r.get(r.browser, r.push(pushed(client, secret, person("IDV-DELEGATED", names)))))))
+	okta, _ := r.add(party.OktaEAM, nil)
+	r.code(okta, "bob@example.com")
+	for kind, want := range map[string]struct{ request, response []string }{
+		"entra_eam_authorize": {[]string{"claims", "client_id", "client_request_id", "id_token_hint", "nonce", "redirect_uri", "response_mode", "response_type", "scope", "state"},
+			[]string{"oauth2_client_id", "oauth2_redirect_uri", "oauth2_server", "oauth2_template", "state"}},
+		"okta_eam_authorize": {[]string{"claims", "client_id", "login_hint", "redirect_uri", "response_type", "scope", "state"},
+			[]string{"oauth2_client_id", "oauth2_redirect_uri", "oauth2_server", "oauth2_template", "state"}},
+		"okta_eam_finish":     {[]string{"state"}, nil},
+		"oauth2_v2_authorize": {[]string{"request_uri"}, []string{"return"}},
+	} {
+		rows := r.leaves(kind)
+		if len(rows) == 0 {
+			t.Errorf("no %s", kind)
+		}
+		for _, row := range rows {
+			var leaf map[string]json.RawMessage
+			isJSON(t, row, &leaf)
+			var d recorded
+			isJSON(t, string(leaf[kind]), &d)
+			d.has(t, want.request, want.response)
+		}
 	}
 }
 

@@ -26,20 +26,33 @@ func hidden(s string) string {
 	return redacted
 }
 
-// asksRecord is the request of an authorization in the log: the members of the public
-// reference for all contracts, each with those that it has.
+// asksRecord is the request of an authorization in the log: what those of the public
+// reference have in common.
 type asksRecord struct {
-	Claims          string `json:"claims"`
-	ClientID        string `json:"client_id"`
-	ClientRequestID string `json:"client_request_id,omitempty"`
-	IDTokenHint     string `json:"id_token_hint,omitempty"`
-	LoginHint       string `json:"login_hint,omitempty"`
-	Nonce           string `json:"nonce,omitempty"`
-	RedirectURI     string `json:"redirect_uri"`
-	ResponseMode    string `json:"response_mode,omitempty"`
-	ResponseType    string `json:"response_type"`
-	Scope           string `json:"scope"`
-	State           string `json:"state"`
+	Claims       string `json:"claims"`
+	ClientID     string `json:"client_id"`
+	RedirectURI  string `json:"redirect_uri"`
+	ResponseType string `json:"response_type"`
+	Scope        string `json:"scope"`
+	State        string `json:"state"`
+}
+
+// entraRecord is the wire type EntraEamAuthorizeRequest in the log: all of it is always there.
+type entraRecord struct {
+	asksRecord
+	ClientRequestID string `json:"client_request_id"`
+	IDTokenHint     string `json:"id_token_hint"`
+	Nonce           string `json:"nonce"`
+	ResponseMode    string `json:"response_mode"`
+}
+
+// oktaRecord is the wire type OktaEamAuthorizeRequest in the log. Members below LoginHint
+// are ours.
+type oktaRecord struct {
+	asksRecord
+	LoginHint    string `json:"login_hint"`
+	Nonce        string `json:"nonce,omitempty"`
+	ResponseMode string `json:"response_mode,omitempty"`
 }
 
 // asksReply is the response of an authorization in the log.
@@ -98,6 +111,9 @@ func (p *Provider) recordAsked(ctx context.Context, tx *store.Tx, a *authorizati
 	d := record{Directory: a.client.Directory, Contract: a.row.Contract, Request: a.record(), Response: asksReply{
 		ClientID: a.client.ID, Redirect: x.Redirect, Server: p.issuer(a.row), State: x.ID,
 	}}
+	if a.row.Contract == party.OktaIDV {
+		d.Response = authorizeReply{Env: a.client.Settings.Name, Request: x.ID}
+	}
 	e := p.event(a.client, a.row.Authorize, x.ID, a.r, d)
 	e.Personal = map[string]string{"hint": short(a.asked.Hint)}
 	return audit.Append(ctx, tx, e)
@@ -105,16 +121,19 @@ func (p *Provider) recordAsked(ctx context.Context, tx *store.Tx, a *authorizati
 
 // record leaves out what is or may name a person: the hint stands among the personal
 // members.
-func (a *authorization) record() asksRecord {
+func (a *authorization) record() any {
 	uri, _ := a.q.redirect()
 	if uri == "" {
 		uri = a.asked.Redirect
 	}
-	return asksRecord{
-		Claims: short(a.q["claims"]), ClientID: a.client.ID, ClientRequestID: short(a.q["client-request-id"]), IDTokenHint: hidden(a.q["id_token_hint"]),
-		LoginHint: hidden(a.q["login_hint"]), Nonce: short(a.q["nonce"]), RedirectURI: short(uri), ResponseMode: short(a.q["response_mode"]),
-		ResponseType: short(a.q["response_type"]), Scope: short(a.q["scope"]), State: short(a.q["state"]),
+	asks := asksRecord{Claims: short(a.q["claims"]), ClientID: a.client.ID, RedirectURI: short(uri), ResponseType: short(a.q["response_type"]), Scope: short(a.q["scope"]), State: short(a.q["state"])}
+	switch a.row.Contract {
+	case party.EntraEAM:
+		return entraRecord{asks, short(a.q["client-request-id"]), hidden(a.q["id_token_hint"]), short(a.q["nonce"]), short(a.q["response_mode"])}
+	case party.OktaEAM:
+		return oktaRecord{asks, hidden(a.q["login_hint"]), short(a.q["nonce"]), short(a.q["response_mode"])}
 	}
+	return authorizeRecord{RequestURI: hidden(a.q["request_uri"]), ClientID: a.client.ID, Redirect: short(uri), State: short(a.asked.Echoed)}
 }
 
 // recordRefused writes that a request was sent back unanswered.
@@ -124,6 +143,9 @@ func (p *Provider) recordRefused(ctx context.Context, tx *store.Tx, a *authoriza
 	}
 	d := record{Directory: a.client.Directory, Contract: a.row.Contract, Request: finishRecord{Error: e.Code, State: short(a.asked.Echoed)},
 		Response: finishReply{Error: e.Code, State: short(a.asked.Echoed), Redirect: a.asked.Redirect}}
+	if a.row.Contract == party.OktaIDV {
+		d.Request, d.Response = a.record(), authorizeReply{Error: e.Code, Redirect: a.asked.Redirect}
+	}
 	return audit.Append(ctx, tx, p.event(a.client, a.row.Finish, store.NewID(), a.r, d))
 }
 
@@ -141,6 +163,10 @@ func (p *Provider) recordFinished(ctx context.Context, tx *store.Tx, c party.Par
 	}
 	d := record{Directory: c.Directory, Contract: c.Terms.Contract, Request: finishRecord{Code: redacted, Error: x.Answer.Error, State: x.ID}, Response: reply,
 		Recovery: x.Answer.Recovery, Methods: x.Answer.Proven, ACR: x.Answer.ACR, AMR: x.Answer.AMR, Strict: x.Answer.Strict}
+	if c.Terms.Contract == party.OktaIDV {
+		d.Request = authorizeRecord{RequestURI: redacted, ClientID: c.ID, Redirect: x.Redirect, State: short(x.Echoed)}
+		d.Response = authorizeReply{Error: x.Answer.Error, Redirect: x.Redirect, Env: c.Settings.Name, Request: x.ID}
+	}
 	e := p.event(c, c.Terms.Finish, x.ID, nil, d)
 	e.Account = x.Answer.Person
 	return audit.Append(ctx, tx, e)
