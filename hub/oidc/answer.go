@@ -56,15 +56,19 @@ func (p *Provider) stamped(c party.Party, a asked, fields []formField) []formFie
 	return fields
 }
 
-// redirection returns the client's address with an answer.
+// redirection returns the client's address with an answer. A query that the address has
+// stays there (RFC 6749 3.1.2).
 func (p *Provider) redirection(c party.Party, a asked, fields []formField) string {
 	q := url.Values{}
 	for _, f := range p.stamped(c, a, fields) {
 		q.Set(f.Name, f.Value)
 	}
 	sep := "?"
-	if a.Mode == "fragment" {
+	switch {
+	case a.Mode == "fragment":
 		sep = "#"
+	case strings.Contains(a.Redirect, "?"):
+		sep = "&"
 	}
 	return a.Redirect + sep + q.Encode()
 }

@@ -46,7 +46,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at party.Is
 		return
 	}
 	var err error
-	if at.Post {
+	if r.Method == http.MethodPost {
 		a.q, err = formParams(w, r)
 	} else {
 		a.q, err = parseParams(r.URL.RawQuery)

@@ -814,6 +814,38 @@ func TestAnswersComeInTheModeThatWasAskedFor(t *testing.T) {
 	}
 }
 
+// RFC 6749, section 3.1.2: an address may have a query, which stays as it is.
+func TestAnAddressKeepsTheQueryThatItHas(t *testing.T) {
+	const back = appBack + "?tenant=7"
+	a := newOffice(t, storetest.SQLite(t))
+	client, _ := a.add(party.OpenID, func(s *party.Settings) { s.Redirects = []string{back} })
+	for mode, begins := range map[string]string{"query": back + "&", "fragment": back + "#"} {
+		q := asking(client, "")
+		q.Del("client_secret")
+		q.Set("redirect_uri", back)
+		q.Set("response_mode", mode)
+		browser := a.newPhone()
+		g := a.get(browser, a.proves(a.ticket(a.get(browser, "/oauth2/authorize?"+q.Encode())), ann, true))
+		if g.location == nil || !strings.HasPrefix(g.location.String(), begins) || !strings.Contains(g.location.String(), "code=") {
+			t.Errorf("%s: back to %v", mode, g.location)
+		}
+	}
+}
+
+// OpenID Connect Core, section 3.1.2.1: applications may send the browser with a form.
+func TestARequestMayComeAsAForm(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(party.OpenID, nil)
+	for name, form := range map[string]url.Values{"parameters": asking(client, ""), "pushed": {"client_id": {client}, "request_uri": {a.pushes(asking(client, secret))}}} {
+		form.Del("client_secret")
+		browser := a.newPhone()
+		g := a.get(browser, a.proves(a.ticket(a.post(browser, "/oauth2/authorize", form)), ann, true))
+		if g.location == nil || g.location.Query().Get("code") == "" {
+			t.Errorf("%s: %d %v", name, g.status, g.location)
+		}
+	}
+}
+
 func TestDiscoveryTellsOfBothContractsOfTheIssuer(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {

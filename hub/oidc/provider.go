@@ -86,9 +86,8 @@ func (p *Provider) serveIssuer(at party.Issuer) {
 	handle("GET "+at.Path+party.DiscoveryPath, p.discovery)
 	handle("GET "+at.Endpoints+"/jwks", p.jwks)
 	handle("GET "+at.Endpoints+returnPath, p.returned)
-	if at.Post {
-		handle("POST "+at.Endpoints+"/authorize", p.authorize)
-	} else {
+	handle("POST "+at.Endpoints+"/authorize", p.authorize)
+	if !at.Post { // OpenID Connect Core 3.1.2.1: by either
 		handle("GET "+at.Endpoints+"/authorize", p.authorize)
 	}
 	if at.Pushes {
