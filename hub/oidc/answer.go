@@ -129,7 +129,7 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 	a := &authorization{w: w, r: r, at: at}
 	var fields []formField
 	var x exchange
-	err := p.admit(w, r, "return")
+	err := p.admit(w, r, "return", ofAddress)
 	if err == nil {
 		a.q, err = parseParams(r.URL.RawQuery)
 	}

@@ -41,7 +41,7 @@ type authorization struct {
 // client is said to the person; everything else goes back to where they came from.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
-	if err := p.admit(w, r, "authorize"); err != nil {
+	if err := p.admit(w, r, "authorize", ofAddress); err != nil {
 		p.refuse(a, err)
 		return
 	}

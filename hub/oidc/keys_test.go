@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,9 +153,8 @@ func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
 
 // As in the REST API: every answer says what is left, and the last one when to come back.
 func TestAnAddressReadsHowOftenItMayAsk(t *testing.T) {
-	local := coord.NewLocal()
-	t.Cleanup(func() { _ = local.Close() })
-	r := newRigOn(t, storetest.SQLite(t), func(_ *rig, cfg *oidc.Config) { cfg.Buckets = counted{local} })
+	r := newRig(t)
+	r.counts()
 	for _, path := range []string{"/oauth2/par", "/oauth2/token"} { // of one bucket
 		g := r.post(r.browser, path, nil)
 		left, err := strconv.Atoi(g.header.Get("X-RateLimit-Remaining"))
@@ -175,6 +175,58 @@ func TestAnAddressReadsHowOftenItMayAsk(t *testing.T) {
 		return
 	}
 	t.Error("an address may ask as often as it likes")
+}
+
+// Everybody in a company may have one address: how often the pages of some ask how it
+// stands is nothing to the others. Whoever began nothing is counted by the address.
+func TestAnOfficeWaitsAtItsPicturesBehindOneAddress(t *testing.T) {
+	a := newApp(t)
+	a.counts()
+	for range 5 {
+		var began struct {
+			Request string
+			Session string `json:"session_token"`
+		}
+		other := http.DefaultClient
+		a.json(other, "GET", "/authorize"+a.asks(), &began)
+		for range 40 {
+			var stands struct{ Status int }
+			if g := a.json(other, "GET", "/api/authorize/"+began.Request+"/poll?session="+url.QueryEscape(began.Session), &stands); g.status != 200 || stands.Status != 100 {
+				t.Fatalf("%d %s", g.status, g.body)
+			}
+		}
+	}
+	statuses := map[int]bool{}
+	for range 100 {
+		statuses[a.get(http.DefaultClient, "/api/authorize/x/poll?session=y").status] = true
+	}
+	if !statuses[http.StatusTooManyRequests] {
+		t.Error("whoever knows nothing may ask as often as they like")
+	}
+}
+
+// The server of an application asks for everybody who signs in there, and is counted by
+// itself; whoever does not know its secret by the address, and shuts it out neither by
+// that nor by its name.
+func TestAnApplicationsServerIsCountedByItself(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	a.counts()
+	client, secret := a.add(party.OpenID, nil)
+	for n := range 200 {
+		a.pushes(asking(client, secret))
+		a.post(http.DefaultClient, "/oauth2/par", asking(client, "guess"+strconv.Itoa(n)))
+	}
+	if g := a.post(http.DefaultClient, "/oauth2/par", asking(client, "guess")); g.status != http.StatusTooManyRequests || g.header.Get("Retry-After") == "" {
+		t.Errorf("guesses: %d", g.status)
+	}
+	form := exchanging(client, secret, a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann).Get("code"), appBack)
+	form.Set("code_verifier", appVerifier)
+	tokens, _ := a.redeems(form)
+	for range 100 {
+		if g, _ := a.userinfo(tokens.Access); g.status != http.StatusOK {
+			t.Fatalf("userinfo: %d %s", g.status, g.body)
+		}
+	}
 }
 
 // What is away is no fault of whoever asks, and comes back: they are told when to try again.

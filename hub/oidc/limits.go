@@ -1,12 +1,14 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/policy"
 )
 
@@ -17,33 +19,64 @@ type Buckets interface {
 	Take(ctx context.Context, key string, burst int, every time.Duration) (allowed bool, after time.Duration, err error)
 }
 
-// Limits of one address: a company behind one address translator.
-const (
-	atOnce = 60
-	every  = time.Second
+// A rate is how often somebody may ask.
+type rate struct {
+	atOnce int
+	every  time.Duration // one more
+}
+
+// How often they may.
+var (
+	ofStranger = rate{60, time.Second}             // who should know a secret and does not, by address
+	ofAddress  = rate{600, 100 * time.Millisecond} // the browsers of a company behind one address translator
+	ofClient   = rate{1200, 50 * time.Millisecond} // a client's server, which asks for everybody who signs in there
+	ofBrowser  = rate{60, time.Second}             // one that waits for what it began, and asks every 1.5 seconds
 )
 
 // retryAfter is when to ask again while something that is needed is away, in seconds.
 const retryAfter = "60"
 
-// errBusy says that an address asks too often.
+// errBusy says that somebody asks too often.
 var errBusy = errors.New("oidc: too many requests")
 
-// admit takes one from the bucket of the browser's or client's address, and says in the
-// headers of the answer what is left, as the REST API does.
-func (p *Provider) admit(w http.ResponseWriter, r *http.Request, what string) error {
-	ok, after, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+what+":"+policy.Client(r.RemoteAddr), atOnce, every)
+// admit counts a request by its address.
+func (p *Provider) admit(w http.ResponseWriter, r *http.Request, what string, of rate) error {
+	return p.count(w, r, what+":"+policy.Client(r.RemoteAddr), of)
+}
+
+// admitClient counts what a client proved to be its own as that client's, and all else by
+// the address: nobody shuts a client out by sharing its address or knowing its name.
+func (p *Provider) admitClient(w http.ResponseWriter, r *http.Request, c party.Party, proven bool) error {
+	if !proven || c.Settings.Auth == party.AuthNone {
+		return p.admit(w, r, "client", ofStranger)
+	}
+	return p.count(w, r, "of client:"+c.Env+":"+c.ID, ofClient)
+}
+
+// admitWaiter counts a browser that waits by what it began, as everybody in a company may
+// do at the same time from one address, and by the address whoever began nothing: err.
+func (p *Provider) admitWaiter(a *waiter, err error) error {
+	if err == nil {
+		return p.count(a.w, a.r, "waits:"+a.x.ID, ofBrowser)
+	}
+	return cmp.Or(p.admit(a.w, a.r, "wait", ofStranger), err)
+}
+
+// count takes one from a bucket, and says in the headers of the answer what is left, as
+// the REST API does.
+func (p *Provider) count(w http.ResponseWriter, r *http.Request, bucket string, of rate) error {
+	ok, after, err := p.cfg.Buckets.Take(r.Context(), "oidc:"+bucket, of.atOnce, of.every)
 	if err != nil {
 		return err
 	}
-	left, full := max(atOnce-int((after+every-1)/every), 0), after
+	left, full := max(of.atOnce-int((after+of.every-1)/of.every), 0), after
 	if !ok {
-		left, full = 0, atOnce*every
+		left, full = 0, time.Duration(of.atOnce)*of.every
 		w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)+1))
 		err = errBusy
 	}
 	h := w.Header()
-	h.Set("X-RateLimit-Limit", strconv.Itoa(atOnce))
+	h.Set("X-RateLimit-Limit", strconv.Itoa(of.atOnce))
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(left))
 	h.Set("X-RateLimit-Reset", time.Now().Add(full).UTC().Format(time.RFC3339))
 	return err

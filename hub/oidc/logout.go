@@ -19,7 +19,7 @@ import (
 // nothing is asked of the person; an id_token_hint says whose client asks, and no more.
 func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	a := &authorization{w: w, r: r, at: at}
-	err := p.admit(w, r, "authorize")
+	err := p.admit(w, r, "authorize", ofAddress)
 	if err == nil {
 		a.q, err = leavingParams(w, r)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/audit/audittest"
+	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/party"
@@ -177,7 +178,10 @@ func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *ri
 }
 
 // everything lets one address ask as often as these tests do; shut lets nobody.
-type everything struct{ shut atomic.Bool }
+type everything struct {
+	shut atomic.Bool
+	real oidc.Buckets // where a test counts; nil: none does
+}
 
 func (e *everything) Take(context.Context, string, int, time.Duration) (bool, error) {
 	return !e.shut.Load(), nil
@@ -187,8 +191,18 @@ func (e *everything) Take(context.Context, string, int, time.Duration) (bool, er
 type rates struct{ *everything }
 
 func (r rates) Take(ctx context.Context, key string, burst int, every time.Duration) (bool, time.Duration, error) {
+	if r.real != nil {
+		return r.real.Take(ctx, key, burst, every)
+	}
 	ok, err := r.everything.Take(ctx, key, burst, every)
 	return ok, every, err
+}
+
+// counts has the provider count as hubs do.
+func (r *rig) counts() {
+	local := coord.NewLocal()
+	r.t.Cleanup(func() { _ = local.Close() })
+	r.buckets.real = counted{local}
 }
 
 func (r *rig) newBrowser() *http.Client {

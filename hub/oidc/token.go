@@ -58,12 +58,18 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 	return c, nil
 }
 
-// clientRequest reads a request of a client's server: who it is, and what it says. An
-// address that tries too often waits.
+// clientRequest reads a request of a client's server: who it is, and what it says. Whoever
+// asks too often waits.
 func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at party.Issuer) (party.Party, params, *oauthError) {
-	if err := p.admit(w, r, "client"); err != nil {
+	c, q, oauth := p.readClient(w, r, at)
+	if err := p.admitClient(w, r, c, oauth == nil); err != nil {
 		return party.Party{}, nil, p.tooMany(r, err)
 	}
+	return c, q, oauth
+}
+
+// readClient is clientRequest, however often.
+func (p *Provider) readClient(w http.ResponseWriter, r *http.Request, at party.Issuer) (party.Party, params, *oauthError) {
 	if len(r.Header.Values("Authorization")) > 1 {
 		return party.Party{}, nil, errClient()
 	}
@@ -87,10 +93,7 @@ func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at part
 	} else if !ok {
 		return party.Party{}, nil, errClient()
 	}
-	if oauth := admitsFrom(r, c); oauth != nil {
-		return party.Party{}, nil, oauth
-	}
-	return c, q, nil
+	return c, q, admitsFrom(r, c)
 }
 
 // admitsFrom refuses a client that proved itself from where its organisation lets nobody
@@ -218,37 +221,9 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, c party.Party, x *ex
 
 // userinfo answers what the id_token said already, for clients that ask twice.
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Issuer) {
-	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	out := map[string]any{}
-	err := p.admit(w, r, "client")
-	if err == nil {
-		err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
-			id, hash, err := parseSecret(strings.TrimSpace(token))
-			if err != nil {
-				return err
-			}
-			found, err := tx.OIDCExchangeByAccess(r.Context(), id, hash)
-			if errors.Is(err, store.ErrNotFound) {
-				return errGone
-			}
-			if err != nil {
-				return err
-			}
-			x, c, err := p.read(r.Context(), tx, found, stateSpent)
-			if err != nil {
-				return err
-			}
-			if !at.Serves(c.Terms.Contract) || !strings.EqualFold(kind, "Bearer") {
-				return errGone
-			}
-			if out["sub"], err = subjectOf(r.Context(), tx, c, x); x.User != "" {
-				out["preferred_username"] = x.User
-			}
-			if x.Answer != nil && x.Answer.Told != nil {
-				maps.Copy(out, x.Answer.Told.Claims)
-			}
-			return err
-		})
+	c, out, err := p.told(r, at)
+	if busy := p.admitClient(w, r, c, err == nil); busy != nil {
+		err = busy
 	}
 	switch {
 	case errors.Is(err, errGone):
@@ -261,4 +236,47 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Iss
 	default:
 		writeJSON(w, r, http.StatusOK, []byte(store.JSON(out)))
 	}
+}
+
+// told returns the client that the access token of a request was made for, and what it was
+// told. errGone says that the token opens nothing.
+func (p *Provider) told(r *http.Request, at party.Issuer) (c party.Party, out map[string]any, err error) {
+	kind, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	id, hash, err := parseSecret(strings.TrimSpace(token))
+	if err != nil || !strings.EqualFold(kind, "Bearer") {
+		return c, nil, errGone
+	}
+	err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
+		found, err := tx.OIDCExchangeByAccess(r.Context(), id, hash)
+		if errors.Is(err, store.ErrNotFound) {
+			return errGone
+		}
+		if err != nil {
+			return err
+		}
+		var x exchange
+		if x, c, err = p.read(r.Context(), tx, found, stateSpent); err != nil {
+			return err
+		}
+		if !at.Serves(c.Terms.Contract) {
+			return errGone
+		}
+		out, err = userInfo(r.Context(), tx, c, x)
+		return err
+	})
+	return c, out, err
+}
+
+// userInfo is what an exchange told of somebody.
+func userInfo(ctx context.Context, tx *store.Tx, c party.Party, x exchange) (map[string]any, error) {
+	out := map[string]any{}
+	if x.User != "" {
+		out["preferred_username"] = x.User
+	}
+	if x.Answer != nil && x.Answer.Told != nil {
+		maps.Copy(out, x.Answer.Told.Claims)
+	}
+	subject, err := subjectOf(ctx, tx, c, x)
+	out["sub"] = subject
+	return out, err
 }

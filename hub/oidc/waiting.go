@@ -53,9 +53,6 @@ type waiter struct {
 // waiter reads which exchange the address names, by the session of the browser that began
 // it. errGone says that it began none of that name, or that it is over.
 func (p *Provider) waiter(w http.ResponseWriter, r *http.Request) (*waiter, error) {
-	if err := p.admit(w, r, "wait"); err != nil {
-		return nil, err
-	}
 	host, ok := page.ParseOrigin(p.cfg.Origin())
 	if !ok {
 		return nil, errors.New("oidc: public_url cannot be served")
@@ -65,10 +62,11 @@ func (p *Provider) waiter(w http.ResponseWriter, r *http.Request) (*waiter, erro
 	if !a.inQuery && len(id) <= maxSession {
 		a.session = host.Cookie(r, browserCookie+id)
 	}
-	if len(a.session) > maxSession || len(id) > maxSession {
-		return nil, errGone
+	err := errGone
+	if len(a.session) <= maxSession && len(id) <= maxSession {
+		err = p.cfg.Store.Read(r.Context(), func(tx *store.Tx) error { return p.readWaiter(r.Context(), tx, a, id) })
 	}
-	return a, p.cfg.Store.Read(r.Context(), func(tx *store.Tx) error { return p.readWaiter(r.Context(), tx, a, id) })
+	return a, p.admitWaiter(a, err)
 }
 
 func (p *Provider) readWaiter(ctx context.Context, tx *store.Tx, a *waiter, id string) error {

@@ -43,7 +43,8 @@ type Proof struct {
 	selfie []byte // of it, where it was read before the transaction
 }
 
-// OpenFor begins a proof for whoever waits for it, in the browser that was sent.
+// OpenFor begins a proof for whoever waits for it, in the browser that was sent. Whoever
+// sent it counted how often: a company may sign in from one address.
 func (q *Requests) OpenFor(ctx context.Context, o Opening) (session string, err error) {
 	if o.ExpiresAt.IsZero() {
 		o.ExpiresAt = q.Now().Add(exchangeLife)

@@ -1,9 +1,11 @@
 package request_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
@@ -27,6 +29,33 @@ func (p person) finish(give bool) (exchange string, proven *request.Proof, err e
 		return nil
 	})
 	return exchange, proven, err
+}
+
+// once lets an address take one of each.
+type once map[string]bool
+
+// Take implements request.Buckets.
+func (o once) Take(_ context.Context, key string, _ int, _ time.Duration) (bool, error) {
+	taken := o[key]
+	o[key] = true
+	return !taken, nil
+}
+
+// Applications count the browsers that they send, and a company may sign in from one
+// address; whoever tries links is counted here.
+func TestACompanySignsInFromOneAddress(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	d.Buckets = once{}
+	r := d.create(request.Order{Claims: []string{"name"}, MaxUses: 9})
+	by := request.Client{Address: "192.0.2.7"}
+	for _, want := range []error{nil, request.ErrTooMany} {
+		if _, _, err := d.Open(t.Context(), d.fixture.Env.ID, r.Ticket, "en", by); !errors.Is(err, want) {
+			t.Errorf("a link: %v, want %v", err, want)
+		}
+	}
+	for range 3 {
+		d.opensFor("exchange") // which fails the test if it may not
+	}
 }
 
 func TestAProofForSomebodyElseIsGivenToThemAloneAndOnce(t *testing.T) {

@@ -153,6 +153,11 @@ func (f found) answers(r store.Request) bool {
 
 // Open begins a use for whoever has the link. ErrGone says no more than that.
 func (q *Requests) Open(ctx context.Context, env, ticket, lang string, by Client) (id, session string, err error) {
+	if ok, err := q.Buckets.Take(ctx, "request:"+env+":"+policy.Client(by.Address), opensAtOnce, opensEvery); err != nil {
+		return "", "", err
+	} else if !ok {
+		return "", "", ErrTooMany
+	}
 	id = NewUse()
 	if session, err = q.open(ctx, env, ticket, id, lang, by); err != nil {
 		id = ""
@@ -167,15 +172,8 @@ func NewUse() string {
 	return protocol.RecoveryID(part[:], nil)
 }
 
-// open is Open for a use of an id.
+// open is Open for a use of an id, however many there are.
 func (q *Requests) open(ctx context.Context, env, ticket, use, lang string, by Client) (session string, err error) {
-	ok, err := q.Buckets.Take(ctx, "request:"+env+":"+policy.Client(by.Address), opensAtOnce, opensEvery)
-	if err != nil {
-		return "", err
-	}
-	if !ok {
-		return "", ErrTooMany
-	}
 	session = store.NewToken()
 	u := store.RequestUse{Env: env, ID: use, Session: store.HashToken(session), State: useAsked, Language: lang, ExpiresAt: q.Now().Add(useLife)}
 	err = q.Store.Tx(ctx, func(tx *store.Tx) error {
