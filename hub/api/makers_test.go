@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -76,6 +77,53 @@ func TestWhatAMemberMadeByAKeyOfTheirOwnBearsTheirName(t *testing.T) {
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error { return tx.RemoveStaff(ctx, st.mine.Org.ID, member) })
 	if got := st.want(t, http.StatusOK, "GET", path, ""); got.member(t, "requester") != member || got.member(t, "requester_text") != nil {
 		t.Errorf("of one who left: %s", got.body)
+	}
+}
+
+// An order by a key waits for another administrator than whoever stands behind the key: a
+// key that a key of theirs made is theirs, however long the chain (T07).
+func TestT18_AKeyThatAKeyMadeBearsThePersonBehindBoth(t *testing.T) {
+	st := lite(t)
+	key := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}, Staff: st.mine.member, CreatedBy: st.mine.member})
+	for range 3 {
+		made := st.do(t, key, "POST", "/api/apikeys", `{"name":"next","role":"admin"}`)
+		if got := st.want(t, http.StatusOK, "GET", fmt.Sprint("/api/apikeys/", made.member(t, "id")), ""); got.member(t, "created_by") != st.mine.member {
+			t.Fatalf("nobody stands behind it: %s", got.body)
+		}
+		key = made.member(t, "key").(string)
+	}
+}
+
+// What a command line got ends when whoever approved it said, and does no more than they
+// may: its key is not lengthened, raised or widened, by itself or by another.
+func TestT32_TheKeyOfACommandLineGetsNoMoreThanWasApproved(t *testing.T) {
+	st := lite(t)
+	ends := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	own := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}, Staff: st.mine.member, CreatedBy: st.mine.member, Expires: ends})
+	less := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleLimited, Envs: []string{st.mine.Env.ID}, Staff: st.mine.member, CreatedBy: st.mine.member, Expires: ends})
+	path := func(text string) string {
+		k, err := store.Get(t.Context(), st.store, func(tx *store.Tx) (store.APIKey, error) { return tx.APIKeyByHash(t.Context(), store.HashToken(text)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "/api/apikeys/" + k.ID
+	}
+	at := func(d time.Duration) string { return ends.Add(d).Format(time.RFC3339) }
+	for _, c := range []struct {
+		key, path, body string
+		status          int
+	}{
+		{own, path(own), `{"expires_at":null}`, 400},
+		{own, path(own), `{"expires_at":"` + at(time.Minute) + `"}`, 400},
+		{st.owner, path(own), `{"expires_at":null}`, 400},
+		{st.owner, path(less), `{"role":"admin"}`, 400},
+		{st.owner, path(less), `{"envs":["*"]}`, 400},
+		{own, path(own), `{"expires_at":"` + at(-time.Minute) + `","name":"shorter"}`, 204},
+		{st.owner, path(own), `{"role":"user","envs":["` + st.mine.Env.ID + `"]}`, 204},
+	} {
+		if got := st.do(t, c.key, "PATCH", c.path, c.body); got.status != c.status {
+			t.Errorf("%s = %d %s; want %d", c.body, got.status, got.body, c.status)
+		}
 	}
 }
 
