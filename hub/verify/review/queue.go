@@ -87,7 +87,7 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 			}
 			held := c.Assigned != "" && c.AssignedUntil.After(tx.Now())
 			list = append(list, Waiting{Env: env, ID: c.ID, Badge: ofBadge(c), Appeal: c.Round > 1, Second: agreed(c, same, me.all, tx.Now()) > 0, DueAt: c.DueAt, Late: c.DueAt.Before(tx.Now()),
-				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: voted(votes, reviewer), NotYet: !me.decides, CountsAt: me.CountsAt})
+				Mine: held && c.Assigned == reviewer, Taken: held && c.Assigned != reviewer, Excluded: me.voted(votes, reviewer), NotYet: !me.decides, CountsAt: me.CountsAt})
 		}
 		return nil
 	})
@@ -146,8 +146,14 @@ func (s standing) owns(c store.Review) (bool, error) {
 	return s.ID != "" && (s.Is(c.Directory, d.Account, d.Own) || ofBadge(c) && s.shown(d)), err
 }
 
-func voted(votes []store.ReviewVote, reviewer string) bool {
-	return slices.ContainsFunc(votes, func(v store.ReviewVote) bool { return v.Reviewer == reviewer })
+// voted reports whether a reviewer decided about a case before, by whichever of their rows
+// among the staff: persons are counted, not rows (T07).
+func (s standing) voted(votes []store.ReviewVote, reviewer string) bool {
+	return slices.ContainsFunc(votes, func(v store.ReviewVote) bool {
+		return v.Reviewer == reviewer || s.Account != "" && slices.ContainsFunc(s.all, func(p store.Staff) bool {
+			return p.ID == v.Reviewer && p.Is(s.Directory, s.Account, nil)
+		})
+	})
 }
 
 // Take gives a reviewer a case by chance, so that nobody chooses whom to decide about.
@@ -235,7 +241,7 @@ func (r *Reviews) held(ctx context.Context, tx *store.Tx, env, id, reviewer stri
 		return c, ErrOther
 	}
 	votes, err := tx.ReviewVotes(ctx, env, id)
-	if err == nil && (reviewer == "" || c.State != store.ReviewWaiting || c.Assigned != reviewer || !c.AssignedUntil.After(tx.Now()) || voted(votes, reviewer)) {
+	if err == nil && (reviewer == "" || c.State != store.ReviewWaiting || c.Assigned != reviewer || !c.AssignedUntil.After(tx.Now()) || me.voted(votes, reviewer)) {
 		err = ErrOther
 	}
 	return c, err

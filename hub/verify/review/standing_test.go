@@ -72,6 +72,34 @@ func TestT17_NobodyDecidesAboutThemselves(t *testing.T) {
 	})
 }
 
+// Two who must agree are two persons, and not two rows of the staff: who has one for each of
+// their mail addresses decides once (T07).
+func TestT17_WhoHasTwoRowsAmongTheStaffDecidesOnce(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.must(d.configure(review.Settings{SecondFor: []string{"Finance"}}))
+		d.s.Groups = []policy.Group{{ID: "1", Name: "Finance"}}
+		ben := d.hire(store.Staff{Mail: "ben@corp.example", Role: "user", Directory: d.s.Directory, Account: "77"})
+		twin := d.hire(store.Staff{Mail: "b.jones@corp.example", Role: "user", Directory: d.s.Directory, Account: "77"})
+		late := d.hire(store.Staff{Mail: "benny@corp.example", Role: "user"})
+		id := d.submit()
+		d.take(ben, id)
+		d.must(d.decide(ben, id, review.Accept))
+		if list, err := d.List(t.Context(), d.s.Env, twin); err != nil || len(list) != 1 || !list[0].Excluded {
+			t.Errorf("the list of their other row: %+v, %v", list, err)
+		}
+		if got, err := d.Take(t.Context(), d.s.Env, twin); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("given what they decided about: %q, %v", got, err)
+		}
+		d.take(late, id)
+		d.tx(func(ctx context.Context, tx *store.Tx, org string) error {
+			return tx.LinkStaff(ctx, org, late, d.s.Directory, "77")
+		}) // it turns out meanwhile
+		if err := d.decide(late, id, review.Accept); !errors.Is(err, review.ErrOther) || len(d.flow.told) != 0 {
+			t.Errorf("one person agreed with themselves: %v, told %+v", err, d.flow.told)
+		}
+	})
+}
+
 // An administrator who invents a second reviewer waits a day, in which the owners read of it.
 func TestT18_SomebodyNewDecidesAfterAWait(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
