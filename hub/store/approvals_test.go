@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +154,32 @@ func TestT17_RecoveringAnAccountSuspendsItsOwnersRoles(t *testing.T) {
 				t.Errorf("sessions: %v, %v", list, err)
 			}
 			return err
+		})
+	})
+}
+
+// Lists of staff are bounded, and who is not listed hears of nobody new, keeps their sessions
+// when their account is recovered, and may decide about themselves: so nobody is made whom
+// the list has no room for.
+func TestT18_EverybodyOfTheStaffIsListedAndNobodyIsCrowdedOut(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		o, _ := fill(t, s)
+		crowd := func(ctx context.Context, tx *store.Tx) (err error) { // more than a list has, and by name before everybody else
+			for i := 0; i < 1100 && err == nil; i++ {
+				err = tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: store.NewID(), Name: fmt.Sprintf("!%04d", i), Mail: fmt.Sprintf("%d@example.net", i), Role: store.RoleLimited})
+			}
+			return nil
+		}
+		do(t, s, crowd)
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			if n, err := tx.SuspendStaff(ctx, o.env, o.directory, "8", []string{"ANN@example.com"}, time.Now().Add(time.Hour)); n != 1 || err != nil {
+				t.Errorf("%d of the staff were suspended, %v", n, err)
+			}
+			err := tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: store.NewID(), Name: "one more", Mail: "more@example.net", Role: store.RoleLimited})
+			if !errors.Is(err, store.ErrConflict) {
+				t.Errorf("one more: %v", err)
+			}
+			return nil
 		})
 	})
 }

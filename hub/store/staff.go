@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -26,8 +27,13 @@ func (s Staff) Suspended(now time.Time) bool { return s.SuspendedUntil.After(now
 // Decides reports whether the person may decide about others at now.
 func (s Staff) Decides(now time.Time) bool { return !s.Suspended(now) && !s.CountsAt.After(now) }
 
-// AddStaff inserts s. ErrConflict says that the address is taken.
+// AddStaff inserts s. ErrConflict says that the address is taken, or that the organisation
+// has as many people as a list: who is not listed could not be found, told or suspended (T17, T18).
 func (tx *Tx) AddStaff(ctx context.Context, s *Staff) error {
+	var n int
+	if err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM staff WHERE org = $1", s.Org); err != nil || n >= maxStaff {
+		return cmp.Or(err, ErrConflict)
+	}
 	s.Mail, s.CreatedAt = strings.ToLower(s.Mail), tx.Now()
 	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, directory, account, created_at, counts_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, s.Directory, s.Account, Millis(s.CreatedAt), Millis(s.CountsAt))
@@ -47,7 +53,7 @@ func (tx *Tx) Staff(ctx context.Context, org, id string) (Staff, error) {
 	return One(ctx, tx, scanStaff, "SELECT "+staffColumns+" FROM staff WHERE org = $1 AND id = $2", org, id)
 }
 
-// maxStaff bounds a list of staff.
+// maxStaff bounds the staff of an organisation, and what is listed of it.
 const maxStaff = 1000
 
 // StaffList lists the staff of an organisation by name.
