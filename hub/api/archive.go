@@ -36,9 +36,14 @@ var (
 	errFile = errors.New("api: the file in the archive is damaged, encrypted or packed in a way that is not read; want it stored or deflated")
 )
 
+// maxFileName is the longest name of a file that is taken, in bytes, with its folders: an
+// answer repeats the names of all.
+const maxFileName = 1 << 10
+
 // A zipFile is an entry of the directory.
 type zipFile struct {
-	name                     string
+	name                     string // its beginning, where the archive's is longer than maxFileName
+	long                     bool   // it is
 	flags, method            uint16
 	crc                      uint32
 	packed, unpacked, offset int64
@@ -62,13 +67,15 @@ func zipEntries(r io.ReaderAt, size int64, yield func(zipFile) bool) error {
 		le := binary.LittleEndian
 		f := zipFile{flags: le.Uint16(h[8:]), method: le.Uint16(h[10:]), crc: le.Uint32(h[16:]),
 			packed: int64(le.Uint32(h[20:])), unpacked: int64(le.Uint32(h[24:])), offset: int64(le.Uint32(h[42:]))}
-		name := make([]byte, le.Uint16(h[28:]))
+		length := int(le.Uint16(h[28:]))
+		name := make([]byte, min(length, maxFileName))
 		if _, err := io.ReadFull(in, name); err != nil {
 			return errZip
 		}
-		if _, err := in.Discard(int(le.Uint16(h[30:])) + int(le.Uint16(h[32:]))); err != nil {
+		if _, err := in.Discard(length - len(name) + int(le.Uint16(h[30:])) + int(le.Uint16(h[32:]))); err != nil {
 			return errZip
 		}
+		f.long = length > len(name)
 		f.name = strings.ToValidUTF8(string(name), "\uFFFD")
 		if !yield(f) {
 			return nil

@@ -131,6 +131,9 @@ var extensions = []string{".jpg", ".jpeg", ".png"}
 // the whole request.
 func (c *call) onePhoto(ctx context.Context, file io.ReaderAt, size int64, f zipFile) (r photoResult, err error) {
 	r.Filename = f.name
+	if f.long {
+		return r.refused(bad(fmt.Sprintf("the file's name has more than %d bytes, of which these are the first", maxFileName)))
+	}
 	base := path.Base(strings.ReplaceAll(f.name, "\\", "/"))
 	kind := path.Ext(base)
 	if !slices.Contains(extensions, strings.ToLower(kind)) {

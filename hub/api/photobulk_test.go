@@ -86,6 +86,20 @@ func (st *stack) bulk(t *testing.T, method, archive string) []photoResult {
 	return out.Files
 }
 
+// An answer names every file: names of 64 KiB, of which an archive holds thousands, would be
+// half a gigabyte in memory, and six times as much as JSON.
+func TestP21_NamesInAnArchiveAreBounded(t *testing.T) {
+	st := lite(t)
+	long := strings.Repeat("\x01", 60_000) + ".png"
+	files := st.bulk(t, "PUT", archiveOf(long, aFace(), "mine-1.png", aFace()))
+	if len(files) != 2 || files[0].Status != 400 || !strings.Contains(files[0].Error, "name") || len(files[0].Filename) > 1100 {
+		t.Errorf("a name of 60,000 bytes: %d files, %d %q, %d bytes of it", len(files), files[0].Status, files[0].Error, len(files[0].Filename))
+	}
+	if files[1].Status != 200 {
+		t.Errorf("the file behind it: %+v", files[1])
+	}
+}
+
 func TestP20_AnArchiveOfPhotosIsTakenFileByFile(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		st := start(t, s)
