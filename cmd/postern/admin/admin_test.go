@@ -289,6 +289,49 @@ func TestP06_TheKeyGoesToTheNamedServerOnly(t *testing.T) {
 	}
 }
 
+// A key that is kept is for the hub that gave it, whatever a variable or a flag names: what a
+// folder's environment or a pasted command says gets no key.
+func TestP06_AKeptKeyGoesToNoOtherHub(t *testing.T) {
+	seen := make(chan string, 2)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get("Authorization")
+		_, _ = w.Write([]byte(`{"envs":[]}`))
+	}))
+	defer other.Close()
+	t.Setenv("XDG_CONFIG_HOME", testenv.Dir(t))
+	t.Setenv(serverVariable, "")
+	t.Setenv(keyVariable, "")
+	if _, err := new(flags).writeConfig(saved{"https://id.example.com", "postern_canary"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []func() error{
+		func() error { _, _, err := run(t, "", "env", "list", "--server", other.URL); return err },
+		func() error { t.Setenv(serverVariable, other.URL); _, _, err := run(t, "", "env", "list"); return err },
+	} {
+		if err := how(); err == nil || !strings.Contains(err.Error(), "https://id.example.com") || strings.Contains(err.Error(), "canary") {
+			t.Errorf("want the hub of the key named: %v", err)
+		}
+	}
+	if len(seen) != 0 {
+		t.Fatalf("another hub saw %q", <-seen)
+	}
+	t.Setenv(keyVariable, "postern_own")
+	if _, _, err := run(t, "", "env", "list"); err != nil || <-seen != "Bearer postern_own" {
+		t.Errorf("with a key of its own: %v", err)
+	}
+}
+
+// A key travels encrypted, or does not leave the machine.
+func TestP06_NoKeyGoesOverPlainHTTPToAnotherMachine(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", testenv.Dir(t))
+	t.Setenv(keyVariable, "postern_canary")
+	for _, args := range [][]string{{"env", "list", "--server", "http://id.example.com"}, {"auth", "login", "--no-browser", "--server", "http://192.0.2.7:8080"}} {
+		if _, _, err := run(t, "", args...); err == nil || !strings.Contains(err.Error(), "https://") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
 func TestEveryCommandHasAnExampleAndAShortHelp(t *testing.T) {
 	for _, row := range Commands() {
 		c := &cobra.Command{Use: row.Name}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -80,18 +81,45 @@ func (f *flags) client(c *cobra.Command) (*client, error) {
 			return nil, err
 		}
 	}
+	if key == "" && !file.fits(server) {
+		return nil, fmt.Errorf("the key that is kept is for %s, and goes to no other hub; sign in to this one with \"postern auth login --server %s\", or give --key-file", file.Server, server)
+	}
 	server, key = first(server, file.Server), first(key, file.Key)
 	if server == "" || key == "" {
 		return nil, noKey(os.Geteuid(), defaultCaddyfile)
 	}
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	server, ok := hubAddress(server)
+	if !ok {
 		return nil, fmt.Errorf("server %q: want an address such as https://id.example.com", server)
 	}
-	return &client{strings.TrimSuffix(server, "/"), protocol.NewSecret(key), &http.Client{
+	return &client{server, protocol.NewSecret(key), &http.Client{
 		Timeout:       requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a key goes to nobody else
 	}}, nil
+}
+
+// fits reports whether the key of a file may go to a server: the one that it came from, if
+// that is known. "" stands for that one.
+func (s saved) fits(server string) bool {
+	if s.Key == "" || s.Server == "" || server == "" {
+		return true
+	}
+	named, _ := hubAddress(server)
+	own, _ := hubAddress(s.Server)
+	return named == own
+}
+
+// hubAddress returns scheme and host of a hub, and whether a key may go there: over https, or
+// to this very machine.
+func hubAddress(text string) (string, bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return text, false
+	}
+	name, ip := strings.ToLower(u.Hostname()), net.ParseIP(u.Hostname())
+	here := name == "localhost" || strings.HasSuffix(name, ".localhost") || ip != nil && ip.IsLoopback()
+	u.Host = strings.ToLower(u.Host)
+	return strings.TrimSuffix(u.String(), "/"), u.Scheme == "https" || u.Scheme == "http" && here
 }
 
 // noKey says how a command learns of a hub. Root of an edge's machine is told who has

@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,11 +86,11 @@ func (f *flags) loginServer() (string, error) {
 		}
 		server = file.Server
 	}
-	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+	server, ok := hubAddress(server)
+	if !ok {
 		return "", errors.New("which hub? Give --server, an address such as https://id.example.com")
 	}
-	return strings.TrimSuffix(server, "/"), nil
+	return server, nil
 }
 
 // approved asks until the key was approved, and returns what was sealed to it.
