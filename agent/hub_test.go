@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 // testHub is the other end: real sockets and the real protocol, without a store.
@@ -103,7 +104,7 @@ func (n *testNode) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	n.wg.Add(1)
 	defer n.wg.Done()
-	link, _, err := protocol.Accept(context.Background(), &wire{ws: ws}, n.hub.keys, "hub.example", n.admit, refusing{})
+	link, _, err := protocol.Accept(context.Background(), carrier.New(ws), n.hub.keys, "hub.example", n.admit, refusing{})
 	if err != nil {
 		return
 	}

@@ -5,110 +5,24 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 // Times of one connection.
 const (
-	dialLife  = 15 * time.Second // everything up to the welcome; a handshake is a handful of round trips
-	oneDial   = 5 * time.Second  // one address of several
-	writeLife = 20 * time.Second // a hub that takes nothing for so long is gone
-	closeLife = time.Second
+	dialLife = 15 * time.Second // everything up to the welcome; a handshake is a handful of round trips
+	oneDial  = 5 * time.Second  // one address of several
 )
-
-// Sizes of a websocket.
-const (
-	// maxFrame is a Noise message: the plaintext of protocol.MaxMessage and its tag.
-	maxFrame = 65535
-	// writeBuffer is pooled. What fits is one frame, written at once as one record of TLS
-	// (RFC 8446, 5.1).
-	writeBuffer = 16 << 10
-)
-
-// writeBuffers are shared by the tunnels; readBuffers hold the message that is being
-// handled. An agent with nothing to do has none.
-var (
-	writeBuffers sync.Pool
-	readBuffers  = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
-)
-
-// wire is a websocket as protocol.Link wants it.
-type wire struct {
-	ws   *websocket.Conn
-	buf  *[]byte // of the last message; owned by the reader
-	once sync.Once
-}
-
-// ReadMessage implements protocol.Wire.
-func (w *wire) ReadMessage() ([]byte, error) {
-	if w.buf != nil {
-		readBuffers.Put(w.buf)
-		w.buf = nil
-	}
-	kind, r, err := w.ws.NextReader()
-	if err != nil {
-		return nil, closeError(err)
-	}
-	if kind != websocket.BinaryMessage {
-		return nil, errors.New("agent: the hub sent a text message")
-	}
-	w.buf = readBuffers.Get().(*[]byte)
-	*w.buf, err = readAll(r, (*w.buf)[:0])
-	return *w.buf, closeError(err)
-}
-
-// readAll reads to the end into b, which it may replace by a larger one.
-func readAll(r io.Reader, b []byte) ([]byte, error) {
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
-			return b, nil
-		}
-		if err != nil {
-			return b, err
-		}
-	}
-}
-
-func closeError(err error) error {
-	var ended *websocket.CloseError
-	if errors.As(err, &ended) {
-		return &protocol.CloseError{Code: ended.Code, Reason: ended.Text}
-	}
-	return err
-}
-
-// WriteMessage implements protocol.Wire.
-func (w *wire) WriteMessage(msg []byte) error {
-	if err := w.ws.SetWriteDeadline(time.Now().Add(writeLife)); err != nil {
-		return err
-	}
-	return w.ws.WriteMessage(websocket.BinaryMessage, msg)
-}
-
-// Close implements protocol.Wire.
-func (w *wire) Close(code int, reason string) error {
-	w.once.Do(func() {
-		_ = w.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeLife))
-		_ = w.ws.Close()
-	})
-	return nil
-}
 
 // dialer opens websockets to the hub that the identity names, and to no other.
 type dialer struct {
@@ -143,7 +57,7 @@ func newDialer(hub string, cfg HubConfig) (*dialer, error) {
 	}
 	d.ws = websocket.Dialer{
 		NetDialContext: d.dialNet, HandshakeTimeout: dialLife, Subprotocols: []string{protocol.Subprotocol},
-		WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
+		WriteBufferSize: carrier.WriteBuffer, WriteBufferPool: &carrier.WriteBuffers,
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return d, d.useProxy(cfg)
@@ -161,7 +75,7 @@ type avoidKey struct{}
 
 // open dials the hub. Addresses in avoid, which other tunnels use, are tried last. It
 // returns the address that answered.
-func (d *dialer) open(ctx context.Context, avoid []string) (*wire, string, error) {
+func (d *dialer) open(ctx context.Context, avoid []string) (*carrier.Conn, string, error) {
 	ctx = context.WithValue(ctx, avoidKey{}, avoid)
 	ws, resp, err := d.ws.DialContext(ctx, d.address, nil)
 	if err != nil {
@@ -170,12 +84,11 @@ func (d *dialer) open(ctx context.Context, avoid []string) (*wire, string, error
 		}
 		return nil, "", err
 	}
-	ws.SetReadLimit(maxFrame)
 	if ws.Subprotocol() != protocol.Subprotocol {
 		_ = ws.Close()
 		return nil, "", errors.New("what answers at the hub's address does not speak " + protocol.Subprotocol)
 	}
-	return &wire{ws: ws}, ws.NetConn().RemoteAddr().String(), nil
+	return carrier.New(ws), ws.NetConn().RemoteAddr().String(), nil
 }
 
 // dialNet connects to the proxy, or to one of the hub's addresses.

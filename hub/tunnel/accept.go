@@ -117,7 +117,6 @@ func (h *refuseCalls) ServeEvent(name string, _ []byte) {
 // admitSocket runs the handshake and, when the agent is admitted, starts the one
 // goroutine of an idle tunnel, which reads.
 func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
-	w.ws.SetReadLimit(maxFrame)
 	_ = w.ws.SetReadDeadline(time.Now().Add(handshakeLife)) // a socket that cannot take it fails at the read
 	a := &admission{t: t, address: address}
 	shake, cancel := context.WithTimeout(ctx, handshakeLife)

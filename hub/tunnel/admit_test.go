@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 func TestT19_OneTicketOneAgentAndFurtherOnesWait(t *testing.T) {
@@ -224,7 +225,7 @@ func TestP12_HostileClientsAreCutOff(t *testing.T) {
 		"nonsense": func(ws *websocket.Conn) error { return ws.WriteMessage(websocket.BinaryMessage, make([]byte, 96)) },
 		"empty":    func(ws *websocket.Conn) error { return ws.WriteMessage(websocket.BinaryMessage, nil) },
 		"oversize frame": func(ws *websocket.Conn) error {
-			return ws.WriteMessage(websocket.BinaryMessage, make([]byte, maxFrame+1))
+			return ws.WriteMessage(websocket.BinaryMessage, make([]byte, carrier.MaxFrame+1))
 		},
 	} {
 		ws := rawSocket(t, n)
@@ -336,7 +337,7 @@ func (p *process) dialMute(t *testing.T, n *node, until <-chan struct{}) (gone <
 	ws, _, err := d.Dial("ws"+strings.TrimPrefix(n.server.URL, "http")+protocol.Path, nil)
 	must(t, err)
 	hello := protocol.Hello{Agent: p.agent, Instance: p.instance, Time: time.Now()}
-	_, _, err = protocol.Dial(t.Context(), &wire{ws: ws}, p.keys, n.keys.Public, hubName, hello, linkHandler{p, nil})
+	_, _, err = protocol.Dial(t.Context(), carrier.New(ws), p.keys, n.keys.Public, hubName, hello, linkHandler{p, nil})
 	must(t, err)
 	eventually(t, "it is admitted", func() bool { return len(n.roster.all()) > 0 && n.roster.all()[0].attached() != nil })
 	c := n.roster.all()[0]

@@ -12,12 +12,13 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 // interceptor is a wire on which somebody who broke TLS sits: it sees what the agent
 // sends, and can send more, or other bytes.
 type interceptor struct {
-	wire
+	*carrier.Conn
 	mu     sync.Mutex
 	seen   [][]byte
 	change func([]byte) [][]byte // what is sent instead; nil: the message as it is
@@ -29,10 +30,10 @@ func (i *interceptor) WriteMessage(b []byte) error {
 	change := i.change
 	i.mu.Unlock()
 	if change == nil {
-		return i.wire.WriteMessage(b)
+		return i.Conn.WriteMessage(b)
 	}
 	for _, m := range change(slices.Clone(b)) {
-		if err := i.wire.WriteMessage(m); err != nil {
+		if err := i.Conn.WriteMessage(m); err != nil {
 			return err
 		}
 	}
@@ -45,7 +46,7 @@ func (p *process) dialThrough(t *testing.T, n *node) (*interceptor, *protocol.Li
 	d := websocket.Dialer{Subprotocols: []string{protocol.Subprotocol}}
 	ws, _, err := d.Dial("ws"+strings.TrimPrefix(n.server.URL, "http")+protocol.Path, nil)
 	must(t, err)
-	i := &interceptor{wire: wire{ws: ws}}
+	i := &interceptor{Conn: carrier.New(ws)}
 	hello := protocol.Hello{Agent: p.agent, Instance: p.instance, Time: time.Now()}
 	l, _, err := protocol.Dial(t.Context(), i, p.keys, n.keys.Public, hubName, hello, linkHandler{p, nil})
 	must(t, err)
@@ -117,7 +118,7 @@ func TestT28_TheHubsKeyAndNameArePinned(t *testing.T) {
 			return err
 		},
 	} {
-		if dial(&wire{ws: rawSocket(t, n)}, protocol.Hello{Agent: p.agent, Instance: p.instance}) == nil {
+		if dial(carrier.New(rawSocket(t, n)), protocol.Hello{Agent: p.agent, Instance: p.instance}) == nil {
 			t.Errorf("%s: the handshake succeeded", name)
 		}
 	}
@@ -140,7 +141,7 @@ func TestMalformedHellosAreRefused(t *testing.T) {
 		"ticket, no key":              {Instance: "i", Ticket: "t"},
 		"ticket, key of another size": {Instance: "i", Ticket: "t", SignKey: make([]byte, 31)},
 	} {
-		_, _, err := protocol.Dial(t.Context(), &wire{ws: rawSocket(t, n)}, p.keys, n.keys.Public, hubName, h, linkHandler{p, nil})
+		_, _, err := protocol.Dial(t.Context(), carrier.New(rawSocket(t, n)), p.keys, n.keys.Public, hubName, h, linkHandler{p, nil})
 		if protocol.CodeOf(err) != protocol.CodeBadRequest {
 			t.Errorf("%s: %v", name, err)
 		}

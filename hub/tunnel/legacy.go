@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 // LegacyPath is where agents of the public agent protocol connect. They know no other.
@@ -48,7 +49,7 @@ func (t *Tunnels) ServeLegacy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	up := websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
+		ReadBufferSize: readBuffer, WriteBufferSize: carrier.WriteBuffer, WriteBufferPool: &carrier.WriteBuffers,
 		CheckOrigin: func(*http.Request) bool { return true }, // knock refused every Origin
 	}
 	ws, err := up.Upgrade(w, r, nil)

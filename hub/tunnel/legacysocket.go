@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/postern-id/postern/protocol"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 // Limits of the public agent protocol.
@@ -67,7 +68,7 @@ func (s *socket) read(ctx context.Context) error {
 	for {
 		_, msg, err := s.ws.ReadMessage()
 		if err != nil {
-			return closeError(err)
+			return carrier.CloseError(err)
 		}
 		s.heard.Store(int64(time.Since(s.began)))
 		s.mu.Lock()
@@ -83,8 +84,7 @@ func (s *socket) read(ctx context.Context) error {
 
 func (s *socket) close(code int, reason string) {
 	s.end.Do(func() {
-		_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeLife))
-		_ = s.ws.Close()
+		carrier.SayGoodbye(s.ws, code, reason)
 	})
 }
 
@@ -101,7 +101,7 @@ func (s *socket) ping() error {
 	if s.working.Load() {
 		return nil
 	}
-	return s.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(closeLife))
+	return s.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(carrier.CloseLife))
 }
 
 // Ends of an exchange. errUnsent means that nothing can have happened.
@@ -171,7 +171,7 @@ func (s *socket) roundTrip(text []byte, life time.Duration) ([]byte, error) {
 	defer s.working.Store(false)
 	deadline := time.NewTimer(life)
 	defer deadline.Stop()
-	_ = s.ws.SetWriteDeadline(time.Now().Add(writeLife)) // a broken socket fails at the write
+	_ = s.ws.SetWriteDeadline(time.Now().Add(carrier.WriteLife)) // a broken socket fails at the write
 	if err := s.ws.WriteMessage(websocket.TextMessage, text); err != nil {
 		s.close(websocket.CloseInternalServerErr, "write failed")
 		return nil, errNoWord

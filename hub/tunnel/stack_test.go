@@ -27,6 +27,7 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
+	"github.com/postern-id/postern/protocol/carrier"
 )
 
 func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
@@ -273,7 +274,7 @@ func (p *process) tryDial(n *node) (*link, error) {
 	if p.ticket != "" {
 		hello.SignKey = p.sign
 	}
-	l.Link, l.welcome, err = protocol.Dial(context.Background(), &wire{ws: ws}, p.keys, n.keys.Public, hubName, hello, linkHandler{p, l.events})
+	l.Link, l.welcome, err = protocol.Dial(context.Background(), carrier.New(ws), p.keys, n.keys.Public, hubName, hello, linkHandler{p, l.events})
 	if err != nil {
 		return nil, err
 	}

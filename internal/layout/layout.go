@@ -14,6 +14,7 @@ const Module = "github.com/postern-id/postern"
 var mayImport = map[string][]string{
 	"protocol":                       {"protocol/auditlog"},
 	"protocol/seal":                  {"protocol"},
+	"protocol/carrier":               {"protocol"},
 	"protocol/auditlog":              {},
 	"protocol/auditlog/auditlogtest": {"protocol/auditlog"},
 	"protocol/match":                 {"protocol"},
@@ -93,7 +94,7 @@ var owner = map[string][]string{
 	"go.uber.org/zap":                 {"caddymodule"},
 	"github.com/spf13/cobra":          {"cmd/postern/..."},
 	"github.com/flynn/noise":          {"protocol"},
-	"github.com/gorilla/websocket":    {"agent", "hub/tunnel", "hub/api", "cmd/postern/admin"},
+	"github.com/gorilla/websocket":    {"protocol/carrier", "agent", "hub/tunnel", "hub/api", "cmd/postern/admin"},
 	"github.com/go-ldap/ldap":         {"agent/directory/..."},
 	"github.com/go-asn1-ber/asn1-ber": {"agent/directory/..."},
 	"github.com/pelletier/go-toml":    {"agent/...", "cmd/postern-agent"},
