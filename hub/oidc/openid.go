@@ -261,8 +261,15 @@ func (p *Provider) useTemplate(ctx context.Context, c party.Party, q params, w *
 
 // useStandard is useTemplate of the default, which came with the client. It never makes
 // that a request is refused: what only the client of a directory is told, others are not.
+// The words of a default that asks for nothing go with whatever is asked for.
 func (w *plain) useStandard(c party.Party, q params) *oauthError {
-	if c.Standard == nil || q["claims"] != "" || q["claim"] != "" || slices.ContainsFunc(strings.Fields(q["scope"]), func(s string) bool { return s != "openid" }) {
+	switch {
+	case c.Standard == nil:
+		return nil
+	case asksItself(q):
+		if !c.Standard.Asks() {
+			w.Template = c.Standard.Name
+		}
 		return nil
 	}
 	t := *c.Standard
@@ -270,6 +277,11 @@ func (w *plain) useStandard(c party.Party, q params) *oauthError {
 		t = t.Unmatched()
 	}
 	return w.follow(c, t)
+}
+
+// asksItself reports whether the application says what it wants to be told.
+func asksItself(q params) bool {
+	return q["claims"] != "" || q["claim"] != "" || slices.ContainsFunc(strings.Fields(q["scope"]), func(s string) bool { return s != "openid" })
 }
 
 // follow adds what t asks for.

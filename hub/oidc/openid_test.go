@@ -741,21 +741,10 @@ func TestWhoAsksForNothingAsksForWhatTheDefaultTemplateDoes(t *testing.T) {
 			}
 			return got.Claims
 		}
-		standard := func(body string) {
-			t.Helper()
-			a.tx(func(ctx context.Context, tx *store.Tx) error {
-				all, err := tx.Templates(ctx, a.fixture.Env.ID)
-				if err != nil {
-					return err
-				}
-				all[0].Body = []byte(body)
-				return tx.SaveTemplate(ctx, all[0])
-			})
-		}
 		if got := told(); got != "" {
 			t.Errorf("told %q by a default that asks for nothing", got)
 		}
-		standard(`{"enabled":true,"claim_definitions":[{"claim":"family_name"},{"claim":"account"}]}`)
+		a.standard(`{"enabled":true,"claim_definitions":[{"claim":"family_name"},{"claim":"account"}]}`)
 		if got := told(); got != "family_name" { // and the account only where the client is a directory's
 			t.Errorf("told %q by the default", got)
 		}
@@ -764,7 +753,7 @@ func TestWhoAsksForNothingAsksForWhatTheDefaultTemplateDoes(t *testing.T) {
 				t.Errorf("%q: told %q", more, got)
 			}
 		}
-		standard(`{"enabled":true,"claim_definitions":[{"claim":"birth_date"}]}`)
+		a.standard(`{"enabled":true,"claim_definitions":[{"claim":"birth_date"}]}`)
 		if got := told(); got != "birth_date" {
 			t.Errorf("told %q by a default that was changed", got)
 		}

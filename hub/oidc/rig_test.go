@@ -361,6 +361,19 @@ func (r *rig) prove(ticket string) string {
 	return to
 }
 
+// standard writes what the default template of the environment says.
+func (r *rig) standard(body string) {
+	r.t.Helper()
+	r.tx(func(ctx context.Context, tx *store.Tx) error {
+		all, err := tx.Templates(ctx, r.fixture.Env.ID)
+		if err != nil {
+			return err
+		}
+		all[0].Body = []byte(body)
+		return tx.SaveTemplate(ctx, all[0])
+	})
+}
+
 // leaves returns all audit rows of a kind.
 func (r *rig) leaves(kind string) (all []string) {
 	r.tx(func(ctx context.Context, tx *store.Tx) error {

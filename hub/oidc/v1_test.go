@@ -106,6 +106,28 @@ func TestATemplatesOwnWordsStandAroundThePicture(t *testing.T) {
 	}
 }
 
+// The default template is used where none is named: with words alone it has them said,
+// whatever the application asks for itself.
+func TestTheWordsOfADefaultThatAsksForNothingAreSaid(t *testing.T) {
+	a := newApp(t)
+	for _, c := range []struct {
+		what, body string
+		asks       []string
+		said       bool
+	}{
+		{"nothing asked for", `{"enabled":true,"qr_headline":"Your card"}`, nil, true},
+		{"asked for by the application", `{"enabled":true,"qr_headline":"Your card"}`, []string{"scope", "openid profile"}, true},
+		{"asked for by the template", `{"enabled":true,"qr_headline":"Your card","claim_definitions":[{"claim":"name"}]}`, nil, true},
+		{"asked for by both", `{"enabled":true,"qr_headline":"Your card","claim_definitions":[{"claim":"name"}]}`, []string{"scope", "openid profile"}, false},
+		{"no words", `{"enabled":true}`, nil, false},
+	} {
+		a.standard(c.body)
+		if page, _ := a.page("/authorize" + a.asks(c.asks...)); strings.Contains(page.body, "<h2>Your card</h2>") != c.said {
+			t.Errorf("%s: %s", c.what, page.body)
+		}
+	}
+}
+
 func match1(t *testing.T, re *regexp.Regexp, text string) string {
 	t.Helper()
 	m := re.FindStringSubmatch(text)

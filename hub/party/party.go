@@ -15,7 +15,7 @@ type Party struct {
 	Terms    Terms
 	Settings Settings           // what the row's say, read
 	Org      store.Organisation // of its environment; Parse alone fills it
-	Standard *Template          // the environment's default, likewise; nil: it asks for nothing
+	Standard *Template          // the environment's default, likewise; nil: it asks for nothing and says nothing
 
 	callbacks []string // of the environment, for clients without addresses of their own
 }
@@ -78,7 +78,7 @@ func Parse(row store.OIDCParty) (Party, error) {
 	if row.Orphan != 0 {
 		return c, store.ErrNotFound
 	}
-	if t, ok := ParseTemplate(row.Standard, []byte(row.Body)); ok && t.Asks() {
+	if t, ok := ParseTemplate(row.Standard, []byte(row.Body)); ok && (t.Asks() || t.Speaks) {
 		c.Standard = &t
 	}
 	if len(c.Settings.Redirects) == 0 {

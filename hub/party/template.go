@@ -15,6 +15,7 @@ type Template struct {
 	Domains []string // of which a mail address must be; none: any
 	Selfie  bool     // only a proof with a new selfie counts
 	Life    time.Duration
+	Speaks  bool // it has words of its own for people
 }
 
 // ParseTemplate reads a stored template, and reports whether it may be used.
@@ -30,6 +31,13 @@ func ParseTemplate(name string, body []byte) (Template, bool) {
 		} `json:"claim_definitions"`
 		Reverification bool `json:"require_selfie_reverification"`
 
+		Headline string `json:"headline"`
+		Accept   string `json:"accept_text"`
+		Accepted string `json:"accepted_text"`
+		Above    string `json:"qr_headline"`
+		Below    string `json:"qr_custom_text"`
+		Expires  string `json:"expiration_text"`
+
 		ScopesLife int `json:"scopes_expire_in"` // seconds
 		ClaimsLife int `json:"claims_expire_in"` // seconds; 0: as scopes
 	}
@@ -40,6 +48,7 @@ func ParseTemplate(name string, body []byte) (Template, bool) {
 	if t.Life == 0 {
 		t.Life = time.Duration(row.ScopesLife) * time.Second
 	}
+	t.Speaks = row.Headline+row.Accept+row.Accepted+row.Above+row.Below+row.Expires != ""
 	for _, s := range row.Scopes {
 		t.Claims, t.Domains = append(t.Claims, request.Asked([]string{s.Scope}, nil)...), append(t.Domains, s.Domains...)
 	}
