@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,7 @@ type node struct {
 	mesh   *coord.Mesh
 	server *httptest.Server
 	stop   func()
-	log    *logBuffer
+	log    *testenv.Buffer
 }
 
 func install(t *testing.T) *installation {
@@ -84,8 +85,8 @@ func (in *installation) requested(t *testing.T, detail any) string {
 // start adds a node to the installation.
 func (in *installation) start(t *testing.T, change ...func(*Config)) *node {
 	t.Helper()
-	n := &node{installation: in, log: &logBuffer{t: t}}
-	log := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	n := &node{installation: in, log: &testenv.Buffer{}}
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), n.log), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := in.coord()
 	var err error
 	n.mesh, err = coord.NewMesh(coord.MeshConfig{Coord: c, MasterKey: storetest.MasterKey, Name: "test", Log: log})
@@ -135,26 +136,6 @@ func meet(t *testing.T, nodes ...*node) {
 }
 
 func (in *installation) to() To { return To{Env: in.Env.ID, Directory: in.Directory.ID} }
-
-// logBuffer keeps what was logged, and shows it with the test.
-type logBuffer struct {
-	t  *testing.T
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.Write(p)
-	return l.t.Output().Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // A process is one running copy of an agent: its keys, and an instance of its own.
 type process struct {

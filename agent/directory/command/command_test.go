@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,18 +19,6 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
-
-// locked makes a builder fit for a logger.
-type locked struct {
-	mu sync.Mutex
-	w  *strings.Builder
-}
-
-func (l *locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
 
 func tasks(t *testing.T, text string) []protocol.Task {
 	t.Helper()
@@ -262,7 +249,7 @@ func TestAWorkerThatDoesNotHonourDryRunIsAskedOnce(t *testing.T) {
 			t.Fatalf("asked %d times, %v", n, err)
 		}
 	}
-	if !strings.Contains(r.log.String(), "no more dry runs") {
+	if !r.log.Has("no more dry runs") {
 		t.Error("nobody was told")
 	}
 }

@@ -197,7 +197,7 @@ func notes(t *testing.T, dir, name string) []string {
 type rig struct {
 	*Directory
 	dir string
-	log *strings.Builder
+	log *testenv.Buffer
 }
 
 // start opens a directory of a scripted worker.
@@ -207,9 +207,9 @@ func start(t *testing.T, mode string, change func(*Config)) rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := rig{dir: testenv.Dir(t), log: &strings.Builder{}}
+	r := rig{dir: testenv.Dir(t), log: &testenv.Buffer{}}
 	cfg := Config{Command: []string{self, "worker", mode, r.dir}, WorkDir: r.dir, Workers: 2, Timeout: settings.Duration{Duration: 20 * time.Second}}
-	cfg.Log = slog.New(slog.NewTextHandler(&locked{w: r.log}, nil))
+	cfg.Log = slog.New(slog.NewTextHandler(r.log, nil))
 	if change != nil {
 		change(&cfg)
 	}

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -11,36 +10,18 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
-// grown is a buffer that another goroutine writes to.
-type grown struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (g *grown) Write(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.b.Write(p)
-}
-
-// String returns what was written.
-func (g *grown) String() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.b.String()
-}
-
 // waitsFor waits until the text was written.
-func (g *grown) waitsFor(t *testing.T, text string) {
+func waitsFor(t *testing.T, out *testenv.Buffer, text string) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
-	for !strings.Contains(g.String(), text) {
+	for !out.Has(text) {
 		select {
 		case <-deadline:
-			t.Fatalf("never %q in\n%s", text, g.String())
+			t.Fatalf("never %q in\n%s", text, out)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -100,9 +81,8 @@ func TestEventsAreFollowedOverAnInterruptionWithoutAGap(t *testing.T) {
 		row.CobraFunc(c)
 		root.AddCommand(c)
 	}
-	var out grown
+	var out, says testenv.Buffer
 	root.SetOut(&out)
-	var says grown
 	root.SetErr(&says)
 	between := newRelay(t, strings.TrimPrefix(st.server.URL, "http://"))
 	root.SetArgs([]string{"audit", "tail", "--server", "http://" + between.Addr().String(), "--from", "0", "--kind", "directory_created", "--kind", "env_updated"})
@@ -110,11 +90,11 @@ func TestEventsAreFollowedOverAnInterruptionWithoutAGap(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- root.ExecuteContext(ctx) }()
 	want(t, "directory", "create", "--kind", "ad", "--name", "One")
-	out.waitsFor(t, "directory_created")
+	waitsFor(t, &out, "directory_created")
 	between.cut()
 	want(t, "env", "domain", "add", "gap.example.test")
-	out.waitsFor(t, "env_updated")
-	if !strings.Contains(says.String(), "again in") {
+	waitsFor(t, &out, "env_updated")
+	if !says.Has("again in") {
 		t.Error("nothing was said of the interruption")
 	}
 	cancel()
