@@ -298,7 +298,7 @@ func (q *Requests) badgeTaken(ctx context.Context, tx *store.Tx, g giver, clean 
 	if q.Public == nil {
 		return nil
 	}
-	return q.share(ctx, tx, g.request, g.use.Person, []string{pictureClaim}, false)
+	return q.shared(ctx, tx, g.request, g.use.Person)
 }
 
 // sharePicture adds the picture to what the person shares by the request, for as long as the

@@ -135,7 +135,7 @@ func TestAPersonWhoProvedWhoTheyAreGivesAPhotoForTheirBadge(t *testing.T) {
 		if faults, _, err := p.gives(photo(t, 400, 1)); err != nil || len(faults) > 0 {
 			t.Fatal(faults, err)
 		}
-		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share picture"}; !slices.Equal(d.told[told:], want) {
+		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share name,picture"}; !slices.Equal(d.told[told:], want) {
 			t.Errorf("told %q, want %q", d.told[told:], want)
 		}
 		given := d.pictures[len(d.pictures)-1]

@@ -85,7 +85,7 @@ func TestOnlyAPhotoThatPeopleTookIsSharedAndTold(t *testing.T) {
 		if all := mails.decisions; len(all) != 2 || !all[1].Taken {
 			t.Errorf("mailed that it was taken: %+v", all)
 		}
-		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share picture"}; !slices.Equal(d.told[told:], want) {
+		if want := []string{"profile_picture_accepted shared", "vault_profile_picture_added shared", "share name,picture"}; !slices.Equal(d.told[told:], want) {
 			t.Errorf("told %q, want %q", d.told[told:], want)
 		}
 		b, err = d.Badge(t.Context(), env, p.id, p.session)

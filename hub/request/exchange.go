@@ -176,7 +176,7 @@ func (q *Requests) WaitsFor(ctx context.Context, tx *store.Tx, env, id string) (
 
 // returned ends request and use.
 func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestUse, r store.Request, proven *Proof) (err error) {
-	kind, event, names := audit.RequestRejected, eventCanceled, []string(nil)
+	kind, event := audit.RequestRejected, eventCanceled
 	u.State, u.Private, r.State = useReturned, nil, Cancelled
 	if proven != nil {
 		kind, event, r.State, r.Uses = audit.RequestAccepted, eventAccepted, Shared, r.Uses+1
@@ -184,7 +184,7 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	kept := proven != nil && r.Keeps
 	if kept {
 		u.Person, r.Person, r.Progress, r.Source = proven.Person, proven.Person, consentGiven, "full_idv"
-		if names, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan, selfie: proven.selfie}, Client{}); err != nil {
+		if _, err = q.keep(ctx, tx, r, u.Person, found{Values: proven.Values, Case: proven.scan, selfie: proven.selfie}, Client{}); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (q *Requests) returned(ctx context.Context, tx *store.Tx, u *store.RequestU
 	if err := q.tell(ctx, tx, r, event); err != nil || !kept {
 		return err
 	}
-	return q.share(ctx, tx, r, u.Person, names, false)
+	return q.shared(ctx, tx, r, u.Person)
 }
 
 // CodeIssued and TokenIssued tell that whoever waited for a use was given a code for it,

@@ -228,6 +228,22 @@ func (q *Requests) mark(ctx context.Context, tx *store.Tx, r *store.Request, per
 	return tx.SaveRequest(ctx, r)
 }
 
+// shared tells that a person shared something by a request, and all that they share with
+// the environment now: in the public API the event lists the whole of it.
+func (q *Requests) shared(ctx context.Context, tx *store.Tx, r store.Request, person string) error {
+	all, err := tx.Properties(ctx, r.Env, person)
+	if err != nil {
+		return err
+	}
+	names := []string{}
+	for _, p := range all {
+		if propertyStatus(p, q.Now()) == statusShared {
+			names = append(names, p.Claim)
+		}
+	}
+	return q.share(ctx, tx, r, person, names, false)
+}
+
 func (q *Requests) share(ctx context.Context, tx *store.Tx, r store.Request, person string, names []string, revoked bool) error {
 	if q.Hooks == nil {
 		return nil

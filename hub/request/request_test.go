@@ -290,6 +290,38 @@ func TestP13_AProofOfOneUseIsNoneOfAnother(t *testing.T) {
 	d.ok(first.Answer(t.Context(), first.env, first.id, first.session, string(b)))
 }
 
+// The public reference: claims of the event share are "the list of currently shared claims",
+// also where somebody shares by a second request.
+func TestWebhooksHearOfAllThatSomebodySharesNow(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	shares := func(claim string) (person, string) {
+		p := d.opens(d.create(request.Order{Claims: []string{claim}}))
+		p.proves()
+		d.ok(p.Share(t.Context(), p.env, p.id, p.session, request.Client{}))
+		return p, d.told[len(d.told)-1]
+	}
+	if _, told := shares("name"); told != "share name" {
+		t.Errorf("first: %s", told)
+	}
+	p, told := shares("birth_date")
+	if told != "share birth_date,name" {
+		t.Errorf("second: %s", told)
+	}
+	d.tx(func(tx *store.Tx) error {
+		use, err := tx.RequestUse(t.Context(), p.env, p.id)
+		if err != nil {
+			return err
+		}
+		return d.Revoke(t.Context(), tx, p.env, use.Person, []string{"name"}, true)
+	})
+	if told := d.told[len(d.told)-1]; told != "reject name" {
+		t.Errorf("taken back: %s", told)
+	}
+	if _, told := shares("family_name"); told != "share birth_date,family_name" {
+		t.Errorf("third: %s", told)
+	}
+}
+
 func TestAStrangerWithoutATrustedDocumentProvesNothing(t *testing.T) {
 	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
 	p := d.opens(d.create(request.Order{Claims: []string{"name"}}))

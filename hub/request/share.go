@@ -42,7 +42,7 @@ func (q *Requests) Share(ctx context.Context, env, id, session string, by Client
 		if err := q.tell(ctx, tx, r, eventAccepted); err != nil {
 			return err
 		}
-		return q.share(ctx, tx, r, u.Person, names, false)
+		return q.shared(ctx, tx, r, u.Person)
 	})
 }
 
