@@ -72,7 +72,7 @@ type odd struct {
 // named in the report. The error says that the export cannot be read, or is of another
 // key; what is wrong with the log stands in the report.
 func Verify(export io.Reader, fingerprint []byte, notes map[string][]string) (Report, error) {
-	v := &verification{hashes: map[Hash]int64{}}
+	v := &verification{hashes: map[Hash]int64{}, report: Report{Problems: []Problem{}}}
 	pages := newExportReader(export)
 	var own []string
 	var entries []Entry

@@ -2,9 +2,11 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -93,7 +95,7 @@ func photoCommand(f *flags) *cobra.Command {
 	group(c,
 		leaf("set ACCOUNT FILE", "Sets the photo of an account", "  postern account photo set ada@example.com ada.jpg", cobra.ExactArgs(2),
 			func(c *cobra.Command, args []string) error {
-				return f.upload(c, accountPath(args[0])+"/photo", args[1], nil)
+				return f.put(c, accountPath(args[0])+"/photo", args[1], nil)
 			}),
 		leaf("remove ACCOUNT", "Removes the photo of an account", "  postern account photo remove ada@example.com", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
@@ -101,14 +103,14 @@ func photoCommand(f *flags) *cobra.Command {
 			}),
 		leaf("load DIRECTORY ZIP", "Sets many photos: files of a zip, each named by an account", "  postern account photo load 77aa… photos.zip", cobra.ExactArgs(2),
 			func(c *cobra.Command, args []string) error {
-				return f.upload(c, "/api/account/photos?directory="+url.QueryEscape(args[0]), args[1], printLoaded)
+				return f.load(c, "/api/account/photos?directory="+url.QueryEscape(args[0]), args[1])
 			}),
 	)
 	return c
 }
 
-// upload puts a file, by its extension's media type.
-func (f *flags) upload(c *cobra.Command, path, name string, lines func(w io.Writer, answer []byte) error) error {
+// put puts a file, by its extension's media type, and decodes the answer into out.
+func (f *flags) put(c *cobra.Command, path, name string, out any) error {
 	cl, err := f.client(c)
 	if err != nil {
 		return err
@@ -126,27 +128,46 @@ func (f *flags) upload(c *cobra.Command, path, name string, lines func(w io.Writ
 	if kind == "" {
 		return fmt.Errorf("%s: want a file whose name ends in .jpg, .png or .zip", name)
 	}
-	var answer json.RawMessage
-	if err := cl.put(c.Context(), path, kind, file, info.Size(), &answer); err != nil || lines == nil {
-		return err
-	}
-	return f.show(c, answer, func(w io.Writer) error { return lines(w, answer) })
+	return cl.put(c.Context(), path, kind, file, info.Size(), out)
 }
 
-// printLoaded says what became of each file that was not taken, and how many were.
-func printLoaded(w io.Writer, answer []byte) error {
-	var list struct {
-		Files []struct {
-			Filename, Error string
-			Status          int
-		}
+// errNotLoaded makes the command fail.
+var errNotLoaded = errors.New("not every photo was set")
+
+// loadedOut is what the API says became of the files of a zip.
+type loadedOut struct {
+	Files []struct {
+		Filename, Error string
+		Status          int
 	}
+}
+
+// load puts a zip, and fails unless all of its photos were taken.
+func (f *flags) load(c *cobra.Command, path, name string) error {
+	var answer json.RawMessage
+	if err := f.put(c, path, name, &answer); err != nil {
+		return err
+	}
+	var list loadedOut
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return err
 	}
+	if err := f.show(c, answer, list.print); err != nil {
+		return err
+	}
+	for _, one := range list.Files {
+		if one.Status != http.StatusOK {
+			return errNotLoaded
+		}
+	}
+	return nil
+}
+
+// print says what became of each file that was not taken, and how many were.
+func (list loadedOut) print(w io.Writer) error {
 	rows, taken := [][]string{}, 0
 	for _, one := range list.Files {
-		if one.Status == 200 {
+		if one.Status == http.StatusOK {
 			taken++
 			continue
 		}

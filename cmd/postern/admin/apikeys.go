@@ -88,27 +88,49 @@ func (f *flags) createKey() *cobra.Command {
 	c := leaf("create", "Makes an API key; its text is shown this once", `  postern apikey create --name "ticket system" --role user --expires-in 2160h --out key
   postern apikey create --name reports --role limited_plus --for 5f0c…`, cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error {
-			return f.ask(c, "POST", "/api/apikeys", k.wish(c), func(w io.Writer, answer []byte) error { return printNewKey(w, answer, out) })
+			cl, err := f.client(c)
+			if err != nil {
+				return err
+			}
+			var answer json.RawMessage
+			if err := cl.do(c.Context(), "POST", "/api/apikeys", k.wish(c), &answer); err != nil {
+				return err
+			}
+			return f.showNewKey(c, answer, out)
 		})
 	k.add(c)
 	c.Flags().StringVar(&out, "out", "", "file to write the text to, with mode 0600; standard output if empty")
 	return c
 }
 
-func printNewKey(w io.Writer, answer []byte, out string) error {
-	var made struct{ ID, Key string }
+// showNewKey prints a new key, or writes its text to the file out and prints the rest: what
+// goes to a file is on no screen and in no script's log.
+func (f *flags) showNewKey(c *cobra.Command, answer json.RawMessage, out string) error {
+	made := struct {
+		ID  string `json:"id"`
+		Key string `json:"key,omitempty"`
+	}{}
 	if err := json.Unmarshal(answer, &made); err != nil {
 		return err
 	}
-	if out != "" {
-		if err := writeSecret(out, []byte(made.Key+"\n")); err != nil {
+	if out == "" {
+		return f.show(c, answer, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "key %s\n%s\n", made.ID, made.Key)
 			return err
-		}
-		_, err := fmt.Fprintf(w, "key %s is in %s\n", made.ID, out)
+		})
+	}
+	if err := writeSecret(out, []byte(made.Key+"\n")); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "key %s\n%s\n", made.ID, made.Key)
-	return err
+	made.Key = ""
+	shown, err := json.Marshal(made)
+	if err != nil {
+		return err
+	}
+	return f.show(c, shown, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "key %s is in %s\n", made.ID, out)
+		return err
+	})
 }
 
 func (f *flags) setKey(path func(string) string) *cobra.Command {

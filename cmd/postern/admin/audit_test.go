@@ -41,6 +41,9 @@ func TestT09_TheLogIsListedProvenAndVerified(t *testing.T) {
 	if out := want(t, "audit", "verify", file, "--checkpoints", seen); !strings.HasSuffix(out, "whole\n") || !strings.Contains(out, "1 checkpoints of agents agree") {
 		t.Errorf("verify printed %s", out)
 	}
+	if out := want(t, "audit", "verify", file, "--json"); !strings.Contains(out, `"problems":[]`) { // as every list of the API
+		t.Errorf("verify printed %s", out)
+	}
 	for _, args := range [][]string{{"audit", "verify", file}, {"audit", "proof", event}, {"audit", "list", "--prove"}} {
 		if _, _, err := run(t, "", append(args, "--log-key", strings.Repeat("ab", 32))...); err == nil {
 			t.Errorf("%s believes another key", args)

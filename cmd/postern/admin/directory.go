@@ -159,8 +159,10 @@ func (f *flags) syncDirectory() *cobra.Command {
 			if after, err = cl.waitForSync(c, path, before); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%d accounts\n", after.Count)
-			return err
+			return f.send(c, cl, "GET", path, nil, func(w io.Writer, _ []byte) error {
+				_, err := fmt.Fprintf(w, "%d accounts\n", after.Count)
+				return err
+			})
 		})
 	c.Flags().BoolVar(&wait, "wait", false, "wait until it is done; Ctrl-C leaves it running")
 	return c

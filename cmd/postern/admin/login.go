@@ -70,10 +70,22 @@ func (f *flags) login(c *cobra.Command, browse bool) error {
 		return errors.New("the hub's answer was not made for this command line; try again")
 	}
 	path, err := f.writeConfig(saved{Server: server, Key: string(text)})
-	if err == nil {
-		_, err = fmt.Fprintf(c.OutOrStdout(), "signed in; the key is in %s\n", path)
+	if err != nil {
+		return err
 	}
-	return err
+	return f.showKept(c, server, path, fmt.Sprintf("signed in; the key is in %s\n", path))
+}
+
+// showKept says with which hub this command line works, and which file says so.
+func (f *flags) showKept(c *cobra.Command, server, path, text string) error {
+	b, err := json.Marshal(map[string]string{"server": server, "client_config": path})
+	if err != nil {
+		return err
+	}
+	return f.show(c, b, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
 }
 
 // loginServer finds the hub: there is no key yet.
@@ -176,9 +188,9 @@ func (f *flags) logout(c *cobra.Command) error {
 	if s.Key == "" {
 		return errors.New("this command line keeps no key")
 	}
-	if _, err := f.writeConfig(saved{Server: s.Server}); err != nil {
+	path, err := f.writeConfig(saved{Server: s.Server})
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(c.OutOrStdout(), `forgotten here; to end the key at the hub as well: "postern apikey list", "postern apikey delete ID"`)
-	return err
+	return f.showKept(c, s.Server, path, "forgotten here; to end the key at the hub as well: \"postern apikey list\", \"postern apikey delete ID\"\n")
 }

@@ -48,5 +48,5 @@ func (f *flags) register(c *cobra.Command, logo string) error {
 	if err := json.Unmarshal(answer, &made); err != nil {
 		return err
 	}
-	return f.upload(c, "/api/directories/"+url.PathEscape(made.ID)+"/logo", logo, nil)
+	return f.put(c, "/api/directories/"+url.PathEscape(made.ID)+"/logo", logo, nil)
 }

@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"archive/zip"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +86,66 @@ func TestAnAPIKeyIsMadeUsedDisabledAndRemoved(t *testing.T) {
 	want(t, "apikey", "delete", made)
 	if _, _, err := run(t, "", "apikey", "get", made); err == nil {
 		t.Error("a removed key is shown")
+	}
+}
+
+// A script that has a key written to a file and reads the rest as JSON has it in no log.
+func TestP06_AKeyThatGoesToAFileStandsNowhereElse(t *testing.T) {
+	st := start(t)
+	file := filepath.Join(st.dir, "key")
+	var made map[string]string
+	if err := json.Unmarshal([]byte(want(t, "apikey", "create", "--name", "reports", "--json", "--out", file)), &made); err != nil || made["id"] == "" || len(made) != 1 {
+		t.Errorf("printed %v, %v", made, err)
+	}
+	if out := want(t, "env", "list", "--key-file", file); !strings.Contains(out, st.Environment) {
+		t.Errorf("with the new key: %s", out)
+	}
+	if err := json.Unmarshal([]byte(want(t, "apikey", "create", "--name", "other", "--json")), &made); err != nil || made["key"] == "" {
+		t.Errorf("without a file: %v, %v", made, err)
+	}
+}
+
+func TestSigningOutSaysInJSONWhichFileWasChanged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "client.json")
+	if err := os.WriteFile(file, []byte(`{"server":"https://id.example.com","key":"k"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var kept map[string]string
+	if err := json.Unmarshal([]byte(want(t, "auth", "logout", "--json", "--client-config", file)), &kept); err != nil || kept["client_config"] != file || kept["server"] != "https://id.example.com" {
+		t.Errorf("%v, %v", kept, err)
+	}
+}
+
+// JSON knows text alone: other bytes would be sealed as something else.
+func TestASecretIsSealedAsItIsOrNotAtAll(t *testing.T) {
+	st := start(t)
+	if out, _, err := run(t, "pässword\n", "secrets", "encrypt", "-e", st.Environment); err != nil || !strings.HasPrefix(out, "postern-sealed-") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, _, err := run(t, "p\xe4ssword", "secrets", "encrypt", "-e", st.Environment); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestLoadingPhotosFailsWhereOneWasNotSet(t *testing.T) {
+	st := start(t)
+	var dir struct{ ID string }
+	if err := json.Unmarshal([]byte(want(t, "directory", "create", "--json")), &dir); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	if _, err := z.Create("nobody@example.com.jpeg"); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(st.dir, "photos.zip")
+	if err := errors.Join(z.Close(), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--json"}} {
+		if out, _, err := run(t, "", append([]string{"account", "photo", "load", dir.ID, file}, args...)...); err == nil || !strings.Contains(out, "nobody@example.com.jpeg") {
+			t.Errorf("%q, %v", out, err)
+		}
 	}
 }
 

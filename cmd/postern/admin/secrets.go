@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -21,6 +22,9 @@ func secretsCommand(c *cobra.Command) {
 			b, err := io.ReadAll(io.LimitReader(c.InOrStdin(), maxPlain+1))
 			if err == nil && (len(b) == 0 || len(b) > maxPlain) {
 				err = fmt.Errorf("standard input: want a secret of 1 to %d bytes", maxPlain)
+			}
+			if err == nil && !utf8.Valid(b) { // JSON would change it, and nobody would notice before it is used
+				err = errors.New("standard input: want text in UTF-8; what is not text can be encoded first, as by base64")
 			}
 			if err != nil {
 				return err
