@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -71,12 +72,13 @@ func (t *Tunnels) knock(w http.ResponseWriter, r *http.Request) (address string,
 		return "", nil
 	}
 	address = t.address(r)
-	if wait, ok := t.gate.enter(r.Context(), address); !ok {
+	network := policy.Client(address)
+	if wait, ok := t.gate.enter(r.Context(), network); !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		http.Error(w, "too many connections", http.StatusTooManyRequests)
 		return "", nil
 	}
-	return address, t.gate.leave
+	return address, func() { t.gate.leave(network) }
 }
 
 func unavailable(w http.ResponseWriter) {
@@ -126,7 +128,7 @@ func (t *Tunnels) admitSocket(ctx context.Context, w *wire, address string) {
 	if err != nil {
 		a.abandon()
 		if !refusedAsCrowded(err) {
-			t.gate.failed(ctx, address)
+			t.gate.failed(ctx, policy.Client(address))
 		}
 		t.log.Info("agent not admitted", "address", address, "agent", hello.Agent, "error", err)
 		return

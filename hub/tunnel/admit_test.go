@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,6 +268,46 @@ func TestP12_FailuresFromOneAddressAreLimited(t *testing.T) {
 	}
 	if err := from("203.0.113.8"); protocol.CodeOf(err) != protocol.CodePermissionDenied {
 		t.Errorf("another address: %v", err)
+	}
+}
+
+// Whoever opens connections and says nothing keeps the agents of others waiting only if they
+// have several networks: one takes half of the places of a node, whatever addresses of it
+// they use.
+func TestT31_OneNetworkDoesNotKeepOtherAgentsOut(t *testing.T) {
+	in := install(t)
+	n := in.start(t, func(c *Config) {
+		c.Address = func(r *http.Request) string { return r.Header.Get("X-Test-Address") }
+	})
+	d := websocket.Dialer{Subprotocols: []string{protocol.Subprotocol}}
+	silent := func(i int) error {
+		ws, res, err := d.Dial("ws"+strings.TrimPrefix(n.server.URL, "http")+protocol.Path, http.Header{"X-Test-Address": {fmt.Sprintf("2001:db8::%x", i+1)}})
+		if res != nil {
+			_ = res.Body.Close()
+		}
+		if err == nil {
+			t.Cleanup(func() { _ = ws.Close() })
+		}
+		return err
+	}
+	var wg sync.WaitGroup
+	var held atomic.Int32
+	for i := range handshakes + 1 {
+		wg.Go(func() {
+			if silent(i) == nil {
+				held.Add(1)
+			}
+		})
+	}
+	eventually(t, "they hold what they can", func() bool { return held.Load() >= handshakes/2 })
+	p := newProcess(t)
+	p.header, p.ticket = http.Header{"X-Test-Address": {"203.0.113.8"}}, in.newTicket(t)
+	if _, err := p.tryDial(n); err != nil {
+		t.Errorf("an agent from elsewhere: %v", err)
+	}
+	wg.Wait()
+	if held.Load() != handshakes/2 {
+		t.Errorf("one network holds %d of %d places", held.Load(), handshakes)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/carrier"
@@ -35,7 +36,7 @@ func (t *Tunnels) ServeLegacy(w http.ResponseWriter, r *http.Request) {
 	hash, directory, err := t.legacyDirectory(r)
 	switch {
 	case errors.Is(err, errToken):
-		t.gate.failed(r.Context(), address)
+		t.gate.failed(r.Context(), policy.Client(address))
 		t.log.Info("legacy agent refused", "address", address, "error", err)
 		http.Error(w, "the token is not valid", http.StatusUnauthorized)
 		return

@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"hub/processors":      {},
 	"hub/audit":           {"hub/store", "protocol/auditlog"},
 	"hub/audit/audittest": {"hub/store", "hub/audit"},
-	"hub/tunnel":          {"protocol/...", "hub/coord", "hub/store", "hub/audit"},
+	"hub/tunnel":          {"protocol/...", "hub/policy", "hub/coord", "hub/store", "hub/audit"},
 	"hub/directory":       {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/coord"},
 	"hub/domain":          {"hub/store"},
 	"hub/place":           {},
