@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -41,4 +42,19 @@ func TestMembersAreInvitedChangedAndRemovedAndTheLastOwnerStays(t *testing.T) {
 	}
 	st.want(t, 204, "DELETE", "/api/org/members/"+st.mine.member, "")
 	st.want(t, 404, "DELETE", "/api/org/members/"+st.mine.member, "")
+}
+
+// An invitation is a mail to whomever a key names, as often as it is sent again.
+func TestT31_InvitationsAreNoMoreThanMailsMayBe(t *testing.T) {
+	st := lite(t)
+	sent := 0
+	for range 2 * mailing.perMinute {
+		if got := st.do(t, st.owner, "POST", "/api/org/members", `{"email":"flooded@staff.test","role":"limited"}`); got.status != http.StatusNoContent {
+			break
+		}
+		sent++
+	}
+	if sent < mailing.perMinute || sent > mailing.perMinute+5 {
+		t.Errorf("%d invitations to one mailbox at once; want %d", sent, mailing.perMinute)
+	}
 }

@@ -141,7 +141,7 @@ func routes() []row {
 		get("/api/org", RoleLimited, plain(getOrg)).gives(organisation{}),
 		patch("/api/org", RoleOwner, audit.OrgUpdated, with(updateOrg)).like(`{"name":"Example AG","allowed_ip_addresses":["127.0.0.0/8","::1","192.0.2.0/24"]}`),
 		get("/api/org/members", RoleAdmin, plain(listMembers)).gives(memberList{}),
-		post("/api/org/members", RoleAdmin, audit.OrgMemberInvited, with(inviteMember)).like(`{"email":"new@{domain}","role":"user"}`),
+		post("/api/org/members", RoleAdmin, audit.OrgMemberInvited, with(inviteMember)).paced(mailing).like(`{"email":"new@{domain}","role":"user"}`),
 		patch("/api/org/members/{member}", RoleAdmin, audit.OrgMemberUpdated, with(updateMember)).like(`{"role":"limited"}`),
 		remove("/api/org/members/{member}", RoleAdmin, audit.OrgMemberRemoved, plain(removeMember)),
 		get("/api/apikeys", RoleAdmin, plain(listAPIKeys)).gives(apiKeyList{}),
