@@ -182,7 +182,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Checks: h.hooks, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})

@@ -91,7 +91,7 @@ type organisation struct {
 // Allowed implements operation.Veto.
 func (o organisation) Allowed(ctx context.Context, q operation.VetoRequest) (bool, string, error) {
 	v, err := o.hooks.Ask(ctx, q.Env, webhook.Question{
-		Recovery: q.Recovery, Subject: q.Subject, Language: q.Languages, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
+		Trace: q.Recovery, Subject: q.Subject, Language: q.Languages, Directory: q.Directory, ExternalID: q.Account, Action: q.Action, Context: q.Context, Trial: q.Trial,
 	})
 	if err == nil && v.Silent() {
 		err = errSilent

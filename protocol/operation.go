@@ -58,6 +58,10 @@ const (
 // to it. No page offers it.
 const ActionSignIn Action = "sign-in"
 
+// ActionBinding binds an account to a person. Administrators do it at the hub; no page
+// offers it, and no agent hears of it.
+const ActionBinding Action = "account-binding"
+
 // ActionRow holds every spelling of one action, so that no other table repeats
 // them. Operations are in order of preference.
 type ActionRow struct {
@@ -79,6 +83,19 @@ var Actions = []ActionRow{
 // ActionByName returns the row of an action that the first page offers, and whether
 // there is one.
 func ActionByName(a Action) (ActionRow, bool) { return rowOf(Actions, a) }
+
+// bindingRow has no operation, no policy and no agent that could fail: only the recover
+// webhook has a word for it.
+var bindingRow = ActionRow{Action: ActionBinding, RecoveryKind: "account-binding"}
+
+// RecoveryKind returns the member "action" of the recover webhook for an action.
+func RecoveryKind(a Action) string {
+	if a == bindingRow.Action {
+		return bindingRow.RecoveryKind
+	}
+	row, _ := ActionByName(a)
+	return row.RecoveryKind
+}
 
 // ProviderAction returns the member "action" of the directory_provider_err webhook for an
 // action and what an agent was asked to do for it, if that is known already.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -28,23 +27,26 @@ func (u accountUpdate) redacted() any {
 	return u
 }
 
-// updateAccount binds an account to a person, and keeps when its owner was born.
+// updateAccount binds an account to a person, and keeps when its owner was born. Where the
+// environment has recover webhooks they are asked about the binding first, and all have to
+// agree: 403 with what they say, 503 where one gives no answer that counts.
 func updateAccount(ctx context.Context, c *call, tx *store.Tx, req *accountUpdate) (any, error) {
+	c.checked = map[string]bool{}
 	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "directory": c.account.Directory, "request": req.redacted()}
 	return nil, c.changeAccount(ctx, tx, *req)
 }
 
-// changeAccount changes the account of the call.
+// changeAccount changes the account of the call. What is refused of it changes nothing.
 func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate) error {
-	hash := ""
-	if u.BirthDate != nil && *u.BirthDate != "" { // before anything is changed: one of many is refused as a whole
-		var err error
-		if hash, err = directory.BirthDateHash(*u.BirthDate, time.Now()); err != nil {
-			return bad(plainError(err))
-		}
+	hash, err := c.fits(ctx, tx, u)
+	if err != nil {
+		return err
 	}
 	if u.Subject != nil {
-		if err := c.bind(ctx, tx, *u.Subject); err != nil {
+		if err := c.agreed(ctx, tx, c.bindingTo(*u.Subject)); err != nil {
+			return err
+		}
+		if err := tx.SetSubject(ctx, c.account.Env, c.account.ID, *u.Subject); err != nil {
 			return err
 		}
 	}
@@ -57,11 +59,22 @@ func (c *call) changeAccount(ctx context.Context, tx *store.Tx, u accountUpdate)
 	return tx.SetGivenBirthDate(ctx, c.account.Env, c.account.ID, hash)
 }
 
-// bind binds the account to somebody whom its environment knows.
-func (c *call) bind(ctx context.Context, tx *store.Tx, subject string) error {
-	if subject == "" {
-		return tx.SetSubject(ctx, c.account.Env, c.account.ID, "")
+// fits refuses an update that could not be made, whoever agrees to it. It returns the hash
+// of the birth date.
+func (c *call) fits(ctx context.Context, tx *store.Tx, u accountUpdate) (hash string, err error) {
+	if u.BirthDate != nil && *u.BirthDate != "" {
+		if hash, err = directory.BirthDateHash(*u.BirthDate, time.Now()); err != nil {
+			return "", bad(plainError(err))
+		}
 	}
+	if u.Subject == nil || *u.Subject == "" {
+		return hash, nil
+	}
+	return hash, c.knows(ctx, tx, *u.Subject)
+}
+
+// knows refuses a subject of whom the account's environment does not know.
+func (c *call) knows(ctx context.Context, tx *store.Tx, subject string) error {
 	env, person, ok := request.ParseSubject(subject)
 	if !ok || env != c.account.Env {
 		return bad("subject: not one of the account's environment")
@@ -70,10 +83,7 @@ func (c *call) bind(ctx context.Context, tx *store.Tx, subject string) error {
 	if errors.Is(err, store.ErrNotFound) || err == nil && !known.ErasedAt.IsZero() {
 		return bad("subject: nobody of this name has shared anything here")
 	}
-	if err != nil {
-		return err
-	}
-	return tx.SetSubject(ctx, env, c.account.ID, subject)
+	return err
 }
 
 // Bounds of a bulk change.
@@ -99,18 +109,17 @@ type accountResults struct {
 }
 
 type accountResult struct {
-	ID     string `json:"id"` // as it was asked for
-	Status int    `json:"status"`
+	ID     string `json:"id"`     // as it was asked for
+	Status int    `json:"status"` // 204; 400; 403: a recover webhook said no; 404; 409: several have the identifier, or it changed meanwhile; 503: a recover webhook gave no answer that counts
 	Error  string `json:"error,omitempty"`
 }
 
 // updateAccounts changes several accounts, each for itself: what is refused of one does
 // not hold the others up. Each that is changed has a record of its own, so that it is
-// found by its account.
+// found by its account. Recover webhooks are asked about each binding, all of them within
+// half a minute.
 func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpdates) (any, error) {
-	if len(req.Accounts) == 0 || len(req.Accounts) > maxAccountUpdates {
-		return nil, bad(fmt.Sprintf("accounts: want 1 to %d", maxAccountUpdates))
-	}
+	c.checked = map[string]bool{}
 	out, changed := accountResults{Results: []accountResult{}}, 0
 	for _, item := range req.Accounts {
 		err := c.findAccount(ctx, tx, item.ID)
@@ -146,9 +155,12 @@ func (c *call) recordUpdate(ctx context.Context, tx *store.Tx, u accountUpdate) 
 // resultOf says what came of one account; an error that is not the caller's ends it all.
 func resultOf(id string, err error) (accountResult, error) {
 	var refused badRequest
+	var other refusal
 	switch {
 	case err == nil:
 		return accountResult{id, http.StatusNoContent, ""}, nil
+	case errors.As(err, &other):
+		return accountResult{id, other.status, other.text}, nil
 	case errors.As(err, &refused):
 		return accountResult{id, http.StatusBadRequest, refused[0]}, nil
 	case errors.Is(err, store.ErrNotFound):

@@ -59,6 +59,7 @@ type Config struct {
 	Examiner    Examiner
 	Recoveries  Recoveries
 	Acts        Acts
+	Checks      Checks
 	Requests    *request.Requests
 	Evaluations *evaluation.Runs
 	Members     Members

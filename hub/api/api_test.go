@@ -35,6 +35,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/review"
+	hooks "github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
@@ -123,7 +124,12 @@ func start(t *testing.T, s *store.Store) *stack {
 	if st.notifier, err = notify.New(notify.Config{Store: s, Route: notify.Route{Host: st.mail.Addr(), From: "hub@vendor.test", TLS: notify.Off}, Node: "edge1", Log: log}); err != nil {
 		t.Fatal(err)
 	}
+	checks, err := hooks.New(hooks.Config{Store: s, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	st.api = New(Config{
+		Checks:  checks,
 		Mail:    st.notifier,
 		Exports: st,
 		Faces:   st.reviews,

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
+	hooks "github.com/postern-id/postern/hub/webhook"
 )
 
 // A call is one request. What its path names has been found and belongs to an
@@ -25,31 +26,33 @@ type call struct {
 	trace string // in the audit record, and in the log if it fails
 
 	key       store.APIKey
-	org       store.Organisation     // of the key
-	body      any                    // *T of the row
-	env       store.Environment      // of {env}, or of what the path names
-	directory store.Directory        // of {directory}
-	domain    store.Domain           // of {domain}
-	agent     store.Agent            // of {agent}
-	account   store.Account          // of {account}
-	apikey    store.APIKey           // of {apikey}
-	trust     store.TrustSource      // of {trust}
-	request   store.Request          // of {request}
-	template  store.Template         // of {template}
-	person    string                 // of {subject}
-	holder    party.Holder           // who asks, where it is the person themselves
-	provider  store.IdentityProvider // of {provider}
-	run       evaluation.Run         // of {evaluation}
-	client    store.OIDCClient       // of {client}
-	delivery  store.Delivery         // of {delivery}
-	event     store.AuditRow         // of {event}
-	collector store.Destination      // of {destination}
-	newKey    store.OIDCKey          // of a client, made before the transaction
-	signing   []byte                 // the key of presigned links
-	recorded  bool                   // the row has left records of its own
-	concerns  string                 // row id of the account that the audit record is about, if it is one
-	detail    map[string]any         // of the audit record, in place of request and response
-	personal  map[string]string      // of the audit record
+	org       store.Organisation        // of the key
+	body      any                       // *T of the row
+	env       store.Environment         // of {env}, or of what the path names
+	directory store.Directory           // of {directory}
+	domain    store.Domain              // of {domain}
+	agent     store.Agent               // of {agent}
+	account   store.Account             // of {account}
+	apikey    store.APIKey              // of {apikey}
+	trust     store.TrustSource         // of {trust}
+	request   store.Request             // of {request}
+	template  store.Template            // of {template}
+	person    string                    // of {subject}
+	holder    party.Holder              // who asks, where it is the person themselves
+	provider  store.IdentityProvider    // of {provider}
+	run       evaluation.Run            // of {evaluation}
+	client    store.OIDCClient          // of {client}
+	delivery  store.Delivery            // of {delivery}
+	event     store.AuditRow            // of {event}
+	collector store.Destination         // of {destination}
+	newKey    store.OIDCKey             // of a client, made before the transaction
+	signing   []byte                    // the key of presigned links
+	verdicts  map[binding]hooks.Verdict // of the account's own checks, before the transaction
+	checked   map[string]bool           // environments, and whether they have such checks
+	recorded  bool                      // the row has left records of its own
+	concerns  string                    // row id of the account that the audit record is about, if it is one
+	detail    map[string]any            // of the audit record, in place of request and response
+	personal  map[string]string         // of the audit record
 }
 
 func newCall(a *API, row row, w http.ResponseWriter, r *http.Request) *call {

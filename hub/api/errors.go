@@ -80,6 +80,9 @@ func (c *call) fail(err error) {
 	}
 	var other refusal
 	if errors.As(err, &other) {
+		if other.status == http.StatusServiceUnavailable {
+			c.w.Header().Set("Retry-After", retryAfter)
+		}
 		fail(c.w, other.status, other.text)
 		return
 	}

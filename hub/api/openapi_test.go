@@ -330,14 +330,14 @@ func errorResponses() (out object) {
 	}{
 		{400, "The request is malformed, or names what does not fit; errors says what to mend."},
 		{401, "The API key is missing, unknown, switched off or expired."},
-		{403, "The role of the API key, or the address that it is used from, does not reach this."},
+		{403, "The role of the API key, or the address that it is used from, does not reach this; or a recover webhook said no."},
 		{404, "There is no such thing, or it is another environment's."},
 		{409, "This does not fit the present state, or an identifier is borne by several accounts."},
 		{413, "The body is longer than x-bytes says."},
 		{415, "The body is of another type."},
 		{429, "Too many requests; Retry-After says when to come back."},
 		{500, "Something failed here; the answer names the line of the log."},
-		{503, "The store does not answer; try again."},
+		{503, "The store, or what it takes beside, does not answer; try again."},
 	} {
 		one := object{{"description", e.text}}
 		if e.status == 429 || e.status == 503 {

@@ -101,8 +101,8 @@ func routes() []row {
 		remove("/api/directories/{directory}/evaluations/{evaluation}", RoleAdmin, audit.EvaluationEnded, plain(removeEvaluation)).ours(),
 
 		get("/api/accounts", RoleLimitedPlus, plain(listAccounts)).takes(listIn("env"), listIn("directory"), textIn("q", maxQuery), boolIn("verified"), countIn(store.MaxAccounts), offsetIn()).gives(accountsList{}),
-		patch("/api/accounts", RoleAdmin, audit.AccountUpdated, with(updateAccounts)).gives(accountResults{}).upTo(accountUpdatesSize).like(`{"accounts":[{"id":"{account}","birth_date":"1985-03-09"}]}`),
-		patch("/api/accounts/{account}", RoleAdmin, audit.AccountUpdated, with(updateAccount)).like(`{"subject":"{subject}","birth_date":"1985-03-09"}`),
+		patch("/api/accounts", RoleAdmin, audit.AccountUpdated, with(updateAccounts).first(askForAccounts)).gives(accountResults{}).upTo(accountUpdatesSize).like(`{"accounts":[{"id":"{account}","birth_date":"1985-03-09"}]}`),
+		patch("/api/accounts/{account}", RoleAdmin, audit.AccountUpdated, with(updateAccount).first(askForAccount)).like(`{"subject":"{subject}","birth_date":"1985-03-09"}`),
 		get("/api/accounts/{account}", RoleLimitedPlus, plain(getAccount)).gives(account{}),
 		put("/api/accounts/{account}/photo", RoleAdmin, audit.AccountPhotoUploaded, photoBody(setPhoto)).upTo(capture.MaxImage).like(`{photo}`),
 		put("/api/account/photos", RoleAdmin, audit.AccountPhotoUploaded, zipBody(setPhotos)).takes(textIn("directory", maxID).like("{directory}")).gives(photoResults{}).upTo(maxArchive).paced(archived).like(`{photos}`),

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -30,16 +32,25 @@ const maxMessage = 1000 // runes
 // fix how it begins.
 const FailedMessage = "A custom integration failed, so nothing was changed. Please try again later, or ask your help desk."
 
-// A Question describes the operation that is about to be carried out.
+// Bounds of many questions that are put together: how many are under way at once, and how
+// long all of them may take, in patience with one. That is far below Fresh, so that the
+// first answer still counts when the last one is in.
+const (
+	askedAtOnce = 16
+	manyLast    = 3
+)
+
+// A Question describes the operation, or the binding of an account, that is about to be
+// carried out.
 type Question struct {
-	Recovery   string // its id, for the history
+	Trace      string // the recovery, or the call that binds: for the history
 	Subject    string // person; "" if unknown
-	Language   string // Accept-Language of the browser
+	Language   string // Accept-Language of whoever would read a no
 	Directory  string
 	ExternalID string // account's immutable id
 	Action     protocol.Action
-	Context    protocol.Context
-	Trial      bool // nothing will be changed
+	Context    protocol.Context // zero: nobody gave evidence for it, as for a binding
+	Trial      bool             // nothing will be changed
 }
 
 // recoverPayload is the body of the question. evidence_context and evaluation are our additions.
@@ -53,7 +64,7 @@ type recoverPayload struct {
 	OrgName         string           `json:"org_name"`
 	EnvName         string           `json:"env_name"`
 	Date            time.Time        `json:"date"`
-	EvidenceContext protocol.Context `json:"evidence_context"`
+	EvidenceContext protocol.Context `json:"evidence_context,omitzero"`
 	Evaluation      bool             `json:"evaluation,omitempty"` // a trial
 }
 
@@ -78,49 +89,107 @@ func (v Verdict) Silent() bool { return v.silent }
 // Message is what the person is told when the answer is no.
 func (v Verdict) Message() string { return v.message }
 
+// Asks reports whether an environment has a webhook that is asked.
+func (h *Hooks) Asks(ctx context.Context, tx *store.Tx, env string) (bool, error) {
+	hooks, err := subscribed(ctx, tx, env, Recover)
+	return len(hooks) > 0, err
+}
+
 // Ask puts the question to every webhook of the environment that subscribes to recover,
 // once and within ten seconds. Every one has to agree: anything but an answer with status
 // 200 and without deny_user_message is a no. An error says that not even the webhooks
 // could be read; the verdict denies then too. What was asked and answered stands in the
 // history.
 func (h *Hooks) Ask(ctx context.Context, env string, q Question) (Verdict, error) {
-	asking, cancel := context.WithTimeout(ctx, h.answer)
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
-	var hooks []store.Webhook
-	var names store.Names
-	about := store.Delivery{Env: env, Event: string(Recover), Trace: q.Recovery}
-	err := h.store.Read(asking, func(tx *store.Tx) (err error) {
-		if hooks, err = subscribed(asking, tx, env, Recover); err != nil {
-			return err
-		}
-		if names, err = tx.EnvironmentNames(asking, env); err != nil || len(hooks) == 0 {
-			return err
-		}
-		about.Person, err = personOf(asking, tx, env, q.Directory, q.ExternalID)
-		return err
-	})
+	all, err := h.askEach(ctx, env, []Question{q})
+	return all[0], err
+}
+
+// AskEach puts many questions as Ask puts one, a few at a time and all of them within half
+// a minute. The verdicts stand in the order of the questions; what could not be asked in
+// time is denied, and Silent.
+func (h *Hooks) AskEach(ctx context.Context, env string, all []Question) ([]Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, manyLast*h.patience)
+	defer cancel()
+	return h.askEach(ctx, env, all)
+}
+
+// askEach puts questions until ctx ends.
+func (h *Hooks) askEach(ctx context.Context, env string, all []Question) ([]Verdict, error) {
+	verdicts := slices.Repeat([]Verdict{unanswered}, len(all))
+	round, err := h.round(ctx, env, all)
 	if err != nil {
-		return Verdict{message: FailedMessage}, err
+		return verdicts, err
 	}
-	if len(hooks) == 0 {
-		return Verdict{allowed: true, at: h.now()}, nil
+	if len(round.hooks) == 0 {
+		return slices.Repeat([]Verdict{{allowed: true, at: h.now()}}, len(all)), nil
 	}
-	row, _ := protocol.ActionByName(q.Action)
-	body, err := json.Marshal(recoverPayload{
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(askedAtOnce, len(all)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(all) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				verdicts[i] = h.put(ctx, round, i)
+			}
+		})
+	}
+	wg.Wait() // every one ends with ctx
+	return verdicts, nil
+}
+
+// unanswered is the verdict on what nobody was asked.
+var unanswered = Verdict{message: FailedMessage, silent: true}
+
+// A round is what questions to one environment are put with.
+type round struct {
+	env       string
+	hooks     []store.Webhook
+	names     store.Names
+	secrets   store.WebhookSecrets
+	questions []Question
+	persons   []string // of each question, as the audit log names them
+}
+
+// round reads whom to ask. Without anybody the rest of it is not read.
+func (h *Hooks) round(ctx context.Context, env string, all []Question) (r round, err error) {
+	r.env, r.questions = env, all
+	err = h.store.Read(ctx, func(tx *store.Tx) (err error) {
+		r.persons = nil
+		if r.hooks, err = subscribed(ctx, tx, env, Recover); err != nil || len(r.hooks) == 0 {
+			return err
+		}
+		if r.names, err = tx.EnvironmentNames(ctx, env); err != nil {
+			return err
+		}
+		for _, q := range all {
+			person, err := personOf(ctx, tx, env, q.Directory, q.ExternalID)
+			if err != nil {
+				return err
+			}
+			r.persons = append(r.persons, person)
+		}
+		return nil
+	})
+	if err == nil && len(r.hooks) > 0 {
+		r.secrets, err = h.store.WebhookSecrets(ctx, env)
+	}
+	return r, err
+}
+
+// put puts one question of a round.
+func (h *Hooks) put(ctx context.Context, r round, i int) Verdict {
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
+	defer cancel()
+	q := r.questions[i]
+	body, _ := json.Marshal(recoverPayload{ // texts, times and truths always marshal
 		EventType: Recover, Subject: q.Subject, Language: q.Language, Directory: q.Directory, ExternalID: q.ExternalID,
-		Action: row.RecoveryKind, OrgName: names.Org, EnvName: names.Env, Date: h.now().UTC(), EvidenceContext: q.Context, Evaluation: q.Trial,
+		Action: protocol.RecoveryKind(q.Action), OrgName: r.names.Org, EnvName: r.names.Env, Date: h.now().UTC(), EvidenceContext: q.Context, Evaluation: q.Trial,
 	})
-	if err != nil {
-		return Verdict{message: FailedMessage}, err
-	}
-	about.Body = string(body)
-	secrets, err := h.store.WebhookSecrets(asking, env)
-	if err != nil {
-		return Verdict{message: FailedMessage}, err
-	}
-	answers := h.askAll(asking, hooks, secrets, about)
+	answers := h.askAll(ctx, r.hooks, r.secrets, store.Delivery{Env: r.env, Event: string(Recover), Trace: q.Trace, Person: r.persons[i], Body: string(body)})
 	h.remember(ctx, answers)
-	return h.judge(answers), nil
+	return h.judge(answers)
 }
 
 // personOf returns how the audit log names the person of an account, "" for one that is
@@ -164,7 +233,7 @@ func (h *Hooks) judge(all []opinion) Verdict {
 		switch o.says {
 		case "":
 		case FailedMessage:
-			v = Verdict{message: FailedMessage, silent: true}
+			v = unanswered
 		default:
 			return Verdict{message: o.says}
 		}
@@ -204,10 +273,10 @@ func (h *Hooks) ask(ctx context.Context, w store.Webhook, p post) (string, store
 	switch {
 	case err != nil:
 		came.Attempt.Error = err.Error()
-		h.log.WarnContext(ctx, "recover webhook failed, so the recovery is refused", "env", w.Env, "webhook", w.ID, "status", a.status, "err", err)
+		h.log.WarnContext(ctx, "recover webhook failed, so what it was asked is refused", "env", w.Env, "webhook", w.ID, "status", a.status, "err", err)
 		return FailedMessage, came
 	case denied:
-		h.log.InfoContext(ctx, "recover webhook refused a recovery", "env", w.Env, "webhook", w.ID)
+		h.log.InfoContext(ctx, "recover webhook refused what it was asked", "env", w.Env, "webhook", w.ID)
 		return message, came
 	}
 	return "", came

@@ -52,16 +52,17 @@ type Config struct {
 	Private  []netip.Prefix   // networks of the operator that webhooks may reach, by http:// too
 	Roots    *x509.CertPool   // nil: the system's
 	Now      func() time.Time // nil: time.Now
+	Patience time.Duration    // with one answer to the question recover; 0: ten seconds
 }
 
 // Hooks calls webhooks. It is safe for use by many goroutines.
 type Hooks struct {
-	store  *store.Store
-	log    *slog.Logger
-	now    func() time.Time
-	sender *sender
-	wake   chan struct{}
-	answer time.Duration // patience with the blocking question
+	store    *store.Store
+	log      *slog.Logger
+	now      func() time.Time
+	sender   *sender
+	wake     chan struct{}
+	patience time.Duration // with the blocking question
 }
 
 // New makes Hooks. The caller runs Run, which delivers what is queued.
@@ -81,7 +82,7 @@ func New(c Config) (*Hooks, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Hooks{c.Store, c.Log, c.Now, newSender(c), make(chan struct{}, 1), recoverTimeout}, nil
+	return &Hooks{c.Store, c.Log, c.Now, newSender(c), make(chan struct{}, 1), cmp.Or(c.Patience, recoverTimeout)}, nil
 }
 
 // subscribed lists the enabled webhooks of an environment for an event.

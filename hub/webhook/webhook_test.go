@@ -1,10 +1,12 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +52,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	answer := r.answer
 	r.mu.Unlock()
 	if answer != nil {
+		req.Body = io.NopCloser(bytes.NewReader(body))
 		answer(w, req)
 	}
 }
@@ -207,7 +211,7 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 	r := b.listen(t, allowed+":0")
 	b.subscribe(t, r.url, Recover)
 	h := b.hooks(t)
-	h.answer = 300 * time.Millisecond
+	h.patience = 300 * time.Millisecond
 	hang := func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, *http.Request)
@@ -234,7 +238,7 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 		if err != nil || v.Allows(b.clock()) != c.yes || v.Message() != c.says || v.Silent() != (c.says == FailedMessage) {
 			t.Errorf("%s: allowed %v, says %q, %v", name, v.Allows(b.clock()), v.Message(), err)
 		}
-		if d := time.Since(start); d > 20*h.answer {
+		if d := time.Since(start); d > 20*h.patience {
 			t.Errorf("%s: took %s", name, d)
 		}
 	}
@@ -293,6 +297,72 @@ func TestT23_AVerdictIsGoodForAMinute(t *testing.T) {
 	}
 	if v.Allows(b.clock().Add(61 * time.Second)) {
 		t.Error("allowed after 61 s")
+	}
+}
+
+// questions are bindings of as many accounts.
+func questions(n int) (all []Question) {
+	for i := range n {
+		all = append(all, Question{Trace: "call", Subject: "s", Directory: "d", ExternalID: strconv.Itoa(i), Action: protocol.ActionBinding})
+	}
+	return all
+}
+
+func TestManyQuestionsArePutAFewAtATimeAndEachHasItsAnswer(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	b.subscribe(t, r.url, Recover)
+	var under, most atomic.Int64
+	r.answers(func(w http.ResponseWriter, req *http.Request) {
+		for n := under.Add(1); ; {
+			if had := most.Load(); had >= n || most.CompareAndSwap(had, n) {
+				break
+			}
+		}
+		defer under.Add(-1)
+		var q struct {
+			ExternalID string `json:"external_id"`
+		}
+		_ = json.NewDecoder(req.Body).Decode(&q)
+		if strings.HasSuffix(q.ExternalID, "7") {
+			jsonBody(`{"deny_user_message":"not `+q.ExternalID+`"}`)(w, req)
+		}
+	})
+	all, err := b.hooks(t).AskEach(t.Context(), b.env, questions(50))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range all {
+		if want := i%10 != 7; v.Allows(b.clock()) != want || !want && v.Message() != fmt.Sprint("not ", i) {
+			t.Errorf("%d: %+v", i, v)
+		}
+	}
+	if n := most.Load(); n > askedAtOnce {
+		t.Errorf("%d at once", n)
+	}
+	if n := len(b.history(t)); n != 50 {
+		t.Errorf("history of %d questions", n)
+	}
+}
+
+func TestP19_WhatCannotBeAskedInTimeIsDenied(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	b.subscribe(t, r.url, Recover)
+	r.answers(func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+	h := b.hooks(t, func(c *Config) { c.Patience = 200 * time.Millisecond })
+	start := time.Now()
+	all, err := h.AskEach(t.Context(), b.env, questions(400))
+	if err != nil || len(all) != 400 || time.Since(start) > 5*time.Second {
+		t.Fatalf("%d verdicts after %s, %v", len(all), time.Since(start), err)
+	}
+	for i, v := range all {
+		if v.Allows(b.clock()) || !v.Silent() || v.Message() != FailedMessage {
+			t.Fatalf("%d: %+v", i, v)
+		}
+	}
+	if n := len(r.requests()); n == 0 || n > 2*manyLast*askedAtOnce {
+		t.Errorf("%d were asked", n)
 	}
 }
 
