@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-id/postern/hub"
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -64,6 +65,9 @@ type App struct {
 	// WalletLink is where recovery pages lead people whose wallet is an app on the same
 	// device: a scheme or an address that the app has claimed. Default: openid4vp://
 	WalletLink string `json:"wallet_link,omitempty"`
+	// Signer is the socket of an agent of the SSH agent protocol that signs by keys outside of
+	// the hub: unix//run/postern-signer/hub.sock. Default: none, all keys lie in the store.
+	Signer string `json:"signer,omitempty"`
 	// Places is a table of the operator's own that says where addresses of the internet are,
 	// for the claim ip_location: a file in the format MMDB, of cities. It is read again when
 	// the configuration is. Default: nobody knows.
@@ -119,7 +123,7 @@ const credentialSource = "/etc/postern"
 // complete puts placeholders and defaults in place.
 func (a *App) complete() {
 	r := caddy.NewReplacer()
-	fields := map[string]*string{"data_dir": &a.DataDir, "master_key file": &a.MasterKeyFile, "store": &a.Store, "redis": &a.Redis, "public_url": &a.PublicURL, "cname_target": &a.CNAMETarget}
+	fields := map[string]*string{"data_dir": &a.DataDir, "master_key file": &a.MasterKeyFile, "store": &a.Store, "redis": &a.Redis, "public_url": &a.PublicURL, "cname_target": &a.CNAMETarget, "signer": &a.Signer}
 	if a.SMTP != nil {
 		for option, f := range map[string]*string{"smtp": &a.SMTP.Host, "smtp: from": &a.SMTP.From, "smtp: user": &a.SMTP.User, "smtp: password_file": &a.SMTP.PasswordFile} {
 			fields[option] = f
@@ -160,6 +164,9 @@ func (a *App) Validate() error {
 	if a.CNAMETarget != "" && !isHostname(a.CNAMETarget) {
 		return fmt.Errorf("cname_target: %q is not a host name", a.CNAMETarget)
 	}
+	if _, err := signer.Path(a.Signer); err != nil {
+		return errors.New("signer: want unix//path/of/a/socket")
+	}
 	nets, err := prefixes(a.AllowPrivateWebhooks)
 	if err != nil {
 		return err
@@ -174,7 +181,7 @@ func (a *App) Validate() error {
 	}
 	a.config = hub.Config{
 		AuditRetention: retention, Version: caddy.CustomVersion,
-		FactorWait: wait, WalletLink: a.WalletLink, Places: a.Places, EntraAuthority: a.EntraAuthority,
+		FactorWait: wait, WalletLink: a.WalletLink, Signer: a.Signer, Places: a.Places, EntraAuthority: a.EntraAuthority,
 		DataDir: a.DataDir, MasterKeyFile: a.MasterKeyFile, StoreURL: a.Store, RedisURL: a.Redis,
 		PublicURL: u.Scheme + "://" + u.Host, CNAMETarget: a.CNAMETarget,
 		Resolvers: withPort(a.Resolvers, "53"), PrivateWebhooks: nets,

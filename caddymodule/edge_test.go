@@ -324,6 +324,7 @@ func TestWrongSettingsAreRefusedWithTheFix(t *testing.T) {
 		{"public_url https://id.example.com\nrecovery_option_wait -1h", "such as 72h"},
 		{"public_url https://id.example.com\naudit_retention forever", "such as 400d"},
 		{"public_url https://id.example.com\naudit_retention 29d", "such as 400d"},
+		{"public_url https://id.example.com\nsigner /run/agent.sock", "want unix//path/of/a/socket"},
 		{"public_url https://id.example.com\nsmtp localhost {\nfrom a@b\n}", "want host:port"},
 		{"public_url https://id.example.com\nsmtp localhost:25 {\n}", "from is missing"},
 		{"public_url https://id.example.com\nsmtp localhost:25 {\nfrom a@b\ntls maybe\n}", "want starttls, implicit or off"},

@@ -36,6 +36,7 @@ var options = []option[App]{
 	{form: "recovery_option_wait <duration>", set: func(a *App, v []string) { a.RecoveryOptionWait = v[0] }},
 	{form: "audit_retention <duration>", set: func(a *App, v []string) { a.AuditRetention = v[0] }},
 	{form: "wallet_link <url>", set: func(a *App, v []string) { a.WalletLink = v[0] }},
+	{form: "signer <unix//socket>", set: func(a *App, v []string) { a.Signer = v[0] }},
 	{form: "places <mmdb-file>", set: func(a *App, v []string) { a.Places = v[0] }},
 	{form: "entra_authority <url>", set: func(a *App, v []string) { a.EntraAuthority = v[0] }},
 	{form: "allow_private_webhooks <network...>", set: func(a *App, v []string) { a.AllowPrivateWebhooks = v }},

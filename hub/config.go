@@ -24,6 +24,7 @@ type Config struct {
 	AuditRetention  time.Duration  // how long the audit log keeps the bytes of its leaves; 0: for ever
 	WalletLink      string         // where pages lead people whose wallet is an app on the same device; "": openid4vp://
 	EntraAuthority  string         // where the signing keys of Entra ID's tenants are fetched; "": at Microsoft (tests only)
+	Signer          string         // unix//path of an agent that signs by keys outside of the hub (T11); "": none
 	Places          string         // table of where addresses are, in the format MMDB; "": nobody knows
 	PrivateWebhooks []netip.Prefix // private networks that webhooks may reach
 	Version         string         // of the program, as agents are told; "": what its build says

@@ -30,6 +30,7 @@ import (
 	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/storage"
@@ -63,6 +64,7 @@ type Hub struct {
 	requests    *request.Requests
 	places      places
 	oidc        *oidc.Provider
+	signer      *signer.Agent
 	storage     *storage.Storage
 	evaluations *evaluation.Runs
 	approvals   *approval.Approvals
@@ -182,7 +184,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Checks: h.hooks, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Checks: h.hooks, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Signer: h.signer, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
@@ -191,7 +193,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("GET "+api.PicturesPath+"{link}", api.Pictures(h.store, h.log))
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Audit: h.audit, Exports: h.exports, Mail: h.notifier, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Signer: h.signer, Audit: h.audit, Exports: h.exports, Mail: h.notifier, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)
@@ -329,7 +331,7 @@ func (h *Hub) Update(cfg Config) error {
 	h.mu.Unlock()
 	h.retention.Store(int64(cfg.AuditRetention))
 	h.domains.Update(h.domainSettings(cfg))
-	return errors.Join(h.places.open(cfg.Places), h.notifier.SetRoute(routeOf(cfg.SMTP)))
+	return errors.Join(h.signer.Move(cfg.Signer), h.places.open(cfg.Places), h.notifier.SetRoute(routeOf(cfg.SMTP)))
 }
 
 func (h *Hub) publicHost() string {
@@ -347,6 +349,9 @@ func (h *Hub) Close() error {
 	var errs []error
 	if h.coord != nil {
 		errs = append(errs, h.coord.Close())
+	}
+	if h.signer != nil {
+		errs = append(errs, h.signer.Close())
 	}
 	if h.store != nil {
 		errs = append(errs, h.store.Close())

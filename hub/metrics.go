@@ -2,7 +2,9 @@ package hub
 
 import (
 	"context"
+	"errors"
 
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -23,6 +25,9 @@ func (h *Hub) register(r prometheus.Registerer) {
 	}
 	for _, c := range []prometheus.Collector{
 		up("store_up", "1 if the store answers.", h.store.Ping),
+		up("signer_up", "1 if the signer outside of the hub answers, or none is named.", h.signerUp),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "signer_keys_old", Help: "Clients whose signing key outside of the hub is older than 180 days."},
+			func() float64 { return float64(h.oidc.OldKeys()) }),
 		up("coordinator_up", "1 if the coordinator answers.", h.coord.Healthy),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "postern", Name: "nodes", Help: "Live nodes, as this one sees them."},
 			func() float64 { return float64(len(h.mesh.Nodes())) }),
@@ -33,4 +38,14 @@ func (h *Hub) register(r prometheus.Registerer) {
 			h.log.Warn("a metric is not registered", "error", err)
 		}
 	}
+}
+
+// signerUp returns nil if the signer answers, or there is none. A hub is ready without it:
+// recoveries need no signature of its keys.
+func (h *Hub) signerUp(ctx context.Context) error {
+	err := h.signer.Ping(ctx)
+	if errors.Is(err, signer.ErrNone) {
+		return nil
+	}
+	return err
 }

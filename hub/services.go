@@ -12,6 +12,7 @@ import (
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/operation"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/hub/site"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/storage"
@@ -33,8 +34,11 @@ import (
 )
 
 // openServices makes what answers people, each part from those before it.
-func (h *Hub) openServices(cfg Config) error {
+func (h *Hub) openServices(cfg Config) (err error) {
 	if err := h.places.open(cfg.Places); err != nil {
+		return err
+	}
+	if h.signer, err = signer.New(cfg.Signer); err != nil {
 		return err
 	}
 	if err := h.openOutlets(cfg); err != nil {
@@ -121,7 +125,7 @@ func (h *Hub) openRequests(cfg Config, w ways) {
 		Mail: postman{h.notifier}, SMS: texting{w.phones}, Pictures: h.reviews, Shelf: h.storage, Public: h.publicOrigin,
 	})
 	h.oidc = oidc.New(oidc.Config{
-		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.operations, h.reviews}, Picture: pictures{}, Buckets: counts{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
+		Store: h.store, SignIns: h.recoveries, People: h.requests, Accounts: bindings{h.store, h.operations, h.reviews}, Picture: pictures{}, Signer: h.signer, Buckets: counts{h.coord}, Client: h.hooks.Client(), Origin: h.publicOrigin, SiteOrigin: h.origin,
 		Authority: cfg.EntraAuthority, Log: h.log,
 	})
 	h.reviews.Flow, h.approvals.Flow, h.manuals.Flow = reviewed{settler{h.recoveries}, h.requests}, settler{h.recoveries}, settler{h.recoveries}

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-id/postern/hub/domain"
 	"github.com/postern-id/postern/hub/evaluation"
 	"github.com/postern-id/postern/hub/notify"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
@@ -67,6 +68,7 @@ type Config struct {
 	Faces       Faces
 	Audit       *audit.Log
 	Storage     Storage
+	Signer      party.Signer
 	Exports     Exports
 	Mail        Mail
 	Console     func() string // origin of the console

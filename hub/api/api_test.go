@@ -28,6 +28,7 @@ import (
 	"github.com/postern-id/postern/hub/notify"
 	"github.com/postern-id/postern/hub/notify/mailbox"
 	"github.com/postern-id/postern/hub/request"
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
@@ -79,6 +80,7 @@ type stack struct {
 	server  *httptest.Server
 	dns     *testenv.DNS
 	reviews *review.Reviews
+	signers *signer.Agent
 
 	mail     *mailbox.Server
 	notifier *notify.Notifier
@@ -128,9 +130,14 @@ func start(t *testing.T, s *store.Store) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if st.signers, err = signer.New(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.signers.Close() })
 	st.api = New(Config{
 		Checks:  checks,
 		Mail:    st.notifier,
+		Signer:  st.signers,
 		Exports: st,
 		Faces:   st.reviews,
 		Store:   s, Domains: domains, Sync: st, Tunnels: st, Examiner: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,

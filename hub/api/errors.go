@@ -59,6 +59,7 @@ var answers = []struct {
 	{errTooMany, http.StatusTooManyRequests, "too many requests; Retry-After says when to come back"},
 	{errAnalyzer, http.StatusServiceUnavailable, "the analyzer of this environment gave no answer that counts; try again"},
 	{store.ErrElsewhere, http.StatusServiceUnavailable, "the storage of this environment did not give the picture back; try again, and see GET /api/envs/{env}/storage"},
+	{party.ErrSigner, http.StatusServiceUnavailable, "the signer outside of the hub does not answer: see the hub's log, and try again"},
 	{errAmbiguous, http.StatusConflict, "several accounts bear this identifier; use the id of one"},
 	{store.ErrNotFound, http.StatusNotFound, "not found"},
 	{evaluation.ErrOff, http.StatusConflict, "no agent of the directory evaluates: set evaluation = true in the agent's own file and start it again"},

@@ -73,25 +73,44 @@ func getClient(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return c.wireClient(ctx, tx, c.client)
 }
 
-// makeKey makes a signing key before the transaction, which must not wait for it.
+// makeKey makes a signing key before the transaction, which must not wait for it, or finds
+// the one outside of the hub that is named.
 func makeKey(ctx context.Context, c *call) (err error) {
-	contract, settings := party.EntraEAM, party.Settings{} // a request that names none is refused later
-	if in, ok := c.body.(*oidcClientIn); ok {
-		if known, ok := party.ContractByName(in.Contract); ok {
-			contract, settings = known, in.Settings
-		}
-	} else if found, err := store.Get(ctx, c.api.Store, func(tx *store.Tx) (store.OIDCClient, error) {
-		return tx.OIDCClient(ctx, c.r.PathValue("env"), c.r.PathValue("client"))
-	}); err == nil {
-		contract = party.Contract(found.Contract)
-		if err := json.Unmarshal(found.Settings, &settings); err != nil {
-			return err
-		}
+	contract, settings, err := c.ofKey()
+	if err != nil {
+		return err
 	}
 	if settings.Check(contract) != nil { // it is refused later, in words
 		contract, settings = party.OpenID, party.Settings{}
 	}
+	if fingerprint := c.text("external"); fingerprint != "" {
+		return c.findKey(ctx, contract, settings, fingerprint)
+	}
 	c.newKey, err = party.NewKey(contract, settings, time.Now())
+	return err
+}
+
+// ofKey is what a key is made for: a client that is there, or the one of the body.
+func (c *call) ofKey() (contract party.Contract, settings party.Settings, err error) {
+	if in, ok := c.body.(*oidcClientIn); ok {
+		if contract, ok = party.ContractByName(in.Contract); !ok { // it is refused later
+			return party.EntraEAM, settings, nil
+		}
+		return contract, in.Settings, nil
+	}
+	err = json.Unmarshal(c.client.Settings, &settings)
+	return party.Contract(c.client.Contract), settings, err
+}
+
+// findKey takes a key outside of the hub for a client.
+func (c *call) findKey(ctx context.Context, contract party.Contract, settings party.Settings, fingerprint string) (err error) {
+	c.newKey, err = party.OutsideKey(ctx, c.api.Signer, contract, settings, fingerprint, time.Now())
+	if w := (*party.Wrong)(nil); errors.As(err, &w) {
+		return bad(w.Field + ": " + w.Text)
+	}
+	if err != nil {
+		c.api.Log.WarnContext(ctx, "a signing key outside of the hub cannot be looked at", "key", fingerprint, "error", err)
+	}
 	return err
 }
 
@@ -106,7 +125,7 @@ func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (an
 	}
 	made, err := party.Add(ctx, tx, c.env.ID, in.ClientID, contract, in.Directory, in.Settings, c.newKey)
 	if err != nil {
-		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id; remove one first"))
+		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id, or its external key is a client's; remove one first"))
 	}
 	return c.withSecret(ctx, tx, made)
 }
@@ -121,7 +140,11 @@ func (c *call) withSecret(ctx context.Context, tx *store.Tx, from store.OIDCClie
 	if err == nil {
 		out.Secret = secret.Reveal()
 	}
-	c.detail = map[string]any{"oidc_client": from.ID, "request": map[string]any{"contract": from.Contract, "directory": from.Directory, "settings": out.Settings, "new_secret": err == nil}}
+	request := map[string]any{"contract": from.Contract, "directory": from.Directory, "settings": out.Settings, "new_secret": err == nil}
+	if c.newKey.Fingerprint != "" {
+		request["external"] = c.newKey.Fingerprint
+	}
+	c.detail = map[string]any{"oidc_client": from.ID, "request": request}
 	return out, wireErr
 }
 
@@ -158,13 +181,24 @@ func endClientSecrets(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	return nil, party.EndSecrets(ctx, tx, &c.client)
 }
 
-// rotateClientKey publishes the next key, which signs after 48 hours.
+// rotateClientKey publishes the next key, which signs after 48 hours. It lies in the hub,
+// sealed, or with the signer outside of it, where external names its fingerprint there.
 func rotateClientKey(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"oidc_client": c.client.ID, "request": map[string]any{"rotate_key": c.newKey.ID}}
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": rotation(c.newKey)}
 	if err := party.Rotate(ctx, tx, c.env.ID, c.client.ID, c.newKey); err != nil {
-		return nil, as(err, party.ErrRotating, bad("a key is published already, and signs within 48 hours"))
+		err = as(err, party.ErrRotating, bad("a key is published already, and signs within 48 hours"))
+		return nil, as(err, store.ErrConflict, bad("external: this key is a client's already, and each has its own"))
 	}
 	return party.Keys(ctx, tx, c.env.ID, c.client.ID)
+}
+
+// rotation is what the log says of a new key: also where it lies.
+func rotation(k store.OIDCKey) map[string]any {
+	d := map[string]any{"rotate_key": k.ID}
+	if k.Fingerprint != "" {
+		d["external"] = k.Fingerprint
+	}
+	return d
 }
 
 // checkClient refuses what cannot work.

@@ -2,8 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestApplicationsAreRegisteredWithWhatTheyProveThemselvesBy(t *testing.T) {
@@ -61,4 +64,46 @@ func TestApplicationsAreRegisteredWithWhatTheyProveThemselvesBy(t *testing.T) {
 		})
 	}
 	st.want(t, 400, "POST", path, `{"contract":"openid","name":"Again","client_id":"`+env+`"}`)
+}
+
+func TestT11_AdministratorsGiveClientsKeysThatLieOutsideOfTheHub(t *testing.T) {
+	st := lite(t)
+	agent := testenv.StartSSHAgent(t, nil)
+	path := "/api/envs/" + st.mine.Env.ID + "/oidc-clients"
+	const body = `{"contract":"openid","name":"App","redirect_uris":["https://app.test/back"]}`
+	by := func(path, fingerprint string) string {
+		return path + "?" + url.Values{"external": {fingerprint}}.Encode()
+	}
+	one, _ := agent.Make(t, testenv.SSHP256)
+	two, _ := agent.Make(t, testenv.SSHP256)
+	rsa, _ := agent.Make(t, testenv.SSHRSA)
+	if text := st.want(t, 400, "POST", by(path, one), body).body; !strings.Contains(text, "this hub has no signer") {
+		t.Error(text)
+	}
+	if err := st.signers.Move("unix/" + agent.Socket); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		ID   string `json:"client_id"`
+		Keys []struct{ State, External string }
+	}
+	if err := json.Unmarshal([]byte(st.want(t, 201, "POST", by(path, one), body).body), &got); err != nil || len(got.Keys) != 1 || got.Keys[0].State != "active" || got.Keys[0].External != one {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	keys := path + "/" + got.ID + "/keys"
+	for fingerprint, want := range map[string]string{rsa: "want a key for ES256", one: "each has its own", "SHA256:none": "does not hold", "none": "SHA256:"} {
+		if text := st.want(t, 400, "POST", by(keys, fingerprint), "").body; !strings.Contains(text, want) {
+			t.Errorf("%s: %s", fingerprint, text)
+		}
+	}
+	if text := st.want(t, 201, "POST", by(keys, two), "").body; !strings.Contains(text, `"state":"next"`) || !strings.Contains(text, `"external":"`+two+`"`) {
+		t.Error(text)
+	}
+	if text := st.want(t, 200, "GET", path+"/"+got.ID, "").body; !strings.Contains(text, one) || !strings.Contains(text, two) {
+		t.Error(text)
+	}
+	agent.Stop()
+	if g := st.want(t, 503, "POST", by(keys, two), ""); g.header.Get("Retry-After") == "" || !strings.Contains(g.body, "the signer outside of the hub does not answer") {
+		t.Error(g)
+	}
 }

@@ -65,13 +65,13 @@ func routes() []row {
 		remove("/api/envs/{env}/identity-providers/{provider}", RoleAdmin, audit.EnvUpdated, plain(removeProvider)).ours(),
 
 		get("/api/envs/{env}/oidc-clients", RoleLimited, plain(listClients)).gives([]oidcClientOut{}).ours(),
-		post("/api/envs/{env}/oidc-clients", RoleAdmin, audit.EnvUpdated, with(addClient).first(makeKey)).creates(oidcClientOut{}).like(`{"contract":"okta_eam","directory":"{directory}","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`).ours(),
+		post("/api/envs/{env}/oidc-clients", RoleAdmin, audit.EnvUpdated, with(addClient).first(makeKey)).takes(textIn("external", party.MaxFingerprint)).creates(oidcClientOut{}).like(`{"contract":"okta_eam","directory":"{directory}","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`).ours(),
 		get("/api/envs/{env}/oidc-clients/{client}", RoleLimited, plain(getClient)).gives(oidcClientOut{}).ours(),
 		patch("/api/envs/{env}/oidc-clients/{client}", RoleAdmin, audit.EnvUpdated, with(replaceClient)).like(`{"contract":"okta_eam","directory":"{directory}","name":"Okta","redirect_uris":["https://example.okta.com/oauth2/v1/authorize/callback"]}`).ours(),
 		remove("/api/envs/{env}/oidc-clients/{client}", RoleAdmin, audit.EnvUpdated, plain(removeClient)).ours(),
 		post("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(addClientSecret)).creates(oidcClientOut{}).ours(),
 		remove("/api/envs/{env}/oidc-clients/{client}/secrets", RoleAdmin, audit.EnvUpdated, plain(endClientSecrets)).ours(),
-		post("/api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, audit.EnvUpdated, plain(rotateClientKey).first(makeKey)).creates([]party.KeyView{}).ours(),
+		post("/api/envs/{env}/oidc-clients/{client}/keys", RoleAdmin, audit.EnvUpdated, plain(rotateClientKey).first(makeKey)).takes(textIn("external", party.MaxFingerprint)).creates([]party.KeyView{}).ours(),
 
 		get("/api/directories", RoleLimited, plain(listDirectories)).takes(listIn("env")).gives(directoryList{}),
 		post("/api/directories", RoleAdmin, audit.DirectoryCreated, with(createDirectory)).gives(createDirectoryResponse{}).like(`{"env":"{env}","kind":"agent"}`),

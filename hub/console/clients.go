@@ -39,6 +39,7 @@ type asking struct {
 	Fields    []field
 	Secret    string // shown once
 	HasSecret bool   // it proves itself by one
+	Outside   bool   // its next key may lie outside of the hub
 	party.Settings
 }
 
@@ -88,7 +89,7 @@ func (v *visit) asking(c store.OIDCClient, rows []store.Directory) (*asking, err
 		a.Of = nameOf(rows[i])
 	}
 	err := json.Unmarshal(c.Settings, &a.Settings)
-	a.HasSecret = party.HasSecret(contract, a.Settings)
+	a.HasSecret, a.Outside = party.HasSecret(contract, a.Settings), v.console.cfg.Signer.Named()
 	return a, err
 }
 
@@ -236,20 +237,44 @@ func (v *visit) rotateClient(ctx context.Context) {
 		v.fail(err)
 		return
 	}
-	var s party.Settings
-	err = json.Unmarshal(c.Settings, &s)
-	key, made := party.NewKey(party.Contract(c.Contract), s, v.console.cfg.Store.Now())
-	if err := errors.Join(err, made); err != nil {
-		v.fail(err)
+	key, made := v.nextKey(ctx, c)
+	if w := (*party.Wrong)(nil); made != nil && !errors.As(made, &w) {
+		v.fail(made)
 		return
 	}
 	v.changeClient(ctx, nil, "rotated", func(tx *store.Tx, c *store.OIDCClient) (map[string]any, error) {
+		if made != nil {
+			return nil, made
+		}
 		err := party.Rotate(ctx, tx, c.Env, c.ID, key)
-		if errors.Is(err, party.ErrRotating) {
+		switch {
+		case errors.Is(err, party.ErrRotating):
 			return nil, errStale
+		case errors.Is(err, store.ErrConflict):
+			return nil, &party.Wrong{Field: "external", Text: "it is a client's already, and each has its own"}
+		case key.Fingerprint != "":
+			return map[string]any{"rotate_key": key.ID, "external": key.Fingerprint}, err
 		}
 		return map[string]any{"rotate_key": key.ID}, err
 	})
+}
+
+// nextKey makes a client's next key, or finds the one outside of the hub that was typed.
+func (v *visit) nextKey(ctx context.Context, c store.OIDCClient) (store.OIDCKey, error) {
+	var s party.Settings
+	if err := json.Unmarshal(c.Settings, &s); err != nil {
+		return store.OIDCKey{}, err
+	}
+	now, fingerprint := v.console.cfg.Store.Now(), v.text("external")
+	if fingerprint == "" {
+		return party.NewKey(party.Contract(c.Contract), s, now)
+	}
+	key, err := party.OutsideKey(ctx, v.console.cfg.Signer, party.Contract(c.Contract), s, fingerprint, now)
+	if errors.Is(err, party.ErrSigner) {
+		v.console.cfg.Log.WarnContext(ctx, "a signing key outside of the hub cannot be looked at", "key", fingerprint, "error", err)
+		err = &party.Wrong{Field: "external", Text: "the signer does not answer; the hub's log says why"}
+	}
+	return key, err
 }
 
 // removeClient ends all that somebody may ask. Their name is typed, so that it is not

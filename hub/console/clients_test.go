@@ -222,3 +222,34 @@ func TestApplicationsInABrowser(t *testing.T) {
 	b.Open(list + "?lang=de")
 	looked(t, b, "clients")
 }
+
+func TestT11_AKeyOutsideOfTheHubIsNamedByItsFingerprintAndTheStatusPageSaysThatItsSignerIsAway(t *testing.T) {
+	g := newRig(t)
+	list := "/console/settings/" + g.Env.ID + "/clients"
+	a := g.signedIn().get(list + "/new-openid")
+	a.fill(list+"/new-openid", "redirect_uris", url.Values{"do": {"save"}, "name": {"App"}}).sees(200, "Saved")
+	at := a.at.Path
+	if strings.Contains(a.body, `name="external"`) {
+		t.Error("a hub without a signer asks for its keys")
+	}
+	agent := testenv.StartSSHAgent(t, nil)
+	if err := g.signer.Move("unix/" + agent.Socket); err != nil {
+		t.Fatal(err)
+	}
+	fingerprint, _ := agent.Make(t, testenv.SSHP256)
+	rotating := func(fingerprint string) url.Values { return url.Values{"do": {"rotate"}, "external": {fingerprint}} }
+	a.get(at).fill(at, `value="rotate"`, rotating("SHA256:none")).sees(422, `href="#external"`, `id="external-error"`, "the signer does not hold this key")
+	a.fill(at, `value="rotate"`, rotating(fingerprint)).sees(200, "It signs in 48 hours", "outside of the hub: <code>"+strings.ReplaceAll(fingerprint, "+", "&#43;"))
+	if records := g.audited(audit.EnvUpdated); !strings.Contains(store.JSON(records), `"external":"`+fingerprint) {
+		t.Error("the log does not say where the key lies")
+	}
+	a.get(list+"/new-openid").fill(list+"/new-openid", "redirect_uris", url.Values{"do": {"save"}, "name": {"Other"}}).sees(200, "Saved")
+	at = a.at.Path
+	a.fill(at, `value="rotate"`, rotating(fingerprint)).sees(422, "each has its own")
+	if a.get("/console"); strings.Contains(a.body, "does not answer") {
+		t.Error("it is said to be away")
+	}
+	agent.Stop()
+	a.get("/console").sees(200, "The signer outside of the hub does not answer")
+	a.get(at).fill(at, `value="rotate"`, rotating(fingerprint)).sees(422, "the signer does not answer")
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
@@ -38,6 +39,15 @@ type Directories interface {
 // Mail knows whether the hub has a mail server.
 type Mail interface{ Usable() bool }
 
+// A Signer signs by keys outside of the hub.
+type Signer interface {
+	party.Signer
+	// Named reports whether the configuration names one.
+	Named() bool
+	// Ping returns nil if it answers.
+	Ping(ctx context.Context) error
+}
+
 // Config is what the console is made of; every member is needed.
 type Config struct {
 	Store       *store.Store
@@ -57,6 +67,7 @@ type Config struct {
 	Audit       AuditLog
 	Exports     Exports
 	Mail        Mail
+	Signer      Signer
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger

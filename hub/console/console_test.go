@@ -28,6 +28,7 @@ import (
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
+	"github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -95,6 +96,7 @@ type rig struct {
 	audit     *audit.Log
 	logs      *bytes.Buffer
 	mail      outlet
+	signer    *signer.Agent
 	clock     atomic.Int64 // how far the store's is ahead
 }
 
@@ -129,7 +131,11 @@ func newRig(t *testing.T) *rig {
 	g.terminals = terminal.New(terminal.Config{Store: s, Buckets: freely{}, Log: log})
 	exports := export.New(export.Config{Store: s, Client: http.DefaultClient, Dial: new(net.Dialer).DialContext, Host: "id.vendor.test", Log: log})
 	g.audit = audit.NewLog(audit.LogConfig{Store: s, Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Origin: auditlog.Origin("id.vendor.test"), Log: log})
-	pages := New(Config{Mail: &g.mail, Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	if g.signer, err = signer.New(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.signer.Close() })
+	pages := New(Config{Mail: &g.mail, Signer: g.signer, Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

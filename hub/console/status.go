@@ -22,6 +22,7 @@ type status struct {
 	Environments []environment
 	Needs        []need
 	NoMail       bool // the hub has no mail server
+	NoSigner     bool // the signer that the configuration names does not answer
 	Busy         bool // something is under way, so the page loads again by itself
 }
 
@@ -78,7 +79,7 @@ func (v *visit) status() {
 }
 
 func (v *visit) read(ctx context.Context) (*status, error) {
-	st := &status{NoMail: !v.console.cfg.Mail.Usable()}
+	st := &status{NoMail: !v.console.cfg.Mail.Usable(), NoSigner: v.signerAway(ctx)}
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		st.Environments = nil
 		org, err := tx.Organisation(ctx, v.org)
@@ -105,6 +106,16 @@ func (v *visit) read(ctx context.Context) (*status, error) {
 		st.judge(&st.Environments[i], agents, v.console.cfg.Store.Now())
 	}
 	return st, nil
+}
+
+// signerWithin is how long the page waits for the signer.
+const signerWithin = time.Second
+
+// signerAway reports whether there is a signer outside of the hub that does not answer.
+func (v *visit) signerAway(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, signerWithin)
+	defer cancel()
+	return v.console.cfg.Signer.Named() && v.console.cfg.Signer.Ping(ctx) != nil
 }
 
 // add reads one environment.

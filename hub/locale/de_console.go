@@ -47,6 +47,8 @@ var deConsole = table{
 	"console.mail.since":                   "Der Hub auf {node} kann seit {at} keine E-Mails senden. Zuletzt versucht: {last}.",
 	"console.mail.reason":                  "Grund:",
 	"console.mail.test":                    "Senden Sie dann eine an sich selbst; die erste, die der Mailserver annimmt, beendet diesen Hinweis:",
+	"console.signer.title":                 "Der Unterzeichner außerhalb des Hubs antwortet nicht",
+	"console.signer.text":                  "Anwendungen und Identitätsanbieter, deren Schlüssel dort liegt, bekommen keine Tokens: Niemand kann sich dort anmelden. Sehen Sie nach, ob er läuft, und nach den Rechten seines Sockets, den signer im Caddyfile nennt.",
 	"console.mail.none.title":              "Der Hub hat keinen Mailserver",
 	"console.mail.none.text":               "Niemand bekommt einen Code, und kein Inhaber erfährt, was mit einem Konto geschah. Setzen Sie smtp im Caddyfile und laden Sie den Hub neu.",
 	"console.mail.next.connect":            "Prüfen Sie Host und Port von smtp im Caddyfile, und ob diese Maschine sie erreicht.",

@@ -169,6 +169,9 @@ var deDesk = table{
 	"client.key.next":                               "unterschreibt ab {at}",
 	"client.key.active":                             "unterschreibt seit {at}",
 	"client.key.retired":                            "unterschrieb ab {at} und bleibt, bis ihn niemand mehr braucht",
+	"client.key.external":                           "außerhalb des Hubs:",
+	"client.external":                               "Fingerabdruck eines Schlüssels außerhalb des Hubs",
+	"client.external.hint":                          "SHA256:…, wie ssh-add -l ihn beim Unterzeichner ausgibt. Leer lassen für einen Schlüssel, den der Hub macht und behält.",
 	"client.rotate":                                 "Den nächsten Schlüssel veröffentlichen",
 	"client.remove":                                 "Beenden",
 	"client.remove.text":                            "Von da an kann sie nichts mehr fragen. Ihre Geheimnisse und Schlüssel sind weg und lassen sich nicht zurückholen.",
@@ -191,6 +194,7 @@ var deDesk = table{
 	"set.wrong.client.pkce":                         "PKCE: Wählen Sie etwas aus der Liste; eine öffentliche Anwendung braucht S256",
 	"set.wrong.client.account":                      "Wie Konten gefunden werden: Wählen Sie etwas aus der Liste",
 	"set.wrong.client.domain":                       "Domain: Wählen Sie eine nachgewiesene",
+	"set.wrong.client.external":                     "Fingerabdruck: {why}",
 	"set.wrong.client.confirm":                      "Der Name: Schreiben Sie ihn genau so, wie er oben steht",
 
 	"collector.title":                        "Sammler des Protokolls",

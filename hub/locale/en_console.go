@@ -47,6 +47,8 @@ var enConsole = table{
 	"console.mail.since":                   "The hub on {node} cannot send mails since {at}. It last tried at {last}.",
 	"console.mail.reason":                  "Reason:",
 	"console.mail.test":                    "Then send one to yourself; the first that the mail server takes ends this notice:",
+	"console.signer.title":                 "The signer outside of the hub does not answer",
+	"console.signer.text":                  "Applications and identity providers whose signing key lies there get no tokens: people cannot sign in at them. Look whether it runs, and at the rights of its socket, which signer names in the Caddyfile.",
 	"console.mail.none.title":              "The hub has no mail server",
 	"console.mail.none.text":               "Nobody is sent a code, and no owner is told what was done to an account. Set smtp in the Caddyfile and reload the hub.",
 	"console.mail.next.connect":            "Check host and port of smtp in the Caddyfile, and that this machine reaches them.",

@@ -169,6 +169,9 @@ var enDesk = table{
 	"client.key.next":                               "signs from {at}",
 	"client.key.active":                             "signs since {at}",
 	"client.key.retired":                            "signed from {at}, and is kept until nobody needs it",
+	"client.key.external":                           "outside of the hub:",
+	"client.external":                               "Fingerprint of a key outside of the hub",
+	"client.external.hint":                          "SHA256:… as ssh-add -l prints it at the signer. Leave it empty for a key that the hub makes and keeps.",
 	"client.rotate":                                 "Publish the next key",
 	"client.remove":                                 "End it",
 	"client.remove.text":                            "From then on it cannot ask anything. Its secrets and keys are gone, and cannot be brought back.",
@@ -191,6 +194,7 @@ var enDesk = table{
 	"set.wrong.client.pkce":                         "PKCE: choose one of the list; a public client needs S256",
 	"set.wrong.client.account":                      "How accounts are found: choose one of the list",
 	"set.wrong.client.domain":                       "Recovery domain: choose one that is proven",
+	"set.wrong.client.external":                     "Fingerprint: {why}",
 	"set.wrong.client.confirm":                      "Its name: type it exactly as it stands above",
 
 	"collector.title":                        "Collector of the audit log",

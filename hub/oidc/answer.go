@@ -134,17 +134,11 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 		a.q, err = parseParams(r.URL.RawQuery)
 	}
 	if err == nil {
-		err = p.cfg.Store.Early(r.Context(), func(tx *store.Tx) (err error) {
-			if x, a.client, err = p.find(r.Context(), tx, a.q["code"], stateAnswered); err != nil {
+		err = p.signing(r.Context(), func(pen *pen) error {
+			return p.cfg.Store.Early(r.Context(), func(tx *store.Tx) (err error) {
+				x, fields, err = p.concludeFor(a, tx, pen)
 				return err
-			}
-			host, _ := page.ParseOrigin(p.cfg.Origin())
-			if browser := host.Cookie(r, browserCookie+x.ID); !at.Serves(a.client.Terms.Contract) || x.Answer == nil ||
-				subtle.ConstantTimeCompare([]byte(store.HashToken(browser)), []byte(x.Browser)) != 1 {
-				return errGone
-			}
-			fields, err = p.conclude(r.Context(), tx, a.client, &x)
-			return err
+			})
 		})
 	}
 	if err != nil {
@@ -156,9 +150,24 @@ func (p *Provider) returned(w http.ResponseWriter, r *http.Request, at party.Iss
 	p.reply(w, r, a.client, x.asked, fields)
 }
 
+// concludeFor makes the answer of the exchange that the browser comes back with.
+func (p *Provider) concludeFor(a *authorization, tx *store.Tx, pen *pen) (x exchange, fields []formField, err error) {
+	ctx := a.r.Context()
+	if x, a.client, err = p.find(ctx, tx, a.q["code"], stateAnswered); err != nil {
+		return x, nil, err
+	}
+	host, _ := page.ParseOrigin(p.cfg.Origin())
+	if browser := host.Cookie(a.r, browserCookie+x.ID); !a.at.Serves(a.client.Terms.Contract) || x.Answer == nil ||
+		subtle.ConstantTimeCompare([]byte(store.HashToken(browser)), []byte(x.Browser)) != 1 {
+		return x, nil, errGone
+	}
+	fields, err = p.conclude(ctx, tx, pen, a.client, &x)
+	return x, fields, err
+}
+
 // conclude makes the answer: an error, a code, or the id_token itself. Only a code is yet to
 // become something.
-func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) ([]formField, error) {
+func (p *Provider) conclude(ctx context.Context, tx *store.Tx, pen *pen, c party.Party, x *exchange) ([]formField, error) {
 	if x.Answer.Error != "" {
 		tx.Final()
 		if _, err := p.move(ctx, tx, x, stateSpent, 0); err != nil {
@@ -177,7 +186,7 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x 
 		return []formField{{"code", code}}, p.recordFinished(ctx, tx, c, *x, "code")
 	}
 	tx.Final()
-	token, _, err := p.idToken(ctx, tx, c, *x)
+	token, _, err := p.idToken(ctx, tx, pen, c, *x)
 	if err != nil {
 		return nil, err
 	}
@@ -188,8 +197,8 @@ func (p *Provider) conclude(ctx context.Context, tx *store.Tx, c party.Party, x 
 }
 
 // idToken writes what was proven, and returns the subject with it.
-func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c party.Party, x exchange) (token, subject string, err error) {
-	now := p.cfg.Now()
+func (p *Provider) idToken(ctx context.Context, tx *store.Tx, pen *pen, c party.Party, x exchange) (token, subject string, err error) {
+	now := pen.at
 	_, life := lives(c)
 	if subject, err = subjectOf(ctx, tx, c, x); err != nil {
 		return "", "", err
@@ -211,7 +220,7 @@ func (p *Provider) idToken(ctx context.Context, tx *store.Tx, c party.Party, x e
 	if x.Answer.Told != nil {
 		maps.Copy(claims, x.Answer.Told.Claims)
 	}
-	token, err = p.sign(ctx, tx, c, claims)
+	token, err = p.sign(ctx, tx, pen, c, claims)
 	return token, subject, err
 }
 

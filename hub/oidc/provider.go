@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-id/postern/hub/flow"
@@ -39,6 +40,7 @@ type Config struct {
 	Accounts   Accounts // nil: nobody's account is named
 	Buckets    Buckets
 	Picture    Picture                  // nil: no phone can go on with what a screen shows
+	Signer     party.Signer             // of keys that lie outside
 	Client     *http.Client             // for the keys of tenants; reaches public addresses only
 	Origin     func() string            // scheme and host of public_url
 	SiteOrigin func(name string) string // of a recovery domain
@@ -62,6 +64,7 @@ type Provider struct {
 	sets    map[string]*keptSet // by path of the issuer; never changes
 	servers map[string]bool     // paths at which no browser asks; never changes
 	parsed  *parsed
+	old     atomic.Int64 // see OldKeys
 }
 
 // New makes a Provider. It needs Run for the upkeep of keys.
@@ -182,5 +185,27 @@ func (p *Provider) upkeep(ctx context.Context) error {
 			return fmt.Errorf("client %s: %w", c.ID, err)
 		}
 	}
-	return nil
+	return p.lookOutside(ctx)
 }
+
+// lookOutside says which keys outside of the hub are not to be had, before they are needed,
+// and which are so old that a key in the hub would have been replaced by itself.
+func (p *Provider) lookOutside(ctx context.Context) error {
+	all, err := store.Get(ctx, p.cfg.Store, func(tx *store.Tx) ([]store.OutsideOIDCKey, error) { return tx.OutsideOIDCKeys(ctx) })
+	old := int64(0)
+	for _, k := range all {
+		if _, err := p.cfg.Signer.Key(ctx, k.Fingerprint); err != nil {
+			p.cfg.Log.WarnContext(ctx, "a signing key outside of the hub is not to be had", "client", k.Client, "key", k.Fingerprint, "signs_from", k.ActiveFrom, "error", err)
+		}
+		if k.Newest && party.Old(k.ActiveFrom, p.cfg.Now()) {
+			old++
+			p.cfg.Log.WarnContext(ctx, "a signing key outside of the hub is old, and nobody here can make another: postern env client rotate --external", "client", k.Client, "key", k.Fingerprint, "signs_from", k.ActiveFrom)
+		}
+	}
+	p.old.Store(old)
+	return err
+}
+
+// OldKeys returns how many clients have a signing key outside of the hub that is older than
+// 180 days, as of the last look.
+func (p *Provider) OldKeys() int64 { return p.old.Load() }

@@ -25,6 +25,7 @@ import (
 	"github.com/postern-id/postern/hub/policy"
 	"github.com/postern-id/postern/hub/recovery"
 	"github.com/postern-id/postern/hub/request"
+	outside "github.com/postern-id/postern/hub/signer"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
 	"github.com/postern-id/postern/internal/openid"
@@ -56,6 +57,7 @@ type rig struct {
 	log      *testenv.Buffer
 	browser  *http.Client
 	buckets  everything
+	signer   *outside.Agent // names none, until a test does
 }
 
 func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
@@ -163,8 +165,14 @@ func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *ri
 		protocol.Account{ID: r.tenant.Object, Name: "Ann Lee", Identifiers: []string{"ann@example.com"}},
 		protocol.Account{ID: "2", Name: "Bob Roe", Identifiers: []string{"bob@example.com", "both@example.com"}},
 		protocol.Account{ID: "3", Name: "Cem Roe", Identifiers: []string{"cem@example.com", "both@example.com"}})
+	var err error
+	if r.signer, err = outside.New(""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.signer.Close() })
 	cfg := oidc.Config{
-		Store: r.store, SignIns: r.employee, People: r.employee, Buckets: rates{&r.buckets}, Picture: drawn{}, Client: http.DefaultClient,
+		Signer: r.signer,
+		Store:  r.store, SignIns: r.employee, People: r.employee, Buckets: rates{&r.buckets}, Picture: drawn{}, Client: http.DefaultClient,
 		Origin: func() string { return r.origin }, SiteOrigin: func(name string) string { return "https://" + name },
 		Authority: r.tenant.URL, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: r.now,
 	}

@@ -153,6 +153,14 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request, at party.Issuer
 
 // redeem gives the tokens of a code, once. A second use takes back what the first got.
 func (p *Provider) redeem(ctx context.Context, c party.Party, q params) (reply tokenReply, err error) {
+	err = p.signing(ctx, func(pen *pen) (err error) {
+		reply, err = p.redeemBy(ctx, pen, c, q)
+		return err
+	})
+	return reply, err
+}
+
+func (p *Provider) redeemBy(ctx context.Context, pen *pen, c party.Party, q params) (reply tokenReply, err error) {
 	again := false
 	err = p.cfg.Store.Step(ctx, func(tx *store.Tx) error {
 		reply, again = tokenReply{}, false
@@ -175,7 +183,7 @@ func (p *Provider) redeem(ctx context.Context, c party.Party, q params) (reply t
 		if owner.ID != c.ID || owner.Env != c.Env || q["redirect_uri"] != x.Redirect || !x.verifies(q["code_verifier"]) {
 			return errGone
 		}
-		reply, err = p.spend(ctx, tx, owner, &x)
+		reply, err = p.spend(ctx, tx, pen, owner, &x)
 		return err
 	})
 	if err == nil && again || errors.Is(err, store.ErrConflict) {
@@ -198,8 +206,8 @@ func (x exchange) verifies(verifier string) bool {
 
 // spend marks a code as used, and keeps it as its row's secret, so that a second use is
 // known for what it is.
-func (p *Provider) spend(ctx context.Context, tx *store.Tx, c party.Party, x *exchange) (tokenReply, error) {
-	token, subject, err := p.idToken(ctx, tx, c, *x)
+func (p *Provider) spend(ctx context.Context, tx *store.Tx, pen *pen, c party.Party, x *exchange) (tokenReply, error) {
+	token, subject, err := p.idToken(ctx, tx, pen, c, *x)
 	if err != nil {
 		return tokenReply{}, err
 	}

@@ -148,10 +148,12 @@ func (p *Provider) here(w http.ResponseWriter, r *http.Request) {
 // handOn takes the answer to the client, once.
 func (p *Provider) handOn(a *waiter) {
 	var fields []formField
-	err := p.cfg.Store.Tx(a.r.Context(), func(tx *store.Tx) (err error) {
-		x := a.x
-		fields, err = p.conclude(a.r.Context(), tx, a.c, &x)
-		return err
+	err := p.signing(a.r.Context(), func(pen *pen) error {
+		return p.cfg.Store.Tx(a.r.Context(), func(tx *store.Tx) (err error) {
+			x := a.x
+			fields, err = p.conclude(a.r.Context(), tx, pen, a.c, &x)
+			return err
+		})
 	})
 	if err != nil {
 		p.refuse(&authorization{w: a.w, r: a.r, client: a.c}, err)

@@ -64,11 +64,20 @@ type publicKey struct {
 // NewKey makes a key for a client of a contract with such settings. It takes a moment; no
 // transaction should wait for it.
 func NewKey(c Contract, s Settings, now time.Time) (store.OIDCKey, error) {
+	algorithm, err := algorithmFor(c, s)
+	if err != nil {
+		return store.OIDCKey{}, err
+	}
+	return newKey(algorithm, now)
+}
+
+// algorithmFor is that of keys of such clients.
+func algorithmFor(c Contract, s Settings) (string, error) {
 	row, ok := termsOf(c)
 	if !ok {
-		return store.OIDCKey{}, fmt.Errorf("party: contract %q is not known", c)
+		return "", fmt.Errorf("party: contract %q is not known", c)
 	}
-	return newKey(cmp.Or(s.Algorithm, row.Algorithm), now)
+	return cmp.Or(s.Algorithm, row.Algorithm), nil
 }
 
 func newKey(algorithm string, now time.Time) (store.OIDCKey, error) {
@@ -178,7 +187,8 @@ func active(all []store.OIDCKey, now time.Time) (store.OIDCKey, bool) {
 }
 
 // Rotate publishes a key, which signs after 48 hours, and forgets those that nobody needs
-// any more. ErrRotating if one waits already.
+// any more. ErrRotating if one waits already, store.ErrConflict for one that lies outside
+// and is a client's.
 func Rotate(ctx context.Context, tx *store.Tx, env, client string, k store.OIDCKey) error {
 	now := tx.Now()
 	all, err := tx.OIDCKeys(ctx, env, client)
@@ -220,26 +230,23 @@ func PublicKeyOf(ctx context.Context, tx *store.Tx, c Party, t *jwt.Token) (any,
 		return nil, err
 	}
 	for _, k := range all {
-		if k.ID != t.Header["kid"] || k.Algorithm != t.Method.Alg() {
-			continue
-		}
-		private, err := x509.ParsePKCS8PrivateKey(k.Private)
-		if signer, ok := private.(crypto.Signer); err == nil && ok {
-			return signer.Public(), nil
+		if k.ID == t.Header["kid"] && k.Algorithm == t.Method.Alg() {
+			return PublicKey(k.Public)
 		}
 	}
 	return nil, store.ErrNotFound
 }
 
 // Renew publishes a client's next key when the newest is old, and forgets those that nobody
-// needs any more. Two nodes that do so at once publish two, of which the later signs: no
+// needs any more. Of a client whose newest key lies outside it makes none: nobody here can
+// make one there, and one that lies here would be what its administrator did not want. Two nodes that do so at once publish two, of which the later signs: no
 // harm. ErrRotating if one waits already.
 func Renew(ctx context.Context, st *store.Store, c store.OIDCClient, now time.Time) error {
 	keys, err := store.Get(ctx, st, func(tx *store.Tx) ([]store.OIDCKey, error) { return tx.OIDCKeys(ctx, c.Env, c.ID) })
 	if err != nil {
 		return err
 	}
-	if len(keys) > 0 && keys[0].ActiveFrom.Add(rotateEvery).After(now) {
+	if len(keys) > 0 && (keys[0].Fingerprint != "" || !Old(keys[0].ActiveFrom, now)) {
 		return st.Tx(ctx, func(tx *store.Tx) error { return forget(ctx, tx, keys, now) })
 	}
 	of, err := of(c)

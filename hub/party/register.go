@@ -60,6 +60,8 @@ type KeyView struct {
 	Algorithm  string    `json:"alg"`
 	State      string    `json:"state"`
 	ActiveFrom time.Time `json:"active_from"`
+	// External is the fingerprint of a key that lies with a signer outside of the hub.
+	External string `json:"external,omitempty"`
 }
 
 // Keys returns the keys of a client, the newest first.
@@ -67,7 +69,7 @@ func Keys(ctx context.Context, tx *store.Tx, env, client string) ([]KeyView, err
 	all, err := tx.OIDCKeys(ctx, env, client)
 	list := []KeyView{}
 	for _, k := range all {
-		list = append(list, KeyView{k.ID, k.Algorithm, StateOf(k, all, tx.Now()), k.ActiveFrom})
+		list = append(list, KeyView{k.ID, k.Algorithm, StateOf(k, all, tx.Now()), k.ActiveFrom, k.Fingerprint})
 	}
 	return list, err
 }

@@ -28,6 +28,7 @@ const (
 
 // Errors of signing.
 var (
+	ErrNone    = errors.New("signer: there is none: the option signer of the Caddyfile names its socket")
 	ErrAway    = errors.New("signer: the agent at its socket does not answer")
 	ErrNoKey   = errors.New("signer: the agent does not hold this key")
 	ErrRefused = errors.New("signer: the agent holds the key and does not sign by it")
@@ -39,22 +40,48 @@ var (
 // An Agent is what answers at one socket. Its methods may be called from many goroutines
 // at once, and what they cannot get within five seconds is an error.
 type Agent struct {
-	path  string
 	turns chan struct{}
 
 	mu     sync.Mutex
+	path   string  // "": there is none
 	idle   []*wire // the one used last is the last one
 	closed bool
 }
 
-// New returns the agent at an address such as unix//run/postern-signer/hub.sock. It is
-// dialled when it is asked something, so that nothing has to be started in an order.
+// New returns the agent at an address such as unix//run/postern-signer/hub.sock, "" for
+// none. It is dialled when it is asked something, so that nothing has to be started in an
+// order.
 func New(address string) (*Agent, error) {
-	path, ok := strings.CutPrefix(address, addressKind)
-	if !ok || !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("signer: %q: want unix//path/of/a/socket", address)
+	a := &Agent{turns: make(chan struct{}, atOnce)}
+	return a, a.Move(address)
+}
+
+// Move makes it the agent at another address. An address that is none changes nothing.
+func (a *Agent) Move(address string) error {
+	path, err := Path(address)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && path != a.path {
+		a.path = path
+		err = a.dropLocked()
 	}
-	return &Agent{path: path, turns: make(chan struct{}, atOnce)}, nil
+	return err
+}
+
+// Named reports whether there is an address.
+func (a *Agent) Named() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.path != ""
+}
+
+// Path returns the path of the socket that an address names, "" for none.
+func Path(address string) (string, error) {
+	path, ok := strings.CutPrefix(address, addressKind)
+	if address != "" && (!ok || !strings.HasPrefix(path, "/")) {
+		return "", fmt.Errorf("signer: %q: want unix//path/of/a/socket", address)
+	}
+	return path, nil
 }
 
 // Close gives the connections back that are kept.
@@ -62,6 +89,10 @@ func (a *Agent) Close() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
+	return a.dropLocked()
+}
+
+func (a *Agent) dropLocked() error {
 	var errs []error
 	for _, w := range a.idle {
 		errs = append(errs, w.conn.Close())
@@ -101,7 +132,7 @@ func (a *Agent) list(ctx context.Context) (all []*agent.Key, err error) {
 		all, err = c.List()
 		return err
 	})
-	if err != nil && !errors.Is(err, ErrAway) {
+	if err != nil && !errors.Is(err, ErrAway) && !errors.Is(err, ErrNone) {
 		err = fmt.Errorf("%w: %w", ErrAway, err) // it speaks, but not as agents do
 	}
 	return all, err
@@ -135,6 +166,9 @@ func (a *Agent) Sign(ctx context.Context, by crypto.PublicKey, message []byte) (
 // explain says of a failure what an operator can do about it: the protocol itself has only
 // the word failure.
 func (a *Agent) explain(ctx context.Context, fingerprint string, err error) error {
+	if errors.Is(err, ErrNone) {
+		return err
+	}
 	if errors.Is(err, ErrAway) {
 		return fmt.Errorf("%w (key %s): look whether it runs, and at the rights of the socket", err, fingerprint)
 	}
@@ -162,10 +196,9 @@ func (a *Agent) ask(ctx context.Context, what func(agent.ExtendedAgent) error) e
 	for {
 		w, kept, err := a.connection(ctx)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrAway, err)
+			return err
 		}
-		err = w.within(ctx, what)
-		if err == nil {
+		if err = w.within(ctx, what); err == nil {
 			a.keep(w)
 			return nil
 		}
@@ -182,21 +215,28 @@ func (a *Agent) ask(ctx context.Context, what func(agent.ExtendedAgent) error) e
 // connection returns one that was kept, or a new one.
 func (a *Agent) connection(ctx context.Context) (w *wire, kept bool, err error) {
 	a.mu.Lock()
+	path := a.path
 	if n := len(a.idle); n > 0 {
 		w, a.idle = a.idle[n-1], a.idle[:n-1]
 	}
 	a.mu.Unlock()
-	if w != nil {
+	switch {
+	case w != nil:
 		return w, true, nil
+	case path == "":
+		return nil, false, ErrNone
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", a.path)
-	return &wire{conn: conn}, false, err
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	return &wire{conn: conn, path: path}, false, nil
 }
 
 func (a *Agent) keep(w *wire) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed || len(a.idle) >= maxIdle {
+	if a.closed || w.path != a.path || len(a.idle) >= maxIdle {
 		_ = w.conn.Close()
 		return
 	}

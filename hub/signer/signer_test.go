@@ -342,9 +342,33 @@ func TestMoreThanAgentsTakeIsRefusedBeforeItIsAsked(t *testing.T) {
 }
 
 func TestAddressesOfAgentsAreSocketsOfThisMachine(t *testing.T) {
-	for _, address := range []string{"", "/run/x", "unix/run/x", "tcp/127.0.0.1:1", "unix/"} {
+	for _, address := range []string{"/run/x", "unix/run/x", "tcp/127.0.0.1:1", "unix/"} {
 		if _, err := signer.New(address); err == nil {
 			t.Errorf("%q was taken", address)
 		}
 	}
+}
+
+func TestAHubThatNamesNoAgentSaysWhatIsMissingAndGoesOnWithOneWhenItDoes(t *testing.T) {
+	agent := testenv.StartSSHAgent(t, nil)
+	fingerprint, _ := agent.Make(t, testenv.SSHP256)
+	key := signs(t, at(t, agent.Socket), fingerprint)
+	a, err := signer.New("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Sign(t.Context(), key, []byte("x")); !errors.Is(err, signer.ErrNone) {
+		t.Error(err)
+	}
+	if _, err := a.Key(t.Context(), fingerprint); !errors.Is(err, signer.ErrNone) {
+		t.Error(err)
+	}
+	if err := a.Move("unix/" + agent.Socket); err != nil {
+		t.Fatal(err)
+	}
+	signs(t, a, fingerprint)
+	if err := a.Move("somewhere"); err == nil {
+		t.Error("moved to no address")
+	}
+	signs(t, a, fingerprint)
 }

@@ -18,6 +18,7 @@ var errFrame = errors.New("signer: an answer of the agent is too long")
 // no further than it was asked to, and in no goroutine of its own.
 type wire struct {
 	conn net.Conn
+	path string // of its socket
 	left uint32 // of the answer that is being read
 	err  error
 }

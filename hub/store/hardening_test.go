@@ -63,7 +63,7 @@ var withoutEnvironment = map[string]string{
 	"AddTrustSource": "its row names the environment", "SetWalletSigner": "its row names the environment", "OpenWalletExchange": "its row names the environment",
 	"PurgeWalletExchanges": "upkeep", "AddIdentityProvider": "its row names the environment",
 	"AddOIDCClient": "its row names the environment", "OIDCClientByID": "finds it by its public name", "AllOIDCClients": "upkeep",
-	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all",
+	"AddOIDCKey": "its row names the environment", "PublishedOIDCKeys": "public, of all", "OutsideOIDCKeys": "upkeep",
 	"Final": "says it of the step itself", "AddOIDCExchange": "its row names the environment", "OIDCExchangeOf": "finds it by a secret", "OIDCPartyByID": "finds it by its public name", "OIDCExchangeByAccess": "finds it by a secret",
 	"PurgeOIDC": "upkeep", "AddDestination": "its row names the organisation", "DueDestinations": "for the dispatcher", "ClaimDestination": "for the dispatcher", "DestinationSent": "for the dispatcher", "DestinationFailed": "for the dispatcher", "AddTerminal": "its row names the organisation", "Terminal": "finds it by a key",
 }

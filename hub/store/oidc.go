@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"time"
 )
@@ -93,7 +94,8 @@ type OIDCKey struct {
 	ID          string // kid
 	Algorithm   string // of JWS
 	Public      []byte // JSON Web Key
-	Private     []byte // PKCS #8; sealed at rest
+	Private     []byte // PKCS #8; sealed at rest; nil: it lies outside
+	Fingerprint string // by which a signer outside of the hub knows it; "": it lies here
 	ActiveFrom  time.Time
 }
 
@@ -101,14 +103,34 @@ func oidcKeyCell(env, id string) Cell {
 	return Cell{Env: env, Table: "oidc_keys", Column: "private", Row: id}
 }
 
-// AddOIDCKey inserts k.
-func (tx *Tx) AddOIDCKey(ctx context.Context, k OIDCKey) error {
-	private, err := tx.Seal(oidcKeyCell(k.Env, k.ID), k.Private)
+// AddOIDCKey inserts k; ErrConflict where it is a client's already, of any environment.
+func (tx *Tx) AddOIDCKey(ctx context.Context, k OIDCKey) (err error) {
+	private := ""
+	if k.Fingerprint == "" {
+		private, err = tx.Seal(oidcKeyCell(k.Env, k.ID), k.Private)
+	} else if k.Private != nil {
+		err = errors.New("store: a key that lies outside has no private part here")
+	} else {
+		err = tx.unused(ctx, k.ID)
+	}
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO oidc_keys (env, client, id, algorithm, public, private, active_from) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-		k.Env, k.Client, k.ID, k.Algorithm, string(k.Public), private, Millis(k.ActiveFrom))
+	_, err = tx.Exec(ctx, "INSERT INTO oidc_keys (env, client, id, algorithm, public, private, fingerprint, active_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		k.Env, k.Client, k.ID, k.Algorithm, string(k.Public), private, k.Fingerprint, Millis(k.ActiveFrom))
+	return err
+}
+
+// unused returns ErrConflict if some client has this key: one that lies outside can be
+// named twice, and each client has its own (T11).
+func (tx *Tx) unused(ctx context.Context, kid string) error {
+	_, err := One(ctx, tx, Text, "SELECT id FROM oidc_keys WHERE id = $1", kid)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err == nil:
+		return ErrConflict
+	}
 	return err
 }
 
@@ -117,19 +139,40 @@ func (tx *Tx) OIDCKeys(ctx context.Context, env, client string) ([]OIDCKey, erro
 	return All(ctx, tx, func(scan Scan) (k OIDCKey, err error) {
 		var public, private string
 		var from int64
-		if err = scan(&k.Env, &k.Client, &k.ID, &k.Algorithm, &public, &private, &from); err != nil {
+		if err = scan(&k.Env, &k.Client, &k.ID, &k.Algorithm, &public, &private, &k.Fingerprint, &from); err != nil {
 			return k, err
 		}
-		k.Public, k.ActiveFrom = []byte(public), Time(from)
-		k.Private, err = tx.Unseal(oidcKeyCell(k.Env, k.ID), private)
+		if k.Public, k.ActiveFrom = []byte(public), Time(from); k.Fingerprint == "" {
+			k.Private, err = tx.Unseal(oidcKeyCell(k.Env, k.ID), private)
+		}
 		return k, err
-	}, "SELECT env, client, id, algorithm, public, private, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
+	}, "SELECT env, client, id, algorithm, public, private, fingerprint, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
 }
 
 // PublishedOIDCKeys lists the public keys of all clients of a contract.
 func (tx *Tx) PublishedOIDCKeys(ctx context.Context, contract string) ([]string, error) {
 	return All(ctx, tx, Text, `SELECT k.public FROM oidc_keys k JOIN oidc_clients c ON c.env = k.env AND c.id = k.client
 		WHERE c.contract = $1 ORDER BY k.env, k.client, k.active_from DESC, k.id`, contract)
+}
+
+// An OutsideOIDCKey is a key that lies outside.
+type OutsideOIDCKey struct {
+	Env, Client string
+	Fingerprint string
+	ActiveFrom  time.Time
+	Newest      bool // no other key takes its place
+}
+
+// OutsideOIDCKeys lists those of all clients.
+func (tx *Tx) OutsideOIDCKeys(ctx context.Context) ([]OutsideOIDCKey, error) {
+	return All(ctx, tx, func(scan Scan) (k OutsideOIDCKey, err error) {
+		var from, later int64
+		err = scan(&k.Env, &k.Client, &k.Fingerprint, &from, &later)
+		k.ActiveFrom, k.Newest = Time(from), later == 0
+		return k, err
+	}, `SELECT env, client, fingerprint, active_from,
+		(SELECT COUNT(*) FROM oidc_keys n WHERE n.env = k.env AND n.client = k.client AND n.active_from > k.active_from)
+		FROM oidc_keys k WHERE fingerprint <> '' ORDER BY env, client, active_from DESC, id`)
 }
 
 // RemoveOIDCKey deletes one.

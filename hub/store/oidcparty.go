@@ -106,21 +106,23 @@ func (p OIDCParty) CallbackURLs() (all []string, err error) {
 	return all, err
 }
 
-// A SealedOIDCKey is a key whose private part is closed.
+// A SealedOIDCKey is a key whose private part is closed, or lies outside.
 type SealedOIDCKey struct {
-	Env, ID    string
-	Algorithm  string
-	Private    string // see OpenOIDCKey
-	ActiveFrom int64  // Millis
+	Env, ID     string
+	Algorithm   string
+	Private     string // see OpenOIDCKey; "": it lies outside
+	Fingerprint string // of one that lies outside
+	Public      string // likewise: JSON Web Key
+	ActiveFrom  int64  // Millis
 }
 
 // SealedOIDCKeys lists the keys of a client as OIDCKeys does, without opening them.
 func (tx *Tx) SealedOIDCKeys(ctx context.Context, env, client string) ([]SealedOIDCKey, error) {
 	return recalledAll(tx, "keys\x00"+env+"\x00"+client, func() ([]SealedOIDCKey, error) {
 		return All(ctx, tx, func(scan Scan) (k SealedOIDCKey, err error) {
-			err = scan(&k.Env, &k.ID, &k.Algorithm, &k.Private, &k.ActiveFrom)
+			err = scan(&k.Env, &k.ID, &k.Algorithm, &k.Private, &k.Fingerprint, &k.Public, &k.ActiveFrom)
 			return k, err
-		}, "SELECT env, id, algorithm, private, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
+		}, "SELECT env, id, algorithm, private, fingerprint, CASE WHEN fingerprint = '' THEN '' ELSE public END, active_from FROM oidc_keys WHERE env = $1 AND client = $2 ORDER BY active_from DESC, id", env, client)
 	})
 }
 

@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 	"hub/evaluation":      {"protocol", "protocol/match", "hub/policy", "hub/store", "hub/directory", "hub/verify"},
 	"hub/request":         {"protocol/...", "hub/policy", "hub/store", "hub/audit", "hub/verify", "hub/verify/capture"},
 	"hub/signer":          {},
-	"hub/party":           {"protocol", "hub/request", "hub/store", "hub/audit"},
+	"hub/party":           {"protocol", "hub/signer", "hub/request", "hub/store", "hub/audit"},
 	"hub/oidc":            {"hub/party", "hub/request", "protocol/match", "hub/flow", "hub/recovery", "hub/policy", "hub/store", "hub/audit", "hub/brand", "hub/page", "hub/locale"},
 	"hub/brand":           {},
 	"hub/storage":         {"hub/store"},
@@ -80,7 +80,7 @@ var mayImport = map[string][]string{
 	"hub/console":         {"hub/operation", "hub/token", "hub/party", "hub/webhook", "hub/export", "protocol/auditlog", "hub/terminal", "hub/verify/manual", "hub/evaluation", "hub/staff", "hub/policy", "hub/verify/capture", "hub/verify/provider", "hub/verify/wallet", "hub/verify/review", "hub/page", "protocol", "hub/store", "hub/locale", "hub/tunnel", "hub/directory", "hub/audit"},
 	"hub/api":             {"hub/notify", "hub/operation", "hub/export", "protocol/auditlog", "hub/verify/capture", "hub/staff", "hub/party", "hub/evaluation", "hub/request", "hub/verify/review", "hub/brand", "hub/storage", "protocol", "hub/verify/wallet", "hub/verify/smscode", "hub/verify/provider", "hub/store", "hub/audit", "hub/policy", "hub/token", "hub/directory", "hub/domain", "hub/webhook"},
 
-	"caddymodule": {"hub", "hub/store", "protocol"},
+	"caddymodule": {"hub", "hub/signer", "hub/store", "protocol"},
 	"cmd":         {"installer", "protocol/...", "agent/...", "hub/...", "caddymodule/...", "internal/demo", "cmd/postern/..."},
 	"internal":    {"protocol/...", "agent/...", "hub/...", "internal/..."},
 	"installer":   {},
