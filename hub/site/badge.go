@@ -51,8 +51,13 @@ func (v *visit) badgeLink() (*token.Link, error) {
 	return link, nil
 }
 
-// badge says what will happen. It begins nothing: people prove who they are first.
+// badge says what will happen. It begins nothing: people prove who they are first. A link
+// may lead here as it does to the first page.
 func (v *visit) badge() {
+	if q := v.r.URL.Query(); q.Has("id_token") {
+		v.exchange(q)
+		return
+	}
 	link, err := v.badgeLink()
 	switch {
 	case err != nil:

@@ -223,6 +223,10 @@ func TestTheBadgePageIsForThoseWhomALinkAdmits(t *testing.T) {
 	if one.send("/badge", nil); one.status != http.StatusForbidden {
 		t.Errorf("a one-shot link a second time: %d", one.status)
 	}
+	here := g.person()
+	if here.get("/badge?id_token="+mint(t, g, token.Request{Flow: "badge"})).sees(200, "A good photo"); here.at.Path != "/badge" || here.at.RawQuery != "" {
+		t.Errorf("a link to the page itself: %s", here.at)
+	}
 }
 
 // uploads posts a picture to the form of the page that the person is at, as a browser does
