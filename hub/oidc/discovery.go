@@ -120,6 +120,7 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, at party.Issuer)
 	set, err := p.keySet(r.Context(), at)
 	if err != nil {
 		p.cfg.Log.WarnContext(r.Context(), "keys cannot be read", "error", err)
+		w.Header().Set("Retry-After", retryAfter)
 		http.Error(w, "keys cannot be read now", http.StatusServiceUnavailable)
 		return
 	}

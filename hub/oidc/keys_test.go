@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -236,6 +237,18 @@ func TestWhoeverAsksWhileRequestsCannotBeCountedComesBackLater(t *testing.T) {
 		if g.status != http.StatusServiceUnavailable || g.header.Get("Retry-After") == "" {
 			t.Errorf("%d %v %s", g.status, g.header, g.body)
 		}
+	}
+}
+
+// A store that does not answer is as good as a request that was given up.
+func TestWhoeverAsksForKeysWhileTheStoreIsAwayComesBackLater(t *testing.T) {
+	r := newRig(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := httptest.NewRecorder()
+	r.provider.ServeHTTP(got, httptest.NewRequestWithContext(gone, "GET", "/oauth2/jwks", nil))
+	if got.Code != http.StatusServiceUnavailable || got.Header().Get("Retry-After") == "" || got.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %v", got.Code, got.Header())
 	}
 }
 

@@ -316,6 +316,10 @@ func TestAuthorizationsAnswerInJSON(t *testing.T) {
 	if g := a.json(other, "POST", "/api/authorize/"+began.Request+"/cancel"+session, &ended); g.status != 200 || !strings.HasPrefix(ended.To, a.origin+"/authorize/") {
 		t.Fatalf("cancelled: %d %s", g.status, g.body)
 	}
+	to := ended.To
+	if g := a.json(other, "POST", "/api/authorize/"+began.Request+"/cancel"+session, &ended); g.status != 200 || ended.To != to { // whose answer was lost
+		t.Errorf("cancelled again: %d %s", g.status, g.body)
+	}
 	if a.json(other, "GET", poll+session, &state); state.Status != 403 || state.To != ended.To {
 		t.Errorf("after cancelling: %+v", state)
 	}

@@ -231,6 +231,10 @@ func (p *Provider) cancel(ctx context.Context, tx *store.Tx, a *waiter) error {
 	case stateAsked, stateClaimed, stateAgreed, stateProving:
 		x := a.x
 		return p.decline(ctx, tx, &x)
+	case stateAnswered:
+		if a.x.Declined { // whose answer was lost asks again
+			return nil
+		}
 	}
 	return errGone
 }
