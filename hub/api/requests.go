@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -96,8 +97,11 @@ func createRequest(ctx context.Context, c *call, tx *store.Tx, req *createReques
 		return nil, err
 	}
 	r, err := c.api.Requests.Create(ctx, tx, o)
-	if errors.Is(err, request.ErrChannel) || errors.Is(err, request.ErrAddress) {
+	switch {
+	case errors.Is(err, request.ErrChannel), errors.Is(err, request.ErrAddress):
 		return nil, bad(err.Error())
+	case errors.Is(err, request.ErrTooMany):
+		return nil, refusal{http.StatusTooManyRequests, "email: this mailbox was sent as many links today as one is; pass the link of the answer on yourself"}
 	}
 	return createdRequest{ID: r.ID, Status: statusCreated, Env: r.Env, Scopes: append([]string{}, r.Scopes...), Claims: request.Public(r.Claims),
 		Template: r.Template, Link: request.Link(r), Phone: req.Phone, Email: req.Email, Label: r.Label, ExpiresAt: r.ExpiresAt}, err

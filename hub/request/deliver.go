@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify"
 )
 
 // ErrChannel says that links cannot be sent in a way that was asked for; its text says why.
@@ -75,7 +76,7 @@ func (q *Requests) deliver(ctx context.Context, tx *store.Tx, r store.Request, o
 		if q.Mail == nil {
 			return fmt.Errorf("email: %w", ErrChannel)
 		}
-		if err := q.Mail.QueueLink(ctx, tx, r, o.Mail); err != nil {
+		if err := errors.Join(q.countLink(ctx, tx, o), q.Mail.QueueLink(ctx, tx, r, o.Mail)); err != nil {
 			return fmt.Errorf("email: %w", err)
 		}
 	}
@@ -98,6 +99,24 @@ func (q *Requests) deliver(ctx context.Context, tx *store.Tx, r store.Request, o
 		return err
 	}
 	return tx.AddRequestSend(ctx, store.RequestSend{Env: r.Env, Request: r.ID, Message: b})
+}
+
+// linksPerDay is how many links one mailbox is sent from one environment; text messages are
+// counted by who sends them.
+const linksPerDay = 30
+
+// countLink counts a link before it goes to a mailbox; ErrTooMany. Other names of one mailbox
+// are that mailbox.
+func (q *Requests) countLink(ctx context.Context, tx *store.Tx, o Order) error {
+	subject := "request-link:" + verify.Keyed(q.keys()[0], "mail", mailbox(o.Mail))
+	n, _, err := tx.CodeSends(ctx, o.Env, subject, tx.Now().Add(-24*time.Hour))
+	if err == nil && n >= linksPerDay {
+		err = ErrTooMany
+	}
+	if err != nil {
+		return err
+	}
+	return tx.AddCodeSend(ctx, o.Env, subject)
 }
 
 // Wake lets Run send at once what was queued.

@@ -555,3 +555,27 @@ func TestANewSelfieIsAskedForWhereATemplateSaysSo(t *testing.T) {
 		t.Errorf("no way to take one: %v", err)
 	}
 }
+
+// A key of the least role has links mailed to whomever it names, and no mailbox is anybody's
+// to fill, under whichever of its names.
+func TestT31_OneMailboxIsSentSoManyLinksADay(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		d.calls()
+		sends := func(env, to string) error {
+			return s.Tx(t.Context(), func(tx *store.Tx) error {
+				_, err := d.Create(t.Context(), tx, request.Order{Env: env, Origin: "https://recover.test", Claims: []string{"name"}, MaxUses: 1, Mail: to})
+				return err
+			})
+		}
+		const most = 30
+		for i := range most {
+			d.ok(sends(d.fixture.Env.ID, []string{"ann@home.example", "ANN+x@home.example"}[i%2]))
+		}
+		if err := sends(d.fixture.Env.ID, "ann+y@home.example"); !errors.Is(err, request.ErrTooMany) {
+			t.Errorf("one more: %v", err)
+		}
+		d.ok(sends(d.fixture.Env.ID, "ben@home.example"))
+		d.ok(sends(storetest.Seed(t, s).Env.ID, "ann@home.example"))
+	})
+}
