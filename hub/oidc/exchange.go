@@ -32,8 +32,9 @@ const (
 	pushedLife   = time.Minute      // of a request_uri
 	exchangeLife = 15 * time.Minute // from the request to the answer; Entra ID and Okta give up after ten
 	codeLife     = time.Minute
-	tokenLife    = 5 * time.Minute // of an id_token and an access token
-	keepUsed     = time.Hour       // what a second use of a code is told from an unknown one by
+	answerLife   = 15 * time.Minute // of an answer for the browser that shows the picture, whose computer may sleep while a phone proves
+	tokenLife    = 5 * time.Minute  // of an id_token and an access token
+	keepUsed     = time.Hour        // what a second use of a code is told from an unknown one by
 )
 
 // asked is what a client asks and what it is answered: the private part of an exchange.

@@ -92,8 +92,12 @@ func (p *Provider) giveUp(ctx context.Context, x exchange, code string) (o Opene
 func (p *Provider) answered(ctx context.Context, tx *store.Tx, c party.Party, x *exchange, a answer) (string, error) {
 	a.At = p.cfg.Now()
 	x.Answer = &a
+	if x.shared() {
+		_, err := p.save(ctx, tx, x, stateAnswered, answerLife)
+		return "", err
+	}
 	code, err := p.save(ctx, tx, x, stateAnswered, codeLife)
-	if err != nil || x.shared() {
+	if err != nil {
 		return "", err
 	}
 	return p.cfg.Origin() + c.Terms.Endpoints + returnPath + "?" + url.Values{"code": {code}}.Encode(), nil

@@ -155,7 +155,7 @@ func (p *Provider) decline(ctx context.Context, tx *store.Tx, x *exchange) error
 		}
 	}
 	x.Answer, x.Declined = &answer{Error: "access_denied", At: p.cfg.Now()}, true
-	_, err := p.save(ctx, tx, x, stateAnswered, codeLife)
+	_, err := p.save(ctx, tx, x, stateAnswered, answerLife)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/factor"
 	"github.com/postern-id/postern/hub/party"
@@ -443,6 +444,30 @@ func TestACancelledSignInEndsTheProofOnThePhone(t *testing.T) {
 	}
 	if g := a.get(a.browser, at); g.location == nil || g.location.Query().Get("error") != "access_denied" || g.location.Query().Has("code") {
 		t.Errorf("%d %v", g.status, g.location)
+	}
+}
+
+// Who proves on a phone may find the computer asleep: it takes the answer when it wakes, and
+// the code is as short-lived from then on as any.
+func TestAComputerThatSleptTakesTheAnswerOfThePhone(t *testing.T) {
+	a := newApp(t)
+	page, at := a.page("/authorize" + a.asks())
+	phone := a.reads(match1(t, linkForm, page.body))
+	a.types(page, at, a.code(phone))
+	a.onPhone(phone)
+	a.ahead.Add(int64(10 * time.Minute))
+	var state struct{ Status int }
+	if a.json(a.browser, "GET", strings.Replace(at, "/authorize/", "/api/authorize/", 1)+"/poll", &state); state.Status != 200 {
+		t.Errorf("when it wakes: %+v", state)
+	}
+	back := a.get(a.browser, at)
+	if back.location == nil || back.location.Query().Get("code") == "" {
+		t.Fatalf("%d %v", back.status, back.location)
+	}
+	a.ahead.Add(int64(61 * time.Second))
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {back.location.Query().Get("code")}, "redirect_uri": {appBack}, "client_id": {a.id}, "client_secret": {a.secret}, "code_verifier": {a.verifier}}
+	if g := a.post(http.DefaultClient, "/token", form); g.status != 400 {
+		t.Errorf("a code of a minute ago: %d", g.status)
 	}
 }
 
