@@ -28,3 +28,15 @@ func FuzzPoints(f *testing.F) {
 		}
 	})
 }
+
+// Nothing that a gate is asked to sign makes it fail, and no sign-in by SSH is a token.
+func FuzzPurpose(f *testing.F) {
+	f.Add([]byte("eyJhbGciOiJFUzI1NiJ9.e30"))
+	f.Add([]byte{0x30, 0})
+	f.Add([]byte("SSHSIG"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if p := purposeOf(data); p.Kind != "" && len(data) > 0 && data[0] == 0 || len(p.Client) > maxNamed {
+			t.Errorf("%+v of %q", p, data)
+		}
+	})
+}

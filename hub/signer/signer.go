@@ -1,5 +1,5 @@
-// Package signer asks an agent of the SSH agent protocol, over a Unix socket, for
-// signatures by keys that never lie in the hub.
+// Package signer has tokens signed by an agent of the SSH agent protocol, whose keys never
+// lie in the hub: it is who asks the agent, and the gate that stands before it.
 package signer
 
 import (

@@ -27,7 +27,11 @@ type goClient struct {
 }
 
 // A goCase is one way in which a relying party can be registered and ask.
-type goCase struct{ auth, mode, algorithm string }
+type goCase struct {
+	auth, mode, algorithm string
+
+	external string // fingerprint of its key outside of the hub; "": it lies in the hub
+}
 
 func (v *relying) goClient(c goCase, callback string) *goClient {
 	v.t.Helper()
@@ -40,7 +44,7 @@ func (v *relying) goClient(c goCase, callback string) *goClient {
 		}
 		settings["jwks"] = keySetOf(v.t, &g.key.PublicKey)
 	}
-	id, secret := v.relying(settings)
+	id, secret := v.relyingBy(c.external, settings)
 	var err error
 	if g.provider, err = oidc.NewProvider(g.ctx, v.edge.url); err != nil {
 		v.t.Fatal(err)
@@ -94,54 +98,59 @@ func (g *goClient) assertion() []oauth2.AuthCodeOption {
 func TestCoreosGoOIDCSignsPeopleIn(t *testing.T) {
 	t.Parallel()
 	v := relied(t, "goclient")
-	const callback = "https://app.example.com/callback"
 	subjects := map[string]bool{}
 	for _, c := range []goCase{
-		{"client_secret_basic", "query", "ES256"}, {"client_secret_post", "fragment", "RS256"}, {"private_key_jwt", "form_post", "EdDSA"},
+		{"client_secret_basic", "query", "ES256", ""}, {"client_secret_post", "fragment", "RS256", ""}, {"private_key_jwt", "form_post", "EdDSA", ""},
 	} {
-		t.Run(c.auth+" "+c.mode+" "+c.algorithm, func(t *testing.T) {
-			g := v.goClient(c, callback)
-			verifier, state, nonce := oauth2.GenerateVerifier(), rand.Text(), rand.Text()
-			p := v.prover()
-			back := p.proves(g.conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce), oauth2.SetAuthURLParam("response_mode", c.mode)), callback)
-			q := back.values(t)
-			if back.mode() != c.mode || q.Get("state") != state || q.Get("iss") != v.edge.url || q.Get("error") != "" {
-				t.Fatalf("%v: error %q, issuer %q", back, q.Get("error"), q.Get("iss"))
-			}
-			token, err := g.conf.Exchange(g.ctx, q.Get("code"), append(g.assertion(), oauth2.VerifierOption(verifier))...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			raw, _ := token.Extra("id_token").(string)
-			id, err := g.verifier.Verify(g.ctx, raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if id.Nonce != nonce || id.Subject == "" {
-				t.Errorf("nonce %q, subject %q", id.Nonce, id.Subject)
-			}
-			subjects[id.Subject] = true
-			var said struct {
-				Name string `json:"name"`
-			}
-			info, err := g.provider.UserInfo(g.ctx, oauth2.StaticTokenSource(token))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := info.Claims(&said); err != nil || info.Subject != id.Subject || said.Name == "" {
-				t.Errorf("userinfo: %v, %q, %q", err, info.Subject, said.Name)
-			}
-			if _, err := g.conf.Exchange(g.ctx, q.Get("code"), append(g.assertion(), oauth2.VerifierOption(verifier))...); err == nil {
-				t.Error("a code is good twice")
-			}
-			if left := p.opens(g.leaving(raw, callback), callback); left != callback+"?state=s" {
-				t.Errorf("signing out leads to %q: %d %s", left, p.status, p.text())
-			}
-		})
+		t.Run(c.auth+" "+c.mode+" "+c.algorithm, func(t *testing.T) { subjects[v.goSignsIn(t, c)] = true })
 	}
 	if len(subjects) != 1 {
 		t.Errorf("one person of one environment has %d subjects", len(subjects))
 	}
+}
+
+// goSignsIn signs one person in at a new application, and out again, and returns who they
+// are there.
+func (v *relying) goSignsIn(t *testing.T, c goCase) (subject string) {
+	t.Helper()
+	const callback = "https://app.example.com/callback"
+	g := v.goClient(c, callback)
+	verifier, state, nonce := oauth2.GenerateVerifier(), rand.Text(), rand.Text()
+	p := v.prover()
+	back := p.proves(g.conf.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier), oidc.Nonce(nonce), oauth2.SetAuthURLParam("response_mode", c.mode)), callback)
+	q := back.values(t)
+	if back.mode() != c.mode || q.Get("state") != state || q.Get("iss") != v.edge.url || q.Get("error") != "" {
+		t.Fatalf("%v: error %q, issuer %q", back, q.Get("error"), q.Get("iss"))
+	}
+	token, err := g.conf.Exchange(g.ctx, q.Get("code"), append(g.assertion(), oauth2.VerifierOption(verifier))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := token.Extra("id_token").(string)
+	id, err := g.verifier.Verify(g.ctx, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Nonce != nonce || id.Subject == "" {
+		t.Errorf("nonce %q, subject %q", id.Nonce, id.Subject)
+	}
+	var said struct {
+		Name string `json:"name"`
+	}
+	info, err := g.provider.UserInfo(g.ctx, oauth2.StaticTokenSource(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := info.Claims(&said); err != nil || info.Subject != id.Subject || said.Name == "" {
+		t.Errorf("userinfo: %v, %q, %q", err, info.Subject, said.Name)
+	}
+	if _, err := g.conf.Exchange(g.ctx, q.Get("code"), append(g.assertion(), oauth2.VerifierOption(verifier))...); err == nil {
+		t.Error("a code is good twice")
+	}
+	if left := p.opens(g.leaving(raw, callback), callback); left != callback+"?state=s" {
+		t.Errorf("signing out leads to %q: %d %s", left, p.status, p.text())
+	}
+	return id.Subject
 }
 
 // leaving is the address at which a relying party ends a sign-in.

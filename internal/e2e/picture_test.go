@@ -48,7 +48,7 @@ func TestT13_AtADeskAPhoneProvesAndThePageGoesBackByItself(t *testing.T) {
 	t.Parallel()
 	v, app := relied(t, "picture"), frontend(t)
 	callback := "https://" + appHost + "/callback"
-	g := v.goClient(goCase{"client_secret_basic", "query", "ES256"}, callback)
+	g := v.goClient(goCase{"client_secret_basic", "query", "ES256", ""}, callback)
 	begin := func(verifier string) string {
 		return g.conf.AuthCodeURL("the-state", oauth2.S256ChallengeOption(verifier), oidc.Nonce("n"))
 	}

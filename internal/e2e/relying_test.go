@@ -58,7 +58,11 @@ type relying struct {
 // relied starts an edge whose environment trusts the documents of somebody.
 func relied(t *testing.T, name string) *relying {
 	t.Helper()
-	e := startEdge(t, edgeConfig{TLS: true, Site: "encode gzip zstd"})
+	return reliedAt(t, name, startEdge(t, edgeConfig{TLS: true, Site: "encode gzip zstd"}))
+}
+
+func reliedAt(t *testing.T, name string, e *edge) *relying {
+	t.Helper()
 	v := e.environment(t, name, "ldap")
 	return &relying{v, walletOf(t, v.trusting(), "ERIKA", "MUSTERMANN")}
 }
@@ -66,12 +70,22 @@ func relied(t *testing.T, name string) *relying {
 // relying registers a relying party and returns its id and secret.
 func (v *relying) relying(settings map[string]any) (id, secret string) {
 	v.t.Helper()
+	return v.relyingBy("", settings)
+}
+
+// relyingBy is relying with a key outside of the hub, by its fingerprint.
+func (v *relying) relyingBy(external string, settings map[string]any) (id, secret string) {
+	v.t.Helper()
 	var made struct {
 		ID     string `json:"client_id"`
 		Secret string `json:"client_secret"`
 	}
 	settings["contract"] = "openid"
-	v.do(http.MethodPost, "/api/envs/"+v.id+"/oidc-clients", settings, &made)
+	path := "/api/envs/" + v.id + "/oidc-clients"
+	if external != "" {
+		path += "?" + url.Values{"external": {external}}.Encode()
+	}
+	v.do(http.MethodPost, path, settings, &made)
 	return made.ID, made.Secret
 }
 

@@ -26,6 +26,7 @@ func Commands() []caddycmd.Command {
 		{Name: "audit", Short: "Lists audit events, proves them, and verifies the log without the hub", Long: remoteHelp, CobraFunc: auditCommand},
 		{Name: "staff", Short: "Invites, lists and removes staff and people who vouch", Long: staffHelp, CobraFunc: staffCommand},
 		{Name: "rotate-key", Short: "Seals the store anew under another master key", Long: rotateHelp, CobraFunc: rotateCommand},
+		{Name: "signer", Short: "Lets the hub ask an agent for signatures of tokens, and for nothing else", Long: signerHelp, CobraFunc: signerCommand},
 		{Name: "self-service", Short: "Makes presigned links to the recovery site", Long: remoteHelp, CobraFunc: selfServiceCommand},
 	}
 }
