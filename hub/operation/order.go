@@ -182,9 +182,12 @@ func (a *agreement) given(ctx context.Context, tx *store.Tx) error {
 		audit.Append(ctx, tx, orderEvent(a.order, audit.OperationAgreed, a.by.principal())))
 }
 
-// mayAgree refuses whoever stands behind the order, whoever it is about, and whoever may
-// not order it themselves.
+// mayAgree refuses whoever is of other environments, for whom there is no such order,
+// whoever stands behind it, whoever it is about, and whoever may not order it themselves.
 func (o *Operations) mayAgree(ctx context.Context, w WaitingOrder, by Second) error {
+	if by.ID != "" && !by.Reaches(w.Env) {
+		return store.ErrNotFound
+	}
 	if by.ID == "" || slices.Contains(w.People, by.ID) || by.Is(w.Account.Directory, w.Account.ImmutableID, w.Account.Identifiers) {
 		return ErrSame
 	}
@@ -258,6 +261,9 @@ func Past(ctx context.Context, tx *store.Tx, env, person string) ([]PastOrder, e
 
 // Deny ends an order that waits; whoever gave it may take it back so too.
 func (o *Operations) Deny(ctx context.Context, w WaitingOrder, by Second) error {
+	if by.ID != "" && !by.Reaches(w.Env) {
+		return store.ErrNotFound
+	}
 	err := o.Store.Tx(ctx, func(tx *store.Tx) error {
 		return errors.Join(tx.EndActOrder(ctx, w.Env, w.ID, store.OrderDenied), audit.Append(ctx, tx, orderEvent(w.ActOrder, audit.OperationDenied, by.principal())))
 	})

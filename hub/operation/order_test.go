@@ -51,8 +51,8 @@ func TestT18_AnOrderThatNeedsTwoIsSentWhenAnotherPersonAgreedAndOnce(t *testing.
 		t.Fatalf("sent %d times; asked %v", len(o.sent), o.asked)
 	}
 	for name, by := range map[string]Second{
-		"who ordered": {ann, owner}, "nobody": {store.Staff{}, owner}, "the same address": {store.Staff{ID: "x", Org: o.org, Mail: "ANN@acme.example"}, owner},
-		"whom it is about": {store.Staff{ID: "y", Org: o.org, Mail: "ada@example.com"}, owner},
+		"who ordered": {ann, owner}, "nobody": {store.Staff{}, owner}, "the same address": {store.Staff{ID: "x", Org: o.org, Mail: "ANN@acme.example", Envs: []string{store.AllEnvs}}, owner},
+		"whom it is about": {store.Staff{ID: "y", Org: o.org, Mail: "ada@example.com", Envs: []string{o.account.Env}}, owner},
 	} {
 		if _, err := o.Agree(t.Context(), w, by); !errors.Is(err, ErrSame) {
 			t.Errorf("%s agrees: %v", name, err)
@@ -77,6 +77,24 @@ func TestT18_AnOrderThatNeedsTwoIsSentWhenAnotherPersonAgreedAndOnce(t *testing.
 	want := []string{"operation_waiting", "operation_agreed", "operation_requested", "operation_finished=done"}
 	if got := o.log(t); !slices.Equal(got, want) {
 		t.Errorf("the log has %v, want %v", got, want)
+	}
+}
+
+func TestT25_WhoIsOfOtherEnvironmentsDecidesAboutNoOrder(t *testing.T) {
+	o := newOffice(t)
+	w := o.waits(t, o.colleague(t, "ann@acme.example", ""))
+	far := Second{store.Staff{ID: "far", Org: o.org, Mail: "far@acme.example", Envs: []string{"another"}}, "admin"}
+	if _, err := o.Agree(t.Context(), w, far); !errors.Is(err, store.ErrNotFound) || len(o.sent) != 0 {
+		t.Errorf("agreed: %v, sent %d times", err, len(o.sent))
+	}
+	if _, err := o.ForeseeOrder(t.Context(), w, far); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("looked: %v", err)
+	}
+	if err := o.Deny(t.Context(), w, far); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("denied: %v", err)
+	}
+	if _, err := o.Order(t.Context(), w.Env, w.ID); err != nil {
+		t.Errorf("it waits no more: %v", err)
 	}
 }
 

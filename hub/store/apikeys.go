@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -20,13 +19,10 @@ type APIKey struct {
 	CreatedBy     string // staff who made it; "": a program did, or the installation
 }
 
-// AllEnvs in APIKey.Envs stands for every environment of the organisation.
-const AllEnvs = "*"
-
 // Admits reports whether the key is for an environment. The caller has checked that the
 // environment belongs to the key's organisation.
 func (k APIKey) Admits(env string) bool {
-	return slices.Contains(k.Envs, AllEnvs) || slices.Contains(k.Envs, env)
+	return Reaches(k.Envs, env)
 }
 
 const apiKeyColumns = "id, org, name, hash, role, envs, enabled, created_at, expires_at, last_used_at, staff, created_by"

@@ -228,6 +228,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 	"SetStaffRole": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.SetStaffRole(ctx, org, o.staff, "owner", time.Time{})
 	},
+	"SetStaffEnvs": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		_, err := tx.SetStaffEnvs(ctx, org, o.staff, []string{"mine"})
+		return 1, err
+	},
 	"RemoveStaff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.RemoveStaff(ctx, org, o.staff)
 	},
@@ -1551,7 +1555,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "RequestMailsFull", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
-			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
+			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "SetStaffEnvs", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "CountApprovals", "ReplaceApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf", "SentAbout",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",

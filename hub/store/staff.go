@@ -12,10 +12,11 @@ import (
 type Staff struct {
 	Org, ID        string
 	Name           string
-	Mail           string // lower case
-	Role           string // of the console, as the API spells it; "": approves only
-	Directory      string // of the person's own account; "" where it is not known
-	Account        string // its immutable id
+	Mail           string   // lower case
+	Role           string   // of the console, as the API spells it; "": approves only
+	Envs           []string // where they have it: ids, or AllEnvs; of an owner always AllEnvs
+	Directory      string   // of the person's own account; "" where it is not known
+	Account        string   // its immutable id
 	CreatedAt      time.Time
 	SuspendedUntil time.Time // their own account was recovered (T17)
 	CountsAt       time.Time // from when on they decide about others
@@ -27,23 +28,35 @@ func (s Staff) Suspended(now time.Time) bool { return s.SuspendedUntil.After(now
 // Decides reports whether the person may decide about others at now.
 func (s Staff) Decides(now time.Time) bool { return !s.Suspended(now) && !s.CountsAt.After(now) }
 
-// AddStaff inserts s. ErrConflict says that the address is taken, or that the organisation
-// has as many people as a list: who is not listed could not be found, told or suspended (T17, T18).
+// Reaches reports whether the person has their role in an environment of the organisation.
+func (s Staff) Reaches(env string) bool { return Reaches(s.Envs, env) }
+
+// DecidesIn reports whether the person may decide about others in an environment at now.
+func (s Staff) DecidesIn(env string, now time.Time) bool { return s.Reaches(env) && s.Decides(now) }
+
+// AddStaff inserts s, where no environments are named for all of them. ErrConflict says
+// that the address is taken, or that the organisation has as many people as a list: who is
+// not listed could not be found, told or suspended (T17, T18).
 func (tx *Tx) AddStaff(ctx context.Context, s *Staff) error {
 	var n int
 	if err := tx.Row(ctx, []any{&n}, "SELECT COUNT(*) FROM staff WHERE org = $1", s.Org); err != nil || n >= maxStaff {
 		return cmp.Or(err, ErrConflict)
 	}
-	s.Mail, s.CreatedAt = strings.ToLower(s.Mail), tx.Now()
-	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, directory, account, created_at, counts_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, s.Directory, s.Account, Millis(s.CreatedAt), Millis(s.CountsAt))
+	if s.Mail, s.CreatedAt = strings.ToLower(s.Mail), tx.Now(); s.Envs == nil {
+		s.Envs = []string{AllEnvs}
+	}
+	return tx.Swap(ctx, `INSERT INTO staff (org, id, name, mail, role, envs, directory, account, created_at, counts_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (org, mail) DO NOTHING`, s.Org, s.ID, s.Name, s.Mail, s.Role, JSON(s.Envs), s.Directory, s.Account, Millis(s.CreatedAt), Millis(s.CountsAt))
 }
 
-const staffColumns = "org, id, name, mail, role, directory, account, created_at, suspended_until, counts_at"
+const staffColumns = "org, id, name, mail, role, envs, directory, account, created_at, suspended_until, counts_at"
 
 func scanStaff(scan Scan) (s Staff, err error) {
 	var created, suspended, counts int64
-	err = scan(&s.Org, &s.ID, &s.Name, &s.Mail, &s.Role, &s.Directory, &s.Account, &created, &suspended, &counts)
+	var envs string
+	if err = scan(&s.Org, &s.ID, &s.Name, &s.Mail, &s.Role, &envs, &s.Directory, &s.Account, &created, &suspended, &counts); err == nil {
+		err = ParseJSON(envs, &s.Envs)
+	}
 	s.CreatedAt, s.SuspendedUntil, s.CountsAt = Time(created), Time(suspended), Time(counts)
 	return s, err
 }
@@ -73,6 +86,35 @@ func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts tim
 		return err
 	}
 	return tx.Must(ctx, "UPDATE staff SET role = $3, counts_at = $4 WHERE org = $1 AND id = $2", org, id, role, Millis(counts))
+}
+
+// SetStaffEnvs changes where a person has their role. Command lines that they signed in are
+// signed out. Keys of programs that they made, and therefore know, reach no further than
+// they do now: what is left to one stays, and one that is left nothing is switched off.
+// It returns the ids of the keys that reach less.
+func (tx *Tx) SetStaffEnvs(ctx context.Context, org, id string, envs []string) (less []string, err error) {
+	if err := tx.endCommandLines(ctx, org, id); err != nil {
+		return nil, err
+	}
+	keys, err := All(ctx, tx, scanAPIKey, "SELECT "+apiKeyColumns+" FROM api_keys WHERE org = $1 AND created_by = $2 ORDER BY created_at, id", org, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if Within(k.Envs, envs) {
+			continue
+		}
+		if both := Common(k.Envs, envs); len(both) > 0 {
+			k.Envs = both
+		} else {
+			k.Enabled = false
+		}
+		if err := tx.UpdateAPIKey(ctx, org, k); err != nil {
+			return nil, err
+		}
+		less = append(less, k.ID)
+	}
+	return less, tx.Must(ctx, "UPDATE staff SET envs = $3 WHERE org = $1 AND id = $2", org, id, JSON(envs))
 }
 
 // endCommandLines removes the API keys of the command lines that a person signed in.

@@ -115,7 +115,7 @@ func Check(key, typed string) error {
 type Approval struct {
 	Org, Staff, Name string // who: their organisation, id and name
 	Key, Code        string // of the terminal; what was typed
-	Role             string // of the API key, for all environments
+	Role             string // of the API key, which is for the environments of who approves
 	Life             time.Duration
 	By               audit.Principal
 	Address, Device  string // of the browser
@@ -137,8 +137,12 @@ func (t *Terminals) Approve(ctx context.Context, a Approval) error {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	return t.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		who, err := tx.Staff(ctx, a.Org, a.Staff)
+		if err != nil {
+			return err
+		}
 		k, err := tx.CreateAPIKey(ctx, store.APIKey{Org: a.Org, Name: "Command line of " + a.Name, Hash: store.HashToken(text), Role: a.Role,
-			Envs: []string{store.AllEnvs}, Enabled: true, Expires: tx.Now().Add(a.Life), Staff: a.Staff, CreatedBy: a.Staff})
+			Envs: who.Envs, Enabled: true, Expires: tx.Now().Add(a.Life), Staff: a.Staff, CreatedBy: a.Staff})
 		if err != nil {
 			return err
 		}
@@ -150,6 +154,6 @@ func (t *Terminals) Approve(ctx context.Context, a Approval) error {
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Event{Org: a.Org, Kind: audit.CLISignin, Actor: a.By, RemoteAddr: a.Address, UserAgent: a.Device,
-			Detail: map[string]any{"session": k.ID, "role": a.Role, "expires_at": k.Expires.UTC()}})
+			Detail: map[string]any{"session": k.ID, "role": a.Role, "envs": k.Envs, "expires_at": k.Expires.UTC()}})
 	})
 }

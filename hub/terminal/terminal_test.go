@@ -67,6 +67,7 @@ func TestT32_TheCodeIsDerivedFromTheKeyAndNothingElseFits(t *testing.T) {
 func TestT32_OneApprovalOfATerminalCountsAndReachesItWhileItWaits(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		f := storetest.Seed(t, s)
+		ann := hired(t, s, f, store.AllEnvs)
 		allowed := &few{}
 		allowed.left.Store(2)
 		terms := New(Config{Store: s, Buckets: allowed, Log: slog.Default()})
@@ -88,7 +89,7 @@ func TestT32_OneApprovalOfATerminalCountsAndReachesItWhileItWaits(t *testing.T) 
 		var good atomic.Int64
 		for range 20 {
 			wg.Go(func() {
-				err := terms.Approve(t.Context(), Approval{Org: f.Env.Org, Staff: "s", Name: "Ann", Key: key, Code: Code(key), Role: "user", Life: time.Hour, By: audit.Principal{Role: "owner"}})
+				err := terms.Approve(t.Context(), Approval{Org: f.Env.Org, Staff: ann, Name: "Ann", Key: key, Code: Code(key), Role: "user", Life: time.Hour, By: audit.Principal{Role: "owner"}})
 				switch {
 				case err == nil:
 					good.Add(1)
@@ -111,6 +112,31 @@ func TestT32_OneApprovalOfATerminalCountsAndReachesItWhileItWaits(t *testing.T) 
 			t.Errorf("too many questions: %d", status)
 		}
 	})
+}
+
+// hired adds somebody to the staff, of some environments.
+func hired(t *testing.T, s *store.Store, f storetest.Fixture, envs ...string) (id string) {
+	t.Helper()
+	who := store.Staff{Org: f.Env.Org, ID: store.NewID(), Name: "Ann", Mail: "ann@example.com", Role: store.RoleUser, Envs: envs}
+	if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.AddStaff(t.Context(), &who) }); err != nil {
+		t.Fatal(err)
+	}
+	return who.ID
+}
+
+func TestT25_ATerminalReachesWhatItsApproverReaches(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	terms := New(Config{Store: s, Buckets: &few{}, Log: slog.Default()})
+	key, _, _ := newKey(t)
+	err := terms.Approve(t.Context(), Approval{Org: f.Env.Org, Staff: hired(t, s, f, f.Env.ID), Name: "Ann", Key: key, Code: Code(key), Role: "user", Life: time.Hour, By: audit.Principal{Role: "user"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.APIKey, error) { return tx.APIKeys(t.Context(), f.Env.Org) })
+	if err != nil || len(keys) != 1 || !keys[0].Admits(f.Env.ID) || keys[0].Admits("another") {
+		t.Errorf("%+v, %v", keys, err)
+	}
 }
 
 func get(t *testing.T, address string) (int, []byte) {

@@ -167,12 +167,13 @@ func (a *Approvals) people(ctx context.Context, tx *store.Tx, s verify.Subject) 
 	if err != nil {
 		return nil, rule, err
 	}
+	about := about{s.Env, s.Directory, s.Account, s.Contacts.Manager, own, rule}
 	var people []store.Staff
 	for _, p := range all {
 		if len(people) == maxAsked {
 			break
 		}
-		if !stands(p, rule, s.Contacts.Manager, s.Directory, s.Account, own, tx.Now()) || samePerson(people, p) {
+		if !about.stands(p, tx.Now()) || samePerson(people, p) {
 			continue
 		}
 		ok, err := reachable(ctx, tx, s, p)
@@ -186,10 +187,18 @@ func (a *Approvals) people(ctx context.Context, tx *store.Tx, s verify.Subject) 
 	return people, rule, nil
 }
 
+// about is the account for whose owner people vouch, and the rule that names them.
+type about struct {
+	env, directory, account string
+	manager                 string
+	own                     []string // addresses of the account
+	rule                    policy.People
+}
+
 // stands reports whether a person may vouch for the account's owner now: the rule names
-// them, they are not suspended, and they are not the owner.
-func stands(p store.Staff, rule policy.People, manager, directory, account string, own []string, now time.Time) bool {
-	return rule.Names(p.Mail, manager) && !p.Suspended(now) && !p.Is(directory, account, own)
+// them, they are of the environment and not suspended, and they are not the owner.
+func (a about) stands(p store.Staff, now time.Time) bool {
+	return a.rule.Names(p.Mail, a.manager) && p.Reaches(a.env) && !p.Suspended(now) && !p.Is(a.directory, a.account, a.own)
 }
 
 // samePerson reports whether p's own account is that of one of the others: persons are

@@ -282,6 +282,7 @@ func TestT07_WhoIsNotAsked(t *testing.T) {
 		"the account's owner, by address": {store.Staff{Name: "Kim", Mail: "kim@example.com"}, false},
 		"the account's owner, by id":      {store.Staff{Name: "Kim", Mail: "ann@example.com", Directory: "dir", Account: "7"}, false},
 		"nobody named them":               {store.Staff{Name: "Eve", Mail: "eve@example.com"}, false},
+		"of another environment only":     {store.Staff{Name: "Ann", Mail: "ann@example.com", Envs: []string{"another"}}, false},
 		"a key that does not count yet":   {ann, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -314,6 +315,22 @@ func TestT07_WhoIsNotAsked(t *testing.T) {
 	}
 	if g.a.Usable(t.Context(), g.subject()) {
 		t.Error("suspended, and asked")
+	}
+}
+
+func TestT25_WhoIsOfTheEnvironmentNoLongerAnswersNothing(t *testing.T) {
+	g := newRig(t, storetest.Open(t, storetest.SQLite(t)), policy.People{Staff: []string{"ann@example.com"}, Count: 1}, ann)
+	sub := g.subject()
+	number, tokens := g.open(sub)
+	g.tx(func(tx *store.Tx) error {
+		_, err := tx.SetStaffEnvs(t.Context(), g.Org.ID, g.ids["ann@example.com"], []string{"another"})
+		return err
+	})
+	if err := g.approve(sub, "ann@example.com", tokens["ann@example.com"], number); !errors.Is(err, ErrGone) {
+		t.Errorf("agreed: %v", err)
+	}
+	if _, err := g.a.Request(t.Context(), g.Env.ID, tokens["ann@example.com"]); !errors.Is(err, ErrGone) {
+		t.Errorf("is shown who asks: %v", err)
 	}
 }
 

@@ -67,11 +67,16 @@ func (a *Approvals) part(ctx context.Context, tx *store.Tx, env, token string) (
 	if err != nil {
 		return p, err
 	}
-	if !stands(p.who, methods.Vouchers(), p.d.Manager, p.row.Directory, p.row.Account, p.d.Own, tx.Now()) {
+	if !p.d.about(p.row, methods.Vouchers()).stands(p.who, tx.Now()) {
 		return p, ErrGone
 	}
 	p.keys, err = keysOf(ctx, tx, p.who, p.d.RPID)
 	return p, err
+}
+
+// about is the account of a request, by the rule as it is now.
+func (d details) about(row store.Approval, rule policy.People) about {
+	return about{row.Env, row.Directory, row.Account, d.Manager, d.Own, rule}
 }
 
 func gone(err error) error {
@@ -241,7 +246,7 @@ func (a *Approvals) decide(ctx context.Context, p part, state string, proof []by
 		if err != nil {
 			return err
 		}
-		if who.Suspended(tx.Now()) {
+		if who.Suspended(tx.Now()) || !who.Reaches(p.row.Env) {
 			return ErrGone
 		}
 		if err := p.write(ctx, tx, state, proof); err != nil {
@@ -306,7 +311,7 @@ func (a *Approvals) conclude(ctx context.Context, tx *store.Tx, p part, state st
 }
 
 // standing lists the approvals that count at this moment, and how many are needed: of
-// people who are still there, not suspended, named by the rule as it is now, each person
+// people who are still there, of the environment, not suspended, named by the rule as it is now, each person
 // once. Who was removed meanwhile has approved nothing.
 func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approval, d details) (list []store.ApprovalAsk, needed int, err error) {
 	methods, err := a.Rules(ctx, tx, row.Env, row.Directory)
@@ -334,7 +339,7 @@ func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approv
 		if err != nil {
 			return nil, 0, err
 		}
-		if stands(p, rule, d.Manager, row.Directory, row.Account, d.Own, tx.Now()) && !samePerson(people, p) {
+		if d.about(row, rule).stands(p, tx.Now()) && !samePerson(people, p) {
 			people, list = append(people, p), append(list, k)
 		}
 	}
@@ -344,7 +349,7 @@ func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approv
 // administrator is the least role that hears of alarms.
 const administrator = store.RoleAdmin
 
-// alarm tells administrators and everybody else who was asked.
+// alarm tells administrators of the environment and everybody else who was asked.
 func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
 	all, err := tx.StaffList(ctx, p.who.Org)
 	if err != nil {
@@ -355,7 +360,8 @@ func (a *Approvals) alarm(ctx context.Context, tx *store.Tx, p part) error {
 		return err
 	}
 	for _, s := range all {
-		if s.ID == p.who.ID || !store.AtLeast(s.Role, administrator) && !slices.ContainsFunc(asks, func(k store.ApprovalAsk) bool { return k.Staff == s.ID }) {
+		administers := store.AtLeast(s.Role, administrator) && s.Reaches(p.row.Env)
+		if s.ID == p.who.ID || !administers && !slices.ContainsFunc(asks, func(k store.ApprovalAsk) bool { return k.Staff == s.ID }) {
 			continue
 		}
 		m := Message{Env: p.row.Env, To: s.Mail, Name: s.Name, Alarm: true, Account: p.d.Name, By: p.who.Name, Origin: p.d.Origin}

@@ -25,6 +25,12 @@ func TestT07_AnApprovalOfSomebodyWhoIsGoneCountsNoMore(t *testing.T) {
 				return err
 			})
 		},
+		"of other environments now": func(t *testing.T, g *rig) {
+			g.tx(func(tx *store.Tx) error {
+				_, err := tx.SetStaffEnvs(t.Context(), g.Org.ID, g.ids["ann@example.com"], []string{"another"})
+				return err
+			})
+		},
 		"not named any more":        func(_ *testing.T, g *rig) { g.rule.Staff = []string{"eve@example.com"} },
 		"the account is their own":  func(t *testing.T, g *rig) { g.own("ann@example.com", "7") },
 		"one person with the other": func(t *testing.T, g *rig) { g.own("ann@example.com", "8"); g.own("boss@example.com", "8") },

@@ -169,6 +169,7 @@ func (m *Manuals) Usable(ctx context.Context, s verify.Subject) bool {
 
 // A circle is who may decide about one account.
 type circle struct {
+	env                string
 	directory, account string
 	own                []string
 	all                []store.Staff // of the organisation
@@ -179,7 +180,7 @@ type circle struct {
 // administrators about groups for which the environment asks more and about whoever
 // vouches or works in the console, owners about owners (T17).
 func (m *Manuals) circle(ctx context.Context, tx *store.Tx, env, directory, account string, own []string, groups []policy.Group) (circle, error) {
-	c := circle{directory: directory, account: account, own: own, least: store.RoleUser}
+	c := circle{env: env, directory: directory, account: account, own: own, least: store.RoleUser}
 	e, err := tx.Environment(ctx, env)
 	if err != nil {
 		return c, err
@@ -204,9 +205,10 @@ func (m *Manuals) circle(ctx context.Context, tx *store.Tx, env, directory, acco
 	return c, err
 }
 
-// may reports whether somebody may decide: never the owner of the account.
+// may reports whether somebody may decide: in their environments, and never the owner of
+// the account.
 func (c circle) may(p store.Staff, now time.Time) bool {
-	return store.AtLeast(p.Role, c.least) && p.Decides(now) && !p.Is(c.directory, c.account, c.own)
+	return store.AtLeast(p.Role, c.least) && p.DecidesIn(c.env, now) && !p.Is(c.directory, c.account, c.own)
 }
 
 // asked is what the page of the person who waits is given.

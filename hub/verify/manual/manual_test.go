@@ -257,6 +257,13 @@ func TestWhatStaffSaidUnderAnotherPolicyDoesNotCount(t *testing.T) {
 			d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error { return tx.RemoveStaff(d.t.Context(), d.Org.ID, d.people["ann"].ID) }))
 			return d.recovery(policy.MailCode)
 		},
+		"who said it is of other environments now": func(d *desk) verify.Subject {
+			d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error {
+				_, err := tx.SetStaffEnvs(d.t.Context(), d.Org.ID, d.people["ann"].ID, []string{"another"})
+				return err
+			}))
+			return d.recovery(policy.MailCode)
+		},
 		"it was taken back": func(d *desk) verify.Subject {
 			d.must(d.Revoke(d.t.Context(), d.Env.ID, d.past()[0].ID, "a voice like hers", d.people["admin"]))
 			return d.recovery(policy.MailCode)
@@ -301,7 +308,9 @@ func TestT17_WhoMayVerifyWhom(t *testing.T) {
 		d.sensitive = true
 		check("a group that asks for more", map[string]bool{"owner": true, "admin": true, "ann": false})
 		d.sensitive = false
-		check("an ordinary account", map[string]bool{"owner": true, "admin": true, "ann": true, "reader": false, "new": false})
+		d.hire("here", store.Staff{Mail: "here@example.com", Role: "user", Envs: []string{"another", d.Env.ID}})
+		d.hire("elsewhere", store.Staff{Mail: "elsewhere@example.com", Role: "admin", Envs: []string{"another"}})
+		check("an ordinary account", map[string]bool{"owner": true, "admin": true, "ann": true, "reader": false, "new": false, "here": true, "elsewhere": false})
 		d.people["nobody"] = Actor{Role: "owner", System: "console"}
 		check("by a link that names nobody", map[string]bool{"nobody": false})
 		id, number := d.open(d.recovery())                                         // what was said before is for somebody with a code
@@ -311,6 +320,9 @@ func TestT17_WhoMayVerifyWhom(t *testing.T) {
 		}
 		if list, err := d.Waiting(t.Context(), d.Env.ID, d.people["private"]); err != nil || len(list) != 0 {
 			t.Errorf("sees their own: %+v, %v", list, err)
+		}
+		if list, err := d.Waiting(t.Context(), d.Env.ID, d.people["elsewhere"]); err != nil || len(list) != 0 {
+			t.Errorf("somebody of another environment sees who waits: %+v, %v", list, err)
 		}
 	})
 }

@@ -95,10 +95,10 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 }
 
 // agreed counts who accepted in the round that runs and may decide still: what somebody
-// accepted who was removed or suspended since counts no more. Votes are those of compared.
+// accepted who was removed or suspended since, or is of the environment no longer, counts no more. Votes are those of compared.
 func agreed(c store.Review, votes []store.ReviewVote, staff []store.Staff, now time.Time) (n int) {
 	for _, v := range votes {
-		counts := strings.HasPrefix(v.Reviewer, Nameless) || slices.ContainsFunc(staff, func(p store.Staff) bool { return p.ID == v.Reviewer && p.Decides(now) })
+		counts := strings.HasPrefix(v.Reviewer, Nameless) || slices.ContainsFunc(staff, func(p store.Staff) bool { return p.ID == v.Reviewer && p.DecidesIn(c.Env, now) })
 		if v.Round == c.Round && v.Verdict == string(Accept) && counts {
 			n++
 		}
@@ -128,9 +128,9 @@ func standingOf(ctx context.Context, tx *store.Tx, env, reviewer string) (s stan
 	s.decides, s.all = true, all
 	for _, p := range all {
 		if p.ID == reviewer {
-			return standing{p, p.Decides(tx.Now()), all}, nil
+			return standing{p, p.DecidesIn(env, tx.Now()), all}, nil
 		}
-		if store.AtLeast(p.Role, leastReviewer) && p.Decides(tx.Now()) {
+		if store.AtLeast(p.Role, leastReviewer) && p.DecidesIn(env, tx.Now()) {
 			s.decides = false
 		}
 	}

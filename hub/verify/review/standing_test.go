@@ -131,6 +131,7 @@ func TestT18_SomebodyNewDecidesAfterAWait(t *testing.T) {
 func TestT17_ALinkWithoutANameDecidesOnlyWhileNobodyElseCould(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		id := d.submit()
+		d.hire(store.Staff{Mail: "far@corp.example", Role: "admin", Envs: []string{"another"}})
 		d.take("S-ann", id)
 		d.hire(store.Staff{Mail: "ben@corp.example", Role: "user"})
 		if err := d.decide("S-ann", id, review.Accept); !errors.Is(err, review.ErrOther) {
@@ -140,6 +141,22 @@ func TestT17_ALinkWithoutANameDecidesOnlyWhileNobodyElseCould(t *testing.T) {
 }
 
 func TestT07_WhatSomebodyAcceptedWhoIsGoneCountsNoMore(t *testing.T) {
+	for name, gone := range map[string]func(d *desk, who string){
+		"removed": func(d *desk, who string) {
+			d.tx(func(ctx context.Context, tx *store.Tx, org string) error { return tx.RemoveStaff(ctx, org, who) })
+		},
+		"of other environments now": func(d *desk, who string) {
+			d.tx(func(ctx context.Context, tx *store.Tx, org string) error {
+				_, err := tx.SetStaffEnvs(ctx, org, who, []string{"another"})
+				return err
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { countsNoMore(t, gone) })
+	}
+}
+
+func countsNoMore(t *testing.T, gone func(d *desk, who string)) {
 	each(t, func(t *testing.T, d *desk) {
 		d.must(d.configure(review.Settings{SecondFor: []string{"payroll"}}))
 		d.s.Groups = append(d.s.Groups, groupOf("payroll"))
@@ -147,7 +164,7 @@ func TestT07_WhatSomebodyAcceptedWhoIsGoneCountsNoMore(t *testing.T) {
 		id := d.submit()
 		d.take(ann, id)
 		d.must(d.decide(ann, id, review.Accept))
-		d.tx(func(ctx context.Context, tx *store.Tx, org string) error { return tx.RemoveStaff(ctx, org, ann) })
+		gone(d, ann)
 		d.take(ben, id)
 		d.must(d.decide(ben, id, review.Accept))
 		if len(d.flow.told) != 0 {
@@ -157,6 +174,28 @@ func TestT07_WhatSomebodyAcceptedWhoIsGoneCountsNoMore(t *testing.T) {
 		d.must(d.decide(eve, id, review.Accept))
 		if len(d.flow.told) != 1 || !d.flow.told[0].Right {
 			t.Errorf("told %+v", d.flow.told)
+		}
+	})
+}
+
+func TestT25_AReviewerLooksAtCasesOfTheirEnvironmentsOnly(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		far := d.hire(store.Staff{Mail: "far@corp.example", Role: "admin", Envs: []string{"another"}})
+		ann := d.hire(store.Staff{Mail: "ann@corp.example", Role: "user", Envs: []string{d.s.Env}})
+		id := d.submit()
+		if got, err := d.Take(t.Context(), d.s.Env, far); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("was given %q, %v", got, err)
+		}
+		d.take(ann, id)
+		d.tx(func(ctx context.Context, tx *store.Tx, org string) error {
+			_, err := tx.SetStaffEnvs(ctx, org, ann, []string{"another"})
+			return err
+		})
+		if _, err := d.Case(t.Context(), d.s.Env, id, ann); !errors.Is(err, review.ErrOther) {
+			t.Errorf("still sees the case that they were given: %v", err)
+		}
+		if err := d.decide(ann, id, review.Accept); !errors.Is(err, review.ErrOther) {
+			t.Errorf("still decides about it: %v", err)
 		}
 	})
 }

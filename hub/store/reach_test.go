@@ -1,0 +1,96 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/store/storetest"
+)
+
+func TestT25_NobodyReachesMoreThanTheirList(t *testing.T) {
+	for _, c := range []struct {
+		envs, list []string
+		within     bool
+		common     []string
+	}{
+		{[]string{"a"}, []string{"a", "b"}, true, []string{"a"}},
+		{[]string{"a", "b"}, []string{"a"}, false, []string{"a"}},
+		{[]string{"a"}, []string{"*"}, true, []string{"a"}},
+		{[]string{"*"}, []string{"*"}, true, []string{"*"}},
+		{[]string{"*"}, []string{"a"}, false, []string{"a"}},
+		{[]string{"b", "*"}, []string{"a"}, false, []string{"a"}},
+		{[]string{"b"}, []string{"a"}, false, nil},
+		{[]string{"a"}, nil, false, nil},
+		{nil, []string{"*"}, false, nil},
+	} {
+		if within, common := store.Within(c.envs, c.list), store.Common(c.envs, c.list); within != c.within || !slices.Equal(common, c.common) {
+			t.Errorf("%q in %q: %v, common %q", c.envs, c.list, within, common)
+		}
+	}
+	if store.Reaches(nil, "a") || store.Reaches([]string{"a"}, "*") || !store.Reaches([]string{"*"}, "a") {
+		t.Error("Reaches")
+	}
+}
+
+// Whoever made a key knows it: it must not stay their way to what they no longer reach.
+func TestT25_WhoLosesAnEnvironmentLosesItByTheirKeysToo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: "Ann", Mail: "ann@example.com", Role: store.RoleAdmin}
+		key := func(ctx context.Context, tx *store.Tx, name, staff, by string, envs ...string) (store.APIKey, error) {
+			return tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: name, Hash: name, Role: store.RoleUser, Envs: envs, Enabled: true, Staff: staff, CreatedBy: by})
+		}
+		ids := map[string]string{}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.AddStaff(ctx, &who); err != nil {
+				return err
+			}
+			for name, k := range map[string]struct {
+				staff, by string
+				envs      []string
+			}{"terminal": {who.ID, who.ID, []string{"*"}}, "all": {"", who.ID, []string{"*"}}, "two": {"", who.ID, []string{"kept", "lost"}},
+				"lost": {"", who.ID, []string{"lost"}}, "kept": {"", who.ID, []string{"kept"}}, "another's": {"", "ben", []string{"*"}}} {
+				made, err := key(ctx, tx, name, k.staff, k.by, k.envs...)
+				if err != nil {
+					return err
+				}
+				ids[name] = made.ID
+			}
+			return nil
+		})
+		var less []string
+		do(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+			less, err = tx.SetStaffEnvs(ctx, f.Org.ID, who.ID, []string{"kept"})
+			return err
+		})
+		if want := []string{ids["all"], ids["two"], ids["lost"]}; !sameSet(less, want) {
+			t.Errorf("these reach less: %q, want %q", less, want)
+		}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			got, err := tx.Staff(ctx, f.Org.ID, who.ID)
+			if !got.Reaches("kept") || got.Reaches("lost") {
+				t.Errorf("reaches %q", got.Envs)
+			}
+			for name, want := range map[string][]string{"all": {"kept"}, "two": {"kept"}, "kept": {"kept"}, "another's": {"*"}} {
+				k, keyErr := tx.APIKeyByHash(ctx, name)
+				if keyErr != nil || !slices.Equal(k.Envs, want) {
+					t.Errorf("%s: %q, %v", name, k.Envs, keyErr)
+				}
+			}
+			for _, name := range []string{"terminal", "lost"} {
+				if _, keyErr := tx.APIKeyByHash(ctx, name); !errors.Is(keyErr, store.ErrNotFound) {
+					t.Errorf("%s still works: %v", name, keyErr)
+				}
+			}
+			return err
+		})
+	})
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(a, b)
+}
