@@ -17,6 +17,11 @@ var ErrNoPlace = errors.New("hub: not a proven recovery domain")
 // operator is whoever runs a command on the machine of the hub.
 var operator = audit.Principal{Role: staff.Owner, System: "command"}
 
+// everything is what the operator may give.
+func everything() staff.Reach {
+	return staff.Reach{Role: staff.Owner, Envs: []string{store.AllEnvs}}
+}
+
 // InviteStaff makes an invitation, which is shown once: to the console, or, with a
 // recovery domain and no role, to vouch for people there.
 func InviteStaff(ctx context.Context, cfg Config, who store.Staff, domain string) (protocol.Secret, error) {
@@ -40,7 +45,7 @@ func InviteStaff(ctx context.Context, cfg Config, who store.Staff, domain string
 	if err != nil {
 		return protocol.Secret{}, err
 	}
-	_, link, err := staffOf(s, cfg).Invite(ctx, who, at, staff.Owner, operator)
+	_, link, err := staffOf(s, cfg).Invite(ctx, who, at, everything(), operator)
 	return link, err
 }
 
@@ -78,18 +83,37 @@ func Staff(ctx context.Context, cfg Config) ([]store.Staff, error) {
 	})
 }
 
-// RemoveStaff removes a person with their passkeys and sessions.
-func RemoveStaff(ctx context.Context, cfg Config, id string) error {
-	s, _, err := openStore(ctx, cfg)
+// ChangeStaff changes what a person may do in the console, and where.
+func ChangeStaff(ctx context.Context, cfg Config, id string, to staff.Change) error {
+	s, org, err := openOrganisation(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	org, err := store.Get(ctx, s, func(tx *store.Tx) (string, error) { return firstOrganisation(ctx, tx) })
+	return staffOf(s, cfg).Change(ctx, staff.Place{Origin: cfg.PublicURL}, org, id, to, everything(), operator)
+}
+
+// RemoveStaff removes a person with their passkeys and sessions.
+func RemoveStaff(ctx context.Context, cfg Config, id string) error {
+	s, org, err := openOrganisation(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	return staffOf(s, cfg).Remove(ctx, org, id, staff.Owner, operator)
+	defer s.Close()
+	return staffOf(s, cfg).Remove(ctx, org, id, everything(), operator)
+}
+
+// openOrganisation opens the store, for the caller to close, and finds the organisation.
+func openOrganisation(ctx context.Context, cfg Config) (*store.Store, string, error) {
+	s, _, err := openStore(ctx, cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	org, err := store.Get(ctx, s, func(tx *store.Tx) (string, error) { return firstOrganisation(ctx, tx) })
+	if err != nil {
+		s.Close()
+	}
+	return s, org, err
 }
 
 func firstOrganisation(ctx context.Context, tx *store.Tx) (string, error) {

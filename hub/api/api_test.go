@@ -227,7 +227,7 @@ func (st *stack) place(t *testing.T, name string, f storetest.Fixture) place {
 		if p.delivery, err = addDelivered(ctx, tx, f.Env.ID); err != nil {
 			return err
 		}
-		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: name, Mail: name + "@staff.test", Role: "user"}
+		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: name, Mail: name + "@staff.test", Role: "user", Envs: []string{f.Env.ID}}
 		if err := tx.AddStaff(ctx, &who); err != nil {
 			return err
 		}

@@ -101,13 +101,18 @@ func (c *call) checkAPIKey(ctx context.Context, tx *store.Tx, k store.APIKey) er
 	if !roleReaches(c.key.Role, k.Role) {
 		return bad("role: greater than that of the key that asks")
 	}
-	if slices.Contains(k.Envs, store.AllEnvs) {
+	return c.checkEnvs(ctx, tx, k.Envs)
+}
+
+// checkEnvs refuses a list of environments that reaches further than the key that gives it.
+func (c *call) checkEnvs(ctx context.Context, tx *store.Tx, envs []string) error {
+	if slices.Contains(envs, store.AllEnvs) {
 		if !c.key.Admits(store.AllEnvs) {
 			return bad(`envs: name the environments; "*" needs a key that is for all of them`)
 		}
 		return nil
 	}
-	for _, id := range k.Envs {
+	for _, id := range envs {
 		if err := c.findEnv(ctx, tx, id); err != nil {
 			return as(err, store.ErrNotFound, bad(fmt.Sprintf("envs: %.40q is not an environment that this key is for", id)))
 		}
@@ -125,6 +130,9 @@ type updateAPIKeyRequest struct {
 	ExpiresAt optional[time.Time] `json:"expires_at,omitzero"` // null: never
 }
 
+// errNoEnvs refuses an empty list where one is given.
+var errNoEnvs = bad(`envs: name at least one environment, or "*"`)
+
 // updateAPIKey changes what is given of a key that can do no more than the caller's.
 func updateAPIKey(ctx context.Context, c *call, tx *store.Tx, req *updateAPIKeyRequest) (any, error) {
 	if !roleReaches(c.key.Role, c.apikey.Role) {
@@ -139,7 +147,7 @@ func updateAPIKey(ctx context.Context, c *call, tx *store.Tx, req *updateAPIKeyR
 		k.Expires = req.ExpiresAt.Value
 	}
 	if len(k.Envs) == 0 {
-		return nil, bad(`envs: name at least one environment, or "*"`)
+		return nil, errNoEnvs
 	}
 	if err := cmp.Or(withinApproval(c.apikey, k), c.checkAPIKey(ctx, tx, k)); err != nil {
 		return nil, err

@@ -135,14 +135,7 @@ func (c *call) findAPIKey(ctx context.Context, tx *store.Tx, id string) (err err
 }
 
 // mayHold reports whether every one of these environments is in the key's reach.
-func (c *call) mayHold(envs []string) bool {
-	for _, e := range envs {
-		if !c.key.Admits(e) {
-			return false
-		}
-	}
-	return len(envs) > 0
-}
+func (c *call) mayHold(envs []string) bool { return store.Within(envs, c.key.Envs) }
 
 // environments returns the environments that the key is for, oldest first.
 func (c *call) environments(ctx context.Context, tx *store.Tx) ([]store.Environment, error) {

@@ -186,6 +186,11 @@ func TestT25_AnotherEnvironmentsIdsAreRefusedInBodiesAndParameters(t *testing.T)
 			{"POST", "/api/apikeys", `{}`},
 			{"PATCH", "/api/apikeys/" + st.mine.apikey.ID, `{"envs":["` + theirs.Env.ID + `"]}`},
 			{"PATCH", "/api/apikeys/" + st.mine.apikey.ID, `{"envs":["*"]}`},
+			{"POST", "/api/org/members", `{"email":"x@staff.test","role":"user","envs":["` + theirs.Env.ID + `"]}`},
+			{"POST", "/api/org/members", `{"email":"x@staff.test","role":"user","envs":["*"]}`},
+			{"POST", "/api/org/members", `{"email":"x@staff.test","role":"user"}`},
+			{"PATCH", "/api/org/members/" + st.mine.member, `{"envs":["` + st.mine.Env.ID + `","` + theirs.Env.ID + `"]}`},
+			{"PATCH", "/api/org/members/" + st.mine.member, `{"envs":["*"]}`},
 			{"POST", mine + "/domains", `{"name":"` + theirs.domain + `"}`},
 			{"POST", mine + "/recovery_microsite/presign", `{"email":"a@b.test","ttl":"1h","directories":["` + theirs.Directory.ID + `"]}`},
 			{"POST", mine + "/recovery_microsite/presign", `{"email":"a@b.test","ttl":"1h","domain":"` + theirs.domain + `"}`},
@@ -207,7 +212,7 @@ func TestT25_AnotherEnvironmentsIdsAreRefusedInBodiesAndParameters(t *testing.T)
 	if got := st.do(t, st.mine.key, "POST", "/people/bulk", st.other.body("POST /people/bulk")); strings.Contains(got.body, "Alice") || !strings.Contains(got.body, "403") {
 		t.Errorf("a person of another environment: %s", got.body)
 	}
-	for _, path := range []string{"/api/envs", "/api/directories", "/api/apikeys"} {
+	for _, path := range []string{"/api/envs", "/api/directories", "/api/apikeys", "/api/org/members"} {
 		if got := st.do(t, st.mine.key, "GET", path, ""); strings.Contains(got.body, st.other.Env.ID) || strings.Contains(got.body, st.foreign.Env.ID) {
 			t.Errorf("%s tells of other environments: %s", path, got.body)
 		}

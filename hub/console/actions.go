@@ -34,9 +34,10 @@ func (v *visit) act(do func(ctx context.Context, env string) error) {
 	v.see(root)
 }
 
-// owns returns errNoPage unless the environment is the organisation's (T25).
+// owns returns errNoPage unless the environment is the organisation's, and one of those in
+// which whoever is signed in works (T25).
 func (v *visit) owns(ctx context.Context, env string) error {
-	all, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return tx.Environments(ctx, v.org) })
+	all, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return v.environments(ctx, tx) })
 	if err == nil && !slices.ContainsFunc(all, func(e store.Environment) bool { return e.ID == env }) {
 		return errNoPage
 	}

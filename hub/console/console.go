@@ -121,73 +121,93 @@ const open = "open"
 type route struct {
 	pattern   string
 	least     string // the weakest role that is served; open: whoever comes
+	scope     scope
 	get, post handler
 }
+
+// A scope reports whether a visit stays within the environments of whoever is signed in.
+// What is in others does not exist for them.
+type scope func(v *visit) bool
+
+// inPath, inForm and inQuery are of routes about one environment, by where it is named.
+func inPath(v *visit) bool  { return v.reaches(v.r.PathValue("env")) }
+func inForm(v *visit) bool  { return v.reaches(v.field("env")) }
+func inQuery(v *visit) bool { return v.reaches(v.r.URL.Query().Get("env")) }
+
+// theirs is of routes that show what is in the reader's environments, or is their own, and
+// nothing else.
+func theirs(*visit) bool { return true }
+
+// whole is of routes about the organisation: they are for who reaches all of it.
+func whole(v *visit) bool { return v.reaches(store.AllEnvs) }
+
+// anybody is of routes that tell of no environment.
+func anybody(*visit) bool { return true }
 
 // table lists what the console serves.
 func table() []route {
 	return []route{
-		{root, staff.Limited, (*visit).status, nil},
-		{LinkPath + "{secret}", open, (*visit).link, (*visit).redeem},
-		{root + "/sign-out", staff.Limited, nil, (*visit).signOut},
-		{root + "/sync", staff.User, nil, (*visit).sync},
-		{root + "/sync/confirm", staff.Admin, nil, (*visit).confirmSync},
-		{root + "/agents/confirm", staff.Admin, nil, (*visit).confirmAgent},
-		{root + "/agents/resolve", staff.Admin, nil, (*visit).resolveAgent},
-		{examinePath, staff.User, nil, (*visit).examine},
-		{accountsPath, staff.LimitedPlus, nil, (*visit).accounts},
-		{accountsPath + "/reopen", staff.Admin, nil, (*visit).reopen},
-		{accountsPath + "/unblock", staff.Admin, nil, (*visit).unblock},
-		{evaluationPath, staff.LimitedPlus, (*visit).evaluation, nil},
-		{evaluationPath + "/start", staff.Admin, nil, (*visit).evaluate},
-		{evaluationPath + "/cancel", staff.Admin, nil, (*visit).cancelEvaluation},
-		{evaluationPath + "/csv", staff.LimitedPlus, (*visit).evaluationCSV, nil},
-		{reviewsPath, staff.User, (*visit).reviews, nil},
-		{reviewsPath + "/take", staff.User, nil, (*visit).takeReview},
-		{casePath, staff.User, (*visit).review, nil},
-		{casePath + "/{kind}", staff.User, (*visit).picture, nil},
-		{casePath + "/decide", staff.User, nil, (*visit).decideReview},
-		{verifyPath, staff.User, (*visit).sheet, (*visit).verify},
-		{verifyPath + "/confirm", staff.User, nil, (*visit).confirmVerify},
-		{verifyPath + "/revoke", staff.User, nil, (*visit).revokeManual},
-		{changePath, staff.Admin, (*visit).change, (*visit).foresee},
-		{changePath + "/confirm", staff.Admin, nil, (*visit).confirmChange},
-		{ordersPath, staff.Admin, (*visit).orders, nil},
-		{orderPath, staff.Admin, nil, (*visit).agree},
-		{orderPath + "/confirm", staff.Admin, nil, (*visit).confirmAgreement},
-		{orderPath + "/deny", staff.Admin, nil, (*visit).deny},
-		{waitingPath, staff.User, (*visit).waiting, nil},
-		{requestPath, staff.User, (*visit).request, (*visit).decideRequest},
-		{requestPath + "/confirm", staff.User, nil, (*visit).confirmRequest},
-		{requestPath + "/deny", staff.User, nil, (*visit).denyRequest},
-		{minePath, staff.Limited, (*visit).mine, nil},
-		{minePath + "/end", staff.Limited, nil, (*visit).endMine},
-		{staffPath + "/role", staff.Admin, nil, (*visit).setRole},
-		{staffPath, staff.Admin, (*visit).staff, nil},
-		{staffPath + "/invite", staff.Admin, nil, (*visit).invite},
-		{staffPath + "/remove", staff.Admin, nil, (*visit).removeStaff},
-		{staffPath + "/end", staff.Admin, nil, (*visit).endSession},
-		{settingsPath, staff.Admin, (*visit).settings, nil},
-		{auditPath, staff.Owner, (*visit).auditLog, (*visit).changeAudit},
-		{collectorPath, staff.Owner, (*visit).collector, (*visit).saveCollector},
-		{waysPath, staff.Admin, (*visit).ways, (*visit).saveWays},
-		{rulePath, staff.Admin, (*visit).rule, (*visit).saveRule},
-		{trustPath, staff.Admin, (*visit).trust, (*visit).saveTrust},
-		{hooksPath, staff.Admin, (*visit).hooks, (*visit).changeSecret},
-		{hookPath, staff.Admin, (*visit).hook, (*visit).saveHook},
-		{linksPath, staff.Admin, (*visit).links, (*visit).saveLinks},
-		{deliveryPath, staff.Admin, (*visit).delivery, (*visit).resend},
-		{clientsPath, staff.Admin, (*visit).askers, nil},
-		{clientPath, staff.Admin, (*visit).asker, (*visit).saveClient},
-		{providersPath, staff.Admin, (*visit).providers, nil},
-		{providerPath, staff.Admin, (*visit).provider, (*visit).saveProvider},
-		{staff.ConsolePath, open, (*visit).joinLink, (*visit).keepInvitation},
-		{staff.ConsolePath + "/key", open, (*visit).invitation, (*visit).join},
-		{terminalPath, staff.Limited, (*visit).terminal, (*visit).approveTerminal},
-		{terminalPath + "/confirm", staff.Limited, nil, (*visit).confirmTerminal},
-		{root + "/enter", open, (*visit).toRoot, (*visit).enter},
-		{root + "/static/", open, (*visit).file, nil},
-		{"/", open, (*visit).missing, (*visit).missing},
+		{root, staff.Limited, theirs, (*visit).status, nil},
+		{LinkPath + "{secret}", open, anybody, (*visit).link, (*visit).redeem},
+		{root + "/sign-out", staff.Limited, theirs, nil, (*visit).signOut},
+		{root + "/sync", staff.User, inForm, nil, (*visit).sync},
+		{root + "/sync/confirm", staff.Admin, inForm, nil, (*visit).confirmSync},
+		{root + "/agents/confirm", staff.Admin, inForm, nil, (*visit).confirmAgent},
+		{root + "/agents/resolve", staff.Admin, inForm, nil, (*visit).resolveAgent},
+		{examinePath, staff.User, inForm, nil, (*visit).examine},
+		{accountsPath, staff.LimitedPlus, inForm, nil, (*visit).accounts},
+		{accountsPath + "/reopen", staff.Admin, inForm, nil, (*visit).reopen},
+		{accountsPath + "/unblock", staff.Admin, inForm, nil, (*visit).unblock},
+		{evaluationPath, staff.LimitedPlus, inQuery, (*visit).evaluation, nil},
+		{evaluationPath + "/start", staff.Admin, inForm, nil, (*visit).evaluate},
+		{evaluationPath + "/cancel", staff.Admin, inForm, nil, (*visit).cancelEvaluation},
+		{evaluationPath + "/csv", staff.LimitedPlus, inQuery, (*visit).evaluationCSV, nil},
+		{reviewsPath, staff.User, theirs, (*visit).reviews, nil},
+		{reviewsPath + "/take", staff.User, inForm, nil, (*visit).takeReview},
+		{casePath, staff.User, inPath, (*visit).review, nil},
+		{casePath + "/{kind}", staff.User, inPath, (*visit).picture, nil},
+		{casePath + "/decide", staff.User, inPath, nil, (*visit).decideReview},
+		{verifyPath, staff.User, inPath, (*visit).sheet, (*visit).verify},
+		{verifyPath + "/confirm", staff.User, inPath, nil, (*visit).confirmVerify},
+		{verifyPath + "/revoke", staff.User, inPath, nil, (*visit).revokeManual},
+		{changePath, staff.Admin, inPath, (*visit).change, (*visit).foresee},
+		{changePath + "/confirm", staff.Admin, inPath, nil, (*visit).confirmChange},
+		{ordersPath, staff.Admin, theirs, (*visit).orders, nil},
+		{orderPath, staff.Admin, inPath, nil, (*visit).agree},
+		{orderPath + "/confirm", staff.Admin, inPath, nil, (*visit).confirmAgreement},
+		{orderPath + "/deny", staff.Admin, inPath, nil, (*visit).deny},
+		{waitingPath, staff.User, theirs, (*visit).waiting, nil},
+		{requestPath, staff.User, inPath, (*visit).request, (*visit).decideRequest},
+		{requestPath + "/confirm", staff.User, inPath, nil, (*visit).confirmRequest},
+		{requestPath + "/deny", staff.User, inPath, nil, (*visit).denyRequest},
+		{minePath, staff.Limited, theirs, (*visit).mine, nil},
+		{minePath + "/end", staff.Limited, theirs, nil, (*visit).endMine},
+		{staffPath + "/role", staff.Admin, theirs, nil, (*visit).setRole},
+		{staffPath, staff.Admin, theirs, (*visit).staff, nil},
+		{staffPath + "/invite", staff.Admin, theirs, nil, (*visit).invite},
+		{staffPath + "/remove", staff.Admin, theirs, nil, (*visit).removeStaff},
+		{staffPath + "/end", staff.Admin, theirs, nil, (*visit).endSession},
+		{settingsPath, staff.Admin, theirs, (*visit).settings, nil},
+		{auditPath, staff.Owner, whole, (*visit).auditLog, (*visit).changeAudit},
+		{collectorPath, staff.Owner, whole, (*visit).collector, (*visit).saveCollector},
+		{waysPath, staff.Admin, inPath, (*visit).ways, (*visit).saveWays},
+		{rulePath, staff.Admin, inPath, (*visit).rule, (*visit).saveRule},
+		{trustPath, staff.Admin, inPath, (*visit).trust, (*visit).saveTrust},
+		{hooksPath, staff.Admin, inPath, (*visit).hooks, (*visit).changeSecret},
+		{hookPath, staff.Admin, inPath, (*visit).hook, (*visit).saveHook},
+		{linksPath, staff.Admin, inPath, (*visit).links, (*visit).saveLinks},
+		{deliveryPath, staff.Admin, inPath, (*visit).delivery, (*visit).resend},
+		{clientsPath, staff.Admin, inPath, (*visit).askers, nil},
+		{clientPath, staff.Admin, inPath, (*visit).asker, (*visit).saveClient},
+		{providersPath, staff.Admin, inPath, (*visit).providers, nil},
+		{providerPath, staff.Admin, inPath, (*visit).provider, (*visit).saveProvider},
+		{staff.ConsolePath, open, anybody, (*visit).joinLink, (*visit).keepInvitation},
+		{staff.ConsolePath + "/key", open, anybody, (*visit).invitation, (*visit).join},
+		{terminalPath, staff.Limited, theirs, (*visit).terminal, (*visit).approveTerminal},
+		{terminalPath + "/confirm", staff.Limited, theirs, nil, (*visit).confirmTerminal},
+		{root + "/enter", open, anybody, (*visit).toRoot, (*visit).enter},
+		{root + "/static/", open, anybody, (*visit).file, nil},
+		{"/", open, anybody, (*visit).missing, (*visit).missing},
 	}
 }
 
@@ -234,6 +254,10 @@ func (rt route) serve(_ http.ResponseWriter, r *http.Request) {
 	}
 	if rt.least != open && !staff.AtLeast(v.role, rt.least) {
 		v.fail(errRole)
+		return
+	}
+	if !rt.scope(v) {
+		v.fail(errNoPage)
 		return
 	}
 	next(v)

@@ -70,7 +70,7 @@ func (v *visit) word() manual.Word {
 func (v *visit) waiting() {
 	ctx, cancel := v.context()
 	defer cancel()
-	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return tx.Environments(ctx, v.org) })
+	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return v.environments(ctx, tx) })
 	h := &byHand{}
 	for _, e := range envs {
 		list, listErr := v.console.cfg.Manuals.Waiting(ctx, e.ID, v.decider())

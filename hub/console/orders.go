@@ -56,7 +56,7 @@ func (v *visit) orders() { v.showOrders(http.StatusOK, &ordersPage{}) }
 func (v *visit) showOrders(status int, p *ordersPage) {
 	ctx, cancel := v.context()
 	defer cancel()
-	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return tx.Environments(ctx, v.org) })
+	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return v.environments(ctx, tx) })
 	for _, e := range envs {
 		list, listErr := v.console.cfg.Orders.Orders(ctx, e.ID)
 		err = errors.Join(err, listErr)

@@ -81,7 +81,7 @@ func (v *visit) reviewer() string {
 func (v *visit) reviews() {
 	ctx, cancel := v.context()
 	defer cancel()
-	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return tx.Environments(ctx, v.org) })
+	envs, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) ([]store.Environment, error) { return v.environments(ctx, tx) })
 	s := v.screen()
 	s.Title, s.SignedIn = s.T("review.title"), true
 	for _, e := range envs {

@@ -93,7 +93,7 @@ func (v *visit) settings() {
 	p := new(settingsPage)
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		p.Environment = nil
-		all, err := tx.Environments(ctx, v.org)
+		all, err := v.environments(ctx, tx)
 		for _, e := range all {
 			rows, err := tx.Directories(ctx, e.ID)
 			if err != nil {
@@ -110,10 +110,11 @@ func (v *visit) settings() {
 	v.showSettings("settings", "set.title", p)
 }
 
-// environment returns the environment of the address, if it is the organisation's (T25).
+// environment returns the environment of the address, if it is the organisation's, and one
+// of those in which whoever is signed in works (T25).
 func (v *visit) environment(ctx context.Context, tx *store.Tx) (store.Environment, error) {
 	e, err := tx.Environment(ctx, v.r.PathValue("env"))
-	if err == nil && e.Org != v.org {
+	if err == nil && (e.Org != v.org || !v.reaches(e.ID)) {
 		return store.Environment{}, errNoPage
 	}
 	return e, err

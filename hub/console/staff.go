@@ -29,9 +29,9 @@ type Members interface {
 
 // Roster changes who works for an organisation.
 type Roster interface {
-	Invite(ctx context.Context, who store.Staff, at staff.Place, role string, by audit.Principal) (store.Staff, protocol.Secret, error)
-	Remove(ctx context.Context, org, id, role string, by audit.Principal) error
-	SetRole(ctx context.Context, at staff.Place, org, id, to, role string, by audit.Principal) error
+	Invite(ctx context.Context, who store.Staff, at staff.Place, may staff.Reach, by audit.Principal) (store.Staff, protocol.Secret, error)
+	Remove(ctx context.Context, org, id string, may staff.Reach, by audit.Principal) error
+	Change(ctx context.Context, at staff.Place, org, id string, to staff.Change, may staff.Reach, by audit.Principal) error
 }
 
 // staffPath is the page of staff and sessions, minePath of the reader's own.
@@ -169,9 +169,10 @@ type members struct {
 	People   []member
 	Sessions []signedIn
 	Places   []domainOf
+	Where    where  // of an invitation
 	Made     string // an invitation, shown once
 	For      string // whose
-	Wrong    bool
+	Wrong    string // key of what is wrong with a form
 }
 
 type member struct {
@@ -180,6 +181,45 @@ type member struct {
 	Suspended bool
 	NotYet    bool     // decides about others from CountsAt on
 	Gives     []string // roles that the reader may give
+	Where     where
+}
+
+// where is the question in which environments somebody has their role.
+type where struct {
+	ID      string // of its hint in the page
+	All     bool   // may be answered: all of them, those to come among them
+	Whole   bool   // is answered so
+	Choices []choiceOf
+}
+
+// A choiceOf is one environment.
+type choiceOf struct {
+	ID, Name string
+	On       bool
+}
+
+// Asked reports whether there is anything to choose.
+func (w where) Asked() bool {
+	return len(w.Choices) > 1 || len(w.Choices) == 1 && w.All && !w.Whole
+}
+
+// An asks is a screen that asks where.
+type asks struct {
+	*screen
+	Where where
+}
+
+// Asks returns the question for a template of its own.
+func (s *screen) Asks(w where) asks { return asks{s, w} }
+
+// Names are those of the environments that are chosen.
+func (w where) Names() (list []string) {
+	for _, c := range w.Choices {
+		if c.On {
+			list = append(list, c.Name)
+		}
+	}
+	return list
 }
 
 type signedIn struct {
@@ -198,7 +238,10 @@ func (v *visit) showStaff(status int, m *members) {
 	defer cancel()
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		m.People, m.Sessions, m.Places = nil, nil, nil
-		return errors.Join(v.people(ctx, tx, m), v.sessions(ctx, tx, m), v.places(ctx, tx, m))
+		if err := v.people(ctx, tx, m); err != nil {
+			return err
+		}
+		return errors.Join(v.sessions(ctx, tx, m), v.places(ctx, tx, m))
 	})
 	if err != nil {
 		v.fail(err)
@@ -209,16 +252,39 @@ func (v *visit) showStaff(status int, m *members) {
 	v.show(status, "staff", s)
 }
 
+// people lists those whose environments are all among the reader's.
 func (v *visit) people(ctx context.Context, tx *store.Tx, m *members) error {
+	envs, err := v.environments(ctx, tx)
+	if err != nil {
+		return err
+	}
+	m.Where = v.where("", v.envs, envs)
 	all, err := tx.StaffList(ctx, v.org)
 	for _, p := range all {
+		if !store.Within(p.Envs, v.envs) {
+			continue
+		}
 		keys, err := tx.StaffKeys(ctx, v.org, p.ID)
 		if err != nil {
 			return err
 		}
-		m.People = append(m.People, member{p, len(keys), p.Suspended(tx.Now()), p.CountsAt.After(tx.Now()), v.gives(p)})
+		m.People = append(m.People, member{p, len(keys), p.Suspended(tx.Now()), p.CountsAt.After(tx.Now()), v.gives(p), v.where(p.ID, p.Envs, envs)})
 	}
 	return err
+}
+
+// where asks in which of the reader's environments somebody has their role.
+func (v *visit) where(id string, has []string, envs []store.Environment) where {
+	w := where{ID: "env-" + id, All: v.reaches(store.AllEnvs), Whole: slices.Contains(has, store.AllEnvs)}
+	for _, e := range envs {
+		w.Choices = append(w.Choices, choiceOf{e.ID, e.Name, slices.Contains(has, e.ID)})
+	}
+	return w
+}
+
+// sees reports whether a session is the reader's own, or of somebody whom they may remove.
+func (v *visit) sees(s store.ConsoleSession, people []member) bool {
+	return v.reaches(store.AllEnvs) || s.ID == v.session.ID || slices.ContainsFunc(people, func(p member) bool { return s.Staff != "" && s.Staff == p.ID })
 }
 
 func (v *visit) sessions(ctx context.Context, tx *store.Tx, m *members) error {
@@ -230,13 +296,15 @@ func (v *visit) sessions(ctx context.Context, tx *store.Tx, m *members) error {
 				s.Name = p.Name
 			}
 		}
-		m.Sessions = append(m.Sessions, s)
+		if v.sees(c, m.People) || c.Staff == v.session.Staff {
+			m.Sessions = append(m.Sessions, s)
+		}
 	}
 	return err
 }
 
 func (v *visit) places(ctx context.Context, tx *store.Tx, m *members) error {
-	envs, err := tx.Environments(ctx, v.org)
+	envs, err := v.environments(ctx, tx)
 	for _, e := range envs {
 		domains, err := tx.Domains(ctx, e.ID)
 		if err != nil {
@@ -251,12 +319,32 @@ func (v *visit) places(ctx context.Context, tx *store.Tx, m *members) error {
 	return err
 }
 
+// envsField names the boxes of environments; whereField says that the form has them.
+const (
+	envsField  = "envs"
+	whereField = "where"
+)
+
+// envsTyped are the environments that the form chooses; none where it asks for none. ok is
+// false where it asks and nothing is chosen.
+func (v *visit) envsTyped() (envs []string, ok bool) {
+	envs = v.r.PostForm[envsField]
+	return envs, len(envs) > 0 || !v.checked(whereField)
+}
+
+// reach is what the reader may give to others.
+func (v *visit) reach() staff.Reach { return staff.Reach{Role: v.role, Envs: v.envs} }
+
 // invite makes an invitation, whose link is shown once.
 func (v *visit) invite() {
 	ctx, cancel := v.context()
 	defer cancel()
 	m, at := new(members), v.place()
 	role := v.field("role")
+	envs, ok := v.envsTyped()
+	if envs == nil {
+		envs = v.envs
+	}
 	if role == "approver" {
 		role = staff.Approver
 		env, name, _ := strings.Cut(v.field("place"), " ")
@@ -271,14 +359,18 @@ func (v *visit) invite() {
 		}
 		at = staff.Place{Env: env, Origin: v.console.cfg.SiteOrigin(name)}
 	}
-	who := store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: role}
-	who, link, err := v.console.cfg.Members.Invite(ctx, who, at, v.role, v.actor())
+	if !ok && role != staff.Approver {
+		v.notStaffed(staff.ErrEnvs)
+		return
+	}
+	who := store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: role, Envs: envs}
+	who, link, err := v.console.cfg.Members.Invite(ctx, who, at, v.reach(), v.actor())
 	switch {
 	case errors.Is(err, staff.ErrPerson), errors.Is(err, staff.ErrTaken), errors.Is(err, staff.ErrRole):
-		m.Wrong = true
+		m.Wrong = "console.staff.error"
 		v.showStaff(http.StatusUnprocessableEntity, m)
 	case err != nil:
-		v.fail(err)
+		v.notStaffed(err)
 	default:
 		m.Made, m.For = link.Reveal(), who.Name
 		v.showStaff(http.StatusOK, m)
@@ -295,17 +387,37 @@ func (v *visit) gives(p store.Staff) (list []string) {
 	return list
 }
 
-// setRole changes what somebody may do.
+// notStaffed says what is wrong with the environments of a form, or fails.
+func (v *visit) notStaffed(err error) {
+	words := ""
+	switch {
+	case errors.Is(err, staff.ErrOwner):
+		words = "console.staff.error.owner"
+	case errors.Is(err, staff.ErrEnvs):
+		words = "console.staff.error.envs"
+	default:
+		v.fail(err)
+		return
+	}
+	v.showStaff(http.StatusUnprocessableEntity, &members{Wrong: words})
+}
+
+// setRole changes what somebody may do, and where.
 func (v *visit) setRole() {
 	ctx, cancel := v.context()
 	defer cancel()
-	v.backToStaff(v.console.cfg.Members.SetRole(ctx, v.place(), v.org, v.field("member"), v.field("role"), v.role, v.actor()))
+	envs, ok := v.envsTyped()
+	if !ok {
+		v.notStaffed(staff.ErrEnvs)
+		return
+	}
+	v.backToStaff(v.console.cfg.Members.Change(ctx, v.place(), v.org, v.field("member"), staff.Change{Role: v.field("role"), Envs: envs}, v.reach(), v.actor()))
 }
 
 func (v *visit) removeStaff() {
 	ctx, cancel := v.context()
 	defer cancel()
-	v.backToStaff(v.console.cfg.Members.Remove(ctx, v.org, v.field("member"), v.role, v.actor()))
+	v.backToStaff(v.console.cfg.Members.Remove(ctx, v.org, v.field("member"), v.reach(), v.actor()))
 }
 
 // endSession signs somebody out, perhaps the one who asks.
@@ -318,13 +430,16 @@ func (v *visit) endSession() {
 		if err != nil {
 			return err
 		}
+		if m := new(members); v.people(ctx, tx, m) != nil || !v.sees(s, m.People) {
+			return store.ErrNotFound
+		}
 		return errors.Join(tx.EndSession(ctx, v.org, id), v.ended(ctx, tx, s))
 	}))
 }
 
 func (v *visit) backToStaff(err error) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		v.fail(err)
+		v.notStaffed(err)
 		return
 	}
 	v.see(staffPath)

@@ -42,7 +42,7 @@ func challenge(t *testing.T, page string) [32]byte {
 func (g *rig) invited(owner *admin, role, mail string) string {
 	g.t.Helper()
 	owner.get("/console/staff").sees(200, "Invite somebody")
-	owner.send("/console/staff/invite", url.Values{"name": {"Ann"}, "mail": {mail}, "role": {role}}).sees(200, "shown only now")
+	owner.send("/console/staff/invite", url.Values{"name": {"Ann"}, "mail": {mail}, "role": {role}, "envs": {store.AllEnvs}}).sees(200, "shown only now")
 	link := invitation.FindStringSubmatch(owner.body)
 	if link == nil {
 		g.t.Fatal("no link")

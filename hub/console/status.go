@@ -87,7 +87,7 @@ func (v *visit) read(ctx context.Context) (*status, error) {
 			return err
 		}
 		st.Organisation = org.Name
-		envs, err := tx.Environments(ctx, v.org)
+		envs, err := v.environments(ctx, tx)
 		for _, e := range envs {
 			if err == nil {
 				err = st.add(ctx, tx, e)

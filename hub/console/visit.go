@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/postern-id/postern/hub/audit"
@@ -29,6 +30,7 @@ type visit struct {
 	session store.ConsoleSession
 	member  store.Staff // who is signed in; empty: by the link that init printed
 	role    string
+	envs    []string // where they have it
 }
 
 // lookupTime bounds what a page waits for.
@@ -86,7 +88,7 @@ func (v *visit) readSession(ctx context.Context, tx *store.Tx, secret string) (e
 	if v.session, err = tx.ConsoleSession(ctx, store.HashToken(secret)); err != nil {
 		return err
 	}
-	v.org, v.role = v.session.Org, staff.Owner
+	v.org, v.role, v.envs = v.session.Org, staff.Owner, []string{store.AllEnvs}
 	if v.session.Staff == "" { // by the link of the hub's own machine, which works from everywhere
 		return nil
 	}
@@ -96,8 +98,18 @@ func (v *visit) readSession(ctx context.Context, tx *store.Tx, secret string) (e
 	if v.member, err = tx.Staff(ctx, v.org, v.session.Staff); err == nil && v.member.Suspended(tx.Now()) {
 		err = store.ErrNotFound // their own account was recovered (T17)
 	}
-	v.role = v.member.Role
+	v.role, v.envs = v.member.Role, v.member.Envs
 	return err
+}
+
+// reaches reports whether whoever is signed in works in an environment, if it is their
+// organisation's; store.AllEnvs: in all of them.
+func (v *visit) reaches(env string) bool { return store.Reaches(v.envs, env) }
+
+// environments lists the environments in which whoever is signed in works.
+func (v *visit) environments(ctx context.Context, tx *store.Tx) ([]store.Environment, error) {
+	all, err := tx.Environments(ctx, v.org)
+	return slices.DeleteFunc(all, func(e store.Environment) bool { return !v.reaches(e.ID) }), err
 }
 
 // refuseAddress writes down that somebody came from where nobody is let in, and says so.

@@ -37,6 +37,8 @@ var (
 	ErrPerson  = errors.New("staff: a name, a mail address and a known role are needed")
 	ErrTaken   = errors.New("staff: somebody has this address already")
 	ErrRole    = errors.New("staff: the role does not reach this")
+	ErrEnvs    = errors.New("staff: an environment is unknown here, none is named, or whoever gives it does not reach it")
+	ErrOwner   = errors.New("staff: an owner reaches every environment")
 	ErrMail    = errors.New("staff: no mail is sent, so nobody would have the link")
 	ErrLast    = errors.New("staff: the last owner stays; make somebody else an owner first, and wait until they decide")
 )
@@ -206,7 +208,8 @@ func own(ctx context.Context, tx *store.Tx, who *store.Staff) error {
 	return tx.LinkStaff(ctx, who.Org, who.ID, who.Directory, who.Account)
 }
 
-// tell sends news to owners and administrators, but not to those whom they are about.
+// tell sends news to owners and administrators, but not to those whom they are about, nor
+// to administrators of other environments.
 func (m *Members) tell(ctx context.Context, tx *store.Tx, env string, about store.Staff, news Message) error {
 	if m.cfg.Mail == nil {
 		return nil
@@ -216,7 +219,7 @@ func (m *Members) tell(ctx context.Context, tx *store.Tx, env string, about stor
 		return err
 	}
 	for _, s := range all {
-		if s.ID == about.ID || !AtLeast(s.Role, Admin) {
+		if s.ID == about.ID || !AtLeast(s.Role, Admin) || !concerns(s, env, about) {
 			continue
 		}
 		news.To, news.Name = s.Mail, s.Name
@@ -225,6 +228,15 @@ func (m *Members) tell(ctx context.Context, tx *store.Tx, env string, about stor
 		}
 	}
 	return nil
+}
+
+// concerns reports whether news about somebody are for one of the staff: in an environment
+// for who reaches that, otherwise for who reaches all that they reach.
+func concerns(s store.Staff, env string, about store.Staff) bool {
+	if env != "" {
+		return s.Reaches(env)
+	}
+	return store.Within(about.Envs, s.Envs)
 }
 
 // mail queues a message in an environment, or for the console in the organisation's first.

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
 var console = Place{Origin: "https://id.example.com"}
 
+// everywhere is what somebody of a role may give who reaches every environment.
+func everywhere(role string) Reach { return Reach{role, []string{store.AllEnvs}} }
+
 // An office is an organisation over a real store, with a clock of the test and the mails
 // that were queued.
 type office struct {
@@ -66,7 +69,7 @@ func (o *office) must(err error) {
 // hire invites somebody to the console.
 func (o *office) hire(mail, role string, by audit.Principal) (store.Staff, string) {
 	o.t.Helper()
-	who, link, err := o.Invite(o.t.Context(), store.Staff{Org: o.Org.ID, Name: mail, Mail: mail, Role: role}, console, Owner, by)
+	who, link, err := o.Invite(o.t.Context(), store.Staff{Org: o.Org.ID, Name: mail, Mail: mail, Role: role}, console, everywhere(Owner), by)
 	o.must(err)
 	return who, link.Reveal()[len(console.Origin+ConsolePath+"#"):]
 }
@@ -133,7 +136,7 @@ func TestT18_WhoIsNewInTheConsoleDecidesAfterADay(t *testing.T) {
 		}
 		reader, _ := o.hire("reader@example.com", Limited, audit.Principal{OrgMember: "admin"})
 		o.clock.Add(int64(48 * time.Hour))
-		o.must(o.SetRole(t.Context(), console, o.Org.ID, reader.ID, User, Admin, audit.Principal{OrgMember: "admin"}))
+		o.must(o.Change(t.Context(), console, o.Org.ID, reader.ID, Change{Role: User}, everywhere(Admin), audit.Principal{OrgMember: "admin"}))
 		if got := o.find(reader.ID); got.Role != User || got.Decides(o.store.Now().Add(Trial-time.Minute)) {
 			t.Errorf("a reader who was given more decides at once: %+v", got)
 		}
@@ -153,14 +156,14 @@ func TestT18_WhoIsNewRemovesNoOwnerWhileTheyWait(t *testing.T) {
 		_, err := o.Join(t.Context(), console, token, evidencetest.NewAuthenticator(console.Origin).Register(challengeOf(token)))
 		o.must(err)
 		by := audit.Principal{OrgMember: second.ID, Role: Owner}
-		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, by); !errors.Is(err, ErrLast) {
+		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, everywhere(Owner), by); !errors.Is(err, ErrLast) {
 			t.Errorf("the only owner who decides was removed: %v", err)
 		}
-		if err := o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Limited, Owner, by); !errors.Is(err, ErrLast) {
+		if err := o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Limited}, everywhere(Owner), by); !errors.Is(err, ErrLast) {
 			t.Errorf("the only owner who decides was demoted: %v", err)
 		}
 		o.clock.Add(int64(Trial + time.Minute))
-		o.must(o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Limited, Owner, by))
+		o.must(o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Limited}, everywhere(Owner), by))
 	})
 }
 
@@ -172,7 +175,7 @@ func TestACommandRemovesAnOwnerForOneWhoWaits(t *testing.T) {
 		_, token := o.hire("ben@example.com", Owner, audit.Principal{OrgMember: ann.ID, Role: Owner})
 		_, err := o.Join(t.Context(), console, token, evidencetest.NewAuthenticator(console.Origin).Register(challengeOf(token)))
 		o.must(err)
-		o.must(o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, audit.Principal{System: bySystem}))
+		o.must(o.Remove(t.Context(), o.Org.ID, ann.ID, everywhere(Owner), audit.Principal{System: bySystem}))
 	})
 }
 
@@ -193,7 +196,7 @@ func TestT18_WhoIsGivenMoreDecidesAfterADayWhateverTheyWere(t *testing.T) {
 		} {
 			who, _ := o.come(store.NewID()+"@example.com", c.from)
 			o.mails = nil
-			o.must(o.SetRole(t.Context(), console, o.Org.ID, who.ID, c.to, Owner, c.by))
+			o.must(o.Change(t.Context(), console, o.Org.ID, who.ID, Change{Role: c.to}, everywhere(Owner), c.by))
 			told := false
 			for _, m := range o.mails {
 				told = told || m.Kind == NewMember && m.To == ann.Mail && m.Who == who.Name && m.Role == c.to
@@ -202,7 +205,7 @@ func TestT18_WhoIsGivenMoreDecidesAfterADayWhateverTheyWere(t *testing.T) {
 			if got.Role != c.to || got.Decides(o.store.Now().Add(Trial-time.Minute)) == c.waits || !got.Decides(o.store.Now().Add(Trial+time.Minute)) || told != c.waits {
 				t.Errorf("%s to %s by %+v: %s, counts at %s, told %v", c.from, c.to, c.by, got.Role, got.CountsAt, told)
 			}
-			o.must(o.Remove(t.Context(), o.Org.ID, who.ID, Owner, by))
+			o.must(o.Remove(t.Context(), o.Org.ID, who.ID, everywhere(Owner), by))
 		}
 	})
 }
@@ -212,26 +215,26 @@ func TestTheLastOwnerIsNeitherRemovedNorDemoted(t *testing.T) {
 		ann, _ := o.come("ann@example.com", Owner)
 		pending, _ := o.hire("pending@example.com", Owner, audit.Principal{}) // never came in
 		by := audit.Principal{System: bySystem}
-		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, by); !errors.Is(err, ErrLast) {
+		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, everywhere(Owner), by); !errors.Is(err, ErrLast) {
 			t.Errorf("the last owner was removed: %v", err)
 		}
-		if err := o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Admin, Owner, by); !errors.Is(err, ErrLast) {
+		if err := o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Admin}, everywhere(Owner), by); !errors.Is(err, ErrLast) {
 			t.Errorf("the last owner was demoted: %v", err)
 		}
-		o.must(o.Remove(t.Context(), o.Org.ID, pending.ID, Owner, by))
+		o.must(o.Remove(t.Context(), o.Org.ID, pending.ID, everywhere(Owner), by))
 		ben, _ := o.come("ben@example.com", Owner)
 		o.must(o.store.Tx(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.SuspendStaff(t.Context(), o.Env.ID, o.Directory.ID, "1", []string{ben.Mail}, o.store.Now().Add(time.Hour))
 			return err
 		}))
-		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, Owner, by); !errors.Is(err, ErrLast) {
+		if err := o.Remove(t.Context(), o.Org.ID, ann.ID, everywhere(Owner), by); !errors.Is(err, ErrLast) {
 			t.Errorf("only a suspended owner was left: %v", err)
 		}
 		o.clock.Add(int64(2 * time.Hour))
-		if err := o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Admin, Admin, by); !errors.Is(err, ErrRole) {
+		if err := o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Admin}, everywhere(Admin), by); !errors.Is(err, ErrRole) {
 			t.Errorf("an administrator demoted an owner: %v", err)
 		}
-		o.must(o.SetRole(t.Context(), console, o.Org.ID, ann.ID, Admin, Owner, by))
+		o.must(o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Admin}, everywhere(Owner), by))
 	})
 }
 
@@ -248,9 +251,9 @@ func TestP07_OfTwoOwnersWhoRemoveEachOtherAtOnceOneStays(t *testing.T) {
 			for i, who := range all {
 				wg.Go(func() {
 					if round%2 == 0 {
-						results[i] = o.Remove(t.Context(), o.Org.ID, who.ID, Owner, audit.Principal{})
+						results[i] = o.Remove(t.Context(), o.Org.ID, who.ID, everywhere(Owner), audit.Principal{})
 					} else {
-						results[i] = o.SetRole(t.Context(), console, o.Org.ID, who.ID, User, Owner, audit.Principal{})
+						results[i] = o.Change(t.Context(), console, o.Org.ID, who.ID, Change{Role: User}, everywhere(Owner), audit.Principal{})
 					}
 				})
 			}
@@ -329,7 +332,7 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 			role, gives string
 			want        error
 		}{{Admin, Owner, ErrRole}, {User, User, ErrRole}, {Owner, "king", ErrPerson}, {Owner, Approver, ErrRole}, {Admin, Admin, nil}} {
-			_, _, err := o.Invite(t.Context(), store.Staff{Org: o.Org.ID, Name: "X", Mail: c.role + "-" + c.gives + "@example.com", Role: c.gives}, console, c.role, audit.Principal{})
+			_, _, err := o.Invite(t.Context(), store.Staff{Org: o.Org.ID, Name: "X", Mail: c.role + "-" + c.gives + "@example.com", Role: c.gives}, console, everywhere(c.role), audit.Principal{})
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s invites %q: %v", c.role, c.gives, err)
 			}
