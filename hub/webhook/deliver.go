@@ -169,9 +169,12 @@ func (h *Hooks) post(ctx context.Context, w store.Webhook, d store.Delivery) sto
 		failed.Attempt.Error = err.Error()
 		return failed
 	}
-	a, t, err := h.exchange(ctx, postOf(w, d, secrets))
-	if err == nil && a.status >= 300 {
+	a, t, _ := h.exchange(ctx, postOf(w, d, secrets))
+	switch {
+	case a.status >= 300:
 		t.Attempt.Error = fmt.Sprintf("status %d", a.status)
+	case a.status >= 200: // taken, whatever became of the rest of the answer
+		t.Attempt.Error = ""
 	}
 	return t
 }

@@ -93,6 +93,31 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 	})
 }
 
+// The public reference goes by the status alone: a page of any length is a yes as well.
+func TestTheStatusSaysThatADeliveryWasTaken(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
+		"a long page": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2*maxAnswer)) },
+		"one that breaks": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "9")
+			_, _ = w.Write([]byte("OK"))
+		},
+	} {
+		b := newBench(t, storetest.SQLite(t))
+		r := b.listen(t, allowed+":0")
+		r.answers(answer)
+		b.subscribe(t, r.url, DirectoryProviderErr)
+		h := b.hooks(t)
+		b.fail(t, h, "x")
+		for range 3 {
+			pass(t, h)
+			b.now.Add(30_000)
+		}
+		if all := b.history(t); len(r.requests()) != 1 || len(all) != 1 || all[0].State() != store.DeliveryDelivered || all[0].Attempts[0].Error != "" {
+			t.Errorf("%s: %d requests, %+v", name, len(r.requests()), all)
+		}
+	}
+}
+
 func TestADeliverySurvivesTheNodeThatTriedIt(t *testing.T) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
 		b := newBench(t, c)
