@@ -50,7 +50,7 @@ func (v *visit) keptCollector(ctx context.Context, tx *store.Tx) (d store.Destin
 func (v *visit) showCollector(ctx context.Context, p *settingsPage, typed *export.Settings) {
 	err := v.console.cfg.Store.Read(ctx, func(tx *store.Tx) error {
 		d, s, err := v.keptCollector(ctx, tx)
-		p.Collector = &collecting{ID: d.ID, Name: s.Name, Stamp: stampOfCollector(d)}
+		p.Collector = &collecting{ID: d.ID, Name: s.Name, Stamp: v.stampOfCollector(d)}
 		if typed != nil {
 			s, p.Collector.Stamp = *typed, v.field("as")
 		}
@@ -65,11 +65,11 @@ func (v *visit) showCollector(ctx context.Context, p *settingsPage, typed *expor
 }
 
 // stampOfCollector says for which settings a form is filled in; "" for a new one.
-func stampOfCollector(d store.Destination) string {
+func (v *visit) stampOfCollector(d store.Destination) string {
 	if d.ID == "" {
 		return ""
 	}
-	return store.HashToken(string(d.Settings))[:16]
+	return v.stamp(string(d.Settings))
 }
 
 func (v *visit) collectorFields(s export.Settings) []field {
@@ -161,7 +161,7 @@ func (v *visit) keepCollector(ctx context.Context, tx *store.Tx) (s export.Setti
 	if err != nil {
 		return s, err
 	}
-	if v.field("as") != stampOfCollector(d) {
+	if v.field("as") != v.stampOfCollector(d) {
 		return s, errStale
 	}
 	if s, err = v.collectorTyped(old); err != nil {

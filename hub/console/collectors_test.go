@@ -137,3 +137,24 @@ func TestACollectorInABrowser(t *testing.T) {
 	b.WaitText("Saved")
 	looked(t, b, "audit-collector")
 }
+
+// Whoever sees a form but not its secrets could otherwise try out words for them.
+func TestP06_AStampOfAFormTellsNothingOfItsSecrets(t *testing.T) {
+	g := newRig(t)
+	where, _ := collector(t)
+	hook := store.Webhook{Env: g.Env.ID, URL: where, Enabled: true, Authorization: "Bearer summer"}
+	id := g.collects(g.Env.Org, "SIEM", where)
+	g.tx(func(ctx context.Context, tx *store.Tx) (err error) {
+		if hook.ID, err = tx.AddWebhook(ctx, hook); err == nil {
+			hook, err = tx.Webhook(ctx, g.Env.ID, hook.ID)
+		}
+		return err
+	})
+	d, _ := g.collecting()
+	a := g.signedIn()
+	for path, kept := range map[string]string{"/console/collectors/" + id: string(d.Settings), settingsPath + "/" + g.Env.ID + "/hooks/" + hook.ID: store.JSON(hook)} {
+		if a.get(path).sees(200, `name="as"`); strings.Contains(a.body, store.HashToken(kept)[:16]) {
+			t.Errorf("%s: the stamp is a plain hash of what is kept", path)
+		}
+	}
+}

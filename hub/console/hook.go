@@ -43,11 +43,11 @@ func (v *visit) keptHook(ctx context.Context, tx *store.Tx, env string) (store.W
 }
 
 // stampOfHook says for what a form is filled in; "" for a new one.
-func stampOfHook(w store.Webhook) string {
+func (v *visit) stampOfHook(w store.Webhook) string {
 	if w.ID == "" {
 		return ""
 	}
-	return store.HashToken(store.JSON(w))[:16]
+	return v.stamp(store.JSON(w))
 }
 
 // showHook shows the page with what stands, or with what was typed.
@@ -57,7 +57,7 @@ func (v *visit) showHook(ctx context.Context, p *settingsPage, typed *store.Webh
 			return err
 		}
 		w, err := v.keptHook(ctx, tx, p.Env.ID)
-		p.Hook = &hooking{ID: w.ID, URL: w.URL, Stamp: stampOfHook(w)}
+		p.Hook = &hooking{ID: w.ID, URL: w.URL, Stamp: v.stampOfHook(w)}
 		if typed != nil {
 			w, p.Hook.Stamp = *typed, v.field("as")
 		}
@@ -140,7 +140,7 @@ func (v *visit) changeHook(ctx context.Context, tx *store.Tx, remove bool) (type
 	if err != nil {
 		return typed, err
 	}
-	if v.field("as") != stampOfHook(old) {
+	if v.field("as") != v.stampOfHook(old) {
 		return typed, errStale
 	}
 	if remove {

@@ -2,6 +2,9 @@ package console
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/http"
@@ -21,6 +24,8 @@ const (
 	providersPath = settingsPath + "/{env}/providers"
 	providerPath  = providersPath + "/{provider}"
 )
+
+const stampPurpose = "postern/console/stamp/v1"
 
 // settingsPage is one of the pages on which administrators decide how people prove who
 // they are.
@@ -154,6 +159,14 @@ func (v *visit) done(path, what string) {
 
 // errStale says that a form was filled in for what is no longer so.
 var errStale = errors.New("console: somebody else changed it meanwhile")
+
+// stamp says for what a form is filled in, without a word about the secrets in it: who
+// sees the form could try out words for them if it were a plain hash.
+func (v *visit) stamp(kept string) string {
+	mac := hmac.New(sha256.New, v.console.cfg.Store.DeriveKeys(stampPurpose)[0])
+	mac.Write([]byte(kept))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
 
 // checked reports whether a box of the form is ticked.
 func (v *visit) checked(name string) bool { return v.field(name) != "" }
