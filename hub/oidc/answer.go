@@ -14,6 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/postern-id/postern/hub/brand"
 	"github.com/postern-id/postern/hub/locale"
 	"github.com/postern-id/postern/hub/page"
 	"github.com/postern-id/postern/hub/party"
@@ -30,6 +31,30 @@ var formPage = template.Must(template.New("form").Parse(`<!doctype html>
 {{range .Fields}}<input type="hidden" name="{{.Name}}" value="{{.Value}}">
 {{end}}<button>{{.Button}}</button></form></main><script>` + sendScript + `</script></body></html>
 `))
+
+// wordsPage tells a person how it stands, where nothing more is to be done here.
+var wordsPage = template.Must(template.New("words").Parse(`<!doctype html>
+<html lang="{{.Language.Code}}" dir="{{.Language.Dir}}"><head><meta charset="utf-8"><title>{{.Title}}</title><meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="{{.Style}}"><link rel="stylesheet" href="{{.Look}}"></head>
+<body><main id="main"><h1>{{.Title}}</h1><p class="lead">{{.Text}}</p></main></body></html>
+`))
+
+// languageOf is the language of whoever is told something outside of any environment.
+func languageOf(r *http.Request) *locale.Language {
+	return locale.Choose(nil, r.Header.Get("Accept-Language"))
+}
+
+// say tells a person how it stands.
+func (p *Provider) say(w http.ResponseWriter, r *http.Request, status int, title, text string) {
+	l := languageOf(r)
+	var b bytes.Buffer
+	err := wordsPage.Execute(&b, map[string]any{"Language": l, "Title": title, "Text": text, "Style": p.files.Path("page.css"), "Look": lookPath + strings.TrimPrefix(brand.Default, "#")})
+	if err != nil {
+		http.Error(w, title, status)
+		return
+	}
+	page.Write(w, r, status, l, b.Bytes())
+}
 
 // A formField is one field of the page.
 type formField struct{ Name, Value string }
@@ -76,7 +101,7 @@ func (p *Provider) redirection(c party.Party, a asked, fields []formField) strin
 // post writes the page that sends itself. Only this page may send a form elsewhere, and
 // only to where the client may be answered.
 func (p *Provider) post(w http.ResponseWriter, r *http.Request, c party.Party, a asked, fields []formField) {
-	l := locale.Choose(nil, r.Header.Get("Accept-Language"))
+	l := languageOf(r)
 	var b bytes.Buffer
 	err := formPage.Execute(&b, map[string]any{"Language": l.Code(), "Title": l.Text("signin.back.title"), "Button": l.Text("common.continue"), "Action": a.Redirect, "Fields": fields})
 	if err != nil {

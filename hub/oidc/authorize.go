@@ -89,22 +89,26 @@ func (e errAsk) Error() string { return "oidc: " + string(e) }
 // refuse says to the person that it cannot go on. It never sends a browser on to an
 // address that nobody vouches for.
 func (p *Provider) refuse(a *authorization, err error) {
-	status, text := http.StatusBadRequest, "This sign-in cannot go on: the request is not one that an administrator allowed. Go back and begin again."
+	status, title, text := http.StatusBadRequest, "signin.refused.title", "signin.refused.text"
 	switch {
 	case errors.Is(err, errBusy):
-		status, text = http.StatusTooManyRequests, "Too many sign-ins from this network. Try again in a minute."
+		status, text = http.StatusTooManyRequests, "signin.refused.busy"
 	case errors.As(err, new(errAsk)), errors.Is(err, errForm), errors.Is(err, errDuplicate), errors.Is(err, errLong), errors.Is(err, errGone):
+		if errors.Is(err, errGone) {
+			title, text = "signin.gone.title", "signin.gone.text"
+		}
 		p.cfg.Log.InfoContext(a.r.Context(), "a sign-in was refused", "contract", a.row.Contract, "client", a.client.ID, "reason", err.Error())
 	default:
-		status, text = http.StatusServiceUnavailable, "This sign-in cannot go on now. Try again in a minute."
+		status, text = http.StatusServiceUnavailable, "signin.refused.away"
 		a.w.Header().Set("Retry-After", retryAfter)
 		p.cfg.Log.WarnContext(a.r.Context(), "a sign-in failed", "contract", a.row.Contract, "client", a.client.ID, "error", err)
 	}
+	l := languageOf(a.r)
 	if asksJSON(a.r) {
-		respondWrong(a, status, text, "")
+		respondWrong(a, status, l.Text(title)+": "+l.Text(text), "")
 		return
 	}
-	http.Error(a.w, text, status)
+	p.say(a.w, a.r, status, l.Text(title), l.Text(text))
 }
 
 // whoAsks finds the client, and where it may be answered.

@@ -35,8 +35,13 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, at party.I
 	for _, name := range host.CookiesWith(r, browserCookie) {
 		host.DropCookie(w, name)
 	}
-	if to == "" {
+	switch {
+	case to == "" && r.Method == http.MethodPost: // of the public API
 		w.WriteHeader(http.StatusNoContent)
+		return
+	case to == "":
+		l := languageOf(r)
+		p.say(w, r, http.StatusOK, l.Text("signin.out.title"), l.Text("signin.out.text"))
 		return
 	}
 	w.Header().Set("Location", to)

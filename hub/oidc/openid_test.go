@@ -803,6 +803,28 @@ func TestAnswersComeInTheModeThatWasAskedFor(t *testing.T) {
 	}
 }
 
+// Whoever cannot be sent back reads why on a page, in their language.
+func TestWhoeverCannotGoOnReadsWhy(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	for path, says := range map[string][2]string{
+		"/oauth2/authorize?client_id=nobody":    {"This sign-in cannot go on", "Diese Anmeldung kann nicht fortgesetzt werden"},
+		"/oauth2/authorize?request_uri=urn%3Ax": {"This sign-in cannot go on", "Diese Anmeldung kann nicht fortgesetzt werden"},
+		"/authorize/none":                       {"This sign-in has to be begun again", "Diese Anmeldung muss neu begonnen werden"},
+	} {
+		for i, language := range []string{"en", "de"} {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", a.origin+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept-Language", language)
+			g := a.do(a.newPhone(), req)
+			if g.status != 400 || !strings.Contains(g.body, "<h1>"+says[i]+"</h1>") || g.header.Get("Content-Language") != language || g.header.Get("Content-Type") != "text/html; charset=utf-8" {
+				t.Errorf("%s %s: %d %v %s", language, path, g.status, g.header, g.body)
+			}
+		}
+	}
+}
+
 // RFC 6749, section 3.1.2: an address may have a query, which stays as it is.
 func TestAnAddressKeepsTheQueryThatItHas(t *testing.T) {
 	const back = appBack + "?tenant=7"
@@ -866,7 +888,7 @@ func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
 	if g.location != nil || g.status != 400 {
 		t.Errorf("%d %v", g.status, g.location)
 	}
-	if g = a.get(a.newPhone(), "/oauth2/logout"); g.status != 204 {
+	if g = a.get(a.newPhone(), "/oauth2/logout"); g.status != 200 || !strings.Contains(g.body, "You are signed out") {
 		t.Errorf("%d", g.status)
 	}
 }
