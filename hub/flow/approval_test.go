@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/flow"
 	"github.com/postern-id/postern/hub/policy"
@@ -28,6 +29,7 @@ type parish struct {
 	mu    sync.Mutex
 	opens int
 	mails []approval.Message
+	once  func() // what happens the first time that people are asked, before it is known here
 }
 
 func (p *parish) QueueApproval(_ context.Context, _ *store.Tx, m approval.Message) error {
@@ -40,10 +42,15 @@ func (p *parish) QueueApproval(_ context.Context, _ *store.Tx, m approval.Messag
 func (*parish) Wake() {}
 
 func (p *parish) Open(ctx context.Context, s verify.Subject) (verify.Challenge, error) {
+	challenge, err := p.Approvals.Open(ctx, s)
 	p.mu.Lock()
-	p.opens++
+	once := p.once
+	p.opens, p.once = p.opens+1, nil
 	p.mu.Unlock()
-	return p.Approvals.Open(ctx, s)
+	if once != nil {
+		once()
+	}
+	return challenge, err
 }
 
 // sent returns how often people were to be asked, and what they were sent.
@@ -125,6 +132,83 @@ func TestWorkBehindAnEarlierChoiceAsksNobody(t *testing.T) {
 			t.Errorf("vouched: %v, %s", err, b.view().Step)
 		}
 	})
+}
+
+const vouchOrCode = `{"default":[["mail_code","approval"],["mail_code","agent_code"]]}`
+
+// Work behind a choice is done for the method that is chosen, whichever of two it was
+// before: the other one is not asked for once more.
+func TestWorkBehindTheOtherOfTwoChoicesDoesNothing(t *testing.T) {
+	for _, chosen := range [][2]policy.Method{{policy.AgentCode, policy.Approval}, {policy.Approval, policy.AgentCode}} {
+		t.Run(string(chosen[1]), func(t *testing.T) {
+			storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+				p := newParish(t, c, vouchOrCode)
+				b := p.known()
+				b.turn(chosen[0])
+				earlier := b.row()
+				earlier.State = recovery.Preparing
+				b.turn(chosen[1])
+				if err := p.Prepare(t.Context(), &earlier); !errors.Is(err, store.ErrConflict) {
+					t.Errorf("the earlier work: %v", err)
+				}
+				p.askedOnce()
+				p.proves(b, chosen[1])
+			})
+		})
+	}
+}
+
+// Who turns to another method while the first one is still being opened is at that one:
+// what was opened too late takes no place. It stands for who turns back.
+func TestAMethodThatIsOpenedTooLateTakesNoPlace(t *testing.T) {
+	for _, last := range []policy.Method{policy.AgentCode, policy.Approval} {
+		t.Run(string(last), func(t *testing.T) {
+			storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+				p := newParish(t, c, vouchOrCode)
+				b := p.known()
+				p.once = func() {
+					if err := b.ChooseMethod(t.Context(), b.env, b.id, b.session, "agent_code", b.recipient); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := b.ChooseMethod(t.Context(), b.env, b.id, b.session, "approval", b.recipient); err != nil {
+					t.Fatal(err)
+				}
+				p.wait("the code is sent", func() bool { return p.agent.count(protocol.MethodSendCode) == 1 })
+				b.settled("proving")
+				if v := b.view(); v.Ask.Waiting || v.Ask.Case != "" {
+					t.Errorf("the page of the code: %+v", v.Ask)
+				}
+				p.clock.advance(2 * time.Second)
+				if last == policy.Approval {
+					b.turn(last)
+				}
+				p.askedOnce()
+				p.proves(b, last)
+			})
+		})
+	}
+}
+
+// askedOnce fails the test unless one code was sent by the agent, and one mail to people.
+func (p *parish) askedOnce() {
+	p.t.Helper()
+	if _, mails := p.sent(); len(mails) != 1 || p.agent.count(protocol.MethodSendCode) != 1 {
+		p.t.Fatalf("%d mails to people, %d codes of the agent", len(mails), p.agent.count(protocol.MethodSendCode))
+	}
+}
+
+// proves answers by one of the two methods, with which the person is through.
+func (p *parish) proves(b *browser, m policy.Method) {
+	p.t.Helper()
+	answer := func() error { return b.submit("24682468") }
+	if m == policy.Approval {
+		_, mails := p.sent()
+		answer = func() error { return p.vouches(b, mails[0]) }
+	}
+	if err := answer(); err != nil || b.view().Step != flow.StepReady {
+		p.t.Errorf("%s: %v, %s", m, err, b.view().Step)
+	}
 }
 
 // T22: what people agreed to for another context does not count, whenever it comes.
