@@ -45,7 +45,7 @@ func TestHealthAndMetricsAnswerThisMachineAlone(t *testing.T) {
 	if err := l.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the agent is well", func() bool { code, _ := asked(t, addr, "/healthz", ""); return code == http.StatusOK })
+	testenv.Eventually(t, "the agent is well", func() bool { code, _ := asked(t, addr, "/healthz", ""); return code == http.StatusOK })
 	_, body := asked(t, addr, "/metrics", "")
 	for _, want := range []string{"postern_agent_tunnels 1\n", `postern_agent_requests_total{method="describe",code=""} 1`, `postern_agent_info{version="test"} 1`} {
 		if !strings.Contains(body, want) {
@@ -62,7 +62,7 @@ func TestHealthAndMetricsAnswerThisMachineAlone(t *testing.T) {
 		t.Errorf("elsewhere: %d", code)
 	}
 	h.nodes[0].stop()
-	eventually(t, "the agent says that it has no tunnel", func() bool {
+	testenv.Eventually(t, "the agent says that it has no tunnel", func() bool {
 		code, body := asked(t, addr, "/healthz", "")
 		return code == http.StatusServiceUnavailable && strings.Contains(body, "no tunnel")
 	})

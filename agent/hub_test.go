@@ -163,18 +163,6 @@ func (h *testHub) hellosSoFar() []protocol.Hello {
 	return append([]protocol.Hello(nil), h.hellos...)
 }
 
-// eventually polls until what is so, or fails.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for !so() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 15 s: %s", what)
-		}
-		wait(t.Context(), 5*time.Millisecond)
-	}
-}
-
 // process is a running agent.
 type process struct {
 	cfg     Config
@@ -233,6 +221,6 @@ func (p *process) stop(t *testing.T) {
 
 func link(t *testing.T, n *testNode) *protocol.Link {
 	t.Helper()
-	eventually(t, "a tunnel to "+n.name, func() bool { return len(n.open()) == 1 })
+	testenv.Eventually(t, "a tunnel to "+n.name, func() bool { return len(n.open()) == 1 })
 	return n.open()[0]
 }

@@ -95,7 +95,7 @@ func newSite(t *testing.T) *site {
 	if out, err := s.command(t, "enroll", "--ticket-file", filepath.Join(s.dir, "ticket")).CombinedOutput(); err != nil || !strings.Contains(string(out), "Fingerprint: ") {
 		t.Fatalf("enroll: %v %s", err, out)
 	}
-	eventually(t, "the link of the enrolment is gone", func() bool { return len(s.hub.nodes[0].open()) == 0 })
+	testenv.Eventually(t, "the link of the enrolment is gone", func() bool { return len(s.hub.nodes[0].open()) == 0 })
 	return s
 }
 
@@ -131,7 +131,7 @@ func (s *site) killed(t *testing.T) {
 	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Fatalf("the agent was not killed: %v", s.cmd.ProcessState)
 	}
-	eventually(t, "the hub sees that the agent is gone", func() bool { return len(s.hub.nodes[0].open()) == 0 })
+	testenv.Eventually(t, "the hub sees that the agent is gone", func() bool { return len(s.hub.nodes[0].open()) == 0 })
 }
 
 // changes are the agent's writes to an account, from the server's own access log.

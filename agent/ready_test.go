@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-id/postern/agent/directory"
 	"github.com/postern-id/postern/agent/settings"
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 func TestAServiceManagerHearsReadyOnceAndSignsOfLifeWhileNoHubAnswers(t *testing.T) {
@@ -25,7 +26,7 @@ func TestAServiceManagerHearsReadyOnceAndSignsOfLifeWhileNoHubAnswers(t *testing
 	go func() {
 		done <- Run(ctx, Options{Config: cfg, Open: open, Ready: func() { ready.Add(1) }, Alive: func() { alive.Add(1) }})
 	}()
-	eventually(t, "two signs of life", func() bool { return alive.Load() > 1 })
+	testenv.Eventually(t, "two signs of life", func() bool { return alive.Load() > 1 })
 	cancel()
 	if err := <-done; err != nil || ready.Load() != 1 {
 		t.Errorf("%v, ready %d times", err, ready.Load())

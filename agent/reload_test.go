@@ -35,17 +35,17 @@ func TestANewFileIsCheckedAndThenTakesThePlaceOfTheOldOne(t *testing.T) {
 	go func() {
 		done <- RunFile(ctx, Options{Config: cfg, Open: open, Version: "test", Log: slog.New(slog.NewTextHandler(log, nil)), Ready: func() { ready++ }})
 	}()
-	eventually(t, "the agent runs", func() bool { return len(h.hellosSoFar()) == 1 })
+	testenv.Eventually(t, "the agent runs", func() bool { return len(h.hellosSoFar()) == 1 })
 
 	put(old.StateDir, "[guard]\nbase_dn = ['dc=corp']\n") // misspelt
-	eventually(t, "the misspelt file is refused", func() bool { return log.Has("the new file cannot be used") && log.Has("did you mean") })
+	testenv.Eventually(t, "the misspelt file is refused", func() bool { return log.Has("the new file cannot be used") && log.Has("did you mean") })
 	put(t.TempDir(), "")
-	eventually(t, "another state folder is refused", func() bool { return log.Has("state_dir cannot change while the agent runs") })
+	testenv.Eventually(t, "another state folder is refused", func() bool { return log.Has("state_dir cannot change while the agent runs") })
 	if n := len(h.hellosSoFar()); n != 1 {
 		t.Fatalf("%d hellos: a file that cannot be used had an effect", n)
 	}
 	put(old.StateDir, "[guard]\nbase_dns = ['ou=people,dc=corp,dc=example']\n")
-	eventually(t, "the new file is in force", func() bool { return len(h.hellosSoFar()) == 2 })
+	testenv.Eventually(t, "the new file is in force", func() bool { return len(h.hellosSoFar()) == 2 })
 	if all := h.hellosSoFar(); all[0].GuardHash == all[1].GuardHash || all[0].Instance == "" {
 		t.Errorf("hellos = %+v", all)
 	}

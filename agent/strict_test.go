@@ -25,6 +25,7 @@ import (
 	"github.com/postern-id/postern/agent/proof"
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/hub/notify/mailbox"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/evidence"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
@@ -117,7 +118,7 @@ func wantRefused(t *testing.T, r *rig, out protocol.Outcome, why string) {
 func wantMail(t *testing.T, srv *mailbox.Server, what string, is func(mailbox.Message) bool) mailbox.Message {
 	t.Helper()
 	var found mailbox.Message
-	eventually(t, what, func() bool {
+	testenv.Eventually(t, what, func() bool {
 		for _, m := range srv.Messages() {
 			if is(m) {
 				found = m

@@ -51,7 +51,7 @@ func TestAgentEnrolsRunsAndServesACall(t *testing.T) {
 	if _, err := Enroll(t.Context(), cfg, "test", ticket, testLog(t)); err == nil || !strings.Contains(err.Error(), "already enrolled") {
 		t.Errorf("a second time: %v", err)
 	}
-	eventually(t, "the link of the enrolment is gone", func() bool { return len(h.nodes[0].open()) == 0 })
+	testenv.Eventually(t, "the link of the enrolment is gone", func() bool { return len(h.nodes[0].open()) == 0 })
 	startAgent(t, cfg)
 	l := link(t, h.nodes[0])
 	var d protocol.Description
@@ -110,7 +110,7 @@ func TestTwoTunnelsGoToTwoNodesWithOneInstance(t *testing.T) {
 		}
 	}
 	h.nodes[1].stop()
-	eventually(t, "the other tunnel is left", func() bool { return len(h.nodes[1].open()) == 0 })
+	testenv.Eventually(t, "the other tunnel is left", func() bool { return len(h.nodes[1].open()) == 0 })
 	link(t, h.nodes[0])
 	h.nodes[1] = h.startNode("node-b", h.nodes[1].addr, nil)
 	link(t, h.nodes[1])
@@ -121,7 +121,7 @@ func TestOneNodeGetsOneTunnel(t *testing.T) {
 	h := newTestHub(t, 1, nil)
 	h.set(func() { h.count = 2 }) // the second node is behind no address that the agent knows
 	p := startAgent(t, h.enrolled(t, "http"))
-	eventually(t, "the agent looked for the second node", func() bool { return len(h.hellosSoFar()) >= 3 })
+	testenv.Eventually(t, "the agent looked for the second node", func() bool { return len(h.hellosSoFar()) >= 3 })
 	link(t, h.nodes[0])
 	p.stop(t)
 	h = newTestHub(t, 1, nil)
@@ -135,7 +135,7 @@ func TestOneNodeGetsOneTunnel(t *testing.T) {
 	if err := first.Event(protocol.EventNodes, protocol.NodesEvent{Nodes: 2}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the agent looks for the second node", func() bool { return len(h.hellosSoFar()) >= 2 })
+	testenv.Eventually(t, "the agent looks for the second node", func() bool { return len(h.hellosSoFar()) >= 2 })
 	if got := h.hellosSoFar()[1].Nodes; len(got) != 1 || got[0] != "node-a" {
 		t.Errorf("the second hello names the nodes %v", got)
 	}
@@ -148,7 +148,7 @@ func TestHubThatAdmitsASecondTunnelToOneNodeKeepsTheFirst(t *testing.T) {
 	h := newTestHub(t, 1, nil)
 	h.set(func() { h.count, h.crowded = 2, true })
 	startAgent(t, h.enrolled(t, "http"))
-	eventually(t, "the agent looked for the second node", func() bool { return len(h.hellosSoFar()) >= 3 })
+	testenv.Eventually(t, "the agent looked for the second node", func() bool { return len(h.hellosSoFar()) >= 3 })
 	first := link(t, h.nodes[0])
 	for range 20 {
 		if err := first.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil); err != nil {
@@ -161,7 +161,7 @@ func TestGoAwayOpensTheReplacementFirstAndFinishesCalls(t *testing.T) {
 	h := newTestHub(t, 2, nil)
 	h.set(func() { h.count = 1 }) // so that one tunnel is all the agent wants
 	p := startAgent(t, h.enrolled(t, "http"))
-	eventually(t, "a tunnel", func() bool { return len(h.nodes[0].open())+len(h.nodes[1].open()) == 1 })
+	testenv.Eventually(t, "a tunnel", func() bool { return len(h.nodes[0].open())+len(h.nodes[1].open()) == 1 })
 	from, to := h.nodes[0], h.nodes[1]
 	if len(to.open()) == 1 {
 		from, to = to, from
@@ -210,7 +210,7 @@ func TestStoppingAgentAnswersTheCallThatRuns(t *testing.T) {
 	}()
 	<-entered
 	p.cancel()
-	eventually(t, "new calls are refused", func() bool {
+	testenv.Eventually(t, "new calls are refused", func() bool {
 		return protocol.CodeOf(l.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil)) == protocol.CodeUnavailable
 	})
 	close(release)
@@ -235,7 +235,7 @@ func TestQuarantinedAgentStaysConnectedAndDoesNothing(t *testing.T) {
 		}
 		h.set(func() { h.state = protocol.AgentActive })
 		l.Close(protocol.CloseComeBack, "an administrator decided")
-		eventually(t, "the agent serves", func() bool {
+		testenv.Eventually(t, "the agent serves", func() bool {
 			open := h.nodes[0].open()
 			return len(open) == 1 && open[0].Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil) == nil
 		})
@@ -273,7 +273,7 @@ func TestNothingThatAHubDoesEndsTheAgent(t *testing.T) {
 	p := startAgent(t, h.enrolled(t, "http"))
 	for range 3 {
 		link(t, h.nodes[0]).Close(1012, "restart")
-		eventually(t, "the tunnel is lost", func() bool { return p.log.Has("tunnel lost") })
+		testenv.Eventually(t, "the tunnel is lost", func() bool { return p.log.Has("tunnel lost") })
 	}
 	link(t, h.nodes[0])
 	select {
@@ -304,7 +304,7 @@ func TestTunnelRunsInsideTLSWithAPrivateCAAndThroughAProxy(t *testing.T) {
 	cfg := h.enrolled(t, "https")
 
 	p := startAgent(t, cfg)
-	eventually(t, "the unknown certificate is refused", func() bool { return p.log.Has("certificate") })
+	testenv.Eventually(t, "the unknown certificate is refused", func() bool { return p.log.Has("certificate") })
 	p.stop(t)
 
 	cfg.Hub.CAFile = ca
@@ -318,7 +318,7 @@ func TestTunnelRunsInsideTLSWithAPrivateCAAndThroughAProxy(t *testing.T) {
 	}
 	proxy, asked := startProxy(t)
 	cfg.Hub.Proxy, cfg.Hub.ProxyUser, cfg.Hub.ProxyPasswordFile = "http://"+proxy, "agent", password
-	eventually(t, "the old tunnel is gone", func() bool { return len(h.nodes[0].open()) == 0 })
+	testenv.Eventually(t, "the old tunnel is gone", func() bool { return len(h.nodes[0].open()) == 0 })
 	startAgent(t, cfg)
 	link(t, h.nodes[0])
 	if asked.Load() == 0 {
@@ -376,7 +376,7 @@ func TestAgentLeavesNoGoroutineBehind(t *testing.T) {
 			n.stop()
 		}
 	}
-	eventually(t, "every goroutine has ended", func() bool { return runtime.NumGoroutine() <= before })
+	testenv.Eventually(t, "every goroutine has ended", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestBackoffIsJitteredBoundedAndReset(t *testing.T) {

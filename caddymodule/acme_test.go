@@ -104,7 +104,7 @@ func startAuthorityEdge(t *testing.T) *authorityEdge {
 		t.Fatal(err)
 	}
 	e.dns.Set(t, e.Environment+".edge.vendor.test", "A 127.0.0.1")
-	eventually(t, "a certificate for the console", func() bool { return e.handshake("id.vendor.test") == nil })
+	testenv.Eventually(t, "a certificate for the console", func() bool { return e.handshake("id.vendor.test") == nil })
 	return e
 }
 
@@ -228,7 +228,7 @@ func TestP26_ProvenDomainsKeepTheirCertificatesWhileTheStoreIsStopped(t *testing
 		t.Errorf("ready without a store: %d", code)
 	}
 	e.pg.Start(t)
-	eventually(t, "ready again", func() bool {
+	testenv.Eventually(t, "ready again", func() bool {
 		code, _ := e.fetch(t, "GET", fmt.Sprintf("https://id.vendor.test:%d/readyz", e.httpsPort), nil)
 		return code == http.StatusOK
 	})
@@ -246,7 +246,7 @@ func (e *authorityEdge) coldCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the edge after the reload", func() bool { return e.handshake("id.vendor.test") == nil })
+	testenv.Eventually(t, "the edge after the reload", func() bool { return e.handshake("id.vendor.test") == nil })
 }
 
 func TestT26_CertificatesOnDiskAndInTheStoreAreSealed(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 // A running is a Caddy in this process. Caddy has one configuration in each process,
@@ -101,7 +103,7 @@ func (c *running) client(t *testing.T, socket string) *http.Client {
 func (c *running) waitTLS(t *testing.T, socket string, names ...string) {
 	t.Helper()
 	for _, n := range names {
-		eventually(t, "a certificate for "+n, func() bool {
+		testenv.Eventually(t, "a certificate for "+n, func() bool {
 			raw, err := c.dial(socket)(t.Context(), "", "")
 			if err != nil {
 				return false
@@ -125,7 +127,7 @@ func get(t *testing.T, client *http.Client, address string, change ...func(*http
 		f(req)
 	}
 	var resp *http.Response
-	eventually(t, "an answer of "+address, func() bool {
+	testenv.Eventually(t, "an answer of "+address, func() bool {
 		resp, err = client.Do(req)
 		return err == nil || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)
 	})
@@ -144,7 +146,7 @@ func get(t *testing.T, client *http.Client, address string, change ...func(*http
 func (c *running) lines(t *testing.T, n int) []map[string]any {
 	t.Helper()
 	var out []map[string]any
-	eventually(t, fmt.Sprintf("%d access-log lines", n), func() bool {
+	testenv.Eventually(t, fmt.Sprintf("%d access-log lines", n), func() bool {
 		out = nil
 		for _, line := range strings.Split(c.log(t), "\n") {
 			var m map[string]any
@@ -168,20 +170,4 @@ func (c *running) log(t *testing.T) string {
 		all += string(b)
 	}
 	return all
-}
-
-// eventually waits until what is true, at most 10 s.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("still not: %s", what)
-		}
-	}
 }

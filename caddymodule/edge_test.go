@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/gorilla/websocket"
+
+	"github.com/postern-id/postern/internal/testenv"
 )
 
 // both is one node with both handlers, as an operator writes it.
@@ -199,7 +201,7 @@ http://front.localhost {
 func (c *running) tunnel(t *testing.T, socket, host string) (ws *websocket.Conn) {
 	t.Helper()
 	d := websocket.Dialer{NetDialContext: c.dial(socket)}
-	eventually(t, "a tunnel over "+socket, func() bool {
+	testenv.Eventually(t, "a tunnel over "+socket, func() bool {
 		var err error
 		ws, _, err = d.DialContext(t.Context(), "ws://"+host+"/api/agent", nil)
 		return err == nil

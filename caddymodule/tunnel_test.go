@@ -108,7 +108,7 @@ func TestAnEnrolledAgentsTunnelPassesAProxyAndAReloadAndHearsGoodbye(t *testing.
 		if err := link.Ping(); err != nil {
 			t.Fatalf("after reload %d: %v", i+1, err)
 		}
-		eventually(t, "a sign of life after the reload", func() bool { return link.LastHeard().After(asked) })
+		testenv.Eventually(t, "a sign of life after the reload", func() bool { return link.LastHeard().After(asked) })
 	}
 	if log := c.log(t); strings.Contains(log, ticket.Secret) {
 		t.Error("the log holds the ticket")
@@ -120,7 +120,7 @@ func TestAnEnrolledAgentsTunnelPassesAProxyAndAReloadAndHearsGoodbye(t *testing.
 	if err := <-ended; !errors.As(err, &closed) || closed.Code != protocol.CloseComeBack {
 		t.Errorf("the tunnel ended with %v", err)
 	}
-	eventually(t, "every goroutine ended", func() bool { return runtime.NumGoroutine() <= goroutines+leftByCaddy })
+	testenv.Eventually(t, "every goroutine ended", func() bool { return runtime.NumGoroutine() <= goroutines+leftByCaddy })
 }
 
 // leftByCaddy is how many goroutines Caddy and the Go runtime keep after a stop.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol/auditlog"
 	"github.com/postern-id/postern/protocol/auditlog/auditlogtest"
 )
@@ -358,17 +359,6 @@ func lines(t *testing.T, path string) (all []entry) {
 	return all
 }
 
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); !so(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
-}
-
 func TestT09_EveryCheckpointGoesIntoTheSinksAsANoteThatAnybodyCanCheck(t *testing.T) {
 	t.Parallel()
 	l := logOf(2)
@@ -385,7 +375,7 @@ func TestT09_EveryCheckpointGoesIntoTheSinksAsANoteThatAnybodyCanCheck(t *testin
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(dir, checkpointsFile), cfg.Sinks.Sinks[1]} {
-		eventually(t, "two entries in "+path, func() bool { return len(lines(t, path)) == 2 })
+		testenv.Eventually(t, "two entries in "+path, func() bool { return len(lines(t, path)) == 2 })
 		all := lines(t, path)
 		if all[0].Event != witnessed || all[1].Event != refused {
 			t.Errorf("%s: %+v", path, all)
@@ -436,7 +426,7 @@ func TestT09_AnAgentThatNeedsASinkDoesNotActWithoutOne(t *testing.T) {
 	if _, err := careless.Check(p); err != nil {
 		t.Errorf("without require_sink: %v", err)
 	}
-	eventually(t, "the failure is told", func() bool { return len(careless.Failing()) == 1 })
+	testenv.Eventually(t, "the failure is told", func() bool { return len(careless.Failing()) == 1 })
 }
 
 func TestASinkFileKeepsTheNewest(t *testing.T) {

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 func ownAllSlots(t *testing.T, server *testenv.Redis) {
 	t.Helper()
 	_, _ = server.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", "0", "16383") // refused the second time
-	eventually(t, "the cluster is ready", func() bool {
+	testenv.Eventually(t, "the cluster is ready", func() bool {
 		info, err := server.Do(t.Context(), "CLUSTER", "INFO")
 		return err == nil && strings.Contains(info, "cluster_state:ok")
 	})
@@ -71,22 +71,6 @@ func openRedis(t *testing.T, url, prefix string) *Redis {
 
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-// eventually polls until is holds.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // An inbox collects messages.
@@ -123,7 +107,7 @@ func TestMessagesReachEverySubscriberInOrder(t *testing.T) {
 			}
 		}
 		for _, in := range []*inbox{&here, &there} {
-			eventually(t, "all messages", func() bool { return len(in.all()) == len(want) })
+			testenv.Eventually(t, "all messages", func() bool { return len(in.all()) == len(want) })
 			if got := in.all(); strings.Join(got, "|") != strings.Join(want, "|") {
 				t.Errorf("got %q", got)
 			}
@@ -146,13 +130,13 @@ func TestSubscribersComeAndGo(t *testing.T) {
 			if n, err := c.Publish(ctx, "wake", []byte("x")); err != nil || n != 1 {
 				t.Fatalf("round %d: %d receivers, %v; want 1", i, n, err)
 			}
-			eventually(t, "the message", func() bool { return len(b.all()) == 1 })
+			testenv.Eventually(t, "the message", func() bool { return len(b.all()) == 1 })
 			stopB()
 			if len(a.all()) != 0 {
 				t.Fatalf("round %d: a message after stop", i)
 			}
 		}
-		eventually(t, "nobody listens", func() bool {
+		testenv.Eventually(t, "nobody listens", func() bool {
 			n, err := c.Publish(ctx, "wake", nil)
 			return err == nil && n == 0
 		})
@@ -168,7 +152,7 @@ func TestValuesLiveAsLongAsTheySay(t *testing.T) {
 		must(t, c.Set(ctx, "s2", "long", []byte("other set"), time.Minute))
 		must(t, other.Delete(ctx, "s", "gone"))
 		must(t, other.Delete(ctx, "s", "never was"))
-		eventually(t, "the short one ends", func() bool {
+		testenv.Eventually(t, "the short one ends", func() bool {
 			_, err := other.Get(ctx, "s", "short")
 			return errors.Is(err, ErrNotFound)
 		})
@@ -225,7 +209,7 @@ func TestOneHolderPerLease(t *testing.T) {
 			t.Errorf("a stranger releases: %v", err)
 		}
 		must(t, clients[1].Renew(ctx, first, 20*time.Millisecond))
-		eventually(t, "the lease ends", func() bool { return errors.Is(c.Renew(ctx, first, time.Millisecond), ErrLost) })
+		testenv.Eventually(t, "the lease ends", func() bool { return errors.Is(c.Renew(ctx, first, time.Millisecond), ErrLost) })
 		second, err := clients[1].Acquire(ctx, "job", time.Minute)
 		must(t, err)
 		if second.Fence <= first.Fence {
@@ -265,7 +249,7 @@ func TestBucketsLimitAcrossNodes(t *testing.T) {
 		}
 		fast := Rate{Burst: 1, Every: 20 * time.Millisecond}
 		for range 3 {
-			eventually(t, "one more after a while", func() bool {
+			testenv.Eventually(t, "one more after a while", func() bool {
 				ok, _, err := c.Take(ctx, "fast", fast)
 				return ok && err == nil
 			})

@@ -118,7 +118,7 @@ func TestT10_NothingPublishedToRedisMakesANodeAct(t *testing.T) {
 		}
 		inject(b, nonsense)
 	}
-	eventually(t, "everything injected was refused", func() bool {
+	testenv.Eventually(t, "everything injected was refused", func() bool {
 		return a.Refused()+b.Refused()+c.Refused() == int64(sent)
 	})
 	if _, err := a.Call(ctx, b.ID(), "act", []byte("after")); err != nil {
@@ -155,19 +155,19 @@ func TestT10_BatchesThatWereHeldBackRunAtMostOnceAndNotLate(t *testing.T) {
 	var calls sync.WaitGroup
 	for n := range 3 {
 		calls.Go(func() { _, _ = a.Call(ctx, b.ID(), "act", nil) })
-		eventually(t, "the batch", func() bool { return len(wire.batches(b)) == n+1 })
+		testenv.Eventually(t, "the batch", func() bool { return len(wire.batches(b)) == n+1 })
 	}
 	held := wire.batches(b)
 	deliver := func(batch []byte) { _, _ = c.Publish(ctx, inboxOf(b.self), batch) }
 	deliver(held[1]) // out of order: the second first
 	deliver(held[0])
 	deliver(held[1])
-	eventually(t, "two are refused", func() bool { return b.Refused() == 2 && ran.Load() == 1 })
+	testenv.Eventually(t, "two are refused", func() bool { return b.Refused() == 2 && ran.Load() == 1 })
 	for _, late := range []time.Duration{61 * time.Second, -61 * time.Second} {
 		ahead.Store(int64(late))
 		before := b.Refused()
 		deliver(held[2])
-		eventually(t, "it is out of time", func() bool { return b.Refused() == before+1 })
+		testenv.Eventually(t, "it is out of time", func() bool { return b.Refused() == before+1 })
 	}
 	if n := ran.Load(); n != 1 {
 		t.Errorf("%d runs, want 1", n)
@@ -223,7 +223,7 @@ func TestAnotherMasterKeyIsAnotherMesh(t *testing.T) {
 		m.master = make([]byte, 32)
 		m.values, _ = derive(m.master, "values")
 	})
-	eventually(t, "both are known to the coordinator", func() bool {
+	testenv.Eventually(t, "both are known to the coordinator", func() bool {
 		all, _ := c.List(t.Context(), nodesSet)
 		return len(all) == 2
 	})

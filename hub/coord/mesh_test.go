@@ -45,7 +45,7 @@ func startNode(t *testing.T, c Coord, change ...func(*Mesh)) (m *Mesh, stop func
 func meet(t *testing.T, nodes ...*Mesh) {
 	t.Helper()
 	for _, m := range nodes {
-		eventually(t, "the nodes know each other", func() bool { return len(m.Nodes()) == len(nodes) })
+		testenv.Eventually(t, "the nodes know each other", func() bool { return len(m.Nodes()) == len(nodes) })
 	}
 }
 
@@ -145,7 +145,7 @@ func TestCallsEndWithTheirReason(t *testing.T) {
 		if err := <-done; !errors.Is(err, ErrNoAnswer) && err != nil {
 			t.Errorf("the node ended: %v", err)
 		}
-		eventually(t, "the node is gone", func() bool { return len(a.Nodes()) == 1 })
+		testenv.Eventually(t, "the node is gone", func() bool { return len(a.Nodes()) == 1 })
 	})
 }
 
@@ -220,7 +220,7 @@ func TestTheNewestClaimIsFirst(t *testing.T) {
 		must(t, a.Unclaim(ctx, first.Set, first.Fence))
 		wantClaims(t, b, third, second)
 		stopB()
-		eventually(t, "claims of a gone node do not count", func() bool {
+		testenv.Eventually(t, "claims of a gone node do not count", func() bool {
 			got, err := a.Claims(ctx, "agents/d1")
 			return err == nil && len(got) == 1
 		})
@@ -268,14 +268,14 @@ func TestP26_LosingRedisLosesNothing(t *testing.T) {
 		t.Errorf("unclaim during the outage: %v", err)
 	}
 	server.Start(t)
-	eventually(t, "calls work again", func() bool {
+	testenv.Eventually(t, "calls work again", func() bool {
 		try, cancel := context.WithTimeout(ctx, time.Second) // what is sent just now may be lost
 		defer cancel()
 		_, err := b.Call(try, a.ID(), "echo", []byte("x"))
 		return err == nil
 	})
 	<-restored
-	eventually(t, "the nodes know each other again", func() bool { // a look may have begun before a was back
+	testenv.Eventually(t, "the nodes know each other again", func() bool { // a look may have begun before a was back
 		got, err := b.Claims(ctx, "agents/d1")
 		return err == nil && len(got) == 1 && len(b.Nodes()) == 2
 	})

@@ -39,12 +39,12 @@ func TestP26_RedisComesBackWithoutARestart(t *testing.T) {
 	defer c.Subscribe(ctx, "late", late.add)() // comes into force with the server
 	server.Start(t)
 	for channel, box := range map[string]*inbox{"wake": &in, "late": &late} {
-		eventually(t, channel+" is heard again", func() bool {
+		testenv.Eventually(t, channel+" is heard again", func() bool {
 			_, _ = c.Publish(ctx, channel, []byte("again"))
 			return len(box.all()) > 0
 		})
 	}
-	eventually(t, "healthy", func() bool { return c.Healthy(ctx) == nil })
+	testenv.Eventually(t, "healthy", func() bool { return c.Healthy(ctx) == nil })
 	after, err := c.Fence(ctx)
 	must(t, err)
 	if after <= before {

@@ -230,22 +230,6 @@ func (b *bench) enrol(t *testing.T, n int) (ids []string) {
 	return ids
 }
 
-// eventually polls until ok, and fails the test after ten seconds.
-func eventually(t *testing.T, otherwise string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatal(otherwise)
-		}
-	}
-}
-
 func contains(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for _, p := range parts {

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -51,10 +52,10 @@ func TestRunSynchronisesWhatIsDueAndWhatConnects(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	eventually(t, "the new directory was not synchronised", func() bool { return b.state(t).Sync.Count == 5 })
+	testenv.Eventually(t, "the new directory is synchronised", func() bool { return b.state(t).Sync.Count == 5 })
 	other := storetest.Seed(t, s) // a directory that is added later: its agent connects
 	b.Wake(other.Env.ID, other.Directory.ID)
-	eventually(t, "the agent that connected was not asked", func() bool {
+	testenv.Eventually(t, "the agent that connected is asked", func() bool {
 		d, err := store.Get(t.Context(), s, func(tx *store.Tx) (store.Directory, error) {
 			return tx.Directory(t.Context(), other.Env.ID, other.Directory.ID)
 		})
@@ -110,7 +111,7 @@ func TestAnAgentThatConnectsDuringAPassThatFailsIsAskedAtOnce(t *testing.T) {
 	if err := b.SyncNow(ctx, b.Env.ID, b.Directory.ID); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the agent that connected during the pass was not asked", func() bool {
+	testenv.Eventually(t, "the agent that connected during the pass is asked", func() bool {
 		return calls.Load() > 1 && b.state(t).Sync.Error == ""
 	})
 	cancel()
@@ -129,12 +130,12 @@ func TestWhatAnAgentTellsIsListedAtOnceAndNotMoreOftenThanThat(t *testing.T) {
 		}
 	})
 	b.Changed(b.Env.ID, b.Directory.ID) // before anything was listed: the first pass comes anyway
-	eventually(t, "the new directory was not synchronised", func() bool { return b.state(t).Sync.Count == 5 })
+	testenv.Eventually(t, "the new directory is synchronised", func() bool { return b.state(t).Sync.Count == 5 })
 	before := b.state(t).Sync.Generation
 	for range 1000 {
 		b.Changed(b.Env.ID, b.Directory.ID)
 	}
-	eventually(t, "nobody asked what changed", func() bool { return b.state(t).Sync.Generation > before })
+	testenv.Eventually(t, "somebody asks what changed", func() bool { return b.state(t).Sync.Generation > before })
 	if n := b.state(t).Sync.Generation - before; n > 10 {
 		t.Errorf("1000 messages led to %d passes", n)
 	}

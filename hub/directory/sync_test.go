@@ -345,7 +345,7 @@ func TestNextPageIsRequestedWhileAPageIsWritten(t *testing.T) {
 	each(t, 60, func(t *testing.T, b *bench, c *company) {
 		c.onPage = func(_ context.Context, _ string, n int) error {
 			if n > 1 { // this request is under way: it sees the page before it appear
-				eventually(t, fmt.Sprintf("page %d is not written before page %d is there", n-1, n), func() bool {
+				testenv.Eventually(t, fmt.Sprintf("page %d is written before page %d is there", n-1, n), func() bool {
 					return b.finds(t, fmt.Sprintf("p%d", (n-2)*20)) == 1
 				})
 			}

@@ -150,20 +150,6 @@ func (r *rig) accounts(t *testing.T, id string, f store.EvaluationFilter) []Acco
 	return all
 }
 
-// eventually polls.
-func eventually(t *testing.T, until func() bool) {
-	t.Helper()
-	tick, end := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
-	defer tick.Stop()
-	for !until() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatal("it takes too long")
-		}
-	}
-}
-
 // run lets a node work until the run has left its state, and ends the node.
 func (r *rig) run(t *testing.T, until func() bool) {
 	t.Helper()
@@ -171,7 +157,7 @@ func (r *rig) run(t *testing.T, until func() bool) {
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	r.Wake()
-	eventually(t, until)
+	testenv.Eventually(t, "the run leaves its state", until)
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)

@@ -120,20 +120,6 @@ func (b *bench) hurry(t *testing.T, id string) {
 	}
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(60 * time.Second)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // A receiver takes syslog over TLS, and can die in the middle of a message.
 type receiver struct {
 	*net.TCPListener
@@ -242,13 +228,13 @@ func TestACollectorThatDiesGetsEveryEventInOrder(t *testing.T) {
 		id := b.add(t, b.settings(r.Addr().String(), RFC5424))
 		first, second := b.run(t), b.run(t)
 		b.happens(t, audit.EnvUpdated, numbered(0, 300)...)
-		eventually(t, "it fails once", func() bool { return b.state(t, id).Failures > 0 })
+		testenv.Eventually(t, "it fails once", func() bool { return b.state(t, id).Failures > 0 })
 		if d := b.state(t, id); d.Error == "" || d.Sent > 300 {
 			t.Errorf("%+v", d)
 		}
 		first() // a node stops, the other goes on
 		b.happens(t, audit.EnvUpdated, numbered(300, 350)...)
-		eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 350 })
+		testenv.Eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 350 })
 		second()
 		inOrder(t, r.lines(), numbered(0, 350))
 		if d := b.state(t, id); d.Error != "" || d.Failures != 0 || d.Dropped != 0 || d.SentAt.IsZero() {
@@ -296,7 +282,7 @@ func TestWhatRetentionRemovesFirstIsCounted(t *testing.T) {
 		}
 		b.happens(t, audit.EnvUpdated, numbered(20, 30)...)
 		stop := b.run(t)
-		eventually(t, "the rest is sent", func() bool { return b.state(t, id).Sent == 10 })
+		testenv.Eventually(t, "the rest is sent", func() bool { return b.state(t, id).Sent == 10 })
 		stop()
 		inOrder(t, r.lines(), numbered(20, 30))
 		if d := b.state(t, id); d.Dropped != 20 {
@@ -327,11 +313,11 @@ func TestLinesArePostedAndAFailingCollectorGetsThemAgain(t *testing.T) {
 	b.happens(t, audit.EnvUpdated, numbered(0, 20)...)
 	stop := b.run(t)
 	defer stop()
-	eventually(t, "it fails", func() bool { return strings.Contains(b.state(t, id).Error, "503") })
+	testenv.Eventually(t, "it fails", func() bool { return strings.Contains(b.state(t, id).Error, "503") })
 	mu.Lock()
 	failing = false
 	mu.Unlock()
-	eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 20 })
+	testenv.Eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 20 })
 	mu.Lock()
 	defer mu.Unlock()
 	inOrder(t, lines, numbered(0, 20))

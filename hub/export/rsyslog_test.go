@@ -63,12 +63,12 @@ func TestRsyslogThatIsRestartedGetsEveryEventInOrder(t *testing.T) {
 	stop := b.run(t)
 	defer stop()
 	b.happens(t, audit.EnvUpdated, numbered(0, 100)...)
-	eventually(t, "the first are there", func() bool { return b.state(t, id).Sent == 100 })
+	testenv.Eventually(t, "the first are there", func() bool { return b.state(t, id).Sent == 100 })
 	server.Stop()
 	b.happens(t, audit.EnvUpdated, numbered(100, 500)...)
-	eventually(t, "it is missed", func() bool { return b.state(t, id).Failures > 0 })
+	testenv.Eventually(t, "it is missed", func() bool { return b.state(t, id).Failures > 0 })
 	b.rsyslog(t, dir, port)
-	eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 500 })
+	testenv.Eventually(t, "all is sent", func() bool { b.hurry(t, id); return b.state(t, id).Sent == 500 })
 	read := func() []string {
 		out, err := os.ReadFile(filepath.Join(dir, "out.log"))
 		if err != nil {
@@ -82,7 +82,7 @@ func TestRsyslogThatIsRestartedGetsEveryEventInOrder(t *testing.T) {
 		}
 		return lines
 	}
-	eventually(t, "all is written", func() bool { return len(read()) >= 500 })
+	testenv.Eventually(t, "all is written", func() bool { return len(read()) >= 500 })
 	lines := read()
 	inOrder(t, lines, numbered(0, 500))
 	if !strings.HasPrefix(lines[0], `id.example.com postern env_updated [postern@32473 id="`) {

@@ -301,12 +301,7 @@ func (b *browser) settled(states ...string) store.Recovery {
 // wait polls until ok.
 func (s *stack) wait(what string, ok func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("not within 20 s: %s", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
+	testenv.Eventually(s.t, what, ok)
 }
 
 // asked goes to code entry and returns the code that came by mail.

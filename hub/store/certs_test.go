@@ -155,7 +155,7 @@ func TestT26_RotationSealsTheCopiesOnTheDiskAnew(t *testing.T) {
 	if err := s.Rotate(ctx, otherKey); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the copy is as it was", func() bool { return !bytes.Equal(copiesOf(t, c), old) })
+	testenv.Eventually(t, "the copy is as it was", func() bool { return !bytes.Equal(copiesOf(t, c), old) })
 	if got, err := s.Certificates().Load(ctx, certificate); err != nil || string(got) != "chain" {
 		t.Fatalf("%q %v", got, err)
 	}

@@ -24,19 +24,3 @@ func eachClocked(t *testing.T, test func(t *testing.T, s *store.Store, c *clock)
 		test(t, storetest.Open(t, cfg), c)
 	})
 }
-
-// eventually polls until ok, and fails the test after ten seconds.
-func eventually(t *testing.T, otherwise string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatal(otherwise)
-		}
-	}
-}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -154,7 +155,7 @@ func TestUpkeepRemovesWhatHasEnded(t *testing.T) {
 			}
 		})
 		for _, table := range []string{"tickets", "console_links"} {
-			eventually(t, table+" are not removed, or too many", func() bool {
+			testenv.Eventually(t, table+" are removed, and no more", func() bool {
 				var all []string
 				do(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
 					all, err = store.All(ctx, tx, store.Text, "SELECT hash FROM "+table)

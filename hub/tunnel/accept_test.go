@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -34,7 +35,7 @@ func TestGarbageIsCollectedAfterManyAdmissions(t *testing.T) {
 	p.agent, p.ticket = first.welcome.Agent, ""
 	first.leave()
 	p.again().dial(n)
-	eventually(t, "a collection", func() bool { return forced() > before })
+	testenv.Eventually(t, "a collection", func() bool { return forced() > before })
 }
 
 // The buffer that an idle connection keeps is small, and what the largest control frame

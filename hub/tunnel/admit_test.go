@@ -299,7 +299,7 @@ func TestT31_OneNetworkDoesNotKeepOtherAgentsOut(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "they hold what they can", func() bool { return held.Load() >= handshakes/2 })
+	testenv.Eventually(t, "they hold what they can", func() bool { return held.Load() >= handshakes/2 })
 	p := newProcess(t)
 	p.header, p.ticket = http.Header{"X-Test-Address": {"203.0.113.8"}}, in.newTicket(t)
 	if _, err := p.tryDial(n); err != nil {
@@ -329,7 +329,7 @@ func TestP28_AWrongClockIsToleratedAndReported(t *testing.T) {
 			t.Errorf("ahead %v: reported %v, warned %v", ahead, got.Skew, got.SkewWarn)
 		}
 		l.leave()
-		eventually(t, "it is gone", func() bool { return len(n.roster.all()) == 0 })
+		testenv.Eventually(t, "it is gone", func() bool { return len(n.roster.all()) == 0 })
 	}
 }
 
@@ -382,7 +382,7 @@ func (p *process) dialMute(t *testing.T, n *node, until <-chan struct{}) (gone <
 	hello := protocol.Hello{Agent: p.agent, Instance: p.instance, Time: time.Now()}
 	_, _, err = protocol.Dial(t.Context(), carrier.New(ws), p.keys, n.keys.Public, hubName, hello, linkHandler{p, nil})
 	must(t, err)
-	eventually(t, "it is admitted", func() bool { return len(n.roster.all()) > 0 && n.roster.all()[0].attached() != nil })
+	testenv.Eventually(t, "it is admitted", func() bool { return len(n.roster.all()) > 0 && n.roster.all()[0].attached() != nil })
 	c := n.roster.all()[0]
 	ended := make(chan struct{})
 	go func() {
@@ -418,7 +418,7 @@ func TestP26_WithoutTheStoreNothingIsGivenAndTunnelsStay(t *testing.T) {
 		t.Errorf("admission without the store: %v", err)
 	}
 	server.Start(t)
-	eventually(t, "the same tunnel serves again", func() bool { return n.echo(t, in.to()) == nil })
+	testenv.Eventually(t, "the same tunnel serves again", func() bool { return n.echo(t, in.to()) == nil })
 	select {
 	case <-l.ended:
 		t.Error("an open tunnel was closed because the store was away")

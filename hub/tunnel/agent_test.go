@@ -13,6 +13,7 @@ import (
 	"github.com/postern-id/postern/agent/directory/kinds"
 	"github.com/postern-id/postern/agent/settings"
 	"github.com/postern-id/postern/hub/audit"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
 )
@@ -66,9 +67,9 @@ func TestTheAgentThatWeShipTakesTunnelsToTwoNodesAndOutlivesOne(t *testing.T) {
 	a, b := in.start(t), in.start(t)
 	meet(t, a, b)
 	cfg, _ := in.realAgent(t, a, b)
-	eventually(t, "the enrolment has left", func() bool { return a.holds(0)() && b.holds(0)() })
+	testenv.Eventually(t, "the enrolment has left", func() bool { return a.holds(0)() && b.holds(0)() })
 	runs(t, cfg)
-	eventually(t, "a tunnel to each node", func() bool { return a.holds(1)() && b.holds(1)() })
+	testenv.Eventually(t, "a tunnel to each node", func() bool { return a.holds(1)() && b.holds(1)() })
 	for _, n := range []*node{a, b} {
 		var d protocol.Description
 		must(t, n.Call(t.Context(), in.to(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, &d))
@@ -91,17 +92,17 @@ func TestTheSecondAgentThatWeShipWaitsForItsFingerprint(t *testing.T) {
 		t.Fatalf("enrolment = %+v", e)
 	}
 	stop := runs(t, cfg)
-	eventually(t, "it is connected", n.holds(1))
+	testenv.Eventually(t, "it is connected", n.holds(1))
 	err := n.Call(t.Context(), in.to(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil)
 	wantCode(t, "a pending agent", err, protocol.CodeUnavailable)
 	must(t, n.Confirm(t.Context(), in.Env.ID, e.Agent, e.Fingerprint, audit.Principal{}))
-	eventually(t, "it serves", func() bool {
+	testenv.Eventually(t, "it serves", func() bool {
 		return n.Call(t.Context(), in.to(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil) == nil
 	})
 	stop()
-	eventually(t, "it has left", n.holds(0))
+	testenv.Eventually(t, "it has left", n.holds(0))
 	runs(t, cfg) // a restart is no second process
-	eventually(t, "it serves again", func() bool {
+	testenv.Eventually(t, "it serves again", func() bool {
 		return n.Call(t.Context(), in.to(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil) == nil
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/carrier"
 )
@@ -53,7 +54,7 @@ func (p *process) dialThrough(t *testing.T, n *node) (*interceptor, *protocol.Li
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = l.Run(context.Background()) }()
 	t.Cleanup(func() { l.Close(protocol.CloseNormal, ""); <-ended })
-	eventually(t, "the hub is ready for the tunnel", func() bool {
+	testenv.Eventually(t, "the hub is ready for the tunnel", func() bool {
 		return slices.ContainsFunc(n.roster.all(), func(c *conn) bool { return c.attached() != nil })
 	})
 	return i, l
@@ -75,7 +76,7 @@ func TestP13_AReplayedMessageEndsTheTunnel(t *testing.T) {
 		i.change = func([]byte) [][]byte { return [][]byte{replayed} }
 		i.mu.Unlock()
 		wantCode(t, "a call answered by "+name, n.echo(t, in.to()), protocol.CodeInternal)
-		eventually(t, name+" replayed ends the tunnel", func() bool { return len(n.roster.all()) == 0 })
+		testenv.Eventually(t, name+" replayed ends the tunnel", func() bool { return len(n.roster.all()) == 0 })
 	}
 }
 
@@ -98,7 +99,7 @@ func TestT28_AChangedReplyIsNoReply(t *testing.T) {
 		if name != "twice" {
 			wantCode(t, name, err, protocol.CodeInternal)
 		}
-		eventually(t, name+": the tunnel ends", func() bool { return len(n.roster.all()) == 0 })
+		testenv.Eventually(t, name+": the tunnel ends", func() bool { return len(n.roster.all()) == 0 })
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/seal"
 )
@@ -65,7 +66,7 @@ func (p *publicAgent) connect(n *node) (ws *websocket.Conn, ended chan error) {
 	ended = make(chan error, 1)
 	go func() { ended <- p.run(ws) }()
 	p.t.Cleanup(func() { _ = ws.Close() })
-	eventually(p.t, "the hub is ready for the socket", func() bool {
+	testenv.Eventually(p.t, "the hub is ready for the socket", func() bool {
 		for _, c := range n.roster.all() {
 			if c.legacy() && c.seq > before && c.attached() != nil && c.claimed.Load() != 0 {
 				return true
@@ -345,7 +346,7 @@ func TestLegacyOutcomesSayWhatIsKnown(t *testing.T) {
 			t.Errorf("%q: %s, %v; want %s", c.answer, out.State, err, c.want)
 		}
 		if c.answer == "" || !strings.HasPrefix(c.answer, "{") {
-			eventually(t, "the socket is gone", func() bool { return len(n.roster.all()) == 0 })
+			testenv.Eventually(t, "the socket is gone", func() bool { return len(n.roster.all()) == 0 })
 		}
 	}
 	if n.log.Has("Canary") {
@@ -380,7 +381,7 @@ func TestOneLegacyRequestAtATimeAndRecoveriesFirst(t *testing.T) {
 	<-order // it is under way
 	s := n.roster.all()[0].peer.(*legacyAgent).socket
 	queued := func(p protocol.Priority, want int) {
-		eventually(t, "the call waits", func() bool {
+		testenv.Eventually(t, "the call waits", func() bool {
 			s.turn.mu.Lock()
 			defer s.turn.mu.Unlock()
 			return len(s.turn.waiting[p]) == want
@@ -421,7 +422,7 @@ func TestACallerThatLeavesDoesNotShiftTheReplies(t *testing.T) {
 		done <- n.Call(ctx, in.to(), protocol.MethodListGroups, protocol.PriorityLookup, protocol.GroupsRequest{}, nil)
 	}()
 	s := n.roster.all()[0].peer.(*legacyAgent).socket
-	eventually(t, "it is under way", s.working.Load)
+	testenv.Eventually(t, "it is under way", s.working.Load)
 	cancel()
 	wantCode(t, "cancelled", <-done, protocol.CodeInternal)
 	go func() { close(release) }()
@@ -445,7 +446,7 @@ func TestAMissedDeadlineClosesTheLegacySocket(t *testing.T) {
 	if d := time.Since(began); d > within {
 		t.Errorf("after %v", d)
 	}
-	eventually(t, "the socket is closed", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "the socket is closed", func() bool { return len(n.roster.all()) == 0 })
 	if _, err := s.exchange(t.Context(), protocol.PriorityRecovery, time.Second, legacyRequestBody{Configure: &struct{}{}}); !errors.Is(err, errUnsent) {
 		t.Errorf("on a closed socket: %v", err)
 	}
@@ -488,7 +489,7 @@ func TestTheNewestLegacyConnectionWins(t *testing.T) {
 	for round := range 4 { // it leaks the sockets before
 		n := []*node{a, b}[round/2%2]
 		_, ended := p.connect(n)
-		eventually(t, "one socket is left", func() bool { return len(a.roster.all())+len(b.roster.all()) == 1 })
+		testenv.Eventually(t, "one socket is left", func() bool { return len(a.roster.all())+len(b.roster.all()) == 1 })
 		if len(n.roster.all()) != 1 {
 			t.Errorf("round %d: an older one is left", round)
 		}
@@ -587,7 +588,7 @@ func TestP12_ALegacyAgentThatSpeaksUnaskedIsCutOff(t *testing.T) {
 	ws, ended := p.connect(n)
 	must(t, ws.WriteMessage(websocket.TextMessage, []byte("{}")))
 	<-ended
-	eventually(t, "it is gone", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "it is gone", func() bool { return len(n.roster.all()) == 0 })
 }
 
 func TestLegacyRequestsStayBelowTheLimitAndLargeRepliesAreTaken(t *testing.T) {

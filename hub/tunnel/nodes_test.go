@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -24,7 +25,7 @@ func TestAProcessThatHasATunnelHereIsSentElsewhereAndKeepsIt(t *testing.T) {
 	}
 	must(t, n.echo(t, in.to()))
 	one.leave()
-	eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
 	p.dial(n) // what it says is no longer so
 	must(t, n.echo(t, in.to()))
 }

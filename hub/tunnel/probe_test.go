@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -23,7 +24,7 @@ func TestADoctorWhoLooksAtTheWayIsNoAgentThatIsNotAdmitted(t *testing.T) {
 		t.Errorf("the hub ends it with %v", err)
 	}
 	must(t, ws.Close())
-	eventually(t, "the log says who it was", func() bool { return n.log.Has("doctor of an agent looked") })
+	testenv.Eventually(t, "the log says who it was", func() bool { return n.log.Has("doctor of an agent looked") })
 	if n.log.Has("not admitted") {
 		t.Errorf("log: %s", n.log.String())
 	}
@@ -41,7 +42,7 @@ func TestAnAgentThatOnlyLooksIsAskedNothing(t *testing.T) {
 	}
 	wantCode(t, "a call", n.echo(t, in.to()), protocol.CodeUnavailable)
 	l.leave()
-	eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
 	if told.Load() != 0 || !n.log.Has("probe=true") {
 		t.Errorf("told %d times of an agent that can be asked; log: %s", told.Load(), n.log.String())
 	}

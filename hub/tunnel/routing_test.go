@@ -60,7 +60,7 @@ func TestP25_AnyNodeReachesTheAgent(t *testing.T) {
 	}
 	one.leave()
 	for _, n := range []*node{a, c} { // its other tunnel serves
-		eventually(t, "the call goes to the other tunnel", func() bool { return n.echo(t, in.to()) == nil })
+		testenv.Eventually(t, "the call goes to the other tunnel", func() bool { return n.echo(t, in.to()) == nil })
 	}
 	foreign := in.to()
 	foreign.Env = "another environment"
@@ -69,7 +69,7 @@ func TestP25_AnyNodeReachesTheAgent(t *testing.T) {
 	<-two.ended
 	p.dial(c)
 	for _, n := range []*node{a, c} {
-		eventually(t, "the agent that came back is found", func() bool { return n.echo(t, in.to()) == nil })
+		testenv.Eventually(t, "the agent that came back is found", func() bool { return n.echo(t, in.to()) == nil })
 	}
 }
 
@@ -103,7 +103,7 @@ func TestSeveralAgentsShareADirectory(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		eventually(t, "the call arrived", func() bool { return served[0].Load()+served[1].Load() == int64(i+1) })
+		testenv.Eventually(t, "the call arrived", func() bool { return served[0].Load()+served[1].Load() == int64(i+1) })
 	}
 	if a, b := served[0].Load(), served[1].Load(); a != 5 || b != 5 {
 		t.Errorf("%d and %d calls; the less busy one is chosen", a, b)
@@ -162,7 +162,7 @@ func TestT29_ASecondLiveProcessIsQuarantined(t *testing.T) {
 			if n := in.audited(t, audit.AgentResolved); n == 0 {
 				t.Error("the decision is not recorded")
 			}
-			eventually(t, "still two: quarantined again", func() bool {
+			testenv.Eventually(t, "still two: quarantined again", func() bool {
 				l, err := clone.tryDial(second)
 				return err == nil && l.welcome.State == protocol.AgentQuarantined && !agentStatus(t, a, p.agent).ConflictSince.IsZero()
 			})
@@ -194,7 +194,7 @@ func TestT29_ARestartedAgentIsNoClone(t *testing.T) {
 	if l := q.dial(b); l.welcome.State != protocol.AgentActive {
 		t.Errorf("after a power cut: %s", l.welcome.State)
 	}
-	eventually(t, "calls go to the new tunnel, once the node of the old one has closed it", func() bool { return a.echo(t, in.to()) == nil })
+	testenv.Eventually(t, "calls go to the new tunnel, once the node of the old one has closed it", func() bool { return a.echo(t, in.to()) == nil })
 	if n := in.audited(t, audit.AgentConflict); n != 0 {
 		t.Errorf("%d conflicts recorded", n)
 	}
@@ -236,7 +236,7 @@ func TestT29_TwoProcessesAtOnceAreNeverBothActive(t *testing.T) {
 		for _, l := range links {
 			l.leave()
 		}
-		eventually(t, "both are gone", func() bool { return len(a.roster.all())+len(b.roster.all()) == 0 })
+		testenv.Eventually(t, "both are gone", func() bool { return len(a.roster.all())+len(b.roster.all()) == 0 })
 		must(t, a.Resolve(t.Context(), in.Env.ID, p.agent, audit.Principal{}))
 	}
 }
@@ -260,11 +260,11 @@ func TestP26_LosingRedisLeavesLocalWorkAndComesBack(t *testing.T) {
 		t.Errorf("a clone at the same node during the outage: %s", l.welcome.State)
 	}
 	server.Start(t)
-	eventually(t, "nodes know each other", func() bool { return len(a.mesh.Nodes()) == 2 && len(b.mesh.Nodes()) == 2 })
+	testenv.Eventually(t, "nodes know each other", func() bool { return len(a.mesh.Nodes()) == 2 && len(b.mesh.Nodes()) == 2 })
 	for _, c := range b.roster.all() {
 		c.close(protocol.CloseComeBack, "test")
 	}
-	eventually(t, "the other node reaches the agent again", func() bool { return b.echo(t, in.to()) == nil })
+	testenv.Eventually(t, "the other node reaches the agent again", func() bool { return b.echo(t, in.to()) == nil })
 }
 
 func TestT29_AClonedKeyAdmittedDuringAnOutageIsFoundAfterIt(t *testing.T) {
@@ -463,7 +463,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	idle := func() int { runtime.GC(); return runtime.NumGoroutine() }
 	var links []*link
 	p.dial(n).leave()
-	eventually(t, "quiet", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "quiet", func() bool { return len(n.roster.all()) == 0 })
 	quiet := idle()
 	const many = 20
 	for range many {
@@ -472,12 +472,12 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		links = append(links, q.dial(n))
 	}
 	// Each tunnel costs one goroutine here and one at the agent's end, which this process holds too.
-	eventually(t, "one goroutine for each idle tunnel", func() bool { return idle() <= quiet+2*many })
+	testenv.Eventually(t, "one goroutine for each idle tunnel", func() bool { return idle() <= quiet+2*many })
 	n.stop()
 	for _, l := range links {
 		<-l.ended
 	}
-	eventually(t, "no goroutine is left", func() bool { return idle() <= before })
+	testenv.Eventually(t, "no goroutine is left", func() bool { return idle() <= before })
 	if t.Failed() {
 		var b bytes.Buffer
 		buf := make([]byte, 1<<20)

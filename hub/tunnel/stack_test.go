@@ -115,7 +115,7 @@ func (in *installation) start(t *testing.T, change ...func(*Config)) *node {
 		})
 	}
 	t.Cleanup(n.stop)
-	eventually(t, "the node runs", func() bool { return n.Ready() == nil })
+	testenv.Eventually(t, "the node runs", func() bool { return n.Ready() == nil })
 	return n
 }
 
@@ -131,7 +131,7 @@ func (n *node) serve() {
 func meet(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
-		eventually(t, "the nodes know each other", func() bool { return len(n.mesh.Nodes()) == len(nodes) })
+		testenv.Eventually(t, "the nodes know each other", func() bool { return len(n.mesh.Nodes()) == len(nodes) })
 	}
 }
 
@@ -194,7 +194,7 @@ func (in *installation) enrolled(t *testing.T, n *node) *process {
 	l := p.dial(n)
 	p.agent, p.ticket = l.welcome.Agent, ""
 	l.leave()
-	eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
+	testenv.Eventually(t, "the hub noticed", func() bool { return len(n.roster.all()) == 0 })
 	return p
 }
 
@@ -238,7 +238,7 @@ func (p *process) dial(n *node) *link {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	eventually(p.t, "the hub is ready for the tunnel", func() bool { // the welcome may arrive a moment before
+	testenv.Eventually(p.t, "the hub is ready for the tunnel", func() bool { // the welcome may arrive a moment before
 		return !slices.ContainsFunc(n.roster.all(), func(c *conn) bool { return c.attached() == nil })
 	})
 	return l
@@ -307,21 +307,6 @@ func (in *installation) audited(t *testing.T, kind audit.Kind) int {
 	})
 	must(t, err)
 	return len(rows)
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 func must(t *testing.T, err error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -35,7 +36,7 @@ func TestT29_NoCallAfterARevocationReachesTheAgent(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "calls are under way", func() bool { return served.Load() > 100 })
+	testenv.Eventually(t, "calls are under way", func() bool { return served.Load() > 100 })
 	must(t, in.store.Tx(t.Context(), func(tx *store.Tx) error { // another node's administrator did it
 		return tx.SetAgentState(t.Context(), in.Env.ID, p.agent, protocol.AgentRevoked, protocol.AgentActive)
 	}))

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/coord"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
+	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
 	"github.com/postern-id/postern/protocol/seal"
@@ -53,7 +54,7 @@ func newWitnessed(t *testing.T) *witnessed {
 	w.serve()
 	w.cfg, w.agent = w.realAgent(t, w.node)
 	w.cfg.Guard.NoNotice, w.cfg.Guard.PerAccountPerHour = "allow", 100
-	eventually(t, "the enrolment has left", w.node.holds(0))
+	testenv.Eventually(t, "the enrolment has left", w.node.holds(0))
 	w.run()
 	return w
 }
@@ -72,7 +73,7 @@ func (w *witnessed) serve() {
 func (w *witnessed) run() {
 	w.t.Helper()
 	w.stop = runs(w.t, w.cfg)
-	eventually(w.t, "the agent is there", w.node.holds(1))
+	testenv.Eventually(w.t, "the agent is there", w.node.holds(1))
 }
 
 // begin begins a reset of somebody.
@@ -184,7 +185,7 @@ func (w *witnessed) restore(from string) {
 func TestT08_TheAgentActsOnNothingThatItsHubsLogDoesNotShow(t *testing.T) {
 	w := newWitnessed(t)
 	must(t, w.resets())
-	eventually(t, "the hub has the agent's signature", func() bool { return w.known().Size > 0 })
+	testenv.Eventually(t, "the hub has the agent's signature", func() bool { return w.known().Size > 0 })
 	known := w.known()
 	head, err := auditlog.OpenCheckpoint(known.Checkpoint, w.audit.Public(), w.audit.Origin())
 	must(t, err)
@@ -270,8 +271,8 @@ func TestT09_ARestoredHubIsFoundByItsAgentAndGoesOnWhenThatIsAccepted(t *testing
 	must(t, agent.OrderAcceptLog(w.cfg.StateDir, strings.Repeat("0", 64)))
 	w.refuses(seen.Seen.Hash)
 	must(t, agent.OrderAcceptLog(w.cfg.StateDir, view.Offered.Hash))
-	eventually(t, "it acts again", func() bool { return w.resets() == nil })
-	eventually(t, "the hub knows", func() bool { return w.known().Stopped == "" })
+	testenv.Eventually(t, "it acts again", func() bool { return w.resets() == nil })
+	testenv.Eventually(t, "the hub knows", func() bool { return w.known().Stopped == "" })
 
 	// The hub that was there before, with the same keys, is the other side of a fork now.
 	w.down()
@@ -286,7 +287,7 @@ func (w *witnessed) refuses(seen string) {
 	for range 2 {
 		wantCode(w.t, "another history", w.resets(), protocol.CodeLogInconsistent)
 	}
-	eventually(w.t, "the hub knows that its agent stopped", func() bool { return w.known().Stopped != "" && w.known().Stopped != seen })
+	testenv.Eventually(w.t, "the hub knows that its agent stopped", func() bool { return w.known().Stopped != "" && w.known().Stopped != seen })
 	rows, err := store.Get(w.t.Context(), w.store, func(tx *store.Tx) ([]store.AuditRow, error) {
 		return tx.AuditRows(w.t.Context(), w.Env.Org, store.AuditFilter{Kinds: []string{string(audit.AgentLogRefused)}, Count: 10})
 	})

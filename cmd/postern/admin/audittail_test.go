@@ -7,25 +7,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/postern-id/postern/internal/testenv"
 )
-
-// waitsFor waits until the text was written.
-func waitsFor(t *testing.T, out *testenv.Buffer, text string) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	for !out.Has(text) {
-		select {
-		case <-deadline:
-			t.Fatalf("never %q in\n%s", text, out)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
 
 // relay passes connections on to an address.
 type relay struct {
@@ -90,10 +76,10 @@ func TestEventsAreFollowedOverAnInterruptionWithoutAGap(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- root.ExecuteContext(ctx) }()
 	want(t, "directory", "create", "--kind", "ad", "--name", "One")
-	waitsFor(t, &out, "directory_created")
+	testenv.Eventually(t, "directory_created", func() bool { return out.Has("directory_created") })
 	between.cut()
 	want(t, "env", "domain", "add", "gap.example.test")
-	waitsFor(t, &out, "env_updated")
+	testenv.Eventually(t, "env_updated", func() bool { return out.Has("env_updated") })
 	if !says.Has("again in") {
 		t.Error("nothing was said of the interruption")
 	}
