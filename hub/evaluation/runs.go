@@ -241,17 +241,7 @@ func (r *Runs) advance(ctx context.Context) bool {
 // page takes the lease of a run and works on its next accounts. A node that dies leaves
 // the lease to end; the accounts of its page are looked at again.
 func (r *Runs) page(ctx context.Context, ref store.RecoveryRef) error {
-	e, err := store.Change(ctx, r.Store, func(tx *store.Tx) (store.Evaluation, error) {
-		e, err := tx.Evaluation(ctx, ref.Env, ref.ID)
-		if err != nil {
-			return e, err
-		}
-		if e.State != store.EvaluationRunning || e.DueAt.After(tx.Now()) {
-			return e, store.ErrConflict
-		}
-		e.DueAt = tx.Now().Add(leaseLife)
-		return e, tx.SaveEvaluation(ctx, &e)
-	})
+	e, err := r.lease(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -264,6 +254,24 @@ func (r *Runs) page(ctx context.Context, ref store.RecoveryRef) error {
 		return errors.Join(err, r.wait(back, e, e.Problem, 0))
 	}
 	return err
+}
+
+// lease takes the lease of a run that is due. It is not interrupted: a node that stops at
+// this moment knows whether it has one to give back.
+func (r *Runs) lease(ctx context.Context, ref store.RecoveryRef) (store.Evaluation, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookEvery)
+	defer cancel()
+	return store.Change(ctx, r.Store, func(tx *store.Tx) (store.Evaluation, error) {
+		e, err := tx.Evaluation(ctx, ref.Env, ref.ID)
+		if err != nil {
+			return e, err
+		}
+		if e.State != store.EvaluationRunning || e.DueAt.After(tx.Now()) {
+			return e, store.ErrConflict
+		}
+		e.DueAt = tx.Now().Add(leaseLife)
+		return e, tx.SaveEvaluation(ctx, &e)
+	})
 }
 
 // work looks at the next accounts and writes down what was found.
