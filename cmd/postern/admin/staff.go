@@ -116,9 +116,9 @@ func staffSet(caddyfile *string) *cobra.Command {
 func withHint(err error) error {
 	switch {
 	case errors.Is(err, staff.ErrOwner):
-		return fmt.Errorf(`%w: leave --for out, say --for "*", or give another role`, err)
+		return errors.New(`--for: an owner reaches every environment; say --for "*", or give another role`)
 	case errors.Is(err, staff.ErrEnvs):
-		return fmt.Errorf(`--for: there is no such environment; "postern env list" has their ids: %w`, err)
+		return errors.New(`--for: there is no such environment; "postern env list" has their ids`)
 	}
 	return err
 }
