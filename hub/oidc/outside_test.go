@@ -290,6 +290,7 @@ func TestT11_AKeyOutsideFitsItsClientAndIsNobodyElses(t *testing.T) {
 	if err := r.outside(other, curve); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("two clients have one key: %v", err)
 	}
+	r.elsewhere(curve)
 	agent.Stop()
 	if err := r.outside(other, curve); !errors.Is(err, party.ErrSigner) {
 		t.Errorf("while it is away: %v", err)
@@ -299,6 +300,23 @@ func TestT11_AKeyOutsideFitsItsClientAndIsNobodyElses(t *testing.T) {
 	}
 	if err := r.outside(other, curve); err == nil || !strings.Contains(err.Error(), "has no signer") {
 		t.Errorf("without one: %v", err)
+	}
+}
+
+// elsewhere tries to give a key to a client of another organisation, too.
+func (r *rig) elsewhere(fingerprint string) {
+	r.t.Helper()
+	k, err := party.OutsideKey(r.t.Context(), r.signer, party.OpenID, party.Settings{}, fingerprint, r.now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	other := storetest.Seed(r.t, r.store)
+	err = r.store.Tx(r.t.Context(), func(tx *store.Tx) error {
+		_, err := party.Add(r.t.Context(), tx, other.Env.ID, "", party.OpenID, "", party.Settings{Name: "theirs"}, k)
+		return err
+	})
+	if !errors.Is(err, store.ErrConflict) {
+		r.t.Errorf("clients of two organisations have one key: %v", err)
 	}
 }
 
