@@ -125,14 +125,7 @@ func TestT03_AKeyThatIsRemovedWhileTheAgentTakesItDoesNotStay(t *testing.T) {
 	}
 	e := &browser{s, id, session, b.key, b.recipient}
 	e.choose(protocol.ActionEnrollKey)
-	if err := e.ChooseMethod(ctx, e.env, e.id, e.session, "mail_code", nil); err != nil {
-		t.Fatal(err)
-	}
-	sent := s.mail.count()
-	e.wait("a code", func() bool { return s.mail.count() > sent })
-	if err := e.submit(e.code()); err != nil {
-		t.Fatal(err)
-	}
+	e.byMail()
 	if err := factors.Remove(ctx, b.owner(), rows[0].ID); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,26 +23,13 @@ func TestP07_T14_ManyPressesAreOneDispatch(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *stack) {
 		s.person("ada")
 		b := s.ready("ada@example.com", protocol.ActionPassword)
-		second := s.config.open()
-		var counted atomic.Int32
-		var wg sync.WaitGroup
-		for i := range 200 {
-			wg.Go(func() {
-				node := s.node
-				if i%2 == 1 {
-					node = second
-				}
-				switch err := node.Perform(t.Context(), s.env, b.id, b.session, b.recipient); {
-				case err == nil:
-					counted.Add(1)
-				case !errors.Is(err, recovery.ErrStep):
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if counted.Load() != 1 || s.agent.count(protocol.MethodPerform) != 1 || len(s.agent.changes()) != 1 {
-			t.Errorf("%d presses counted, %d dispatches, changes %v", counted.Load(), s.agent.count(protocol.MethodPerform), s.agent.changes())
+		nodes := []node{s.node, s.config.open()}
+		var turn atomic.Int32
+		counted := s.race(func() error {
+			return nodes[turn.Add(1)%2].Perform(t.Context(), s.env, b.id, b.session, b.recipient)
+		}, recovery.ErrStep)
+		if counted != 1 || s.agent.count(protocol.MethodPerform) != 1 || len(s.agent.changes()) != 1 {
+			t.Errorf("%d presses counted, %d dispatches, changes %v", counted, s.agent.count(protocol.MethodPerform), s.agent.changes())
 		}
 		if v := b.view(); v.Step != flow.StepDone {
 			t.Errorf("step %s", v.Step)

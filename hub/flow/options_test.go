@@ -138,14 +138,7 @@ func TestT01_T17_OptionsOpenOnlyForTheirOwnVerificationAndPerformNothing(t *test
 	}
 	ready := s.start("ada@example.com")
 	ready.choose(protocol.ActionPassword)
-	if err := ready.ChooseMethod(ctx, ready.env, ready.id, ready.session, "mail_code", nil); err != nil {
-		t.Fatal(err)
-	}
-	sent := s.mail.count()
-	ready.wait("a code", func() bool { return s.mail.count() > sent })
-	if err := ready.submit(ready.code()); err != nil {
-		t.Fatal(err)
-	}
+	ready.byMail()
 	if _, err := ready.Owner(ctx, ready.env, ready.id, ready.session); !errors.Is(err, recovery.ErrStep) {
 		t.Errorf("T1, evidence for a password opens options: %v", err)
 	}
@@ -234,14 +227,7 @@ func TestT03_EnrollKeyBearsTheHashOfTheCredential(t *testing.T) {
 	s.traits(protocol.Traits{CanGetTemporaryPassword: true, CanEnrollKey: true})
 	e := enrol()
 	e.choose(protocol.ActionEnrollKey)
-	if err := e.ChooseMethod(ctx, e.env, e.id, e.session, "mail_code", nil); err != nil {
-		t.Fatal(err)
-	}
-	sent := s.mail.count()
-	e.wait("a code", func() bool { return s.mail.count() > sent })
-	if err := e.submit(e.code()); err != nil {
-		t.Fatal(err)
-	}
+	e.byMail()
 	if err := e.Perform(ctx, e.env, e.id, e.session, nil); err != nil || e.view().Step != flow.StepDone {
 		t.Fatalf("%v, step %s, problem %s", err, e.view().Step, e.view().Problem)
 	}

@@ -319,6 +319,19 @@ func (b *browser) code() string {
 	return b.mail.last(b.t)
 }
 
+// byMail chooses a code by mail, and types the one that comes.
+func (b *browser) byMail() {
+	b.t.Helper()
+	sent := b.mail.count()
+	if err := b.ChooseMethod(b.t.Context(), b.env, b.id, b.session, "mail_code", nil); err != nil {
+		b.t.Fatal(err)
+	}
+	b.wait("a code", func() bool { return b.mail.count() > sent })
+	if err := b.submit(b.code()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // ready goes to the button.
 func (s *stack) ready(address string, a protocol.Action) *browser {
 	s.t.Helper()

@@ -200,13 +200,6 @@ func (s *stack) keyByHand(factors *factor.Factors) (e *browser, hash [32]byte) {
 	s.accept(`["mail_code","manual"]`)
 	e = &browser{s, id, session, b.key, b.recipient}
 	e.choose(protocol.ActionEnrollKey)
-	if err := e.ChooseMethod(ctx, e.env, e.id, e.session, "mail_code", nil); err != nil {
-		s.t.Fatal(err)
-	}
-	sent := s.mail.count()
-	e.wait("a code", func() bool { return s.mail.count() > sent })
-	if err := e.submit(e.code()); err != nil {
-		s.t.Fatal(err)
-	}
+	e.byMail()
 	return e.vouched(), hash
 }
