@@ -53,10 +53,13 @@ type Config struct {
 type Terminals struct {
 	cfg  Config
 	held chan struct{} // one for each answer that is held back
+	hold time.Duration // for so long
 }
 
 // New makes Terminals.
-func New(cfg Config) *Terminals { return &Terminals{cfg: cfg, held: make(chan struct{}, maxHeld)} }
+func New(cfg Config) *Terminals {
+	return &Terminals{cfg: cfg, held: make(chan struct{}, maxHeld), hold: holdFor}
+}
 
 // parse reads a key: an X25519 public key in 43 characters of base64url.
 func parse(key string) (*[32]byte, error) {

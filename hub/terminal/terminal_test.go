@@ -62,6 +62,29 @@ func TestT32_TheCodeIsDerivedFromTheKeyAndNothingElseFits(t *testing.T) {
 	}
 }
 
+// A terminal that nobody approves is told to ask again when its answer was held back long
+// enough, also where that ends just while it is looked for.
+func TestATerminalThatNobodyApprovesYetIsToldToAskAgain(t *testing.T) {
+	allowed := &few{}
+	allowed.left.Store(50)
+	terms := New(Config{Store: storetest.Open(t, storetest.SQLite(t)), Buckets: allowed, Log: slog.Default()})
+	terms.hold = lookEvery
+	mux := http.NewServeMux()
+	mux.Handle(Pattern, terms)
+	var wg sync.WaitGroup
+	for range 50 {
+		key, _, _ := newKey(t)
+		wg.Go(func() {
+			got := httptest.NewRecorder()
+			mux.ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), "GET", "/api/cli/login/"+key, nil))
+			if got.Code != http.StatusNoContent {
+				t.Errorf("%d %s", got.Code, got.Body)
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Of many approvals of one terminal one counts, on either store, and what waits for it
 // hears of it while it waits.
 func TestT32_OneApprovalOfATerminalCountsAndReachesItWhileItWaits(t *testing.T) {

@@ -66,13 +66,14 @@ func (t *Terminals) wait(ctx context.Context, key string) ([]byte, error) {
 	default:
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, holdFor)
-	defer cancel()
-	tick := time.NewTicker(lookEvery)
+	tick, over := time.NewTicker(lookEvery), time.NewTimer(t.hold)
 	defer tick.Stop()
+	defer over.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-over.C: // not a deadline of ctx: a look that it ended would be an error
 			return nil, store.ErrNotFound
 		case <-tick.C:
 		}
