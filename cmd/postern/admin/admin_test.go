@@ -236,6 +236,15 @@ func TestT32_PresignTakesTheSeedsFlags(t *testing.T) {
 	}
 }
 
+func TestFlagsOfEveryCommandMayStandBeforeIt(t *testing.T) {
+	st := start(t)
+	for _, before := range [][]string{{"--json"}, {"-e", st.Environment, "--json"}, {"--server=" + st.server.URL, "--json", "--env", st.Environment}} {
+		if out := want(t, append(before, "env", "list")...); !strings.HasPrefix(out, `{"envs":`) {
+			t.Errorf("%q printed %s", before, out)
+		}
+	}
+}
+
 func TestServerAndKeyAreFoundInTheirOrder(t *testing.T) {
 	st := start(t)
 	t.Setenv(serverVariable, "")

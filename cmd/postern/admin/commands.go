@@ -59,16 +59,25 @@ func group(c *cobra.Command, below ...*cobra.Command) {
 	c.AddCommand(below...)
 }
 
-// CommandFirst puts -e and --env behind the command when they stand before it, where
-// published examples have them and Caddy's own flags know nothing of them.
+// shared are the flags of every command that speaks to a hub, and how many words each has.
+var shared = map[string]int{"-e": 2, "--env": 2, "--server": 2, "--key-file": 2, "--client-config": 2, "--json": 1}
+
+// CommandFirst puts flags that every command has behind the command when they stand before
+// it, where published examples have -e and Caddy's own flags know nothing of them.
 func CommandFirst(args []string) []string {
-	switch {
-	case len(args) > 1 && (args[0] == "-e" || args[0] == "--env"):
-		return append(append([]string(nil), args[2:]...), args[:2]...)
-	case len(args) > 0 && strings.HasPrefix(args[0], "--env="):
-		return append(append([]string(nil), args[1:]...), args[0])
+	before := 0
+	for before < len(args) {
+		name, _, whole := strings.Cut(args[before], "=")
+		words := shared[name]
+		if whole {
+			words = min(words, 1)
+		}
+		if words == 0 || before+words > len(args) {
+			break
+		}
+		before += words
 	}
-	return args
+	return append(append([]string(nil), args[before:]...), args[:before]...)
 }
 
 // replacing are commands of Caddy that put a build of its makers in this program's place.

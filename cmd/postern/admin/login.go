@@ -61,7 +61,7 @@ func (f *flags) login(c *cobra.Command, browse bool) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), loginWithin)
 	defer cancel()
-	sealed, err := approved(ctx, server, key)
+	sealed, err := approved(ctx, server, key, loginEvery)
 	if err != nil {
 		return err
 	}
@@ -105,24 +105,29 @@ func (f *flags) loginServer() (string, error) {
 	return server, nil
 }
 
-// approved asks until the key was approved, and returns what was sealed to it.
-func approved(ctx context.Context, server, key string) ([]byte, error) {
-	tick := time.NewTicker(loginEvery)
+// approved asks until the key was approved, and returns what was sealed to it. A hub that
+// answered before may be away for a while: a node restarts, and another one knows as much.
+func approved(ctx context.Context, server, key string, every time.Duration) ([]byte, error) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	by := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for {
+	for answered := false; ; {
 		sealed, status, err := askApproved(ctx, by, server+"/api/cli/login/"+key)
+		away := err != nil || status >= 500
 		switch {
 		case errors.Is(ctx.Err(), context.DeadlineExceeded):
 			return nil, errors.New("nobody approved it in time; run this again when you are at the console")
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
+		case away && answered:
 		case err != nil:
 			return nil, fmt.Errorf("the hub does not answer: %w", err)
 		case status == http.StatusOK:
 			return sealed, nil
 		case status >= 300 && status != http.StatusTooManyRequests:
 			return nil, fmt.Errorf("the hub answered %d %s; is this the address of its console?", status, http.StatusText(status))
+		default:
+			answered = true
 		}
 		select {
 		case <-ctx.Done():

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // id returns the first word after a line's first one, such as of "request 5f0c…".
@@ -102,6 +106,31 @@ func TestP06_AKeyThatGoesToAFileStandsNowhereElse(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(want(t, "apikey", "create", "--name", "other", "--json")), &made); err != nil || made["key"] == "" {
 		t.Errorf("without a file: %v, %v", made, err)
+	}
+}
+
+// P25: a node that is restarted while somebody approves ends no sign-in of a command line.
+func TestP25_ACommandLineWaitsForItsApprovalWhileANodeRestarts(t *testing.T) {
+	var asked atomic.Int64
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		switch asked.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusNoContent)
+		case 2:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 3:
+			panic(http.ErrAbortHandler) // killed while it answers
+		default:
+			_, _ = w.Write([]byte("sealed"))
+		}
+	}))
+	defer hub.Close()
+	if got, err := approved(t.Context(), hub.URL, "key", time.Millisecond); err != nil || string(got) != "sealed" {
+		t.Errorf("%q, %v", got, err)
+	}
+	asked.Store(1) // another command line, whose hub is away from the beginning
+	if _, err := approved(t.Context(), hub.URL, "key", time.Millisecond); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("a hub that never answered: %v", err)
 	}
 }
 
