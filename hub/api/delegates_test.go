@@ -103,8 +103,12 @@ func TestEncryptedSecretsOpenInTheirEnvironmentAlone(t *testing.T) {
 	if s := st.settingsOf(t, list[len(list)-1].ID); s.ClientSecret != "Bearer postern_canary" {
 		t.Errorf("kept %+v", s)
 	}
+	end := "AA"
+	if strings.HasSuffix(header, end) { // by chance
+		end = "BA"
+	}
 	for what, text := range map[string]string{
-		"another environment's": theirs, "changed": header[:len(header)-2] + "AA", "cut": header[:40], "only a beginning": store.SecretPrefix, "not base64": store.SecretPrefix + "!!",
+		"another environment's": theirs, "changed": header[:len(header)-2] + end, "cut": header[:40], "only a beginning": store.SecretPrefix, "not base64": store.SecretPrefix + "!!",
 	} {
 		if got := st.want(t, 400, "PATCH", env, `{"add_webhooks":[{"url":"https://hook.test","events":["share"],"authorization_header":"`+text+`"}]}`); !strings.Contains(got.body, "authorization_header") {
 			t.Errorf("%s: %s", what, got.body)
