@@ -113,8 +113,8 @@ func Check(key, typed string) error {
 	return nil
 }
 
-// An Approval is what somebody of the staff allows a terminal. Whether they may is for
-// the caller to know.
+// An Approval is what somebody of the staff allows a terminal. That it was them, with
+// their passkey, is for the caller to know.
 type Approval struct {
 	Org, Staff, Name string // who: their organisation, id and name
 	Key, Code        string // of the terminal; what was typed
@@ -143,6 +143,9 @@ func (t *Terminals) Approve(ctx context.Context, a Approval) error {
 		who, err := tx.Staff(ctx, a.Org, a.Staff)
 		if err != nil {
 			return err
+		}
+		if !store.AtLeast(who.Role, a.Role) || !who.Decides(tx.Now()) { // limited or suspended since the page asked
+			return store.ErrNotFound
 		}
 		k, err := tx.CreateAPIKey(ctx, store.APIKey{Org: a.Org, Name: "Command line of " + a.Name, Hash: store.HashToken(text), Role: a.Role,
 			Envs: who.Envs, Enabled: true, Expires: tx.Now().Add(a.Life), Staff: a.Staff, CreatedBy: a.Staff})

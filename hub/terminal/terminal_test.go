@@ -174,6 +174,37 @@ func get(t *testing.T, address string) (int, []byte) {
 	return resp.StatusCode, b[:n]
 }
 
+// The page asked who they are some moments before.
+func TestT32_WhoIsLimitedOrSuspendedMeanwhileSignsNoTerminalIn(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	terms := New(Config{Store: s, Buckets: &few{}, Log: slog.Default()})
+	ann := hired(t, s, f, store.AllEnvs)
+	key, _, _ := newKey(t)
+	sign := func(role string) error {
+		return terms.Approve(t.Context(), Approval{Org: f.Env.Org, Staff: ann, Name: "Ann", Key: key, Code: Code(key), Role: role, Life: time.Hour, By: audit.Principal{Role: role}})
+	}
+	if err := sign(store.RoleAdmin); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a user gives an administrator's key: %v", err)
+	}
+	if err := s.Tx(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.SuspendStaff(t.Context(), f.Env.ID, "none", "none", []string{"ann@example.com"}, tx.Now().Add(72*time.Hour))
+		if n != 1 {
+			t.Error(n)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sign(store.RoleUser); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("somebody who is suspended signs a terminal in: %v", err)
+	}
+	keys, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.APIKey, error) { return tx.APIKeys(t.Context(), f.Env.Org) })
+	if err != nil || len(keys) != 0 {
+		t.Errorf("%+v, %v", keys, err)
+	}
+}
+
 func TestT32_NoKeyOfATerminalLivesLongerThanThirtyDays(t *testing.T) {
 	s := storetest.Open(t, storetest.SQLite(t))
 	f := storetest.Seed(t, s)
