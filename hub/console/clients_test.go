@@ -197,10 +197,15 @@ func TestEveryContractHasWordsInTheConsole(t *testing.T) {
 func TestApplicationsInABrowser(t *testing.T) {
 	g := newRig(t)
 	list := g.url + "/console/settings/" + g.Env.ID + "/clients"
+	if err := g.signer.Move("unix//nowhere/hub.sock"); err != nil {
+		t.Fatal(err)
+	}
 	b := testenv.Chromium(t)
 	b.Open(g.url + g.newLink())
 	b.Click("main form button")
 	b.WaitText("Is recovery working?")
+	b.WaitText("The signer outside of the hub does not answer")
+	looked(t, b, "signer-away")
 	b.Open(list)
 	looked(t, b, "clients-empty")
 	b.Click(`a[href$="/new-openid"]`)
@@ -216,6 +221,10 @@ func TestApplicationsInABrowser(t *testing.T) {
 	b.Click(`[value=secret]`)
 	b.WaitText("This is the new secret")
 	looked(t, b, "client-secret")
+	b.Type("#external", "SHA256:none")
+	b.Click(`[value=rotate]`)
+	b.WaitText("the signer does not answer")
+	looked(t, b, "client-external")
 	b.Open(list + "/new-entra_eam?lang=de")
 	b.WaitText("Microsoft Entra ID")
 	looked(t, b, "client-entra")

@@ -163,7 +163,7 @@ func (p *Provider) fail(w http.ResponseWriter, r *http.Request, e *oauthError) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="client"`)
 	}
-	if e.Status == http.StatusServiceUnavailable {
+	if e.Status == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	b, err := json.Marshal(e)

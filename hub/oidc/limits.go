@@ -36,6 +36,10 @@ var (
 // retryAfter is when to ask again while something that is needed is away, in seconds.
 const retryAfter = "60"
 
+// retrySoon is the same where what is held out would be too old by then: a code is good for
+// a minute.
+const retrySoon = "10"
+
 // errBusy says that somebody asks too often.
 var errBusy = errors.New("oidc: too many requests")
 

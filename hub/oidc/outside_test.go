@@ -162,7 +162,7 @@ func TestT11_WhileTheSignerIsAwayNothingIsSpentAndTheClientIsToldToComeBack(t *t
 		away := func(why string) {
 			t.Helper()
 			g := a.post(http.DefaultClient, "/oauth2/token", redeemed(client, secret, code))
-			if g.status != http.StatusServiceUnavailable || g.header.Get("Retry-After") == "" || !strings.Contains(g.body, "temporarily_unavailable") {
+			if g.status != http.StatusServiceUnavailable || g.header.Get("Retry-After") != "10" || !strings.Contains(g.body, "temporarily_unavailable") {
 				t.Errorf("%d %v %s", g.status, g.header, g.body)
 			}
 			if !strings.Contains(a.log.String(), why) || !strings.Contains(a.log.String(), fingerprint) {
@@ -174,6 +174,7 @@ func TestT11_WhileTheSignerIsAwayNothingIsSpentAndTheClientIsToldToComeBack(t *t
 		agent.Start(t)
 		away("ssh-add") // it lost its keys
 		agent.Load(t, file)
+		a.ahead.Add(int64(12 * time.Second)) // the code is good until then
 		if got, status := a.redeems(redeemed(client, secret, code)); status != http.StatusOK || got.ID == "" {
 			t.Errorf("the same code, when it is back: %d %+v", status, got)
 		}

@@ -145,6 +145,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request, at party.Issuer
 	case errors.Is(err, errGone):
 		p.fail(w, r, invalid("invalid_grant", "the code is unknown, used or too old, or belongs to another request"))
 	case err != nil:
+		w.Header().Set("Retry-After", retrySoon)
 		p.fail(w, r, p.trouble(r, "a code cannot be redeemed", err))
 	default:
 		writeJSON(w, r, http.StatusOK, []byte(store.JSON(reply)))
