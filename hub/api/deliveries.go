@@ -39,8 +39,8 @@ type deliveryList struct {
 	NextOffset int        `json:"next_offset,omitempty"` // ours; absent: that was all
 }
 
-func (c *call) wireDelivery(d store.Delivery, url string) delivery {
-	d, withheld := hooks.ReadBy(d, c.key.Role)
+func (c *call) wireDelivery(ctx context.Context, tx *store.Tx, d store.Delivery, url string) (delivery, error) {
+	d, withheld, err := hooks.ReadBy(ctx, tx, d, c.key.Role)
 	out := delivery{ID: d.ID, Status: d.Status, URL: url, Body: d.Body, RequestHeader: d.Header, Attempts: d.Attempts,
 		Webhook: d.Webhook, Event: d.Event, CreatedAt: d.CreatedAt, PIIErased: d.Erased, State: string(d.State()), Withheld: withheld}
 	if !d.NextAt.IsZero() {
@@ -55,7 +55,7 @@ func (c *call) wireDelivery(d store.Delivery, url string) delivery {
 	for i := range out.Attempts { // one without an answer has no header
 		out.Attempts[i].Header = append([]store.Header{}, out.Attempts[i].Header...)
 	}
-	return out
+	return out, err
 }
 
 // listDeliveries answers with what webhooks of an environment were told in the last days,
@@ -72,10 +72,17 @@ func listDeliveries(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 		all, list.NextOffset = all[:n], skip+n
 	}
 	told, err := tx.Webhooks(ctx, c.env.ID)
-	for _, d := range all {
-		list.Webhooks = append(list.Webhooks, c.wireDelivery(d, urlOf(told, d.Webhook)))
+	if err != nil {
+		return nil, err
 	}
-	return list, err
+	for _, d := range all {
+		one, err := c.wireDelivery(ctx, tx, d, urlOf(told, d.Webhook))
+		if err != nil {
+			return nil, err
+		}
+		list.Webhooks = append(list.Webhooks, one)
+	}
+	return list, nil
 }
 
 func urlOf(all []store.Webhook, id string) string {
@@ -97,7 +104,10 @@ func replayDelivery(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if errors.Is(err, hooks.ErrQuestion) || errors.Is(err, hooks.ErrOff) {
 		return nil, bad("delivery: " + plainError(err))
 	}
-	return c.wireDelivery(d, w.URL), err // under way already, or erased
+	if err != nil { // under way already, or erased
+		return nil, err
+	}
+	return c.wireDelivery(ctx, tx, d, w.URL)
 }
 
 // deliveryStates lists how far deliveries come.

@@ -122,19 +122,22 @@ func (h *hooked) list(ctx context.Context, tx *store.Tx, env, role string) error
 	}
 	h.More, h.Told = len(all) > perPage, nil
 	for _, d := range all[:min(len(all), perPage)] {
-		h.Told = append(h.Told, h.told(d, role))
+		t, err := h.told(ctx, tx, d, role)
+		if err != nil {
+			return err
+		}
+		h.Told = append(h.Told, t)
 	}
 	return nil
 }
 
 // told is a delivery as somebody of a role reads it.
-func (h *hooked) told(d store.Delivery, role string) told {
-	t := told{}
-	t.Delivery, t.Withheld = webhook.ReadBy(d, role)
+func (h *hooked) told(ctx context.Context, tx *store.Tx, d store.Delivery, role string) (t told, err error) {
+	t.Delivery, t.Withheld, err = webhook.ReadBy(ctx, tx, d, role)
 	if i := slices.IndexFunc(h.Hooks, func(k hook) bool { return k.ID == d.Webhook }); i >= 0 {
 		t.Hook = h.Hooks[i]
 	}
-	return t
+	return t, err
 }
 
 func hooksOf(ctx context.Context, tx *store.Tx, env string) (list []hook, err error) {
@@ -228,7 +231,10 @@ func (v *visit) showDelivery(ctx context.Context, p *settingsPage) {
 			return err
 		}
 		d, err := tx.Delivery(ctx, p.Env.ID, v.r.PathValue("delivery"))
-		t := h.told(d, v.role)
+		if err != nil {
+			return err
+		}
+		t, err := h.told(ctx, tx, d, v.role)
 		p.Told = &t
 		return err
 	})

@@ -139,11 +139,17 @@ func (h *Hooks) deliverTo(ctx context.Context, r *receivers, webhook string, n i
 
 // try makes one try of a claimed delivery and records what it came to.
 func (h *Hooks) try(ctx context.Context, d store.Delivery) (taken bool) {
-	w, err := store.Get(ctx, h.store, func(tx *store.Tx) (store.Webhook, error) { return tx.Webhook(ctx, d.Env, d.Webhook) })
+	said := d
+	w, err := store.Get(ctx, h.store, func(tx *store.Tx) (w store.Webhook, err error) {
+		if said, err = addressed(ctx, tx, d); err != nil {
+			return w, err
+		}
+		return tx.Webhook(ctx, d.Env, d.Webhook)
+	})
 	if err != nil {
 		return false // removed meanwhile, or the store is away: the claim lapses
 	}
-	t := h.post(ctx, w, d)
+	t := h.post(ctx, w, said)
 	if ctx.Err() != nil && t.Attempt.Error != "" {
 		return false // the hub stops: another node, or this one later, tries again
 	}

@@ -3,7 +3,9 @@ package webhook
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
@@ -37,6 +39,7 @@ func follow(ctx context.Context, tx *store.Tx, f store.Follower) error {
 		return err
 	}
 	for _, e := range events {
+		e.Actor.Email = "" // see addressed
 		body, err := auditBody(e)
 		if err != nil {
 			return err
@@ -56,4 +59,32 @@ func auditBody(e audit.Record) (string, error) {
 		return "", err
 	}
 	return `{"event_type":"` + string(Audit) + `",` + string(b[1:]), nil
+}
+
+// actor is what an audit body says of who acted.
+type actor struct {
+	Org       string `json:"org"`
+	Principal struct {
+		Member string `json:"org_member"`
+		Email  string `json:"org_member_email"`
+	} `json:"principal"`
+}
+
+// addressed returns a delivery with the address of the member who acted, as it is now. What
+// is queued and kept has none, as the log has none: of a member who is removed it goes with
+// them, and what they did is told all the same.
+func addressed(ctx context.Context, tx *store.Tx, d store.Delivery) (store.Delivery, error) {
+	var a actor
+	if d.Event != string(Audit) || json.Unmarshal([]byte(d.Body), &a) != nil || a.Principal.Member == "" || a.Principal.Email != "" {
+		return d, nil
+	}
+	who, err := tx.Staff(ctx, a.Org, a.Principal.Member)
+	if errors.Is(err, store.ErrNotFound) {
+		return d, nil
+	}
+	if email, _ := json.Marshal(who.Mail); err == nil { // of a text it never fails
+		named := `"org_member":"` + a.Principal.Member + `"` // quotes inside texts are escaped: the first one is the principal's
+		d.Body = strings.Replace(d.Body, named, named+`,"org_member_email":`+string(email), 1)
+	}
+	return d, err
 }

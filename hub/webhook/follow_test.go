@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -163,4 +164,72 @@ func TestWhatWasErasedIsNotToldAnyMore(t *testing.T) {
 			t.Errorf("%s: %+v", d.Trace, d)
 		}
 	}
+}
+
+func TestTheAddressOfAMemberWhoIsRemovedIsNeitherKeptNorTold(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		b := newLogged(t, c)
+		r := b.listen(t, allowed+":0")
+		b.subscribe(t, r.url, Audit)
+		ann := store.Staff{ID: store.NewID(), Name: "Ann", Mail: "ann+\"x\"@example.com", Role: store.RoleAdmin}
+		in := func(do func(*store.Tx) error) {
+			t.Helper()
+			if err := b.store.Tx(t.Context(), do); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in(func(tx *store.Tx) error {
+			e, err := tx.Environment(t.Context(), b.env)
+			if ann.Org = e.Org; err != nil {
+				return err
+			}
+			return tx.AddStaff(t.Context(), &ann)
+		})
+		h := b.hooks(t)
+		says := func(trace string) {
+			t.Helper()
+			b.happens(t, audit.Event{Org: ann.Org, Kind: audit.EnvUpdated, Trace: trace, UserAgent: `"org_member":"` + ann.ID + `"`, Actor: audit.Principal{Role: ann.Role, OrgMember: ann.ID}})
+			if err := h.followLog(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// read is what an owner finds in the history.
+		read := func() (all []actor) {
+			t.Helper()
+			for _, d := range slices.Backward(b.history(t)) {
+				if strings.Contains(d.Body, ann.Mail[:5]) {
+					t.Errorf("the store keeps %s", d.Body)
+				}
+				in(func(tx *store.Tx) error {
+					shown, _, err := ReadBy(t.Context(), tx, d, store.RoleOwner)
+					all = append(all, actor{})
+					return errors.Join(err, json.Unmarshal([]byte(shown.Body), &all[len(all)-1]))
+				})
+			}
+			return all
+		}
+		says("while she is there")
+		pass(t, h)
+		if all := read(); len(all) != 1 || all[0].Principal.Email != ann.Mail {
+			t.Errorf("while she is there: %+v", all)
+		}
+		says("she is removed while it waits")
+		in(func(tx *store.Tx) error { return tx.RemoveStaff(t.Context(), ann.Org, ann.ID) })
+		pass(t, h)
+		got := r.requests()
+		if len(got) != 2 {
+			t.Fatalf("%d deliveries", len(got))
+		}
+		for i, want := range []string{ann.Mail, ""} {
+			var a actor
+			if err := json.Unmarshal(got[i].body, &a); err != nil || a.Principal.Email != want || a.Principal.Member != ann.ID {
+				t.Errorf("told: %s, %v", got[i].body, err)
+			}
+		}
+		for _, a := range read() {
+			if a.Principal.Email != "" || a.Principal.Member != ann.ID {
+				t.Errorf("after she was removed: %+v", a)
+			}
+		}
+	})
 }

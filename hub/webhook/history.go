@@ -36,13 +36,14 @@ func Replay(ctx context.Context, tx *store.Tx, d store.Delivery) (store.Delivery
 // ReadBy is a delivery as somebody of a role may read it. What the audit log says is for
 // owners, wherever a copy of it lies: to others a delivery of it says that it was made, and
 // how that went.
-func ReadBy(d store.Delivery, role string) (shown store.Delivery, withheld bool) {
+func ReadBy(ctx context.Context, tx *store.Tx, d store.Delivery, role string) (shown store.Delivery, withheld bool, err error) {
 	if d.Event != string(Audit) || store.AtLeast(role, store.RoleOwner) {
-		return d, false
+		d, err = addressed(ctx, tx, d)
+		return d, false, err
 	}
 	d.Body, d.Attempts = "", append([]store.Attempt{}, d.Attempts...)
 	for i := range d.Attempts {
 		d.Attempts[i].Body = "" // a receiver may echo what it was told
 	}
-	return d, true
+	return d, true, nil
 }
