@@ -14,18 +14,22 @@ import (
 )
 
 // remembering is a store on SQLite with a relying party.
-func remembering(t *testing.T) (s *Store, dir string, party OIDCClient) {
+func remembering(t *testing.T, change ...func(*Config)) (s *Store, dir string, party OIDCClient) {
 	t.Helper()
-	s, dir, party = rememberingUntil(t)
+	s, dir, party = rememberingUntil(t, change...)
 	t.Cleanup(func() { _ = s.Close() })
 	return s, dir, party
 }
 
 // rememberingUntil is remembering for a test that closes the store.
-func rememberingUntil(t *testing.T) (s *Store, dir string, party OIDCClient) {
+func rememberingUntil(t *testing.T, change ...func(*Config)) (s *Store, dir string, party OIDCClient) {
 	t.Helper()
 	dir = t.TempDir()
-	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+	c := Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&c)
+	}
+	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +301,7 @@ func TestWhatBeganLateOrStillHoldsIsNotPurged(t *testing.T) {
 
 // A sealed value that is not sealed anew is one of the key that seals now.
 func TestAnExchangeIsSealedAnewWhereTheMasterKeyChanged(t *testing.T) {
-	s, _, party := remembering(t)
+	s, _, party := remembering(t, func(c *Config) { c.keyRefresh = 20 * time.Millisecond })
 	ctx := t.Context()
 	e := OIDCExchange{Env: party.Env, ID: NewSortedID(time.Now()), Client: party.ID, Secret: NewToken(), Private: []byte(`{"a":1}`), ExpiresAt: time.Now().Add(time.Hour)}
 	save := func(fn func(tx *Tx) error) string {
@@ -317,7 +321,6 @@ func TestAnExchangeIsSealedAnewWhereTheMasterKeyChanged(t *testing.T) {
 	if again := save(func(tx *Tx) error { return tx.SaveOIDCExchange(ctx, &e) }); again != first {
 		t.Error("what did not change is sealed again")
 	}
-	s.keyRefresh = time.Millisecond
 	if err := s.Rotate(ctx, bytes.Repeat([]byte{2}, MasterKeySize)); err != nil {
 		t.Fatal(err)
 	}

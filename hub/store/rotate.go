@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // rotateBatch is how many cells one transaction seals anew, so that others wait for
@@ -14,7 +16,9 @@ const rotateBatch = 200
 // nodes run: each of them learns the new key from the store, sealed under the one that
 // it has. Called again after an interruption it goes on. When it returns nil, every node
 // must be configured with the new key before it is started again, and the old key opens
-// nothing any more.
+// nothing any more. What does not open holds nothing else up: everything besides is sealed
+// anew, the error names each such cell (Unreadable), and until it is gone and Rotate is
+// called again both keys open the store.
 func (s *Store) Rotate(ctx context.Context, key []byte) error {
 	k, err := newMasterKey(key)
 	if err != nil {
@@ -64,56 +68,149 @@ func (tx *Tx) insertWrap(ctx context.Context, k, by masterKey) error {
 	return err
 }
 
-// sealAnew goes through the table of sealed columns until a whole round finds nothing.
+// An Unreadable is the error of a cell that does not open: it was damaged, or sealed under a
+// key that this store does not have.
+type Unreadable struct {
+	Cell
+	Err error
+}
+
+// Error implements error.
+func (u *Unreadable) Error() string {
+	text := fmt.Sprintf("%s.%s of the row %q", u.Table, u.Column, u.Row)
+	if u.Env != "" {
+		text += " of the environment " + u.Env
+	}
+	return text + " does not open: " + u.Err.Error()
+}
+
+// Unwrap returns why.
+func (u *Unreadable) Unwrap() error { return u.Err }
+
+// maxUnreadable is how many cells that do not open are passed by, each of which is read
+// again with every batch: with more of them it is not cells that are wrong.
+const maxUnreadable = 200
+
+// sealedValue is one cell's content on its way to another key.
+type sealedValue struct{ env, row, text string }
+
+// unread are cells of one column that do not open.
+type unread map[sealedValue]*Unreadable
+
+var errUnreadable = errors.New("store: too many cells do not open; nothing further was sealed anew")
+
+// sealAnew goes through the table of sealed columns until a whole round finds nothing but
+// what does not open.
 func (s *Store) sealAnew(ctx context.Context, k masterKey) error {
-	for {
-		found := 0
+	wrong := map[sealedColumn]unread{}
+	for found := 1; found > 0; {
+		found = 0
 		for _, col := range sealedColumns {
-			n, err := s.sealColumnAnew(ctx, k, col)
+			if wrong[col] == nil {
+				wrong[col] = unread{}
+			}
+			n, err := s.sealColumnAnew(ctx, k, col, wrong[col])
 			if err != nil {
 				return fmt.Errorf("store: seal %s.%s anew: %w", col.table, col.column, err)
 			}
 			found += n
 		}
-		if found == 0 {
-			return nil
-		}
 	}
+	return leftOver(wrong)
 }
 
-// sealedValue is one cell's content on its way to another key.
-type sealedValue struct{ env, row, text string }
+// leftOver is the error that names the cells that were not sealed anew, each in a line.
+func leftOver(wrong map[sealedColumn]unread) error {
+	var lines []string
+	var all []error
+	for _, col := range wrong {
+		for _, u := range col {
+			lines, all = append(lines, u.Error()), append(all, u)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slices.Sort(lines)
+	return &leftovers{"store: every cell but these is sealed anew; both keys open the store until they are gone and it is done again:\n" + strings.Join(lines, "\n"), all}
+}
 
-func (s *Store) sealColumnAnew(ctx context.Context, k masterKey, col sealedColumn) (int, error) {
+// leftovers are errors with one text.
+type leftovers struct {
+	text string
+	all  []error
+}
+
+// Error implements error.
+func (l *leftovers) Error() string { return l.text }
+
+// Unwrap returns each of them.
+func (l *leftovers) Unwrap() []error { return l.all }
+
+// sealColumnAnew seals the cells of a column anew and returns how many. It adds to wrong
+// those that do not open.
+func (s *Store) sealColumnAnew(ctx context.Context, k masterKey, col sealedColumn, wrong unread) (int, error) {
 	total := 0
 	for {
-		n, err := Change(ctx, s, func(tx *Tx) (int, error) { return tx.sealBatchAnew(ctx, k, col) })
-		total += n
-		if err != nil || n < rotateBatch {
+		b, err := Change(ctx, s, func(tx *Tx) (sealedBatch, error) { return tx.sealBatchAnew(ctx, k, col, wrong) })
+		if err != nil {
 			return total, err
+		}
+		for v, u := range b.unread {
+			s.log.ErrorContext(ctx, "a sealed cell does not open; the key changes around it", "error", u)
+			wrong[v] = u
+		}
+		total += b.sealed
+		switch {
+		case len(wrong) > maxUnreadable:
+			return total, errors.Join(errUnreadable, leftOver(map[sealedColumn]unread{col: wrong}))
+		case b.sealed+len(b.unread) < rotateBatch:
+			return total, nil
 		}
 	}
 }
 
-func (tx *Tx) sealBatchAnew(ctx context.Context, k masterKey, col sealedColumn) (int, error) {
+// sealedBatch is what came of one batch.
+type sealedBatch struct {
+	sealed int
+	unread unread
+}
+
+// sealBatchAnew seals a batch of cells anew, apart from those that are known not to open.
+func (tx *Tx) sealBatchAnew(ctx context.Context, k masterKey, col sealedColumn, wrong unread) (b sealedBatch, err error) {
 	cells, err := All(ctx, tx, func(scan Scan) (v sealedValue, err error) {
 		err = scan(&v.env, &v.row, &v.text)
 		return v, err
 	}, fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE %s <> '' AND %s NOT LIKE $1 LIMIT %d",
-		col.env, col.row, col.column, col.table, col.column, col.column, rotateBatch), k.id+".%")
+		col.env, col.row, col.column, col.table, col.column, col.column, rotateBatch+len(wrong)), k.id+".%")
 	if err != nil {
-		return 0, err
+		return b, err
 	}
-	update := fmt.Sprintf("UPDATE %s SET %s = $1 WHERE %s = $2 AND %s = $3", col.table, col.column, col.row, col.column)
+	b.unread = unread{}
 	for _, v := range cells {
-		cell := Cell{Env: v.env, Table: col.table, Column: col.column, Row: v.row}
-		plain, err := tx.s.Unseal(cell, v.text)
+		if wrong[v] != nil {
+			continue
+		}
+		err := tx.sealCellAnew(ctx, k, col, v)
+		if u := (*Unreadable)(nil); errors.As(err, &u) {
+			b.unread[v] = u
+			continue
+		}
 		if err != nil {
-			return 0, err
+			return b, err
 		}
-		if _, err := tx.Exec(ctx, update, k.seal(cell, plain), v.row, v.text); err != nil {
-			return 0, err
-		}
+		b.sealed++
 	}
-	return len(cells), nil
+	return b, nil
+}
+
+// sealCellAnew seals one cell anew; Unreadable where it does not open.
+func (tx *Tx) sealCellAnew(ctx context.Context, k masterKey, col sealedColumn, v sealedValue) error {
+	cell := Cell{Env: v.env, Table: col.table, Column: col.column, Row: v.row}
+	plain, err := tx.s.Unseal(cell, v.text)
+	if err != nil {
+		return &Unreadable{cell, err}
+	}
+	_, err = tx.Exec(ctx, fmt.Sprintf("UPDATE %s SET %s = $1 WHERE %s = $2 AND %s = $3", col.table, col.column, col.row, col.column), k.seal(cell, plain), v.row, v.text)
+	return err
 }

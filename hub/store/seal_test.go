@@ -194,6 +194,76 @@ func TestRotationGoesOnAfterAnInterruption(t *testing.T) {
 	})
 }
 
+// What does not open holds up no other cell, and the error names it; once it is gone the
+// rotation ends as any other.
+func TestRotationGoesAroundWhatDoesNotOpenAndNamesIt(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		s := rotating(t, c)
+		f := storetest.Seed(t, s)
+		var rows []string
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for range 250 { // more than a batch
+				d, err := tx.CreateDirectory(ctx, store.Directory{Env: f.Env.ID, Kind: "custom", Name: "people"})
+				if err == nil {
+					err = tx.SetBirthDateKey(ctx, f.Env.ID, d.ID, []byte("birth"))
+				}
+				if err != nil {
+					return err
+				}
+				rows = append(rows, d.ID)
+			}
+			return nil
+		})
+		damaged, foreign := rows[0], rows[120]
+		set := func(row, text string) {
+			do(t, s, func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Exec(ctx, "UPDATE directories SET birth_date_key = $1 WHERE id = $2", text, row)
+				return err
+			})
+		}
+		other, err := store.Open(t.Context(), store.Config{Dir: t.TempDir(), MasterKey: bytes.Repeat([]byte{77}, store.MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = other.Close() })
+		text, err := other.Seal(store.Cell{Env: f.Env.ID, Table: "directories", Column: "birth_date_key", Row: foreign}, []byte("birth"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := s.Seal(birthDateCell, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set(damaged, ours)
+		set(foreign, text)
+		err = s.Rotate(t.Context(), otherKey)
+		var one *store.Unreadable
+		if !errors.As(err, &one) || !strings.Contains(err.Error(), damaged) || !strings.Contains(err.Error(), foreign) || strings.Count(err.Error(), "\n") != 2 || !errors.Is(err, store.ErrMasterKey) {
+			t.Fatalf("%v", err)
+		}
+		if n := store.SealedUnder(t, s, storetest.MasterKey); n != 1 {
+			t.Errorf("%d cells are left under the old key; want the damaged one", n)
+		}
+		set(damaged, "")
+		set(foreign, "")
+		if err := s.Rotate(t.Context(), otherKey); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Open(t.Context(), c); !errors.Is(err, store.ErrMasterKey) {
+			t.Errorf("the old key still opens the store: %v", err)
+		}
+		for _, row := range rows[1:100] {
+			do(t, s, func(ctx context.Context, tx *store.Tx) error {
+				got, err := tx.BirthDateKey(ctx, f.Env.ID, row)
+				if string(got) != "birth" {
+					t.Errorf("%s: %q", row, got)
+				}
+				return err
+			})
+		}
+	})
+}
+
 // A changed text in a sealed column never opens and never panics.
 func FuzzUnseal(f *testing.F) {
 	s, err := store.Open(context.Background(), store.Config{Dir: f.TempDir(), MasterKey: storetest.MasterKey, Log: slog.New(slog.DiscardHandler)})
