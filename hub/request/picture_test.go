@@ -67,12 +67,12 @@ func TestASelfieThatLiesInTheOrganisationsStorageIsSharedLikeAnyOther(t *testing
 	id := o.hands(p)
 	o.tx(func(tx *store.Tx) error {
 		o.ok(tx.SetStorage(t.Context(), p.env, []byte("{}")))
-		due, err := tx.ImagesToMove(t.Context())
+		due, _, err := tx.ImagesToMove(t.Context(), store.MoveFrom{})
 		for _, image := range due {
 			to, err := tx.PlanMove(t.Context(), image)
 			o.ok(err)
-			kept[to.Object] = image.Body
-			o.ok(tx.ImageMoved(t.Context(), image, to))
+			kept[to.Object] = to.Body
+			o.ok(tx.ImageMoved(t.Context(), to))
 		}
 		return err
 	})

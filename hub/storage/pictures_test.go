@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +189,163 @@ func TestAPhotoThatCannotBeOpenedKeepsNoObjectFromBeingRemoved(t *testing.T) {
 			t.Errorf("%d removals wait, %d objects are there", removals, len(g.shelf.objects))
 		}
 	})
+}
+
+// Rows that nobody can open, more of them than are listed at once, hold up no other.
+func TestPicturesThatCannotBeOpenedHoldUpNoOtherAndAreNamed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, g := t.Context(), newFaces(t, s)
+		g.tx(func(tx *store.Tx) error {
+			for i := range 20 {
+				who := fmt.Sprintf("a%02d", i) // before ann
+				if err := errors.Join(tx.AddPerson(ctx, g.env, who), tx.PutPicture(ctx, g.env, who, store.PictureSelfie, []byte("a face"))); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Exec(ctx, "UPDATE person_pictures SET body = 'spoilt' WHERE env = $1 AND person < 'a12'", g.env)
+			return err
+		})
+		for range 2 {
+			err := g.Round(ctx)
+			var one *store.Unreadable
+			if !errors.As(err, &one) || strings.Count(err.Error(), "does not open:") != 12 || !strings.Contains(err.Error(), `person_pictures.body of the row "a07/selfie" of the environment `+g.env) {
+				t.Errorf("%v", err)
+			}
+		}
+		if _, moves, _ := g.state(); moves != 12 || len(g.shelf.objects) != 8+3 {
+			t.Errorf("%d to move, %d objects", moves, len(g.shelf.objects))
+		}
+		if st, _, _ := g.state(); st.Error != "" || st.OK.IsZero() {
+			t.Errorf("the storage is blamed: %+v", st)
+		}
+	})
+}
+
+// only is the one object of a storage whose name is none of these.
+func (g *faces) only(names ...string) (name string) {
+	g.t.Helper()
+	for n := range g.shelf.objects {
+		if !slices.Contains(names, n) {
+			name = n
+		}
+	}
+	return name
+}
+
+// A storage that gives back what it was given before, or another object, gives back nothing.
+func TestAnObjectOpensUnderItsOwnNameAlone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, g := t.Context(), newFaces(t, s)
+		g.tx(func(tx *store.Tx) error {
+			return errors.Join(tx.RemovePicture(ctx, g.env, "ann", store.PictureSelfie), tx.RemoveAccountPhoto(ctx, g.env, g.ada.ID))
+		})
+		g.round()
+		first := g.only()
+		before := g.shelf.objects[first]
+		g.tx(func(tx *store.Tx) error {
+			return tx.PutPicture(ctx, g.env, "ann", store.PictureChosen, []byte("the new one"))
+		})
+		g.round()
+		second := g.only(first)
+		if body, elsewhere, err := g.picture(store.PictureChosen); err != nil || body != "the new one" || !elsewhere || second == "" {
+			t.Fatalf("%q, elsewhere %v, %v", body, elsewhere, err)
+		}
+		now := g.shelf.objects[second]
+		g.shelf.objects[second] = before
+		if body, _, err := g.picture(store.PictureChosen); err == nil {
+			t.Errorf("what was there before opens: %q", body)
+		}
+		g.shelf.objects[second] = now
+		if body, _, err := g.picture(store.PictureChosen); err != nil || body != "the new one" {
+			t.Errorf("%q, %v", body, err)
+		}
+	})
+}
+
+func TestAPictureOfACaseOpensUnderItsOwnNameAlone(t *testing.T) {
+	g := newRig(t, storetest.Open(t, storetest.SQLite(t)))
+	g.round()
+	var before []byte
+	for _, before = range g.shelf.objects {
+	}
+	g.tx(func(tx *store.Tx) error {
+		return tx.PutReviewImage(t.Context(), g.env, g.id, "front", []byte("made again"))
+	})
+	g.round()
+	for name := range g.shelf.objects {
+		g.shelf.objects[name] = before
+	}
+	_, err := store.Fetch(t.Context(), g.store, g.Storage, func(tx *store.Tx) ([]byte, error) { return tx.ReviewImage(t.Context(), g.env, g.id, "front") })
+	if err == nil {
+		t.Error("what was there before opens")
+	}
+}
+
+// former makes an object as versions before did, whose seal knows no name: that of the row
+// in the store, as it is.
+func (g *faces) former(table, where string, row ...any) (object []byte) {
+	g.t.Helper()
+	g.tx(func(tx *store.Tx) error {
+		text, err := store.One(g.t.Context(), tx, store.Text, "SELECT body FROM "+table+" WHERE "+where, row...)
+		if err == nil {
+			object, err = base64.RawStdEncoding.DecodeString(text)
+		}
+		if err == nil {
+			_, err = tx.Exec(g.t.Context(), "UPDATE "+table+" SET body = 'postern/former', storage = (SELECT id FROM storages WHERE storages.env = "+table+".env) WHERE "+where, row...)
+		}
+		return err
+	})
+	g.shelf.objects["postern/former"] = object
+	return object
+}
+
+func TestObjectsOfFormerVersionsStillOpenAndStandForNoOther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, g := t.Context(), newFaces(t, s)
+		object := g.former("person_pictures", "env = $1 AND person = $2 AND kind = $3", g.env, "ann", store.PictureSelfie)
+		if body, elsewhere, err := g.picture(store.PictureSelfie); err != nil || body != "the selfie of ann" || !elsewhere {
+			t.Errorf("%q, elsewhere %v, %v", body, elsewhere, err)
+		}
+		g.round()
+		g.tx(func(tx *store.Tx) error {
+			return tx.PutPicture(ctx, g.env, "ann", store.PictureSelfie, []byte("the new one"))
+		})
+		g.round()
+		if body, _, err := g.picture(store.PictureSelfie); err != nil || body != "the new one" {
+			t.Fatalf("%q, %v", body, err)
+		}
+		for name := range g.shelf.objects {
+			g.shelf.objects[name] = object
+		}
+		if body, _, err := g.picture(store.PictureSelfie); err == nil {
+			t.Errorf("one of a former version stands for a new one: %q", body)
+		}
+	})
+}
+
+// The photo of an account lies under a key of its own, which former versions sealed under
+// its place alone as well.
+func TestAPhotoOfAFormerVersionStillOpens(t *testing.T) {
+	g := newFaces(t, storetest.Open(t, storetest.SQLite(t)))
+	k := store.PersonKey{Secret: bytes.Repeat([]byte{5}, 32)}
+	sealed, err := k.Seal("postern/photo/v1\x00"+g.env+"\x00"+g.ada.ID, []byte("the face of ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.shelf.objects["postern/former"], err = base64.RawStdEncoding.DecodeString(sealed); err != nil {
+		t.Fatal(err)
+	}
+	g.tx(func(tx *store.Tx) error {
+		key, err := tx.Seal(store.Cell{Env: g.env, Table: "account_photos", Column: "body", Row: g.ada.ID}, k.Secret)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(t.Context(), "UPDATE account_photos SET body = $3, object = 'postern/former', storage = (SELECT id FROM storages WHERE storages.env = $1) WHERE env = $1 AND person = $2", g.env, g.ada.ID, key)
+		return err
+	})
+	if body, elsewhere, err := g.photo(); err != nil || body != "the face of ada" || !elsewhere {
+		t.Errorf("%q, elsewhere %v, %v", body, elsewhere, err)
+	}
 }
 
 func TestAnEnvironmentWhosePicturesLieInAStorageCanBeRemoved(t *testing.T) {

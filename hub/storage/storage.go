@@ -40,9 +40,11 @@ func New(cfg Config) *Storage { return &Storage{cfg, open} }
 func (s *Storage) Run(ctx context.Context) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
-		if err := s.Round(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Log.WarnContext(ctx, "objects could not be moved or removed", "error", err)
+	for last := ""; ; {
+		if now := says(s.Round(ctx)); now != last && ctx.Err() == nil {
+			if last = now; now != "" { // once: what does not open is met in every round
+				s.cfg.Log.WarnContext(ctx, "objects could not be moved or removed", "error", now)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -52,6 +54,14 @@ func (s *Storage) Run(ctx context.Context) error {
 	}
 }
 
+// says is the text of an error, "" for none.
+func says(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
 // Round is one round of Run. A storage that fails is no error of the round: what should
 // be there stays in the store, sealed, until it answers; the failure stands beside its
 // settings, and in the log.
@@ -59,20 +69,37 @@ func (s *Storage) Round(ctx context.Context) error {
 	return errors.Join(s.moveAll(ctx), s.removeAll(ctx)) // what is to be erased waits for no picture that cannot be moved
 }
 
+// maxNamed is how many pictures that do not open the error of a round names.
+const maxNamed = 20
+
+// moveAll goes through the pictures that have to move, once. One that does not open stays
+// where it is, and holds no other up: the error names it.
 func (s *Storage) moveAll(ctx context.Context) error {
+	var wrong []error
+	failing, from := map[string]bool{}, store.MoveFrom{}
 	for {
-		due, err := store.Get(ctx, s.cfg.Store, func(tx *store.Tx) ([]store.SealedImage, error) { return tx.ImagesToMove(ctx) })
-		if err != nil || len(due) == 0 {
+		var due []store.SealedImage
+		next := from
+		err := s.cfg.Store.Read(ctx, func(tx *store.Tx) (err error) {
+			due, next, err = tx.ImagesToMove(ctx, from)
 			return err
+		})
+		if from = next; err != nil || len(due) == 0 {
+			return errors.Join(append(wrong, err)...)
 		}
-		failing := map[string]bool{}
 		for _, image := range due {
 			if failing[image.Storage] {
 				continue
 			}
 			moved, err := s.move(ctx, image)
+			if does := (*store.Unreadable)(nil); errors.As(err, &does) {
+				if len(wrong) < maxNamed {
+					wrong = append(wrong, does)
+				}
+				continue
+			}
 			if err != nil {
-				return err
+				return errors.Join(append(wrong, err)...)
 			}
 			failing[image.Storage] = !moved
 		}
@@ -82,15 +109,18 @@ func (s *Storage) moveAll(ctx context.Context) error {
 // move writes one object, reads it back, and only then forgets it here. It reports whether
 // the storage took it.
 func (s *Storage) move(ctx context.Context, image store.SealedImage) (bool, error) {
-	to, err := store.Change(ctx, s.cfg.Store, func(tx *store.Tx) (store.Removal, error) { return tx.PlanMove(ctx, image) })
+	to, err := store.Change(ctx, s.cfg.Store, func(tx *store.Tx) (store.Move, error) { return tx.PlanMove(ctx, image) })
+	if errors.Is(err, store.ErrConflict) {
+		return true, nil // replaced or erased meanwhile
+	}
 	if err != nil {
 		return false, err
 	}
-	failure := s.task(ctx, image.Env, image.Storage, func(ctx context.Context, p place) error { return keep(ctx, p, to.Object, image.Body) })
+	failure := s.task(ctx, image.Env, image.Storage, func(ctx context.Context, p place) error { return keep(ctx, p, to.Object, to.Body) })
 	if failure != nil {
 		return false, s.note(ctx, image.Env, image.Storage, failure)
 	}
-	err = s.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ImageMoved(ctx, image, to) })
+	err = s.cfg.Store.Tx(ctx, func(tx *store.Tx) error { return tx.ImageMoved(ctx, to) })
 	if err != nil && !errors.Is(err, store.ErrConflict) { // replaced meanwhile; its object is removed in time
 		return false, err
 	}

@@ -107,7 +107,7 @@ func (g *rig) picture() (body string, elsewhere bool) {
 		var sealed []byte
 		if sealed, err = g.Object(g.t.Context(), g.env, away.Storage, away.Object); err == nil {
 			b, err = store.Get(g.t.Context(), g.store, func(tx *store.Tx) ([]byte, error) {
-				return tx.OpenReviewImage(g.t.Context(), g.env, g.id, "front", sealed)
+				return tx.OpenReviewImage(g.t.Context(), g.env, g.id, "front", away.Object, sealed)
 			})
 		}
 	}
@@ -245,20 +245,23 @@ func TestAFormerStorageIsReadUntilNothingLiesThere(t *testing.T) {
 
 func TestAnObjectThatNobodyNeedsIsRemoved(t *testing.T) {
 	g := newRig(t, storetest.Open(t, storetest.SQLite(t)))
-	due, err := store.Get(t.Context(), g.store, func(tx *store.Tx) ([]store.SealedImage, error) { return tx.ImagesToMove(t.Context()) })
+	due, err := store.Get(t.Context(), g.store, func(tx *store.Tx) ([]store.SealedImage, error) {
+		due, _, err := tx.ImagesToMove(t.Context(), store.MoveFrom{})
+		return due, err
+	})
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)
 	}
-	to, err := store.Change(t.Context(), g.store, func(tx *store.Tx) (store.Removal, error) { return tx.PlanMove(t.Context(), due[0]) })
+	to, err := store.Change(t.Context(), g.store, func(tx *store.Tx) (store.Move, error) { return tx.PlanMove(t.Context(), due[0]) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = g.shelf.put(t.Context(), to.Object, due[0].Body) // and the node dies here
+	_ = g.shelf.put(t.Context(), to.Object, to.Body) // and the node dies here
 	g.round()
 	if len(g.shelf.objects) != 2 {
 		t.Fatalf("%d objects: what is being written was removed, or the picture was not moved again", len(g.shelf.objects))
 	}
-	if err := g.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.ImageMoved(t.Context(), due[0], to) }); !errors.Is(err, store.ErrConflict) {
+	if err := g.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.ImageMoved(t.Context(), to) }); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a picture is moved twice: %v", err)
 	}
 	g.tx(func(tx *store.Tx) error {

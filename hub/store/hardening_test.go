@@ -112,7 +112,7 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return moves + removals, err
 	},
 	"OpenReviewImage": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
-		_, err := tx.OpenReviewImage(ctx, env, o.review, "front", []byte("mine"))
+		_, err := tx.OpenReviewImage(ctx, env, o.review, "front", "object", []byte("mine"))
 		return 1, err
 	},
 	"OpenSecret": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {

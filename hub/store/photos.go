@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"time"
 )
@@ -121,7 +120,7 @@ func (tx *Tx) openPhoto(ctx context.Context, env, account, object string, body [
 	if err != nil {
 		return nil, err
 	}
-	return PersonKey{Secret: key}.Open(photoPlace(env, account), base64.RawStdEncoding.EncodeToString(body))
+	return PersonKey{Secret: key}.openObject(photoPlace(env, account), object, body)
 }
 
 // RemoveAccountPhoto destroys the photo of an account; ErrNotFound if there is none.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"time"
 )
@@ -73,7 +72,7 @@ func (tx *Tx) openPicture(ctx context.Context, env, person, kind, object string,
 	if err != nil {
 		return nil, err
 	}
-	return k.Open(picturePlace(env, person, kind), base64.RawStdEncoding.EncodeToString(sealed))
+	return k.openObject(picturePlace(env, person, kind), object, sealed)
 }
 
 // PictureSince returns since when a picture of a person is there; zero if there is none.

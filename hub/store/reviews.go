@@ -155,7 +155,7 @@ func (tx *Tx) ReviewImage(ctx context.Context, env, id, kind string) ([]byte, er
 		return nil, err
 	case storage != "":
 		return nil, &Elsewhere{env, storage, body, func(ctx context.Context, tx *Tx, sealed []byte) ([]byte, error) {
-			return tx.OpenReviewImage(ctx, env, id, kind, sealed)
+			return tx.OpenReviewImage(ctx, env, id, kind, body, sealed)
 		}}
 	}
 	return tx.openInCase(env, id, secret, kind, body)

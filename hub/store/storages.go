@@ -126,11 +126,19 @@ func (tx *Tx) PurgeStorages(ctx context.Context) error {
 }
 
 // OpenReviewImage opens what a storage gave back for a picture; ErrNotFound once the case
-// was erased.
-func (tx *Tx) OpenReviewImage(ctx context.Context, env, id, kind string, sealed []byte) ([]byte, error) {
-	secret, err := One(ctx, tx, Text, "SELECT secret FROM reviews WHERE env = $1 AND id = $2 AND secret <> ''", env, id)
+// was erased, or if the object is that of the picture no more.
+func (tx *Tx) OpenReviewImage(ctx context.Context, env, id, kind, object string, sealed []byte) ([]byte, error) {
+	if _, err := One(ctx, tx, Text, "SELECT kind FROM review_images WHERE env = $1 AND review = $2 AND kind = $3 AND storage <> '' AND body = $4", env, id, kind, object); err != nil {
+		return nil, err
+	}
+	secret, err := tx.caseSecret(ctx, env, id)
 	if err != nil {
 		return nil, err
 	}
-	return tx.openInCase(env, id, secret, kind, base64.RawStdEncoding.EncodeToString(sealed))
+	return tx.openInCase(env, id, secret, boundTo(kind, object), base64.RawStdEncoding.EncodeToString(sealed))
+}
+
+// caseSecret returns the sealed key of a case; ErrNotFound once it was erased.
+func (tx *Tx) caseSecret(ctx context.Context, env, id string) (string, error) {
+	return One(ctx, tx, Text, "SELECT secret FROM reviews WHERE env = $1 AND id = $2 AND secret <> ''", env, id)
 }

@@ -29,14 +29,17 @@ func Moved(t testing.TB, s *store.Store, env string) Shelf {
 			return err
 		}
 		for {
-			due, err := tx.ImagesToMove(t.Context())
+			due, _, err := tx.ImagesToMove(t.Context(), store.MoveFrom{})
 			if err != nil || len(due) == 0 {
 				return err
 			}
 			for _, image := range due {
 				to, err := tx.PlanMove(t.Context(), image)
-				kept[to.Object] = image.Body
-				if err = errors.Join(err, tx.ImageMoved(t.Context(), image, to)); err != nil {
+				if err != nil {
+					return err
+				}
+				kept[to.Object] = to.Body
+				if err := tx.ImageMoved(t.Context(), to); err != nil {
 					return err
 				}
 			}

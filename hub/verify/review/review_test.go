@@ -364,15 +364,15 @@ func (d *desk) moved() (objects int) {
 	d.must(d.Store.Tx(d.t.Context(), func(tx *store.Tx) error {
 		d.must(tx.SetStorage(d.t.Context(), d.s.Env, []byte("{}")))
 		for {
-			due, err := tx.ImagesToMove(d.t.Context())
+			due, _, err := tx.ImagesToMove(d.t.Context(), store.MoveFrom{})
 			if err != nil || len(due) == 0 {
 				return err
 			}
 			for _, image := range due {
 				to, err := tx.PlanMove(d.t.Context(), image)
 				d.must(err)
-				kept[to.Object] = image.Body
-				d.must(tx.ImageMoved(d.t.Context(), image, to))
+				kept[to.Object] = to.Body
+				d.must(tx.ImageMoved(d.t.Context(), to))
 			}
 		}
 	}))
