@@ -157,6 +157,23 @@ func TestHubThatAdmitsASecondTunnelToOneNodeKeepsTheFirst(t *testing.T) {
 	}
 }
 
+// heldCall has the agent called, and its directory hold what it asks until release is
+// closed. What the call ends in comes then.
+func (p *process) heldCall(t *testing.T, l *protocol.Link) (release chan struct{}, answer chan error) {
+	t.Helper()
+	entered := make(chan struct{})
+	release, answer = make(chan struct{}), make(chan error, 1)
+	p.company.mu.Lock()
+	p.company.hold = func() { close(entered); <-release }
+	p.company.mu.Unlock()
+	go func() {
+		_, _, err := begin(t, l, accountID(1))
+		answer <- err
+	}()
+	<-entered
+	return release, answer
+}
+
 func TestGoAwayOpensTheReplacementFirstAndFinishesCalls(t *testing.T) {
 	h := newTestHub(t, 2, nil)
 	h.set(func() { h.count = 1 }) // so that one tunnel is all the agent wants
@@ -167,16 +184,7 @@ func TestGoAwayOpensTheReplacementFirstAndFinishesCalls(t *testing.T) {
 		from, to = to, from
 	}
 	old := link(t, from)
-	entered, release := make(chan struct{}), make(chan struct{})
-	p.company.mu.Lock()
-	p.company.hold = func() { close(entered); <-release }
-	p.company.mu.Unlock()
-	answer := make(chan error, 1)
-	go func() {
-		_, _, err := begin(t, old, accountID(1))
-		answer <- err
-	}()
-	<-entered
+	release, answer := p.heldCall(t, old)
 	if err := old.GoAway("stopping"); err != nil {
 		t.Fatal(err)
 	}
@@ -199,16 +207,7 @@ func TestStoppingAgentAnswersTheCallThatRuns(t *testing.T) {
 	cfg.Guard.SensitiveGroups = nil // their hourly look reads facts too
 	p := startAgent(t, cfg)
 	l := link(t, h.nodes[0])
-	entered, release := make(chan struct{}), make(chan struct{})
-	p.company.mu.Lock()
-	p.company.hold = func() { close(entered); <-release }
-	p.company.mu.Unlock()
-	answer := make(chan error, 1)
-	go func() {
-		_, _, err := begin(t, l, accountID(1))
-		answer <- err
-	}()
-	<-entered
+	release, answer := p.heldCall(t, l)
 	p.cancel()
 	testenv.Eventually(t, "new calls are refused", func() bool {
 		return protocol.CodeOf(l.Call(t.Context(), protocol.MethodDescribe, protocol.PriorityLookup, protocol.Empty{}, nil)) == protocol.CodeUnavailable

@@ -41,10 +41,8 @@ func TestDirectoryIsDue(t *testing.T) {
 	}
 }
 
-func TestRunSynchronisesWhatIsDueAndWhatConnects(t *testing.T) {
-	s := storetest.Open(t, storetest.SQLite(t))
-	c := newCompany(5)
-	b := newBench(t, s, c)
+// works lets a node work until the test ends.
+func (b *bench) works(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -52,6 +50,14 @@ func TestRunSynchronisesWhatIsDueAndWhatConnects(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+}
+
+func TestRunSynchronisesWhatIsDueAndWhatConnects(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	c := newCompany(5)
+	b := newBench(t, s, c)
+	b.works(t)
 	testenv.Eventually(t, "the new directory is synchronised", func() bool { return b.state(t).Sync.Count == 5 })
 	other := storetest.Seed(t, s) // a directory that is added later: its agent connects
 	b.Wake(other.Env.ID, other.Directory.ID)
@@ -61,8 +67,6 @@ func TestRunSynchronisesWhatIsDueAndWhatConnects(t *testing.T) {
 		})
 		return err == nil && d.Sync.Count == 5
 	})
-	cancel()
-	wg.Wait()
 }
 
 func TestRunEndsAPassWithItsContext(t *testing.T) {
@@ -100,35 +104,20 @@ func TestAnAgentThatConnectsDuringAPassThatFailsIsAskedAtOnce(t *testing.T) {
 			return away
 		}
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := b.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := b.SyncNow(ctx, b.Env.ID, b.Directory.ID); err != nil {
+	b.works(t)
+	if err := b.SyncNow(t.Context(), b.Env.ID, b.Directory.ID); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, "the agent that connected during the pass is asked", func() bool {
 		return calls.Load() > 1 && b.state(t).Sync.Error == ""
 	})
-	cancel()
-	wg.Wait()
 }
 
 func TestWhatAnAgentTellsIsListedAtOnceAndNotMoreOftenThanThat(t *testing.T) {
 	s := storetest.Open(t, storetest.SQLite(t))
 	c := newCompany(5)
 	b := newBench(t, s, c)
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := b.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	b.works(t)
 	b.Changed(b.Env.ID, b.Directory.ID) // before anything was listed: the first pass comes anyway
 	testenv.Eventually(t, "the new directory is synchronised", func() bool { return b.state(t).Sync.Count == 5 })
 	before := b.state(t).Sync.Generation
@@ -139,6 +128,4 @@ func TestWhatAnAgentTellsIsListedAtOnceAndNotMoreOftenThanThat(t *testing.T) {
 	if n := b.state(t).Sync.Generation - before; n > 10 {
 		t.Errorf("1000 messages led to %d passes", n)
 	}
-	cancel()
-	wg.Wait()
 }

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
-	"image/jpeg"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -28,26 +26,6 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol/evidence/evidencetest"
 )
-
-// face is a picture of a head before a wall: dark divides the light.
-func face(t *testing.T, dark int) []byte {
-	t.Helper()
-	m := image.NewGray(image.Rect(0, 0, 480, 640))
-	for y := range 640 {
-		for x := range 480 {
-			v := 200
-			if dx, dy := float64(x-240)/150, float64(y-280)/200; dx*dx+dy*dy < 1 {
-				v = 90 + 60*((x/10+y/10)%2)
-			}
-			m.SetGray(x, y, color.Gray{uint8(v / dark)})
-		}
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
 
 // choose puts a picture into the page's field, as if it were a file.
 func choose(b *testenv.Browser, body []byte) {
@@ -138,12 +116,12 @@ func TestT01_APersonGivesAPhotoForTheirBadgeWithoutARecovery(t *testing.T) {
 	g.looked(b, "badge-photo")
 	b.Click("main form > button")
 	b.WaitText("Choose a photo first")
-	choose(b, face(t, 5)) // the script hears nothing of it: the site shows what was chosen
+	choose(b, testenv.Portrait(t, 5)) // the script hears nothing of it: the site shows what was chosen
 	b.Click("main form > button")
 	b.WaitText("The photo is too dark")
 	g.looked(b, "badge-dark")
 	look.Judgement = request.Judgement{Faults: []request.Fault{request.Unsuitable}, Reason: "The background is plain black."}
-	choose(b, face(t, 1))
+	choose(b, testenv.Portrait(t, 1))
 	b.Click("main form > button")
 	b.WaitText("Nothing was sent yet")
 	if n := b.Eval(`String(document.querySelector('figure img').naturalWidth)`); n != "480" {
@@ -152,7 +130,7 @@ func TestT01_APersonGivesAPhotoForTheirBadgeWithoutARecovery(t *testing.T) {
 	g.looked(b, "badge-look")
 	b.Click("form[action$='/retake'] button")
 	b.WaitText("Take a photo, or choose one")
-	choose(b, face(t, 1))
+	choose(b, testenv.Portrait(t, 1))
 	b.Click("main form > button")
 	b.WaitText("Nothing was sent yet")
 	b.Click("form[action$='/send'] button")
@@ -160,7 +138,7 @@ func TestT01_APersonGivesAPhotoForTheirBadgeWithoutARecovery(t *testing.T) {
 	g.looked(b, "badge-unsuitable")
 
 	look.Judgement = request.Judgement{People: true}
-	picks(b, face(t, 1))
+	picks(b, testenv.Portrait(t, 1))
 	g.looked(b, "badge-seen")
 	b.Click("main form > button")
 	b.WaitText("Somebody looks at your photo")
@@ -179,7 +157,7 @@ func TestT01_APersonGivesAPhotoForTheirBadgeWithoutARecovery(t *testing.T) {
 	if n := g.rows("person_pictures"); n != 0 {
 		t.Errorf("%d pictures are kept that were refused", n)
 	}
-	picks(b, face(t, 1))
+	picks(b, testenv.Portrait(t, 1))
 	b.Click("main form > button")
 	b.WaitText("Somebody looks at your photo")
 	look.decides(g, "")
@@ -305,7 +283,7 @@ func TestAPhotoIsLookedAtBeforeItIsSentWhereNoScriptRuns(t *testing.T) {
 		p.at, p.body, p.status = at, body, status
 		return m.Width
 	}
-	p.get(badge).uploads(face(t, 1)).sees(200, "Is this the photo that you want to send?", "Nothing was sent yet")
+	p.get(badge).uploads(testenv.Portrait(t, 1)).sees(200, "Is this the photo that you want to send?", "Nothing was sent yet")
 	if width := draft(); width != 480 || g.rows("reviews") != 0 {
 		t.Errorf("a photo %d wide is shown, and %d people are asked", width, g.rows("reviews"))
 	}
@@ -313,7 +291,7 @@ func TestAPhotoIsLookedAtBeforeItIsSentWhereNoScriptRuns(t *testing.T) {
 	if n := g.rows("person_pictures"); n != 0 {
 		t.Errorf("%d pictures are kept of one who takes another", n)
 	}
-	p.uploads(face(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "Somebody looks at your photo", "<noscript>")
+	p.uploads(testenv.Portrait(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "Somebody looks at your photo", "<noscript>")
 	if n := g.rows("reviews"); n != 1 {
 		t.Errorf("%d people are asked", n)
 	}
@@ -330,7 +308,7 @@ func TestAPhotoInAStorageThatIsAwayIsAskedForLater(t *testing.T) {
 	p.get("/?id_token="+mint(t, g, token.Request{Email: "ada@acme.example", Flow: "badge", TTL: policy.Duration(time.Hour)})).sees(200, "A good photo")
 	p.send("/badge", nil).send("/agree", nil).presents(g, w).sees(200, "Share this with").send("/share", nil).sees(200, "also asks you for a photo")
 	badge := "/badge/" + strings.TrimPrefix(p.at.Path, request.LinkPath+"/")
-	p.get(badge).uploads(face(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "We have your photo")
+	p.get(badge).uploads(testenv.Portrait(t, 1)).sees(200, "Nothing was sent yet").send("/send", nil).sees(200, "We have your photo")
 	q.Shelf = storetest.Moved(t, g.store, g.env.ID)
 	if p.get(badge + "/photo/" + store.PictureChosen); p.status != 200 || p.header.Get("Content-Type") != "image/jpeg" {
 		t.Errorf("%d %s", p.status, p.header.Get("Content-Type"))

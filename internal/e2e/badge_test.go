@@ -8,9 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
 	"io"
 	"net"
 	"net/http"
@@ -101,26 +98,6 @@ func (g *gallery) next(n int) givenPicture {
 	return g.given[n-1]
 }
 
-// portrait is a picture of a head before a wall: dark divides the light.
-func portrait(t *testing.T, dark int) []byte {
-	t.Helper()
-	m := image.NewGray(image.Rect(0, 0, 480, 640))
-	for y := range 640 {
-		for x := range 480 {
-			v := 200
-			if dx, dy := float64(x-240)/150, float64(y-280)/200; dx*dx+dy*dy < 1 {
-				v = 90 + 60*((x/10+y/10)%2)
-			}
-			m.SetGray(x, y, color.Gray{uint8(v / dark)})
-		}
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // picks chooses a photo on the badge page, and waits until the page shows it.
 func (j *journey) picks(photo []byte) {
 	j.t.Helper()
@@ -161,7 +138,7 @@ func TestABadgePhotoIsTakenByAReviewerAndToldToTheOrganisation(t *testing.T) {
 	b.Click("main a.button")
 	b.WaitText("Take a photo, or choose one")
 
-	j.picks(portrait(t, 5))
+	j.picks(testenv.Portrait(t, 5))
 	b.Click("main form > button")
 	b.WaitText("The photo is too dark")
 	if p := told.next(1); p.Error != "dark" || p.Type != "picture" || p.Kind != "badge" {
@@ -170,7 +147,7 @@ func TestABadgePhotoIsTakenByAReviewerAndToldToTheOrganisation(t *testing.T) {
 	desk := testenv.Chromium(t)
 	desk.Viewport(1280, 800)
 	for _, refused := range []bool{true, false} {
-		j.picks(portrait(t, 1))
+		j.picks(testenv.Portrait(t, 1))
 		b.Click("main form > button")
 		b.WaitText("Somebody looks at your photo")
 		e.signIn(t, desk)
