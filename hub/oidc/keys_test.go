@@ -206,6 +206,24 @@ func TestAnOfficeWaitsAtItsPicturesBehindOneAddress(t *testing.T) {
 	}
 }
 
+// They begin at nine in the morning. What each leaves is a row and a record, so there is an
+// end to it.
+func TestTheBrowsersOfACompanyBeginFromOneAddress(t *testing.T) {
+	a := newApp(t)
+	a.counts()
+	begun := 0
+	for range 400 {
+		g := a.get(http.DefaultClient, "/oauth2/authorize"+a.asks())
+		if g.status == http.StatusTooManyRequests {
+			break
+		}
+		begun++
+	}
+	if begun < 300 || begun == 400 {
+		t.Errorf("%d browsers began", begun)
+	}
+}
+
 // The server of an application asks for everybody who signs in there, and is counted by
 // itself; whoever does not know its secret by the address, and shuts it out neither by
 // that nor by its name.

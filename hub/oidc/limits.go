@@ -28,7 +28,7 @@ type rate struct {
 // How often they may.
 var (
 	ofStranger = rate{60, time.Second}             // who should know a secret and does not, by address
-	ofAddress  = rate{600, 100 * time.Millisecond} // the browsers of a company behind one address translator
+	ofAddress  = rate{300, 250 * time.Millisecond} // the browsers of a company behind one address translator: each leaves a row and a record
 	ofClient   = rate{1200, 50 * time.Millisecond} // a client's server, which asks for everybody who signs in there
 	ofBrowser  = rate{60, time.Second}             // one that waits for what it began, and asks every 1.5 seconds
 )
