@@ -328,7 +328,7 @@ func unframed(t *testing.T, what string, resp *http.Response) {
 		}
 	}
 	opener := "same-origin"
-	if resp.Request.URL.Path == "/sign-in" { // which an identity provider opens, in a window of its own perhaps
+	if openedByOthers(resp.Request.URL.Path) {
 		opener = "unsafe-none"
 	}
 	for name, want := range map[string]string{"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": opener, "Cross-Origin-Resource-Policy": "same-origin"} {
@@ -339,4 +339,10 @@ func unframed(t *testing.T, what string, resp *http.Response) {
 	if !strings.Contains(h.Get("Cache-Control"), "no-store") && !strings.Contains(h.Get("Cache-Control"), "no-cache") {
 		t.Errorf("%s: kept by the browser: %s", what, h.Get("Cache-Control"))
 	}
+}
+
+// openedByOthers reports whether an identity provider or an application opens a page, in a
+// window of its own perhaps, which has to keep hold of who opened it.
+func openedByOthers(path string) bool {
+	return path == "/sign-in" || strings.HasSuffix(path, "/authorize")
 }
