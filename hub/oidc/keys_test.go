@@ -213,7 +213,7 @@ func TestTheBrowsersOfACompanyBeginFromOneAddress(t *testing.T) {
 	a.counts()
 	begun := 0
 	for range 400 {
-		g := a.get(http.DefaultClient, "/oauth2/authorize"+a.asks())
+		g := a.get(a.browser, "/oauth2/authorize"+a.asks()) // which goes no further
 		if g.status == http.StatusTooManyRequests {
 			break
 		}
