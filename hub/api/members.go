@@ -125,7 +125,7 @@ func memberError(err error) error {
 	case errors.Is(err, staff.ErrTaken):
 		return bad("email: somebody has this address already")
 	case errors.Is(err, staff.ErrOwner):
-		return bad(`envs: an owner reaches every environment; say ["*"], or give another role`)
+		return bad(`envs: an owner works in all environments; say ["*"], or give another role`)
 	case errors.Is(err, staff.ErrEnvs):
 		return bad("envs: name environments that there are and that the key is for")
 	case errors.Is(err, staff.ErrMail):

@@ -104,7 +104,7 @@ func TestT25_AKeyGivesMembersOnlyEnvironmentsThatItIsFor(t *testing.T) {
 		{"one for one invites elsewhere", st.mine.key, "POST", "", `{"email":"c@staff.test","role":"user","envs":["` + other + `"]}`, 400, "envs: "},
 		{"one for one invites everywhere", st.mine.key, "POST", "", `{"email":"c@staff.test","role":"user","envs":["*"]}`, 400, "envs: name the environments"},
 		{"one for one names none", st.mine.key, "POST", "", `{"email":"c@staff.test","role":"user"}`, 400, "envs: name the environments"},
-		{"an owner of one environment", st.owner, "POST", "", `{"email":"c@staff.test","role":"owner","envs":["` + mine + `"]}`, 400, "envs: an owner reaches every environment"},
+		{"an owner of one environment", st.owner, "POST", "", `{"email":"c@staff.test","role":"owner","envs":["` + mine + `"]}`, 400, "envs: an owner works in all environments"},
 		{"an unknown environment", st.owner, "POST", "", `{"email":"c@staff.test","role":"user","envs":["` + st.foreign.Env.ID + `"]}`, 400, "envs: "},
 		{"who has the address, elsewhere", st.owner, "POST", "", `{"email":"near@staff.test","role":"user","envs":["` + other + `"]}`, 400, "somebody has this address"},
 		{"who has the address, unseen", st.mine.key, "POST", "", `{"email":"far@staff.test","role":"user","envs":["` + mine + `"]}`, 400, "somebody has this address"},

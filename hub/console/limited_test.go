@@ -221,8 +221,8 @@ func TestAnAdministratorInvitesAndChangesWhereSomebodyWorks(t *testing.T) {
 		t.Errorf("all of them, and one: %q", got.Envs)
 	}
 	invite(owner, "nowhere@acme.example", staff.User).sees(422, "Tick at least one environment")
-	invite(owner, "half@acme.example", staff.Owner, staging.ID).sees(422, "An owner reaches every environment")
-	change(owner, "ann@acme.example", staff.Owner, staging.ID).sees(422, "An owner reaches every environment")
+	invite(owner, "half@acme.example", staff.Owner, staging.ID).sees(422, "An owner works in all environments")
+	change(owner, "ann@acme.example", staff.Owner, staging.ID).sees(422, "An owner works in all environments")
 	change(owner, "ann@acme.example", staff.Admin).sees(422, "Tick at least one environment")
 	change(owner, "ann@acme.example", staff.Admin, g.Env.ID, staging.ID).sees(200)
 	if got := g.who("ann@acme.example"); len(got.Envs) != 2 || got.Role != staff.Admin {

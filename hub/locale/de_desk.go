@@ -171,7 +171,7 @@ var deDesk = table{
 	"client.key.retired":                            "unterschrieb ab {at} und bleibt, bis ihn niemand mehr braucht",
 	"client.key.external":                           "außerhalb des Hubs:",
 	"client.external":                               "Fingerabdruck eines Schlüssels außerhalb des Hubs",
-	"client.external.hint":                          "SHA256:…, wie ssh-add -l ihn beim Unterzeichner ausgibt. Leer lassen für einen Schlüssel, den der Hub macht und behält.",
+	"client.external.hint":                          "SHA256:…, wie ssh-add -l ihn beim Signierdienst ausgibt. Lassen Sie das Feld leer für einen Schlüssel, den der Hub selbst erzeugt und behält.",
 	"client.rotate":                                 "Den nächsten Schlüssel veröffentlichen",
 	"client.remove":                                 "Beenden",
 	"client.remove.text":                            "Von da an kann sie nichts mehr fragen. Ihre Geheimnisse und Schlüssel sind weg und lassen sich nicht zurückholen.",
@@ -194,7 +194,7 @@ var deDesk = table{
 	"set.wrong.client.pkce":                         "PKCE: Wählen Sie etwas aus der Liste; eine öffentliche Anwendung braucht S256",
 	"set.wrong.client.account":                      "Wie Konten gefunden werden: Wählen Sie etwas aus der Liste",
 	"set.wrong.client.domain":                       "Domain: Wählen Sie eine nachgewiesene",
-	"set.wrong.client.external":                     "Fingerabdruck: {why}",
+	"set.wrong.client.external":                     "Fingerabdruck: Schreiben Sie den eines Schlüssels, der beim Signierdienst liegt, zu dieser Anwendung passt und noch keiner anderen gehört ({why})",
 	"set.wrong.client.confirm":                      "Der Name: Schreiben Sie ihn genau so, wie er oben steht",
 
 	"collector.title":                        "Sammler des Protokolls",

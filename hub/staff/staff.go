@@ -38,7 +38,7 @@ var (
 	ErrTaken   = errors.New("staff: somebody has this address already")
 	ErrRole    = errors.New("staff: the role does not reach this")
 	ErrEnvs    = errors.New("staff: an environment is unknown here, none is named, or whoever gives it does not reach it")
-	ErrOwner   = errors.New("staff: an owner reaches every environment")
+	ErrOwner   = errors.New("staff: an owner works in all environments")
 	ErrMail    = errors.New("staff: no mail is sent, so nobody would have the link")
 	ErrLast    = errors.New("staff: the last owner stays; make somebody else an owner first, and wait until they decide")
 )

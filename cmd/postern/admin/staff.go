@@ -38,7 +38,7 @@ func staffInvite(caddyfile *string) *cobra.Command {
 	c.Flags().StringVar(&who.Name, "name", "", "name of the person")
 	c.Flags().StringVar(&who.Mail, "mail", "", "mail address of the person")
 	c.Flags().StringVar(&who.Role, "role", "", "of the console: owner, admin, user, limited_plus, limited")
-	c.Flags().StringArrayVar(&who.Envs, "for", nil, whereHelp)
+	c.Flags().StringArrayVar(&who.Envs, "for", nil, whereHelp+" (the default)")
 	c.Flags().StringVar(&domain, "domain", "", "recovery domain on which the person vouches")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if (who.Role == "") == (domain == "") {
@@ -92,7 +92,7 @@ func staffList(caddyfile *string) *cobra.Command {
 }
 
 // whereHelp is the help of the flag that names environments.
-const whereHelp = `id of an environment in which they have the role (see "postern env list"); may be repeated; "*", the default, is all of them, also those to come`
+const whereHelp = `id of an environment in which they have the role (see "postern env list"); may be repeated; "*" is all of them, also those to come`
 
 func staffSet(caddyfile *string) *cobra.Command {
 	var to staff.Change
@@ -100,7 +100,7 @@ func staffSet(caddyfile *string) *cobra.Command {
   postern staff set 7d0c1b6e-… --for 5f0c… --for 8e21…
   postern staff set 7d0c1b6e-… --for "*"`, Args: cobra.ExactArgs(1)}
 	c.Flags().StringVar(&to.Role, "role", "", "owner, admin, user, limited_plus, limited")
-	c.Flags().StringArrayVar(&to.Envs, "for", nil, strings.Replace(whereHelp, ", the default,", "", 1))
+	c.Flags().StringArrayVar(&to.Envs, "for", nil, whereHelp)
 	c.MarkFlagsOneRequired("role", "for")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		cfg, err := edgeConfig(c, *caddyfile)
@@ -116,7 +116,7 @@ func staffSet(caddyfile *string) *cobra.Command {
 func withHint(err error) error {
 	switch {
 	case errors.Is(err, staff.ErrOwner):
-		return errors.New(`--for: an owner reaches every environment; say --for "*", or give another role`)
+		return errors.New(`--for: an owner works in all environments; say --for "*", or give another role`)
 	case errors.Is(err, staff.ErrEnvs):
 		return errors.New(`--for: there is no such environment; "postern env list" has their ids`)
 	}
