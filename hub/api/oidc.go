@@ -105,10 +105,7 @@ func (c *call) ofKey() (contract party.Contract, settings party.Settings, err er
 // findKey takes a key outside of the hub for a client.
 func (c *call) findKey(ctx context.Context, contract party.Contract, settings party.Settings, fingerprint string) (err error) {
 	c.newKey, err = party.OutsideKey(ctx, c.api.Signer, contract, settings, fingerprint, time.Now())
-	if w := (*party.Wrong)(nil); errors.As(err, &w) {
-		return bad(w.Field + ": " + w.Text)
-	}
-	if err != nil {
+	if err = inWords(err); errors.Is(err, party.ErrSigner) {
 		c.api.Log.WarnContext(ctx, "a signing key outside of the hub cannot be looked at", "key", fingerprint, "error", err)
 	}
 	return err
@@ -125,7 +122,7 @@ func addClient(ctx context.Context, c *call, tx *store.Tx, in *oidcClientIn) (an
 	}
 	made, err := party.Add(ctx, tx, c.env.ID, in.ClientID, contract, in.Directory, in.Settings, c.newKey)
 	if err != nil {
-		return nil, as(err, store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id, or its external key is a client's; remove one first"))
+		return nil, as(inWords(err), store.ErrConflict, bad("this environment has as many of these as it may, or one of this client_id; remove one first"))
 	}
 	return c.withSecret(ctx, tx, made)
 }
@@ -184,26 +181,20 @@ func endClientSecrets(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 // rotateClientKey publishes the next key, which signs after 48 hours. It lies in the hub,
 // sealed, or with the signer outside of it, where external names its fingerprint there.
 func rotateClientKey(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"oidc_client": c.client.ID, "request": rotation(c.newKey)}
+	c.detail = map[string]any{"oidc_client": c.client.ID, "request": party.Rotation(c.newKey)}
 	if err := party.Rotate(ctx, tx, c.env.ID, c.client.ID, c.newKey); err != nil {
-		err = as(err, party.ErrRotating, bad("a key is published already, and signs within 48 hours"))
-		return nil, as(err, store.ErrConflict, bad("external: this key is a client's already, and each has its own"))
+		return nil, as(inWords(err), party.ErrRotating, bad("a key is published already, and signs within 48 hours"))
 	}
 	return party.Keys(ctx, tx, c.env.ID, c.client.ID)
 }
 
-// rotation is what the log says of a new key: also where it lies.
-func rotation(k store.OIDCKey) map[string]any {
-	d := map[string]any{"rotate_key": k.ID}
-	if k.Fingerprint != "" {
-		d["external"] = k.Fingerprint
-	}
-	return d
-}
-
 // checkClient refuses what cannot work.
 func (c *call) checkClient(ctx context.Context, tx *store.Tx, contract party.Contract, in *oidcClientIn) error {
-	err := party.Draft{ClientID: in.ClientID, Contract: contract, Directory: in.Directory, Settings: in.Settings}.CheckIn(ctx, tx, c.env.ID)
+	return inWords(party.Draft{ClientID: in.ClientID, Contract: contract, Directory: in.Directory, Settings: in.Settings}.CheckIn(ctx, tx, c.env.ID))
+}
+
+// inWords tells the caller which member is wrong, and why; other errors stay as they are.
+func inWords(err error) error {
 	if w := (*party.Wrong)(nil); errors.As(err, &w) {
 		return bad(w.Field + ": " + w.Text)
 	}

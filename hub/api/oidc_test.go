@@ -90,6 +90,9 @@ func TestT11_AdministratorsGiveClientsKeysThatLieOutsideOfTheHub(t *testing.T) {
 	if err := json.Unmarshal([]byte(st.want(t, 201, "POST", by(path, one), body).body), &got); err != nil || len(got.Keys) != 1 || got.Keys[0].State != "active" || got.Keys[0].External != one {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	if text := st.want(t, 400, "POST", by(path, one), body).body; !strings.Contains(text, "each has its own") {
+		t.Error(text)
+	}
 	keys := path + "/" + got.ID + "/keys"
 	for fingerprint, want := range map[string]string{rsa: "want a key for ES256", one: "each has its own", "SHA256:none": "does not hold", "none": "SHA256:"} {
 		if text := st.want(t, 400, "POST", by(keys, fingerprint), "").body; !strings.Contains(text, want) {

@@ -247,15 +247,10 @@ func (v *visit) rotateClient(ctx context.Context) {
 			return nil, made
 		}
 		err := party.Rotate(ctx, tx, c.Env, c.ID, key)
-		switch {
-		case errors.Is(err, party.ErrRotating):
+		if errors.Is(err, party.ErrRotating) {
 			return nil, errStale
-		case errors.Is(err, store.ErrConflict):
-			return nil, &party.Wrong{Field: "external", Text: "it is a client's already, and each has its own"}
-		case key.Fingerprint != "":
-			return map[string]any{"rotate_key": key.ID, "external": key.Fingerprint}, err
 		}
-		return map[string]any{"rotate_key": key.ID}, err
+		return party.Rotation(key), err
 	})
 }
 

@@ -187,8 +187,8 @@ func active(all []store.OIDCKey, now time.Time) (store.OIDCKey, bool) {
 }
 
 // Rotate publishes a key, which signs after 48 hours, and forgets those that nobody needs
-// any more. ErrRotating if one waits already, store.ErrConflict for one that lies outside
-// and is a client's.
+// any more. ErrRotating if one waits already, store.ErrConflict and a *Wrong for one that lies
+// outside and is a client's.
 func Rotate(ctx context.Context, tx *store.Tx, env, client string, k store.OIDCKey) error {
 	now := tx.Now()
 	all, err := tx.OIDCKeys(ctx, env, client)
@@ -198,7 +198,7 @@ func Rotate(ctx context.Context, tx *store.Tx, env, client string, k store.OIDCK
 	k.Env, k.Client = env, client
 	if len(all) == 0 { // the first signs at once: nobody holds an older key set
 		k.ActiveFrom = now
-		return tx.AddOIDCKey(ctx, k)
+		return keep(ctx, tx, k)
 	}
 	if all[0].ActiveFrom.After(now) {
 		return ErrRotating
@@ -207,7 +207,25 @@ func Rotate(ctx context.Context, tx *store.Tx, env, client string, k store.OIDCK
 		return err
 	}
 	k.ActiveFrom = now.Add(publishFor)
-	return tx.AddOIDCKey(ctx, k)
+	return keep(ctx, tx, k)
+}
+
+// keep writes a key. Of one that lies outside and is a client's it says so in words.
+func keep(ctx context.Context, tx *store.Tx, k store.OIDCKey) error {
+	err := tx.AddOIDCKey(ctx, k)
+	if k.Fingerprint != "" && errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("%w: %w", err, &Wrong{"external", "this key is a client's already, and each has its own"})
+	}
+	return err
+}
+
+// Rotation is what the audit log says of a next key: also where it lies.
+func Rotation(k store.OIDCKey) map[string]any {
+	d := map[string]any{"rotate_key": k.ID}
+	if k.Fingerprint != "" {
+		d["external"] = k.Fingerprint
+	}
+	return d
 }
 
 // forget removes keys whose successor has signed for long enough.
