@@ -339,42 +339,51 @@ func (v *visit) reach() staff.Reach { return staff.Reach{Role: v.role, Envs: v.e
 func (v *visit) invite() {
 	ctx, cancel := v.context()
 	defer cancel()
-	m, at := new(members), v.place()
-	role := v.field("role")
+	who, at, err := v.invited(ctx)
+	if err != nil {
+		v.notStaffed(err)
+		return
+	}
+	who, link, err := v.console.cfg.Members.Invite(ctx, who, at, v.reach(), v.actor())
+	switch {
+	case errors.Is(err, staff.ErrPerson), errors.Is(err, staff.ErrTaken), errors.Is(err, staff.ErrRole):
+		v.showStaff(http.StatusUnprocessableEntity, &members{Wrong: "console.staff.error"})
+	case err != nil:
+		v.notStaffed(err)
+	default:
+		v.showStaff(http.StatusOK, &members{Made: link.Reveal(), For: who.Name})
+	}
+}
+
+// invited is who is invited by the form, and where they make their passkey.
+func (v *visit) invited(ctx context.Context) (who store.Staff, at staff.Place, err error) {
 	envs, ok := v.envsTyped()
 	if envs == nil {
 		envs = v.envs
 	}
-	if role == "approver" {
-		role = staff.Approver
-		env, name, _ := strings.Cut(v.field("place"), " ")
-		if err := v.owns(ctx, env); err != nil {
-			v.fail(err)
-			return
-		}
-		d, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) (store.Domain, error) { return tx.Domain(ctx, name) })
-		if err != nil || d.Env != env || d.Proven.IsZero() {
-			v.fail(errNoPage)
-			return
-		}
-		at = staff.Place{Env: env, Origin: v.console.cfg.SiteOrigin(name)}
+	who = store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: v.field("role"), Envs: envs}
+	if who.Role == "approver" {
+		who.Role = staff.Approver
+		at, err = v.placeTyped(ctx)
+		return who, at, err
 	}
-	if !ok && role != staff.Approver {
-		v.notStaffed(staff.ErrEnvs)
-		return
+	if !ok {
+		err = staff.ErrEnvs
 	}
-	who := store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: role, Envs: envs}
-	who, link, err := v.console.cfg.Members.Invite(ctx, who, at, v.reach(), v.actor())
-	switch {
-	case errors.Is(err, staff.ErrPerson), errors.Is(err, staff.ErrTaken), errors.Is(err, staff.ErrRole):
-		m.Wrong = "console.staff.error"
-		v.showStaff(http.StatusUnprocessableEntity, m)
-	case err != nil:
-		v.notStaffed(err)
-	default:
-		m.Made, m.For = link.Reveal(), who.Name
-		v.showStaff(http.StatusOK, m)
+	return who, v.place(), err
+}
+
+// placeTyped is the recovery domain on which somebody is to vouch.
+func (v *visit) placeTyped(ctx context.Context) (at staff.Place, err error) {
+	env, name, _ := strings.Cut(v.field("place"), " ")
+	if err := v.owns(ctx, env); err != nil {
+		return at, err
 	}
+	d, err := store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) (store.Domain, error) { return tx.Domain(ctx, name) })
+	if err != nil || d.Env != env || d.Proven.IsZero() {
+		return at, errNoPage
+	}
+	return staff.Place{Env: env, Origin: v.console.cfg.SiteOrigin(name)}, nil
 }
 
 // gives lists the roles that the reader may give to somebody.
@@ -430,7 +439,11 @@ func (v *visit) endSession() {
 		if err != nil {
 			return err
 		}
-		if m := new(members); v.people(ctx, tx, m) != nil || !v.sees(s, m.People) {
+		m := new(members)
+		if err := v.people(ctx, tx, m); err != nil {
+			return err
+		}
+		if !v.sees(s, m.People) {
 			return store.ErrNotFound
 		}
 		return errors.Join(tx.EndSession(ctx, v.org, id), v.ended(ctx, tx, s))

@@ -113,6 +113,7 @@ func signsIn(keys []store.StaffKey, rp string) bool {
 	return slices.ContainsFunc(keys, func(k store.StaffKey) bool { return k.RP == rp })
 }
 
+// invite is Invite for whom person has checked.
 func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at Place, may Reach, token string, by audit.Principal) (store.Staff, error) {
 	if at.Env != "" && !store.Reaches(may.Envs, at.Env) {
 		return who, ErrEnvs
@@ -122,16 +123,7 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 		return who, err
 	}
 	who.Envs = envs
-	all, err := tx.StaffList(ctx, who.Org)
-	if err != nil {
-		return who, err
-	}
-	if i := slices.IndexFunc(all, func(s store.Staff) bool { return s.Mail == who.Mail }); i >= 0 {
-		who, err = m.again(ctx, tx, all[i], who, at, may, by)
-	} else {
-		who, err = m.add(ctx, tx, who, at, by)
-	}
-	if err != nil {
+	if who, err = m.enlist(ctx, tx, who, at, may, by); err != nil {
 		return who, err
 	}
 	if err := own(ctx, tx, &who); err != nil {
@@ -141,18 +133,32 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 	if err := tx.AddStaffLink(ctx, &l); err != nil {
 		return who, err
 	}
-	if m.cfg.Mail != nil {
-		kind := Invited
-		if at.Env == "" {
-			kind = Welcome
-		}
-		err := m.mail(ctx, tx, who.Org, at.Env, Message{Kind: kind, To: who.Mail, Name: who.Name, Origin: at.Origin, Path: at.path(),
-			Token: protocol.NewSecret(token), Role: who.Role, Until: l.Expires})
-		if err != nil {
-			return who, err
-		}
+	return who, m.mailLink(ctx, tx, who, at, token, l.Expires)
+}
+
+// enlist takes whoever has the address, or adds a person.
+func (m *Members) enlist(ctx context.Context, tx *store.Tx, who store.Staff, at Place, may Reach, by audit.Principal) (store.Staff, error) {
+	all, err := tx.StaffList(ctx, who.Org)
+	if err != nil {
+		return who, err
 	}
-	return who, nil
+	if i := slices.IndexFunc(all, func(s store.Staff) bool { return s.Mail == who.Mail }); i >= 0 {
+		return m.again(ctx, tx, all[i], who, at, may, by)
+	}
+	return m.add(ctx, tx, who, at, by)
+}
+
+// mailLink sends the link of an invitation to whom it is for, where mail is sent.
+func (m *Members) mailLink(ctx context.Context, tx *store.Tx, who store.Staff, at Place, token string, until time.Time) error {
+	if m.cfg.Mail == nil {
+		return nil
+	}
+	kind := Invited
+	if at.Env == "" {
+		kind = Welcome
+	}
+	return m.mail(ctx, tx, who.Org, at.Env, Message{Kind: kind, To: who.Mail, Name: who.Name, Origin: at.Origin, Path: at.path(),
+		Token: protocol.NewSecret(token), Role: who.Role, Until: until})
 }
 
 // again invites somebody who has the address already: to the console as they are, or to

@@ -6,31 +6,39 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// An outsideKey is the fingerprint of a key that lies with the signer outside of the hub; ""
+// is a key that the hub makes.
+type outsideKey string
+
+// flag lets a command take one.
+func (k *outsideKey) flag(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar((*string)(k), "external", "", "fingerprint of a key that lies with the signer outside of the hub, as ssh-add -l prints it: SHA256:…")
+	return c
+}
+
+// of returns a path of the API with it.
+func (k *outsideKey) of(path string) string {
+	if *k == "" {
+		return path
+	}
+	return path + "?" + url.Values{"external": {string(*k)}}.Encode()
+}
+
 // clientCommand lets applications and identity providers ask an environment who somebody is.
 func clientCommand(f *flags) *cobra.Command {
 	c := &cobra.Command{Use: "client", Short: "Lets applications, Entra ID or Okta ask here who somebody is"}
 	const path = "/oidc-clients"
 	one := func(id, more string) string { return path + "/" + url.PathEscape(id) + more }
-	var outside string // fingerprint
-	external := func(c *cobra.Command) *cobra.Command {
-		c.Flags().StringVar(&outside, "external", "", "fingerprint of a key that lies with the signer outside of the hub, as ssh-add -l prints it: SHA256:…")
-		return c
-	}
-	keyed := func(path string) string {
-		if outside == "" {
-			return path
-		}
-		return path + "?" + url.Values{"external": {outside}}.Encode()
-	}
+	var outside outsideKey
 	group(c,
-		external(leaf("add FILE", `Reads what asks from a JSON file, "-" for standard input, and prints its client_id, its addresses and, once, its secret`,
+		outside.flag(leaf("add FILE", `Reads what asks from a JSON file, "-" for standard input, and prints its client_id, its addresses and, once, its secret`,
 			"  postern env client add entra.json", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
 				body, err := readSettings(c, args[0])
 				if err != nil {
 					return err
 				}
-				return f.askEnv(c, "POST", keyed(path), body, indented)
+				return f.askEnv(c, "POST", outside.of(path), body, indented)
 			})),
 		leaf("list", "Lists what asks here, with keys and addresses", "  postern env client list", cobra.NoArgs,
 			func(c *cobra.Command, _ []string) error { return f.askEnv(c, "GET", path, nil, indented) }),
@@ -50,9 +58,9 @@ func clientCommand(f *flags) *cobra.Command {
 			func(c *cobra.Command, args []string) error {
 				return f.decideEnv(c, "DELETE", one(args[0], "/secrets"), nil)
 			}),
-		external(leaf("rotate ID", "Publishes the next signing key, which signs after 48 hours", "  postern env client rotate ID\n  postern env client rotate ID --external SHA256:…", cobra.ExactArgs(1),
+		outside.flag(leaf("rotate ID", "Publishes the next signing key, which signs after 48 hours", "  postern env client rotate ID\n  postern env client rotate ID --external SHA256:…", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error {
-				return f.askEnv(c, "POST", keyed(one(args[0], "/keys")), nil, indented)
+				return f.askEnv(c, "POST", outside.of(one(args[0], "/keys")), nil, indented)
 			})),
 		leaf("remove ID", "Ends all that it may ask, and its keys", "  postern env client remove ID", cobra.ExactArgs(1),
 			func(c *cobra.Command, args []string) error { return f.decideEnv(c, "DELETE", one(args[0], ""), nil) }),
