@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/postern-id/postern/hub/signer"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postern-id/postern/hub/signer"
 )
 
 // register offers what operators watch, unless there is no registry.

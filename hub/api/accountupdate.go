@@ -31,7 +31,7 @@ func (u accountUpdate) redacted() any {
 // environment has recover webhooks they are asked about the binding first, and all have to
 // agree: 403 with what they say, 503 where one gives no answer that counts.
 func updateAccount(ctx context.Context, c *call, tx *store.Tx, req *accountUpdate) (any, error) {
-	c.checked = map[string]bool{}
+	c.checked = map[string]bool{} // for this try of the transaction
 	c.concerns, c.detail = c.account.ID, map[string]any{"account": c.account.ID, "directory": c.account.Directory, "request": req.redacted()}
 	return nil, c.changeAccount(ctx, tx, *req)
 }
@@ -119,7 +119,7 @@ type accountResult struct {
 // found by its account. Recover webhooks are asked about each binding, all of them within
 // half a minute.
 func updateAccounts(ctx context.Context, c *call, tx *store.Tx, req *accountUpdates) (any, error) {
-	c.checked = map[string]bool{}
+	c.checked = map[string]bool{} // for this try of the transaction
 	out, changed := accountResults{Results: []accountResult{}}, 0
 	for _, item := range req.Accounts {
 		err := c.findAccount(ctx, tx, item.ID)

@@ -25,6 +25,7 @@ const (
 	providerPath  = providersPath + "/{provider}"
 )
 
+// stampPurpose tells the key of stamps from the store's other derived keys.
 const stampPurpose = "postern/console/stamp/v1"
 
 // settingsPage is one of the pages on which administrators decide how people prove who

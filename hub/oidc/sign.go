@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/store"
 )

@@ -74,7 +74,8 @@ func (g *Gate) answer(ctx context.Context, conn net.Conn) {
 	_ = agent.ServeAgent(&guest{Gate: g, ctx: ctx, conn: conn}, &wire{conn: conn}) // ends when the hub does
 }
 
-// A guest is what one connection reaches.
+// A guest is what one connection reaches. It keeps the context of its connection, for which
+// the agent's interface has no room.
 type guest struct {
 	*Gate
 	ctx  context.Context
@@ -154,8 +155,9 @@ func (*guest) Extension(string, []byte) ([]byte, error) { return nil, agent.ErrE
 // A purpose is what something is that is to be signed; Kind "": nothing that a hub signs.
 type purpose struct{ Kind, Issuer, Client string }
 
-// Bounds of what a log line says of a token.
-const maxNamed = 200 // bytes
+// maxNamed bounds what a log line says of issuer and client, in bytes: a token that names
+// them at greater length is none of a hub's.
+const maxNamed = 200
 
 // purposeOf tells a token (RFC 7515, section 5.1) and a certificate from all else, such as
 // a sign-in at a machine by SSH. Of the person that a token is about it says nothing.

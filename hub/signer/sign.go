@@ -16,14 +16,18 @@ import (
 
 // Sizes of signatures and keys.
 const (
-	minRSA    = 2048                         // bits
-	maxRSA    = 8192                         // bits, as what reads key sets takes at most
-	half      = 32                           // bytes of r and of s, on P-256
-	maxPoints = 2 * (4 + half + 1)           // bytes of both as SSH writes them: length, sign, number
-	sshECDSA  = ssh.KeyAlgoECDSA256          // RFC 5656: SHA-256 on P-256, as ES256
-	sshRSA    = ssh.KeyAlgoRSASHA256         // RFC 8332: PKCS #1 v1.5 with SHA-256, as RS256
-	sshEd     = ssh.KeyAlgoED25519           // RFC 8709, as EdDSA
-	flagRSA   = agent.SignatureFlagRsaSha256 // without it agents sign by SHA-1
+	minRSA    = 2048               // bits
+	maxRSA    = 8192               // bits, as what reads key sets takes at most
+	half      = 32                 // bytes of r and of s, on P-256
+	maxPoints = 2 * (4 + half + 1) // bytes of both as SSH writes them: length, sign, number
+)
+
+// What SSH calls the algorithms that tokens have.
+const (
+	sshECDSA = ssh.KeyAlgoECDSA256          // RFC 5656: SHA-256 on P-256, as ES256
+	sshRSA   = ssh.KeyAlgoRSASHA256         // RFC 8332: PKCS #1 v1.5 with SHA-256, as RS256
+	sshEd    = ssh.KeyAlgoED25519           // RFC 8709, as EdDSA
+	flagRSA  = agent.SignatureFlagRsaSha256 // without it agents sign by SHA-1
 )
 
 // flagsOf are those by which an agent signs as JWS does.

@@ -1,5 +1,5 @@
 // Package signer has tokens signed by an agent of the SSH agent protocol, whose keys never
-// lie in the hub: it is who asks the agent, and the gate that stands before it.
+// lie in the hub: it asks the agent, and it is the gate that stands before it.
 package signer
 
 import (
@@ -18,13 +18,15 @@ import (
 
 // Bounds of what is asked of an agent.
 const (
-	patience    = 5 * time.Second // for one answer, with the wait for a turn: people are waiting
-	atOnce      = 8               // questions: OpenSSH's agent answers one by one, others and their devices several
-	maxIdle     = 4               // connections that are kept
-	maxMessage  = 240 << 10       // bytes that are signed: OpenSSH's agent reads 256 KiB at most
-	maxAnswer   = 256 << 10       // bytes, as OpenSSH's agent writes at most
-	addressKind = "unix/"         // of addresses, as the Caddyfile writes them: unix//run/…
+	patience   = 5 * time.Second // for one answer, with the wait for a turn: people are waiting
+	atOnce     = 8               // questions: OpenSSH's agent answers one by one, others and their devices several
+	maxIdle    = 4               // connections that are kept
+	maxMessage = 240 << 10       // bytes that are signed: OpenSSH's agent reads 256 KiB at most
+	maxAnswer  = 256 << 10       // bytes, as OpenSSH's agent writes at most
 )
+
+// addressKind begins addresses, as the Caddyfile writes them: unix//run/…
+const addressKind = "unix/"
 
 // Errors of signing.
 var (

@@ -311,8 +311,8 @@ func (a *Approvals) conclude(ctx context.Context, tx *store.Tx, p part, state st
 }
 
 // standing lists the approvals that count at this moment, and how many are needed: of
-// people who are still there, of the environment, not suspended, named by the rule as it is now, each person
-// once. Who was removed meanwhile has approved nothing.
+// people who are still there, of the environment, not suspended, named by the rule as it is
+// now, each person once. Who was removed meanwhile has approved nothing.
 func (a *Approvals) standing(ctx context.Context, tx *store.Tx, row store.Approval, d details) (list []store.ApprovalAsk, needed int, err error) {
 	methods, err := a.Rules(ctx, tx, row.Env, row.Directory)
 	if err != nil {

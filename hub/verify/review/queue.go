@@ -95,7 +95,8 @@ func (r *Reviews) List(ctx context.Context, env, reviewer string) (list []Waitin
 }
 
 // agreed counts who accepted in the round that runs and may decide still: what somebody
-// accepted who was removed or suspended since, or is of the environment no longer, counts no more. Votes are those of compared.
+// accepted who was removed or suspended since, or is of the environment no longer, counts
+// no more. Votes are those of compared.
 func agreed(c store.Review, votes []store.ReviewVote, staff []store.Staff, now time.Time) (n int) {
 	for _, v := range votes {
 		counts := strings.HasPrefix(v.Reviewer, Nameless) || slices.ContainsFunc(staff, func(p store.Staff) bool { return p.ID == v.Reviewer && p.DecidesIn(c.Env, now) })
