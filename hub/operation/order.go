@@ -1,6 +1,7 @@
 package operation
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -195,6 +196,9 @@ func (o *Operations) mayAgree(ctx context.Context, w WaitingOrder, by Second) er
 		return err
 	}
 	return o.Store.Read(ctx, func(tx *store.Tx) error {
+		if stands, err := w.stands(ctx, tx, by.Org); err != nil || !stands {
+			return cmp.Or(err, ErrGone)
+		}
 		for _, id := range w.People {
 			who, err := tx.Staff(ctx, by.Org, id)
 			if errors.Is(err, store.ErrNotFound) {
@@ -206,6 +210,28 @@ func (o *Operations) mayAgree(ctx context.Context, w WaitingOrder, by Second) er
 		}
 		return nil
 	})
+}
+
+// stands reports whether whoever gave the order might give it still: two administrators are
+// two who are there (T18). Who was removed, suspended or limited since ordered nothing, nor
+// did a key that was removed, switched off or limited.
+func (w WaitingOrder) stands(ctx context.Context, tx *store.Tx, org string) (ok bool, err error) {
+	switch {
+	case w.Actor.OrgMember != "":
+		var who store.Staff
+		who, err = tx.Staff(ctx, org, w.Actor.OrgMember)
+		ok = store.AtLeast(who.Role, store.RoleAdmin) && who.DecidesIn(w.Env, tx.Now())
+	case w.Actor.APIKey != "":
+		var key store.APIKey
+		key, err = tx.APIKey(ctx, org, w.Actor.APIKey)
+		ok = store.AtLeast(key.Role, store.RoleAdmin) && key.Enabled && key.Admits(w.Env)
+	default:
+		ok = true
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return ok, err
 }
 
 // lapseOrders writes down of orders that nobody agreed to in time that they ran out, each

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,68 @@ func TestT25_WhoIsOfOtherEnvironmentsDecidesAboutNoOrder(t *testing.T) {
 	}
 	if _, err := o.Order(t.Context(), w.Env, w.ID); err != nil {
 		t.Errorf("it waits no more: %v", err)
+	}
+}
+
+// Two administrators are two who are there: what somebody ordered who is gone, suspended or
+// of other environments by then, or by a key that is, nobody agrees to.
+func TestT18_AnOrderOfWhoMayOrderNoMoreIsNotAgreedTo(t *testing.T) {
+	o := newOffice(t)
+	bob := o.colleague(t, "bob@acme.example", "")
+	key := store.APIKey{ID: "key", Org: o.org, Name: "key", Hash: "key", Role: "admin", Envs: []string{store.AllEnvs}, Enabled: true}
+	o.do(t, func(tx *store.Tx) error {
+		_, err := tx.CreateAPIKey(t.Context(), key)
+		return err
+	})
+	member := func(id string) audit.Principal { return audit.Principal{Role: owner, OrgMember: id} }
+	byKey := audit.Principal{Role: "admin", APIKey: key.ID}
+	for name, since := range map[string]func(tx *store.Tx, id string) (audit.Principal, error){
+		"removed": func(tx *store.Tx, id string) (audit.Principal, error) {
+			return member(id), tx.RemoveStaff(t.Context(), o.org, id)
+		},
+		"suspended": func(tx *store.Tx, id string) (audit.Principal, error) {
+			_, err := tx.SuspendStaff(t.Context(), o.account.Env, "", "", []string{"suspended@acme.example"}, tx.Now().Add(time.Hour))
+			return member(id), err
+		},
+		"limited": func(tx *store.Tx, id string) (audit.Principal, error) {
+			_, err := tx.SetStaffEnvs(t.Context(), o.org, id, []string{"another"})
+			return member(id), err
+		},
+		"of a lesser role": func(tx *store.Tx, id string) (audit.Principal, error) {
+			_, err := tx.SetStaffRole(t.Context(), o.org, id, store.RoleUser, time.Time{})
+			return member(id), err
+		},
+		"a key that is off": func(tx *store.Tx, _ string) (audit.Principal, error) {
+			off := key
+			off.Enabled = false
+			return byKey, tx.UpdateAPIKey(t.Context(), o.org, off)
+		},
+		"a key that is gone": func(*store.Tx, string) (audit.Principal, error) {
+			return audit.Principal{Role: "admin", APIKey: "gone"}, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ann := o.colleague(t, strings.ReplaceAll(name, " ", "")+"@acme.example", "")
+			w := o.waits(t, ann)
+			o.do(t, func(tx *store.Tx) (err error) {
+				w.Actor, err = since(tx, ann.ID)
+				return err
+			})
+			if _, err := o.ForeseeOrder(t.Context(), w, Second{bob, owner}); !errors.Is(err, ErrGone) {
+				t.Errorf("looked: %v", err)
+			}
+			if _, err := o.Agree(t.Context(), w, Second{bob, owner}); !errors.Is(err, ErrGone) || len(o.sent) != 0 {
+				t.Errorf("agreed: %v, sent %d times", err, len(o.sent))
+			}
+		})
+	}
+}
+
+// do does something in one transaction.
+func (o *office) do(t *testing.T, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := o.Store.Tx(t.Context(), fn); err != nil {
+		t.Fatal(err)
 	}
 }
 
