@@ -138,14 +138,16 @@ func (p *Provider) believes(ctx context.Context, c party.Party, text string) (bo
 
 // clientKeys are those that a client publishes.
 type clientKeys struct {
-	keys []party.Key
-	at   time.Time
+	keys  []party.Key
+	at    time.Time // zero: they were never to be had
+	tried time.Time // in vain
 }
 
 // How long keys that a client publishes are kept.
 const (
 	clientKeysLife  = 10 * time.Minute
 	clientKeysAgain = 30 * time.Second // when a key is not among them
+	clientKeysRetry = 5 * time.Second  // when they are not to be had: any stranger who names the client has them looked for
 	maxKept         = 512              // addresses that are remembered
 )
 
@@ -156,25 +158,44 @@ func (p *Provider) keysOf(ctx context.Context, c party.Party, kid string) ([]par
 		return party.ParseKeys(c.Settings.JWKS)
 	}
 	p.mu.Lock()
-	known, ok := p.clients[c.Settings.JWKSURI]
+	known := p.clients[c.Settings.JWKSURI]
 	p.mu.Unlock()
-	age := p.cfg.Now().Sub(known.at)
+	now := p.cfg.Now()
+	age := now.Sub(known.at)
 	has := kid == "" || slices.ContainsFunc(known.keys, func(k party.Key) bool { return k.ID == kid })
-	if ok && age < clientKeysLife && (has || age < clientKeysAgain) {
+	if age < clientKeysLife && (has || age < clientKeysAgain) {
 		return known.keys, nil
 	}
-	body, err := p.get(ctx, c.Settings.JWKSURI)
-	if err == nil {
-		var fresh []party.Key
-		if fresh, err = party.ParseKeys(body); err == nil {
-			known = clientKeys{fresh, p.cfg.Now()}
-			p.remember(c.Settings.JWKSURI, known)
-		}
+	err := errAway
+	if now.Sub(known.tried) >= clientKeysRetry {
+		err = p.fetchKeys(ctx, c.Settings.JWKSURI, &known, now)
 	}
-	if err != nil && (!ok || age > 2*clientKeysLife) {
+	if err != nil && age > 2*clientKeysLife {
 		return nil, fmt.Errorf("oidc: the keys of the client cannot be had: %w", err)
 	}
 	return known.keys, nil
+}
+
+// errAway says that keys were looked for in vain a moment ago.
+var errAway = errors.New("they were not to be had a moment ago")
+
+// fetchKeys reads the keys of a client anew, and remembers what came of it.
+func (p *Provider) fetchKeys(ctx context.Context, address string, known *clientKeys, now time.Time) error {
+	var fresh []party.Key
+	body, err := p.get(ctx, address)
+	if err == nil {
+		fresh, err = party.ParseKeys(body)
+	}
+	switch {
+	case err == nil:
+		*known = clientKeys{keys: fresh, at: now}
+	case ctx.Err() != nil:
+		return err // who asked left
+	default:
+		known.tried = now
+	}
+	p.remember(address, *known)
+	return err
 }
 
 func (p *Provider) remember(address string, keys clientKeys) {

@@ -197,6 +197,32 @@ func TestKeysOfAClientAreReadWhereItPublishesThem(t *testing.T) {
 	}
 }
 
+// Whoever knows the name of a client has its keys looked for. Where they are not to be had,
+// that is not once for every time that somebody asks.
+func TestT31_KeysThatAreNotToBeHadAreNotLookedForAtEveryQuestion(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	var asked atomic.Int64
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	t.Cleanup(server.Close)
+	*a.fetches = *server.Client()
+	id, _ := a.add(party.OpenID, func(s *party.Settings) { s.Auth, s.JWKSURI = "private_key_jwt", server.URL+"/keys" })
+	stranger, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	for want := range int64(2) {
+		for range 5 {
+			if g := a.post(http.DefaultClient, "/oauth2/par", signer{stranger, id}.asserts(a, func(jwt.MapClaims) {})); g.status != 503 {
+				t.Errorf("%d %s", g.status, g.body)
+			}
+		}
+		if asked.Load() != want+1 {
+			t.Errorf("asked %d times, want %d", asked.Load(), want+1)
+		}
+		a.ahead.Add(int64(6 * time.Second))
+	}
+}
+
 func TestP23_PKCEIsRequiredUnlessAnAdministratorOrThePublicInterfaceSaysOtherwise(t *testing.T) {
 	a := newOffice(t, storetest.SQLite(t))
 	usual, usualSecret := a.add(party.OpenID, nil)

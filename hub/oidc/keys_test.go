@@ -152,6 +152,31 @@ func TestAnAddressThatAsksTooOftenWaits(t *testing.T) {
 	}
 }
 
+// However often somebody shows an access token that is none, nobody who writes waits for it.
+func TestT31_AnAccessTokenThatIsNoneNeedsNoTransactionThatWrites(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	a.tx(func(context.Context, *store.Tx) error { // who writes; SQLite has one at a time
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.origin+"/oauth2/userinfo", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer x."+store.NewToken())
+		answered := make(chan got, 1)
+		go func() { answered <- a.do(http.DefaultClient, req) }()
+		select {
+		case g := <-answered:
+			if g.status != http.StatusUnauthorized {
+				t.Errorf("%d %s", g.status, g.body)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("it waits for who writes")
+		}
+		return nil
+	})
+}
+
 // As in the REST API: every answer says what is left, and the last one when to come back.
 func TestAnAddressReadsHowOftenItMayAsk(t *testing.T) {
 	r := newRig(t)

@@ -255,11 +255,11 @@ func (p *Provider) told(r *http.Request, at party.Issuer) (c party.Party, out ma
 	if err != nil || !strings.EqualFold(kind, "Bearer") {
 		return c, nil, errGone
 	}
+	if _, err := store.Glance(r.Context(), p.cfg.Store, opened(r.Context(), id, hash)); err != nil {
+		return c, nil, err // no stranger has others wait for a transaction that writes
+	}
 	err = p.cfg.Store.Tx(r.Context(), func(tx *store.Tx) error {
-		found, err := tx.OIDCExchangeByAccess(r.Context(), id, hash)
-		if errors.Is(err, store.ErrNotFound) {
-			return errGone
-		}
+		found, err := opened(r.Context(), id, hash)(tx)
 		if err != nil {
 			return err
 		}
@@ -274,6 +274,17 @@ func (p *Provider) told(r *http.Request, at party.Issuer) (c party.Party, out ma
 		return err
 	})
 	return c, out, err
+}
+
+// opened finds the exchange that an access token opens; errGone: none.
+func opened(ctx context.Context, id, hash string) func(tx *store.Tx) (store.OIDCExchange, error) {
+	return func(tx *store.Tx) (store.OIDCExchange, error) {
+		found, err := tx.OIDCExchangeByAccess(ctx, id, hash)
+		if errors.Is(err, store.ErrNotFound) {
+			err = errGone
+		}
+		return found, err
+	}
 }
 
 // userInfo is what an exchange told of somebody.
