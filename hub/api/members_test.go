@@ -171,3 +171,25 @@ func TestT25_AMemberWhoIsLimitedKeepsNoKeyThatReachesFurther(t *testing.T) {
 		return nil
 	})
 }
+
+// A key that a member made is no way back to the role that was taken from them.
+func TestT25_AMemberWhoIsGivenALesserRoleDoesNotTakeItBackByAKey(t *testing.T) {
+	st := lite(t)
+	ann := st.hired(t, "ann@staff.test", "admin")
+	terminal := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{"*"}, Staff: ann, CreatedBy: ann})
+	made := st.do(t, terminal, "POST", "/api/apikeys", `{"name":"tickets","role":"admin"}`).member(t, "key").(string)
+	st.want(t, 204, "PATCH", "/api/org/members/"+ann, `{"role":"limited"}`)
+	if got := st.do(t, made, "PATCH", "/api/org/members/"+ann, `{"role":"admin"}`); got.status != 403 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := st.do(t, made, "GET", "/api/envs", ""); got.status != 200 {
+		t.Errorf("the key is off: %d %s", got.status, got.body)
+	}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		list, err := audit.List(ctx, tx, st.mine.Org.ID, store.AuditFilter{Count: 1})
+		if err != nil || len(list) != 1 || list[0].Kind != audit.OrgMemberUpdated || !strings.Contains(string(list[0].Detail), `"limited_api_keys":["`) {
+			t.Errorf("%+v, %v", list, err)
+		}
+		return nil
+	})
+}

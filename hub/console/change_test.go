@@ -149,7 +149,7 @@ func TestP02_WhoMayNotChangeAnAccountIsToldWhyAndNothingHappens(t *testing.T) {
 		all, err := tx.StaffList(ctx, g.Env.Org)
 		for _, s := range all {
 			if s.Mail == "fresh@acme.example" {
-				err = tx.SetStaffRole(ctx, s.Org, s.ID, s.Role, tx.Now().Add(staff.Trial))
+				_, err = tx.SetStaffRole(ctx, s.Org, s.ID, s.Role, tx.Now().Add(staff.Trial))
 			}
 		}
 		return err

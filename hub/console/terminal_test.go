@@ -116,7 +116,7 @@ func TestT32_ATerminalGetsNoMoreThanWhoApprovesItAndOnlyOnce(t *testing.T) {
 	g.tx(func(ctx context.Context, tx *store.Tx) error {
 		all, err := tx.StaffList(ctx, g.Env.Org)
 		for _, s := range all {
-			err = tx.SetStaffRole(ctx, s.Org, s.ID, s.Role, tx.Now().Add(staff.Trial))
+			_, err = tx.SetStaffRole(ctx, s.Org, s.ID, s.Role, tx.Now().Add(staff.Trial))
 		}
 		return err
 	})
@@ -163,7 +163,8 @@ func TestT32_ACommandLineEndsWithWhatItsPersonMayDo(t *testing.T) {
 	for what, change := range map[string]func(ctx context.Context, tx *store.Tx, s store.Staff) error{
 		"removed": func(ctx context.Context, tx *store.Tx, s store.Staff) error { return tx.RemoveStaff(ctx, s.Org, s.ID) },
 		"given less": func(ctx context.Context, tx *store.Tx, s store.Staff) error {
-			return tx.SetStaffRole(ctx, s.Org, s.ID, staff.Limited, tx.Now())
+			_, err := tx.SetStaffRole(ctx, s.Org, s.ID, staff.Limited, tx.Now())
+			return err
 		},
 		"itself recovered": func(ctx context.Context, tx *store.Tx, s store.Staff) error {
 			n, err := tx.SuspendStaff(ctx, env, "", "", []string{s.Mail}, tx.Now().Add(time.Hour))

@@ -252,7 +252,7 @@ type Change struct {
 // Changed is what became of somebody.
 type Changed struct {
 	Before, Now store.Staff
-	Keys        []string // API keys that they made and that reach less now
+	Keys        []string // API keys that they made and that reach less now, or may do less
 }
 
 // role reports whether they have another role.
@@ -354,9 +354,11 @@ func (m *Members) keep(ctx context.Context, tx *store.Tx, at Place, c *Changed) 
 	if !c.role() && c.Now.CountsAt.Equal(c.Before.CountsAt) {
 		return nil
 	}
-	if err := tx.SetStaffRole(ctx, c.Now.Org, c.Now.ID, c.Now.Role, c.Now.CountsAt); err != nil {
+	less, err := tx.SetStaffRole(ctx, c.Now.Org, c.Now.ID, c.Now.Role, c.Now.CountsAt)
+	if err != nil {
 		return err
 	}
+	c.Keys = slices.Compact(slices.Sorted(slices.Values(append(c.Keys, less...))))
 	return m.announce(ctx, tx, c.Now, at)
 }
 

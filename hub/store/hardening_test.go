@@ -226,7 +226,8 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		return 1, tx.LinkStaff(ctx, org, o.staff, "mine", "mine")
 	},
 	"SetStaffRole": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
-		return 1, tx.SetStaffRole(ctx, org, o.staff, "owner", time.Time{})
+		_, err := tx.SetStaffRole(ctx, org, o.staff, "owner", time.Time{})
+		return 1, err
 	},
 	"SetStaffEnvs": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		_, err := tx.SetStaffEnvs(ctx, org, o.staff, []string{"mine"})

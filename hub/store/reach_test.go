@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -86,6 +88,45 @@ func TestT25_WhoLosesAnEnvironmentLosesItByTheirKeysToo(t *testing.T) {
 				}
 			}
 			return err
+		})
+	})
+}
+
+// Nor may a key that somebody made do more than they may.
+func TestT25_WhoIsGivenALesserRoleHasNoGreaterOneByTheirKeys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f := storetest.Seed(t, s)
+		who := store.Staff{Org: f.Org.ID, ID: store.NewID(), Name: "Ann", Mail: "ann@example.com", Role: store.RoleOwner}
+		ids := map[string]string{}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.AddStaff(ctx, &who); err != nil {
+				return err
+			}
+			for name, by := range map[string]string{"owner": who.ID, "admin": who.ID, "limited": who.ID, "another's": "ben"} {
+				role := map[string]string{"another's": store.RoleOwner}[name]
+				made, err := tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: name, Hash: name, Role: cmp.Or(role, name), Envs: []string{"*"}, Enabled: true, CreatedBy: by})
+				if err != nil {
+					return err
+				}
+				ids[name] = made.ID
+			}
+			return nil
+		})
+		var less []string
+		do(t, s, func(ctx context.Context, tx *store.Tx) (err error) {
+			less, err = tx.SetStaffRole(ctx, f.Org.ID, who.ID, store.RoleUser, time.Time{})
+			return err
+		})
+		if want := []string{ids["owner"], ids["admin"]}; !sameSet(less, want) {
+			t.Errorf("these may do less: %q, want %q", less, want)
+		}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for name, want := range map[string]string{"owner": store.RoleUser, "admin": store.RoleUser, "limited": store.RoleLimited, "another's": store.RoleOwner} {
+				if k, err := tx.APIKeyByHash(ctx, name); err != nil || k.Role != want {
+					t.Errorf("%s: %q, %v", name, k.Role, err)
+				}
+			}
+			return nil
 		})
 	})
 }

@@ -80,12 +80,23 @@ func (tx *Tx) LinkStaff(ctx context.Context, org, id, directory, account string)
 }
 
 // SetStaffRole changes what a person may do, and from when on they decide about others.
-// Command lines that they signed in are signed out: those have the former role.
-func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts time.Time) error {
-	if err := tx.endCommandLines(ctx, org, id); err != nil {
-		return err
+// Command lines that they signed in are signed out: those have the former role. Keys of
+// programs that they made, and therefore know, have no greater role than they do now. It
+// returns the ids of the keys that may do less.
+func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts time.Time) (less []string, err error) {
+	less, err = tx.shrinkKeys(ctx, org, id, func(k *APIKey) bool {
+		if AtLeast(role, k.Role) {
+			return false
+		}
+		if k.Role = role; role == RoleNone {
+			k.Role, k.Enabled = RoleLimited, false
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
-	return tx.Must(ctx, "UPDATE staff SET role = $3, counts_at = $4 WHERE org = $1 AND id = $2", org, id, role, Millis(counts))
+	return less, tx.Must(ctx, "UPDATE staff SET role = $3, counts_at = $4 WHERE org = $1 AND id = $2", org, id, role, Millis(counts))
 }
 
 // SetStaffEnvs changes where a person has their role. Command lines that they signed in are
@@ -93,6 +104,26 @@ func (tx *Tx) SetStaffRole(ctx context.Context, org, id, role string, counts tim
 // they do now: what is left to one stays, and one that is left nothing is switched off.
 // It returns the ids of the keys that reach less.
 func (tx *Tx) SetStaffEnvs(ctx context.Context, org, id string, envs []string) (less []string, err error) {
+	less, err = tx.shrinkKeys(ctx, org, id, func(k *APIKey) bool {
+		if Within(k.Envs, envs) {
+			return false
+		}
+		if both := Common(k.Envs, envs); len(both) > 0 {
+			k.Envs = both
+		} else {
+			k.Enabled = false
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return less, tx.Must(ctx, "UPDATE staff SET envs = $3 WHERE org = $1 AND id = $2", org, id, JSON(envs))
+}
+
+// shrinkKeys signs the command lines of a person out, and writes what shrink leaves of the
+// keys that they made. It returns the ids of those of which it takes something.
+func (tx *Tx) shrinkKeys(ctx context.Context, org, id string, shrink func(*APIKey) bool) (less []string, err error) {
 	if err := tx.endCommandLines(ctx, org, id); err != nil {
 		return nil, err
 	}
@@ -101,20 +132,15 @@ func (tx *Tx) SetStaffEnvs(ctx context.Context, org, id string, envs []string) (
 		return nil, err
 	}
 	for _, k := range keys {
-		if Within(k.Envs, envs) {
+		if !shrink(&k) {
 			continue
-		}
-		if both := Common(k.Envs, envs); len(both) > 0 {
-			k.Envs = both
-		} else {
-			k.Enabled = false
 		}
 		if err := tx.UpdateAPIKey(ctx, org, k); err != nil {
 			return nil, err
 		}
 		less = append(less, k.ID)
 	}
-	return less, tx.Must(ctx, "UPDATE staff SET envs = $3 WHERE org = $1 AND id = $2", org, id, JSON(envs))
+	return less, nil
 }
 
 // endCommandLines removes the API keys of the command lines that a person signed in.
