@@ -338,3 +338,20 @@ func TestWhereSomebodyWorksIsChosenInABrowser(t *testing.T) {
 	b.WaitText("Wählen Sie mindestens eine Umgebung")
 	looked(t, b, "staff-wrong")
 }
+
+// An environment that was removed keeps nobody from giving the ones that they still have.
+func TestWhoWorkedInARemovedEnvironmentInvitesToTheOthers(t *testing.T) {
+	g := newRig(t)
+	staging, owner := g.staging(), g.signedIn()
+	gone := g.staging()
+	ben, _ := g.member(owner, staff.Admin, "ben@acme.example")
+	g.limit("ben@acme.example", staging.ID, gone.ID)
+	g.tx(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteEnvironment(ctx, gone.ID) })
+	ben.get("/console/staff").send("/console/staff/invite", url.Values{"name": {"Tess"}, "mail": {"tess@acme.example"}, "role": {staff.User}}).sees(200, "shown only now")
+	if got := g.who("tess@acme.example"); !slices.Equal(got.Envs, []string{staging.ID}) {
+		t.Errorf("works in %q", got.Envs)
+	}
+	g.tx(func(ctx context.Context, tx *store.Tx) error { return tx.DeleteEnvironment(ctx, staging.ID) })
+	ben.get("/console").sees(200)
+	ben.get("/console/staff").send("/console/staff/invite", url.Values{"name": {"Una"}, "mail": {"una@acme.example"}, "role": {staff.User}}).sees(422, "environment")
+}

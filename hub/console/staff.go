@@ -332,6 +332,20 @@ func (v *visit) envsTyped() (envs []string, ok bool) {
 	return envs, len(envs) > 0 || !v.checked(whereField)
 }
 
+// everywhere lists where the reader works, without environments that were removed.
+func (v *visit) everywhere(ctx context.Context) ([]string, error) {
+	if v.reaches(store.AllEnvs) {
+		return v.envs, nil
+	}
+	return store.Get(ctx, v.console.cfg.Store, func(tx *store.Tx) (ids []string, err error) {
+		all, err := v.environments(ctx, tx)
+		for _, e := range all {
+			ids = append(ids, e.ID)
+		}
+		return ids, err
+	})
+}
+
 // reach is what the reader may give to others.
 func (v *visit) reach() staff.Reach { return staff.Reach{Role: v.role, Envs: v.envs} }
 
@@ -359,7 +373,10 @@ func (v *visit) invite() {
 func (v *visit) invited(ctx context.Context) (who store.Staff, at staff.Place, err error) {
 	envs, ok := v.envsTyped()
 	if envs == nil {
-		envs = v.envs
+		if envs, err = v.everywhere(ctx); err != nil {
+			return who, at, err
+		}
+		ok = ok && len(envs) > 0
 	}
 	who = store.Staff{Org: v.org, Name: v.field("name"), Mail: v.field("mail"), Role: v.field("role"), Envs: envs}
 	if who.Role == "approver" {
