@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -139,4 +140,26 @@ func TestAKeyBearsWhoMadeIt(t *testing.T) {
 			t.Errorf("want %v: %s", want, got.body)
 		}
 	}
+}
+
+// What a key was for may be gone: it is switched off and renamed all the same.
+func TestAKeyOfARemovedEnvironmentIsSwitchedOff(t *testing.T) {
+	st := lite(t)
+	var gone store.Environment
+	st.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		gone, err = tx.CreateEnvironment(ctx, store.Environment{Org: st.mine.Org.ID, Name: "gone", PublicName: "Gone"})
+		return err
+	})
+	key := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{gone.ID, st.mine.Env.ID}})
+	id := ""
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		k, err := tx.APIKeyByHash(ctx, store.HashToken(key))
+		id = k.ID
+		return errors.Join(err, tx.DeleteEnvironment(ctx, gone.ID))
+	})
+	st.want(t, 204, "PATCH", "/api/apikeys/"+id, `{"enabled":false}`)
+	if got := st.do(t, key, "GET", "/api/envs", ""); got.status != 401 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	st.want(t, 400, "PATCH", "/api/apikeys/"+id, `{"envs":["`+gone.ID+`"]}`)
 }
