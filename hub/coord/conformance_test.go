@@ -15,9 +15,6 @@ import (
 	"github.com/postern-id/postern/internal/testenv"
 )
 
-// within is how long a test waits for something that should happen at once.
-const within = 10 * time.Second
-
 // eachCoord runs f on every implementation. another gives a second client, as a second
 // node has it; in-process it is the same.
 func eachCoord(t *testing.T, f func(t *testing.T, c Coord, another func() Coord)) {

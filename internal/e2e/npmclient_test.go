@@ -80,9 +80,9 @@ func TestOpenidClientSignsPeopleIn(t *testing.T) {
 		goCase
 		pushed bool
 	}{
-		{goCase{"client_secret_basic", "query", "ES256"}, true}, {goCase{"client_secret_post", "form_post", "RS256"}, true},
-		{goCase{"private_key_jwt", "fragment", "EdDSA"}, true}, {goCase{"private_key_jwt", "form_post", "ES256"}, true},
-		{goCase{"client_secret_basic", "query", "RS256"}, false},
+		{goCase{"client_secret_basic", "query", "ES256", ""}, true}, {goCase{"client_secret_post", "form_post", "RS256", ""}, true},
+		{goCase{"private_key_jwt", "fragment", "EdDSA", ""}, true}, {goCase{"private_key_jwt", "form_post", "ES256", ""}, true},
+		{goCase{"client_secret_basic", "query", "RS256", ""}, false},
 	} {
 		name := strings.Join([]string{c.auth, c.mode, c.algorithm, map[bool]string{true: "pushed", false: "direct"}[c.pushed]}, " ")
 		t.Run(name, func(t *testing.T) {

@@ -163,7 +163,7 @@ func keeps(t *testing.T, set storage.Settings, wrong map[string]storage.Settings
 		t.Fatalf("%d bytes, %v", len(sealed), err)
 	}
 	change(t, s, func(ctx context.Context, tx *store.Tx) error {
-		got, err := tx.OpenReviewImage(ctx, f.Env.ID, id, "front", sealed)
+		got, err := tx.OpenReviewImage(ctx, f.Env.ID, id, "front", away.Object, sealed)
 		if !bytes.Equal(got, picture) {
 			t.Errorf("%d bytes came back", len(got))
 		}
