@@ -13,7 +13,7 @@ import (
 // it. Errors are those of package staff.
 type Members interface {
 	InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, at staff.Place, may staff.Reach, by audit.Principal) (store.Staff, error)
-	RemoveIn(ctx context.Context, tx *store.Tx, org, id string, may staff.Reach, by audit.Principal) (store.Staff, error)
+	RemoveIn(ctx context.Context, tx *store.Tx, org, id string, may staff.Reach, by audit.Principal) (staff.Removed, error)
 	ChangeIn(ctx context.Context, tx *store.Tx, at staff.Place, org, id string, to staff.Change, may staff.Reach, by audit.Principal) (staff.Changed, error)
 }
 
@@ -111,9 +111,8 @@ func updateMember(ctx context.Context, c *call, tx *store.Tx, req *updateMemberR
 
 // removeMember ends what a member may do.
 func removeMember(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	id := c.r.PathValue("member")
-	who, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, id, c.gives(), c.caller())
-	c.detail = map[string]any{"org_member": id, "role": who.Role}
+	gone, err := c.api.Members.RemoveIn(ctx, tx, c.key.Org, c.r.PathValue("member"), c.gives(), c.caller())
+	c.detail = gone.Detail()
 	return nil, memberError(err)
 }
 

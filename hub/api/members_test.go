@@ -172,6 +172,26 @@ func TestT25_AMemberWhoIsLimitedKeepsNoKeyThatReachesFurther(t *testing.T) {
 	})
 }
 
+// Whoever goes may know keys that programs go on with: the record names them.
+func TestT25_WhoRemovesAMemberIsToldOfTheKeysThatTheyMadeAndThatGoOn(t *testing.T) {
+	st := lite(t)
+	ann := st.hired(t, "ann@staff.test", "admin")
+	terminal := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{"*"}, Staff: ann, CreatedBy: ann})
+	made := st.do(t, terminal, "POST", "/api/apikeys", `{"name":"tickets","role":"admin"}`)
+	off := st.do(t, terminal, "POST", "/api/apikeys", `{"name":"old","role":"admin","enabled":false}`).member(t, "id").(string)
+	st.want(t, 204, "DELETE", "/api/org/members/"+ann, "")
+	if got := st.do(t, made.member(t, "key").(string), "GET", "/api/envs", ""); got.status != 200 {
+		t.Errorf("the key of a program: %d %s", got.status, got.body)
+	}
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		list, err := audit.List(ctx, tx, st.mine.Org.ID, store.AuditFilter{Count: 1})
+		if err != nil || len(list) != 1 || list[0].Kind != audit.OrgMemberRemoved || !strings.Contains(string(list[0].Detail), `"remaining_api_keys":["`) || strings.Contains(string(list[0].Detail), off) {
+			t.Errorf("%+v, %v", list, err)
+		}
+		return nil
+	})
+}
+
 // A key that a member made is no way back to the role that was taken from them.
 func TestT25_AMemberWhoIsGivenALesserRoleDoesNotTakeItBackByAKey(t *testing.T) {
 	st := lite(t)

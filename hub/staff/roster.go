@@ -208,24 +208,41 @@ func (m *Members) announce(ctx context.Context, tx *store.Tx, who store.Staff, a
 // last owner.
 func (m *Members) Remove(ctx context.Context, org, id string, may Reach, by audit.Principal) error {
 	return m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		who, err := m.RemoveIn(ctx, tx, org, id, may, by)
+		r, err := m.RemoveIn(ctx, tx, org, id, may, by)
 		if err != nil {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberRemoved, Actor: by, Detail: map[string]any{"org_member": id, "role": who.Role, "envs": who.Envs}})
+		return audit.Append(ctx, tx, audit.Event{Org: org, Kind: audit.OrgMemberRemoved, Actor: by, Detail: r.Detail()})
 	})
 }
 
-// RemoveIn is Remove in the caller's transaction, who records it. It returns who that was.
-func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id string, may Reach, by audit.Principal) (store.Staff, error) {
-	who, err := within(ctx, tx, org, id, may)
-	if err != nil {
-		return who, err
+// Removed is who was removed.
+type Removed struct {
+	Who  store.Staff
+	Keys []string // API keys of programs that they made, may know, and that go on
+}
+
+// Detail is what the audit record says.
+func (r Removed) Detail() map[string]any {
+	detail := map[string]any{"org_member": r.Who.ID, "role": r.Who.Role, "envs": r.Who.Envs}
+	if len(r.Keys) > 0 {
+		detail["remaining_api_keys"] = r.Keys
 	}
-	if err := m.keepOwner(ctx, tx, who, by); err != nil {
-		return who, err
+	return detail
+}
+
+// RemoveIn is Remove in the caller's transaction, who records it.
+func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id string, may Reach, by audit.Principal) (r Removed, err error) {
+	if r.Who, err = within(ctx, tx, org, id, may); err != nil {
+		return r, err
 	}
-	return who, tx.RemoveStaff(ctx, org, id)
+	if err := m.keepOwner(ctx, tx, r.Who, by); err != nil {
+		return r, err
+	}
+	if r.Keys, err = tx.KeysMadeBy(ctx, org, id); err != nil {
+		return r, err
+	}
+	return r, tx.RemoveStaff(ctx, org, id)
 }
 
 // within finds somebody whom others may change or remove. For whoever does not reach all

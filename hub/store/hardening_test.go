@@ -233,6 +233,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		_, err := tx.SetStaffEnvs(ctx, org, o.staff, []string{"mine"})
 		return 1, err
 	},
+	"KeysMadeBy": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
+		all, err := tx.KeysMadeBy(ctx, org, o.staff)
+		return len(all), err
+	},
 	"RemoveStaff": func(ctx context.Context, tx *store.Tx, _, org string, o owned) (int, error) {
 		return 1, tx.RemoveStaff(ctx, org, o.staff)
 	},
@@ -1270,12 +1274,12 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	t.Helper()
 	f = storetest.Seed(t, s)
 	f.Accounts(t, s, protocol.Account{ID: "1", Name: "Ada", Identifiers: []string{"ada"}, Groups: []protocol.Group{{ID: "g"}}})
-	o = owned{org: f.Org.ID, env: f.Env.ID, directory: f.Directory.ID, domain: store.NewID() + ".example.com"}
+	o = owned{org: f.Org.ID, env: f.Env.ID, directory: f.Directory.ID, domain: store.NewID() + ".example.com", staff: store.NewID()}
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		a, err := tx.AccountOf(ctx, o.env, o.directory, "1")
 		o.account = a.ID
 		_, errPerson := tx.NeedPersonKey(ctx, o.env, o.account)
-		k, errKey := tx.CreateAPIKey(ctx, store.APIKey{Org: o.org, Name: "k", Hash: store.NewID(), Role: "owner", Enabled: true})
+		k, errKey := tx.CreateAPIKey(ctx, store.APIKey{Org: o.org, Name: "k", Hash: store.NewID(), Role: "owner", Enabled: true, CreatedBy: o.staff})
 		o.apiKey = k.ID
 		_, errDomain := tx.AddDomain(ctx, o.env, o.domain)
 		hook, errHook := tx.AddWebhook(ctx, store.Webhook{Env: o.env, URL: "https://example.com", Authorization: "theirs"})
@@ -1301,7 +1305,7 @@ func fill(t *testing.T, s *store.Store) (o owned, f storetest.Fixture) {
 	if o.secret, err = s.EncryptSecret(t.Context(), o.env, []byte("theirs")); err != nil {
 		t.Fatal(err)
 	}
-	o.staff, o.staffKey, o.approval, o.manual = store.NewID(), store.NewID(), store.NewID(), store.NewID()
+	o.staffKey, o.approval, o.manual = store.NewID(), store.NewID(), store.NewID()
 	do(t, s, func(ctx context.Context, tx *store.Tx) error {
 		return errors.Join(tx.AddStaff(ctx, &store.Staff{Org: o.org, ID: o.staff, Name: "Ann", Mail: "Ann@example.com", Directory: o.directory, Account: "7"}),
 			tx.AddStaffKey(ctx, &store.StaffKey{Org: o.org, ID: o.staffKey, Staff: o.staff, RP: "x.example", Credential: o.staffKey, Secret: []byte("{}")}),
@@ -1556,7 +1560,7 @@ func TestT25_TheSameQueriesFindTheirOwn(t *testing.T) {
 			"Recovery", "RecoveriesOf", "RecentRecoveries", "VerificationOf", "SaveVerification", "Code", "SetChallenge", "TryCode",
 			"CodeSends", "RequestMailsFull", "ProofCounter", "OperationUses", "Objection", "UseObjection", "RecoveryBlock",
 			"UnkeyedNames", "ManyUnkeyed", "Review", "ReviewOf", "PictureSince", "BadgeReview", "WidenShare", "WaitingReviews", "SaveReview", "PutReviewImage", "ReviewImage", "ReviewImages", "AddReviewVote", "ReviewVotes", "EraseReview", "ReviewSettings",
-			"Staff", "StaffList", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "SetStaffEnvs", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
+			"Staff", "StaffList", "KeysMadeBy", "RemoveStaff", "SuspendStaff", "StaffKeys", "StaffKeyUsed", "ConsoleSessions", "SessionByID", "LinkStaff", "SetStaffRole", "SetStaffEnvs", "EndSession", "Manual", "ManualsOf", "ClaimManual", "RevokeManual", "Approval", "ApprovalOf", "OpenApprovals",
 			"TouchApproval", "MoveApproval", "CountApprovals", "ReplaceApproval", "ApprovalSettled", "AddApprovalAsk", "ApprovalAsks", "ApprovalAskBy", "TryApproval", "DecideApproval", "AskedOf", "SentAbout",
 			"ActiveStorage", "StorageOf", "StorageResult", "StorageWaiting", "OpenSecret", "Logos", "RemoveLogo", "SetDirectoryLogo", "RemoveDirectoryLogo",
 			"Destinations", "Destination", "SaveDestination", "RemoveDestination", "SMSSettings", "IdentityProviders", "IdentityProvider", "SaveIdentityProvider", "RemoveIdentityProvider",

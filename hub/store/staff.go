@@ -149,6 +149,12 @@ func (tx *Tx) endCommandLines(ctx context.Context, org, id string) error {
 	return err
 }
 
+// KeysMadeBy returns the ids of the keys of programs that a person made, and may know, and
+// that work.
+func (tx *Tx) KeysMadeBy(ctx context.Context, org, id string) ([]string, error) {
+	return All(ctx, tx, Text, "SELECT id FROM api_keys WHERE org = $1 AND created_by = $2 AND staff = '' AND enabled = 1 ORDER BY created_at, id", org, id)
+}
+
 // RemoveStaff removes a person with their keys, invitations, sessions and command lines.
 func (tx *Tx) RemoveStaff(ctx context.Context, org, id string) error {
 	if err := tx.endCommandLines(ctx, org, id); err != nil {
