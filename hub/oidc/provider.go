@@ -63,6 +63,7 @@ type Provider struct {
 
 	sets    map[string]*keptSet // by path of the issuer; never changes
 	servers map[string]bool     // paths at which no browser asks; never changes
+	plain   map[string]bool     // patterns of documents, which reading does not change; never changes
 	parsed  *parsed
 	old     atomic.Int64 // see OldKeys
 }
@@ -73,7 +74,7 @@ func New(cfg Config) *Provider {
 		cfg.Now = time.Now
 	}
 	sum := sha256.Sum256([]byte(sendScript))
-	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, servers: map[string]bool{}, parsed: newParsed()}
+	p := &Provider{cfg: cfg, mux: http.NewServeMux(), script: "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'", files: page.NewFiles(filesPath, static), tenants: map[string]tenantKeys{}, clients: map[string]clientKeys{}, sets: map[string]*keptSet{}, servers: map[string]bool{}, plain: map[string]bool{}, parsed: newParsed()}
 	for _, at := range party.Issuers() {
 		p.sets[at.Path] = new(keptSet)
 		p.serveIssuer(at)
@@ -86,8 +87,8 @@ func (p *Provider) serveIssuer(at party.Issuer) {
 	handle := func(pattern string, h func(w http.ResponseWriter, r *http.Request, at party.Issuer)) {
 		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { h(w, r, at) })
 	}
-	handle("GET "+at.Path+party.DiscoveryPath, p.discovery)
-	handle("GET "+at.Endpoints+"/jwks", p.jwks)
+	handle(p.document(at.Path+party.DiscoveryPath), p.discovery)
+	handle(p.document(at.Endpoints+"/jwks"), p.jwks)
 	handle("GET "+at.Endpoints+returnPath, p.returned)
 	handle("POST "+at.Endpoints+"/authorize", p.authorize)
 	if !at.Post { // OpenID Connect Core 3.1.2.1: by either
@@ -95,7 +96,7 @@ func (p *Provider) serveIssuer(at party.Issuer) {
 	}
 	if at.Pushes {
 		p.serveV1(at)
-		handle("GET "+metadataPath+at.Path, p.discovery)
+		handle(p.document(metadataPath+at.Path), p.discovery)
 		handle("POST "+at.Endpoints+"/par", p.push)
 		p.servers[at.Endpoints+"/par"] = true
 		handle("GET "+at.Endpoints+party.EndPath, p.endSession)
@@ -123,7 +124,39 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		page.Headers(w.Header())
 		w.Header().Set("Cross-Origin-Opener-Policy", "unsafe-none") // sign-in windows must keep hold of whoever opened them
 	}
+	if r.Method == http.MethodHead && !p.shows(r) {
+		w.Header().Set("Allow", strings.Join(p.methods(r), ", "))
+		http.Error(w, "this address is not for HEAD", http.StatusMethodNotAllowed)
+		return
+	}
 	p.mux.ServeHTTP(w, r)
+}
+
+// document returns the pattern of an address at which a document stands.
+func (p *Provider) document(path string) (pattern string) {
+	pattern = "GET " + path
+	p.plain[pattern] = true
+	return pattern
+}
+
+// shows reports whether HEAD may be answered as GET is, of which ServeMux makes no
+// difference: only where a document stands, or nothing. All else may spend what is good
+// once, a request_uri or an answer, and scanners of links and previews ask by HEAD.
+func (p *Provider) shows(r *http.Request) bool {
+	_, pattern := p.mux.Handler(r)
+	return pattern == "" || p.plain[pattern]
+}
+
+// methods lists by what else the address of a request is asked.
+func (p *Provider) methods(r *http.Request) (list []string) {
+	for _, m := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, pattern := p.mux.Handler(other); pattern != "" {
+			list = append(list, m)
+		}
+	}
+	return list
 }
 
 // addressOf is the client's address, which the edge has put in the connection's place.

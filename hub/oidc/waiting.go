@@ -31,8 +31,8 @@ func (p *Provider) serveWaiting() {
 	}
 	p.mux.HandleFunc("GET "+pollPath+"{request}/poll", p.poll)
 	p.mux.HandleFunc("POST "+pollPath+"{request}/cancel", p.stop)
-	p.mux.Handle("GET "+filesPath, p.files)
-	p.mux.HandleFunc("GET "+lookPath+"{accent}", p.look)
+	p.mux.Handle(p.document(filesPath), p.files)
+	p.mux.HandleFunc(p.document(lookPath+"{accent}"), p.look)
 }
 
 // A waiter is the browser that began an exchange, at one of its pages.
