@@ -178,7 +178,7 @@ var Findings = []Finding{
 	{RightMissing, "The agent's account lacks a right on this account", Problem, "let an administrator of the directory run the lines above"},
 	{RightOptional, "The agent's account lacks a right without which less works", Note, "let an administrator of the directory run the lines above, if you want it"},
 	{RightExcess, "The agent's account has a dangerous right that it does not need", Warning, "take it away: who takes over this machine has it, too"},
-	{RightUnknown, "The agent cannot see whether it has a right", Note, "try the operation on a test account; or let the agent's account read access lists"},
+	{RightUnknown, "The agent cannot see whether it has a right", Note, "try the operation on a test account; or let an administrator of the directory run the lines above, where there are some"},
 	{NoSuchAccount, "The directory has no such account", Problem, "name an account by its identifier or immutable id; it must stand below a base DN and match the filter"},
 	{OperationRefused, "An operation would fail on this account", Problem, "do what the line above says"},
 	{OperationNotNow, "An operation does not apply to this account as it is", Note, "nothing, if the line above is as you expect"},
