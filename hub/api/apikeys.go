@@ -133,7 +133,7 @@ type updateAPIKeyRequest struct {
 	ExpiresAt optional[time.Time] `json:"expires_at,omitzero"` // null: never
 }
 
-// errNoEnvs refuses an empty list where one is given.
+// errNoEnvs refuses an empty list where one is given, and a key that works for none.
 var errNoEnvs = bad(`envs: name at least one environment, or "*"`)
 
 // updateAPIKey changes what is given of a key that can do no more than the caller's.
@@ -149,7 +149,7 @@ func updateAPIKey(ctx context.Context, c *call, tx *store.Tx, req *updateAPIKeyR
 	if req.ExpiresAt.Given {
 		k.Expires = req.ExpiresAt.Value
 	}
-	if len(k.Envs) == 0 {
+	if len(k.Envs) == 0 && (req.Envs != nil || k.Enabled) {
 		return nil, errNoEnvs
 	}
 	if err := cmp.Or(withinApproval(c.apikey, k), c.checkAPIKey(ctx, tx, k)); err != nil {

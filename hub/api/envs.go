@@ -281,7 +281,31 @@ func checkMicrosite(m store.Microsite) error {
 	return nil
 }
 
-// deleteEnv removes an environment with everything in it.
+// deleteEnv removes an environment with everything in it. The record names the members and
+// the keys whose lists have it no more.
 func deleteEnv(ctx context.Context, c *call, tx *store.Tx) (any, error) {
+	people, err := tx.StaffList(ctx, c.key.Org)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := tx.APIKeys(ctx, c.key.Org)
+	if err != nil {
+		return nil, err
+	}
+	c.detail = map[string]any{}
+	for _, s := range people {
+		c.loses("limited_org_members", s.ID, s.Envs)
+	}
+	for _, k := range keys {
+		c.loses("limited_api_keys", k.ID, k.Envs)
+	}
 	return nil, tx.DeleteEnvironment(ctx, c.env.ID)
+}
+
+// loses adds whoever has the call's environment in a list to a member of the record.
+func (c *call) loses(member, id string, envs []string) {
+	if slices.Contains(envs, c.env.ID) {
+		all, _ := c.detail[member].([]string)
+		c.detail[member] = append(all, id)
+	}
 }

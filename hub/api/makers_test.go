@@ -2,13 +2,13 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -142,7 +142,8 @@ func TestAKeyBearsWhoMadeIt(t *testing.T) {
 	}
 }
 
-// What a key was for may be gone: it is switched off and renamed all the same.
+// A key has no environment that was removed, and one that was for nothing else is switched
+// off; it can be renamed, and works again once it is for something.
 func TestAKeyOfARemovedEnvironmentIsSwitchedOff(t *testing.T) {
 	st := lite(t)
 	var gone store.Environment
@@ -150,16 +151,54 @@ func TestAKeyOfARemovedEnvironmentIsSwitchedOff(t *testing.T) {
 		gone, err = tx.CreateEnvironment(ctx, store.Environment{Org: st.mine.Org.ID, Name: "gone", PublicName: "Gone"})
 		return err
 	})
-	key := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{gone.ID, st.mine.Env.ID}})
+	ann := st.hired(t, "ann@staff.test", "user", gone.ID)
+	key := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{gone.ID}})
+	both := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{gone.ID, st.mine.Env.ID}})
 	id := ""
 	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
 		k, err := tx.APIKeyByHash(ctx, store.HashToken(key))
 		id = k.ID
-		return errors.Join(err, tx.DeleteEnvironment(ctx, gone.ID))
+		return err
 	})
-	st.want(t, 204, "PATCH", "/api/apikeys/"+id, `{"enabled":false}`)
+	st.want(t, 204, "DELETE", "/api/envs/"+gone.ID, "")
 	if got := st.do(t, key, "GET", "/api/envs", ""); got.status != 401 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	st.want(t, 400, "PATCH", "/api/apikeys/"+id, `{"envs":["`+gone.ID+`"]}`)
+	if got := st.do(t, both, "GET", "/api/envs", ""); got.status != 200 || !strings.Contains(got.body, st.mine.Env.ID) || strings.Contains(got.body, st.other.Env.ID) {
+		t.Errorf("of two: %d %s", got.status, got.body)
+	}
+	if all := st.members(t, st.owner); all["ann@staff.test"] == nil || len(all["ann@staff.test"]) != 0 {
+		t.Errorf("ann works in %q", all["ann@staff.test"])
+	}
+	if all := st.members(t, st.mine.key); all["ann@staff.test"] != nil {
+		t.Error("a key of one environment is told of who works in none")
+	}
+	if got := st.do(t, st.mine.key, "GET", "/api/apikeys/"+id, ""); got.status != 404 {
+		t.Errorf("a key of one environment reads one of none: %d", got.status)
+	}
+	for _, c := range []struct {
+		body   string
+		status int
+	}{{`{"enabled":true}`, 400}, {`{"envs":["` + gone.ID + `"]}`, 400}, {`{"envs":[]}`, 400}, {`{"name":"renamed"}`, 204}, {`{"enabled":true,"envs":["` + st.mine.Env.ID + `"]}`, 204}} {
+		st.want(t, c.status, "PATCH", "/api/apikeys/"+id, c.body)
+	}
+	st.want(t, 204, "PATCH", "/api/org/members/"+ann, `{"envs":["`+st.mine.Env.ID+`"]}`)
+	st.records(t, audit.EnvDeleted, `"limited_org_members":["`+ann+`"]`, `"limited_api_keys":["`, id)
+}
+
+// records expects parts in the record of a kind.
+func (st *stack) records(t *testing.T, kind audit.Kind, parts ...string) {
+	t.Helper()
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		list, err := audit.List(ctx, tx, st.mine.Org.ID, store.AuditFilter{Kinds: []string{string(kind)}, Count: 10})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		for _, part := range parts {
+			if !strings.Contains(string(list[0].Detail), part) {
+				t.Errorf("no %s in %s", part, list[0].Detail)
+			}
+		}
+		return nil
+	})
 }

@@ -94,7 +94,10 @@ func TestT25_NobodyChangesOrRemovesWhoReachesFurther(t *testing.T) {
 			"limited, to an owner":          {Admin, []string{here}, Change{Role: Owner}, everything, ErrOwner},
 			"limited, to an owner of all":   {Admin, []string{here}, Change{Role: Owner, Envs: []string{"*"}}, everything, nil},
 			"an unknown environment":        {User, []string{here}, Change{Envs: []string{"unknown"}}, everything, ErrEnvs},
-			"one whose environment is gone": {User, []string{"gone"}, Change{Role: Limited}, everything, nil},
+			"one whose environment is gone": {User, []string{}, Change{Role: Limited}, everything, nil},
+			"that one, by whom it is not":   {User, []string{}, Change{Envs: []string{here}}, mine, store.ErrNotFound},
+			"that one, by an administrator": {User, []string{}, Change{Envs: []string{here}}, everywhere(Admin), nil},
+			"that one, by one like them":    {User, []string{}, Change{Role: Limited}, Reach{Admin, []string{}}, store.ErrNotFound},
 		} {
 			who := o.worker(store.NewID()+"@example.com", c.role, c.envs...)
 			if err := o.Change(t.Context(), console, o.Org.ID, who.ID, c.to, c.may, by); !errors.Is(err, c.want) {
@@ -107,6 +110,20 @@ func TestT25_NobodyChangesOrRemovesWhoReachesFurther(t *testing.T) {
 			if err := o.Remove(t.Context(), o.Org.ID, who.ID, mine, by); (err == nil) != far {
 				t.Errorf("%s: removed by who reaches one: %v", name, err)
 			}
+		}
+	})
+}
+
+// Whoever works in what is left is as before somebody whom its administrator may change.
+func TestARemovedEnvironmentStandsInNobodysWay(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		here, gone := o.Env.ID, o.second()
+		ann := o.worker("ann@example.com", User, here, gone)
+		o.must(o.store.Tx(t.Context(), func(tx *store.Tx) error { return tx.DeleteEnvironment(t.Context(), gone) }))
+		by := audit.Principal{OrgMember: "x", Role: Admin}
+		o.must(o.Change(t.Context(), console, o.Org.ID, ann.ID, Change{Role: Limited}, Reach{Admin, []string{here}}, by))
+		if got := o.find(ann.ID); got.Role != Limited || !slices.Equal(got.Envs, []string{here}) {
+			t.Errorf("%s in %q", got.Role, got.Envs)
 		}
 	})
 }

@@ -86,7 +86,7 @@ func places(ctx context.Context, tx *store.Tx, org, role string, envs []string, 
 	if slices.Contains(envs, store.AllEnvs) {
 		envs = []string{store.AllEnvs}
 	}
-	if !store.Within(envs, may.Envs) {
+	if len(envs) == 0 || !store.Within(envs, may.Envs) {
 		return nil, ErrEnvs
 	}
 	if envs[0] == store.AllEnvs {
@@ -246,7 +246,8 @@ func (m *Members) RemoveIn(ctx context.Context, tx *store.Tx, org, id string, ma
 }
 
 // within finds somebody whom others may change or remove. For whoever does not reach all
-// of their environments there is no such person.
+// of their environments there is no such person; whoever has none left is for those who
+// reach everything.
 func within(ctx context.Context, tx *store.Tx, org, id string, may Reach) (store.Staff, error) {
 	who, err := tx.Staff(ctx, org, id)
 	switch {

@@ -10,7 +10,7 @@ type APIKey struct {
 	ID, Org, Name string
 	Hash          string // HashToken of the key
 	Role          string
-	Envs          []string // ids, or AllEnvs
+	Envs          []string // ids, or AllEnvs; empty: none is left
 	Enabled       bool
 	Created       time.Time
 	Expires       time.Time // zero: never

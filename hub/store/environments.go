@@ -154,8 +154,12 @@ func (tx *Tx) UpdateEnvironment(ctx context.Context, e Environment) error {
 
 // DeleteEnvironment removes an environment with everything that belongs to it. Its
 // domains are removed as by RemoveDomain, so nobody else can take them for a year.
-// Audit rows stay.
+// Audit rows stay. Nobody's list of environments has it any more, and API keys that were
+// for nothing else are switched off.
 func (tx *Tx) DeleteEnvironment(ctx context.Context, env string) error {
+	if err := tx.leaveEnvironment(ctx, env); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, "UPDATE domains SET removed_at = $2, proven_at = 0 WHERE env = $1 AND removed_at = 0", env, Millis(tx.Now()))
 	if err != nil {
 		return err

@@ -26,7 +26,8 @@ func TestT25_NobodyReachesMoreThanTheirList(t *testing.T) {
 		{[]string{"b", "*"}, []string{"a"}, false, []string{"a"}},
 		{[]string{"b"}, []string{"a"}, false, nil},
 		{[]string{"a"}, nil, false, nil},
-		{nil, []string{"*"}, false, nil},
+		{nil, []string{"*"}, true, nil},
+		{nil, nil, false, nil},
 	} {
 		if within, common := store.Within(c.envs, c.list), store.Common(c.envs, c.list); within != c.within || !slices.Equal(common, c.common) {
 			t.Errorf("%q in %q: %v, common %q", c.envs, c.list, within, common)
@@ -86,6 +87,46 @@ func TestT25_WhoLosesAnEnvironmentLosesItByTheirKeysToo(t *testing.T) {
 				if _, keyErr := tx.APIKeyByHash(ctx, name); !errors.Is(keyErr, store.ErrNotFound) {
 					t.Errorf("%s still works: %v", name, keyErr)
 				}
+			}
+			return err
+		})
+	})
+}
+
+// An environment that was removed stands in nobody's list, so that whoever reaches the rest
+// of a list may change it; and a list of which nothing is left is not one of everything.
+func TestT25_ARemovedEnvironmentStandsInNobodysList(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		f, other := storetest.Seed(t, s), storetest.Seed(t, s)
+		gone := f.Env.ID
+		lists := map[string][2][]string{"all": {{"*"}, {"*"}}, "both": {{"a", gone, "b"}, {"a", "b"}}, "it": {{gone}, {}}, "another": {{"a"}, {"a"}}, "all and it": {{"*", gone}, {"*"}}}
+		ids := map[string]string{}
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for name, l := range lists {
+				who := store.Staff{Org: f.Org.ID, ID: name + f.Org.ID, Name: name, Mail: name, Role: store.RoleAdmin, Envs: l[0]}
+				k, err := tx.CreateAPIKey(ctx, store.APIKey{Org: f.Org.ID, Name: name, Hash: name, Role: store.RoleUser, Envs: l[0], Enabled: true})
+				if err := errors.Join(err, tx.AddStaff(ctx, &who)); err != nil {
+					return err
+				}
+				ids[name] = k.ID
+			}
+			who := store.Staff{Org: other.Org.ID, ID: "foreign", Name: "foreign", Mail: "foreign", Role: store.RoleAdmin, Envs: []string{gone}}
+			return errors.Join(tx.AddStaff(ctx, &who), tx.DeleteEnvironment(ctx, gone))
+		})
+		do(t, s, func(ctx context.Context, tx *store.Tx) error {
+			for name, l := range lists {
+				who, err := tx.Staff(ctx, f.Org.ID, name+f.Org.ID)
+				k, keyErr := tx.APIKey(ctx, f.Org.ID, ids[name])
+				if err != nil || keyErr != nil || !slices.Equal(who.Envs, l[1]) || !slices.Equal(k.Envs, l[1]) || k.Enabled != (len(l[1]) > 0) {
+					t.Errorf("%s: works in %q; key for %q, %v (%v, %v)", name, who.Envs, k.Envs, k.Enabled, err, keyErr)
+				}
+				if len(l[1]) == 0 && (who.Envs == nil || who.Reaches(gone) || who.Reaches("a") || who.Reaches(store.AllEnvs) || k.Admits("a") || k.Admits(store.AllEnvs)) {
+					t.Errorf("%s reaches something: %#v %#v", name, who.Envs, k.Envs)
+				}
+			}
+			foreign, err := tx.Staff(ctx, other.Org.ID, "foreign")
+			if !slices.Equal(foreign.Envs, []string{gone}) {
+				t.Errorf("another organisation's: %q", foreign.Envs)
 			}
 			return err
 		})

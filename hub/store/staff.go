@@ -14,7 +14,7 @@ type Staff struct {
 	Name           string
 	Mail           string   // lower case
 	Role           string   // of the console, as the API spells it; "": approves only
-	Envs           []string // where they have it: ids, or AllEnvs; of an owner always AllEnvs
+	Envs           []string // where they have it: ids, or AllEnvs; of an owner always AllEnvs; empty: nowhere
 	Directory      string   // of the person's own account; "" where it is not known
 	Account        string   // its immutable id
 	CreatedAt      time.Time

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -154,7 +155,7 @@ func printKeys(w io.Writer, answer []byte) error {
 	}
 	rows := [][]string{{"ID", "NAME", "ROLE", "FOR", "LAST USED", "STATE"}}
 	for _, k := range list.APIKeys {
-		rows = append(rows, []string{k.ID, k.Name, k.Role, strings.Join(k.Envs, " "), day(k.Used, "never"), k.state()})
+		rows = append(rows, []string{k.ID, k.Name, k.Role, cmp.Or(strings.Join(k.Envs, " "), "nothing"), day(k.Used, "never"), k.state()})
 	}
 	return table(w, rows)
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,7 +79,7 @@ func staffList(caddyfile *string) *cobra.Command {
 			if role == "" {
 				role = "vouches"
 			}
-			where := strings.Join(s.Envs, " ")
+			where := cmp.Or(strings.Join(s.Envs, " "), "nowhere")
 			if s.Reaches(store.AllEnvs) {
 				where = "everywhere"
 			}
