@@ -213,3 +213,36 @@ func TestT25_AMemberWhoIsGivenALesserRoleDoesNotTakeItBackByAKey(t *testing.T) {
 		return nil
 	})
 }
+
+// A key that shrank with whoever made it is given more again by others, as far as they may
+// go themselves; by whoever made it, and by itself, it is not.
+func TestT25_AKeyThatShrankIsRaisedNoFurtherThanWhoRaisesItMayGo(t *testing.T) {
+	st := lite(t)
+	mine, other := st.mine.Env.ID, st.other.Env.ID
+	ann := st.hired(t, "ann@staff.test", "owner")
+	terminal := func(role string, envs ...string) string {
+		return st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: role, Envs: envs, Staff: ann, CreatedBy: ann})
+	}
+	made := st.do(t, terminal(RoleOwner, "*"), "POST", "/api/apikeys", `{"name":"tickets","role":"owner"}`)
+	key, path := made.member(t, "key").(string), "/api/apikeys/"+made.member(t, "id").(string)
+	st.want(t, 204, "PATCH", "/api/org/members/"+ann, `{"role":"user","envs":["`+mine+`"]}`)
+	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{mine}})
+	for _, c := range []struct {
+		what, key, body string
+		status          int
+	}{
+		{"the key", key, `{"role":"admin"}`, 403},
+		{"a command line of who made it", terminal(RoleUser, mine), `{"role":"admin"}`, 403},
+		{"an administrator of one environment", admin, `{"role":"owner"}`, 400},
+		{"an administrator of one environment", admin, `{"envs":["*"]}`, 400},
+		{"an administrator of one environment", admin, `{"envs":["` + mine + `","` + other + `"]}`, 400},
+		{"an administrator of one environment", admin, `{"role":"admin"}`, 204},
+		{"an owner", st.owner, `{"envs":["` + mine + `","` + other + `"]}`, 204},
+		{"an administrator of one of two", admin, `{"role":"user"}`, 404},
+		{"an owner", st.owner, `{"role":"owner","envs":["*"]}`, 204},
+	} {
+		if got := st.do(t, c.key, "PATCH", path, c.body); got.status != c.status {
+			t.Errorf("%s, %s: %d %s; want %d", c.what, c.body, got.status, got.body, c.status)
+		}
+	}
+}
