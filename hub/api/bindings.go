@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
 	hooks "github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
@@ -87,8 +89,50 @@ func (c *call) askFor(ctx context.Context, envs []store.Environment, all []accou
 		for i, b := range bindings {
 			c.verdicts[b] = verdicts[i]
 		}
+		if err := c.recordVetoes(ctx, bindings, planned.questions[env]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// vetoWrite bounds the writing down of what was not agreed to, which whoever asked does not
+// end by going away.
+const vetoWrite = 5 * time.Second
+
+// recordVetoes writes down what was not agreed to, as it is of recoveries: apart from the
+// update, of which a refusal leaves nothing.
+func (c *call) recordVetoes(ctx context.Context, bindings []binding, asked []hooks.Question) error {
+	var events []audit.Event
+	for i, b := range bindings {
+		if v := c.verdicts[b]; v.Message() != "" {
+			events = append(events, c.vetoed(b, asked[i], v))
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vetoWrite)
+	defer cancel()
+	return c.api.Store.Tx(ctx, func(tx *store.Tx) error {
+		for _, e := range events {
+			if err := audit.Append(ctx, tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// vetoed is the audit event of a binding that was not agreed to.
+func (c *call) vetoed(b binding, q hooks.Question, v hooks.Verdict) audit.Event {
+	detail := map[string]any{"denied": !v.Silent(), "action": protocol.RecoveryKind(q.Action), "account": b.account, "directory": q.Directory, "subject": b.subject}
+	if v.Silent() {
+		detail["error"] = "no answer"
+	}
+	e := c.eventOf(audit.RecoveryVetoed, b.env, detail)
+	e.Account = b.account
+	return e
 }
 
 func bindsAny(all []accountUpdateItem) bool {

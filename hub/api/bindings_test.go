@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -233,6 +234,55 @@ func TestP19_WhatTheOrganisationDoesNotAgreeToIsNotBound(t *testing.T) {
 	if strings.Contains(string(st.leaves(t)), "account_updated") {
 		t.Error("the log says that an account was changed")
 	}
+}
+
+// The log says what the organisation did not agree to, of one account and of many, as it
+// does of recoveries: the update itself leaves no record of it.
+func TestP19_WhatTheOrganisationDoesNotAgreeToStandsInTheLog(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		st := start(t, s)
+		k := st.checker(t, st.mine)
+		st.mine.Accounts(t, s, protocol.Account{ID: "bob", Name: "Bob"}, protocol.Account{ID: "carol", Name: "Carol"})
+		k.answers(func(w http.ResponseWriter, r *http.Request, q map[string]any) {
+			switch q["external_id"] {
+			case "bob":
+				says(`{"deny_user_message":"Bob is a contractor."}`)(w, r, q)
+			case "carol":
+				w.WriteHeader(500)
+			}
+		})
+		row := func(id string) string { return `{"id":"` + id + `","subject":"` + st.mine.subject + `"}` }
+		st.want(t, 403, "PATCH", "/api/accounts/bob", `{"subject":"`+st.mine.subject+`"}`)
+		st.many(t, row("bob"), row("carol"), row("mine-1"))
+		got := st.vetoes(t)
+		if len(got) != 3 {
+			t.Fatalf("%d vetoes stand in the log: %+v", len(got), got)
+		}
+		for i, want := range []string{`"denied":true`, `"denied":true`, `"denied":false,"directory":"` + st.mine.Directory.ID + `","error":"no answer"`} {
+			for _, part := range []string{want, `"action":"account-binding"`, `"subject":"` + st.mine.subject + `"`, `"account":"` + got[i].Account + `"`} {
+				if !strings.Contains(string(got[i].Detail), part) || strings.Contains(string(got[i].Detail), "contractor") {
+					t.Errorf("no %s in %s", part, got[i].Detail)
+				}
+			}
+			if got[i].Env != st.mine.Env.ID || got[i].Actor.APIKey == "" || got[i].Account == "" || got[i].Trace == "" {
+				t.Errorf("%+v", got[i])
+			}
+		}
+		if got[0].Account != got[1].Account || got[1].Account == got[2].Account || got[0].Trace == got[1].Trace {
+			t.Errorf("of which account: %+v", got)
+		}
+	})
+}
+
+// vetoes are what the log has of those, oldest first.
+func (st *stack) vetoes(t *testing.T) (list []audit.Record) {
+	t.Helper()
+	st.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		list, err = audit.List(ctx, tx, st.mine.Org.ID, store.AuditFilter{Kinds: []string{string(audit.RecoveryVetoed)}, Count: 10})
+		slices.Reverse(list)
+		return err
+	})
+	return list
 }
 
 func TestNobodyIsAskedWhereNothingIsBound(t *testing.T) {

@@ -175,18 +175,24 @@ func (c *call) record(ctx context.Context, tx *store.Tx, reply any) error {
 
 // append writes an audit event of the row's kind.
 func (c *call) append(ctx context.Context, tx *store.Tx, reply any) error {
+	e := c.eventOf(c.row.kind, c.env.ID, c.details(reply))
+	e.Account, e.Personal = c.concerns, c.personal
+	return audit.Append(ctx, tx, e)
+}
+
+// eventOf is an audit event of the call: who asked, and from where.
+func (c *call) eventOf(kind audit.Kind, env string, detail map[string]any) audit.Event {
 	host, _, err := net.SplitHostPort(c.r.RemoteAddr)
 	if err != nil {
 		host = c.r.RemoteAddr
 	}
 	agent := c.r.UserAgent()
-	return audit.Append(ctx, tx, audit.Event{
-		Org: c.key.Org, Env: c.env.ID, Kind: c.row.kind, Trace: c.trace,
-		Actor:   audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject},
-		Person:  c.holder.Person,
-		Account: c.concerns, RemoteAddr: host, UserAgent: agent[:min(len(agent), maxUserAgent)],
-		Detail: c.details(reply), Personal: c.personal,
-	})
+	return audit.Event{
+		Org: c.key.Org, Env: env, Kind: kind, Trace: c.trace,
+		Actor:  audit.Principal{Role: c.key.Role, APIKey: c.key.ID, Subject: c.holder.Subject},
+		Person: c.holder.Person, RemoteAddr: host, UserAgent: agent[:min(len(agent), maxUserAgent)],
+		Detail: detail,
+	}
 }
 
 // redactor is implemented by bodies and replies that hold secrets.
