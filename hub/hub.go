@@ -41,6 +41,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/manual"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
@@ -65,6 +66,7 @@ type Hub struct {
 	places      places
 	oidc        *oidc.Provider
 	signer      *signer.Agent
+	trust       *wallet.Lists
 	storage     *storage.Storage
 	evaluations *evaluation.Runs
 	approvals   *approval.Approvals
@@ -184,7 +186,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.HandleFunc(tunnel.LegacyPath, h.tunnels.ServeLegacy)
 	h.rest = api.New(api.Config{
 		Faces: h.reviews,
-		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Checks: h.hooks, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Signer: h.signer, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
+		Store: h.store, Domains: h.domains, Sync: h.directories, Tunnels: h.tunnels, Examiner: h.tunnels, Recoveries: h.recoveries, Acts: h.operations, Checks: h.hooks, Requests: h.requests, Evaluations: h.evaluations, Members: h.members, Storage: h.storage, Signer: h.signer, Trust: h.trust, Audit: h.audit, Exports: h.exports, Mail: h.notifier, Buckets: counts{h.coord}, Console: h.publicOrigin, Ticket: ticket, Origin: h.origin, Log: h.log,
 	})
 	mux.Handle("/api/", h.rest)
 	terminals := terminal.New(terminal.Config{Store: h.store, Buckets: buckets{h.coord}, Log: h.log})
@@ -193,7 +195,7 @@ func (h *Hub) openControl(ticket protocol.Ticket) http.Handler {
 	mux.Handle("GET "+api.PicturesPath+"{link}", api.Pictures(h.store, h.log))
 	mux.Handle(api.LogosPath, api.Logos(h.store, h.log))
 	pages := console.New(console.Config{
-		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Signer: h.signer, Audit: h.audit, Exports: h.exports, Mail: h.notifier, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
+		Store: h.store, Agents: h.tunnels, Directories: h.directories, Recoveries: h.recoveries, Reviews: h.reviews, Manuals: h.manuals, Transcripts: h.reviews, Badges: h.reviews, Evaluations: h.evaluations, Members: h.members, Terminals: terminals, Acts: h.operations, Orders: h.operations, Providers: h.providers, Signer: h.signer, Trust: h.trust, Audit: h.audit, Exports: h.exports, Mail: h.notifier, SiteOrigin: h.origin, Origin: h.publicOrigin, Log: h.log,
 	})
 	for _, pattern := range oidc.Patterns() {
 		mux.Handle(pattern, h.oidc)

@@ -78,9 +78,10 @@ type ways struct {
 
 // openWays makes the verifiers and what people add for themselves.
 func (h *Hub) openWays(cfg Config) ways {
+	h.trust = wallet.NewLists(time.Now)
 	w := ways{
 		phones:  smscode.NewRoute(h.store, h.hooks.Client(), time.Now),
-		wallets: wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink, Client: h.hooks.Client()}),
+		wallets: wallet.New(wallet.Config{Store: h.store, Now: time.Now, Link: cfg.WalletLink, Lists: h.trust, Client: h.hooks.Client()}),
 		links:   &token.Links{Keys: h.store},
 	}
 	h.factors = factor.New(factor.Config{

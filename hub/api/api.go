@@ -21,6 +21,7 @@ import (
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/storage"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -69,6 +70,7 @@ type Config struct {
 	Audit       *audit.Log
 	Storage     Storage
 	Signer      party.Signer
+	Trust       *wallet.Lists // of authorities whose documents count
 	Exports     Exports
 	Mail        Mail
 	Console     func() string // origin of the console

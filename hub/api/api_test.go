@@ -36,6 +36,7 @@ import (
 	"github.com/postern-id/postern/hub/verify"
 	"github.com/postern-id/postern/hub/verify/mailcode"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	hooks "github.com/postern-id/postern/hub/webhook"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
@@ -138,6 +139,7 @@ func start(t *testing.T, s *store.Store) *stack {
 		Checks:  checks,
 		Mail:    st.notifier,
 		Signer:  st.signers,
+		Trust:   wallet.NewLists(time.Now),
 		Exports: st,
 		Faces:   st.reviews,
 		Store:   s, Domains: domains, Sync: st, Tunnels: st, Examiner: st, Recoveries: recoveries(s), Acts: st, Requests: request.New(request.Config{Store: s, Public: func() string { return "https://id.vendor.test" }}), Log: log,

@@ -40,9 +40,9 @@ type authority struct {
 	DocTypes    []string  `json:"doc_types"` // empty: all
 }
 
-func wireTrust(s store.TrustSource) trustOut {
+func (c *call) wireTrust(s store.TrustSource) trustOut {
 	out := trustOut{ID: s.ID, Kind: s.Kind, Name: s.Name, AddedAt: s.AddedAt, Authorities: []authority{}}
-	anchors, err := wallet.Authorities(s, time.Now())
+	anchors, err := c.api.Trust.Authorities(s)
 	if err != nil {
 		out.Problem = plainError(err)
 	}
@@ -66,13 +66,13 @@ func listTrust(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	all, err := tx.TrustSources(ctx, c.env.ID)
 	out := make([]trustOut, 0, len(all))
 	for _, s := range all {
-		out = append(out, wireTrust(s))
+		out = append(out, c.wireTrust(s))
 	}
 	return out, err
 }
 
 // getTrust answers with one source of trust and the authorities that it brings.
-func getTrust(_ context.Context, c *call, _ *store.Tx) (any, error) { return wireTrust(c.trust), nil }
+func getTrust(_ context.Context, c *call, _ *store.Tx) (any, error) { return c.wireTrust(c.trust), nil }
 
 // addTrust imports a source after it was read and, if it is a list, verified.
 func addTrust(ctx context.Context, c *call, tx *store.Tx, req *addTrustRequest) (any, error) {
@@ -89,14 +89,14 @@ func addTrust(ctx context.Context, c *call, tx *store.Tx, req *addTrustRequest) 
 	if err := tx.AddTrustSource(ctx, &s); err != nil {
 		return nil, as(err, store.ErrConflict, bad("this environment imported as many lists as it may; remove one first"))
 	}
-	out := wireTrust(s)
+	out := c.wireTrust(s)
 	c.detail = map[string]any{"request": map[string]any{"add_trust": out}}
 	return out, nil
 }
 
 // removeTrust ends the trust in what a source brought.
 func removeTrust(ctx context.Context, c *call, tx *store.Tx) (any, error) {
-	c.detail = map[string]any{"request": map[string]any{"remove_trust": wireTrust(c.trust)}}
+	c.detail = map[string]any{"request": map[string]any{"remove_trust": c.wireTrust(c.trust)}}
 	return nil, tx.RemoveTrustSource(ctx, c.env.ID, c.trust.ID)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-id/postern/hub/staff"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/tunnel"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/protocol"
 )
 
@@ -68,6 +69,7 @@ type Config struct {
 	Exports     Exports
 	Mail        Mail
 	Signer      Signer
+	Trust       *wallet.Lists              // of authorities whose documents count
 	SiteOrigin  func(domain string) string // of a recovery domain
 	Origin      func() string              // of public_url; a reload of the configuration may change it
 	Log         *slog.Logger

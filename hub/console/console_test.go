@@ -40,6 +40,7 @@ import (
 	"github.com/postern-id/postern/hub/verify/manual"
 	"github.com/postern-id/postern/hub/verify/provider"
 	"github.com/postern-id/postern/hub/verify/review"
+	"github.com/postern-id/postern/hub/verify/wallet"
 	"github.com/postern-id/postern/internal/testenv"
 	"github.com/postern-id/postern/protocol"
 	"github.com/postern-id/postern/protocol/auditlog"
@@ -136,7 +137,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.signer.Close() })
-	pages := New(Config{Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}), Mail: &g.mail, Signer: g.signer, Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
+	pages := New(Config{Evaluations: evaluation.New(evaluation.Config{Store: s, Log: log}), Mail: &g.mail, Signer: g.signer, Trust: wallet.NewLists(time.Now), Audit: g.audit, Exports: exports, Terminals: g.terminals, Acts: g.acts, Orders: g.acts, Reviews: g.reviews, Manuals: g.manuals, Transcripts: g.reviews, Badges: g.reviews, Providers: provider.New(provider.Config{Store: s, Client: http.DefaultClient, Now: time.Now}), Members: staff.New(staff.Config{Store: s, Log: log, Wait: -1}), SiteOrigin: func(d string) string { return "https://" + d }, Store: s, Agents: g.agents, Directories: g.sync, Recoveries: flow.New(flow.Config{Store: s, Verifiers: []verify.Verifier{mailcode.New(nil, nil)}}), Origin: func() string { return g.url }, Log: log})
 	srv := httptest.NewServer(pages)
 	t.Cleanup(srv.Close)
 	g.url = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

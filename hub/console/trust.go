@@ -68,7 +68,7 @@ func (v *visit) showTrust(ctx context.Context, p *settingsPage) {
 		if p.Env, err = v.environment(ctx, tx); err != nil {
 			return err
 		}
-		p.Trust, err = readTrust(ctx, tx, p.Env.ID)
+		p.Trust, err = v.readTrust(ctx, tx, p.Env.ID)
 		return err
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func (v *visit) showTrust(ctx context.Context, p *settingsPage) {
 	v.showSettings("trust", "set.trust.title", p)
 }
 
-func readTrust(ctx context.Context, tx *store.Tx, env string) (*trusted, error) {
+func (v *visit) readTrust(ctx context.Context, tx *store.Tx, env string) (*trusted, error) {
 	t := new(trusted)
 	chosen, err1 := tx.Documents(ctx, env)
 	for _, k := range wallet.Kinds() {
@@ -94,14 +94,15 @@ func readTrust(ctx context.Context, tx *store.Tx, env string) (*trusted, error) 
 	t.Status, t.Modes, t.Hosts = status.Mode, wallet.StatusModes(), strings.Join(status.Hosts, "\n")
 	all, err2 := tx.TrustSources(ctx, env)
 	for _, s := range all {
-		t.Sources = append(t.Sources, t.sourceOf(s, tx.Now()))
+		t.Sources = append(t.Sources, t.sourceOf(v.console.cfg.Trust, s, tx.Now()))
 	}
 	return t, errors.Join(err1, err2, err3, t.readSigners(ctx, tx, env))
 }
 
-func (t *trusted) sourceOf(s store.TrustSource, now time.Time) source {
+// sourceOf shows a source with what it brings now, or why it brings nothing.
+func (t *trusted) sourceOf(lists *wallet.Lists, s store.TrustSource, now time.Time) source {
 	out := source{ID: s.ID, Name: s.Name, Kind: s.Kind, AddedAt: s.AddedAt}
-	anchors, err := wallet.Authorities(s, now)
+	anchors, err := lists.Authorities(s)
 	if err != nil {
 		_, out.Problem, _ = strings.Cut(err.Error(), ": ")
 	}
@@ -204,12 +205,12 @@ func (v *visit) addTrust(ctx context.Context, tx *store.Tx, p *settingsPage, env
 	} else if err != nil {
 		return err
 	}
-	return v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"add_trust": auditSource(s, tx.Now())}})
+	return v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"add_trust": v.auditSource(s)}})
 }
 
 // auditSource is what an audit row says of a list.
-func auditSource(s store.TrustSource, now time.Time) map[string]any {
-	anchors, _ := wallet.Authorities(s, now)
+func (v *visit) auditSource(s store.TrustSource) map[string]any {
+	anchors, _ := v.console.cfg.Trust.Authorities(s)
 	prints := make([]string, len(anchors))
 	for i, a := range anchors {
 		prints[i] = a.Fingerprint()
@@ -240,7 +241,7 @@ func (v *visit) removeTrust(ctx context.Context, tx *store.Tx, env string) error
 		return err
 	}
 	return errors.Join(tx.RemoveTrustSource(ctx, env, s.ID),
-		v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"remove_trust": auditSource(s, tx.Now())}}))
+		v.decided(ctx, tx, env, audit.EnvUpdated, map[string]any{"request": map[string]any{"remove_trust": v.auditSource(s)}}))
 }
 
 // saveDocuments says for which kinds of document wallets are asked.

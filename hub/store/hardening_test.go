@@ -478,6 +478,10 @@ var foreign = map[string]func(ctx context.Context, tx *store.Tx, env, org string
 		all, err := tx.TrustSources(ctx, env)
 		return len(all), err
 	},
+	"TrustSourceIDs": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
+		all, err := tx.TrustSourceIDs(ctx, env)
+		return len(all), err
+	},
 	"TrustSource": func(ctx context.Context, tx *store.Tx, env, _ string, o owned) (int, error) {
 		_, err := tx.TrustSource(ctx, env, o.trust)
 		return 1, err

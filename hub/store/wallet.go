@@ -65,6 +65,12 @@ func (tx *Tx) TrustSources(ctx context.Context, env string) ([]TrustSource, erro
 		WHERE env = $1 ORDER BY added_at, id LIMIT $2`, env, maxTrustSources)
 }
 
+// TrustSourceIDs lists only by what name they stand, in the same order. A row never
+// changes: what was read of one holds as long as it is listed.
+func (tx *Tx) TrustSourceIDs(ctx context.Context, env string) ([]string, error) {
+	return All(ctx, tx, Text, "SELECT id FROM trust_sources WHERE env = $1 ORDER BY added_at, id LIMIT $2", env, maxTrustSources)
+}
+
 // TrustSource returns one source.
 func (tx *Tx) TrustSource(ctx context.Context, env, id string) (TrustSource, error) {
 	return One(ctx, tx, scanTrustSource, `SELECT env, id, kind, name, body, root, doc_types, added_at FROM trust_sources

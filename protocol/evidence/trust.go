@@ -79,7 +79,7 @@ func (l *TrustList) AddPEM(source string, file []byte, docTypes ...string) error
 	if len(add) == 0 {
 		return fmt.Errorf("%w: no certificate in the trust list", ErrFormat)
 	}
-	return l.add(add)
+	return l.Add(add...)
 }
 
 // anchor checks that a certificate is an authority.
@@ -94,9 +94,9 @@ func anchor(der []byte, docTypes []string, source string) (TrustAnchor, error) {
 	return TrustAnchor{Certificate: c, DocTypes: slices.Clone(docTypes), Source: source}, nil
 }
 
-// add appends anchors; the same certificate from two sources may issue what either
-// says.
-func (l *TrustList) add(add []TrustAnchor) error {
+// Add appends authorities, as another list has read them; the same certificate from two
+// sources may issue what either says. Of more than a list may have it adds none.
+func (l *TrustList) Add(add ...TrustAnchor) error {
 	if len(l.anchors)+len(add) > maxAnchors {
 		return fmt.Errorf("%w: more than %d authorities", ErrFormat, maxAnchors)
 	}

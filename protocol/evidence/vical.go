@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"time"
@@ -30,6 +31,7 @@ type VICALInfo struct {
 	Date       time.Time
 	NextUpdate time.Time // zero when the list does not say
 	Added      int       // authorities
+	Until      time.Time // end of the first certificate by which the list was verified
 }
 
 // AddVICAL verifies a list of authorities up to the certificate of its provider, which
@@ -44,7 +46,7 @@ func (l *TrustList) AddVICAL(source string, raw, providerPEM []byte, now time.Ti
 	if err := provider.AddPEM(source, providerPEM); err != nil {
 		return VICALInfo{}, err
 	}
-	payload, err := provider.signedList(raw, now)
+	payload, until, err := provider.signedList(raw, now)
 	if err != nil {
 		return VICALInfo{}, err
 	}
@@ -66,37 +68,48 @@ func (l *TrustList) AddVICAL(source string, raw, providerPEM []byte, now time.Ti
 		}
 		add = append(add, a)
 	}
-	return VICALInfo{v.Provider, v.Date, v.NextUpdate, len(add)}, l.add(add)
+	return VICALInfo{v.Provider, v.Date, v.NextUpdate, len(add), until}, l.Add(add...)
 }
 
 // signedList returns the payload of a list that a signer below the provider's
-// certificate signed.
-func (l *TrustList) signedList(raw []byte, now time.Time) ([]byte, error) {
+// certificate signed, and when the first of their certificates ends.
+func (l *TrustList) signedList(raw []byte, now time.Time) (payload []byte, until time.Time, err error) {
 	m, err := parseSign1("list", raw)
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	chain, err := m.chain("list")
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
-	leaf, _, err := l.signer(chain, "", now)
+	leaf, root, err := l.signer(chain, "", now)
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	usages := len(leaf.UnknownExtKeyUsage) + len(leaf.ExtKeyUsage)
 	if usages > 0 && !hasUsage(leaf, usageVICALSigner) {
-		return nil, fmt.Errorf("%w: the certificate was made for something else", ErrUntrusted)
+		return nil, until, fmt.Errorf("%w: the certificate was made for something else", ErrUntrusted)
 	}
-	payload, err := m.content("list")
+	payload, err = m.content("list")
 	if err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	if err := m.verify("list", leaf.PublicKey, payload); err != nil {
-		return nil, err
+		return nil, until, err
 	}
 	if slices.Equal(payload[:min(2, len(payload))], []byte{0xd8, tagEncoded}) { // some wrap it once more
-		return embedded("list", cbor.RawMessage(payload))
+		payload, err = embedded("list", cbor.RawMessage(payload))
 	}
-	return payload, nil
+	return payload, firstEnd(chain, root.Certificate), err
+}
+
+// firstEnd returns when the first certificate of a chain ends, its root among them.
+func firstEnd(chain [][]byte, root *x509.Certificate) time.Time {
+	first := root.NotAfter
+	for _, der := range chain {
+		if c, err := x509.ParseCertificate(der); err == nil && c.NotAfter.Before(first) {
+			first = c.NotAfter
+		}
+	}
+	return first
 }

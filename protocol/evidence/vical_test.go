@@ -22,7 +22,7 @@ func TestAListOfAuthoritiesCountsOnlyFromItsPinnedProvider(t *testing.T) {
 	}
 	trust := new(evidence.TrustList)
 	info, err := trust.AddVICAL("vical", list, provider.PEM(), now)
-	if err != nil || info.Added != 1 || info.Provider != "List provider" || !info.NextUpdate.Equal(now.AddDate(0, 1, 0)) {
+	if err != nil || info.Added != 1 || info.Provider != "List provider" || !info.NextUpdate.Equal(now.AddDate(0, 1, 0)) || !info.Until.Equal(provider.Credentials.Certificate.NotAfter) {
 		t.Fatalf("%+v %v", info, err)
 	}
 	a := w.anchors

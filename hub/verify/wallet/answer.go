@@ -196,7 +196,7 @@ func (v *Verifier) judge(ctx context.Context, s verify.Subject, p evidence.Prese
 	if err != nil {
 		return wrong(err.Error()), nil
 	}
-	trust, err := v.trust(ctx, s.Env)
+	trust, err := v.lists.trust(ctx, v.store, s.Env)
 	if err != nil {
 		return verify.Verdict{}, err
 	}

@@ -2,14 +2,12 @@ package wallet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
-	"github.com/postern-id/postern/protocol/evidence"
 )
 
 // Kinds are the documents that wallets can be asked for: mdl, a mobile driving licence
@@ -61,32 +59,9 @@ func CheckSource(s store.TrustSource, now time.Time) error {
 	case s.Kind == store.TrustVICAL && len(s.DocTypes) > 0:
 		return &Wrong{"doc_types", "a vical says the kinds of document itself"}
 	}
-	if _, err := AddSource(new(evidence.TrustList), s, now); err != nil {
+	if err := readSource(s, now).err; err != nil {
 		_, text, _ := strings.Cut(err.Error(), ": ")
 		return &Wrong{s.Kind, text}
 	}
 	return nil
-}
-
-// Authorities returns what a source brings now, and why it brings nothing.
-func Authorities(s store.TrustSource, now time.Time) ([]evidence.TrustAnchor, error) {
-	list := new(evidence.TrustList)
-	_, err := AddSource(list, s, now)
-	return list.Anchors(), err
-}
-
-// AddSource adds the authorities of one imported source and returns how many there
-// are.
-func AddSource(list *evidence.TrustList, s store.TrustSource, now time.Time) (int, error) {
-	before := len(list.Anchors())
-	var err error
-	switch s.Kind {
-	case store.TrustPEM:
-		err = list.AddPEM(s.Name, s.Body, s.DocTypes...)
-	case store.TrustVICAL:
-		_, err = list.AddVICAL(s.Name, s.Body, s.Root, now)
-	default:
-		err = errors.New("wallet: a trust source of an unknown kind")
-	}
-	return len(list.Anchors()) - before, err
 }

@@ -180,7 +180,7 @@ func (v *Verifier) status(ctx context.Context, env string, c evidence.Claims, a 
 	if err != nil || s.Mode == evidence.StatusIgnore || s.Mode == evidence.StatusPrefer && c.Status == nil {
 		return "", "", err
 	}
-	switch err := v.lists.check(ctx, env, c, a, s.Hosts); {
+	switch err := v.statuses.check(ctx, env, c, a, s.Hosts); {
 	case err == nil:
 		return "", "", nil
 	case s.Mode == evidence.StatusPrefer && !errors.Is(err, evidence.ErrRevoked):

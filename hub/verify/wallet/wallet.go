@@ -45,6 +45,7 @@ type Config struct {
 	Store  *store.Store
 	Now    func() time.Time
 	Link   string       // address of the wallet app, to which parameters are added; "": DefaultLink
+	Lists  *Lists       // of authorities; nil: its own
 	Client *http.Client // reads status lists: goes nowhere inside that the operator did not allow, follows no redirect; nil: none can be read
 }
 
@@ -54,16 +55,17 @@ const DefaultLink = "openid4vp://"
 
 // A Verifier is the method digital_credential.
 type Verifier struct {
-	store *store.Store
-	now   func() time.Time
-	link  string
-	lists *statusLists
+	store    *store.Store
+	now      func() time.Time
+	link     string
+	lists    *Lists
+	statuses *statusLists
 }
 
 // New returns the method.
 func New(cfg Config) *Verifier {
-	lists := &statusLists{client: cfg.Client, now: cfg.Now, kept: map[listKey]keptList{}}
-	return &Verifier{cfg.Store, cfg.Now, cmp.Or(cfg.Link, DefaultLink), lists}
+	statuses := &statusLists{client: cfg.Client, now: cfg.Now, kept: map[listKey]keptList{}}
+	return &Verifier{cfg.Store, cfg.Now, cmp.Or(cfg.Link, DefaultLink), cmp.Or(cfg.Lists, NewLists(cfg.Now)), statuses}
 }
 
 // Method implements verify.Verifier.
@@ -72,7 +74,7 @@ func (*Verifier) Method() policy.Method { return policy.DigitalCredential }
 // Usable reports whether the environment trusts any authority. It depends on nothing
 // else, so it is the same for everybody.
 func (v *Verifier) Usable(ctx context.Context, s verify.Subject) bool {
-	trust, err := v.trust(ctx, s.Env)
+	trust, err := v.lists.trust(ctx, v.store, s.Env)
 	return err == nil && len(trust.Anchors()) > 0
 }
 
@@ -162,18 +164,4 @@ func unguessable() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-// trust reads the environment's trust list. A source that cannot be read any more is
-// skipped: what is trusted never grows by that.
-func (v *Verifier) trust(ctx context.Context, env string) (*evidence.TrustList, error) {
-	sources, err := store.Get(ctx, v.store, func(tx *store.Tx) ([]store.TrustSource, error) { return tx.TrustSources(ctx, env) })
-	if err != nil {
-		return nil, err
-	}
-	list := new(evidence.TrustList)
-	for _, s := range sources {
-		_, _ = AddSource(list, s, v.now())
-	}
-	return list, nil
 }
