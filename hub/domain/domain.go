@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -76,8 +77,8 @@ func (d *Domains) Find(host string) (store.Domain, error) {
 // without a final dot. It refuses addresses, names of one label and the console's host.
 func (d *Domains) Canonical(name string) (string, error) {
 	plain := strings.TrimSuffix(strings.TrimSpace(name), ".")
-	canonical, err := idna.Lookup.ToASCII(plain)
-	if err != nil || len(canonical) > 253 || !strings.Contains(canonical, ".") || strings.Contains("."+canonical+".", "..") {
+	canonical, err := idna.Lookup.ToASCII(plain) // of bytes that are no UTF-8 it makes what is no name
+	if err != nil || !utf8.ValidString(plain) || len(canonical) > 253 || !strings.Contains(canonical, ".") || strings.Contains("."+canonical+".", "..") {
 		return "", ErrName
 	}
 	if _, err := netip.ParseAddr(canonical); err == nil || strings.ContainsAny(canonical, "_*:/ ") {

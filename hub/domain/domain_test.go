@@ -256,7 +256,7 @@ func TestCanonicalNames(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"", "localhost", "192.0.2.1", "::1", "*.example.com", "a b.example", "a_b.example", "a..example", "https://a.example",
-		"a.example:443", "a.example/x", strings.Repeat("a.", 130) + "example", "-a.example"} {
+		"a.example:443", "a.example/x", strings.Repeat("a.", 130) + "example", "-a.example", "a\xff.example"} {
 		if got, err := d.Canonical(in); !errors.Is(err, ErrName) {
 			t.Errorf("%q = %q, %v; want a refusal", in, got, err)
 		}
@@ -269,6 +269,7 @@ func TestCanonicalNames(t *testing.T) {
 func FuzzCanonical(f *testing.F) {
 	f.Add("Recover.Example.com.")
 	f.Add("xn--bcher-kva.example")
+	f.Add("0.\xff")
 	d := new(Domains)
 	f.Fuzz(func(t *testing.T, in string) {
 		got, err := d.Canonical(in)
