@@ -198,7 +198,11 @@ func TestRowsOutliveAReopenedStore(t *testing.T) {
 
 func TestSQLiteFileIsOnlyForItsUser(t *testing.T) {
 	c := storetest.SQLite(t)
-	storetest.Open(t, c)
+	s, err := store.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
 	for _, name := range []string{"", "-wal"} {
 		info, err := os.Stat(filepath.Join(c.Dir, store.FileName+name))
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
