@@ -108,7 +108,11 @@ func (App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.complete()
 	a.slogger = ctx.Slogger()
-	inst, err := share(installationKey{a.DataDir, a.Store})
+	folder, err := filepath.Abs(a.DataDir) // however it is spelled: one process serves from it
+	if err != nil {
+		return err
+	}
+	inst, err := share(installationKey{folder, a.Store})
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Hub, error) {
 	if h.log == nil {
 		h.log = slog.Default()
 	}
-	s, key, err := openStore(ctx, cfg)
+	s, key, err := openStoreAs(ctx, cfg, true)
 	if err != nil {
 		return nil, err
 	}

@@ -104,8 +104,13 @@ func RotateMasterKey(ctx context.Context, cfg Config, file string) error {
 	return s.Rotate(ctx, key)
 }
 
-// openStore opens the store that cfg names, with its master key.
+// openStore opens the store that cfg names, with its master key, for a tool.
 func openStore(ctx context.Context, cfg Config) (*store.Store, []byte, error) {
+	return openStoreAs(ctx, cfg, false)
+}
+
+// openStoreAs is openStore for whoever serves, or a tool beside it.
+func openStoreAs(ctx context.Context, cfg Config, serves bool) (*store.Store, []byte, error) {
 	key, err := masterKey(cfg)
 	if err != nil {
 		return nil, nil, err
@@ -113,7 +118,7 @@ func openStore(ctx context.Context, cfg Config) (*store.Store, []byte, error) {
 	if cfg.StoreURL == "" {
 		processors.Spare() // the database is in this process, which waits for the disk itself
 	}
-	s, err := store.Open(ctx, store.Config{URL: cfg.StoreURL, Dir: cfg.DataDir, MasterKey: key, Log: cfg.Log})
+	s, err := store.Open(ctx, store.Config{URL: cfg.StoreURL, Dir: cfg.DataDir, MasterKey: key, Log: cfg.Log, Serves: serves})
 	if err != nil {
 		return nil, nil, fmt.Errorf("hub: store: %w", err)
 	}

@@ -150,6 +150,7 @@ func newRigOn(t *testing.T, c store.Config, change func(*rig, *oidc.Config)) *ri
 	t.Helper()
 	r := &rig{t: t, log: &testenv.Buffer{}}
 	c.Now = r.now
+	c.Serves = true
 	r.store = storetest.Open(t, c)
 	audittest.Watch(t, r.store)
 	r.fixture = storetest.Seed(t, r.store)

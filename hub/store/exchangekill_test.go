@@ -24,7 +24,7 @@ const (
 
 // signInUntilKilled writes the id of each exchange to standard output once something came of it.
 func signInUntilKilled(t *testing.T, dir string) {
-	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAKill(t *testing.T) {
 	if _ = child.Wait(); len(told) < 200 {
 		t.Fatalf("it was killed after %d sign-ins", len(told))
 	}
-	s, err = Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+	s, err = Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true})
 	if err != nil {
 		t.Fatal(err)
 	}

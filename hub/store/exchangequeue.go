@@ -10,6 +10,7 @@ import (
 // Bounds of what waits to be written.
 const (
 	writeBehind = 100 * time.Millisecond // how long a state waits at most: of most sign-ins without a pause only the last one is written
+	writeAgain  = time.Second            // pause where the disk took nothing
 	maxWaiting  = 1024                   // exchanges; beyond them a step writes its own at once, below maxRemembered
 	maxBehind   = 128                    // exchanges of one transaction: others wait some 5 ms for it
 )
@@ -51,11 +52,38 @@ type kept struct {
 	stored int64   // version of its row, as it is committed; 0: there is none
 	events [][]any // audit rows of what the row does not say yet
 	queued bool    // it stands in the queue
-	writes int     // of the open transaction of the writer: until that ends, nobody else moves it on
+	again  bool    // it was written since it was put there: whatever waits of it now is new
+	gone   bool    // it has no row any more, and can have none: only its events are left
+
+	generation int64 // of the redo file, when something final came of it that waits; 0: nothing did
+	doubted    bool  // what it belongs to may be gone since: only its row can tell
+
+	open []drafted // what the open transaction of the writer has made of its row, in that order
+	held int       // how many of them are steps of a transaction: until that ends, nobody else moves it on
+}
+
+// A drafted is a row as the open transaction has it.
+type drafted struct {
+	version int64
+	events  int // so many of the exchange's are written
 }
 
 // waits reports whether something is to be written.
-func (k *kept) waits() bool { return k.Version != k.stored }
+func (k *kept) waits() bool { return k.Version != k.stored && !k.gone || len(k.events) > 0 }
+
+// row is how the writer sees its row.
+func (k *kept) row() drafted {
+	if n := len(k.open); n > 0 {
+		return k.open[n-1]
+	}
+	return drafted{version: k.stored}
+}
+
+// behind reports whether the writer does not have all of it yet.
+func (k *kept) behind() bool {
+	r := k.row()
+	return k.held == 0 && (k.Version != r.version && !k.gone || len(k.events) > r.events)
+}
 
 // An exchangeQueue holds exchanges as they are now, and those of which something waits to be
 // written. What it says is so of all that this process has committed: the writer tells it of
@@ -87,7 +115,7 @@ func (q *exchangeQueue) get(id string) (e OIDCExchange, ok bool) {
 func (q *exchangeQueue) getStill(id string) (e OIDCExchange, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if k := q.all[id]; k != nil && k.writes == 0 {
+	if k := q.all[id]; k != nil && k.held == 0 {
 		return k.OIDCExchange, true
 	}
 	return e, false
@@ -104,11 +132,32 @@ func (q *exchangeQueue) getWaiting(id string) (e OIDCExchange, ok bool) {
 }
 
 // put makes next of the exchange that has a version, as long as something holds. It reports
-// whether it did: not where the exchange has another version or is unknown, the writer is
-// just at it, or too many wait.
+// whether it did: not where the exchange has another version or is unknown, a transaction
+// is just at it, or too many wait.
 func (q *exchangeQueue) put(m move, events [][]any, holds func() bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.move(m, events, holds) != nil
+}
+
+// putFinal is put for what will stand in a redo file, at the earliest of a generation. It
+// returns that record, and of what; nil where only the row of the exchange can say whether
+// that is still so, and nothing is done.
+func (q *exchangeQueue) putFinal(m move, events [][]any, holds func() bool, generation int64) (r redoRecord, k *kept) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k = q.all[m.next.ID]
+	if k == nil || k.doubted || q.move(m, events, holds) == nil {
+		return r, nil
+	}
+	if k.generation == 0 {
+		k.generation = generation
+	}
+	return redoRecord{k.stored, *m.next, k.events}, k
+}
+
+// move is called with the lock, and returns the exchange that it moved on.
+func (q *exchangeQueue) move(m move, events [][]any, holds func() bool) *kept {
 	k := q.all[m.next.ID]
 	if m.from == 0 && k == nil {
 		k = &kept{}
@@ -116,19 +165,24 @@ func (q *exchangeQueue) put(m move, events [][]any, holds func() bool) bool {
 	if len(q.queue) >= maxWaiting {
 		q.prune()
 	}
-	if k == nil || k.writes > 0 || k.Version != m.from || len(q.queue) >= maxWaiting || !holds() {
-		return false
+	if k == nil || k.held > 0 || k.Version != m.from || len(q.queue) >= maxWaiting || !holds() {
+		return nil
 	}
 	k.OIDCExchange, k.events = *m.next, append(k.events, events...)
 	if !k.queued {
-		q.queue, k.queued = append(q.queue, k), true
+		q.queue, k.queued, k.again = append(q.queue, k), true, false
 	}
 	q.remember(k)
+	q.ring()
+	return k
+}
+
+// ring has the writer come.
+func (q *exchangeQueue) ring() {
 	select {
 	case q.bell <- struct{}{}:
 	default: // it was rung already
 	}
-	return true
 }
 
 // remember is called with the lock. What waits is never forgotten.
@@ -142,24 +196,27 @@ func (q *exchangeQueue) remember(k *kept) {
 // forgetWritten is called with the lock.
 func (q *exchangeQueue) forgetWritten() {
 	for id, k := range q.all {
-		if !k.waits() && k.writes == 0 {
+		if !k.waits() && len(k.open) == 0 {
 			delete(q.all, id)
 		}
 	}
 }
 
-// forget lets go of what is known of rows.
+// forget lets go of what is known of rows, and trusts nothing that waits.
 func (q *exchangeQueue) forget() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.forgetWritten()
+	for _, k := range q.all {
+		k.doubted = true
+	}
 }
 
-// anyWaits reports whether the writer has something to write.
-func (q *exchangeQueue) anyWaits() bool {
+// anyBehind reports whether the writer does not have all yet.
+func (q *exchangeQueue) anyBehind() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.ContainsFunc(q.queue, func(k *kept) bool { return k.waits() && k.writes == 0 })
+	return slices.ContainsFunc(q.queue, (*kept).behind)
 }
 
 // rounds says in how many transactions all is written that waits, with what the open one has
@@ -176,46 +233,102 @@ func (q *exchangeQueue) rounds() int {
 	return (n + maxBehind - 1) / maxBehind
 }
 
-// take gives the writer at most n that wait, the oldest first.
-func (q *exchangeQueue) take(n int) (list []*kept) {
+// A written is what the open transaction of the writer made of an exchange.
+type written struct {
+	k      *kept
+	from   int64 // version of the row before it
+	next   OIDCExchange
+	events [][]any // that go with it
+	own    bool    // a step of the transaction itself: nobody else knows of it before it is committed
+	gone   bool    // there was no such row any more, or nothing that it could belong to
+}
+
+// draft notes, with the lock, that the open transaction makes next of an exchange, and writes
+// all events that there are.
+func (k *kept) draft(next OIDCExchange, own bool) written {
+	was := k.row()
+	k.open = append(k.open, drafted{next.Version, len(k.events)})
+	if own {
+		k.held++
+	}
+	return written{k: k, from: was.version, next: next, events: k.events[was.events:], own: own, gone: k.gone}
+}
+
+// take gives the writer at most n that wait as they are now, the oldest first. They may go on
+// while it writes them.
+func (q *exchangeQueue) take(n int) (list []written) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.prune()
 	for _, k := range q.queue {
-		if k.writes == 0 && len(list) < n {
-			k.writes++
-			list = append(list, k)
+		if k.behind() && len(list) < n {
+			list = append(list, k.draft(k.OIDCExchange, false))
 		}
 	}
 	return list
 }
 
-// prune takes what was written out of the queue.
-func (q *exchangeQueue) prune() {
-	q.queue = slices.DeleteFunc(q.queue, func(k *kept) bool {
-		k.queued = k.waits()
-		return !k.queued
-	})
-}
-
-// hold gives the writer one exchange. It reports whether something of it waits that the
-// open transaction does not have yet.
-func (q *exchangeQueue) hold(id string) (k *kept, waits bool) {
+// takeOne gives the writer what waits of one exchange, if it is not behind already.
+func (q *exchangeQueue) takeOne(k *kept) (list []written) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if k = q.all[id]; k == nil {
-		k = &kept{}
+	if k.behind() {
+		list = append(list, k.draft(k.OIDCExchange, false))
 	}
-	waits = k.waits() && k.writes == 0
-	k.writes++
-	return k, waits
+	return list
 }
 
-// A written is what the open transaction of the writer made of an exchange.
-type written struct {
-	k    *kept
-	next OIDCExchange
-	gone bool // there was no such row any more, or nothing that it could belong to
+// isGone reports whether an exchange could not be written, whether it is remembered or not.
+func (q *exchangeQueue) isGone(k *kept) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return k.gone
+}
+
+// prune takes what was written out of the queue, and puts what went on meanwhile behind what
+// waits for longer.
+func (q *exchangeQueue) prune() {
+	var again []*kept
+	q.queue = slices.DeleteFunc(q.queue, func(k *kept) bool {
+		k.queued = k.waits()
+		if k.queued && k.again {
+			k.again, again = false, append(again, k)
+			return true
+		}
+		return !k.queued
+	})
+	q.queue = append(q.queue, again...)
+}
+
+// hold gives the writer one exchange for a step of its transaction, with what waits of it. ok
+// is false where that is of another version than from; of what does not wait the row says so.
+func (q *exchangeQueue) hold(from int64, next OIDCExchange) (w written, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k := q.all[next.ID]
+	if k == nil {
+		k = &kept{stored: from}
+		k.Version = from
+	}
+	if k.behind() {
+		return k.draft(next, true), k.Version == from
+	}
+	w = k.draft(next, true)
+	w.from = from
+	return w, true
+}
+
+// passed returns the generation of redo files up to which all stands in the database, once the
+// open transaction is committed and durable; one is written to now.
+func (q *exchangeQueue) passed(now int64) int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, k := range q.queue {
+		if k.generation != 0 && (len(k.open) == 0 || k.behind()) {
+			now = min(now, k.generation)
+		}
+	}
+	return now - 1
 }
 
 // committed takes over what was written.
@@ -223,14 +336,27 @@ func (q *exchangeQueue) committed(all []written) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, w := range all {
-		k := w.k
-		k.writes--
-		k.OIDCExchange, k.stored, k.events = w.next, w.next.Version, nil
-		if w.gone {
-			delete(q.all, k.ID)
+		w.k.isWritten(w)
+		if w.k.gone {
+			delete(q.all, w.k.ID)
 		} else {
-			q.remember(k)
+			q.remember(w.k)
 		}
+	}
+}
+
+// isWritten is called with the lock, for each of what the transaction made of it, in that order.
+func (k *kept) isWritten(w written) {
+	if w.own {
+		k.OIDCExchange = w.next
+	}
+	if n := len(k.open); n > 0 {
+		r := k.open[n-1]
+		k.stored, k.events, k.open, k.held = r.version, k.events[r.events:], nil, 0
+	}
+	k.gone, k.again, k.doubted = k.gone || w.gone, true, false
+	if !k.waits() {
+		k.events, k.generation = nil, 0
 	}
 }
 
@@ -238,17 +364,21 @@ func (q *exchangeQueue) committed(all []written) {
 func (q *exchangeQueue) back(all []written) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, w := range all {
-		w.k.writes--
+	for _, w := range slices.Backward(all) {
+		w.k.open = w.k.open[:len(w.k.open)-1]
+		if w.own {
+			w.k.held--
+		}
 	}
 }
 
 // lose forgets what waits, and returns of how many exchanges: they are unknown from here on.
+// Of which something final came, it stays.
 func (q *exchangeQueue) lose() (n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, k := range q.queue {
-		if k.waits() && k.writes == 0 {
+		if k.waits() && len(k.open) == 0 && k.generation == 0 {
 			n++
 			delete(q.all, k.ID)
 			k.stored, k.events = k.Version, nil

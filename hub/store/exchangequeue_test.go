@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -330,7 +331,7 @@ func TestP07_WhatWaitsIsBoundedAndNeverForgotten(t *testing.T) {
 func TestP07_SignInsThatCannotBeWrittenBeginAnew(t *testing.T) {
 	var log testenv.Buffer
 	dir := t.TempDir()
-	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.NewTextHandler(&log, nil)), Serves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -416,6 +417,7 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 	}
 	steps := []string{"pushed", "asked", "code", "spent"}
 	for i, folder := range *disk {
+		opened(t, folder)
 		states, told := past(t, folder, "SELECT id || ' ' || state FROM oidc_exchanges"), map[string][]string{}
 		for _, line := range past(t, folder, "SELECT trace || ' ' || kind FROM audit_events ORDER BY id") {
 			id, kind, _ := strings.Cut(line, " ")
@@ -434,7 +436,7 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 			}
 		}
 	}
-	last, err := Open(ctx, Config{Dir: (*disk)[len(*disk)-1], MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)})
+	last, err := Open(ctx, Config{Dir: (*disk)[len(*disk)-1], MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -447,13 +449,26 @@ func TestP07_WhatCameOfAnExchangeIsThereAfterAPowerCut(t *testing.T) {
 	}
 }
 
+// opened opens the database of a folder once, as the next process does.
+func opened(t *testing.T, dir string) {
+	t.Helper()
+	s, err := Open(t.Context(), Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true})
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What Early says to be final waits for the disk, together with what was before it.
 func TestP07_WhatIsFinalWaitsForTheDisk(t *testing.T) {
 	s, dir, party := remembering(t)
 	ctx := t.Context()
 	d, calls := s.db.(*sqliteDB), 0
-	real := d.journal.sync
-	d.journal.sync = func() error { calls++; return real() }
+	r := d.redo.Load()
+	real := r.sync
+	r.sync = func(f *os.File) error { calls++; return real(f) }
 	e, err := signingIn(ctx, s, party, "one", "")
 	if err != nil {
 		t.Fatal(err)
@@ -462,7 +477,10 @@ func TestP07_WhatIsFinalWaitsForTheDisk(t *testing.T) {
 		tx.Final()
 		return goingOn(ctx, e, "one", "pushed", "spent")(tx)
 	})
-	if err != nil || calls == 0 || !slices.Equal(past(t, dir, stateOf, e.ID), []string{"spent"}) || !slices.Equal(past(t, dir, kindsOf, e.ID), []string{"pushed", "spent"}) {
+	if err = errors.Join(err, d.flush()); err != nil || calls == 0 {
 		t.Errorf("error %v, %d calls of the disk", err, calls)
+	}
+	if !slices.Equal(past(t, dir, stateOf, e.ID), []string{"spent"}) || !slices.Equal(past(t, dir, kindsOf, e.ID), []string{"pushed", "spent"}) {
+		t.Error("it is not in the database")
 	}
 }

@@ -25,7 +25,7 @@ func remembering(t *testing.T, change ...func(*Config)) (s *Store, dir string, p
 func rememberingUntil(t *testing.T, change ...func(*Config)) (s *Store, dir string, party OIDCClient) {
 	t.Helper()
 	dir = t.TempDir()
-	c := Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler)}
+	c := Config{Dir: dir, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true}
 	for _, f := range change {
 		f(&c)
 	}

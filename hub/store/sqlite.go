@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/pressly/goose/v3"
@@ -50,11 +49,16 @@ type sqliteDB struct {
 	seal      func(*OIDCExchange) error // before it is written
 	others    int64                     // counts commits of other processes, as the writer sees it; guarded by turn
 	copying   copying
-	journal   *journal     // that their commits are made durable in
-	index     index        // of the journal, which shows whether anything was committed
-	commits   atomic.Int64 // of the writer; grows before anybody is told of one
-	lazy      bool         // a commit of the writer is not durable by itself; guarded by turn
-	doubtful  bool         // the disk has failed, and what is in the journal may be lost; guarded by turn
+	journal   *journal             // that their commits are made durable in
+	index     index                // of the journal, which shows whether anything was committed
+	commits   atomic.Int64         // of the writer; grows before anybody is told of one
+	lazily    drafts               // commits that are not durable by themselves
+	ours      atomic.Pointer[Mark] // what the index said after the last one; nil: that is not known
+	writes    bool                 // something was written since the last commit, or may be; guarded by turn
+	dir       string
+	redo      atomic.Pointer[redo] // that final steps are made durable in; nil: the database itself
+	lazy      bool                 // a commit of the writer is not durable by itself; guarded by turn
+	doubtful  bool                 // the disk has failed, and what is in the journal may be lost; guarded by turn
 
 	late    [][]any // audit rows of the open transaction that are not written yet; guarded by turn
 	recent  int64   // events that have no index yet; guarded by turn
@@ -84,7 +88,7 @@ func openSQLite(dir string) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &sqliteDB{db: db, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(), copying: newCopying(),
+	d := &sqliteDB{db: db, dir: dir, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(), copying: newCopying(),
 		inserts: newAuditInsert()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
@@ -179,7 +183,11 @@ func (d *sqliteDB) guess(ctx context.Context, q querier) (int64, error) {
 }
 
 // scrub empties the journal, which holds pages as they were before something was deleted.
+// So do redo files.
 func (d *sqliteDB) scrub(ctx context.Context) error {
+	if err := d.emptyRedo(); err != nil {
+		return err
+	}
 	select {
 	case <-d.turn:
 	case <-ctx.Done():
@@ -208,10 +216,11 @@ func (d *sqliteDB) empty(ctx context.Context) error {
 func (d *sqliteDB) close() error {
 	var unwritten error
 	if d.writer != nil {
-		unwritten = d.flush()
+		unwritten = d.emptyRedo()
 		<-d.turn
 		d.finish(d.commit())
 		d.writer.close()
+		d.closeRedo()
 	}
 	for range cap(d.readers.tokens) {
 		if len(d.readers.tokens) > 0 {
@@ -365,70 +374,6 @@ func (d *sqliteDB) enter(fn func(querier) error) (*group, error) {
 	return g, err
 }
 
-// begin begins a transaction of the writer. The commit of a lazy one is not durable.
-func (d *sqliteDB) begin(lazy bool) error {
-	if d.recent >= mostRecent {
-		d.recent = 0
-		d.move()
-	}
-	ctx := context.Background()
-	if d.doubtful {
-		if err := d.empty(ctx); err != nil {
-			return fmt.Errorf("%w: the journal: %w", ErrUnavailable, err)
-		}
-		d.doubtful = false
-	}
-	if d.lazy != lazy {
-		level := "PRAGMA synchronous(FULL)"
-		if lazy {
-			level = "PRAGMA synchronous(NORMAL)"
-		}
-		if _, err := d.writer.conn.ExecContext(ctx, level); err != nil { // it works when it is prepared, not when it runs
-			return err
-		}
-		d.lazy = lazy
-	}
-	if err := d.writer.run("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	n, err := integers(ctx, d.writer.txn(), "PRAGMA data_version")
-	if err != nil {
-		_ = d.writer.run("ROLLBACK")
-		return err
-	}
-	if n[0] != d.others {
-		d.others = n[0]
-		d.forget()
-	}
-	return nil
-}
-
-// watch looks at what the writer is about to do. Of a statement that does not begin with
-// its table nothing is known. What is deleted may take rows of other tables with it, but
-// rows of a settled table only together with one of another settled table, which it belongs to.
-func (d *sqliteDB) watch(query string) {
-	table, ok := writtenBy(query)
-	if !ok {
-		table, ok = deletedFrom(query)
-		d.deleted = d.deleted || table == "oidc_exchanges"
-	}
-	d.changed = d.changed || !ok || slices.Contains(settled, table)
-}
-
-// committed is called under the turn, before anybody is told of a commit.
-func (d *sqliteDB) committed() {
-	d.commits.Add(1)
-	d.watchJournal()
-	d.exchanges.committed(d.wrote)
-	d.wroteNothing()
-	if d.changed {
-		d.forget()
-	} else if d.deleted {
-		d.exchanges.forget()
-	}
-	d.changed, d.deleted = false, false
-}
-
 // undo takes back the work of one caller. It reports whether the group is over.
 func (d *sqliteDB) undo(c *caller) bool {
 	if c.first {
@@ -465,18 +410,6 @@ func (d *sqliteDB) commit() error {
 		d.rollback()
 	}
 	d.committed()
-	return err
-}
-
-// end writes what was gathered, and commits.
-func (d *sqliteDB) end() error {
-	if err := d.putDown(len(d.late)); err != nil {
-		return err
-	}
-	err := d.writer.run("COMMIT")
-	if err != nil && !d.lazy {
-		d.doubtful = true // the disk said it once, and what was committed lazily before may be what it lost
-	}
 	return err
 }
 

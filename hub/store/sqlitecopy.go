@@ -36,12 +36,25 @@ func (x *index) pages() uint32 {
 	if !ok {
 		return 0
 	}
-	return binary.NativeEndian.Uint32(m.header[journalPages:])
+	return m.pages()
 }
 
-// watchJournal is called after each commit, under the turn.
-func (d *sqliteDB) watchJournal() {
-	if d.index.pages() < copyFrom {
+func (m Mark) pages() uint32 { return binary.NativeEndian.Uint32(m.header[journalPages:]) }
+
+// watchIndex is called after each commit, under the turn. Where another process has committed
+// anything since the transaction began, nobody knows whether what is there is of this one.
+func (d *sqliteDB) watchIndex() {
+	m, ok := d.index.mark()
+	if ok {
+		n, err := integers(context.Background(), d.writer.txn(), "PRAGMA data_version")
+		ok = err == nil && n[0] == d.others
+	}
+	if !ok {
+		d.ours.Store(nil)
+		return
+	}
+	d.ours.Store(&m)
+	if m.pages() < copyFrom {
 		return
 	}
 	select {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // looksAt reports whether a statement may see, or take along, what waits.
@@ -15,11 +16,25 @@ func looksAt(query string) bool {
 
 // early decides what a plan wants in memory where that can be, and is step otherwise.
 func (d *sqliteDB) early(ctx context.Context, fn func(querier) error) error {
-	p := d.plan()
-	p.early = true
-	err := p.make(ctx, fn)
+	return d.moves(ctx, fn, &plan{d: d, age: d.memory.age.Load(), early: true})
+}
+
+// moves decides in memory what a plan wants if that is to move one exchange on, and has it
+// carried out otherwise.
+func (d *sqliteDB) moves(ctx context.Context, fn func(querier) error, p *plan) error {
+	final := false
+	err := p.make(ctx, func(q querier) error {
+		err := fn(q)
+		final = err == nil && !p.early && p.isFinal(ctx)
+		return err
+	})
 	if err == nil && p.early && !p.unfit && len(p.statements) == 1 && p.statements[0].move.next != nil && d.exchanges.put(p.statements[0].move, p.events, p.holds) {
 		return nil
+	}
+	if final {
+		if done, err := d.final(p); done {
+			return err
+		}
 	}
 	return d.carry(ctx, p, fn, err, false)
 }
@@ -66,22 +81,16 @@ func (c *caller) move(ctx context.Context, from int64, next *OIDCExchange) error
 	if err := c.save(); err != nil {
 		return err
 	}
-	k, waits := c.d.exchanges.hold(next.ID)
+	w, ok := c.d.exchanges.hold(from, *next)
 	n, err := int64(0), error(nil)
-	switch {
-	case !waits:
-		n, err = writeExchange(ctx, c.sqliteTxn, from, *next)
-	case k.Version == from:
-		n, err = writeExchange(ctx, c.sqliteTxn, k.stored, *next)
+	if ok {
+		n, err = writeExchange(ctx, c.sqliteTxn, w.from, w.next)
 	}
-	w := written{k: k, next: *next}
 	if err != nil || n == 0 {
 		c.d.exchanges.back([]written{w})
 		return errors.Join(err, noneIs(n, ErrConflict, err))
 	}
-	if waits {
-		c.gatherAll(k.events)
-	}
+	c.gatherAll(w.events)
 	c.d.wrote = append(c.d.wrote, w)
 	return nil
 }
@@ -100,56 +109,64 @@ func (c *caller) gatherAll(rows [][]any) {
 	}
 }
 
-// catchUp writes at most n exchanges that wait, and says how many it has. Where the row of one is not as it was,
-// or the client is gone, that one is lost, and the audit rows stay.
-func (c *caller) catchUp(n int) (int, error) {
-	list := c.d.exchanges.take(n)
-	for i, k := range list {
-		next, gone := k.OIDCExchange, false
-		err := c.d.seal(&next)
-		if err == nil {
-			var changed int64
-			changed, err = writeExchange(context.Background(), c.sqliteTxn, k.stored, next)
-			gone = errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || err == nil && changed == 0
-		}
-		if err != nil && !gone {
-			c.d.exchanges.back(asWritten(list[i:]))
-			return i, err
-		}
-		c.gatherAll(k.events)
-		c.d.wrote = append(c.d.wrote, written{k, next, gone})
-	}
-	return len(list), nil
-}
-
-// catchUpAll writes all that waits.
-func (c *caller) catchUpAll() error {
-	for c.d.exchanges.anyWaits() {
-		if err := c.save(); err != nil {
+// catchUp writes exchanges that were taken. Where the row of one is not as it was, or the
+// client is gone, that one is lost, and the audit rows stay.
+func (c *caller) catchUp(list []written) error {
+	done := 0
+	defer func() { c.d.exchanges.back(list[done:]) }()
+	for ; done < len(list); done++ {
+		w := &list[done]
+		if err := c.catchUpOne(w); err != nil {
 			return err
 		}
-		if _, err := c.catchUp(maxBehind); err != nil {
-			return err
-		}
+		c.gatherAll(w.events)
+		c.d.wrote = append(c.d.wrote, *w)
 	}
 	return nil
 }
 
-func asWritten(list []*kept) (all []written) {
-	for _, k := range list {
-		all = append(all, written{k: k})
+func (c *caller) catchUpOne(w *written) error {
+	if w.gone || w.next.Version == w.from {
+		return nil // there are only events
 	}
-	return all
+	err := c.d.seal(&w.next)
+	var changed int64
+	if err == nil {
+		changed, err = writeExchange(context.Background(), c.sqliteTxn, w.from, w.next)
+	}
+	if w.gone = errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) || err == nil && changed == 0; w.gone {
+		return nil
+	}
+	return err
+}
+
+// catchUpAll writes all that waits.
+func (c *caller) catchUpAll() error {
+	if !c.d.exchanges.anyBehind() {
+		return nil
+	}
+	if err := c.save(); err != nil {
+		return err
+	}
+	return c.catchUp(c.d.exchanges.take(maxWaiting))
 }
 
 // flush writes what waits when it is called, durably, and not what comes meanwhile: under
 // load that has no end. Where the disk does not take it, it waits still.
 func (d *sqliteDB) flush() error {
-	for range d.exchanges.rounds() {
+	r := d.redo.Load()
+	rounds := d.exchanges.rounds()
+	if r != nil && r.change() {
+		rounds = max(rounds, 1)
+	}
+	for range rounds {
 		w := &prepared{catchUp: true, err: errLost}
 		d.await(w)
 		if w.err != nil {
 			return w.err
+		}
+		if r != nil {
+			r.free(w.passed)
 		}
 	}
 	return nil
@@ -166,20 +183,51 @@ func (s *Store) Settle() {
 
 // writesBehind writes what waits soon after it was put into the queue, until ctx ends.
 func (d *sqliteDB) writesBehind(ctx context.Context, log *slog.Logger) {
-	for {
-		select {
-		case <-d.exchanges.bell:
-		case <-ctx.Done():
-			return
-		}
+	for said := false; d.rings(ctx, log); {
 		_ = wait(ctx, writeBehind) // what waits when ctx ends is written by close
+		if r := d.redo.Load(); r != nil && !said && r.failure() != nil {
+			said = true
+			log.ErrorContext(ctx, "the disk failed at a redo file: sign-ins are slower until the next start", "error", r.failure())
+		}
 		if d.flush() == nil {
 			continue
 		}
 		if err := d.flush(); err != nil { // the first may have gone with somebody else's
-			log.ErrorContext(ctx, "sign-ins that were under way cannot be written, and have to begin anew", "sign_ins", d.exchanges.lose(), "error", err)
+			d.loses(ctx, log, err)
 		}
 	}
+}
+
+// rings waits until something is in the queue. Where nothing comes for a while, redo files
+// are emptied.
+func (d *sqliteDB) rings(ctx context.Context, log *slog.Logger) bool {
+	rest := time.NewTicker(redoRest)
+	defer rest.Stop()
+	for empty := false; ; {
+		select {
+		case <-d.exchanges.bell:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-rest.C:
+		}
+		if empty {
+			continue
+		}
+		err := d.emptyRedo()
+		if empty = err == nil; !empty {
+			log.WarnContext(ctx, "the redo files cannot be emptied; tried again", "error", err)
+		}
+	}
+}
+
+// loses ends sign-ins that cannot be written. What is final of others is tried again.
+func (d *sqliteDB) loses(ctx context.Context, log *slog.Logger, err error) {
+	if n := d.exchanges.lose(); n > 0 {
+		log.ErrorContext(ctx, "sign-ins that were under way cannot be written, and have to begin anew", "sign_ins", n, "error", err)
+	}
+	_ = wait(ctx, writeAgain)
+	d.exchanges.ring()
 }
 
 // A reader is a querier that only reads. What waits is written before it first looks at

@@ -13,10 +13,11 @@ type journal struct {
 	path string
 	sync func() error // makes what was appended until now durable; replaced by tests
 
-	turn sync.Mutex // one call of the disk at a time
-	file *os.File   // guarded by turn; nil: not yet open
-	mu   sync.Mutex
-	next *syncing // that has not begun; nil: nobody waits
+	turn   sync.Mutex // one call of the disk at a time
+	file   *os.File   // guarded by turn; nil: not yet open
+	failed error      // guarded by turn: what the disk said once; a later call may succeed without what that one lost
+	mu     sync.Mutex
+	next   *syncing // that has not begun; nil: nobody waits
 }
 
 // A syncing is one call of the disk.
@@ -42,10 +43,20 @@ func (j *journal) durable() error {
 	j.mu.Lock()
 	j.next = nil // whoever commits from here on needs another call
 	j.mu.Unlock()
-	s.err = j.sync()
+	if s.err = j.failed; s.err == nil {
+		s.err = j.sync()
+		j.failed = s.err
+	}
 	j.turn.Unlock()
 	close(s.done)
 	return s.err
+}
+
+// emptied says that everything which the journal held stands in the database, durably.
+func (j *journal) emptied() {
+	j.turn.Lock()
+	defer j.turn.Unlock()
+	j.failed = nil
 }
 
 // join returns the call of the disk that is yet to begin. Who finds none makes it.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,10 +112,16 @@ func TestP07_NobodyIsToldOfAStepBeforeItIsDurable(t *testing.T) {
 // there if the power goes then. durable is how many calls have ended.
 func cutsOf(t *testing.T, d *sqliteDB, dir string) (disk *[]string, durable *atomic.Int64) {
 	disk, durable = new([]string), new(atomic.Int64)
-	d.journal.sync = func() error {
+	var turn sync.Mutex
+	keep := func() error {
+		turn.Lock()
+		defer turn.Unlock()
 		folder := t.TempDir()
-		for _, name := range []string{FileName, FileName + "-wal"} {
+		for _, name := range []string{redoNames[0], redoNames[1], FileName + "-wal", FileName} {
 			b, err := os.ReadFile(filepath.Join(dir, name))
+			if errors.Is(err, fs.ErrNotExist) && slices.Contains(redoNames[:], name) {
+				continue
+			}
 			if err == nil {
 				err = os.WriteFile(filepath.Join(folder, name), b, 0o600)
 			}
@@ -124,6 +132,10 @@ func cutsOf(t *testing.T, d *sqliteDB, dir string) (disk *[]string, durable *ato
 		*disk = append(*disk, folder)
 		durable.Store(int64(len(*disk)))
 		return nil
+	}
+	d.journal.sync = keep
+	if r := d.redo.Load(); r != nil {
+		r.sync = func(*os.File) error { return keep() }
 	}
 	return disk, durable
 }

@@ -26,6 +26,7 @@ type prepared struct {
 	patient    bool        // it moves an exchange on, and lets others come along
 	holds      func() bool // whether what it has gone by still holds; asked under the turn
 	group      *group      // that holds its work; nil: none does
+	passed     int64       // of catchUp: generations of redo files up to here are needed no more
 	err        error
 }
 
@@ -128,18 +129,14 @@ func (g *gathering) wrote(b *batch) {
 // whose plans are ready while somebody else writes go together: one of them does it for
 // all, which saves handing the turn from one to the next.
 func (d *sqliteDB) step(ctx context.Context, fn func(querier) error) error {
-	return d.planned(ctx, fn, false)
+	return d.moves(ctx, fn, d.plan())
 }
 
 // record is step, but durable before it is seen.
 func (d *sqliteDB) record(ctx context.Context, fn func(querier) error) error {
-	return d.planned(ctx, fn, true)
-}
-
-func (d *sqliteDB) planned(ctx context.Context, fn func(querier) error, firm bool) error {
 	p := d.plan()
 	err := p.make(ctx, fn)
-	return d.carry(ctx, p, fn, err, firm)
+	return d.carry(ctx, p, fn, err, true)
 }
 
 // carry does what a plan of fn has come to, or says why not.
@@ -280,13 +277,7 @@ func (d *sqliteDB) together(b *batch) (committed bool) {
 // what is written later is durable only together with it. Where the disk fails, nothing is
 // written any more until all there is has been copied out of the journal.
 func (d *sqliteDB) confirm(b *batch) {
-	err := d.journal.durable()
-	if err != nil {
-		<-d.turn
-		d.doubtful = true
-		d.turn <- struct{}{}
-		err = fmt.Errorf("%w: the disk failed: %w", ErrUnavailable, err)
-	}
+	err := d.solidify()
 	for _, w := range b.plans {
 		w.err = err
 	}
@@ -309,7 +300,8 @@ func (w *prepared) run(q querier) error {
 		if err := c.save(); err != nil { // others of its batch may fail after it
 			return err
 		}
-		_, err := c.catchUp(maxBehind)
+		var err error
+		w.passed, err = c.catchUpBehind()
 		return err
 	}
 	if !w.holds() {

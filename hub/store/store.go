@@ -35,6 +35,11 @@ type Config struct {
 	MasterKey []byte       // 32 bytes, see LoadMasterKey
 	Log       *slog.Logger // nil: slog.Default()
 
+	// Serves says that people sign in by this process: of those on one folder it is the only
+	// one, Open waits until the last one has ended, and fails where that goes on. A tool that
+	// runs beside it does not serve.
+	Serves bool
+
 	Now func() time.Time // nil: time.Now; rows bear its times
 
 	keyRefresh time.Duration // 0: the constant
@@ -105,6 +110,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.prepare(ctx, c.MasterKey); err != nil {
 		_ = db.close()
 		return nil, err
+	}
+	if behind != nil && c.Serves {
+		if err := behind.opensRedo(ctx, c.Log); err != nil {
+			_ = db.close()
+			return nil, fmt.Errorf("store: open: %w", err)
+		}
 	}
 	s.certs = &Certificates{s: s, copies: openCopies(c.Dir, c.Log), locks: leases{held: map[string]*lease{}}}
 	s.certs.sealAnew()

@@ -30,7 +30,7 @@ const provenPath = "/bench/proven"
 func startProvider(s *stage) *relyingParty {
 	keys, err := protocol.GenerateKeys()
 	s.need(err)
-	h := openHub(s, store.Config{Dir: s.disk()}, keys)
+	h := openHub(s, store.Config{Dir: s.disk(), Serves: true}, keys)
 	h.seed(s)
 	ln, err := listen(s.ctx, "127.0.0.1:0")
 	s.need(err)
