@@ -62,10 +62,6 @@ func (d *sqliteDB) watch(query string) {
 // committed is called under the turn, before anybody is told of a commit.
 func (d *sqliteDB) committed() {
 	d.commits.Add(1)
-	if d.writes {
-		d.writes = false
-		d.watchIndex()
-	}
 	d.exchanges.committed(d.wrote)
 	d.wroteNothing()
 	if d.changed {
@@ -74,6 +70,10 @@ func (d *sqliteDB) committed() {
 		d.exchanges.forget()
 	}
 	d.changed, d.deleted = false, false
+	if d.writes { // last: until then nobody goes on from memory alone
+		d.writes = false
+		d.watchIndex()
+	}
 }
 
 // end writes what was gathered, and commits.
