@@ -110,6 +110,17 @@ func holdsJournal(d *sqliteDB) (calls, free chan struct{}) {
 	return calls, free
 }
 
+// untoldBefore watches that somebody is not told before the disk is free, and frees it.
+func untoldBefore(t *testing.T, free chan struct{}, told <-chan error) {
+	t.Helper()
+	select {
+	case err := <-told:
+		t.Errorf("told before what it stands on was durable: %v", err)
+	case <-time.After(notYet):
+	}
+	close(free)
+}
+
 // A transaction that changes nothing waits for no disk, and makes nothing durable.
 func TestP07_AnEmptyTransactionMakesNothingDurable(t *testing.T) {
 	s, d, _, party := still(t)
@@ -127,12 +138,7 @@ func TestP07_AnEmptyTransactionMakesNothingDurable(t *testing.T) {
 	}
 	told := make(chan error, 1)
 	wg.Go(func() { told <- s.Step(ctx, goingOn(ctx, e, "one", "pushed", "spent")) })
-	select {
-	case err := <-told:
-		t.Errorf("told before what it stands on was durable: %v", err)
-	case <-time.After(notYet):
-	}
-	close(free)
+	untoldBefore(t, free, told)
 	wg.Wait()
 }
 
@@ -156,12 +162,7 @@ func TestP07_AFinalStepWaitsForWhatItHasRead(t *testing.T) {
 	wg.Go(func() {
 		told <- s.Step(ctx, func(tx *Tx) error { return errors.Join(needsKey(tx), goingOn(ctx, e, "one", "pushed", "spent")(tx)) })
 	})
-	select {
-	case err := <-told:
-		t.Errorf("told with a key that is not durable: %v", err)
-	case <-time.After(notYet):
-	}
-	close(free)
+	untoldBefore(t, free, told)
 	wg.Wait()
 }
 
