@@ -11,8 +11,10 @@ import (
 // Step is Tx for one step of a state machine, whose fn spends its time on everything but
 // writing: what it reads, opens, seals and signs. On SQLite fn runs beside whoever writes,
 // each of its queries sees what is committed by then, and what it writes is put down and
-// done afterwards, in its order and in one transaction. Each statement has to change exactly one row then, as a compare-and-set
-// does; where one does not, nothing of it has happened, and fn runs again as that of Tx.
+// done afterwards, in its order and in one transaction. Each statement has to change exactly
+// one row then, as a compare-and-set does; where one does not, nothing of it has happened, and
+// fn runs again as that of Tx. What only moves one exchange on and tells of it is durable in a
+// redo file before Step returns, and in the database soon afterwards (docs/decisions/0019).
 //
 // So whatever must still be so when fn's work is done has to stand in the WHERE of what it
 // writes, or be a parent of a row that it inserts: other rows that fn has read may have
