@@ -36,7 +36,7 @@ type format struct {
 var formats = []format{
 	{
 		func(b []byte) bool { return bytes.HasPrefix(b, []byte("\xff\xd8\xff")) },
-		func(b []byte) (image.Config, error) { return jpeg.DecodeConfig(bytes.NewReader(b)) },
+		jpegConfig,
 		func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) },
 	},
 	{
