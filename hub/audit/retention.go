@@ -32,6 +32,9 @@ func (l *Log) Retain(ctx context.Context) error {
 	before := l.store.Now().Add(-l.retain())
 	for {
 		more, err := store.Change(ctx, l.store, func(tx *store.Tx) (bool, error) { return drop(ctx, tx, before) })
+		if err == nil {
+			err = l.Sequence(ctx) // whoever verifies the log asks it what it dropped
+		}
 		if err != nil || !more {
 			return err
 		}

@@ -79,15 +79,18 @@ func TestT09_WhatWasDoneToTheLogIsFoundAndWhere(t *testing.T) {
 		"two leaves change places": {[]string{
 			"UPDATE audit_entries SET seq = -1 WHERE seq = 7", "UPDATE audit_entries SET seq = 7 WHERE seq = 9", "UPDATE audit_entries SET seq = 9 WHERE seq = -1",
 		}, "reordered 7-8, reordered 9-10"},
-		"a leaf is gone":                       {[]string{"DELETE FROM audit_rows WHERE id = (SELECT event FROM audit_entries WHERE seq = 31)"}, "truncated 31-32"},
-		"a leaf and its hash change":           {[]string{"UPDATE audit_tiles SET hashes = 'AAAA' || SUBSTR(hashes, 5) WHERE id = '0/0'"}, "tampered 0-1, forked 0-25, tampered 0-50"},
-		"old leaves are passed off as dropped": {[]string{"DELETE FROM audit_rows WHERE id IN (SELECT event FROM audit_entries WHERE seq < 2)", "DELETE FROM audit_entries WHERE seq < 2"}, "truncated 0-1, truncated 1-2"},
+		"a leaf is gone":                          {[]string{"DELETE FROM audit_rows WHERE id = (SELECT event FROM audit_entries WHERE seq = 31)"}, "truncated 31-32"},
+		"a leaf and its hash change":              {[]string{"UPDATE audit_tiles SET hashes = 'AAAA' || SUBSTR(hashes, 5) WHERE id = '0/0'"}, "tampered 0-1, forked 0-25, tampered 0-50"},
+		"old leaves are passed off as dropped":    {[]string{"DELETE FROM audit_rows WHERE id IN (SELECT event FROM audit_entries WHERE seq < 2)", "DELETE FROM audit_entries WHERE seq < 2"}, "truncated 0-1, truncated 1-2"},
+		"they are, and the hub takes them for it": {[]string{"DELETE FROM audit_rows WHERE id IN (SELECT event FROM audit_entries WHERE seq < 2)", "DELETE FROM audit_entries WHERE seq < 2", "UPDATE audit_head SET dropped = 2"}, "truncated 0-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.Open(t, storetest.SQLite(t))
 			f := storetest.Seed(t, s)
 			l := newLog(s)
 			seen := say(t, s, l, f.Env.ID, 25, "flow")
+			appendAll(t, s, audit.Event{Org: f.Env.Org, Kind: audit.OrgUpdated})
+			sequence(t, l)
 			say(t, s, l, f.Env.ID, 50, "flow")
 			for _, statement := range c.change {
 				if err := s.Tx(t.Context(), func(tx *store.Tx) error { return tx.Must(t.Context(), statement) }); err != nil {
@@ -180,6 +183,9 @@ func TestDroppedAndErasedAreSaidAndTheRestVerifies(t *testing.T) {
 		sequence(t, l)
 		text := export(t, l)
 		r := verify(t, text, seen)
+		if audit.LeavesDropped != auditlog.KindDropped {
+			t.Error("who verifies does not know how the log says that it dropped leaves")
+		}
 		if len(r.Problems) != 0 || r.Dropped < 20 || r.Dropped > 21 || r.Bytes != r.Size-r.Dropped || r.Size != 42 || r.Checkpoints != 1 {
 			t.Errorf("%+v", r)
 		}
@@ -204,5 +210,22 @@ func TestCheckpointsAreReadFromWhateverAgentsWriteThemTo(t *testing.T) {
 	}
 	if notes, err := auditlog.ReadCheckpoints(strings.NewReader("nothing\n")); err != nil || len(notes) != 0 {
 		t.Error(notes, err)
+	}
+}
+
+// Whoever hands on a file may write entries behind those that were signed.
+func TestT09_EntriesBehindTheLastCheckpointAreNotTheLogs(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	l := newLog(s)
+	note := say(t, s, l, f.Env.ID, 12, "true")
+	leaf := `{"id":"01JD","kind":"operation_finished","trace":"never happened"}`
+	page := auditlog.Export{Origin: l.Origin(), Public: l.Public(), Checkpoint: note, Entries: []auditlog.Entry{{Index: 12, Hash: auditlog.LeafHash([]byte(leaf)), Leaf: leaf}}}
+	b, err := json.Marshal(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, export(t, l)+string(b), note); kinds(r) != "unsigned 12-13" {
+		t.Errorf("%q: %+v", kinds(r), r)
 	}
 }

@@ -1,7 +1,7 @@
 // Package auditlog holds what both ends know of the audit log: signed checkpoints of a
 // Merkle tree over its leaves (RFC 6962, as golang.org/x/mod/sumdb/tlog computes it) and
-// the proofs against them. It knows no store and no tunnel, and never says what a leaf
-// means.
+// the proofs against them. It knows no store and no tunnel, and of what leaves mean only
+// KindDropped.
 package auditlog
 
 import (

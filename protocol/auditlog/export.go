@@ -35,6 +35,10 @@ const (
 	WhyMissing = "missing" // they should be there, and are not
 )
 
+// KindDropped is the kind of the one leaf whose meaning is known here: by it the log says
+// that it dropped the bytes of all leaves before the index "to".
+const KindDropped = "audit_leaves_dropped"
+
 // Bounds of an export.
 const (
 	maxPage    = 64 << 20 // bytes of one page

@@ -2,10 +2,12 @@ package auditlog
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sort"
+	"strings"
 )
 
 // A Problem is something that an honest log does not show.
@@ -23,7 +25,7 @@ const (
 	Truncated  = "truncated"   // leaves are missing that the log's own checkpoint counts
 	Forked     = "forked"      // somebody has a signed checkpoint of another history
 	RolledBack = "rolled back" // somebody has a signed checkpoint of a longer log
-	Unsigned   = "unsigned"    // a checkpoint is not signed by the key of this log
+	Unsigned   = "unsigned"    // a checkpoint is not signed by the key of this log, or leaves stand behind the last one that is
 )
 
 // A Report is what Verify found.
@@ -58,6 +60,8 @@ type verification struct {
 	next   int     // first mark that is not reached
 	hashes map[Hash]int64
 	odd    []odd
+	said   int64 // leaves that the log itself says it dropped
+	hears  bool  // what it says to the organisation: the key may read that
 }
 
 // odd is a leaf whose bytes have another hash than its entry says.
@@ -131,10 +135,33 @@ func (v *verification) entries(all []Entry) []Entry {
 		v.report.Bytes++
 		if h := LeafHash([]byte(e.Leaf)); h != e.Hash {
 			v.odd = append(v.odd, odd{e.Index, h})
+		} else {
+			v.hear(e.Leaf)
 		}
 		all[i].Leaf = "-"
 	}
 	return all
+}
+
+// hear takes what the log itself says of leaves that it dropped. It says so to every
+// organisation, in a leaf of no environment: who reads such leaves reads that one.
+func (v *verification) hear(leaf string) {
+	if strings.Contains(leaf, `,"env":`) && !strings.Contains(leaf, KindDropped) { // most leaves
+		return
+	}
+	var says struct {
+		Kind    string `json:"kind"`
+		Env     string `json:"env"`
+		Dropped struct {
+			To int64 `json:"to"`
+		} `json:"audit_leaves_dropped"`
+	}
+	if json.Unmarshal([]byte(leaf), &says) != nil || says.Env != "" {
+		return
+	}
+	if v.hears = true; says.Kind == KindDropped {
+		v.said = max(v.said, says.Dropped.To)
+	}
 }
 
 func (v *verification) problem(kind string, from, to int64, format string, args ...any) {
@@ -196,15 +223,20 @@ func (v *verification) leaves(entries []Entry) {
 		}
 		v.problem(Tampered, o.index, o.index+1, "the bytes of entry %d were changed", o.index)
 	}
+	var unsaid int64 // behind the last leaf that is passed off as dropped
 	for _, e := range entries {
 		switch {
 		case e.Leaf != "":
 		case e.Why == WhyDropped && e.Index < v.report.Dropped:
+			unsaid = max(unsaid, e.Index+1)
 		case e.Why == WhyOther:
 			v.report.Others++
 		default:
 			v.problem(Truncated, e.Index, e.Index+1, "the bytes of entry %d are gone, and the log does not say that it dropped them", e.Index)
 		}
+	}
+	if v.hears && unsaid > v.said {
+		v.problem(Truncated, v.said, unsaid, "the bytes of the entries from %d to %d are gone as if by age, and no entry of the log says that it dropped them", v.said, unsaid-1)
 	}
 	v.report.Size, v.report.Root = v.tree.Size(), v.tree.Root()
 	if v.report.Size < v.report.Signed {
@@ -213,7 +245,7 @@ func (v *verification) leaves(entries []Entry) {
 }
 
 // compare looks at every checkpoint. The leaves before the largest that agrees are
-// proven; what is wrong lies behind it.
+// proven; what is wrong lies behind it, and so does what nobody signed.
 func (v *verification) compare() {
 	var sound int64
 	for _, m := range v.marks {
@@ -233,5 +265,8 @@ func (v *verification) compare() {
 			v.problem(Forked, sound, m.Size, "%s has a signed checkpoint of %d entries of %s with another root: the log has two histories, which part between %d and %d",
 				m.from, m.Size, m.Time.Format(timeForm), sound, m.Size-1)
 		}
+	}
+	if last := max(v.report.Signed, sound); v.report.Size > last {
+		v.problem(Unsigned, last, v.report.Size, "the entries from %d to %d stand behind the last checkpoint: nobody signed them", last, v.report.Size-1)
 	}
 }
