@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func (f *flags) listAudit() *cobra.Command {
 	p.StringArrayVar(&kinds, "kind", nil, "kind of event; may be repeated")
 	p.IntVar(&count, "count", 100, "how many events at most")
 	p.BoolVar(&oldest, "oldest-first", false, "the other way round")
-	p.BoolVar(&prove, "prove", false, "check on this machine that each event is in the signed log")
+	p.BoolVar(&prove, "prove", false, "check on this machine that each event is in the signed log as it is listed")
 	p.StringVar(&logKey, "log-key", "", "fingerprint of the log's key, as an agent's ticket pinned it (hex)")
 	return c
 }
@@ -127,10 +128,11 @@ func (f *flags) events(c *cobra.Command, q url.Values, count int, prove bool, lo
 	if f.json {
 		return nil
 	}
-	if err := table(c.OutOrStdout(), rows); err != nil || !prove || last.Size == 0 {
+	w := plain{c.OutOrStdout()}
+	if err := table(w, rows); err != nil || !prove || last.Size == 0 {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "proven against the checkpoint of %d entries of %s, %s\n", last.Size, last.Time.Format(time.RFC3339), pinned(pin))
+	_, err = fmt.Fprintf(w, "proven against the checkpoint of %d entries of %s, %s\n", last.Size, last.Time.Format(time.RFC3339), pinned(pin))
 	return err
 }
 
@@ -150,6 +152,9 @@ func (f *flags) event(c *cobra.Command, cl *client, raw json.RawMessage, prove b
 	row := []string{e.Time.Format(time.RFC3339), e.Kind, first(e.Account, "-"), e.by(), e.ID}
 	if prove {
 		p, err := cl.proof(c.Context(), e.ID, pin, last)
+		if err == nil && !tells(raw, p.Leaf) {
+			err = errOtherwise
+		}
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", e.ID, err)
 		}
@@ -160,6 +165,30 @@ func (f *flags) event(c *cobra.Command, cl *client, raw json.RawMessage, prove b
 		return nil, err
 	}
 	return row, nil
+}
+
+// errOtherwise says that the hub lists something else than it proved.
+var errOtherwise = errors.New("the hub lists it otherwise than it stands in the signed log")
+
+// tells reports whether an event is listed as its leaf tells it. A list has more: what is
+// kept under a person's key, and the address that a member has now.
+func tells(listed, leaf []byte) bool {
+	var shown, signed map[string]any
+	if json.Unmarshal(listed, &shown) != nil || json.Unmarshal(leaf, &signed) != nil {
+		return false
+	}
+	if who, ok := shown["principal"].(map[string]any); ok {
+		delete(who, "org_member_email")
+	}
+	more := []string{"personal"}
+	if signed["personal"] != nil {
+		more = append(more, "remote_addr", "user_agent")
+	}
+	for _, name := range more {
+		delete(shown, name)
+		delete(signed, name)
+	}
+	return reflect.DeepEqual(shown, signed)
 }
 
 // errOtherLeaf says that the hub proved something else than it was asked for.

@@ -1,7 +1,13 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,5 +64,63 @@ func TestT09_TheLogIsListedProvenAndVerified(t *testing.T) {
 	}
 	if out, _, err := run(t, "", "audit", "verify", file); err == nil || !strings.Contains(out, "TAMPERED") {
 		t.Errorf("a changed leaf: %v, %s", err, out)
+	}
+}
+
+// between is a hub that says something else than it logged, in its list of events.
+func (st *stack) between(t *testing.T, said, instead string) {
+	t.Helper()
+	to, err := url.Parse(st.server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.Header.Del("Accept-Encoding") }, ModifyResponse: func(r *http.Response) error {
+		b, err := io.ReadAll(r.Body)
+		if r.Request.URL.Path == "/api/audit" {
+			b = bytes.ReplaceAll(b, []byte(said), []byte(instead))
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+		r.Header.Del("Content-Length")
+		return err
+	}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	t.Setenv(serverVariable, server.URL)
+}
+
+func TestT09_AnEventIsProvenAsItIsListed(t *testing.T) {
+	st := start(t)
+	want(t, "apikey", "create", "--name", "reports", "--role", "user", "--out", filepath.Join(st.dir, "key"))
+	list := []string{"audit", "list", "--kind", "apikey_created", "--kind", "recovery_console_signout", "--prove"}
+	if out := want(t, list...); !strings.Contains(out, "proven against") {
+		t.Fatal(out)
+	}
+	for said, instead := range map[string]string{
+		`"kind":"apikey_created"`: `"kind":"recovery_console_signout"`, `"time":"2`: `"time":"3`, `"name":"reports"`: `"name":"nothing"`, `"principal":{`: `"account":"5f0c","principal":{`,
+		`"principal":{"role":"owner","`: `"principal":{"role":"owner","subject":"x","`, `"remote_addr":"1`: `"remote_addr":"9`, `"org":"`: `"ACCOUNT":"5f0c","org":"`,
+	} {
+		t.Run(said, func(t *testing.T) {
+			st.between(t, said, instead)
+			if out := want(t, list[:len(list)-1]...); out == "" {
+				t.Fatal("nothing was listed")
+			}
+			if out, _, err := run(t, "", list...); err == nil || !strings.Contains(err.Error(), "otherwise") {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+func TestNoEventOfAHubSteersATerminal(t *testing.T) {
+	st := start(t)
+	want(t, "apikey", "create", "--name", "reports", "--role", "user", "--out", filepath.Join(st.dir, "key"))
+	st.between(t, `"kind":"apikey_created"`, `"kind":"\u001b[2J"`)
+	if out := want(t, "audit", "list"); strings.Contains(out, "\x1b") || !strings.Contains(out, "?[2J") {
+		t.Errorf("%q", out)
+	}
+	var b bytes.Buffer
+	f := new(flags)
+	if err := f.showEvent(&b, []byte(`{"kind":"\u001b[2J"}`)); err != nil || !strings.Contains(b.String(), "?[2J") {
+		t.Errorf("%q, %v", b.String(), err)
 	}
 }

@@ -63,7 +63,7 @@ func (f *flags) showEvent(w io.Writer, raw []byte) error {
 	if err := json.Unmarshal(raw, &e); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s  %s  %s  %s  %s\n", e.Time.Local().Format(time.DateTime), e.Kind, first(e.Account, "-"), e.by(), e.ID)
+	_, err := fmt.Fprintf(plain{w}, "%s  %s  %s  %s  %s\n", e.Time.Local().Format(time.DateTime), e.Kind, first(e.Account, "-"), e.by(), e.ID)
 	return err
 }
 

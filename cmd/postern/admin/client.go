@@ -305,7 +305,7 @@ func refusal(path string, status int, body []byte) error {
 	if status == http.StatusNotFound {
 		return fmt.Errorf("%s: the hub has no such thing, or the key may not see it; \"postern env list\", \"postern env domain list\" and \"postern directory list\" show what there is", path)
 	}
-	return errors.New(strings.Join(r.Errors, "\n"))
+	return errors.New(strings.Map(steersNothing, strings.Join(r.Errors, "\n")))
 }
 
 // environment returns the id of the environment that is meant: the one named, or the

@@ -75,19 +75,20 @@ func (f *flags) show(c *cobra.Command, answer json.RawMessage, lines func(io.Wri
 // directories, agents and whoever filled in a form.
 type plain struct{ to io.Writer }
 
-// Write implements io.Writer. A control character becomes a question mark, except ends of
-// lines and tabs.
+// Write implements io.Writer.
 func (p plain) Write(b []byte) (int, error) {
-	clean := bytes.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return '?'
-		}
-		return r
-	}, b)
-	if _, err := p.to.Write(clean); err != nil {
+	if _, err := p.to.Write(bytes.Map(steersNothing, b)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// steersNothing makes a control character a question mark, except ends of lines and tabs.
+func steersNothing(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		return '?'
+	}
+	return r
 }
 
 // table prints rows in columns, under a heading.

@@ -13,4 +13,7 @@ func TestNothingThatAHubSaysSteersATerminal(t *testing.T) {
 	if err := out.print(plain{&b}); err != nil || b.String() != "the agent refuses: no?]0;done?\n  group: (nothing) -> ?[2J?Staff ?1A Äö\n" {
 		t.Errorf("printed %q, %v", b.String(), err)
 	}
+	if err := refusal("/api/envs", 400, []byte(`{"errors":["name: \u001b[2J"]}`)); err.Error() != "name: ?[2J" {
+		t.Errorf("an error is %q", err)
+	}
 }
