@@ -93,7 +93,7 @@ func (p *Provider) refuse(a *authorization, err error) {
 	switch {
 	case errors.Is(err, errBusy):
 		status, text = http.StatusTooManyRequests, "signin.refused.busy"
-	case errors.As(err, new(errAsk)), errors.Is(err, errForm), errors.Is(err, errDuplicate), errors.Is(err, errLong), errors.Is(err, errGone):
+	case errors.As(err, new(errAsk)), errors.Is(err, errForm), errors.Is(err, errDuplicate), errors.Is(err, errLong), errors.Is(err, errText), errors.Is(err, errGone):
 		if errors.Is(err, errGone) {
 			title, text = "signin.gone.title", "signin.gone.text"
 		}
@@ -130,11 +130,35 @@ func (p *Provider) whoAsks(a *authorization) error {
 	if !slices.Contains(c.RedirectURIs(), uri) {
 		return errAsk("redirect_uri is not one of this client")
 	}
-	a.asked = asked{Redirect: uri, Echoed: a.q["state"], Nonce: a.q["nonce"]}
-	if a.row.Post {
-		a.asked.Mode = "form_post"
-	}
+	a.asked = asked{Redirect: uri, Echoed: a.q["state"], Nonce: a.q["nonce"], Mode: a.mode()}
 	return nil
+}
+
+// answerModes are the values of response_mode; "" is query.
+var answerModes = []string{"", "query", "fragment", "form_post"}
+
+// mode is how the client is answered, also where what it asks is refused: it looks for
+// an answer nowhere else.
+func (a *authorization) mode() string {
+	switch mode := a.q["response_mode"]; {
+	case a.row.Post:
+		return "form_post"
+	case slices.Contains(answerModes, mode):
+		return mode
+	}
+	return ""
+}
+
+// unasked returns what a request for somebody who is signed in already is answered: nobody
+// is. "none" stands alone (OpenID Connect Core 3.1.2.1).
+func unasked(prompt string) *oauthError {
+	switch words := strings.Fields(prompt); {
+	case !slices.Contains(words, "none"):
+		return nil
+	case len(words) > 1:
+		return invalid("invalid_request", "prompt: none stands alone")
+	}
+	return invalid("login_required", "people prove who they are here each time")
 }
 
 // errNobody says that there is no such client at the issuer.
@@ -173,10 +197,10 @@ func (p *Provider) understand(a *authorization) *oauthError {
 
 // understandCode reads what every request for a code has.
 func understandCode(row party.Terms, q params, to *asked) *oauthError {
-	switch mode := q["response_mode"]; {
+	switch {
 	case q["response_type"] != "code":
 		return invalid("unsupported_response_type", "want code")
-	case mode != "" && mode != "query" && mode != "fragment" && mode != "form_post":
+	case !slices.Contains(answerModes, q["response_mode"]):
 		return invalid("invalid_request", "response_mode is query, fragment or form_post")
 	case !hasScopes(q["scope"], row.Scopes):
 		return invalid("invalid_scope", "want "+strings.Join(row.Scopes, " "))
@@ -186,8 +210,9 @@ func understandCode(row party.Terms, q params, to *asked) *oauthError {
 		return invalid("invalid_request", "state is missing")
 	case row.Pushed && q["nonce"] == "":
 		return invalid("invalid_request", "nonce is missing")
-	case q["prompt"] == "none":
-		return invalid("login_required", "people prove who they are here each time")
+	}
+	if oauth := unasked(q["prompt"]); oauth != nil {
+		return oauth
 	}
 	to.Mode = q["response_mode"]
 	challenge, method := q["code_challenge"], q["code_challenge_method"]

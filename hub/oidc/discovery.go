@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/postern-id/postern/hub/party"
 	"github.com/postern-id/postern/hub/request"
@@ -150,7 +151,19 @@ type oauthError struct {
 func (e *oauthError) Error() string { return "oidc: " + e.Code + ": " + e.Description }
 
 func invalid(code, description string) *oauthError {
-	return &oauthError{http.StatusBadRequest, code, description}
+	return &oauthError{http.StatusBadRequest, code, strings.Map(described, description)}
+}
+
+// described leaves of a description what may stand in one (RFC 6749, appendix A.8): some of
+// it repeats what a client sent.
+func described(r rune) rune {
+	switch {
+	case r == '"':
+		return '\''
+	case r < ' ' || r > '~' || r == '\\':
+		return '?'
+	}
+	return r
 }
 
 // errClient is the answer to every failed proof of a client: which part was wrong is not

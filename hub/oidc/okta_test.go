@@ -193,6 +193,7 @@ func TestClientsProveThemselvesInOneWay(t *testing.T) {
 			return f
 		}(), nil, 400, "invalid_grant"},
 		"another grant":          {func() url.Values { f := redeeming(client, secret, "CODE"); f.Set("grant_type", "password"); return f }(), nil, 400, "unsupported_grant_type"},
+		"no grant":               {func() url.Values { f := redeeming(client, secret, "CODE"); f.Del("grant_type"); return f }(), nil, 400, "invalid_request"},
 		"a verifier for nothing": {func() url.Values { f := redeeming(client, secret, "CODE"); f.Set("code_verifier", "x"); return f }(), nil, 400, "invalid_grant"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,19 +58,20 @@ const (
 
 // understandOpenID reads the request of an application whose redirect_uri is known.
 func (p *Provider) understandOpenID(r *http.Request, c party.Party, q params, to *asked, pushed bool) *oauthError {
-	switch mode, kind := q["response_mode"], q["response_type"]; {
+	switch kind := q["response_type"]; {
 	case kind != "" && kind != "code":
 		return invalid("unsupported_response_type", "want code")
-	case mode != "" && mode != "query" && mode != "fragment" && mode != "form_post":
+	case !slices.Contains(answerModes, q["response_mode"]):
 		return invalid("invalid_request", "response_mode is query, fragment or form_post")
 	case q["request"] != "":
 		return invalid("request_not_supported", "parameters stand by themselves")
 	case q["request_uri"] != "":
 		return invalid("invalid_request", "request_uri does not stand here (RFC 9126, section 2.1)")
-	case q["prompt"] == "none":
-		return invalid("login_required", "people prove who they are here each time")
 	case len(q["label"]) > maxLabel || len(q["email_hint"]) > maxHinted || len(q["template"]) > maxLabel:
 		return invalid("invalid_request", "label, template or email_hint is too long")
+	}
+	if oauth := unasked(q["prompt"]); oauth != nil {
+		return oauth
 	}
 	to.Mode = q["response_mode"]
 	if oauth := challenge(c, q, to, pushed); oauth != nil {

@@ -336,6 +336,9 @@ func TestThePublishedExampleOfAnAuthorizationWorks(t *testing.T) {
 		if g, _ := a.userinfo(got.Access); g.status != 401 || !strings.Contains(g.header.Get("WWW-Authenticate"), "invalid_token") {
 			t.Errorf("a second use did not take back what the first got: %d (RFC 9700, section 4.5)", g.status)
 		}
+		if g := a.get(http.DefaultClient, "/oauth2/userinfo"); g.status != 401 || g.header.Get("WWW-Authenticate") != "Bearer" { // RFC 6750, section 3.1
+			t.Errorf("without a token: %d %v", g.status, g.header)
+		}
 		a.clean(a.key, back.Get("code"), got.Access, got.ID, strings.TrimPrefix(uri, "urn:ietf:params:oauth:request_uri:"), "Ann Lee")
 		for kind, n := range map[string]int{"oauth2_pushed_authorization_request": 1, "oauth2_v2_authorize": 2, "oauth2_token": 2, "request_accepted": 1} {
 			if got := len(a.leaves(kind)); got != n {
@@ -800,6 +803,83 @@ func TestAnswersComeInTheModeThatWasAskedFor(t *testing.T) {
 	}
 	if kinds := a.leaves("oauth2_authorize"); len(kinds) != 8 {
 		t.Errorf("%d records of oauth2_authorize", len(kinds))
+	}
+}
+
+// OAuth 2.0 Multiple Response Type Encoding Practices, section 2.1: errors too. Clients look
+// nowhere else.
+func TestErrorsComeInTheModeThatWasAskedFor(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, _ := a.add(party.OpenID, nil)
+	okta, _ := a.add(party.OktaEAM, nil)
+	app := asking(client, "")
+	app.Del("client_secret")
+	other := url.Values{"client_id": {okta}, "redirect_uri": {oktaBack}, "response_type": {"code"}, "scope": {"openid"}, "state": {"s"}, "login_hint": {"ann@example.com"}}
+	for _, x := range []struct {
+		path       string
+		asks       url.Values
+		name, says string
+		want       string
+	}{
+		{"/oauth2/authorize", app, "prompt", "none", "login_required"},
+		{"/oauth2/authorize", app, "prompt", "login none", "invalid_request"},
+		{"/oauth2/authorize", app, "response_type", "token", "unsupported_response_type"},
+		{"/oauth2/authorize", app, "request", "x.y.z", "request_not_supported"},
+		{"/oauth2/authorize", app, "label", strings.Repeat("x", 2000), "invalid_request"},
+		{"/oauth2/authorize", app, "scope", "email", "invalid_scope"},
+		{"/okta/eam/authorize", other, "prompt", "none", "login_required"},
+		{"/okta/eam/authorize", other, "prompt", "none login", "invalid_request"},
+		{"/okta/eam/authorize", other, "response_type", "token", "unsupported_response_type"},
+		{"/okta/eam/authorize", other, "scope", "email", "invalid_scope"},
+	} {
+		for _, mode := range []string{"fragment", "form_post"} {
+			q := maps.Clone(x.asks)
+			q.Set("response_mode", mode)
+			q.Set(x.name, x.says)
+			g := a.get(a.newPhone(), x.path+"?"+q.Encode())
+			got := g.form
+			if mode == "fragment" && g.location != nil {
+				got, _ = url.ParseQuery(g.location.Fragment)
+			}
+			if got.Get("error") != x.want || got.Get("state") != "s" || got.Get("iss") == "" || got.Has("code") {
+				t.Errorf("%s %.40s=%.40s: %d %v %v", mode, x.name, x.says, g.status, g.location, g.form)
+			}
+		}
+	}
+}
+
+// RFC 6749, sections 4.1.2.1 and 5.2: neither quotes nor backslashes, and only ASCII.
+func TestWhatIsWrongIsSaidInCharactersThatClientsMayRead(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(party.OpenID, nil)
+	for _, claims := range []string{`{"id_token":{"account":{"value":"a\"\\b\u00e4"}}}`, `{"id_token":{"na\u00efve\"":7}}`} {
+		form := asking(client, secret)
+		form.Set("claims", claims)
+		var said struct {
+			Error string
+			Text  string `json:"error_description"`
+		}
+		isJSON(t, a.post(http.DefaultClient, "/oauth2/par", form).body, &said)
+		if said.Error != "invalid_request" || said.Text == "" || strings.ContainsFunc(said.Text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+			t.Errorf("%s: %+v", claims, said)
+		}
+	}
+}
+
+// What would not come back as it came is not taken.
+func TestAStateThatIsNoTextIsRefused(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(party.OpenID, nil)
+	for _, name := range []string{"state", "nonce"} {
+		form := asking(client, secret)
+		form.Set(name, "\xff\xfe")
+		if g := a.post(http.DefaultClient, "/oauth2/par", form); g.status != 400 || !strings.Contains(g.body, "invalid_request") {
+			t.Errorf("%s: %d %s", name, g.status, g.body)
+		}
+		form.Del("client_secret")
+		if g := a.get(a.newPhone(), "/oauth2/authorize?"+form.Encode()); g.status != 400 {
+			t.Errorf("%s: %d %v", name, g.status, g.location)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Bounds of what is read.
@@ -27,10 +28,11 @@ var (
 	errForm      = errors.New("the request is not a form, or too large")
 	errDuplicate = errors.New("a parameter stands twice")
 	errLong      = errors.New("a parameter is too long")
+	errText      = errors.New("a parameter is no text in UTF-8")
 )
 
-// parseParams refuses parameters that stand twice (RFC 6749 3.1) and those that are too
-// long. Empty ones are as good as absent.
+// parseParams refuses parameters that stand twice (RFC 6749 3.1), those that are too long
+// and those that are no text. Empty ones are as good as absent.
 func parseParams(raw string) (params, error) {
 	if len(raw) > maxRequest {
 		return nil, errForm
@@ -53,8 +55,10 @@ func parseParams(raw string) (params, error) {
 		switch {
 		case len(values) > 1:
 			return nil, errDuplicate
-		case len(values[0]) > most || strings.ContainsRune(values[0], 0):
+		case len(values[0]) > most:
 			return nil, errLong
+		case strings.ContainsRune(values[0], 0) || !utf8.ValidString(values[0]): // it would not come back as it came
+			return nil, errText
 		case values[0] != "":
 			out[name] = values[0]
 		}

@@ -130,11 +130,12 @@ type tokenReply struct {
 func (p *Provider) token(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	w.Header().Set("Pragma", "no-cache")
 	c, q, oauth := p.clientRequest(w, r, at)
-	if oauth == nil && q["grant_type"] != "authorization_code" {
+	switch {
+	case oauth != nil:
+	case q["grant_type"] != "" && q["grant_type"] != "authorization_code":
 		oauth = invalid("unsupported_grant_type", "want authorization_code")
-	}
-	if oauth == nil && q["code"] == "" {
-		oauth = invalid("invalid_request", "code is missing")
+	case q["grant_type"] == "" || q["code"] == "":
+		oauth = invalid("invalid_request", "grant_type or code is missing")
 	}
 	if oauth != nil {
 		p.fail(w, r, oauth)
@@ -236,7 +237,11 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Iss
 	}
 	switch {
 	case errors.Is(err, errGone):
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		ask := `Bearer error="invalid_token"`
+		if r.Header.Get("Authorization") == "" { // RFC 6750, section 3.1
+			ask = "Bearer"
+		}
+		w.Header().Set("WWW-Authenticate", ask)
 		http.Error(w, "invalid_token", http.StatusUnauthorized)
 	case errors.Is(err, errBusy):
 		p.fail(w, r, p.tooMany(r, err))
