@@ -101,7 +101,7 @@ func (c *call) findDelivery(ctx context.Context, tx *store.Tx, id string) (err e
 // replayDelivery queues a delivery again, under its id.
 func replayDelivery(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	d, w, err := hooks.Replay(ctx, tx, c.delivery)
-	if errors.Is(err, hooks.ErrQuestion) || errors.Is(err, hooks.ErrOff) {
+	if errors.Is(err, hooks.ErrQuestion) || errors.Is(err, hooks.ErrOff) || errors.Is(err, hooks.ErrUnheard) {
 		return nil, bad("delivery: " + plainError(err))
 	}
 	if err != nil { // under way already, or erased

@@ -252,3 +252,43 @@ func TestTheHeaderOfAWebhookGoesToNoHostThatItWasNotGivenFor(t *testing.T) {
 		t.Errorf("%s %q", w.URL, w.Authorization)
 	}
 }
+
+// The log that a webhook was told while it followed it is not had by moving the webhook once
+// it does not, and sending that again.
+func TestT18_WhatAWebhookWasToldOfTheLogIsNotSentElsewhereByWhoMayNotReadIt(t *testing.T) {
+	st := lite(t)
+	admin := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleAdmin, Envs: []string{store.AllEnvs}})
+	path, hook, told := "/api/envs/"+st.mine.Env.ID, "", store.NewID()
+	st.tx(t, func(ctx context.Context, tx *store.Tx) (err error) {
+		if hook, err = tx.AddWebhook(ctx, store.Webhook{Env: st.mine.Env.ID, URL: "https://siem.example/log", Enabled: true, Events: []string{"audit"}}); err != nil {
+			return err
+		}
+		return tx.AddDelivered(ctx, store.Delivery{ID: told, Env: st.mine.Env.ID, Webhook: hook, Event: "audit", Body: `{"kind":"canary"}`}, store.Try{Attempt: store.Attempt{Status: 200}})
+	})
+	st.want(t, 200, "POST", path+"/webhooks/"+told+"/replay", "") // to whom it was told
+	st.tx(t, func(ctx context.Context, tx *store.Tx) error {
+		d, err := tx.Delivery(ctx, st.mine.Env.ID, told)
+		if err != nil {
+			return err
+		}
+		return tx.FinishTry(ctx, d, store.Try{Attempt: store.Attempt{Status: 200}})
+	})
+	st.want(t, 204, "PATCH", path, `{"update_webhook":{"id":"`+hook+`","events":["share"]}}`)
+	if got := st.do(t, admin, "PATCH", path, `{"update_webhook":{"id":"`+hook+`","url":"https://thief.example/"}}`); got.status != 204 {
+		t.Fatalf("an administrator moves it: %d %s", got.status, got.body)
+	}
+	if got := st.do(t, admin, "POST", path+"/webhooks/"+told+"/replay", ""); got.status != 400 || !strings.Contains(got.body, "does not follow the audit log any more") {
+		t.Errorf("an administrator has it sent again: %d %s", got.status, got.body)
+	}
+}
+
+// An address that nothing is ever delivered to would stop every recovery that it is asked about.
+func TestAnAddressThatCannotBeCalledIsNotKept(t *testing.T) {
+	st := lite(t)
+	path := "/api/envs/" + st.mine.Env.ID
+	for _, url := range []string{"https://hooks.test/#room", "https://:443/", "https:hooks.test", "https://user:pw@hooks.test/", "ftp://hooks.test/"} {
+		if got := st.want(t, 400, "PATCH", path, `{"add_webhooks":[{"url":"`+url+`","events":["recover"]}]}`); !strings.Contains(got.body, "add_webhooks: url: ") {
+			t.Errorf("%s: %s", url, got.body)
+		}
+	}
+}

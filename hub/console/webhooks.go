@@ -290,7 +290,7 @@ func (v *visit) resend() {
 		}
 		return v.decided(ctx, tx, e.ID, audit.WebhookReplayed, map[string]any{"delivery": d.ID, "webhook": d.Webhook, "event_type": d.Event})
 	})
-	for is, words := range map[error]string{webhook.ErrQuestion: "hook.question", webhook.ErrOff: "hook.off", store.ErrConflict: "hook.busy"} {
+	for is, words := range map[error]string{webhook.ErrQuestion: "hook.question", webhook.ErrOff: "hook.off", webhook.ErrUnheard: "hook.unheard", store.ErrConflict: "hook.busy"} {
 		if errors.Is(err, is) {
 			p := new(settingsPage)
 			v.wrong(p, "again", words)

@@ -95,6 +95,7 @@ var deDesk = table{
 	"set.done.queued":                             "Es ist wieder unterwegs.",
 	"set.wrong.hook.question":                     "Noch einmal senden: Es war eine Frage zu einem bestimmten Augenblick und wird nicht noch einmal gestellt",
 	"set.wrong.hook.off":                          "Noch einmal senden: Der Webhook ist ausgeschaltet. Schalten Sie ihn zuerst ein",
+	"set.wrong.hook.unheard":                      "Noch einmal senden: Der Webhook folgt dem Protokoll nicht mehr. Ein Inhaber kann das wieder einstellen",
 	"set.wrong.hook.busy":                         "Noch einmal senden: Es ist schon unterwegs, oder die Person wurde gelöscht. So steht es jetzt",
 
 	"client.title":                                  "Anwendungen, die fragen, wer jemand ist",

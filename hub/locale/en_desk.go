@@ -95,6 +95,7 @@ var enDesk = table{
 	"set.done.queued":                             "It is on its way again.",
 	"set.wrong.hook.question":                     "Send again: it was a question about one moment, and is not asked again",
 	"set.wrong.hook.off":                          "Send again: its webhook is switched off. Switch it on first",
+	"set.wrong.hook.unheard":                      "Send again: its webhook does not follow the audit log any more. An owner can have it do so again",
 	"set.wrong.hook.busy":                         "Send again: it is on its way already, or its person was erased. This is how it stands now",
 
 	"client.title":                                  "Applications that ask who somebody is",

@@ -28,9 +28,8 @@ func (w *Wrong) Error() string { return "webhook: " + w.Field + ": " + w.Text }
 // Define returns a definition as it is kept, or a *Wrong for what cannot be delivered. Where
 // addresses lead is checked when they are dialled, each time.
 func Define(w store.Webhook) (store.Webhook, error) {
-	u, err := url.Parse(w.URL)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || len(w.URL) > maxText {
-		return w, &Wrong{"url", "want an https address without a password in it"}
+	if _, err := CheckURL(w.URL); err != nil || len(w.URL) > maxText {
+		return w, &Wrong{"url", "want an https address without a password or a fragment in it"}
 	}
 	if strings.ContainsFunc(w.Authorization, unicode.IsControl) || len(w.Authorization) > maxText {
 		return w, &Wrong{"authorization_header", "want one line"}

@@ -153,7 +153,7 @@ func (h *Hooks) try(ctx context.Context, d store.Delivery) (taken bool) {
 	if ctx.Err() != nil && t.Attempt.Error != "" {
 		return false // the hub stops: another node, or this one later, tries again
 	}
-	t.Next = h.next(d, t.Attempt, w.Enabled)
+	t.Next = h.next(d, t.Attempt, whyNot(w, d) == "")
 	write, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWrite)
 	defer cancel()
 	err = h.store.Tx(write, func(tx *store.Tx) error { return tx.FinishTry(write, d, t) })
@@ -161,11 +161,23 @@ func (h *Hooks) try(ctx context.Context, d store.Delivery) (taken bool) {
 	return t.Attempt.Error == ""
 }
 
+// whyNot says why a delivery is not sent any more, "" if it is. What the audit log says goes
+// only to webhooks that follow it now: of others whoever may not read it decides where they
+// are (T18).
+func whyNot(w store.Webhook, d store.Delivery) string {
+	switch {
+	case !w.Enabled:
+		return "the webhook was switched off"
+	case d.Event == string(Audit) && !tellsTheLog(w):
+		return "the webhook does not follow the audit log any more"
+	}
+	return ""
+}
+
 func (h *Hooks) post(ctx context.Context, w store.Webhook, d store.Delivery) store.Try {
 	now := h.now().UTC()
 	failed := store.Try{Attempt: store.Attempt{Start: now, End: now}}
-	if !w.Enabled {
-		failed.Attempt.Error = "the webhook was switched off"
+	if failed.Attempt.Error = whyNot(w, d); failed.Attempt.Error != "" {
 		return failed
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
@@ -186,8 +198,8 @@ func (h *Hooks) post(ctx context.Context, w store.Webhook, d store.Delivery) sto
 }
 
 // next is when to try again, zero if the delivery succeeded or was tried enough.
-func (h *Hooks) next(d store.Delivery, a store.Attempt, enabled bool) time.Time {
-	if a.Error == "" || d.Tries >= retries || !enabled {
+func (h *Hooks) next(d store.Delivery, a store.Attempt, wanted bool) time.Time {
+	if a.Error == "" || d.Tries >= retries || !wanted {
 		return time.Time{}
 	}
 	return h.now().Add(retryAfter)

@@ -233,3 +233,43 @@ func TestTheAddressOfAMemberWhoIsRemovedIsNeitherKeptNorTold(t *testing.T) {
 		}
 	})
 }
+
+// Who may not have a webhook follow the log may change where one is that does not. What was
+// queued for it while it did, or failed then, goes nowhere any more.
+func TestT18_AWebhookThatFollowsTheLogNoMoreIsToldNothingOfIt(t *testing.T) {
+	b := newLogged(t, storetest.SQLite(t))
+	r := b.listen(t, allowed+":0")
+	hook := b.subscribe(t, r.url, Audit, DirectoryProviderErr)
+	h := b.hooks(t)
+	b.happens(t, audit.Event{Kind: audit.EnvUpdated, Trace: "canary"})
+	if err := h.followLog(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.fail(t, h, "the directory is away")
+	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+		w, err := tx.Webhook(t.Context(), b.env, hook)
+		if w.Events = []string{string(DirectoryProviderErr)}; err != nil {
+			return err
+		}
+		return tx.UpdateWebhook(t.Context(), w)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass(t, h)
+	if got := r.requests(); len(got) != 1 || !strings.Contains(string(got[0].body), "the directory is away") {
+		t.Errorf("%d requests: %+v", len(got), got)
+	}
+	for _, d := range b.history(t) {
+		if d.Event != string(Audit) {
+			continue
+		}
+		if !d.NextAt.IsZero() || d.State() != store.DeliveryFailed || d.Attempts[0].Error != "the webhook does not follow the audit log any more" {
+			t.Errorf("%+v", d)
+		}
+		err := b.store.Tx(t.Context(), func(tx *store.Tx) error { _, _, err := Replay(t.Context(), tx, d); return err })
+		if !errors.Is(err, ErrUnheard) {
+			t.Errorf("sent again: %v", err)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 var (
 	ErrQuestion = errors.New("webhook: the question recover is about one moment; it is not asked again")
 	ErrOff      = errors.New("webhook: the webhook is switched off; switch it on first")
+	ErrUnheard  = errors.New("webhook: the webhook does not follow the audit log any more; an owner can have it do so again")
 )
 
 // Replay queues a finished delivery again, under its id, in the caller's transaction, and
@@ -25,6 +26,8 @@ func Replay(ctx context.Context, tx *store.Tx, d store.Delivery) (store.Delivery
 		return d, w, ErrQuestion
 	case !w.Enabled:
 		return d, w, ErrOff
+	case whyNot(w, d) != "":
+		return d, w, ErrUnheard
 	}
 	if err := tx.ReplayDelivery(ctx, d.Env, d.ID); err != nil {
 		return d, w, err
