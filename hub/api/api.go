@@ -229,7 +229,6 @@ func (c *call) serve(ctx context.Context) (reply any, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.touch(ctx)
 	if c.row.do.after == nil {
 		return reply, nil
 	}
@@ -241,7 +240,6 @@ func (c *call) open(ctx context.Context) error {
 	if err := c.admit(ctx); err != nil {
 		return err
 	}
-	c.touch(ctx)
 	return c.row.do.socket(ctx, c)
 }
 
@@ -254,6 +252,7 @@ func (c *call) admit(ctx context.Context) error {
 	if err := c.identify(ctx); err != nil {
 		return err
 	}
+	c.touch(ctx)
 	if err := c.limit(ctx, c.key.ID, c.row.class); err != nil {
 		return err
 	}
@@ -327,9 +326,10 @@ func (c *call) authorise(ctx context.Context, tx *store.Tx) error {
 	return nil
 }
 
-// touch notes that the key was used. That it could not is no reason to fail.
+// touch notes that the key was used, whatever comes of it: also of one that is refused
+// somebody has the text. That it could not is no reason to fail.
 func (c *call) touch(ctx context.Context) {
-	if c.byPerson() || !c.key.UseDue(time.Now()) {
+	if !c.key.UseDue(time.Now()) {
 		return
 	}
 	err := c.api.Store.Tx(ctx, func(tx *store.Tx) error { return tx.TouchAPIKey(ctx, c.key.Org, c.key.ID) })

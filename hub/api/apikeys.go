@@ -73,7 +73,11 @@ func createAPIKey(ctx context.Context, c *call, tx *store.Tx, req *createAPIKeyR
 	text := store.NewAPIKey()
 	k := store.APIKey{Org: c.key.Org, Name: req.Name, Hash: store.HashToken(text), Role: RoleUser, Envs: req.Envs, Enabled: true, CreatedBy: cmp.Or(c.key.Staff, c.key.CreatedBy)}
 	set(&k.Enabled, req.Enabled)
-	set(&k.Expires, req.ExpiresAt)
+	if req.ExpiresAt != nil {
+		if k.Expires = *req.ExpiresAt; store.Millis(k.Expires) == 0 {
+			return nil, errNoEnd
+		}
+	}
 	if req.Role != "" {
 		k.Role = req.Role
 	}
@@ -136,6 +140,10 @@ type updateAPIKeyRequest struct {
 // errNoEnvs refuses an empty list where one is given, and a key that works for none.
 var errNoEnvs = bad(`envs: name at least one environment, or "*"`)
 
+// errNoEnd refuses the two times that stand for none where keys are kept: the key would never
+// end.
+var errNoEnd = bad("expires_at: want when the key ends; leave it out, or where a key is changed say null, for one that does not end")
+
 // updateAPIKey changes what is given of a key that can do no more than the caller's.
 func updateAPIKey(ctx context.Context, c *call, tx *store.Tx, req *updateAPIKeyRequest) (any, error) {
 	if !roleReaches(c.key.Role, c.apikey.Role) {
@@ -147,7 +155,9 @@ func updateAPIKey(ctx context.Context, c *call, tx *store.Tx, req *updateAPIKeyR
 	set(&k.Role, req.Role)
 	set(&k.Envs, req.Envs)
 	if req.ExpiresAt.Given {
-		k.Expires = req.ExpiresAt.Value
+		if k.Expires = req.ExpiresAt.Value; !req.ExpiresAt.Null && store.Millis(k.Expires) == 0 {
+			return nil, errNoEnd
+		}
 	}
 	if len(k.Envs) == 0 && (req.Envs != nil || k.Enabled) {
 		return nil, errNoEnvs

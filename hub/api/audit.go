@@ -47,13 +47,11 @@ func (c *call) auditFilter(ctx context.Context, tx *store.Tx) (f store.AuditFilt
 	if err != nil || err2 != nil {
 		return f, nil, errOf(err, err2)
 	}
-	if start.IsZero() {
+	if c.text("start") == "" {
 		start = tx.Now().Add(-auditSince)
 	}
-	if !start.IsZero() {
-		f.From = audit.FirstID(start)
-	}
-	if !end.IsZero() {
+	f.From = audit.FirstID(start)
+	if c.text("end") != "" {
 		f.To = audit.FirstID(end)
 	}
 	for _, word := range strings.Fields(c.text("query")) {

@@ -23,6 +23,7 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	query url.Values
+	bent  error  // why the query is not read, nil if it is
 	trace string // in the audit record, and in the log if it fails
 
 	key       store.APIKey
@@ -56,7 +57,8 @@ type call struct {
 }
 
 func newCall(a *API, row row, w http.ResponseWriter, r *http.Request) *call {
-	return &call{api: a, row: row, w: w, r: r, query: r.URL.Query(), trace: store.NewID()}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	return &call{api: a, row: row, w: w, r: r, query: query, bent: err, trace: store.NewID()}
 }
 
 // resolve finds what the path names, in the order from the outside in. What belongs to

@@ -81,8 +81,11 @@ func (c *call) fail(err error) {
 	}
 	var other refusal
 	if errors.As(err, &other) {
-		if other.status == http.StatusServiceUnavailable {
+		switch other.status {
+		case http.StatusServiceUnavailable:
 			c.w.Header().Set("Retry-After", retryAfter)
+		case http.StatusTooManyRequests:
+			c.w.Header().Set("Retry-After", retryLater)
 		}
 		fail(c.w, other.status, other.text)
 		return
@@ -118,6 +121,10 @@ func (c *call) fail(err error) {
 
 // retryAfter is when to ask again what something that is away was needed for, in seconds.
 const retryAfter = "5"
+
+// retryLater is when to ask again what may be asked a few times in an hour or a day, in
+// seconds.
+const retryLater = "3600"
 
 // fail writes an error of one line.
 func fail(w http.ResponseWriter, status int, text string) { failLines(w, status, []string{text}) }

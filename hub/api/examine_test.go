@@ -30,6 +30,8 @@ func TestT33_AnExaminationIsWordsWithWhatToDoAndLeavesARecord(t *testing.T) {
 		st.refuses = protocol.Err(code, "canary")
 		if got := st.do(t, st.mine.key, "POST", path, ""); got.status != want || strings.Contains(got.body, "canary") {
 			t.Errorf("%s: %d %s, want %d", code, got.status, got.body, want)
+		} else if later := got.header.Get("Retry-After") != ""; later != (want == 429 || want == 503) {
+			t.Errorf("%s: Retry-After %q", code, got.header.Get("Retry-After"))
 		}
 	}
 	if leaves := string(st.leaves(t)); strings.Count(leaves, `"kind":"agent_examined"`) != 1 {

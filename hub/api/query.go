@@ -81,8 +81,13 @@ func (p parameter) like(example string) parameter {
 	return p
 }
 
-// checkQuery refuses parameters that the row does not have, or not with such values.
+// checkQuery refuses parameters that the row does not have, or not with such values. A query
+// that cannot be read is refused as a whole: what is left of it may narrow less than it
+// should.
 func (c *call) checkQuery() error {
+	if c.bent != nil {
+		return bad("the query cannot be read: " + c.bent.Error() + "; parameters are joined by & and escaped as in application/x-www-form-urlencoded")
+	}
 	var lines badRequest
 	for name, values := range c.query {
 		i := slices.IndexFunc(c.row.query, func(p parameter) bool { return p.name == name })

@@ -18,6 +18,7 @@ const (
 	maxTemplates    = 100
 	maxTemplateName = 200
 	maxTemplateText = 400
+	maxShareLife    = 60 * 365 * 24 * 60 * 60 // seconds: a life, and less than would pass for none
 )
 
 // templateText are the members of a template that are texts or numbers for people's
@@ -125,9 +126,9 @@ func (t templateText) asked() (scopes, claims []string) {
 // life returns how long what is shared may be read, in the unit of the wire.
 func (t templateText) life() int {
 	if t.ClaimsLife == 0 {
-		return t.ScopesLife
+		return min(t.ScopesLife, maxShareLife)
 	}
-	return t.ClaimsLife
+	return min(t.ClaimsLife, maxShareLife)
 }
 
 func (t templateOut) check() error {
@@ -137,8 +138,10 @@ func (t templateOut) check() error {
 		return bad(fmt.Sprintf("name: want one line of 1 to %d bytes", maxTemplateName))
 	case t.Default && !t.Enabled:
 		return bad("enabled: the default template must be enabled")
-	case t.ClaimsLife < 0 || t.ScopesLife < 0 || t.MaxUsages < 0 || t.MaxUsages > maxUses:
-		return bad("claims_expire_in, scopes_expire_in, max_usages: want numbers from 0")
+	case t.ClaimsLife < 0 || t.ScopesLife < 0 || t.ClaimsLife > maxShareLife || t.ScopesLife > maxShareLife:
+		return bad(fmt.Sprintf("claims_expire_in, scopes_expire_in: want seconds up to %d, or 0 for no end", maxShareLife))
+	case t.MaxUsages < 0 || t.MaxUsages > maxUses:
+		return bad(fmt.Sprintf("max_usages: want a number up to %d; 0 is no limit", maxUses))
 	case t.InstallMessage != "" && !strings.Contains(t.InstallMessage, "{{.Link}}"):
 		return bad("install_message_sms: must contain {{.Link}}")
 	}
