@@ -97,7 +97,7 @@ func removeDestination(ctx context.Context, c *call, tx *store.Tx) (any, error) 
 }
 
 func (c *call) checkDestination(ctx context.Context, tx *store.Tx, s *export.Settings) error {
-	err := s.Check(ctx, tx, c.key.Org)
+	err := s.Check(ctx, tx, c.key.Org, c.collector.Envs)
 	if w := (*export.Wrong)(nil); errors.As(err, &w) {
 		return bad(w.Error())
 	}

@@ -81,3 +81,30 @@ func TestAKeyForOneEnvironmentReachesNoCollector(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A collector of an environment that was removed can be changed: it still gets what the log
+// holds of it, and its list never becomes one of everything. Nobody can name it anew.
+func TestACollectorOfARemovedEnvironmentCanBeChanged(t *testing.T) {
+	st := start(t, storetest.Open(t, storetest.SQLite(t)))
+	var env, made struct{ ID string }
+	decode := func(a reply, into any) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(a.body), into); err != nil {
+			t.Fatal(a, err)
+		}
+	}
+	const path = "/api/audit/destinations"
+	decode(st.want(t, 201, "POST", "/api/envs", `{"name":"gone"}`), &env)
+	body := func(name string) string {
+		return `{"name":"` + name + `","url":"https://c.example.com/in","format":"jsonl","env":["` + env.ID + `"]}`
+	}
+	decode(st.want(t, 201, "POST", path, body("before")), &made)
+	st.want(t, 204, "DELETE", "/api/envs/"+env.ID, "")
+	st.want(t, 204, "PATCH", path+"/"+made.ID, body("after"))
+	if list := st.want(t, 200, "GET", path, "").body; !strings.Contains(list, `"after"`) || !strings.Contains(list, `"env":["`+env.ID+`"]`) {
+		t.Error(list)
+	}
+	if got := st.do(t, st.owner, "POST", path, body("new")); got.status != 400 || !strings.Contains(got.body, env.ID) {
+		t.Error(got)
+	}
+}

@@ -167,7 +167,7 @@ func (v *visit) keepCollector(ctx context.Context, tx *store.Tx) (s export.Setti
 	if s, err = v.collectorTyped(old); err != nil {
 		return s, err
 	}
-	if err := s.Check(ctx, tx, v.org); err != nil {
+	if err := s.Check(ctx, tx, v.org, d.Envs); err != nil {
 		return s, err
 	}
 	d.Settings, d.Envs, d.Kinds = []byte(store.JSON(s)), s.Envs, s.Kinds

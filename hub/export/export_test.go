@@ -70,7 +70,7 @@ func (b *bench) add(t *testing.T, s Settings) string {
 	t.Helper()
 	d := store.Destination{Org: b.Org.ID, Settings: []byte(store.JSON(s)), Envs: s.Envs, Kinds: s.Kinds}
 	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
-		if err := s.Check(t.Context(), tx, b.Org.ID); err != nil {
+		if err := s.Check(t.Context(), tx, b.Org.ID, nil); err != nil {
 			return err
 		}
 		return tx.AddDestination(t.Context(), &d)

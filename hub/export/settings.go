@@ -71,13 +71,18 @@ func (s Settings) Shown() Settings {
 }
 
 // Check completes settings, and returns a *Wrong for what cannot work in the organisation.
-func (s *Settings) Check(ctx context.Context, tx *store.Tx, org string) error {
+// Environments that stood in the list before may have been removed since: what the log still
+// holds of them goes on being sent, and a list without them could be one of all.
+func (s *Settings) Check(ctx context.Context, tx *store.Tx, org string, before []string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
 	for _, id := range s.Envs {
+		if slices.Contains(before, id) {
+			continue
+		}
 		if e, err := tx.Environment(ctx, id); errors.Is(err, store.ErrNotFound) || err == nil && e.Org != org {
-			return &Wrong{"env", "not an environment of this organisation"}
+			return &Wrong{"env", fmt.Sprintf("%.40q is not an environment of this organisation", id)}
 		} else if err != nil {
 			return err
 		}
