@@ -83,14 +83,18 @@ var disturbances = []disturbance{
 		press()
 		<-came
 		c.hub.mode.Store(roadSilent)
+		defer c.hub.mode.Store(roadOpen) // for the others, too, where this one fails
 		c.hub.freeze()
 		release()
 		before := c.hub.accepted.Load()
 		poll(t, "the agent tries again", func() bool { return c.hub.accepted.Load() > before })
-		c.hub.mode.Store(roadOpen)
 	}},
 	{name: "a proxy cuts every connection after a while", do: func(c *chaos, t *testing.T, press func()) {
 		c.hub.life.Store(int64(proxyCuts))
+		defer func() {
+			c.hub.life.Store(0)
+			c.hub.cut()
+		}()
 		c.hub.cut()
 		before := c.hub.cuts.Load()
 		press()
@@ -101,16 +105,14 @@ var disturbances = []disturbance{
 				t.Errorf("after a tunnel that was fine the agent waited %v", took)
 			}
 		}
-		c.hub.life.Store(0)
-		c.hub.cut()
 	}},
 	{name: "a proxy says 502", do: func(c *chaos, t *testing.T, press func()) {
 		before := c.hub.accepted.Load()
 		c.hub.mode.Store(roadBusy)
+		defer c.hub.mode.Store(roadOpen)
 		c.hub.cut()
 		press()
 		poll(t, "three attempts", func() bool { return c.hub.accepted.Load() >= before+3 })
-		c.hub.mode.Store(roadOpen)
 	}},
 	{name: "the hub's certificate is another one", do: func(c *chaos, t *testing.T, press func()) {
 		c.edge.child.Stop()
