@@ -94,7 +94,7 @@ func TestT11_AdministratorsGiveClientsKeysThatLieOutsideOfTheHub(t *testing.T) {
 		t.Error(text)
 	}
 	keys := path + "/" + got.ID + "/keys"
-	for fingerprint, want := range map[string]string{rsa: "want a key for ES256", one: "each has its own", "SHA256:none": "does not hold", "none": "SHA256:"} {
+	for fingerprint, want := range map[string]string{rsa: `want a key for \"ES256\"`, one: "each has its own", "SHA256:none": "does not hold", "none": "SHA256:"} {
 		if text := st.want(t, 400, "POST", by(keys, fingerprint), "").body; !strings.Contains(text, want) {
 			t.Errorf("%s: %s", fingerprint, text)
 		}

@@ -197,7 +197,7 @@ func (v *visit) changeClient(ctx context.Context, then func(), done string, chan
 	p := new(settingsPage)
 	switch w := (*party.Wrong)(nil); {
 	case errors.As(err, &w):
-		v.wrong(p, w.Field, "client."+w.Field, "why", w.Text)
+		v.wrong(p, w.Field, "client."+w.Field, "why", v.why(w.Text))
 		v.showClient(ctx, p, nil, "")
 	case errors.Is(err, errStale), errors.Is(err, store.ErrConflict):
 		v.wrong(p, "page", "stale")
@@ -321,7 +321,7 @@ func (v *visit) keepClient(ctx context.Context) {
 	switch w := (*party.Wrong)(nil); {
 	case errors.As(err, &w):
 		field, _, _ := strings.Cut(w.Field, ",")
-		v.wrong(p, field, "client."+field, "why", w.Text)
+		v.wrong(p, field, "client."+field, "why", v.why(w.Text))
 	case errors.Is(err, errStale), errors.Is(err, store.ErrConflict) && id != "":
 		v.wrong(p, "page", "stale")
 		v.showClient(ctx, p, nil, "")

@@ -140,7 +140,7 @@ func (v *visit) saveCollector() {
 	p := new(settingsPage)
 	switch w := (*export.Wrong)(nil); {
 	case errors.As(err, &w):
-		v.wrong(p, w.Field, "collector."+w.Field, "why", w.Text)
+		v.wrong(p, w.Field, "collector."+w.Field, "why", v.why(w.Text))
 		v.showCollector(ctx, p, &s)
 	case errors.Is(err, errStale):
 		v.wrong(p, "page", "stale")

@@ -189,7 +189,7 @@ func (v *visit) keepProvider(ctx context.Context) {
 	})
 	switch w := (*provider.Wrong)(nil); {
 	case errors.As(err, &w):
-		v.wrong(p, w.Field, "provider."+w.Field, "why", w.Text)
+		v.wrong(p, w.Field, "provider."+w.Field, "why", v.why(w.Text))
 		v.showProvider(ctx, p, &s, nil)
 	case errors.Is(err, errFull):
 		v.wrong(p, "page", "provider.full")

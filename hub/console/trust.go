@@ -94,7 +94,9 @@ func (v *visit) readTrust(ctx context.Context, tx *store.Tx, env string) (*trust
 	t.Status, t.Modes, t.Hosts = status.Mode, wallet.StatusModes(), strings.Join(status.Hosts, "\n")
 	all, err2 := tx.TrustSources(ctx, env)
 	for _, s := range all {
-		t.Sources = append(t.Sources, t.sourceOf(v.console.cfg.Trust, s, tx.Now()))
+		one := t.sourceOf(v.console.cfg.Trust, s, tx.Now())
+		one.Problem = v.why(one.Problem)
+		t.Sources = append(t.Sources, one)
 	}
 	return t, errors.Join(err1, err2, err3, t.readSigners(ctx, tx, env))
 }
@@ -194,7 +196,7 @@ func (v *visit) addTrust(ctx context.Context, tx *store.Tx, p *settingsPage, env
 		} else {
 			words = field[1]
 		}
-		v.wrong(p, field[0], words, "why", w.Text)
+		v.wrong(p, field[0], words, "why", v.why(w.Text))
 		return nil
 	} else if err != nil {
 		return err

@@ -272,7 +272,7 @@ func (v *visit) changeMethods(ctx context.Context, p *settingsPage, change func(
 			return err
 		}
 		if err := s.Methods.Check(); err != nil {
-			v.wrong(p, "page", "other", "why", strings.TrimPrefix(err.Error(), "policy: "))
+			v.wrong(p, "page", "other", "why", v.why(strings.TrimPrefix(err.Error(), "policy: ")))
 			return nil
 		}
 		if d.Settings, err = directory.Store(s, d.Settings); err != nil {
@@ -357,7 +357,7 @@ func (v *visit) savePeople(ctx context.Context, p *settingsPage) {
 		case all < people.Count:
 			v.wrong(p, "count", "count.more", "n", people.Count, "of", all)
 		default:
-			v.wrong(p, "staff", "other", "why", strings.TrimPrefix(err.Error(), "policy: "))
+			v.wrong(p, "staff", "other", "why", v.why(strings.TrimPrefix(err.Error(), "policy: ")))
 		}
 		return nil
 	})

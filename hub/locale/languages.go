@@ -9,8 +9,8 @@ import (
 
 // languages are all that the product speaks, the fallback first.
 var languages = []*Language{
-	speak(language.English, "English", enSite, enProof, enStaff, enWallet, enOptions, enResult, enMail, enSMS, enAway, enConsole, enReview, enRequest, enBadge, enManual, enTrial, enEvaluation, enExamine, enSignIn, enSettings, enAuthorize, enTerminal, enChange, enAudit, enDesk),
-	speak(language.German, "Deutsch", deSite, deProof, deStaff, deWallet, deOptions, deResult, deMail, deSMS, deAway, deConsole, deReview, deRequest, deBadge, deManual, deTrial, deEvaluation, deExamine, deSignIn, deSettings, deAuthorize, deTerminal, deChange, deAudit, deDesk),
+	speak(language.English, "English", enSite, enProof, enStaff, enWallet, enOptions, enResult, enMail, enSMS, enAway, enConsole, enReview, enRequest, enBadge, enManual, enTrial, enEvaluation, enExamine, enSignIn, enSettings, enAuthorize, enTerminal, enChange, enAudit, enDesk, enWhy),
+	speak(language.German, "Deutsch", deSite, deProof, deStaff, deWallet, deOptions, deResult, deMail, deSMS, deAway, deConsole, deReview, deRequest, deBadge, deManual, deTrial, deEvaluation, deExamine, deSignIn, deSettings, deAuthorize, deTerminal, deChange, deAudit, deDesk, deWhy),
 }
 
 // rightToLeft lists the scripts that are written from right to left (ISO 15924).

@@ -278,7 +278,7 @@ func TestT11_AKeyOutsideFitsItsClientAndIsNobodyElses(t *testing.T) {
 	app, _ := r.add(party.OpenID, nil)
 	other, _ := r.add(party.OpenID, nil)
 	for _, x := range []struct{ fingerprint, want string }{
-		{rsa, "want a key for ES256: that one signs RS256"}, {"SHA256:" + strings.Repeat("x", 43), "does not hold"}, {"MD5:00", "SHA256:"}, {"SHA256:" + strings.Repeat("x", 1000), "SHA256:"},
+		{rsa, `want a key for "ES256": that one signs "RS256"`}, {"SHA256:" + strings.Repeat("x", 43), "does not hold"}, {"MD5:00", "SHA256:"}, {"SHA256:" + strings.Repeat("x", 1000), "SHA256:"},
 	} {
 		w := (*party.Wrong)(nil)
 		if err := r.outside(app, x.fingerprint); !errors.As(err, &w) || w.Field != "external" || !strings.Contains(w.Text, x.want) {

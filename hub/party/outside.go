@@ -50,7 +50,7 @@ func OutsideKey(ctx context.Context, s Signer, c Contract, set Settings, fingerp
 		return store.OIDCKey{}, wrongKey(err)
 	}
 	if got := algorithmOf(public); got != want {
-		return store.OIDCKey{}, &Wrong{"external", fmt.Sprintf("want a key for %s: that one signs %s", want, got)}
+		return store.OIDCKey{}, &Wrong{"external", fmt.Sprintf("want a key for %q: that one signs %q", want, got)}
 	}
 	pub, err := published(outside{ctx, s, public}, want, now)
 	if err != nil {
