@@ -33,11 +33,7 @@ func challengeOf(token string) [32]byte { return sha256.Sum256([]byte(linkLabel 
 // Invitation shows an invitation. It uses nothing up.
 func (m *Members) Invitation(ctx context.Context, at Place, token string) (inv Invitation, err error) {
 	err = m.cfg.Store.Read(ctx, func(tx *store.Tx) error {
-		l, err := tx.StaffLink(ctx, at.RPID(), store.HashToken(token))
-		if err != nil {
-			return err
-		}
-		who, err := tx.Staff(ctx, l.Org, l.Staff)
+		l, who, err := opened(ctx, tx, at, token)
 		if err != nil {
 			return err
 		}
@@ -99,14 +95,14 @@ func (m *Members) Join(ctx context.Context, at Place, token string, registration
 		return j, errors.Join(ErrKey, err)
 	}
 	err = m.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		l, err := tx.StaffLink(ctx, at.RPID(), store.HashToken(token))
+		l, who, err := opened(ctx, tx, at, token)
 		if err != nil {
 			return err
 		}
 		if err := tx.UseStaffLink(ctx, l.Hash); err != nil {
 			return err
 		}
-		j, err = m.join(ctx, tx, at, l, r.Credential)
+		j, err = m.join(ctx, tx, at, who, r.Credential)
 		return err
 	})
 	switch {
@@ -118,10 +114,8 @@ func (m *Members) Join(ctx context.Context, at Place, token string, registration
 	return j, err
 }
 
-func (m *Members) join(ctx context.Context, tx *store.Tx, at Place, l store.StaffLink, c evidence.Credential) (j Joined, err error) {
-	if j.Staff, err = tx.Staff(ctx, l.Org, l.Staff); err != nil {
-		return j, err
-	}
+func (m *Members) join(ctx context.Context, tx *store.Tx, at Place, who store.Staff, c evidence.Credential) (j Joined, err error) {
+	j.Staff = who
 	if err := own(ctx, tx, &j.Staff); err != nil {
 		return j, err
 	}
@@ -133,15 +127,15 @@ func (m *Members) join(ctx context.Context, tx *store.Tx, at Place, l store.Staf
 	if at.Env != "" {
 		j.Counts = tx.Now().Add(m.cfg.Wait)
 	}
-	k := store.StaffKey{Org: l.Org, ID: store.NewID(), Staff: l.Staff, RP: at.RPID(), Credential: credentialHash(c.ID), Secret: secret, ActiveAt: j.Counts}
+	k := store.StaffKey{Org: who.Org, ID: store.NewID(), Staff: who.ID, RP: at.RPID(), Credential: credentialHash(c.ID), Secret: secret, ActiveAt: j.Counts}
 	if err := tx.AddStaffKey(ctx, &k); err != nil {
 		return j, err
 	}
 	if err := m.news(ctx, tx, at, j); err != nil {
 		return j, err
 	}
-	return j, audit.Append(ctx, tx, audit.Event{Org: l.Org, Env: at.Env, Kind: audit.OrgMemberUpdated, Actor: audit.Principal{OrgMember: l.Staff, Role: j.Role},
-		Detail: map[string]any{"org_member": l.Staff, "request": map[string]any{"add_key": k.ID}, "member": l.Staff, "key": k.ID, "rp": k.RP, "counts": k.ActiveAt.UTC().Format(time.RFC3339)}})
+	return j, audit.Append(ctx, tx, audit.Event{Org: who.Org, Env: at.Env, Kind: audit.OrgMemberUpdated, Actor: audit.Principal{OrgMember: who.ID, Role: j.Role},
+		Detail: map[string]any{"org_member": who.ID, "request": map[string]any{"add_key": k.ID}, "member": who.ID, "key": k.ID, "rp": k.RP, "counts": k.ActiveAt.UTC().Format(time.RFC3339)}})
 }
 
 // news tells administrators of a key that vouches.

@@ -130,6 +130,9 @@ func (m *Members) invite(ctx context.Context, tx *store.Tx, who store.Staff, at 
 		return who, err
 	}
 	l := store.StaffLink{Hash: store.HashToken(token), Org: who.Org, Staff: who.ID, RP: at.RPID()}
+	if l.By, err = inviter(ctx, tx, who.Org, by); err != nil {
+		return who, err
+	}
 	if err := tx.AddStaffLink(ctx, &l); err != nil {
 		return who, err
 	}

@@ -280,14 +280,15 @@ const staffLink = 24 * time.Hour
 // A StaffLink is an invitation to make one passkey at one relying party.
 type StaffLink struct {
 	Hash, Org, Staff, RP string
+	By                   string // id of the person or of the API key that invited; "": the hub's own machine, or an older version
 	Expires              time.Time
 }
 
 // AddStaffLink writes an invitation that works for a day. Hash is HashToken of its secret.
 func (tx *Tx) AddStaffLink(ctx context.Context, l *StaffLink) error {
 	l.Expires = tx.Now().Add(staffLink)
-	_, err := tx.Exec(ctx, "INSERT INTO staff_links (hash, org, staff, rp, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
-		l.Hash, l.Org, l.Staff, l.RP, Millis(tx.Now()), Millis(l.Expires))
+	_, err := tx.Exec(ctx, "INSERT INTO staff_links (hash, org, staff, rp, invited_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		l.Hash, l.Org, l.Staff, l.RP, l.By, Millis(tx.Now()), Millis(l.Expires))
 	return err
 }
 
@@ -296,10 +297,10 @@ func (tx *Tx) AddStaffLink(ctx context.Context, l *StaffLink) error {
 func (tx *Tx) StaffLink(ctx context.Context, rp, hash string) (StaffLink, error) {
 	return One(ctx, tx, func(scan Scan) (l StaffLink, err error) {
 		var expires int64
-		err = scan(&l.Hash, &l.Org, &l.Staff, &l.RP, &expires)
+		err = scan(&l.Hash, &l.Org, &l.Staff, &l.RP, &l.By, &expires)
 		l.Expires = Time(expires)
 		return l, err
-	}, "SELECT hash, org, staff, rp, expires_at FROM staff_links WHERE hash = $1 AND rp = $2 AND used_at = 0 AND expires_at > $3", hash, rp, Millis(tx.Now()))
+	}, "SELECT hash, org, staff, rp, invited_by, expires_at FROM staff_links WHERE hash = $1 AND rp = $2 AND used_at = 0 AND expires_at > $3", hash, rp, Millis(tx.Now()))
 }
 
 // UseStaffLink uses an invitation up: the first of all callers gets nil, others
