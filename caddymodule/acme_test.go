@@ -34,6 +34,7 @@ type authorityEdge struct {
 	httpPort, httpsPort int
 }
 
+// acmeEdge logs no events, as globals say why.
 const acmeEdge = `{
 	admin off
 	persist_config off
@@ -46,6 +47,7 @@ const acmeEdge = `{
 			roll_disabled
 		}
 		level DEBUG
+		exclude events
 	}
 	acme_ca ACMEDIRECTORY
 	acme_ca_root ACMEROOT

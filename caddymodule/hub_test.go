@@ -25,7 +25,8 @@ type recorder struct {
 	ready   error
 	closed  atomic.Bool
 	ran     atomic.Bool
-	refuse  error // what Update answers
+	refuse  error                     // what Update answers
+	opening func(http.ResponseWriter) // before each tunnel, if set
 }
 
 // useRecorder makes the edge open a recorder, until the test ends.
@@ -69,6 +70,9 @@ func (h *recorder) Site() http.Handler {
 
 // tunnel echoes, like a tunnel that outlives its handler.
 func (h *recorder) tunnel(w http.ResponseWriter, r *http.Request) {
+	if h.opening != nil {
+		h.opening(w)
+	}
 	c, err := new(websocket.Upgrader).Upgrade(w, r, nil)
 	if err != nil {
 		return

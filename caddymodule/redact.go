@@ -71,9 +71,10 @@ func redactPath(path string) string {
 	return path
 }
 
-// accessLog writes Caddy's access-log line of a request, redacted, in place of Caddy.
-// Caddy takes a copy of the request before any handler runs, so the line cannot be
-// changed; it can only be left out and written anew by the same logger.
+// accessLog writes Caddy's access-log line of a request in place of Caddy: redacted, and
+// with the status of a tunnel, which Caddy never hears of. Caddy takes a copy of the request
+// before any handler runs, so the line cannot be changed; it can only be left out and
+// written anew by the same logger.
 type accessLog struct{ log *zap.Logger }
 
 // httpModule stands for Caddy's http app, whose logger carries the access log.
@@ -86,8 +87,8 @@ func newAccessLog(ctx caddy.Context) *accessLog {
 	return &accessLog{ctx.Logger(httpModule{}).Named("log.access")}
 }
 
-// write takes Caddy's line out and writes ours, if Caddy would log the request and
-// there is something to hide. Lines without secrets stay Caddy's own.
+// write takes Caddy's line out and writes ours, if Caddy would log the request and there is
+// something to hide or a tunnel was opened. All other lines stay Caddy's own.
 func (a *accessLog) write(r *http.Request, w *response, took time.Duration) {
 	ctx := r.Context()
 	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
@@ -97,7 +98,7 @@ func (a *accessLog) write(r *http.Request, w *response, took time.Duration) {
 	}
 	req, clean := cleanRequest(r)
 	headers, cleanHeaders := cleanHeader(w.Header())
-	if clean && cleanHeaders {
+	if clean && cleanHeaders && w.status != http.StatusSwitchingProtocols {
 		return
 	}
 	caddyhttp.SetVar(ctx, caddyhttp.LogSkipVar, true)

@@ -95,6 +95,11 @@ func TestAnEnrolledAgentsTunnelPassesAProxyAndAReloadAndHearsGoodbye(t *testing.
 	}
 	t.Cleanup(func() { _ = caddy.Stop() })
 	ticket := c.ticket(t, in)
+	front := c.client(t, "front")
+	testenv.Eventually(t, "the hub takes tunnels, which it does a moment after it answers", func() bool {
+		code, _, _ := get(t, front, "http://id.localhost/readyz")
+		return code == http.StatusOK
+	})
 
 	q := quiet{make(chan string, 4)}
 	link := c.enrol(t, ticket, q)
