@@ -101,8 +101,9 @@ func bulkProperties(ctx context.Context, c *call, tx *store.Tx, req *bulkRequest
 }
 
 // eraseHistory destroys the key under which the audit log keeps what it knows of the
-// person behind an account: addresses, devices, names. The log stays whole and verifiable.
+// person behind an account: addresses, devices, names, and what they typed to recover it. The
+// log stays whole and verifiable.
 func eraseHistory(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	c.detail = map[string]any{"account": c.account.ID, "directory": c.account.Directory}
-	return nil, as(audit.Erase(ctx, tx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
+	return nil, as(audit.EraseAccount(ctx, tx, c.account.Env, c.account.ID), store.ErrNotFound, nil)
 }

@@ -137,7 +137,7 @@ func (e Event) person(id string) string {
 	case e.Person != "":
 		return e.Person
 	case e.Trace != "":
-		return "trace:" + e.Trace
+		return ByTrace(e.Trace)
 	}
 	return "event:" + id
 }

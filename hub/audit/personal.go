@@ -56,12 +56,52 @@ func (p *personal) decrypt(ctx context.Context, tx *store.Tx, env, leaf string) 
 	return members, false, nil
 }
 
+// ByTrace names whoever is known by the trace of an event alone, for Erase.
+func ByTrace(trace string) string { return "trace:" + trace }
+
 // place is the associated data of a member. Ids of leaves have a fixed length.
 func place(leaf, name string) string { return "postern/audit/v1" + leaf + name }
 
 // Erase destroys the key of a person: of an account by its row id, or of whoever typed
-// an address in a recovery by "trace:" and its trace. Leaves stay as they are.
+// an address in a recovery by ByTrace. Leaves stay as they are.
 // store.ErrNotFound if nothing personal was logged or it was erased before.
 func Erase(ctx context.Context, tx *store.Tx, env, person string) error {
 	return tx.ErasePersonKey(ctx, env, person)
+}
+
+// EraseAccount destroys the key of an account's owner, and of each recovery and sign-in that
+// came to the account what was typed before anybody knew whose it is. It reads tx alone.
+// store.ErrNotFound as Erase.
+func EraseAccount(ctx context.Context, tx *store.Tx, env, account string) error {
+	traces, err := tracesOf(ctx, tx, env, account)
+	if err != nil {
+		return err
+	}
+	for t := range traces {
+		if err := Erase(ctx, tx, env, ByTrace(t)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return Erase(ctx, tx, env, account)
+}
+
+// tracesOf returns the traces of all events that concern an account.
+func tracesOf(ctx context.Context, tx *store.Tx, env, account string) (map[string]bool, error) {
+	org, err := tx.OrganisationOf(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	all, f := map[string]bool{}, store.AuditFilter{Envs: []string{env}, Account: account, Count: store.MaxAudit}
+	for {
+		rows, err := tx.AuditRows(ctx, org, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			all[r.Trace], f.After = true, r.ID
+		}
+		if len(rows) < f.Count {
+			return all, nil
+		}
+	}
 }

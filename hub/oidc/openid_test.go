@@ -23,6 +23,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/directory"
 	"github.com/postern-id/postern/hub/oidc"
 	"github.com/postern-id/postern/hub/operation"
@@ -399,6 +400,34 @@ func TestNothingOfAnErasedPersonIsToldToAnApplication(t *testing.T) {
 			t.Errorf("a code: %d", status)
 		}
 	})
+}
+
+// What an application said of whom it means stands in the log from before anybody proved it.
+func TestAnErasedPersonTakesTheHintsOfApplicationsOutOfTheLog(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	env := a.fixture.Env
+	hints := func() (n int) {
+		a.tx(func(ctx context.Context, tx *store.Tx) error {
+			all, err := audit.List(ctx, tx, env.Org, store.AuditFilter{Count: 100})
+			for _, r := range all {
+				n += strings.Count(r.Personal["hint"], "ann@example.com")
+			}
+			return err
+		})
+		return n
+	}
+	asks := a.demo(env.ID, a.key)
+	asks.Set("email_hint", "ann@example.com")
+	back := a.codeFor("/oauth2/authorize?"+url.Values{"request_uri": {a.pushes(asks)}}.Encode(), ann)
+	got, status := a.redeems(exchanging(env.ID, a.key, back.Get("code"), demoBack))
+	_, person, ok := request.ParseSubject(got.Subject)
+	if n := hints(); status != 200 || !ok || n != 2 {
+		t.Fatalf("%d, %d hints", status, n)
+	}
+	a.tx(func(ctx context.Context, tx *store.Tx) error { return a.requests.Erase(ctx, tx, env.ID, person) })
+	if n := hints(); n != 0 {
+		t.Errorf("%d hints are there still", n)
+	}
 }
 
 func TestWhatIsSharedWithAnApplicationIsTheOrganisationsAsWell(t *testing.T) {

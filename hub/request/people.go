@@ -275,6 +275,9 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 		if r.Person != person {
 			continue
 		}
+		if err := eraseHint(ctx, tx, r); err != nil {
+			return err
+		}
 		if err := q.mark(ctx, tx, &r, person, PersonDeleted); err != nil {
 			return err
 		}
@@ -283,6 +286,16 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 		}
 	}
 	return nil
+}
+
+// eraseHint destroys the key of what an application said of the person, before anybody had
+// proven anything to it.
+func eraseHint(ctx context.Context, tx *store.Tx, r store.Request) error {
+	err := audit.Erase(ctx, tx, r.Env, audit.ByTrace(r.Exchange))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Named tells of the last request that a person answered and still shares by that their
