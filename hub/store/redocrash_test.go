@@ -35,16 +35,7 @@ func still(t *testing.T) (s *Store, d *sqliteDB, dir string, party OIDCClient) {
 // crashed opens a copy of a folder as a process that is killed leaves it. The caller closes it.
 func crashed(t *testing.T, dir string) (s *Store, copied string) {
 	t.Helper()
-	copied = t.TempDir()
-	for _, name := range []string{FileName, FileName + "-wal", redoNames[0], redoNames[1]} {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(copied, name), b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	copied = killedIn(t, dir)
 	s, err := Open(t.Context(), Config{Dir: copied, MasterKey: bytes.Repeat([]byte{1}, MasterKeySize), Log: slog.New(slog.DiscardHandler), Serves: true})
 	if err != nil {
 		t.Fatal(err)

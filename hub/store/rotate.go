@@ -18,10 +18,14 @@ const rotateBatch = 200
 // must be configured with the new key before it is started again, and the old key opens
 // nothing any more. What does not open holds nothing else up: everything besides is sealed
 // anew, the error names each such cell (Unreadable), and until it is gone and Rotate is
-// called again both keys open the store.
+// called again both keys open the store. ErrRedoLeft says that nothing was begun, or that it
+// is to be done again.
 func (s *Store) Rotate(ctx context.Context, key []byte) error {
 	k, err := newMasterKey(key)
 	if err != nil {
+		return err
+	}
+	if err := s.nothingLeft(ctx); err != nil {
 		return err
 	}
 	if err := s.Tx(ctx, func(tx *Tx) error { return tx.announceKey(ctx, k) }); err != nil {
@@ -32,6 +36,9 @@ func (s *Store) Rotate(ctx context.Context, key []byte) error {
 	}
 	// Until every node has looked, one of them may still seal under the old key.
 	if err := wait(ctx, 2*s.keyRefresh); err != nil {
+		return err
+	}
+	if err := s.nothingLeft(ctx); err != nil { // by one that ended before it has looked
 		return err
 	}
 	if err := s.sealAnew(ctx, k); err != nil {
