@@ -262,6 +262,9 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 	if err := tx.ErasePerson(ctx, env, person); err != nil {
 		return err
 	}
+	if err := eraseVisits(ctx, tx, env, person, shares); err != nil {
+		return err
+	}
 	for _, s := range shares {
 		r, err := tx.Request(ctx, env, s.Request)
 		if err != nil {
@@ -275,7 +278,7 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 		if r.Person != person {
 			continue
 		}
-		if err := eraseHint(ctx, tx, r); err != nil {
+		if err := eraseTrace(ctx, tx, env, r.Exchange); err != nil { // what an application said of them
 			return err
 		}
 		if err := q.mark(ctx, tx, &r, person, PersonDeleted); err != nil {
@@ -288,10 +291,39 @@ func (q *Requests) Erase(ctx context.Context, tx *store.Tx, env, person string) 
 	return nil
 }
 
-// eraseHint destroys the key of what an application said of the person, before anybody had
-// proven anything to it.
-func eraseHint(ctx context.Context, tx *store.Tx, r store.Request) error {
-	err := audit.Erase(ctx, tx, r.Env, audit.ByTrace(r.Exchange))
+// aroundShare is how far the event of a share may stand from it: both are of one
+// transaction.
+const aroundShare = time.Second
+
+// eraseVisits destroys the keys of what the log says of the browser by which a person opened
+// a link, before they shared something: it stands there under the trace of that visit, which
+// the event of the share has as well.
+func eraseVisits(ctx context.Context, tx *store.Tx, env, person string, shares []store.Share) error {
+	org, err := tx.OrganisationOf(ctx, env)
+	if err != nil {
+		return err
+	}
+	for _, s := range shares {
+		all, err := audit.List(ctx, tx, org, store.AuditFilter{Envs: []string{env}, Kinds: []string{string(audit.RequestAccepted)}, Count: store.MaxAudit,
+			From: audit.FirstID(s.SharedAt.Add(-aroundShare)), To: audit.FirstID(s.SharedAt.Add(aroundShare))})
+		if err != nil {
+			return err
+		}
+		for _, r := range all {
+			if r.Person != person {
+				continue
+			}
+			if err := eraseTrace(ctx, tx, env, r.Trace); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eraseTrace destroys the key of whoever is known by a trace alone, if there is one.
+func eraseTrace(ctx context.Context, tx *store.Tx, env, trace string) error {
+	err := audit.Erase(ctx, tx, env, audit.ByTrace(trace))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}

@@ -543,6 +543,9 @@ func TestAnErasedPersonCannotBeReadAndTheLogStaysAsItWas(t *testing.T) {
 			if !bytes.Equal(e.Leaf, after[i].Leaf) || auditlog.LeafHash(e.Leaf) != auditlog.LeafHash(after[i].Leaf) {
 				t.Errorf("leaf %s was changed", e.ID)
 			}
+			if after[i].UserAgent == "Browser of Jürgen" {
+				t.Errorf("%s tells of their browser", e.Kind)
+			}
 			if after[i].Erased {
 				erased++
 				if e.UserAgent != "Browser of Jürgen" || after[i].UserAgent != "" || after[i].RemoteAddr != "" {
