@@ -90,6 +90,9 @@ func (f *flags) createKey() *cobra.Command {
   postern apikey create --name reports --role limited_plus --for 5f0c…`, cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error {
 			cl, err := f.client(c)
+			if err == nil {
+				err = writable(out)
+			}
 			if err != nil {
 				return err
 			}

@@ -199,13 +199,28 @@ func (f *flags) readConfig() (saved, error) {
 	return s, nil
 }
 
-// writeConfig writes the configuration file with mode 0600.
-func (f *flags) writeConfig(s saved) (string, error) {
+// configPlace is configPath, with the folder that the file stands in.
+func (f *flags) configPlace() (string, error) {
 	path, err := f.configPath()
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	return path, os.MkdirAll(filepath.Dir(path), 0o700)
+}
+
+// keeps returns an error where writeConfig would fail.
+func (f *flags) keeps() error {
+	path, err := f.configPlace()
+	if err != nil {
+		return err
+	}
+	return writable(path)
+}
+
+// writeConfig writes the configuration file with mode 0600.
+func (f *flags) writeConfig(s saved) (string, error) {
+	path, err := f.configPlace()
+	if err != nil {
 		return "", err
 	}
 	b, err := json.MarshalIndent(s, "", "\t")
@@ -213,6 +228,21 @@ func (f *flags) writeConfig(s saved) (string, error) {
 		return "", err
 	}
 	return path, writeSecret(path, append(b, '\n'))
+}
+
+// writable returns an error where writeSecret would fail: a secret is shown once, and so one
+// is not made before it is known where it goes. "" is standard output.
+func writable(path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: want a file", path)
+	}
+	if err := writeSecret(path+".try", nil); err != nil {
+		return err
+	}
+	return os.Remove(path + ".try")
 }
 
 // writeSecret writes a file with mode 0600, whatever mode a former one has.

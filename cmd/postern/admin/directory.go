@@ -201,6 +201,9 @@ func (f *flags) ticket() *cobra.Command {
   postern directory ticket 5f0c… | ssh agent.example.com postern-agent enroll`, cobra.ExactArgs(1),
 		func(c *cobra.Command, args []string) error {
 			cl, err := f.client(c)
+			if err == nil {
+				err = writable(out)
+			}
 			if err != nil {
 				return err
 			}

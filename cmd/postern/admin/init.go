@@ -84,6 +84,11 @@ func (s *setup) run(c *cobra.Command) error {
 	if s.organisation == "" {
 		return errors.New("--organisation is missing: the name that employees read on the recovery site")
 	}
+	if s.save {
+		if err := s.keeps(); err != nil {
+			return err
+		}
+	}
 	in, err := hub.Install(c.Context(), cfg, s.organisation, s.environment)
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ func (f *flags) login(c *cobra.Command, browse bool) error {
 	if err != nil {
 		return err
 	}
+	if err := f.keeps(); err != nil {
+		return err
+	}
 	public, private, err := box.GenerateKey(rand.Reader)
 	if err != nil {
 		return err

@@ -109,6 +109,41 @@ func TestP06_AKeyThatGoesToAFileStandsNowhereElse(t *testing.T) {
 	}
 }
 
+func TestNoKeyIsMadeThatCouldNotBeKept(t *testing.T) {
+	st := start(t)
+	for _, out := range []string{filepath.Join(st.dir, "nowhere", "key"), st.dir} {
+		if _, _, err := run(t, "", "apikey", "create", "--name", "lost", "--role", "user", "--out", out); err == nil {
+			t.Errorf("a key was written to %s", out)
+		}
+	}
+	if list := want(t, "apikey", "list"); strings.Contains(list, "lost") {
+		t.Errorf("a key was made whose text nobody has: %s", list)
+	}
+	if _, err := os.Stat(filepath.Join(st.dir, "key.try")); err == nil {
+		t.Error("a trial is left")
+	}
+}
+
+// An organisation is made once, and a key is shown once.
+func TestNothingIsBegunWhereTheKeyCouldNotBeKept(t *testing.T) {
+	st := start(t)
+	blocked := filepath.Join(st.caddyfile, "client.json") // below a file
+	if _, said, err := run(t, "", "auth", "login", "--no-browser", "--client-config", blocked, "--server", "http://127.0.0.1:1"); err == nil || strings.Contains(said, "Waiting") {
+		t.Errorf("%v: %s", err, said)
+	}
+	other := filepath.Join(st.dir, "other")
+	text := "{\n\tpostern {\n\t\tpublic_url http://localhost:8080\n\t\tdata_dir " + other + "\n\t}\n}\n"
+	if err := errors.Join(os.Mkdir(other, 0o700), os.WriteFile(other+".conf", []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := run(t, "", "init", "--config", other+".conf", "--organisation", "Example AG", "--save", "--client-config", blocked); err == nil {
+		t.Error("a key was kept below a file")
+	}
+	if out := want(t, "init", "--config", other+".conf", "--organisation", "Example AG", "--json"); !strings.Contains(out, "api_key") {
+		t.Error(out)
+	}
+}
+
 // P25: a node that is restarted while somebody approves ends no sign-in of a command line.
 func TestP25_ACommandLineWaitsForItsApprovalWhileANodeRestarts(t *testing.T) {
 	var asked atomic.Int64
