@@ -122,7 +122,7 @@ type batch struct {
 func (x *Exports) step(ctx context.Context, id string) (more bool, err error) {
 	b, err := store.Change(ctx, x.store, func(tx *store.Tx) (batch, error) { return x.claim(ctx, tx, id) })
 	if err != nil {
-		return false, err
+		return false, x.unread(ctx, id, err)
 	}
 	if len(b.messages) > 0 {
 		err = x.send(ctx, b.settings, b.messages)
@@ -130,12 +130,30 @@ func (x *Exports) step(ctx context.Context, id string) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteWithin)
 	defer cancel()
 	if err != nil {
-		again := x.store.Now().Add(min(againMost, againAfter<<min(b.to.Failures, 10)))
-		return false, x.store.Tx(ctx, func(tx *store.Tx) error { return tx.DestinationFailed(ctx, b.to, err.Error(), again) })
+		return false, x.store.Tx(ctx, func(tx *store.Tx) error { return failed(ctx, tx, b.to, err) })
 	}
 	return b.more, x.store.Tx(ctx, func(tx *store.Tx) error {
 		return tx.DestinationSent(ctx, b.to, b.next, int64(len(b.messages)), b.dropped)
 	})
+}
+
+// failed writes down why a destination got nothing, for the owners, and when it is tried again.
+func failed(ctx context.Context, tx *store.Tx, to store.Destination, why error) error {
+	return tx.DestinationFailed(ctx, to, why.Error(), tx.Now().Add(min(againMost, againAfter<<min(to.Failures, 10))))
+}
+
+// unread is failed where what comes next cannot even be read. It returns why.
+func (x *Exports) unread(ctx context.Context, id string, why error) error {
+	if errors.Is(why, store.ErrConflict) || errors.Is(why, store.ErrNotFound) || ctx.Err() != nil {
+		return why
+	}
+	return errors.Join(why, x.store.Tx(ctx, func(tx *store.Tx) error {
+		to, err := tx.ClaimDestination(ctx, id, tx.Now().Add(claimFor))
+		if err != nil {
+			return err
+		}
+		return failed(ctx, tx, to, why)
+	}))
 }
 
 // claim takes a destination for this node and reads what it gets next.

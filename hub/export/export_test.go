@@ -336,3 +336,31 @@ func TestAMembersAddressLeavesOnlyToACollectorOfWhatIsPersonal(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be read holds the log up for every collector: owners see it where they look.
+func TestAnEventThatCannotBeReadIsNoSilence(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	id := b.add(t, Settings{Name: "SIEM", URL: server.URL, Format: JSONLines})
+	b.happens(t, audit.RecoveryStarted, "damaged")
+	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+		return tx.Must(t.Context(), `UPDATE audit_rows SET leaf = REPLACE(leaf, '"members":{"name":"', '"members":{"name":"AAAA')`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := b.exports(t)
+	for range 2 {
+		if more, err := x.step(t.Context(), id); more || err == nil {
+			t.Fatalf("%v %v", more, err)
+		}
+		if _, err := x.step(t.Context(), id); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("it is tried again at once: %v", err)
+		}
+		b.hurry(t, id)
+	}
+	if d := b.state(t, id); d.Failures != 2 || !strings.Contains(d.Error, "damaged") || d.Sent != 0 {
+		t.Errorf("%+v", d)
+	}
+}
