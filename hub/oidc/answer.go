@@ -81,21 +81,25 @@ func (p *Provider) stamped(c party.Party, a asked, fields []formField) []formFie
 	return fields
 }
 
-// redirection returns the client's address with an answer. A query that the address has
-// stays there (RFC 6749 3.1.2).
+// redirection returns the client's address with an answer.
 func (p *Provider) redirection(c party.Party, a asked, fields []formField) string {
 	q := url.Values{}
 	for _, f := range p.stamped(c, a, fields) {
 		q.Set(f.Name, f.Value)
 	}
-	sep := "?"
-	switch {
-	case a.Mode == "fragment":
-		sep = "#"
-	case strings.Contains(a.Redirect, "?"):
-		sep = "&"
+	if a.Mode == "fragment" {
+		return a.Redirect + "#" + q.Encode()
 	}
-	return a.Redirect + sep + q.Encode()
+	return withQuery(a.Redirect, q)
+}
+
+// withQuery adds to an address, which has no fragment. A query that it has stays there as it
+// is (RFC 6749 3.1.2).
+func withQuery(address string, q url.Values) string {
+	if strings.Contains(address, "?") {
+		return address + "&" + q.Encode()
+	}
+	return address + "?" + q.Encode()
 }
 
 // post writes the page that sends itself. Only this page may send a form elsewhere, and

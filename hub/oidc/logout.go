@@ -77,16 +77,10 @@ func (p *Provider) afterwards(a *authorization) (string, error) {
 	if c.Terms.Contract != party.OpenID || !slices.Contains(append(slices.Clone(c.Settings.PostLogout), c.RedirectURIs()...), to) {
 		return "", errAsk("post_logout_redirect_uri is not one of this client")
 	}
-	u, err := url.Parse(to)
-	if err != nil {
-		return "", errors.Join(errAsk("post_logout_redirect_uri"), err)
-	}
 	if a.q["state"] != "" {
-		q := u.Query()
-		q.Set("state", a.q["state"])
-		u.RawQuery = q.Encode()
+		to = withQuery(to, url.Values{"state": {a.q["state"]}})
 	}
-	return u.String(), nil
+	return to, nil
 }
 
 // leaving returns the client that ends a sign-in: the one that says so, or the one that

@@ -1001,3 +1001,48 @@ func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
 		t.Errorf("%d", g.status)
 	}
 }
+
+// An address keeps the query that it has here as well, and a hint is a token of this client
+// or none: an old one does, because who signs out may have had it for long.
+func TestSigningOutByATokenIsForItsOwnClient(t *testing.T) {
+	const bye = "https://app.example.com/bye?flag&b=%20&a=1"
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(party.OpenID, func(s *party.Settings) { s.PostLogout = []string{bye} })
+	other, otherSecret := a.add(party.OpenID, func(s *party.Settings) { s.PostLogout = []string{bye} })
+	token := func(client, secret string) string {
+		form := exchanging(client, secret, a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann).Get("code"), appBack)
+		form.Set("code_verifier", appVerifier)
+		got, status := a.redeems(form)
+		if status != 200 {
+			t.Fatal(status)
+		}
+		return got.ID
+	}
+	own, foreign := token(client, secret), token(other, otherSecret)
+	a.ahead.Add(int64(3 * time.Hour)) // both are over
+	head, rest, _ := strings.Cut(own, ".")
+	body, _, _ := strings.Cut(rest, ".")
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + body + "."
+	for name, x := range map[string]struct {
+		client, hint string
+		led          bool
+	}{
+		"its own":         {"", own, true},
+		"with its name":   {client, own, true},
+		"another's":       {client, foreign, false},
+		"for another":     {other, own, false},
+		"unsigned":        {client, unsigned, false},
+		"cut":             {client, head + "." + body + ".AAAA", false},
+		"nonsense":        {client, "x", false},
+		"the other's own": {"", foreign, true},
+	} {
+		q := url.Values{"id_token_hint": {x.hint}, "post_logout_redirect_uri": {bye}, "state": {"a b"}}
+		if x.client != "" {
+			q.Set("client_id", x.client)
+		}
+		g := a.get(a.newPhone(), "/oauth2/logout?"+q.Encode())
+		if led := g.header.Get("Location") == bye+"&state=a+b"; led != x.led || !led && g.status != 400 {
+			t.Errorf("%s: %d %q", name, g.status, g.header.Get("Location"))
+		}
+	}
+}
