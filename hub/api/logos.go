@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-id/postern/hub/brand"
 	"github.com/postern-id/postern/hub/store"
+	"github.com/postern-id/postern/hub/verify/capture"
 )
 
 // logoKinds are the wire type LogoKind. The first is meant where none is said: pages
@@ -57,6 +58,9 @@ func cleanLogo(ctx context.Context, c *call) error {
 	raw, err := logoPart(c.r.Header.Get("Content-Type"), l.sent)
 	if err != nil {
 		return err
+	}
+	if capture.Overdrawn(raw) { // for minutes, in the room of everybody
+		return bad("logo: a JPEG that is drawn over and over is not taken; save it anew")
 	}
 	select {
 	case c.api.decoding <- struct{}{}:

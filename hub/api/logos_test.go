@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"log/slog"
 	"mime/multipart"
@@ -142,5 +143,24 @@ func TestRecordsOfLogosSayWhichAndHoldNoPicture(t *testing.T) {
 		if !strings.Contains(rows[i], want) || !json.Valid([]byte(rows[i])) || len(rows[i]) > 800 {
 			t.Errorf("record %d: %s; want %s", i, rows[i], want)
 		}
+	}
+}
+
+// One picture is decoded at a time on a node, for everybody.
+func TestP21_ALogoThatIsDrawnOverAndOverIsRefused(t *testing.T) {
+	st := lite(t)
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 16, 16)), nil); err != nil {
+		t.Fatal(err)
+	}
+	once := b.Bytes()
+	at, end := bytes.LastIndex(once, []byte{0xff, 0xda}), len(once)-2
+	again := append(append(bytes.Clone(once[:at]), bytes.Repeat(once[at:end], 100)...), once[end:]...)
+	path := "/api/envs/" + st.mine.Env.ID + "/logo"
+	if got := st.typed(t, "POST", path, "image/jpeg", string(once)); got.status != 204 {
+		t.Errorf("once: %d %s", got.status, got.body)
+	}
+	if got := st.typed(t, "POST", path, "image/jpeg", string(again)); got.status != 400 || !strings.Contains(got.body, "over and over") {
+		t.Errorf("a hundred times: %d %s", got.status, got.body)
 	}
 }

@@ -35,7 +35,7 @@ type format struct {
 
 var formats = []format{
 	{
-		func(b []byte) bool { return bytes.HasPrefix(b, []byte("\xff\xd8\xff")) },
+		isJPEG,
 		jpegConfig,
 		func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) },
 	},

@@ -17,11 +17,17 @@ var errScans = errors.New("capture: a JPEG that is drawn too often")
 
 // jpegConfig is jpeg.DecodeConfig for a picture whose decoding ends soon.
 func jpegConfig(raw []byte) (image.Config, error) {
-	if scansOf(raw) > maxScans {
+	if Overdrawn(raw) {
 		return image.Config{}, errScans
 	}
 	return jpeg.DecodeConfig(bytes.NewReader(raw))
 }
+
+// Overdrawn reports whether a picture is a JPEG that goes over its pixels too often to be
+// decoded, whatever its size is.
+func Overdrawn(raw []byte) bool { return isJPEG(raw) && scansOf(raw) > maxScans }
+
+func isJPEG(raw []byte) bool { return bytes.HasPrefix(raw, []byte("\xff\xd8\xff")) }
 
 // Markers of JPEG (ITU-T T.81, table B.1).
 const (
