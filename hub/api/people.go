@@ -48,7 +48,7 @@ func revokeProperties(ctx context.Context, c *call, tx *store.Tx) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	names = request.Asked(scopes, names)
+	names = append([]string{}, request.Asked(scopes, names)...)
 	c.detail = map[string]any{"claims": names, "subject": request.Subject(c.env.ID, c.person)}
 	return nil, c.api.Requests.Revoke(ctx, tx, c.env.ID, c.person, names, c.byPerson())
 }

@@ -269,3 +269,12 @@ func TestATemplateAsksForAddressesAndSelfies(t *testing.T) {
 		}
 	}
 }
+
+// openid stands for no claim.
+func TestTakingNothingBackIsRecordedAsThat(t *testing.T) {
+	st := lite(t) // which compares records with the public reference
+	st.want(t, 204, "DELETE", "/people/"+st.mine.subject+"/properties/openid", "")
+	if page := st.want(t, 200, "GET", "/api/audit?kind=sharing_revoked", ""); !strings.Contains(page.body, `"claims":[]`) {
+		t.Error(page.body)
+	}
+}
