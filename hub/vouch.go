@@ -34,7 +34,11 @@ func (d doorbell) QueueStaff(ctx context.Context, tx *store.Tx, m staff.Message)
 	if m.Kind == staff.Welcome || m.Kind == staff.NewMember {
 		s.Console = m.Origin
 	}
-	return undelivered(d.Notifier.QueueStaff(ctx, tx, s))
+	err := d.Notifier.QueueStaff(ctx, tx, s)
+	if m.Kind == staff.Welcome && errors.Is(err, notify.ErrNoAddress) { // or nobody would have its link
+		return staff.ErrPerson
+	}
+	return undelivered(err)
 }
 
 // undelivered passes over somebody who has no address: what was decided stays decided.

@@ -466,6 +466,7 @@ func (b buckets) Take(ctx context.Context, key string, burst int, every time.Dur
 // unsent takes every mail.
 type unsent struct{}
 
+func (unsent) Usable() bool                                               { return true }
 func (unsent) QueueStaff(context.Context, *store.Tx, staff.Message) error { return nil }
 func (unsent) Wake()                                                      {}
 

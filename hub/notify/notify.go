@@ -234,7 +234,8 @@ func (n *Notifier) place(ctx context.Context, env, origin, language string) (p p
 }
 
 // placeOf looks an origin up among the environment's domains. One that is not there, or
-// not any more, is replaced by one that is: no link ever leads elsewhere (P5).
+// not any more, is replaced by one that is: no link ever leads elsewhere (P5). With
+// ErrNoDomain it returns what else a mail says of the environment.
 func placeOf(ctx context.Context, tx *store.Tx, env, origin, language string) (place, error) {
 	e, err := tx.Environment(ctx, env)
 	if err != nil {
@@ -247,7 +248,7 @@ func placeOf(ctx context.Context, tx *store.Tx, env, origin, language string) (p
 	}
 	domains = slices.DeleteFunc(domains, func(d store.Domain) bool { return d.Proven.IsZero() })
 	if len(domains) == 0 {
-		return place{}, fmt.Errorf("%w: environment %s", ErrNoDomain, env)
+		return p, fmt.Errorf("%w: environment %s", ErrNoDomain, env)
 	}
 	p.host, p.origin = domains[0].Name, "https://"+domains[0].Name
 	u, err := url.Parse(origin)

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/postern-id/postern/hub/store"
@@ -31,11 +32,11 @@ func (n *Notifier) QueueStaff(ctx context.Context, tx *store.Tx, s Staff) error 
 		return ErrNoAddress
 	}
 	p, err := placeOf(ctx, tx, s.Env, s.Origin, s.Language)
+	if s.Console != "" && (err == nil || errors.Is(err, ErrNoDomain)) { // its link needs no recovery site
+		p.origin, err = s.Console, nil
+	}
 	if err != nil {
 		return err
-	}
-	if s.Console != "" {
-		p.origin = s.Console
 	}
 	l := p.language
 	body := l.Text("mail."+s.Words+".body", "name", oneLine(s.Name), "who", oneLine(s.Who), "account", oneLine(s.Who), "by", oneLine(s.By), "site", p.host,

@@ -55,7 +55,7 @@ func (m *Members) InviteIn(ctx context.Context, tx *store.Tx, who store.Staff, a
 	if err != nil {
 		return who, err
 	}
-	if m.cfg.Mail == nil {
+	if m.cfg.Mail == nil || !m.cfg.Mail.Usable() {
 		return who, ErrMail
 	}
 	return m.invite(ctx, tx, who, at, may, store.NewToken(), by)

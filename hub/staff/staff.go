@@ -79,7 +79,10 @@ const (
 
 // Messages puts mails into the outbox.
 type Messages interface {
-	// QueueStaff puts a mail into the outbox in the caller's transaction.
+	// Usable reports whether what is put there is ever sent.
+	Usable() bool
+	// QueueStaff puts a mail into the outbox in the caller's transaction. ErrPerson says that
+	// an invitation to the console cannot be sent to its address.
 	QueueStaff(ctx context.Context, tx *store.Tx, m Message) error
 	// Wake hastens the sending of what has committed.
 	Wake()

@@ -45,7 +45,8 @@ func (o *office) QueueStaff(_ context.Context, _ *store.Tx, m Message) error {
 	return nil
 }
 
-func (*office) Wake() {}
+func (*office) Usable() bool { return true }
+func (*office) Wake()        {}
 
 func each(t *testing.T, test func(t *testing.T, o *office)) {
 	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
