@@ -253,11 +253,11 @@ func (c *call) admit(ctx context.Context) error {
 		return err
 	}
 	c.touch(ctx)
+	if !c.org.Admits(c.from()) { // whoever has the text of a key shuts nobody out of its own
+		return cmp.Or(c.stranger(ctx), errAddress)
+	}
 	if err := c.limit(ctx, c.key.ID, c.row.class); err != nil {
 		return err
-	}
-	if !c.org.Admits(c.from()) {
-		return errAddress
 	}
 	if !roleReaches(c.key.Role, c.row.role) {
 		return errForbidden

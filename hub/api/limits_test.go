@@ -131,6 +131,7 @@ func TestT35_AnOrganisationIsReachedOnlyFromItsAddresses(t *testing.T) {
 			r.Header.Set(h, "192.0.2.7")
 		}
 	}
+	st.api.strangers.perMinute = 2 * len(routes())
 	for _, r := range routes() {
 		got := st.do(t, st.owner, r.method(), st.mine.path(r.pattern), st.mine.body(r.pattern), forged)
 		if got.status != http.StatusForbidden {
@@ -143,5 +144,12 @@ func TestT35_AnOrganisationIsReachedOnlyFromItsAddresses(t *testing.T) {
 	allow(st.mine.Org.ID, netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("127.0.0.0/8"))
 	if got := st.do(t, st.owner, "GET", "/api/envs", ""); got.status != 200 {
 		t.Errorf("from an address of the list: %d %s", got.status, got.body)
+	} else if left := got.header.Get("X-RateLimit-Remaining"); left != strconv.Itoa(reading.perMinute-1) {
+		t.Errorf("what came from elsewhere was counted as the key's: %s are left", left)
+	}
+	st.api.strangers.perMinute = 1
+	allow(st.mine.Org.ID, netip.MustParsePrefix("192.0.2.0/24"))
+	if got := st.do(t, st.owner, "GET", "/api/envs", ""); got.status != http.StatusTooManyRequests {
+		t.Errorf("from elsewhere, as often as anybody likes: %d", got.status)
 	}
 }
