@@ -121,6 +121,24 @@ func TestAPhoneNumberIsShownUntilItsMessageWasSent(t *testing.T) {
 	})
 }
 
+// Whoever cancels a request at once has nobody sent a link that has ended.
+func TestACancelledRequestSendsNoLink(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		d.SMS = carrier{}
+		r := d.create(request.Order{Claims: []string{"name"}, Phone: "+4915100000000"})
+		d.tx(func(tx *store.Tx) error { return d.Cancel(d.Context(), tx, r) })
+		var due []store.RequestSend
+		d.tx(func(tx *store.Tx) (err error) {
+			due, err = tx.ClaimRequestSends(d.Context(), tx.Now())
+			return err
+		})
+		if got := d.document(r); len(due) != 0 || got.Phone != "" || got.Status != request.Cancelled {
+			t.Errorf("%d messages are sent; %q %s", len(due), got.Phone, got.Status)
+		}
+	})
+}
+
 // carrier takes every number.
 type carrier struct{}
 

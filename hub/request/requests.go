@@ -203,7 +203,7 @@ func (q *Requests) Create(ctx context.Context, tx *store.Tx, o Order) (store.Req
 
 // Cancel withdraws a request that somebody may still answer; store.ErrConflict otherwise.
 // What was shared already stays shared: such a request keeps its status, and its link
-// ends now.
+// ends now. A message that has not gone out with the link never does.
 func (q *Requests) Cancel(ctx context.Context, tx *store.Tx, r store.Request) error {
 	switch now := q.Now(); {
 	case r.State == Cancelled:
@@ -215,7 +215,7 @@ func (q *Requests) Cancel(ctx context.Context, tx *store.Tx, r store.Request) er
 	default:
 		r.ExpiresAt = now
 	}
-	if err := tx.SaveRequest(ctx, &r); err != nil {
+	if err := errors.Join(tx.SaveRequest(ctx, &r), tx.DropRequestSend(ctx, r.Env, r.ID)); err != nil {
 		return err
 	}
 	return q.tell(ctx, tx, r, eventCanceled)
