@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-id/postern/hub/evaluation"
@@ -43,13 +44,16 @@ var (
 	errAnalyzer     = errors.New("api: the analyzer gave no answer")
 )
 
-// answers maps errors to statuses, first match first. Their texts are shown, those of
-// other errors are not.
-var answers = []struct {
+// An answer is what an error of another package is to a client.
+type answer struct {
 	err    error
 	status int
 	text   string
-}{
+}
+
+// answers maps errors to statuses, first match first. Their texts are shown, those of
+// other errors are not.
+var answers = []answer{
 	{errUnauthorized, http.StatusUnauthorized, "the API key is missing, unknown, switched off or expired"},
 	{errBearer, http.StatusUnauthorized, "this path takes Authorization: Bearer only"},
 	{errAddress, http.StatusForbidden, "this organisation lets nobody in from this address"},
@@ -75,44 +79,42 @@ var answers = []struct {
 // something that a caller sees.
 func (c *call) fail(err error) {
 	var refused badRequest
-	if errors.As(err, &refused) {
-		failLines(c.w, http.StatusBadRequest, refused)
-		return
-	}
 	var other refusal
-	if errors.As(err, &other) {
-		switch other.status {
-		case http.StatusServiceUnavailable:
-			c.w.Header().Set("Retry-After", retryAfter)
-		case http.StatusTooManyRequests:
+	var picture pictureError
+	var face unfit
+	switch i := slices.IndexFunc(answers, func(a answer) bool { return errors.Is(err, a.err) }); {
+	case errors.As(err, &refused):
+		failLines(c.w, http.StatusBadRequest, refused)
+	case errors.As(err, &other):
+		c.refuse(other.status, other.text)
+	case errors.As(err, &picture):
+		picture.answer(c.w)
+	case errors.As(err, &face):
+		fail(c.w, http.StatusUnprocessableEntity, face.Error())
+	case i >= 0:
+		c.refuse(answers[i].status, answers[i].text)
+	default:
+		c.broke(err)
+	}
+}
+
+// refuse answers with a status, and with what a client is told beside it: how to come, or when.
+func (c *call) refuse(status int, text string) {
+	switch status {
+	case http.StatusUnauthorized:
+		c.w.Header().Set("WWW-Authenticate", `Bearer realm="postern"`)
+	case http.StatusServiceUnavailable:
+		c.w.Header().Set("Retry-After", retryAfter)
+	case http.StatusTooManyRequests:
+		if c.w.Header().Get("Retry-After") == "" { // whoever counts knows better
 			c.w.Header().Set("Retry-After", retryLater)
 		}
-		fail(c.w, other.status, other.text)
-		return
 	}
-	var picture pictureError
-	if errors.As(err, &picture) {
-		picture.answer(c.w)
-		return
-	}
-	var face unfit
-	if errors.As(err, &face) {
-		fail(c.w, http.StatusUnprocessableEntity, face.Error())
-		return
-	}
-	for _, a := range answers {
-		if !errors.Is(err, a.err) {
-			continue
-		}
-		switch a.status {
-		case http.StatusUnauthorized:
-			c.w.Header().Set("WWW-Authenticate", `Bearer realm="postern"`)
-		case http.StatusServiceUnavailable:
-			c.w.Header().Set("Retry-After", retryAfter)
-		}
-		fail(c.w, a.status, a.text)
-		return
-	}
+	fail(c.w, status, text)
+}
+
+// broke answers where the hub failed: the log says by what.
+func (c *call) broke(err error) {
 	if !errors.Is(err, context.Canceled) {
 		c.api.Log.Error("request failed", "pattern", c.row.pattern, "trace", c.trace, "error", err)
 	}

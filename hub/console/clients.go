@@ -298,23 +298,9 @@ func (v *visit) keepClient(ctx context.Context) {
 	var id string
 	key, err := v.keyOfClient()
 	if err == nil {
-		err = v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
+		err = v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) (err error) {
 			p.Problems = nil
-			e, err := v.environment(ctx, tx)
-			if err != nil {
-				return err
-			}
-			c, err := v.keptClient(ctx, tx, e.ID)
-			if err != nil {
-				return err
-			}
-			if d, err = v.clientTyped(c); err != nil {
-				return err
-			}
-			if id = c.ID; id != "" && strconv.FormatInt(c.Version, 10) != v.field("as") {
-				return errStale
-			}
-			id, err = v.writeClient(ctx, tx, c, d, key)
+			d, id, err = v.takeClient(ctx, tx, key)
 			return err
 		})
 	}
@@ -336,6 +322,27 @@ func (v *visit) keepClient(ctx context.Context) {
 		return
 	}
 	v.showClient(ctx, p, &d, "")
+}
+
+// takeClient writes what was typed, and returns it with the client's id: "" of a new one
+// that was not written.
+func (v *visit) takeClient(ctx context.Context, tx *store.Tx, key store.OIDCKey) (d party.Draft, id string, err error) {
+	e, err := v.environment(ctx, tx)
+	if err != nil {
+		return d, "", err
+	}
+	c, err := v.keptClient(ctx, tx, e.ID)
+	if err != nil {
+		return d, "", err
+	}
+	if d, err = v.clientTyped(c); err != nil {
+		return d, c.ID, err
+	}
+	if c.ID != "" && strconv.FormatInt(c.Version, 10) != v.field("as") {
+		return d, c.ID, errStale
+	}
+	id, err = v.writeClient(ctx, tx, c, d, key)
+	return d, id, err
 }
 
 // keyOfClient makes the first key of a new client, before the transaction.

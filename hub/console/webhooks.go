@@ -181,24 +181,18 @@ func (v *visit) changeSecret() {
 	}
 	var made store.WebhookSecrets
 	err := v.console.cfg.Store.Tx(ctx, func(tx *store.Tx) error {
-		e, err := v.environment(ctx, tx)
+		env, err := v.ofSecret(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if may, err := v.changesSecret(ctx, tx, e.ID); err != nil || !may {
-			return cmp.Or(err, staff.ErrRole)
-		}
-		if now, err := secretsOf(ctx, tx, e.ID); err != nil || now.Stamp != v.field("as") {
-			return errors.Join(err, errStale) // and loading the page of a new secret again makes no other one
-		}
 		detail := map[string]any{"request": map[string]any{"end_former_secret": true}}
 		if renew {
-			made, err = tx.RenewWebhookSecret(ctx, e.ID, keep)
+			made, err = tx.RenewWebhookSecret(ctx, env, keep)
 			detail = map[string]any{"request": map[string]any{"new_secret": true}, "keep_former": keep.String()}
 		} else {
-			err = tx.EndFormerWebhookSecret(ctx, e.ID)
+			err = tx.EndFormerWebhookSecret(ctx, env)
 		}
-		return errors.Join(err, v.decided(ctx, tx, e.ID, audit.EnvWebhookSecretUpdated, detail))
+		return errors.Join(err, v.decided(ctx, tx, env, audit.EnvWebhookSecretUpdated, detail))
 	})
 	p := new(settingsPage)
 	switch {
@@ -212,6 +206,22 @@ func (v *visit) changeSecret() {
 	default:
 		v.done(v.r.URL.Path, "removed")
 	}
+}
+
+// ofSecret is the environment whose secret changes; errStale where it has changed since the
+// page was shown.
+func (v *visit) ofSecret(ctx context.Context, tx *store.Tx) (env string, err error) {
+	e, err := v.environment(ctx, tx)
+	if err != nil {
+		return "", err
+	}
+	if may, err := v.changesSecret(ctx, tx, e.ID); err != nil || !may {
+		return "", cmp.Or(err, staff.ErrRole)
+	}
+	if now, err := secretsOf(ctx, tx, e.ID); err != nil || now.Stamp != v.field("as") {
+		return "", errors.Join(err, errStale) // and loading the page of a new secret again makes no other one
+	}
+	return e.ID, nil
 }
 
 // delivery shows one delivery.

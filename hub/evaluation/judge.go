@@ -140,46 +140,55 @@ func forPeople(words []string) []string {
 
 // operation judges one action.
 func (r *Runs) operation(ctx context.Context, p place, who person, e protocol.Evaluation, i int, action protocol.Action) Operation {
-	d := who.decisions[i]
-	o := Operation{Action: action}
-	switch {
-	case !d.Strength.Permits():
-		o.Reasons = append(o.Reasons, ReasonNotPermitted)
-	case d.Strength == policy.Photo && !who.photo():
-		o.Reasons = append(o.Reasons, ReasonNoPhoto)
-	case !d.Permitted:
-		o.Reasons = append(o.Reasons, ReasonNoMethods)
-	}
-	if p.site == "" {
-		o.Reasons = append(o.Reasons, ReasonNoDomain)
-	}
-	if who.account.Disabled && !slices.Contains(e.Reasons, protocol.ReasonExpired) {
-		o.Reasons = append(o.Reasons, protocol.ReasonDisabled)
-	}
-	if i < len(e.Reasons) && e.Reasons[i] != "" {
-		o.Reasons = append(o.Reasons, e.Reasons[i])
-	}
-	o.Reasons = distinct(o.Reasons)
-	accept := d.Accept
+	o := Operation{Action: action, Reasons: who.reasons(p, e, i)}
+	accept := who.decisions[i].Accept
 	if e.Terms != nil {
 		accept = policy.Both(accept, e.Terms.Methods)
 	}
 	provable := false
 	for _, combination := range accept {
-		w := Way{Methods: combination}
-		for _, m := range combination {
-			if why := r.lacks(ctx, p, who, e, i, m); why != "" {
-				if w.Lacks == nil {
-					w.Lacks = protocol.Lacks{}
-				}
-				w.Lacks[string(m)] = why
-			}
-		}
+		w := r.way(ctx, p, who, e, i, combination)
 		provable = provable || len(w.Lacks) == 0
 		o.Ways = append(o.Ways, w)
 	}
 	o.Could = provable && len(o.Reasons) == 0
 	return o
+}
+
+// way says what somebody lacks of a combination.
+func (r *Runs) way(ctx context.Context, p place, who person, e protocol.Evaluation, i int, combination policy.Combination) Way {
+	w := Way{Methods: combination}
+	for _, m := range combination {
+		if why := r.lacks(ctx, p, who, e, i, m); why != "" {
+			if w.Lacks == nil {
+				w.Lacks = protocol.Lacks{}
+			}
+			w.Lacks[string(m)] = why
+		}
+	}
+	return w
+}
+
+// reasons are what stands in the way of an operation, whatever is proven.
+func (who person) reasons(p place, e protocol.Evaluation, i int) (all []protocol.Reason) {
+	switch d := who.decisions[i]; {
+	case !d.Strength.Permits():
+		all = append(all, ReasonNotPermitted)
+	case d.Strength == policy.Photo && !who.photo():
+		all = append(all, ReasonNoPhoto)
+	case !d.Permitted:
+		all = append(all, ReasonNoMethods)
+	}
+	if p.site == "" {
+		all = append(all, ReasonNoDomain)
+	}
+	if who.account.Disabled && !slices.Contains(e.Reasons, protocol.ReasonExpired) {
+		all = append(all, protocol.ReasonDisabled)
+	}
+	if i < len(e.Reasons) && e.Reasons[i] != "" {
+		all = append(all, e.Reasons[i])
+	}
+	return distinct(all)
 }
 
 // lacks returns why a person cannot prove a method, "" if they can.

@@ -122,35 +122,8 @@ func (v *visit) showRequest(status int, wrong string) {
 // showUse shows the page of a view; more says what was wrong, if anything was.
 func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 	s := v.screen(flow.View{Language: view.Language})
-	s.Variant, s.Logo = "request", v.look.logo(logoOfLinks)
-	switch s.Sought = view; {
-	case view.Step != request.StepDetail:
-		s.Title = s.T("request." + string(view.Step) + ".title")
-	case view.Sent != "":
-		s.Title = s.T("request.detail.code.title")
-	default:
-		s.Title = s.DetailText("title")
-	}
-	if view.Step == request.StepConsent && view.Texts.Headline != "" {
-		s.Title = view.Texts.Headline
-	}
-	s.Ways = s.waysOf(view)
-	for _, c := range view.Claims {
-		value, ok := view.Values[c]
-		name := "request.claim." + c
-		switch {
-		case request.Matched(c) && view.Exchange:
-			value, ok = s.T("request.claim.looked"), true
-		case c == request.Email:
-			name += ".given"
-		}
-		if ok || view.Step != request.StepShare {
-			s.Facts = append(s.Facts, fact{s.T(name), s.factText(value)})
-		}
-	}
-	if view.Keeps && len(view.Claims) == 0 {
-		s.Facts = append(s.Facts, fact{s.T("request.claim.self"), ""})
-	}
+	s.Variant, s.Logo, s.Sought = "request", v.look.logo(logoOfLinks), view
+	s.Title, s.Ways, s.Facts = s.titleOf(view), s.waysOf(view), s.factsOf(view)
 	switch view.Step {
 	case request.StepProve:
 		v.asksFor(s, view)
@@ -164,6 +137,40 @@ func (v *visit) showUse(status int, view request.View, more func(*screen)) {
 		more(s)
 	}
 	v.show(status, "request", s)
+}
+
+// titleOf is the headline of a step.
+func (s *screen) titleOf(view request.View) string {
+	switch {
+	case view.Step == request.StepConsent && view.Texts.Headline != "":
+		return view.Texts.Headline
+	case view.Step != request.StepDetail:
+		return s.T("request." + string(view.Step) + ".title")
+	case view.Sent != "":
+		return s.T("request.detail.code.title")
+	}
+	return s.DetailText("title")
+}
+
+// factsOf is what is asked for, with what of it is known.
+func (s *screen) factsOf(view request.View) (all []fact) {
+	for _, c := range view.Claims {
+		value, ok := view.Values[c]
+		name := "request.claim." + c
+		switch {
+		case request.Matched(c) && view.Exchange:
+			value, ok = s.T("request.claim.looked"), true
+		case c == request.Email:
+			name += ".given"
+		}
+		if ok || view.Step != request.StepShare {
+			all = append(all, fact{s.T(name), s.factText(value)})
+		}
+	}
+	if view.Keeps && len(view.Claims) == 0 {
+		all = append(all, fact{s.T("request.claim.self"), ""})
+	}
+	return all
 }
 
 // asksFor fills the page with what the method asks.

@@ -150,13 +150,8 @@ func (c Claims) statusCWT(token []byte, a Anchors, now time.Time) (t statusToken
 	if err != nil {
 		return t, err
 	}
-	var head map[int64]cbor.RawMessage
-	var kind string
-	if err := decode(strictCBOR, "status list header", m.Protected, &head); err != nil {
+	if err := statusType(m.Protected); err != nil {
 		return t, err
-	}
-	if err := decode(strictCBOR, "typ of the status list", head[labelType], &kind); err != nil || kind != "application/statuslist+cwt" {
-		return t, fmt.Errorf("%w: typ of the status list", ErrFormat)
 	}
 	chain, err := m.chain("status list")
 	if err != nil {
@@ -177,6 +172,24 @@ func (c Claims) statusCWT(token []byte, a Anchors, now time.Time) (t statusToken
 	if err := decode(signedCBOR, "status list", payload, &w); err != nil {
 		return t, err
 	}
+	return w.token()
+}
+
+// statusType checks that the header of a list says what it is.
+func statusType(header []byte) error {
+	var head map[int64]cbor.RawMessage
+	if err := decode(strictCBOR, "status list header", header, &head); err != nil {
+		return err
+	}
+	var kind string
+	if err := decode(strictCBOR, "typ of the status list", head[labelType], &kind); err != nil || kind != "application/statuslist+cwt" {
+		return fmt.Errorf("%w: typ of the status list", ErrFormat)
+	}
+	return nil
+}
+
+// token is what a list says; its times are bounded before anybody reckons with them.
+func (w statusCWT) token() (t statusToken, err error) {
 	if w.TTL < 0 || w.TTL > 1<<31 || w.Expires < 0 || w.Expires > 1<<40 || w.Issued < 0 || w.Issued > 1<<40 {
 		return t, fmt.Errorf("%w: times of the status list", ErrFormat)
 	}
