@@ -141,8 +141,13 @@ func (m sign1) chain(what string) ([][]byte, error) {
 		return one, err
 	}
 	var many [][]byte
-	err := decode(strictCBOR, what+" certificates", raw, &many)
-	return many, err
+	if err := decode(strictCBOR, what+" certificates", raw, &many); err != nil {
+		return nil, err
+	}
+	if len(many) == 0 { // nothing, or a list of nothing
+		return nil, fmt.Errorf("%w: %s brings no certificate", ErrFormat, what)
+	}
+	return many, nil
 }
 
 // A deviceKey is the part of a COSE_Key that signatures need (RFC 9053 7).
