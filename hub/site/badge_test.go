@@ -29,6 +29,7 @@ import (
 
 // choose puts a picture into the page's field, as if it were a file.
 func choose(b *testenv.Browser, body []byte) {
+	b.Wait(`document.querySelector('#photo')`) // it stands below the words that tests wait for
 	b.Eval(fmt.Sprintf(`(() => {
 		const bytes = Uint8Array.from(atob(%q), c => c.charCodeAt(0));
 		const files = new DataTransfer();
@@ -124,9 +125,7 @@ func TestT01_APersonGivesAPhotoForTheirBadgeWithoutARecovery(t *testing.T) {
 	choose(b, testenv.Portrait(t, 1))
 	b.Click("main form > button")
 	b.WaitText("Nothing was sent yet")
-	if n := b.Eval(`String(document.querySelector('figure img').naturalWidth)`); n != "480" {
-		t.Errorf("the page shows a photo %s pixels wide", n)
-	}
+	b.Wait(`document.querySelector('figure img')?.naturalWidth === 480`) // it is 0 until the photo is there, after the words
 	g.looked(b, "badge-look")
 	b.Click("form[action$='/retake'] button")
 	b.WaitText("Take a photo, or choose one")
