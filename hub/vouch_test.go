@@ -18,6 +18,12 @@ import (
 func TestT18_WhoIsInvitedByMailIsMailedOrNotInvited(t *testing.T) {
 	s := storetest.Open(t, storetest.SQLite(t))
 	f := storetest.Seed(t, s) // whose environment has no domain yet
+	key, err := store.Change(t.Context(), s, func(tx *store.Tx) (store.APIKey, error) {
+		return tx.CreateAPIKey(t.Context(), store.APIKey{Org: f.Org.ID, Name: "program", Hash: "h", Role: staff.Owner, Envs: []string{store.AllEnvs}, Enabled: true})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for what, c := range map[string]struct {
 		smtp string
 		mail string
@@ -34,7 +40,7 @@ func TestT18_WhoIsInvitedByMailIsMailedOrNotInvited(t *testing.T) {
 		members := staff.New(staff.Config{Store: s, Mail: doorbell{n}, Log: slog.New(slog.DiscardHandler), Console: func() string { return "https://id.example.com" }})
 		waiting := 0
 		err = s.Tx(t.Context(), func(tx *store.Tx) error {
-			_, err := members.InviteIn(t.Context(), tx, store.Staff{Org: f.Org.ID, Name: "Ann", Mail: c.mail, Role: staff.Admin, Envs: []string{store.AllEnvs}}, staff.Place{Origin: "https://id.example.com"}, everything(), audit.Principal{APIKey: "k"})
+			_, err := members.InviteIn(t.Context(), tx, store.Staff{Org: f.Org.ID, Name: "Ann", Mail: c.mail, Role: staff.Admin, Envs: []string{store.AllEnvs}}, staff.Place{Origin: "https://id.example.com"}, everything(), audit.Principal{APIKey: key.ID})
 			return err
 		})
 		if !errors.Is(err, c.want) {
