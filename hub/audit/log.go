@@ -146,50 +146,55 @@ func (l *Log) Sequence(ctx context.Context) error {
 // an index, of those that are in the order of their ids, and whether these were all that were
 // committed when it began.
 func (l *Log) extendOnce(ctx context.Context) (last string, whole bool, err error) {
-	n := 0
 	err = l.store.Tx(ctx, func(tx *store.Tx) (err error) {
-		last, n, err = l.extend(ctx, tx)
+		last, whole, err = l.extend(ctx, tx)
 		return err
 	})
 	if errors.Is(err, store.ErrConflict) { // another node was first
 		return "", false, nil
 	}
-	return last, n < sequenceBatch, err
+	return last, whole, err
 }
 
 // extend gives the next rows their indexes and signs the log with them. It returns the id of
-// the last one and how many there were: all that waited, or sequenceBatch.
-func (l *Log) extend(ctx context.Context, tx *store.Tx) (last string, n int, err error) {
+// the last one, and whether these were all that waited.
+func (l *Log) extend(ctx context.Context, tx *store.Tx) (last string, whole bool, err error) {
 	was, err := tx.AuditHead(ctx)
 	if err != nil {
-		return "", 0, err
+		return "", false, err
 	}
-	rows, err := tx.PendingAudit(ctx, sequenceBatch)
+	rows, whole, err := tx.PendingAudit(ctx, sequenceBatch)
 	if err != nil || len(rows) == 0 {
-		return "", 0, err
+		return "", whole, err
 	}
+	last = rows[len(rows)-1].ID
+	now, changed, err := l.grown(ctx, tx, was, rows)
+	if err != nil {
+		return "", false, err
+	}
+	return last, whole, tx.ExtendAudit(ctx, was, now, last, changed)
+}
+
+// grown returns what the log is with more rows, and the tiles that it has more of.
+func (l *Log) grown(ctx context.Context, tx *store.Tx, was store.AuditHead, rows []store.AuditLeaf) (now store.AuditHead, changed map[string][]byte, err error) {
 	t := newTiles(ctx, tx)
 	if _, err := l.signed(was, t); err != nil {
-		return "", 0, err
+		return now, nil, err
 	}
 	for i, row := range rows {
 		if row.Leaf == "" {
-			return "", 0, fmt.Errorf("%w: event %s is gone before it got its index", ErrDamaged, row.ID)
+			return now, nil, fmt.Errorf("%w: event %s is gone before it got its index", ErrDamaged, row.ID)
 		}
 		if err := t.add(was.Size+int64(i), []byte(row.Leaf)); err != nil {
-			return "", 0, err
+			return now, nil, err
 		}
 	}
-	now := store.AuditHead{Size: was.Size + int64(len(rows))}
+	now.Size = was.Size + int64(len(rows))
 	if now.Checkpoint, err = l.sign(now.Size, t, tx.Now()); err != nil {
-		return "", 0, err
+		return now, nil, err
 	}
-	changed, err := t.changed(was.Size, now.Size)
-	if err != nil {
-		return "", 0, err
-	}
-	last = rows[len(rows)-1].ID
-	return last, len(rows), tx.ExtendAudit(ctx, was, now, last, changed)
+	changed, err = t.changed(was.Size, now.Size)
+	return now, changed, err
 }
 
 // signed returns the last checkpoint, after a look whether the stored hashes agree with

@@ -34,7 +34,10 @@ func auditIDs(t *testing.T, s *store.Store, org, trace string) []string {
 // pending are the rows that wait for their index.
 func pending(t *testing.T, s *store.Store) []string {
 	t.Helper()
-	rows, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.AuditLeaf, error) { return tx.PendingAudit(t.Context(), store.MaxAudit) })
+	rows, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.AuditLeaf, error) {
+		rows, _, err := tx.PendingAudit(t.Context(), store.MaxAudit)
+		return rows, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

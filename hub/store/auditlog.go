@@ -34,10 +34,24 @@ type AuditLeaf struct {
 	Leaf  string // exact bytes; empty: the row is not there
 }
 
-// PendingAudit returns at most n rows that have no index yet, in the order in which they
-// will get theirs.
-func (tx *Tx) PendingAudit(ctx context.Context, n int) ([]AuditLeaf, error) {
-	return All(ctx, tx, func(scan Scan) (l AuditLeaf, err error) { return l, scan(&l.ID, &l.Leaf) },
+// PendingAudit returns rows that have no index yet, in the order in which they will get
+// theirs: all that wait in memory, and at most n of others. whole reports whether there are no
+// more.
+func (tx *Tx) PendingAudit(ctx context.Context, n int) (rows []AuditLeaf, whole bool, err error) {
+	if p, ok := tx.q.(placer); ok {
+		rows, late, err := p.unplaced(ctx, n)
+		if len(rows) > 0 || err != nil {
+			return rows, true, mapError(err)
+		}
+		n += late // or it would go on like that, a part of them each time
+	}
+	rows, err = pendingAudit(ctx, tx.q, n)
+	return rows, len(rows) < n, mapError(err)
+}
+
+// pendingAudit is PendingAudit of what is in the database.
+func pendingAudit(ctx context.Context, q querier, n int) ([]AuditLeaf, error) {
+	return All(ctx, &Tx{q: q}, func(scan Scan) (l AuditLeaf, err error) { return l, scan(&l.ID, &l.Leaf) },
 		`SELECT p.event AS id, COALESCE(e.leaf, '') AS leaf FROM audit_pending p LEFT JOIN audit_rows e ON e.id = p.event
 		UNION ALL SELECT id, leaf FROM audit_recent ORDER BY id LIMIT $1`, n)
 }
@@ -66,10 +80,33 @@ func (tx *Tx) ExtendAudit(ctx context.Context, was, now AuditHead, last string, 
 	if err := tx.Swap(ctx, "UPDATE audit_head SET size = $1, checkpoint = $2 WHERE id = 1 AND size = $3", now.Size, now.Checkpoint, was.Size); err != nil {
 		return err
 	}
+	if err := tx.giveIndexes(ctx, was, now, last); err != nil {
+		return err
+	}
+	for id, hashes := range tiles {
+		_, err := tx.Exec(ctx, `INSERT INTO audit_tiles (id, hashes) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes`,
+			id, base64.StdEncoding.EncodeToString(hashes))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) giveIndexes(ctx context.Context, was, now AuditHead, last string) error {
+	if p, ok := tx.q.(placer); ok {
+		n, err := p.place(ctx, was.Size, last)
+		if err != nil {
+			return notAnotherNode(err)
+		}
+		if n > 0 {
+			return gave(int64(n), was, now)
+		}
+	}
 	n, err := tx.Exec(ctx, `INSERT INTO audit_entries (seq, event) SELECT CAST($1 AS BIGINT) - 1 + ROW_NUMBER() OVER (ORDER BY event), event
 		FROM (SELECT event FROM audit_pending UNION ALL SELECT id FROM audit_recent) waiting WHERE event <= $2`, was.Size, last)
-	if err == nil && n != now.Size-was.Size {
-		err = fmt.Errorf("store: %d rows got an index, not %d", n, now.Size-was.Size)
+	if err == nil {
+		err = gave(n, was, now)
 	}
 	if err != nil {
 		return err
@@ -78,16 +115,24 @@ func (tx *Tx) ExtendAudit(ctx context.Context, was, now AuditHead, last string, 
 		return err
 	}
 	if tx.s.recents() {
-		if err := moveAudit(ctx, tx.q, last); err != nil {
-			return mapError(err)
-		}
+		return notAnotherNode(moveAudit(ctx, tx.q, last))
 	}
-	for id, hashes := range tiles {
-		_, err := tx.Exec(ctx, `INSERT INTO audit_tiles (id, hashes) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes`,
-			id, base64.StdEncoding.EncodeToString(hashes))
-		if err != nil {
-			return err
-		}
+	return nil
+}
+
+// notAnotherNode is mapError for what no other node can have done: ErrConflict would mean that
+// trying again helps.
+func notAnotherNode(err error) error {
+	if err = mapError(err); errors.Is(err, ErrConflict) {
+		return fmt.Errorf("store: an event cannot get its index: %s", err.Error())
+	}
+	return err
+}
+
+// gave says whether as many rows got an index as the log grew by.
+func gave(n int64, was, now AuditHead) error {
+	if n != now.Size-was.Size {
+		return fmt.Errorf("store: %d rows got an index, not %d", n, now.Size-was.Size)
 	}
 	return nil
 }

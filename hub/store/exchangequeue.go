@@ -9,7 +9,7 @@ import (
 
 // Bounds of what waits to be written.
 const (
-	writeBehind = 100 * time.Millisecond // how long a state waits at most: of most sign-ins without a pause only the last one is written
+	writeBehind = 250 * time.Millisecond // how long a state waits, up to twice as long where the log is to write it: of most sign-ins without a pause only the last one is written
 	writeAgain  = time.Second            // pause where the disk took nothing
 	maxWaiting  = 1024                   // exchanges; beyond them a step writes its own at once, below maxRemembered
 	maxBehind   = 128                    // exchanges of one transaction: others wait some 5 ms for it

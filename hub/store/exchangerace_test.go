@@ -61,7 +61,7 @@ func TestASignInThatComesWhileTheLogGrowsGetsItsPlaceLater(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		rows, err := tx.PendingAudit(ctx, MaxAudit)
+		rows, _, err := tx.PendingAudit(ctx, MaxAudit)
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,10 @@ func TestASignInThatComesWhileTheLogGrowsGetsItsPlaceLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := Get(ctx, s, func(tx *Tx) ([]AuditLeaf, error) { return tx.PendingAudit(ctx, MaxAudit) })
+	rows, err := Get(ctx, s, func(tx *Tx) ([]AuditLeaf, error) {
+		rows, _, err := tx.PendingAudit(ctx, MaxAudit)
+		return rows, err
+	})
 	if err != nil || len(rows) != 1 || rows[0].ID != first {
 		t.Errorf("%v wait for their place, %v", rows, err)
 	}

@@ -37,6 +37,8 @@ type redo struct {
 	generation int64      // of the file that is written to, which has the number generation % 2
 	size       int64      // of that generation, in bytes
 	freed      int64      // what generations up to here hold is in the database, durably
+	room       [2]int64   // how long each file is, at least
+	spare      []byte     // memory of a call that has returned
 	next       *redoWrite // that has not begun; nil: nobody waits
 	open       [2]int     // calls of the disk that have not returned, of each file
 	cut        [2]bool    // what a file holds of former generations is to go when it begins anew
@@ -126,7 +128,8 @@ func (r *redo) join(record []byte) (w *redoWrite, first bool, err error) {
 		return nil, false, errors.Join(errRedo, r.err)
 	}
 	if first = r.next == nil; first {
-		r.next = &redoWrite{err: errLost, of: r.generation, file: r.files[r.generation%2], at: r.size, done: make(chan struct{})}
+		r.next = &redoWrite{err: errLost, of: r.generation, file: r.files[r.generation%2], at: r.size, buf: r.spare, done: make(chan struct{})}
+		r.spare = nil
 		r.open[r.generation%2]++
 	}
 	r.next.buf = appendRedo(r.next.buf, r.seed, r.generation, record)
@@ -141,9 +144,10 @@ func (r *redo) write(w *redoWrite) error {
 		r.next = nil // whoever comes from here on needs another call
 	}
 	err := r.err // what was to stand before this may not be there
+	ahead := r.ahead(w)
 	r.mu.Unlock()
 	if err == nil {
-		_, err = w.file.WriteAt(w.buf, w.at)
+		err = w.put(ahead)
 	}
 	if err == nil {
 		err = r.sync(w.file)
@@ -151,11 +155,41 @@ func (r *redo) write(w *redoWrite) error {
 	return r.wrote(w, err)
 }
 
+// Where a redo file grows it does so by as much as it holds, but in bytes at least and at most:
+const (
+	leastAhead = 64 << 10
+	mostAhead  = 1 << 20
+)
+
+// ahead returns how many zeros a call is to write behind what it writes: none where the file has
+// room. What is written within the length of a file is durable without a word of it in the file
+// system, which is sooner. It is called with the lock.
+func (r *redo) ahead(w *redoWrite) int64 {
+	room, end := &r.room[w.of%2], w.at+int64(len(w.buf))
+	if end <= *room {
+		return 0
+	}
+	*room = min(end+min(max(end, leastAhead), mostAhead), max(end, maxRedo))
+	return *room - end
+}
+
+// put writes what is to be written, with zeros behind it where there is room for them.
+func (w *redoWrite) put(zeros int64) error {
+	if zeros > 0 {
+		if _, err := w.file.WriteAt(append(w.buf, make([]byte, zeros)...), w.at); err == nil {
+			return nil
+		}
+	}
+	_, err := w.file.WriteAt(w.buf, w.at)
+	return err
+}
+
 // wrote notes what a call of the disk has come to.
 func (r *redo) wrote(w *redoWrite, err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.open[w.of%2]--
+	r.spare, w.buf = w.buf[:0], nil
 	if err == nil {
 		return nil
 	}
@@ -197,7 +231,7 @@ func (r *redo) change() (waits bool) {
 	}
 	r.generation, r.size, r.next = r.generation+1, 0, nil
 	if i := r.generation % 2; r.cut[i] {
-		r.cut[i] = r.files[i].Truncate(0) != nil
+		r.cut[i], r.room[i] = r.files[i].Truncate(0) != nil, 0
 	}
 	return true
 }
@@ -228,6 +262,7 @@ func (r *redo) wipe() error {
 			r.cut[i] = true
 			continue
 		}
+		r.room[i] = 0
 		all = errors.Join(all, f.Truncate(0), f.Sync())
 	}
 	return all

@@ -80,6 +80,20 @@ func (e *OIDCExchange) texts() []*string {
 	return []*string{&e.Env, &e.ID, &e.Client, &e.State, &e.Secret, &e.Browser, &e.Access, &e.sealed, &e.About}
 }
 
+// size is how long it will be at most, in bytes.
+func (r redoRecord) size() int {
+	n := 1 + 5*binary.MaxVarintLen64
+	for _, text := range r.next.texts() {
+		n += binary.MaxVarintLen32 + len(*text)
+	}
+	for _, row := range r.events {
+		for i := range row {
+			n += binary.MaxVarintLen64 + len(textOf(row, i))
+		}
+	}
+	return n
+}
+
 // append writes a record. What is secret of the exchange is sealed.
 func (r redoRecord) append(b []byte) []byte {
 	b = append(b, redoFormat)

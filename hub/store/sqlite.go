@@ -64,6 +64,10 @@ type sqliteDB struct {
 	recent  int64   // events that have no index yet; guarded by turn
 	broken  error   // what others gathered is lost, and with it the group; guarded by turn
 	inserts auditInsert
+	placed  auditPlacing
+
+	caught   caughtUp     // by the open transaction; guarded by turn
+	catchUps atomic.Int64 // counts those that were durably committed
 }
 
 // group is one transaction of the writer that holds the work of several callers.
@@ -89,7 +93,7 @@ func openSQLite(dir string) (database, error) {
 		return nil, err
 	}
 	d := &sqliteDB{db: db, dir: dir, turn: make(chan struct{}, 1), journal: newJournal(path + "-wal"), index: index{path: path + indexSuffix}, memory: newMemory(), exchanges: newExchangeQueue(), copying: newCopying(),
-		inserts: newAuditInsert()}
+		inserts: newAuditInsert("audit_recent ("+auditValues+")", auditColumnCount), placed: newAuditPlacing()}
 	if err := d.connect(); err != nil {
 		_ = d.close()
 		return nil, err
@@ -398,7 +402,7 @@ func (d *sqliteDB) rollback() {
 	d.exchanges.back(d.wrote)
 	d.wroteNothing()
 	clear(d.late)
-	d.late, d.broken = d.late[:0], nil
+	d.late, d.broken, d.caught = d.late[:0], nil, caughtUp{}
 }
 
 func (d *sqliteDB) commit() error {

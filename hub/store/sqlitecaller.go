@@ -19,6 +19,9 @@ type caller struct {
 	wrote int  // of d.wrote: likewise
 
 	looked bool // at the log, which it sees as it was then, with its own rows
+
+	told   unplaced
+	caught caughtUp
 }
 
 // caller begins the work of one more of the open transaction.
@@ -75,13 +78,13 @@ func (c *caller) gather(row []any) { c.d.late = append(c.d.late, row) }
 // show writes what was gathered, or waits, if a statement may look at it. What sign-ins put
 // into the queue after the caller's first look at the log comes later: it counts rows there.
 func (c *caller) show(query string) error {
-	if strings.Contains(query, "oidc_exchanges") || !c.looked && looksAt(query) {
+	if strings.Contains(query, "oidc_exchanges") || !c.looked && seesEvents(query) {
 		c.looked = true
 		if err := c.catchUpAll(); err != nil {
 			return mapError(err)
 		}
 	}
-	if len(c.d.late) == 0 || !strings.Contains(query, "audit_") {
+	if len(c.d.late) == 0 || !seesEvents(query) {
 		return nil
 	}
 	if err := c.save(); err != nil {
@@ -92,10 +95,13 @@ func (c *caller) show(query string) error {
 
 // end ends the caller's work.
 func (c *caller) end() error {
-	if !c.saved {
-		return nil
+	if c.saved {
+		if err := c.d.writer.run("RELEASE work"); err != nil {
+			return err
+		}
 	}
-	return c.d.writer.run("RELEASE work")
+	c.d.caught.add(c.caught)
+	return nil
 }
 
 // back takes the caller's work back, of which there may be none.
@@ -135,12 +141,12 @@ const maxPutDown = 32
 // auditColumnCount is the number of values of a gathered row.
 const auditColumnCount = 8
 
-// An auditInsert is the statements that insert 1, 2, 4 … rows, by the logarithm.
+// An auditInsert is the statements that insert 1, 2, 4 … rows into a table, by the logarithm.
 type auditInsert [6]string // 1 to maxPutDown
 
-func newAuditInsert() (a auditInsert) {
+func newAuditInsert(table string, columns int) (a auditInsert) {
 	for i := range a {
-		a[i] = "INSERT OR FAIL INTO audit_recent (" + auditValues + ") VALUES " + places(1<<i, auditColumnCount)
+		a[i] = "INSERT OR FAIL INTO " + table + " VALUES " + places(1<<i, columns)
 	}
 	return a
 }
@@ -161,10 +167,15 @@ func (d *sqliteDB) putDown(n int) error {
 		}
 		at += 1 << i
 	}
+	d.down(n)
+	return nil
+}
+
+// down lets go of the first n gathered rows, which are written.
+func (d *sqliteDB) down(n int) {
 	left := copy(d.late, d.late[n:])
 	clear(d.late[left:])
 	d.late = d.late[:left]
-	return nil
 }
 
 func (d *sqliteDB) putDownSome(i int, rows [][]any) error {

@@ -64,6 +64,7 @@ func (d *sqliteDB) committed() {
 	d.commits.Add(1)
 	d.exchanges.committed(d.wrote)
 	d.wroteNothing()
+	d.caughtUp()
 	if d.changed {
 		d.forget()
 	} else if d.deleted {
@@ -74,6 +75,18 @@ func (d *sqliteDB) committed() {
 		d.writes = false
 		d.watchIndex()
 	}
+}
+
+// caughtUp frees redo files that the transaction which was just committed has made needless,
+// where it is known to be durable.
+func (d *sqliteDB) caughtUp() {
+	if d.caught.all && !d.lazy && !d.doubtful && !d.journal.doubted.Load() {
+		d.catchUps.Add(1)
+		if r := d.redo.Load(); r != nil {
+			r.free(d.caught.passed)
+		}
+	}
+	d.caught = caughtUp{}
 }
 
 // end writes what was gathered, and commits.

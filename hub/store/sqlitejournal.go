@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // A journal is the file that SQLite appends commits to. It is made durable beside the
@@ -13,11 +14,12 @@ type journal struct {
 	path string
 	sync func() error // makes what was appended until now durable; replaced by tests
 
-	turn   sync.Mutex // one call of the disk at a time
-	file   *os.File   // guarded by turn; nil: not yet open
-	failed error      // guarded by turn: what the disk said once; a later call may succeed without what that one lost
-	mu     sync.Mutex
-	next   *syncing // that has not begun; nil: nobody waits
+	turn    sync.Mutex  // one call of the disk at a time
+	file    *os.File    // guarded by turn; nil: not yet open
+	doubted atomic.Bool // it has failed
+	failed  error       // guarded by turn: what the disk said once; a later call may succeed without what that one lost
+	mu      sync.Mutex
+	next    *syncing // that has not begun; nil: nobody waits
 }
 
 // A syncing is one call of the disk.
@@ -46,6 +48,7 @@ func (j *journal) durable() error {
 	if s.err = j.failed; s.err == nil {
 		s.err = j.sync()
 		j.failed = s.err
+		j.doubted.Store(s.err != nil)
 	}
 	j.turn.Unlock()
 	close(s.done)
@@ -57,6 +60,7 @@ func (j *journal) emptied() {
 	j.turn.Lock()
 	defer j.turn.Unlock()
 	j.failed = nil
+	j.doubted.Store(false)
 }
 
 // join returns the call of the disk that is yet to begin. Who finds none makes it.

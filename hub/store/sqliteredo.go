@@ -109,15 +109,15 @@ func redoSettings(ctx context.Context, q querier) (seed uint32, last int64, err 
 	return uint32(n), last, err
 }
 
-// catchUpBehind writes some of what waits, and notes with it up to where redo files are needed
+// catchUpNoting writes at most n that wait, and notes with it up to where redo files are needed
 // no more.
-func (c *caller) catchUpBehind() (passed int64, err error) {
+func (c *caller) catchUpNoting(n int) (passed int64, err error) {
 	r := c.d.redo.Load()
 	if r == nil {
-		return 0, c.catchUp(c.d.exchanges.take(maxBehind))
+		return 0, c.catchUp(c.d.exchanges.take(n))
 	}
 	generation, _ := r.begins()
-	if err := c.catchUp(c.d.exchanges.take(maxBehind)); err != nil {
+	if err := c.catchUp(c.d.exchanges.take(n)); err != nil {
 		return 0, err
 	}
 	if passed = c.d.exchanges.passed(generation); r.isFree(passed) {
@@ -201,7 +201,7 @@ func (d *sqliteDB) final(p *plan) (done bool, err error) {
 	if err := d.solid(); err != nil {
 		return true, err
 	}
-	if r.add(record.append(nil)) != nil {
+	if r.add(record.append(make([]byte, 0, record.size()))) != nil {
 		return true, d.writeNow(k)
 	}
 	return true, nil

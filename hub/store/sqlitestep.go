@@ -301,7 +301,7 @@ func (w *prepared) run(q querier) error {
 			return err
 		}
 		var err error
-		w.passed, err = c.catchUpBehind()
+		w.passed, err = c.catchUpNoting(maxBehind)
 		return err
 	}
 	if !w.holds() {
