@@ -442,3 +442,31 @@ func TestErasedPersonLeavesTheLogProvable(t *testing.T) {
 		}
 	})
 }
+
+// Where an event cannot get its index, whoever gives indexes says so and ends, however many
+// others wait.
+func TestAnIDThatIsUsedTwiceEndsSequencing(t *testing.T) {
+	s := storetest.Open(t, storetest.SQLite(t))
+	f := storetest.Seed(t, s)
+	l := newLog(s)
+	for _, ids := range [][2]int{{0, 1}, {0, 1000}, {1000, 1500}} {
+		err := s.Tx(t.Context(), func(tx *store.Tx) error {
+			for i := ids[0]; i < ids[1]; i++ {
+				err := tx.AppendAudit(t.Context(), store.AuditRow{ID: fmt.Sprintf("row-%06d", i), Org: f.Org.ID, Kind: "k", Trace: "t", Leaf: "{}"})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, end := context.WithTimeout(t.Context(), 20*time.Second)
+		err = l.Sequence(ctx)
+		if used := ids[1] > 1; (err != nil) != used || ctx.Err() != nil {
+			t.Errorf("rows %v: %v", ids, err)
+		}
+		end()
+	}
+}

@@ -46,6 +46,9 @@ func (tx *Tx) PendingAudit(ctx context.Context, n int) (rows []AuditLeaf, whole 
 		n += late // or it would go on like that, a part of them each time
 	}
 	rows, err = pendingAudit(ctx, tx.q, n)
+	if tx.s.recents() {
+		err = notAnotherNode(err)
+	}
 	return rows, len(rows) < n, mapError(err)
 }
 
@@ -105,6 +108,9 @@ func (tx *Tx) giveIndexes(ctx context.Context, was, now AuditHead, last string) 
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO audit_entries (seq, event) SELECT CAST($1 AS BIGINT) - 1 + ROW_NUMBER() OVER (ORDER BY event), event
 		FROM (SELECT event FROM audit_pending UNION ALL SELECT id FROM audit_recent) waiting WHERE event <= $2`, was.Size, last)
+	if err != nil && tx.s.recents() {
+		err = notAnotherNode(err)
+	}
 	if err == nil {
 		err = gave(n, was, now)
 	}

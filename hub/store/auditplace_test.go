@@ -256,7 +256,8 @@ func TestP07_WhatMayBeLostFreesNoRedoFile(t *testing.T) {
 // An event whose id is used already is nothing that another node has done, and trying again at
 // once does not help.
 func TestAnIDThatIsUsedTwiceIsNoConflictOfNodes(t *testing.T) {
-	for _, how := range []func(*Store, context.Context, func(*Tx) error) error{(*Store).Early, (*Store).Record} {
+	for i, how := range []func(*Store, context.Context, func(*Tx) error) error{(*Store).Early, (*Store).Record, (*Store).Early, (*Store).Record} {
+		most := []int{MaxAudit, 1}[i/2]
 		s, _, _, party := still(t)
 		finals(t, s, party, 1)
 		if _, _, err := placing(t.Context(), s, MaxAudit, 0); err != nil {
@@ -271,8 +272,68 @@ func TestAnIDThatIsUsedTwiceIsNoConflictOfNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := placing(t.Context(), s, MaxAudit, 0); err == nil || errors.Is(err, ErrConflict) {
+		if most == 1 {
+			recorded(t, s, party, "row-999999999")
+		}
+		if _, _, err := placing(t.Context(), s, most, 0); err == nil || errors.Is(err, ErrConflict) {
 			t.Errorf("an id that is used: %v", err)
 		}
+	}
+}
+
+// What a transaction adds to the log after it was told of what waits, and looks at, is not
+// taken for what it was told of.
+func TestWhatComesBetweenAskingAndPlacingWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		inDatabase []string
+		waits      int
+		id         string
+	}{
+		"all of it in the database":            {[]string{"row-000000000", "row-000000001"}, 0, "zzz"},
+		"all of it in the database, overtaken": {[]string{"row-000000001", "row-000000002"}, 0, "aaa"},
+		"all of it in memory":                  {nil, 1, "zzz"},
+		"both":                                 {[]string{"row-000000000"}, 1, "zzz"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _, _, party := still(t)
+			ctx := t.Context()
+			recorded(t, s, party, c.inDatabase...)
+			finals(t, s, party, c.waits)
+			add := func(tx *Tx, id string) error {
+				return tx.AppendAudit(ctx, AuditRow{ID: id, Org: "org", Env: party.Env, Kind: "k", Trace: "t", Leaf: "{}"})
+			}
+			err := s.Tx(ctx, func(tx *Tx) error {
+				was, err := tx.AuditHead(ctx)
+				if err != nil {
+					return err
+				}
+				rows, _, err := tx.PendingAudit(ctx, MaxAudit)
+				if err == nil {
+					err = add(tx, c.id)
+				}
+				if err == nil {
+					_, err = tx.AuditRow(ctx, "org", c.id)
+				}
+				if err == nil {
+					err = errors.Join(add(tx, "y1"), add(tx, "y2"))
+				}
+				if err != nil {
+					return err
+				}
+				return tx.ExtendAudit(ctx, was, AuditHead{Size: was.Size + int64(len(rows)), Checkpoint: "c"}, rows[len(rows)-1].ID, nil)
+			})
+			want := len(c.inDatabase) + 2*c.waits
+			if err == nil {
+				want += 3
+			}
+			for range 2 {
+				if _, _, err := placing(ctx, s, MaxAudit, 0); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := logOf(t, s); len(got) != want {
+				t.Errorf("the transaction: %v; the log has %d of %d: %v", err, len(got), want, got)
+			}
+		})
 	}
 }

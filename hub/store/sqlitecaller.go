@@ -90,6 +90,7 @@ func (c *caller) show(query string) error {
 	if err := c.save(); err != nil {
 		return err
 	}
+	c.told = unplaced{} // the database has what was told of, and maybe more
 	return c.d.putDown(len(c.d.late))
 }
 

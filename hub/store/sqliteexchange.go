@@ -221,7 +221,7 @@ func (d *sqliteDB) writesBehind(ctx context.Context, log *slog.Logger) {
 			log.ErrorContext(ctx, "the disk failed at a redo file: sign-ins are slower until the next start", "error", r.failure())
 		}
 		if d.catchUps.Load() != before {
-			if d.exchanges.anyBehind() { // it came when somebody was at it already
+			if d.exchanges.rounds() > 0 { // it came when somebody was at it already
 				d.exchanges.ring()
 			}
 			continue
