@@ -40,8 +40,8 @@ type AuditLeaf struct {
 func (tx *Tx) PendingAudit(ctx context.Context, n int) (rows []AuditLeaf, whole bool, err error) {
 	if p, ok := tx.q.(placer); ok {
 		rows, late, err := p.unplaced(ctx, n)
-		if len(rows) > 0 || err != nil {
-			return rows, true, mapError(err)
+		if late == 0 || len(rows) > 0 || err != nil {
+			return rows, late > 0 || len(rows) < n, mapError(err)
 		}
 		n += late // or it would go on like that, a part of them each time
 	}

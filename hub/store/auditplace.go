@@ -11,7 +11,8 @@ import (
 // database either: those are written once, where they stay, together with their index.
 type placer interface {
 	// unplaced returns all events that have no index yet, by their ids, if the database has fewer
-	// than n of them. Otherwise there are none, and it returns how many are not there.
+	// than n of them. Otherwise there are none, and it returns how many are not there; where that
+	// is none either, it returns the first n of those that are.
 	unplaced(ctx context.Context, n int) (rows []AuditLeaf, late int, err error)
 	// place gives the events that unplaced returned, up to the one called last, the indexes from
 	// one on. It returns how many they are; 0: unplaced returned no such event.
@@ -45,6 +46,9 @@ func (c *caller) unplaced(ctx context.Context, n int) ([]AuditLeaf, int, error) 
 	}
 	written, err := pendingAudit(ctx, c.sqliteTxn, n)
 	late := c.d.late
+	if len(late) == 0 {
+		return written, 0, err
+	}
 	if !c.first || err != nil || len(written) >= n {
 		return nil, len(late), err
 	}
