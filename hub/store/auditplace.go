@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"math/bits"
 	"slices"
 )
 
@@ -74,7 +73,7 @@ func (c *caller) place(ctx context.Context, from int64, last string) (int, error
 			return 0, err
 		}
 	}
-	if err := c.insert(ctx, &c.d.placed.rows, c.d.late[:told.late]); err != nil {
+	if _, err := c.d.insert(&c.d.placed.rows, c.d.late[:told.late]); err != nil {
 		return 0, err
 	}
 	c.d.down(told.late)
@@ -82,7 +81,8 @@ func (c *caller) place(ctx context.Context, from int64, last string) (int, error
 	for i, row := range told.rows {
 		entries[i] = []any{from + int64(i), row.ID}
 	}
-	return n, c.insert(ctx, &c.d.placed.entries, entries)
+	_, err := c.d.insert(&c.d.placed.entries, entries)
+	return n, err
 }
 
 // moveOn moves all events that are in the database to where they stay. None of them has an id
@@ -93,19 +93,6 @@ func (c *caller) moveOn(ctx context.Context, last string) error {
 	}
 	_, err := c.sqliteTxn.exec(ctx, "DELETE FROM audit_pending")
 	return err
-}
-
-// insert inserts rows, some at a time.
-func (c *caller) insert(ctx context.Context, inserts *auditInsert, rows [][]any) error {
-	for at := 0; at < len(rows); {
-		i := bits.Len(uint(min(len(rows)-at, maxPutDown))) - 1
-		values := slices.Concat(rows[at : at+1<<i]...)
-		if _, err := c.sqliteTxn.exec(ctx, inserts[i], values...); err != nil {
-			return err
-		}
-		at += 1 << i
-	}
-	return nil
 }
 
 // An auditPlacing is the statements that place events.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 )
 
@@ -161,15 +162,31 @@ func places(rows, columns int) string {
 
 // putDown inserts the first n gathered rows.
 func (d *sqliteDB) putDown(n int) error {
-	for at := 0; at < n; {
-		i := bits.Len(uint(min(n-at, maxPutDown))) - 1
-		if err := d.putDownSome(i, d.late[at:at+1<<i]); err != nil {
-			return fmt.Errorf("audit rows: %w", err)
-		}
-		at += 1 << i
+	last, err := d.insert(&d.inserts, d.late[:n])
+	if err != nil {
+		return fmt.Errorf("audit rows: %w", err)
+	}
+	if n > 0 {
+		d.recent = last // they are counted from 1
 	}
 	d.down(n)
 	return nil
+}
+
+// insert inserts rows, some at a time, and returns the number of the last one.
+func (d *sqliteDB) insert(inserts *auditInsert, rows [][]any) (last int64, err error) {
+	for at := 0; at < len(rows); {
+		i := bits.Len(uint(min(len(rows)-at, maxPutDown))) - 1
+		res, err := d.writer.txn().exec(context.Background(), inserts[i], slices.Concat(rows[at:at+1<<i]...)...)
+		if err != nil {
+			return 0, err
+		}
+		if last, err = res.LastInsertId(); err != nil {
+			return 0, err
+		}
+		at += 1 << i
+	}
+	return last, nil
 }
 
 // down lets go of the first n gathered rows, which are written.
@@ -177,17 +194,4 @@ func (d *sqliteDB) down(n int) {
 	left := copy(d.late, d.late[n:])
 	clear(d.late[left:])
 	d.late = d.late[:left]
-}
-
-func (d *sqliteDB) putDownSome(i int, rows [][]any) error {
-	values := make([]any, 0, len(rows)*auditColumnCount)
-	for _, row := range rows {
-		values = append(values, row...)
-	}
-	res, err := d.writer.txn().exec(context.Background(), d.inserts[i], values...)
-	if err != nil {
-		return err
-	}
-	d.recent, err = res.LastInsertId() // they are counted from 1
-	return err
 }
