@@ -177,7 +177,7 @@ func (s *service) firstFinding(ctx context.Context, k claimant, t proof.Terms, t
 // dryRun is what the directory would refuse; an error when it cannot be asked.
 func (s *service) dryRun(ctx context.Context, f directory.Facts, tasks []protocol.Task) (*protocol.Error, error) {
 	if askedForPassword(tasks) && !f.MakesPassword {
-		if _, err := newPassword(f.Policy); err != nil {
+		if _, err := newPassword(f); err != nil {
 			return asError(err), nil
 		}
 	}

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +25,7 @@ func TestP16_TemporaryPasswordHasSeventyBitsAndNothingToMistake(t *testing.T) {
 	seen := map[string]bool{}
 	counts := map[rune]int{}
 	for range 2000 {
-		p, err := newPassword(directory.PasswordPolicy{MinLength: 7, Complexity: true})
+		p, err := newPassword(directory.Facts{Policy: directory.PasswordPolicy{MinLength: 7, Complexity: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,11 +52,49 @@ func TestP16_TemporaryPasswordHasSeventyBitsAndNothingToMistake(t *testing.T) {
 }
 
 func TestP16_TemporaryPasswordIsAsLongAsThePolicyAsks(t *testing.T) {
-	p, err := newPassword(directory.PasswordPolicy{MinLength: 30})
+	p, err := newPassword(directory.Facts{Policy: directory.PasswordPolicy{MinLength: 30}})
 	if err != nil || len(p.Reveal()) != 30 {
 		t.Errorf("%d characters, %v", len(p.Reveal()), err)
 	}
-	if _, err := newPassword(directory.PasswordPolicy{MinLength: 65}); protocol.CodeOf(err) != protocol.CodePasswordPolicy {
+	if _, err := newPassword(directory.Facts{Policy: directory.PasswordPolicy{MinLength: 65}}); protocol.CodeOf(err) != protocol.CodePasswordPolicy {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Active Directory and 389-ds refuse a password that has three letters in a row of the
+// account's own names; some are set to refuse runs, too.
+func TestP16_TemporaryPasswordHasNoPartOfTheAccountsNames(t *testing.T) {
+	words := []string{"jacqueline.featherstonehaugh@manufacturing.corp.example", "Jacqueline Featherstonehaugh", "E22345"}
+	refused := partsOf(words)
+	for range 2000 {
+		p, err := newPassword(directory.Facts{Words: words})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ToLower(p.Reveal())
+		for i := range len(text) - 2 {
+			piece := text[i : i+3]
+			if refused[piece] || strings.Contains(alphabetically, piece) || strings.Contains(counting, piece) || piece[0] == piece[1] && piece[1] == piece[2] {
+				t.Fatalf("a password has %q", piece)
+			}
+		}
+	}
+	if !refused["que"] || !refused["euq"] || !refused["345"] || refused["xyz"] {
+		t.Error("the pieces are not those of the words, forwards and backwards")
+	}
+}
+
+func TestP16_AnEntryFullOfWordsStillGetsATemporaryPassword(t *testing.T) {
+	every := parts{}
+	for _, c := range alphabet {
+		for _, a := range alphabet {
+			for _, b := range alphabet {
+				every.add([]byte(strings.ToLower(string([]rune{a, b, c}))))
+			}
+		}
+	}
+	book := directory.Facts{Words: slices.Collect(maps.Keys(every))}
+	if p, err := newPassword(book); err != nil || len(p.Reveal()) != minPassword {
+		t.Errorf("%d characters, %v", len(p.Reveal()), err)
 	}
 }

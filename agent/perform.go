@@ -304,7 +304,7 @@ func (s *service) prepare(ctx context.Context, j job, f directory.Facts, v proof
 	}
 	var err error
 	if askedForPassword(j.tasks) && !f.MakesPassword {
-		if c.Password, err = newPassword(f.Policy); err != nil {
+		if c.Password, err = newPassword(f); err != nil {
 			return c, x, err
 		}
 		if x.Sealed, err = seal.Seal(j.request.Members.Recipient, j.context, c.Password); err != nil {

@@ -149,6 +149,9 @@ type Facts struct {
 	Self       bool     // it is the account that the agent itself signs in with
 	Groups     []string // names and ids of all groups, nested ones included
 	Policy     PasswordPolicy
+	// Words are the account's names, logins and addresses. Directories refuse passwords with
+	// parts of them: a temporary one keeps clear of every three letters in a row.
+	Words []string
 	// MakesPassword says that the directory makes temporary passwords itself: a Change has
 	// none, and Perform gives it in its Result.
 	MakesPassword bool

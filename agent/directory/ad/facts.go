@@ -2,6 +2,7 @@ package ad
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -16,6 +17,10 @@ var factAttributes = []string{
 	"msDS-User-Account-Control-Computed", "msDS-ResultantPSO", "msDS-SecondaryKrbTgtNumber",
 }
 
+// wordAttributes are what passwords may have no part of: sAMAccountName and displayName
+// by the domain's complexity (MS-SAMR 3.1.1.7.2), the others by filters beside it.
+var wordAttributes = []string{"sAMAccountName", "userPrincipalName", "displayName", "cn", "givenName", "sn", "mail"}
+
 // Facts implements directory.Writer. It fails closed: an account whose groups cannot
 // be read has no facts.
 func (d *Directory) Facts(ctx context.Context, id string) (directory.Facts, error) {
@@ -25,7 +30,7 @@ func (d *Directory) Facts(ctx context.Context, id string) (directory.Facts, erro
 		if err != nil {
 			return err
 		}
-		e, err := d.must(ctx, c, id, factAttributes...)
+		e, err := d.must(ctx, c, id, slices.Concat(factAttributes, wordAttributes)...)
 		if err != nil {
 			return err
 		}
@@ -42,6 +47,9 @@ func facts(ctx context.Context, c *ldapconn.Conn, dom domain, e *ldap.Entry) (di
 		Locked:   locked(e),
 		Expired:  bits(e, "userAccountControl")&uacDisabled == 0 && disabled(e, time.Now()),
 		Lasting:  bits(e, "userAccountControl")&uacNeverExpires != 0,
+	}
+	for _, n := range wordAttributes {
+		f.Words = append(f.Words, e.GetAttributeValues(n)...)
 	}
 	var err error
 	if f.ID, err = guidText(e.GetRawAttributeValue("objectGUID")); err != nil {

@@ -185,6 +185,9 @@ func TestFactsOfOneAccount(t *testing.T) {
 	if anna.Disabled || anna.Locked || anna.Self || !ldapconn.Within(anna.DN, testenv.SambaStaff) || anna.Policy != (directory.PasswordPolicy{MinLength: 10, Complexity: true}) {
 		t.Errorf("anna = %+v", anna)
 	}
+	if words := strings.Join(anna.Words, " "); !strings.Contains(words, "anna.berg@corp.example") || !strings.Contains(words, "Anna Berg") {
+		t.Errorf("anna is called %q", anna.Words)
+	}
 	dora, err := d.Facts(t.Context(), idOf(t, d, "dora"))
 	if err != nil || !dora.Disabled {
 		t.Errorf("dora = %+v, %v", dora, err)

@@ -162,6 +162,7 @@ func (a account) facts(cfg Config, t traits) directory.Facts {
 	f := directory.Facts{
 		ID: a.id(), DN: a.Path, Disabled: a.disabled(), Locked: a.Locked != nil && *a.Locked, NeverSignedIn: a.NeverSignedIn,
 		Policy: directory.PasswordPolicy{MinLength: max(a.MinPasswordLength, 0)}, MakesPassword: !t.CanSetPassword,
+		Words: slices.Concat(a.IDs, a.Mail, []string{a.Name, a.GivenName, a.FamilyName}),
 	}
 	for _, g := range a.Groups {
 		f.Groups = append(f.Groups, g.Name, g.ID)

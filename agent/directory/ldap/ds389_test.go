@@ -92,3 +92,37 @@ func restorable389(t *testing.T) directorytest.Restorable {
 		Back: func(t *testing.T) { t.Helper(); s.Restore(t) },
 	}
 }
+
+// The server refuses a password that has three letters in a row of one of six attributes
+// (passwordCheckSyntax): whoever makes one is told all of their values.
+func TestP16_FactsHaveEveryWordThat389RefusesInAPassword(t *testing.T) {
+	t.Parallel()
+	s := testenv.Start389(t)
+	d, dn := openAt(t, config389(t, s.Addr(), s.CAFile)), testenv.SlapdDN("anna")
+	s.Modify(t, "dn: "+dn+"\nchangetype: modify\nadd: ou\nou: Workshop\n-\nreplace: givenName\ngivenName: Wilhelmina\n")
+	id := s.ID(t, dn)
+	facts, err := d.Facts(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tasks := []protocol.Task{{Operation: protocol.GetTemporaryPassword}}
+	perform := func(part string) error {
+		stamp, err := d.Stamp(t.Context(), id, tasks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.Perform(t.Context(), directory.Change{ID: id, Tasks: tasks, Password: protocol.NewSecret("Aa9-kqxwv" + part + "zkqxw7w"), Stamp: stamp})
+		return err
+	}
+	for _, part := range []string{"ann", "erg", "hop", "lmi", "xam"} {
+		if err := perform(part); protocol.CodeOf(err) != protocol.CodePasswordPolicy {
+			t.Errorf("a password with %q: %v", part, err)
+		}
+		if !strings.Contains(strings.ToLower(strings.Join(facts.Words, " ")), part) {
+			t.Errorf("nobody is told of %q: %q", part, facts.Words)
+		}
+	}
+	if err := perform("vvw"); err != nil {
+		t.Error(err)
+	}
+}

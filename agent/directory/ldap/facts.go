@@ -38,7 +38,16 @@ func (cfg Config) stateAttributes() []string {
 			names = append(names, n)
 		}
 	}
-	return append(names, cfg.groupAttributes()...)
+	return slices.Concat(names, cfg.groupAttributes(), cfg.wordAttributes())
+}
+
+// wordAttributes are what passwords may have no part of: what 389-ds looks at where
+// passwordCheckSyntax is on, and whatever else the file says that people are called.
+func (cfg Config) wordAttributes() []string {
+	names := slices.Concat([]string{"uid", "cn", attrFamily, attrGiven, "ou", "mail", cfg.GivenNameAttribute, cfg.FamilyNameAttribute},
+		cfg.Identifiers, cfg.NameAttributes, cfg.MailAttributes)
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == "" })
 }
 
 // readState reads an account as it is now.
@@ -125,6 +134,9 @@ func (d *Directory) facts(s state, groups []group) (directory.Facts, error) {
 		ID: id, DN: s.entry.DN, Disabled: s.disabled, Expired: d.cfg.ended(entry{s.entry}, time.Now()), Locked: s.locked != "",
 		Self: ldapconn.SameDN(s.entry.DN, d.cfg.BindDN), Policy: s.policy.facts(),
 		Privileged: d.cfg.privileged(s.entry.DN, groups),
+	}
+	for _, n := range d.cfg.wordAttributes() {
+		f.Words = append(f.Words, entry{s.entry}.Values(n)...)
 	}
 	for _, g := range groups {
 		f.Groups = append(f.Groups, g.Name, g.ID, g.dn)
