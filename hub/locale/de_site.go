@@ -101,7 +101,7 @@ var deSite = table{
 	"ready.again":                        "Das hat eben nicht geklappt, und es wurde nichts geändert. Sie können es noch einmal versuchen.",
 	"ready.again.at":                     "Das hat eben nicht geklappt, und es wurde nichts geändert. Sie können es um {at} noch einmal versuchen.",
 	"ready.script":                       "Für diesen Schritt muss JavaScript eingeschaltet sein: Das Ergebnis wird mit einem Schlüssel verschlossen, den nur Ihr Browser hat, damit es unterwegs niemand lesen kann. Schalten Sie JavaScript für diese Seite ein und laden Sie sie neu.",
-	"ready.browser":                      "Dieser Browser kann den Schlüssel nicht erzeugen, der das Ergebnis schützt. Bitte öffnen Sie diese Seite in einem aktuellen Browser und nicht in einem privaten Fenster.",
+	"ready.browser":                      "Dieser Browser kann den Schlüssel nicht erzeugen, der das Ergebnis schützt. Drücken Sie noch einmal. Wenn das nicht hilft, öffnen Sie diese Seite bitte in einem aktuellen Browser und nicht in einem privaten Fenster.",
 	"ready.password.title":               "Ihr Passwort jetzt zurücksetzen?",
 	"ready.password.title.enroll":        "Ihr erstes Passwort jetzt erhalten?",
 	"ready.password.text":                "Sie erhalten ein vorläufiges Passwort, das nur hier und nur Ihnen angezeigt wird. Ihr altes Passwort gilt von diesem Augenblick an nicht mehr.",

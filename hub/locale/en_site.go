@@ -102,7 +102,7 @@ var enSite = table{
 	"ready.again":                        "It did not work just now, and nothing was changed. You can try again.",
 	"ready.again.at":                     "It did not work just now, and nothing was changed. You can try again at {at}.",
 	"ready.script":                       "For this step JavaScript must be switched on: the result is locked with a key that only your browser has, so that nobody on the way can read it. Switch JavaScript on for this page and load it again.",
-	"ready.browser":                      "This browser cannot make the key that protects the result. Please open this page in a current browser, not in a private window.",
+	"ready.browser":                      "This browser cannot make the key that protects the result. Press the button once more. If that does not help, please open this page in a current browser, not in a private window.",
 	"ready.password.title":               "Reset your password now?",
 	"ready.password.title.enroll":        "Get your first password now?",
 	"ready.password.text":                "You get a temporary password, shown here and only to you. Your old password stops working at that moment.",

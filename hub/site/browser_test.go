@@ -133,6 +133,52 @@ func TestT27_LeavingAtAnyMomentKeepsRecoveriesPossible(t *testing.T) {
 	b.Wait(`!document.querySelector('[data-do=show]').hidden`)
 }
 
+// Browsers fail to open a database now and then, and open it a moment later.
+const firstOpenFails = `(() => {
+	const open = IDBFactory.prototype.open;
+	IDBFactory.prototype.open = function (...asked) {
+		if (window.failed) return open.apply(this, asked);
+		window.failed = true;
+		throw new DOMException('Internal error opening backing store', 'UnknownError');
+	};
+})()`
+
+func TestT27_WhatTheBrowserFailsAtWhileAPageComesIsTriedAgainByThePressOfAButton(t *testing.T) {
+	g := newRig(t)
+	b := testenv.Chromium(t)
+	b.FirstRun(firstOpenFails)
+	walkTo(g, b, protocol.ActionPassword)
+	b.Wait(`window.failed`)
+	if b.Eval(`document.querySelector('#no-key').hidden`) != "true" {
+		t.Error("it is said before anybody pressed that there is no key")
+	}
+	b.Click("#perform")
+	b.WaitText("Your password was reset")
+	b.Wait(`window.failed && !document.querySelector('[data-do=show]').hidden`)
+	b.Click("[data-do=show]")
+	b.Wait(`document.querySelector('.shown span')`)
+	if got := shown(b); got != g.walk.secret.Reveal() {
+		t.Errorf("shown %q", got)
+	}
+}
+
+func TestT27_ABrowserThatCannotKeepTheKeySaysSoAtThePressAndTriesAgainAtTheNext(t *testing.T) {
+	g := newRig(t)
+	b := testenv.Chromium(t)
+	b.Full(g.url, true)
+	walkTo(g, b, protocol.ActionPassword)
+	b.Click("#perform")
+	b.WaitText("This browser cannot make the key")
+	b.Wait(`document.activeElement.id === 'no-key'`)
+	if g.walk.performs != 0 {
+		t.Error("an operation without a key")
+	}
+	b.Full(g.url, false)
+	b.Click("#perform")
+	b.WaitText("Your password was reset")
+	b.Wait(`!document.querySelector('[data-do=show]').hidden`)
+}
+
 func TestT27_KeysOfRecoveriesThatAreOverAreSwept(t *testing.T) {
 	g := newRig(t)
 	b := testenv.Chromium(t)

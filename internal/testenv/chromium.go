@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -245,6 +246,26 @@ func (b *Browser) Dark(dark bool) {
 func (b *Browser) NoScripts() {
 	b.t.Helper()
 	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// FirstRun has every page from the next one on run a script before all of its own.
+func (b *Browser) FirstRun(script string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Full says whether the browser has no space left for what an origin keeps.
+func (b *Browser) Full(origin string, full bool) {
+	b.t.Helper()
+	p := storage.OverrideQuotaForOriginParams{Origin: origin}
+	if full {
+		p.QuotaSize = new(1.0) // byte; Chromium takes none for no limit
+	}
+	if _, err := chromedp.Call(b.ctx, storage.OverrideQuotaForOrigin, p); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -92,25 +92,31 @@ function waiting() {
   ask();
 }
 
-// The press of the button carries the key that the result is to be sealed to.
+// The press of the button carries the key that the result is to be sealed to. What kept the
+// browser from making one while the page came may have passed: each press tries once more,
+// and says so only when that fails as well.
 function recipients() {
   const form = one('form[data-recipient]');
   if (!form) return;
   const { recovery, expires } = form.dataset;
-  const ready = seal.keep(recovery, Date.parse(expires)).then(seal.recipient).then((bytes) => {
-    form.elements.recipient.value = seal.encode(bytes);
-  });
+  const make = async () => {
+    const pair = await seal.keep(recovery, Date.parse(expires));
+    form.elements.recipient.value = seal.encode(await seal.recipient(pair));
+  };
   const fail = () => {
     one('#no-key').hidden = false;
     one('#no-key').focus();
   };
   // Where only some choices need the key, the others do not wait for it.
   const needed = () => form.dataset.recipient !== 'bound' || one('[data-bound]:checked', form);
-  ready.catch(() => needed() && fail());
+  let made = make();
+  made.catch(() => {}); // nobody has pressed yet
   form.addEventListener('submit', (event) => {
     if (form.elements.recipient.value || !needed()) return;
     event.preventDefault();
-    ready.then(() => form.requestSubmit(), fail);
+    one('#no-key').hidden = true;
+    made = made.catch(make);
+    made.then(() => form.requestSubmit(), fail);
   });
 }
 
@@ -171,8 +177,7 @@ class Result {
   }
 
   async start() {
-    this.pair = await seal.find(this.data.recovery).catch(() => undefined);
-    if (!this.pair || (await this.open().catch(() => '')) === '') return this.lost();
+    if (!(await this.openable())) return this.lost();
     this.hide('');
     for (const b of all('button', this.box)) {
       b.hidden = b.dataset.do === 'unclip';
@@ -183,7 +188,18 @@ class Result {
     document.addEventListener('visibilitychange', () => document.hidden && leave());
   }
 
-  open() {
+  // What the browser cannot read now it may read when a button is pressed.
+  async openable() {
+    try {
+      this.pair = await seal.find(this.data.recovery);
+    } catch {
+      return true;
+    }
+    return this.pair && (await this.open().catch(() => '')) !== '';
+  }
+
+  async open() {
+    this.pair ??= await seal.find(this.data.recovery);
     return seal.open(this.pair, seal.decode(this.data.context), seal.decode(this.data.sealed));
   }
 
