@@ -103,12 +103,7 @@ func startZitadel(s *stage) *relyingParty {
 // login fills in the form of the example, as its one user who has a plain name.
 func (r *relyingParty) login(ctx context.Context, to *url.URL) (string, error) {
 	form := url.Values{"id": {to.Query().Get("authRequestID")}, "username": {"test-user2"}, "password": {"verysecure"}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	back, _, err := r.follow(req)
+	back, _, err := r.follow(ctx, http.MethodPost, to.String(), formField, form.Encode())
 	if err != nil {
 		return "", err
 	}

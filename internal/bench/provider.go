@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -88,19 +87,7 @@ func (r *relyingParty) proven(ctx context.Context, origin string, to *url.URL) (
 	if to.Path != oidc.SignInPath {
 		return "", errors.New("bench: the browser was not sent to the recovery domain")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, origin+provenPath, strings.NewReader(to.Fragment))
-	if err != nil {
-		return "", err
-	}
-	resp, err := r.http.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<12))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New("bench: " + string(body))
-	}
+	body, err := r.send(ctx, origin+provenPath, browserField, to.Fragment)
 	return string(body), err
 }
 

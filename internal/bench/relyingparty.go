@@ -6,9 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,19 +24,25 @@ type relyingParty struct {
 	endpoints
 	client, secret string
 	algorithm      string // that id_tokens are signed by
-	http           *http.Client
-	process        int // of the provider, where it is not this one
+	lines          *lines
+	proof          string // header fields of a form of the client, which proves itself by its secret
+	process        int    // of the provider, where it is not this one
 	// prove does the person's step for a browser that was sent away from authorize, and
 	// returns where it goes on; nil where the provider answers at once.
 	prove func(ctx context.Context, location *url.URL) (string, error)
 }
 
 func newRelyingParty(at endpoints, client, secret string) *relyingParty {
-	return &relyingParty{endpoints: at, client: client, secret: secret, algorithm: "ES256", http: &http.Client{
-		Transport:     newLines(),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	basic := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(client) + ":" + url.QueryEscape(secret))) // RFC 6749, 2.3.1
+	return &relyingParty{endpoints: at, client: client, secret: secret, algorithm: "ES256", lines: newLines(),
+		proof: formField + "Authorization: Basic " + basic + "\r\n"}
 }
+
+// Header fields of questions.
+const (
+	formField    = "Content-Type: application/x-www-form-urlencoded\r\n"
+	browserField = "User-Agent: Mozilla/5.0 (Android 15; Mobile; rv:142.0) Firefox/142.0\r\n" // which no other phone has to prove for
+)
 
 // signIn signs one person in, and returns nil once there is a signed id_token.
 func (r *relyingParty) signIn(ctx context.Context) error {
@@ -92,7 +96,7 @@ func signedBy(algorithm, token string) error {
 
 // browse walks from authorize back to the application, and returns the code it brings.
 func (r *relyingParty) browse(ctx context.Context, address string) (string, error) {
-	to, cookies, err := r.get(ctx, address, nil)
+	to, cookies, err := r.get(ctx, address, "")
 	if err == nil && r.prove != nil {
 		var back string
 		if back, err = r.prove(ctx, to); err == nil {
@@ -109,53 +113,50 @@ func (r *relyingParty) browse(ctx context.Context, address string) (string, erro
 	return code, nil
 }
 
-// get returns where a browser is sent.
-func (r *relyingParty) get(ctx context.Context, address string, cookies []*http.Cookie) (*url.URL, []*http.Cookie, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, nil, err
+// get returns where a browser is sent, and with which cookies it is to come back.
+func (r *relyingParty) get(ctx context.Context, address, cookies string) (to *url.URL, set string, err error) {
+	fields := browserField
+	if cookies != "" {
+		fields += "Cookie: " + cookies + "\r\n"
 	}
-	req.Header.Set("User-Agent", "Mozilla/5.0 (Android 15; Mobile; rv:142.0) Firefox/142.0") // which no other phone has to prove for
-	for _, c := range cookies {
-		req.AddCookie(c)
-	}
-	return r.follow(req)
+	return r.follow(ctx, http.MethodGet, address, fields, "")
 }
 
 // follow returns where the answer to a request sends a browser.
-func (r *relyingParty) follow(req *http.Request) (*url.URL, []*http.Cookie, error) {
-	resp, err := r.http.Do(req)
+func (r *relyingParty) follow(ctx context.Context, method, address, fields, body string) (to *url.URL, set string, err error) {
+	at, err := url.Parse(address)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	a, err := r.lines.ask(ctx, question{method, at, fields, body})
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	to, err := resp.Location()
-	if err != nil {
-		return nil, nil, errors.Join(err, fmt.Errorf("bench: %s: %s", resp.Status, body))
+	if a.status/100 != 3 || a.location == "" {
+		return nil, "", fmt.Errorf("bench: %s: %d: %s", address, a.status, a.body)
 	}
-	return to, resp.Cookies(), nil
+	to, err = at.Parse(a.location)
+	return to, a.cookies, err
 }
 
 // post sends a form as the client, and reads the answer.
 func (r *relyingParty) post(ctx context.Context, address string, form url.Values, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	body, err := r.send(ctx, address, r.proof, form.Encode())
 	if err != nil {
 		return err
-	}
-	req.SetBasicAuth(url.QueryEscape(r.client), url.QueryEscape(r.secret))
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := r.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode >= 300 {
-		return errors.Join(err, fmt.Errorf("bench: %s: %s: %s", address, resp.Status, body))
 	}
 	return json.Unmarshal(body, out)
+}
+
+// send posts a body, and returns that of the answer.
+func (r *relyingParty) send(ctx context.Context, address, fields, body string) ([]byte, error) {
+	at, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.lines.ask(ctx, question{http.MethodPost, at, fields, body})
+	if err == nil && a.status/100 != 2 {
+		err = fmt.Errorf("bench: %s: %d: %s", address, a.status, a.body)
+	}
+	return a.body, err
 }
