@@ -102,8 +102,7 @@ func withQuery(address string, q url.Values) string {
 	return address + "?" + q.Encode()
 }
 
-// post writes the page that sends itself. Only this page may send a form elsewhere, and
-// only to where the client may be answered.
+// post writes the page that sends itself, to where the client may be answered.
 func (p *Provider) post(w http.ResponseWriter, r *http.Request, c party.Party, a asked, fields []formField) {
 	l := languageOf(r)
 	var b bytes.Buffer
@@ -113,13 +112,20 @@ func (p *Provider) post(w http.ResponseWriter, r *http.Request, c party.Party, a
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+strings.Join(hosts(c.RedirectURIs()), " ")+"; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src "+p.script+"; form-action "+onwards(c)+"; frame-ancestors 'none'; base-uri 'none'")
 	if a.Framed {
 		admitFrames(h, c)
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	_, _ = w.Write(b.Bytes())
+}
+
+// onwards is where a form may lead that ends at the client: to the client, and from there to
+// wherever it leads on. Chromium holds each redirect after a form to the policy of the page
+// that had it, and a callback that leads home to another host would end on an empty page.
+func onwards(c party.Party) string {
+	return strings.Join(append(hosts(c.RedirectURIs()), "https:", "http:"), " ")
 }
 
 // hosts returns scheme and host of each address, for the policy of a page: those that

@@ -155,8 +155,7 @@ func (p *Provider) textsFor(a *waiter, l *locale.Language) (t ownTexts, err erro
 
 // admitForms lets forms of a page lead to the client besides.
 func admitForms(h http.Header, c party.Party) {
-	own := strings.Join(hosts(c.RedirectURIs()), " ")
-	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "form-action 'self'", "form-action 'self' "+own, 1))
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "form-action 'self'", "form-action 'self' "+onwards(c), 1))
 }
 
 // admitFrames lets the client's own pages frame one that was begun for a frame: those of
