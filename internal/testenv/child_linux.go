@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -46,4 +47,15 @@ func ids(name string) (uid, gid int, err error) {
 	}
 	gid, err = strconv.Atoi(u.Gid)
 	return uid, gid, err
+}
+
+// claimPort takes a port for one test of this machine: between its being found free and
+// its use a server starts, or rests. What holds the claim is an abstract socket, which
+// the kernel releases with the process.
+func claimPort(port int) (release func(), ok bool) {
+	l, err := net.Listen("unix", fmt.Sprintf("@postern-test-port-%d", port))
+	if err != nil {
+		return nil, false
+	}
+	return func() { _ = l.Close() }, true
 }

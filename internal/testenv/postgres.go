@@ -20,6 +20,7 @@ type Postgres struct {
 	durable bool // commits wait for the disk
 	dir     string
 	port    int
+	release func() // gives the port back
 	bin     map[string]string
 	mu      sync.Mutex
 	child   *Child // nil while stopped
@@ -85,7 +86,7 @@ func (p *Postgres) init() (err error) {
 	if err = give(p.dir, postgresUser); err != nil {
 		return err
 	}
-	if p.port, err = freePort(); err != nil {
+	if p.port, p.release, err = freePort(lowestPort, highestPort); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
@@ -183,6 +184,9 @@ func (p *Postgres) Dir() string { return p.dir }
 
 func (p *Postgres) remove() {
 	p.Stop()
+	if p.release != nil {
+		p.release()
+	}
 	if p.dir != "" {
 		_ = os.RemoveAll(p.dir)
 	}

@@ -77,26 +77,33 @@ const (
 	portTries   = 200
 )
 
-// FreePort returns a TCP and UDP port that nothing uses on 127.0.0.1 at this moment.
+// FreePort returns a TCP and UDP port that nothing uses on 127.0.0.1 at this moment, and
+// that is given to no other test on this machine (Linux) until this one ends.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	port, err := freePort()
+	port, release, err := freePort(lowestPort, highestPort)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(release)
 	return port
 }
 
-func freePort() (int, error) {
+// freePort is FreePort from lowest to below highest; the caller releases the port.
+func freePort(lowest, highest uint32) (port int, release func(), err error) {
 	for range portTries {
 		var b [4]byte
 		_, _ = rand.Read(b[:]) // never fails
-		port := lowestPort + int(binary.BigEndian.Uint32(b[:])%(highestPort-lowestPort))
-		if portIsFree(port) {
-			return port, nil
+		port := int(lowest + binary.BigEndian.Uint32(b[:])%(highest-lowest))
+		release, ok := claimPort(port)
+		if ok && portIsFree(port) {
+			return port, release, nil
+		}
+		if ok {
+			release()
 		}
 	}
-	return 0, fmt.Errorf("testenv: no free port in %d tries", portTries)
+	return 0, nil, fmt.Errorf("testenv: no free port in %d tries", portTries)
 }
 
 func portIsFree(port int) bool {
