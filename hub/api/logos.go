@@ -27,8 +27,9 @@ const logoSize = brand.MaxLogo + 8<<10
 // LogosPath is the pattern of public_url's host at which Logos answers.
 const LogosPath = "GET /logos/{sum}"
 
-// logoMedia are the types of a logo, and of a form that holds one.
-var logoMedia = []string{"image/png", "image/jpeg", "image/svg+xml", "multipart/form-data", "application/octet-stream"}
+// logoMedia are the types of a logo, and of a form that holds one, and what programs call
+// any picture.
+var logoMedia = []string{"image/png", "image/jpeg", "image/svg+xml", "multipart/form-data", "image/jpg", "application/octet-stream", "application/x-www-form-urlencoded"}
 
 // aLogo is the body of a row that takes a logo.
 type aLogo struct {

@@ -10,6 +10,7 @@ import (
 	"image/color/palette"
 	"image/gif"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -222,6 +223,20 @@ func TestPhotosInEveryFormatThatIsTaken(t *testing.T) {
 	for what, body := range map[string]string{"SVG": `<svg xmlns="http://www.w3.org/2000/svg"/>`, "AVIF": "\x00\x00\x00\x20ftypavif", "huge": string(huge())} {
 		if got := st.want(t, 400, "PUT", "/api/accounts/mine-1/photo", body); !strings.Contains(got.body, "SVG and AVIF are not taken") {
 			t.Errorf("%s: %s", what, got.body)
+		}
+	}
+}
+
+// What a picture is its bytes say: curl --data-binary and many a library name another type.
+func TestAPictureIsTakenUnderWhatProgramsCallIt(t *testing.T) {
+	st := lite(t)
+	for _, media := range []string{"image/jpg", "application/octet-stream", "application/x-www-form-urlencoded"} {
+		for _, at := range []string{"PUT /api/accounts/mine-1/photo", "POST /api/envs/" + st.mine.Env.ID + "/logo"} {
+			verb, path, _ := strings.Cut(at, " ")
+			got := st.do(t, st.owner, verb, path, aFace(), func(r *http.Request) { r.Header.Set("Content-Type", media) })
+			if got.status != 204 {
+				t.Errorf("%s as %s: %d %s", at, media, got.status, got.body)
+			}
 		}
 	}
 }

@@ -29,8 +29,9 @@ type aPhoto struct {
 // redacted implements redactor.
 func (p *aPhoto) redacted() any { return nil }
 
-// pictures are the types of a photo; SVG would be a program.
-var pictures = []string{"image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff"}
+// pictures are the types of a photo; SVG would be a program. What the picture is its bytes
+// say: the last ones are what programs call any, curl --data-binary the very last.
+var pictures = []string{"image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/jpg", "application/octet-stream", "application/x-www-form-urlencoded"}
 
 // photoBody is an action whose body is a picture, which is written anew before the
 // transaction.
