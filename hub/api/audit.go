@@ -38,7 +38,7 @@ const (
 
 // auditFilter reads the parameters of the list.
 func (c *call) auditFilter(ctx context.Context, tx *store.Tx) (f store.AuditFilter, words []string, err error) {
-	f = store.AuditFilter{Kinds: c.many("kind"), Count: c.number("count"), OldestFirst: c.text("reverse") == "true"}
+	f = store.AuditFilter{Kinds: c.many("kind"), Count: c.number("count"), OldestFirst: c.is("reverse")}
 	if f.Envs, err = c.auditEnvs(ctx, tx); err != nil {
 		return f, nil, err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -131,9 +132,11 @@ func (p parameter) check(values []string) string {
 }
 
 // wrong returns what is wrong with a value of a parameter, "" if nothing. An empty value
-// is an absent one.
+// is an absent one, but not of a list: who names nothing would get nothing, or everything.
 func (p parameter) wrong(v string) string {
 	switch {
+	case v == "" && p.many:
+		return "an empty value names nothing; leave the parameter out for all"
 	case v == "":
 		return ""
 	case !utf8.ValidString(v) || strings.ContainsFunc(v, isControl):
@@ -143,8 +146,8 @@ func (p parameter) wrong(v string) string {
 			return fmt.Sprintf("want a number from %d to %d", p.least, p.most)
 		}
 	case p.kind == "boolean":
-		if v != "true" && v != "false" {
-			return "want true or false"
+		if _, err := truthOf(v); err != nil {
+			return err.Error()
 		}
 	case len(v) > p.most:
 		return fmt.Sprintf("at most %d bytes", p.most)
@@ -186,6 +189,25 @@ func (c *call) truth(name string) *bool {
 	if text == "" {
 		return nil
 	}
-	is := text == "true"
+	is, _ := truthOf(text) // checkQuery has seen to that
 	return &is
+}
+
+// is reports whether a parameter is true; absent it is not.
+func (c *call) is(name string) bool {
+	is := c.truth(name)
+	return is != nil && *is
+}
+
+var errTruth = errors.New("want true or false")
+
+// truthOf reads true and false, also as Python writes them: True and False.
+func truthOf(text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, errTruth
 }

@@ -33,6 +33,37 @@ func TestAQueryThatCannotBeReadIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
+// Python writes True and False, and its libraries send them so.
+func TestTruthIsReadInEitherSpelling(t *testing.T) {
+	st := lite(t)
+	for value, listed := range map[string]bool{"True": false, "TRUE": false, "False": true, "": true} {
+		got := st.want(t, 200, "GET", "/api/accounts?verified="+value, "") // nobody is bound
+		if strings.Contains(got.body, st.mine.account.ID) != listed {
+			t.Errorf("verified=%s: %s", value, got.body)
+		}
+	}
+	if got := st.want(t, 200, "GET", "/api/audit?reverse=True&start=1970-01-01", ""); !strings.Contains(got.body, `"events"`) {
+		t.Errorf("reverse=True: %s", got.body)
+	}
+}
+
+// A variable of a script that is not set names nothing: that is said, and is neither an empty
+// list, which looks as if nothing had happened, nor a list of everything.
+func TestAListOfParametersNamesNothingByAnEmptyValue(t *testing.T) {
+	st := lite(t)
+	for _, c := range []struct{ method, path, name string }{
+		{"GET", "/api/audit?kind=", "kind"},
+		{"GET", "/api/audit?env=", "env"},
+		{"GET", "/api/accounts?directory=", "directory"},
+		{"GET", "/api/directories?env=", "env"},
+		{"POST", "/api/env/" + st.mine.Env.ID + "/recovery/presign?email=alice@example.com&operation=", "operation"},
+	} {
+		if got := st.want(t, 400, c.method, c.path, ""); !strings.Contains(got.body, c.name+": an empty value names nothing") {
+			t.Errorf("%s %s: %s", c.method, c.path, got.body)
+		}
+	}
+}
+
 // A time before all of the log means all of it, however early it is.
 func TestADateOfLongAgoIsADate(t *testing.T) {
 	st := start(t, storetest.Open(t, storetest.SQLite(t)))
