@@ -31,11 +31,16 @@ var axe struct {
 	script string
 }
 
-// Axe checks the page that the browser shows and returns one line for each violation.
+// loaded waits until all of the page is there: of one that still comes the half would be
+// judged, such as a field whose label is on the way.
+const loaded = `if (document.readyState !== 'complete') await new Promise(done => addEventListener('load', done, {once: true}))`
+
+// Axe checks the page that the browser shows, once all of it is there, and returns one line
+// for each violation.
 func (b *Browser) Axe() []string {
 	b.t.Helper()
 	script := axeScript(b.t)
-	check := "(async () => {" + script + `
+	check := "(async () => {" + script + "\n;" + loaded + `
 		; const r = await axe.run(document, {runOnly: {type: 'tag', values: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}})
 		return r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' (' + n.failureSummary.replace(/\s+/g, ' ') + ')').join(' | ')).join('\n') })()`
 	found, err := b.eval(check)

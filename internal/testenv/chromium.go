@@ -156,12 +156,13 @@ func (b *Browser) eval(script string) (string, error) {
 	return chromedp.Run(b.ctx, chromedp.Evaluate[string]("(async () => String(await ("+script+")))()", chromedp.EvalAwaitPromise, gesture))
 }
 
-// Wait waits until a script's value is true, also across pages that load meanwhile.
+// Wait waits until a script's value is true, also across pages that load meanwhile: a page
+// of which only the beginning has come shows nothing yet.
 func (b *Browser) Wait(script string) {
 	b.t.Helper()
 	deadline := time.Now().Add(pageWithin)
 	for {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+script+")"))
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+script+") && document.readyState !== 'loading'"))
 		if err == nil && ok {
 			return
 		}
