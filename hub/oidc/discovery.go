@@ -114,6 +114,7 @@ const cached = "public, max-age=3600, no-transform"
 func (p *Provider) discovery(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	w.Header().Set("Cache-Control", cached)
 	w.Header().Del("Vary")
+	toEverybody(w.Header())
 	writeJSON(w, r, http.StatusOK, []byte(store.JSON(p.metadata(at))))
 }
 
@@ -127,6 +128,7 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request, at party.Issuer)
 	}
 	w.Header().Set("Cache-Control", cached)
 	w.Header().Del("Vary")
+	toEverybody(w.Header())
 	writeJSON(w, r, http.StatusOK, set)
 }
 

@@ -108,6 +108,11 @@ func (p *Provider) serveIssuer(at party.Issuer) {
 		handle("GET "+at.Endpoints+"/userinfo", p.userinfo)
 		handle("POST "+at.Endpoints+"/userinfo", p.userinfo)
 	}
+	if at.Serves(party.OpenID) {
+		for _, path := range []string{"/par", "/token", "/userinfo"} {
+			handle("OPTIONS "+at.Endpoints+path, p.preflight)
+		}
+	}
 }
 
 // Patterns lists the paths below which the provider answers, for a mux.

@@ -62,6 +62,7 @@ func parseCredentials(header string, q params) (credentials, *oauthError) {
 // asks too often waits.
 func (p *Provider) clientRequest(w http.ResponseWriter, r *http.Request, at party.Issuer) (party.Party, params, *oauthError) {
 	c, q, oauth := p.readClient(w, r, at)
+	toItsPages(w, r, c)
 	if err := p.admitClient(w, r, c, oauth == nil); err != nil {
 		return party.Party{}, nil, p.tooMany(r, err)
 	}
@@ -232,6 +233,7 @@ func (p *Provider) spend(ctx context.Context, tx *store.Tx, pen *pen, c party.Pa
 // userinfo answers what the id_token said already, for clients that ask twice.
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request, at party.Issuer) {
 	c, out, err := p.told(r, at)
+	toItsPages(w, r, c)
 	if busy := p.admitClient(w, r, c, err == nil); busy != nil {
 		err = busy
 	}

@@ -62,7 +62,7 @@ func HolderOf(ctx context.Context, tx *store.Tx, issuer, token string) (Holder, 
 	if err != nil {
 		return Holder{}, err
 	}
-	return Holder{Env: env, Client: of.ID, Person: person, Subject: claims.Subject, origins: originsOf(append(e.CallbackURLs, of.Settings.Redirects...))}, nil
+	return Holder{Env: env, Client: of.ID, Person: person, Subject: claims.Subject, origins: OriginsOf(append(e.CallbackURLs, of.Settings.Redirects...))}, nil
 }
 
 // application returns a client of the contract openid.
@@ -82,8 +82,8 @@ func application(ctx context.Context, tx *store.Tx, id string) (Party, error) {
 // of the environment's callback addresses, and of the client's own.
 func (h Holder) At(origin string) bool { return slices.Contains(h.origins, origin) }
 
-// originsOf returns the origins of addresses as browsers write them (RFC 6454 6.2).
-func originsOf(addresses []string) (all []string) {
+// OriginsOf returns the origins of addresses as browsers write them (RFC 6454 6.2).
+func OriginsOf(addresses []string) (all []string) {
 	for _, a := range addresses {
 		u, err := url.Parse(a)
 		if err != nil || u.Host == "" {
