@@ -1,8 +1,10 @@
 package request_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/postern-id/postern/hub/request"
@@ -89,5 +91,19 @@ func TestARequestIsToldWhereSomebodyLivesWhereTheirDocumentSaysIt(t *testing.T) 
 	d.ok(p.Agree(t.Context(), p.env, p.id, p.session, request.Client{Address: "192.0.2.7"}))
 	if err := p.presents(d.wallet); !errors.Is(err, request.ErrWrong) {
 		t.Errorf("a document that says nothing of it: %v", err)
+	}
+}
+
+// A document that is good is told as such: nobody has to guess what an absent member says.
+func TestARequestIsToldThatADocumentIsGood(t *testing.T) {
+	d := newDesk(t, storetest.Open(t, storetest.SQLite(t)))
+	r := d.create(request.Order{Claims: []string{"name", "govtid_expired"}, MaxUses: 1})
+	if d.document(r).Properties.GovtIDExpired != nil {
+		t.Error("told before it was shared")
+	}
+	d.opens(r).shares()
+	b, err := json.Marshal(d.document(r).Properties)
+	if err != nil || !strings.Contains(string(b), `"govtid_Expired":false`) {
+		t.Errorf("shared: %s, %v", b, err)
 	}
 }

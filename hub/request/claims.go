@@ -67,7 +67,7 @@ var claims = []claimRow{
 		func(p *Properties, v any) { p.BirthDate = asText(v) }, false, false},
 	{"govtid", []string{"nt:govtid_details"}, func(c evidence.Claims, _ time.Time) any { return govtid(c) },
 		func(p *Properties, v any) { p.GovtID = v }, true, false},
-	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired, _ = v.(bool) }, true, false},
+	{"govtid_expired", nil, expired, func(p *Properties, v any) { p.GovtIDExpired = asFlag(v) }, true, false},
 	{"age_over_18", []string{"nt:age_over_18"}, older(18), func(p *Properties, v any) { p.Over18 = asFlag(v) }, false, false},
 	{"age_over_21", []string{"nt:age_over_21"}, older(21), func(p *Properties, v any) { p.Over21 = asFlag(v) }, false, false},
 	{store.PictureClaim, []string{"nt:profile_picture"}, unsaid, func(p *Properties, v any) { p.ProfilePicture = asText(v) }, true, false},

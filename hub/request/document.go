@@ -43,7 +43,7 @@ type Document struct {
 	Properties  Properties `json:"properties"`
 	Mobile      *Mobile    `json:"mobile,omitempty"`
 	Browser     *Browser   `json:"browser,omitempty"`
-	KnownUser   *bool      `json:"is_known_user,omitempty"`
+	KnownUser   *bool      `json:"is_known_user,omitempty"` // whether an account is bound to them
 	Photo       string     `json:"photo,omitempty"`
 	ExternalIDs []string   `json:"external_ids,omitempty"` // of accounts in directories
 	PIIRemoved  bool       `json:"pii_removed,omitempty"`
@@ -69,7 +69,7 @@ type Properties struct {
 	UnverifiedEmail string `json:"unverified_email,omitempty"` // the same: all are verified
 	Address         string `json:"address,omitempty"`
 	GovtID          any    `json:"govtid,omitempty"`
-	GovtIDExpired   bool   `json:"govtid_Expired,omitempty"` // so spelled
+	GovtIDExpired   *bool  `json:"govtid_Expired,omitempty"` // so spelled; absent: not shared
 	Account         any    `json:"account,omitempty"`
 }
 
@@ -119,10 +119,8 @@ func (q *Requests) Document(ctx context.Context, tx *store.Tx, r store.Request) 
 	}
 	if i >= 0 {
 		d.Browser, d.Mobile = clientOf(shares[i].Client)
-		known := slices.ContainsFunc(shares, func(s store.Share) bool { return s.Request != r.ID && !s.SharedAt.After(shares[i].SharedAt) })
-		d.KnownUser = &known
 	}
-	if d.ExternalIDs, err = externalIDs(ctx, tx, r.Env, d.Subject); err != nil {
+	if err := d.known(ctx, tx); err != nil {
 		return d, err
 	}
 	all, err := tx.Properties(ctx, r.Env, r.Person)
@@ -174,14 +172,16 @@ func (q *Requests) phoneOf(ctx context.Context, tx *store.Tx, r store.Request) (
 // maxBound bounds how many accounts of one person are looked at.
 const maxBound = 50
 
-// externalIDs are the identifiers of a person's accounts in directories.
-func externalIDs(ctx context.Context, tx *store.Tx, env, subject string) (ids []string, err error) {
-	accounts, err := tx.Accounts(ctx, env, store.AccountFilter{Subject: subject, Count: maxBound})
+// known says whether a person has accounts in directories, and the identifiers of those.
+func (d *Document) known(ctx context.Context, tx *store.Tx) error {
+	accounts, err := tx.Accounts(ctx, d.Env, store.AccountFilter{Subject: d.Subject, Count: maxBound})
+	known, ids := len(accounts) > 0, []string(nil)
 	for _, a := range accounts {
 		ids = append(ids, a.Identifiers...)
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids), err
+	d.KnownUser, d.ExternalIDs = &known, slices.Compact(ids)
+	return err
 }
 
 func ended(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }

@@ -47,6 +47,10 @@ func TestARequestSaysWhoSharedAndInWhichBrowserUntilTheyAreErased(t *testing.T) 
 		if got.KnownUser == nil || *got.KnownUser || got.ExternalIDs != nil {
 			t.Errorf("shared for the first time: %v %v", got.KnownUser, got.ExternalIDs)
 		}
+		second := d.sharesOnPhone(request.Order{Claims: []string{"birth_date"}, MaxUses: 1})
+		if got := d.document(second); *got.KnownUser {
+			t.Error("who has shared before, and has no account, is known")
+		}
 		d.fixture.Accounts(t, s, protocol.Account{ID: "1", Name: "Jürgen Müller", Identifiers: []string{"juergen@example.com", "jm"}}, protocol.Account{ID: "2", Name: "Another", Identifiers: []string{"another"}})
 		d.tx(func(tx *store.Tx) error {
 			all, err := tx.Accounts(d.Context(), env, store.AccountFilter{Query: "juergen", Count: 1})
@@ -55,15 +59,11 @@ func TestARequestSaysWhoSharedAndInWhichBrowserUntilTheyAreErased(t *testing.T) 
 			}
 			return tx.SetSubject(d.Context(), env, all[0].ID, got.Subject)
 		})
-		if got := d.document(first); !slices.Equal(got.ExternalIDs, []string{"jm", "juergen@example.com"}) {
-			t.Errorf("bound: %v", got.ExternalIDs)
+		if got := d.document(first); !slices.Equal(got.ExternalIDs, []string{"jm", "juergen@example.com"}) || !*got.KnownUser {
+			t.Errorf("bound: %v %v", got.ExternalIDs, *got.KnownUser)
 		}
-		second := d.sharesOnPhone(request.Order{Claims: []string{"birth_date"}, MaxUses: 1})
 		if got := d.document(second); got.KnownUser == nil || !*got.KnownUser {
-			t.Errorf("shared before: %v", got.KnownUser)
-		}
-		if got := d.document(first); *got.KnownUser {
-			t.Error("who came first was known")
+			t.Errorf("of whom an account is known: %v", got.KnownUser)
 		}
 		if all := d.clients(); len(all) != 2 || strings.Contains(strings.Join(all, " "), "Android") {
 			t.Errorf("kept as %q", all)
