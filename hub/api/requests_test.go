@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -101,6 +102,9 @@ func TestAPersonIsReadRevokedAndErasedByTheirSubject(t *testing.T) {
 	got := st.want(t, http.StatusOK, "GET", path+"/properties/name,birth_date", "")
 	if !strings.Contains(got.body, `{"claim":"name","value":"Alice","status":200}`) || !strings.Contains(got.body, `{"claim":"birth_date","status":403}`) {
 		t.Errorf("properties %s", got.body)
+	}
+	if order := regexp.MustCompile(`"claim":"([a-z_]+)"`).FindAllString(st.want(t, http.StatusOK, "GET", path+"/properties/picture,name,birth_date,name", "").body, -1); !slices.Equal(order, []string{`"claim":"picture"`, `"claim":"name"`, `"claim":"birth_date"`}) {
+		t.Errorf("properties are not in the order in which they were asked for: %s", order)
 	}
 	st.want(t, http.StatusBadRequest, "GET", path+"/properties/name,nonsense", "")
 	got = st.want(t, http.StatusOK, "GET", path+"/properties/nt:legal_name,birth_date,openid", "")

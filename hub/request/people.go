@@ -57,15 +57,19 @@ func propertyStatus(p store.Property, now time.Time) int {
 // Wanted is one property that is asked for, by its claim or by a scope that stands for it.
 type Wanted struct{ Scope, Claim string }
 
-// Want lists what is asked for: claims, then those that scopes stand for.
+// Want lists what is asked for, once each and in its order: claims, then those that scopes
+// stand for.
 func Want(scopes, names []string) (all []Wanted) {
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(Canonical(names)))) {
-		all = append(all, Wanted{Claim: n})
-	}
-	for _, s := range slices.Compact(slices.Sorted(slices.Values(scopes))) {
-		if n := scopeClaim(s); n != "" {
-			all = append(all, Wanted{s, n})
+	add := func(w Wanted) {
+		if w.Claim != "" && !slices.Contains(all, w) {
+			all = append(all, w)
 		}
+	}
+	for _, n := range Canonical(names) {
+		add(Wanted{Claim: n})
+	}
+	for _, s := range scopes {
+		add(Wanted{s, scopeClaim(s)})
 	}
 	return all
 }
@@ -96,7 +100,7 @@ func (q *Requests) Disclose(ctx context.Context, tx *store.Tx, env, person strin
 		if !slices.ContainsFunc(s.Claims, func(c string) bool { return slices.ContainsFunc(wanted, func(w Wanted) bool { return w.Claim == c }) }) {
 			continue
 		}
-		c := Consent{ID: s.Request, CreatedAt: s.SharedAt, Status: statusShared, Scopes: s.Scopes, Claims: s.Claims}
+		c := Consent{ID: s.Request, CreatedAt: s.SharedAt, Status: statusShared, Scopes: s.Scopes, Claims: Public(s.Claims)}
 		if !s.RevokedAt.IsZero() {
 			c.Status = statusRefused
 		}

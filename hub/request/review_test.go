@@ -362,6 +362,9 @@ func TestAnAgeIsSharedWithoutTheDateOfBirth(t *testing.T) {
 	if got.Properties.Over18 == nil || !*got.Properties.Over18 || got.Properties.Over21 == nil || got.Properties.BirthDate != "" || len(got.Claims) != 0 {
 		t.Errorf("%+v", got)
 	}
+	if got := d.disclose(r, "age_over_18"); got.Properties[0].Value != true || len(got.Requests) != 1 || len(got.Requests[0].Claims) != 0 {
+		t.Errorf("what is no claim of the public API stands among those of a consent: %+v", got)
+	}
 	young := evidenceOf(d, "2015-01-01")
 	d.wallet = young
 	r = d.create(request.Order{Scopes: []string{"nt:age_over_18"}, MaxUses: 1})
