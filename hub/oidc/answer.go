@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -124,8 +125,16 @@ func (p *Provider) post(w http.ResponseWriter, r *http.Request, c party.Party, a
 // onwards is where a form may lead that ends at the client: to the client, and from there to
 // wherever it leads on. Chromium holds each redirect after a form to the policy of the page
 // that had it, and a callback that leads home to another host would end on an empty page.
+// Where an identity provider asks, whose callback leads nowhere else, its hosts are all.
 func onwards(c party.Party) string {
-	return strings.Join(append(hosts(c.RedirectURIs()), "https:", "http:"), " ")
+	own := hosts(c.RedirectURIs())
+	if c.Terms.Contract == party.OpenID {
+		own = append(own, "https:")
+		if slices.ContainsFunc(own, func(h string) bool { return strings.HasPrefix(h, "http://") }) {
+			own = append(own, "http:") // of a developer's machine
+		}
+	}
+	return strings.Join(own, " ")
 }
 
 // hosts returns scheme and host of each address, for the policy of a page: those that

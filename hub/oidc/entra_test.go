@@ -61,6 +61,9 @@ func TestEntraIsAnsweredByEveryRuleOfItsContract(t *testing.T) {
 					t.Errorf("the page may not send its form to %s: %s", host, csp)
 				}
 			}
+			if _, rest, _ := strings.Cut(csp, "form-action "); len(strings.Fields(strings.Split(rest, ";")[0])) != 3 {
+				t.Errorf("the page may send its form elsewhere: %s", csp)
+			}
 			if strings.Contains(asked.header.Get("Content-Security-Policy"), "microsoft") || back.header.Get("Referrer-Policy") != "no-referrer" || back.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("headers: %v, %v", asked.header, back.header)
 			}
