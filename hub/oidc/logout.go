@@ -90,21 +90,35 @@ func (p *Provider) leaving(a *authorization) (string, error) {
 	if hint == "" {
 		return id, nil
 	}
-	claims, ctx := jwt.RegisteredClaims{}, a.r.Context()
-	_, err := jwt.NewParser(jwt.WithValidMethods(party.Algorithms), jwt.WithoutClaimsValidation()).ParseWithClaims(hint, &claims, func(t *jwt.Token) (any, error) {
-		if len(claims.Audience) != 1 || claims.Issuer != p.cfg.Origin()+a.at.Path || id != "" && claims.Audience[0] != id {
-			return nil, errGone
+	claims, err := p.ownToken(a.r.Context(), hint, func(audience string) (party.Party, error) {
+		if id != "" && audience != id {
+			return party.Party{}, errNobody
 		}
-		c, err := p.clientByID(ctx, claims.Audience[0], a.at)
-		if err != nil {
-			return nil, err
-		}
-		return p.publicKey(ctx, c, t)
+		return p.clientByID(a.r.Context(), audience, a.at)
 	})
 	if err != nil {
 		return "", errors.Join(errAsk("id_token_hint is not a token of this client"), err)
 	}
 	return claims.Audience[0], nil
+}
+
+// ownToken reads a token that was signed here for a client, however old; of returns that
+// client, if it may be it.
+func (p *Provider) ownToken(ctx context.Context, text string, of func(audience string) (party.Party, error)) (claims jwt.RegisteredClaims, err error) {
+	_, err = jwt.NewParser(jwt.WithValidMethods(party.Algorithms), jwt.WithoutClaimsValidation()).ParseWithClaims(text, &claims, func(t *jwt.Token) (any, error) {
+		if len(claims.Audience) != 1 {
+			return nil, errGone
+		}
+		c, err := of(claims.Audience[0])
+		if err == nil && claims.Issuer != p.issuer(c.Terms) {
+			err = errGone
+		}
+		if err != nil {
+			return nil, err
+		}
+		return p.publicKey(ctx, c, t)
+	})
+	return claims, err
 }
 
 // publicKey returns the key of a client by which a token says that it was signed.

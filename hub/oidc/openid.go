@@ -78,11 +78,36 @@ func (p *Provider) understandOpenID(r *http.Request, c party.Party, q params, to
 		return oauth
 	}
 	w, oauth := parsePlain(c, q)
+	if oauth == nil {
+		oauth = p.meansOne(r.Context(), c, q["id_token_hint"], w)
+	}
 	if oauth != nil {
 		return oauth
 	}
 	to.Plain = w
 	return p.useTemplate(r.Context(), c, q, w)
+}
+
+// meansOne reads a token of the person whom the client means: nobody else will do (OpenID
+// Connect Core 3.1.2.2).
+func (p *Provider) meansOne(ctx context.Context, c party.Party, hint string, w *plain) *oauthError {
+	if hint == "" {
+		return nil
+	}
+	token, err := p.ownToken(ctx, hint, func(audience string) (party.Party, error) {
+		if audience != c.ID {
+			return c, errNobody
+		}
+		return c, nil
+	})
+	switch {
+	case err != nil || token.Subject == "":
+		return invalid("invalid_request", "id_token_hint is not a token of this client")
+	case w.Who != "" && w.Who != token.Subject:
+		return invalid("invalid_request", "id_token_hint is of somebody else than the claim sub asks for")
+	}
+	w.Who = token.Subject
+	return nil
 }
 
 // challenge reads code_challenge. It is required, but where a client that proves itself

@@ -1002,6 +1002,59 @@ func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core 3.1.2.2: whoever asks for one person is not answered about another, by an
+// id_token_hint as by a value of sub.
+func TestWhoAsksForOnePersonIsToldOfNoOther(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	client, secret := a.add(party.OpenID, nil)
+	other, otherSecret := a.add(party.OpenID, nil)
+	token := func(client, secret string) tokens {
+		form := exchanging(client, secret, a.codeFor(authorizeBy(client, a.pushes(asking(client, secret))), ann).Get("code"), appBack)
+		form.Set("code_verifier", appVerifier)
+		got, status := a.redeems(form)
+		if status != 200 {
+			t.Fatal(status)
+		}
+		return got
+	}
+	own, foreign := token(client, secret), token(other, otherSecret)
+	a.ahead.Add(int64(3 * time.Hour)) // both are over
+	nora := evidencetest.Person{Family: "Nobody", Given: "Nora", BirthDate: "1990-01-01", Document: "N1", Expires: "2099-01-01"}
+	named := `{"id_token":{"sub":{"value":"` + own.Subject + `"}}}`
+	for name, x := range map[string]struct {
+		hint, claims string
+		who          evidencetest.Person
+		want         string
+	}{
+		"herself":                    {own.ID, "", ann, ""},
+		"herself, in both ways":      {own.ID, named, ann, ""},
+		"somebody else":              {own.ID, "", nora, "access_denied"},
+		"somebody else, by sub":      {"", named, nora, "access_denied"},
+		"two people":                 {own.ID, `{"id_token":{"sub":{"value":"other"}}}`, ann, "invalid_request"},
+		"a token of another client":  {foreign.ID, "", ann, "invalid_request"},
+		"a token that nobody signed": {own.ID[:len(own.ID)-6] + "AAAAAA", "", ann, "invalid_request"},
+	} {
+		form := asking(client, secret)
+		form.Set("id_token_hint", x.hint)
+		form.Set("claims", x.claims)
+		pushed := a.post(http.DefaultClient, "/oauth2/par", form)
+		if x.want == "invalid_request" {
+			if pushed.status != http.StatusBadRequest || !strings.Contains(pushed.body, x.want) {
+				t.Errorf("%s, pushed: %d %s", name, pushed.status, pushed.body)
+			}
+			form.Del("client_secret")
+			if g := a.get(a.newPhone(), "/oauth2/authorize?"+form.Encode()); g.location == nil || g.location.Query().Get("error") != x.want {
+				t.Errorf("%s: %d %v", name, g.status, g.location)
+			}
+			continue
+		}
+		if back := a.codeFor(authorizeBy(client, a.pushes(form)), x.who); back.Get("error") != x.want || back.Has("code") != (x.want == "") {
+			t.Errorf("%s: error %q", name, back.Get("error"))
+		}
+	}
+	a.clean(own.ID)
+}
+
 // An address keeps the query that it has here as well, and a hint is a token of this client
 // or none: an old one does, because who signs out may have had it for long.
 func TestSigningOutByATokenIsForItsOwnClient(t *testing.T) {
