@@ -149,7 +149,7 @@ func isVerifier(s string) bool {
 func parsePlain(c party.Party, q params) (*plain, *oauthError) {
 	w := &plain{Names: map[string]string{}, Label: q["label"], Template: q["template"], Email: q["email_hint"]}
 	for _, s := range strings.Fields(q["scope"]) {
-		if !slices.Contains(party.Scopes, s) || slices.Contains(w.Scopes, s) {
+		if !slices.Contains(party.Scopes, s) || slices.Contains(w.Scopes, s) || s == request.Email && c.Directory == "" {
 			continue
 		}
 		w.Scopes = append(w.Scopes, s)
@@ -161,8 +161,10 @@ func parsePlain(c party.Party, q params) (*plain, *oauthError) {
 	if slices.Contains(w.Scopes, "profile") {
 		w.Claims = append(w.Claims, profileClaims...)
 	}
-	if slices.Contains(w.Scopes, request.Address) { // OpenID Connect Core 5.4
-		w.Claims = append(w.Claims, request.Address)
+	for _, same := range []string{request.Email, request.Address} { // OpenID Connect Core 5.4
+		if slices.Contains(w.Scopes, same) {
+			w.Claims = append(w.Claims, same)
+		}
 	}
 	if err := w.parseClaims(q["claims"]); err != nil {
 		return nil, invalid("invalid_request", err.Error())

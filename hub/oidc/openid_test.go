@@ -1002,6 +1002,29 @@ func TestSigningOutLeadsOnlyToTheClientsOwnAddresses(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core 5.4: what relying parties ask by themselves. Only the client of a
+// directory is told of accounts; for others the scope is one that nobody follows.
+func TestTheScopeEmailAsksForTheAddressOfTheAccount(t *testing.T) {
+	a := newOffice(t, storetest.SQLite(t))
+	for client, want := range map[string]struct {
+		scope string
+		email any
+	}{a.fixture.Directory.ID: {"openid profile email", "ann@example.com"}, a.fixture.Env.ID: {"openid profile", nil}} {
+		form := a.demo(client, a.key)
+		form.Set("scope", "openid profile email phone offline_access")
+		form.Del("claims")
+		got, status := a.redeems(exchanging(client, a.key, a.codeFor(authorizeBy(client, a.pushes(form)), ann).Get("code"), demoBack))
+		if status != 200 || got.Scope != want.scope {
+			t.Fatalf("%d, the scope %q is followed, want %q", status, got.Scope, want.scope)
+		}
+		claims, _ := a.reads(got.ID, client)
+		_, who := a.userinfo(got.Access)
+		if claims["email"] != want.email || who["email"] != want.email || claims["name"] != "Ann Lee" || claims["account"] != nil {
+			t.Errorf("told %v, and by userinfo %v", claims, who)
+		}
+	}
+}
+
 // OpenID Connect Core 3.1.2.2: whoever asks for one person is not answered about another, by an
 // id_token_hint as by a value of sub.
 func TestWhoAsksForOnePersonIsToldOfNoOther(t *testing.T) {

@@ -48,7 +48,7 @@ var contracts = []Terms{
 var Algorithms = []string{ES256, RS256, EdDSA}
 
 // Scopes are what an application may ask for.
-var Scopes = append([]string{"profile", request.Address}, request.Scopes()...)
+var Scopes = append([]string{"profile", request.Email, request.Address}, request.Scopes()...)
 
 // An Issuer is where contracts are asked that share one: which of them it is, the client
 // says.
