@@ -38,6 +38,15 @@ func first(make func(*cobra.Command)) func(*cobra.Command) {
 	}
 }
 
+// explained makes a command whose help does not end by naming Caddy's documentation, which
+// has nothing of it.
+func explained(make func(*cobra.Command)) func(*cobra.Command) {
+	return func(c *cobra.Command) {
+		c.SetHelpTemplate(new(cobra.Command).HelpTemplate())
+		make(c)
+	}
+}
+
 func main() {
 	caddy.CustomBinaryName, caddy.CustomVersion, caddy.CustomLongDescription = "postern", version, description
 	os.Args = append(os.Args[:1], askedForAll(admin.CommandFirst(os.Args[1:]))...)
@@ -46,6 +55,7 @@ func main() {
 		os.Exit(1)
 	}
 	for i, c := range commands() {
+		c.CobraFunc = explained(c.CobraFunc)
 		if i == 0 {
 			c.CobraFunc = first(c.CobraFunc)
 		}

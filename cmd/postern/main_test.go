@@ -100,6 +100,11 @@ func TestHelpSpeaksOfPostern(t *testing.T) {
 	if out, _ := postern(t, dir, "init", "--help"); !strings.Contains(out, "sudo -u postern") || !strings.Contains(out, "runuser -u postern") {
 		t.Errorf("init: %s", out)
 	}
+	for _, args := range [][]string{{"env", "--help"}, {"audit", "tail", "--help"}, {"demo", "-h"}} {
+		if out, code := postern(t, dir, args...); code != 0 || !strings.Contains(out, "Usage:") || strings.Contains(out, "caddyserver.com") {
+			t.Errorf("%q: status %d: %s", args, code, out)
+		}
+	}
 	if out, code := postern(t, dir, "manpage", "--directory", dir); code != 0 {
 		t.Fatalf("status %d: %s", code, out)
 	}

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,7 @@ func (f *flags) listAccounts() *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&q, "query", "", "part of a name or an identifier")
 	fl.StringVar(&directory, "directory", "", "id of a directory")
-	fl.BoolVar(&verified, "verified", true, "only those that are bound to a person, or with =false only the others")
+	fl.BoolVar(&verified, "verified", false, "only those that are bound to a person, or with =false only the others")
 	fl.IntVar(&count, "count", 50, "how many")
 	fl.IntVar(&offset, "offset", 0, "how many to leave out first")
 	return c
@@ -109,6 +110,13 @@ func photoCommand(f *flags) *cobra.Command {
 	return c
 }
 
+// fileKinds are the media types of files that are put, by extension: what this machine knows of
+// them differs from one to the next.
+var fileKinds = map[string]string{
+	".gif": "image/gif", ".jpeg": "image/jpeg", ".jpg": "image/jpeg", ".png": "image/png", ".svg": "image/svg+xml",
+	".tif": "image/tiff", ".tiff": "image/tiff", ".webp": "image/webp", ".zip": "application/zip",
+}
+
 // put puts a file, by its extension's media type, and decodes the answer into out.
 func (f *flags) put(c *cobra.Command, path, name string, out any) error {
 	cl, err := f.client(c)
@@ -124,9 +132,9 @@ func (f *flags) put(c *cobra.Command, path, name string, out any) error {
 	if err != nil {
 		return err
 	}
-	kind := mime.TypeByExtension(strings.ToLower(filepath.Ext(name)))
+	kind := fileKinds[strings.ToLower(filepath.Ext(name))]
 	if kind == "" {
-		return fmt.Errorf("%s: want a file whose name ends in .jpg, .png or .zip", name)
+		return fmt.Errorf("%s: want a file whose name ends in one of %s", name, strings.Join(slices.Sorted(maps.Keys(fileKinds)), ", "))
 	}
 	return cl.put(c.Context(), path, kind, file, info.Size(), out)
 }

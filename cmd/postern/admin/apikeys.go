@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -61,8 +62,14 @@ func (k *keyFlags) add(c *cobra.Command) {
 	p.DurationVar(&k.life, "expires-in", 0, "how long the key works from now, such as 720h")
 }
 
+// errOver refuses a key that is over as it is made: a zero would be one without an end.
+var errOver = errors.New("--expires-in: want a time that is still to come, such as 720h")
+
 // wish returns what was given.
-func (k *keyFlags) wish(c *cobra.Command) (w keyWish) {
+func (k *keyFlags) wish(c *cobra.Command) (w keyWish, err error) {
+	if c.Flags().Changed("expires-in") && k.life <= 0 {
+		return w, errOver
+	}
 	if c.Flags().Changed("name") {
 		w.Name = &k.name
 	}
@@ -80,7 +87,7 @@ func (k *keyFlags) wish(c *cobra.Command) (w keyWish) {
 	if k.life != 0 || k.forever {
 		w.Expires = &end
 	}
-	return w
+	return w, nil
 }
 
 func (f *flags) createKey() *cobra.Command {
@@ -96,8 +103,12 @@ func (f *flags) createKey() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			wish, err := k.wish(c)
+			if err != nil {
+				return err
+			}
 			var answer json.RawMessage
-			if err := cl.do(c.Context(), "POST", "/api/apikeys", k.wish(c), &answer); err != nil {
+			if err := cl.do(c.Context(), "POST", "/api/apikeys", wish, &answer); err != nil {
 				return err
 			}
 			return f.showNewKey(c, answer, out)
@@ -141,7 +152,13 @@ func (f *flags) setKey(path func(string) string) *cobra.Command {
 	var k keyFlags
 	c := leaf("set ID", "Changes what is given of an API key", `  postern apikey set 5f0c… --disable
   postern apikey set 5f0c… --expires-in 24h`, cobra.ExactArgs(1),
-		func(c *cobra.Command, args []string) error { return f.decide(c, "PATCH", path(args[0]), k.wish(c)) })
+		func(c *cobra.Command, args []string) error {
+			wish, err := k.wish(c)
+			if err != nil {
+				return err
+			}
+			return f.decide(c, "PATCH", path(args[0]), wish)
+		})
 	k.add(c)
 	c.Flags().BoolVar(&k.forever, "never-expires", false, "the key works until it is removed")
 	c.Flags().BoolVar(&k.off, "disable", false, "the key is refused from now on")

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -333,9 +334,27 @@ func refusal(path string, status int, body []byte) error {
 		return fmt.Errorf("the hub answered %d %s; is this the address of its console?", status, http.StatusText(status))
 	}
 	if status == http.StatusNotFound {
-		return fmt.Errorf("%s: the hub has no such thing, or the key may not see it; \"postern env list\", \"postern env domain list\" and \"postern directory list\" show what there is", path)
+		return fmt.Errorf("%s: the hub has no such thing, or the key may not see it; %s shows what there is", path, lister(path))
 	}
 	return errors.New(strings.Map(steersNothing, strings.Join(r.Errors, "\n")))
+}
+
+// listers are the commands that show what a part of a path can be, the innermost first.
+var listers = []struct{ part, command string }{
+	{"domains", "env domain list"}, {"identity-providers", "env provider list"}, {"oidc-clients", "env client list"}, {"agents", "directory agents list"},
+	{"destinations", "audit destination list"}, {"events", "audit list"}, {"directories", "directory list"}, {"accounts", "account list"},
+	{"requests", "request list"}, {"apikeys", "apikey list"}, {"members", "staff list"},
+}
+
+// lister names the command that shows what there is in place of what a path names.
+func lister(path string) string {
+	parts := strings.Split(path, "/")
+	for _, l := range listers {
+		if slices.Contains(parts, l.part) {
+			return `"postern ` + l.command + `"`
+		}
+	}
+	return `"postern env list"`
 }
 
 // environment returns the id of the environment that is meant: the one named, or the

@@ -268,20 +268,53 @@ func TestEveryOperationIsReachedByTheCommandAPI(t *testing.T) {
 	}
 }
 
+// A sign that is wrong, or an hour that a script worked out to be none, makes no key: of a
+// zero it would be one without an end.
+func TestNoKeyIsMadeThatIsOver(t *testing.T) {
+	st := start(t)
+	for _, life := range []string{"0s", "-1h"} {
+		for _, args := range [][]string{{"create"}, {"set", "5f0c"}} {
+			if _, _, err := run(t, "", append(append([]string{"apikey"}, args...), "--expires-in", life)...); !errors.Is(err, errOver) {
+				t.Errorf("%s of %s: %v", args, life, err)
+			}
+		}
+	}
+	if out := want(t, "apikey", "list"); strings.Count(out, "\n") != 2 {
+		t.Errorf("at %s there is more than the first key: %s", st.dir, out)
+	}
+}
+
+// What is not there is looked for with the command that lists it.
+func TestWhereToLookForWhatIsNotThereIsSaid(t *testing.T) {
+	for path, command := range map[string]string{
+		"/api/requests/x": "request list", "/api/apikeys/x": "apikey list", "/api/envs/x": "env list", "/api/envs/x/domains/y": "env domain list",
+		"/api/directories/x": "directory list", "/api/directories/x/agents/y": "directory agents list", "/api/audit/events/x/proof": "audit list", "/x": "env list",
+	} {
+		if got := lister(path); got != `"postern `+command+`"` {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
 func TestAccountsAreListedShownAndHaveNoPhotoOfAnUnknownKind(t *testing.T) {
 	st := start(t)
 	if out := want(t, "account", "list", "--query", "ada", "--verified=false", "--count", "5"); !strings.HasPrefix(out, "ID") {
 		t.Errorf("list printed %s", out)
 	}
-	if _, _, err := run(t, "", "account", "get", "nobody@example.com"); err == nil {
-		t.Error("nobody is shown")
+	if _, _, err := run(t, "", "account", "get", "nobody@example.com"); err == nil || !strings.Contains(err.Error(), `"postern account list"`) {
+		t.Errorf("nobody is shown, or where to look is not said: %v", err)
 	}
-	file := filepath.Join(st.dir, "face.unknown")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
+	if out := want(t, "account", "list", "--help"); strings.Contains(out, "(default true)") {
+		t.Errorf("only accounts that are bound seem to be listed: %s", out)
 	}
-	if _, _, err := run(t, "", "account", "photo", "set", "ada@example.com", file); err == nil || !strings.Contains(err.Error(), ".jpg") {
-		t.Errorf("a file of an unknown kind: %v", err)
+	for name, known := range map[string]bool{"face.unknown": false, "face.html": false, "face.jpg": true, "face.TIF": true, "face.webp": true, "faces.zip": true} {
+		file := filepath.Join(st.dir, name)
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := run(t, "", "account", "photo", "set", "ada@example.com", file); err == nil || strings.Contains(err.Error(), ".jpg, ") == known {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	if _, _, err := run(t, "", "account", "set", "ada@example.com"); err == nil {
 		t.Error("a change of nothing was taken")
