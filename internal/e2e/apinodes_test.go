@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -147,10 +148,37 @@ func (c *cluster) verified(t *testing.T) {
 	run("audit", "verify", file)
 }
 
-// Somebody proves who they are to an application while each request goes to another node.
+// Somebody proves who they are to an application while each request goes to another node, and
+// while those die that know what came last.
 func TestP25_ASignInSwitchesNodesWithEveryRequest(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 2)
+	a := c.application(t)
+	a.signsIn(t, func() {}, func() {})
+	for _, n := range c.nodes {
+		if c.front.count(n) == 0 {
+			t.Error("a node was never asked")
+		}
+	}
+	first, second := c.nodes[0], c.nodes[1]
+	c.front.serve(first)
+	a.signsIn(t, func() { c.kill(first) }, func() {
+		first.start(t)
+		c.kill(second)
+	})
+}
+
+// An application asks a cluster, through its balancer, who somebody is.
+type application struct {
+	*relying
+	cluster  *cluster
+	ctx      context.Context
+	provider *oidc.Provider
+	conf     oauth2.Config
+}
+
+func (c *cluster) application(t *testing.T) *application {
+	t.Helper()
 	front := *c.nodes[1]
 	front.port = c.front.port
 	env := *c.environment
@@ -158,37 +186,39 @@ func TestP25_ASignInSwitchesNodesWithEveryRequest(t *testing.T) {
 	v := &relying{&env, walletOf(t, env.trusting(), "ERIKA", "MUSTERMANN")}
 	const callback = "https://app.example.com/callback"
 	id, secret := v.relying(map[string]any{"name": "App", "redirect_uris": []string{callback}})
-	issuer := c.front.url("localhost")
 	ctx := oidc.ClientContext(t.Context(), loopback(nil, nil))
-	provider, err := oidc.NewProvider(ctx, issuer)
+	provider, err := oidc.NewProvider(ctx, c.front.url("localhost"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := oauth2.Config{ClientID: id, ClientSecret: secret, Endpoint: provider.Endpoint(), RedirectURL: callback, Scopes: []string{oidc.ScopeOpenID, "profile"}}
-	proof, nonce := oauth2.GenerateVerifier(), "n-1"
-	pushed := c.push(t, conf, url.Values{"response_type": {"code"}, "scope": {"openid profile"}, "redirect_uri": {callback}, "state": {"s-1"}, "nonce": {nonce},
+	return &application{v, c, ctx, provider, oauth2.Config{ClientID: id, ClientSecret: secret, Endpoint: provider.Endpoint(), RedirectURL: callback, Scopes: []string{oidc.ScopeOpenID, "profile"}}}
+}
+
+// signsIn signs somebody in, with something that happens once the request was pushed, and once
+// there is a code.
+func (a *application) signsIn(t *testing.T, pushed, coded func()) {
+	t.Helper()
+	proof, nonce, callback := oauth2.GenerateVerifier(), "n-1", a.conf.RedirectURL
+	asks := a.cluster.push(t, a.conf, url.Values{"response_type": {"code"}, "scope": {"openid profile"}, "redirect_uri": {callback}, "state": {"s-1"}, "nonce": {nonce},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(proof)}, "code_challenge_method": {"S256"}})
+	pushed()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	person := newVisitor(t, c.site, c.front.port)
+	person := newVisitor(t, a.cluster.site, a.edge.port)
 	person.client = loopback(nil, jar)
-	p := &prover{visitor: person, edge: &front, wallet: v.wallet}
-	q := p.proves(conf.Endpoint.AuthURL+"?"+url.Values{"client_id": {id}, "request_uri": {pushed}}.Encode(), callback).values(t)
-	token, err := conf.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(proof))
+	p := &prover{visitor: person, edge: a.edge, wallet: a.wallet}
+	q := p.proves(a.conf.Endpoint.AuthURL+"?"+url.Values{"client_id": {a.conf.ClientID}, "request_uri": {asks}}.Encode(), callback).values(t)
+	coded()
+	token, err := a.conf.Exchange(a.ctx, q.Get("code"), oauth2.VerifierOption(proof))
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw, _ := token.Extra("id_token").(string)
-	said, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: id}).Verify(ctx, raw)
+	said, err := a.provider.VerifierContext(a.ctx, &oidc.Config{ClientID: a.conf.ClientID}).Verify(a.ctx, raw)
 	if err != nil || said.Nonce != nonce || q.Get("state") != "s-1" {
 		t.Errorf("%v, %+v", err, said)
-	}
-	for _, n := range c.nodes {
-		if c.front.count(n) == 0 {
-			t.Error("a node was never asked")
-		}
 	}
 }
 
