@@ -50,6 +50,7 @@ type testAgent struct {
 	removed   []protocol.RemoveKeyRequest
 	begun     func(*protocol.Begun)
 	hold      chan struct{} // calls wait for it
+	waits     func()        // is told of a call that waits for it
 	old       bool          // it does not know Request of a question
 	givenUp   []string      // requests
 }
@@ -102,7 +103,7 @@ func (a *testAgent) bundle() []protocol.Evidence {
 func (a *testAgent) enter(ctx context.Context, m protocol.Method) error {
 	a.mu.Lock()
 	a.calls = append(a.calls, m)
-	away, hold, lost := a.away, a.hold, a.lost == m
+	away, hold, waits, lost := a.away, a.hold, a.waits, a.lost == m
 	a.mu.Unlock()
 	if lost {
 		return protocol.Err(protocol.CodeInternal, "the tunnel broke")
@@ -111,6 +112,9 @@ func (a *testAgent) enter(ctx context.Context, m protocol.Method) error {
 		return protocol.Err(protocol.CodeUnavailable, "no tunnel")
 	}
 	if hold != nil {
+		if waits != nil {
+			waits()
+		}
 		select {
 		case <-hold:
 		case <-ctx.Done():

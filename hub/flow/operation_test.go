@@ -410,11 +410,11 @@ func TestALostFrameIsSettledByTheJournal(t *testing.T) {
 			}
 			node := &tunnels{agents: s.tunnels.agents, node: s.Operations}
 			cut := s.config.does
-			cut.Agents = cutting{node, 50 * time.Millisecond}
+			cut.Agents = cutting{node}
 			if err := operation.New(cut).Perform(t.Context(), s.env, b.id, b.session, b.recipient); err != nil {
 				t.Fatal(err)
 			}
-			s.agent.set(func(a *testAgent) { a.hold, a.calls = nil, nil })
+			s.agent.set(func(a *testAgent) { a.hold, a.waits, a.calls = nil, nil, nil })
 			return b
 		}
 		b := press()
@@ -444,15 +444,14 @@ func TestALostFrameIsSettledByTheJournal(t *testing.T) {
 	})
 }
 
-// cutting gives up on a dispatch early, as a node does whose tunnel broke.
-type cutting struct {
-	*tunnels
-	after time.Duration
-}
+// cutting gives up on a dispatch once the agent has the frame and holds it, as a node does
+// whose tunnel broke.
+type cutting struct{ *tunnels }
 
 func (c cutting) Execute(ctx context.Context, to operation.To, recovery string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.after)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	c.find(to).set(func(a *testAgent) { a.waits = cancel })
 	return c.tunnels.Execute(ctx, to, recovery)
 }
 

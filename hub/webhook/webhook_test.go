@@ -210,8 +210,7 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 	b := newBench(t, storetest.SQLite(t))
 	r := b.listen(t, allowed+":0")
 	b.subscribe(t, r.url, Recover)
-	h := b.hooks(t)
-	h.patience = 300 * time.Millisecond
+	h, short := b.hooks(t), b.hooks(t, func(c *Config) { c.Patience = 300 * time.Millisecond })
 	hang := func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() }
 	for name, c := range map[string]struct {
 		answer func(http.ResponseWriter, *http.Request)
@@ -233,12 +232,16 @@ func TestP19_AnythingButAYesStopsTheRecovery(t *testing.T) {
 		"no answer":          {hang, false, FailedMessage},
 	} {
 		r.answers(c.answer)
+		asks := h
+		if name == "no answer" {
+			asks = short // whoever answers has as long as in production, however busy the machine is
+		}
 		start := time.Now()
-		v, err := h.Ask(t.Context(), b.env, question)
+		v, err := asks.Ask(t.Context(), b.env, question)
 		if err != nil || v.Allows(b.clock()) != c.yes || v.Message() != c.says || v.Silent() != (c.says == FailedMessage) {
 			t.Errorf("%s: allowed %v, says %q, %v", name, v.Allows(b.clock()), v.Message(), err)
 		}
-		if d := time.Since(start); d > 20*h.patience {
+		if d := time.Since(start); d > 20*short.patience {
 			t.Errorf("%s: took %s", name, d)
 		}
 	}
