@@ -191,7 +191,7 @@ func TestTheOrganisationIsAskedBeforeAnAccountIsBound(t *testing.T) {
 
 func TestP19_WhatTheOrganisationDoesNotAgreeToIsNotBound(t *testing.T) {
 	st := lite(t)
-	k := st.checker(t, st.mine, func(c *hooks.Config) { c.Patience = 700 * time.Millisecond })
+	k := st.checker(t, st.mine, func(c *hooks.Config) { c.Patience = 3 * time.Second }) // whoever answers is in time on a busy machine too
 	path, body := "/api/accounts/mine-1", `{"subject":"`+st.mine.subject+`","birth_date":"1985-03-09"}`
 	hang := func(_ http.ResponseWriter, r *http.Request, _ map[string]any) { <-r.Context().Done() }
 	elsewhere := func(w http.ResponseWriter, r *http.Request, _ map[string]any) {

@@ -129,8 +129,8 @@ func TestCallsEndWithTheirReason(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
-		<-left // the cancel reached the other node
-		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		<-left                                                         // the cancel reached the other node
+		short, cancel := context.WithTimeout(t.Context(), time.Second) // it has to get there in time
 		defer cancel()
 		go func() { _, err := a.Call(short, b.ID(), "wait", nil); done <- err }()
 		<-entered

@@ -246,10 +246,7 @@ func TestAChangeIsUnsureOnlyOnceItWasSent(t *testing.T) {
 			t.Errorf("%s: %v after %d runs; want unsure after 1", name, err, runs)
 		}
 	}
-	c.Once(testenv.LDAPModify, testenv.HoldAnswer)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := attempt(ctx); !errors.Is(err, directory.ErrUnsure) {
+	if err := attempt(held(t, c, testenv.LDAPModify)); !errors.Is(err, directory.ErrUnsure) {
 		t.Errorf("no answer: %v", err)
 	}
 	c.Refuse(true)
@@ -259,14 +256,26 @@ func TestAChangeIsUnsureOnlyOnceItWasSent(t *testing.T) {
 	}
 }
 
+// held has the answer to the next request of a kind held back, and returns a context that
+// ends a moment after that request was seen, however long it took to come there.
+func held(t *testing.T, c *testenv.Cutter, op byte) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	var seen sync.Once
+	c.On(func(got byte) (cut testenv.Cut) {
+		if got == op {
+			seen.Do(func() { cut = testenv.HoldAnswer; time.AfterFunc(100*time.Millisecond, cancel) })
+		}
+		return cut
+	})
+	return ctx
+}
+
 func TestAContextEndsAHangingRequest(t *testing.T) {
 	s := testenv.SharedSlapd(t, testenv.SlapdOptions{})
 	c := testenv.NewCutter(t, s.Addr())
 	p := open(t, Config{URLs: []string{"ldaps://" + c.Addr}, CAFile: c.CAFile})
-	c.Once(testenv.LDAPSearch, testenv.HoldAnswer)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := p.look(ctx); protocol.CodeOf(err) != protocol.CodeUnavailable {
+	if err := p.look(held(t, c, testenv.LDAPSearch)); protocol.CodeOf(err) != protocol.CodeUnavailable {
 		t.Errorf("%v", err)
 	}
 	if err := p.look(t.Context()); err != nil {

@@ -122,7 +122,7 @@ func TestASilentServerCostsAMomentOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	if took := time.Since(begin); took > headStart/2 {
+	if took := time.Since(begin); took >= headStart { // what a try at the silent one costs
 		t.Errorf("the second one took %v: its breaker is not open", took)
 	}
 }
