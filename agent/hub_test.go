@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -57,7 +58,7 @@ func newTestHub(t *testing.T, nodes int, cert *tls.Certificate) *testHub {
 	}
 	h := &testHub{t: t, keys: k, state: protocol.AgentActive}
 	for i := range nodes {
-		h.nodes = append(h.nodes, h.startNode("node-"+string(rune('a'+i)), "127.0.0.1:0", cert))
+		h.nodes = append(h.nodes, h.startNode("node-"+string(rune('a'+i)), fmt.Sprintf("127.0.0.1:%d", testenv.FreePort(t)), cert)) // which stays its own while it rests
 	}
 	t.Cleanup(func() {
 		for _, n := range h.nodes {
