@@ -81,6 +81,9 @@ func createAPIKey(ctx context.Context, c *call, tx *store.Tx, req *createAPIKeyR
 	if req.Role != "" {
 		k.Role = req.Role
 	}
+	if req.Envs != nil && len(req.Envs) == 0 { // a list that a script found nothing for is not all of them
+		return nil, errNoEnvs
+	}
 	if len(k.Envs) == 0 {
 		k.Envs = []string{store.AllEnvs}
 	}

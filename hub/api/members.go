@@ -76,6 +76,9 @@ func (c *call) gives() staff.Reach { return staff.Reach{Role: c.key.Role, Envs: 
 
 // inviteMember sends an invitation by mail.
 func inviteMember(ctx context.Context, c *call, tx *store.Tx, req *inviteMemberRequest) (any, error) {
+	if req.Envs != nil && len(req.Envs) == 0 {
+		return nil, errNoEnvs
+	}
 	if len(req.Envs) == 0 {
 		req.Envs = []string{store.AllEnvs}
 	}

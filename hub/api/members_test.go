@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,6 +87,20 @@ func (st *stack) members(t *testing.T, key string) map[string][]string {
 }
 
 // A key gives members no more than it has itself, by the rule that holds for keys.
+// A list that a script worked out to be empty gives no environment; only a list that is not
+// there stands for all of them.
+func TestT25_AnEmptyListOfEnvironmentsIsNotAllOfThem(t *testing.T) {
+	st := lite(t)
+	for path, body := range map[string]string{"/api/apikeys": `{"role":"user","envs":%s}`, "/api/org/members": `{"email":"x@staff.test","role":"user","envs":%s}`} {
+		if got := st.want(t, 400, "POST", path, fmt.Sprintf(body, "[]")); !strings.Contains(got.body, "envs: name at least one environment") {
+			t.Errorf("%s: %s", path, got.body)
+		}
+		if got := st.do(t, st.owner, "POST", path, fmt.Sprintf(body, "null")); got.status/100 != 2 {
+			t.Errorf("%s without a list: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
 func TestT25_AKeyGivesMembersOnlyEnvironmentsThatItIsFor(t *testing.T) {
 	st := start(t, storetest.Open(t, storetest.SQLite(t)))
 	mine, other := st.mine.Env.ID, st.other.Env.ID
