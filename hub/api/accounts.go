@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/postern-id/postern/hub/store"
 )
@@ -141,11 +143,13 @@ func accountsNamed(ctx context.Context, tx *store.Tx, envs []store.Environment, 
 			return nil, err
 		}
 		for _, d := range directories {
-			a, err := tx.AccountOf(ctx, e.ID, d.ID, id)
-			if err == nil {
-				add(a)
-			} else if !errors.Is(err, store.ErrNotFound) {
-				return nil, err
+			for _, written := range spellings(id) {
+				a, err := tx.AccountOf(ctx, e.ID, d.ID, written)
+				if err == nil {
+					add(a)
+				} else if !errors.Is(err, store.ErrNotFound) {
+					return nil, err
+				}
 			}
 		}
 		byName, err := tx.FindAccounts(ctx, e.ID, id)
@@ -157,6 +161,18 @@ func accountsNamed(ctx context.Context, tx *store.Tx, envs []store.Environment, 
 		}
 	}
 	return all, nil
+}
+
+// guid is the one form of immutable ids in which the case of letters says nothing.
+var guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// spellings are an immutable id as it was given, and as agents write it: many a tool prints
+// GUIDs in capitals.
+func spellings(id string) []string {
+	if low := strings.ToLower(id); low != id && guid.MatchString(id) {
+		return []string{id, low}
+	}
+	return []string{id}
 }
 
 // getAccount answers with one account.

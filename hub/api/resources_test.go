@@ -481,6 +481,20 @@ func TestAnAccountIsFoundByAnyOfItsNames(t *testing.T) {
 	}
 }
 
+// Whoever prints an objectGUID in capitals means the same account; another id is as it is.
+func TestAnAccountIsFoundByItsGUIDInCapitals(t *testing.T) {
+	st := lite(t)
+	const id = "9ff64e62-539c-5869-ba35-534dfe1b8f99"
+	st.mine.Accounts(t, st.store, protocol.Account{ID: id, Name: "Carol"}, protocol.Account{ID: "plain-id", Name: "Dora"})
+	for _, written := range []string{id, strings.ToUpper(id)} {
+		if got := st.do(t, st.owner, "GET", "/api/accounts/"+written, ""); got.status != 200 || got.member(t, "name") != "Carol" {
+			t.Errorf("%s: %d %s", written, got.status, got.body)
+		}
+	}
+	st.want(t, 200, "GET", "/api/accounts/plain-id", "")
+	st.want(t, 404, "GET", "/api/accounts/PLAIN-ID", "")
+}
+
 func TestT32_PresignedLinksForAnybodyAreOwnersOnly(t *testing.T) {
 	st := lite(t)
 	user := st.addKey(t, store.APIKey{Org: st.mine.Org.ID, Role: RoleUser, Envs: []string{"*"}})
