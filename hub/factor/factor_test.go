@@ -286,7 +286,7 @@ func TestP07_P10_ACodeOfAnAppIsRightOnceWithinAMinute(t *testing.T) {
 		s.advance(factor.Wait)
 		v := totp.New(s, s.now)
 		at := s.now()
-		for name, typed := range map[string]string{"two steps old": code(t, set.Secret, at.Add(-time.Minute)), "two steps ahead": code(t, set.Secret, at.Add(61*time.Second)), "letters": "abcdef"} {
+		for name, typed := range map[string]string{"two steps old": code(t, set.Secret, at.Add(-time.Minute)), "three steps ahead": code(t, set.Secret, at.Add(91*time.Second)), "letters": "abcdef"} {
 			if got, err := v.Check(ctx, s.subject(), "", typed); got.Right || err != nil {
 				t.Errorf("%s: %v %v", name, got, err)
 			}
