@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -55,7 +56,7 @@ func TestRequestsAreListedByWhatIsAsked(t *testing.T) {
 	list := "/api/envs/" + st.mine.Env.ID + "/requests"
 	for query, want := range map[string]float64{ // one more is there from the start
 		"": 4, "?q=a_b": 1, "?q=50%25": 1, "?q=AAB": 1, "?statusFilter=active": 4, "?statusFilter=expired": 0, "?statusFilter=hideExpired": 4, "?statusFilter=rejectedFraud": 0,
-		"?updatedAt=today": 4, "?updatedAt=lastmonth": 0, "?requestor=x": 0, "?count=2&offset=1": 4, "?count=9999": 4, "?sort=-last_updated": 4,
+		"?updatedAt=week": 4, "?requestor=x": 0, "?count=2&offset=1": 4, "?count=9999": 4, "?sort=-last_updated": 4,
 	} {
 		if got := st.want(t, http.StatusOK, "GET", list+query, ""); got.member(t, "total_result_count") != want {
 			t.Errorf("%s: %s", query, got.body)
@@ -67,6 +68,21 @@ func TestRequestsAreListedByWhatIsAsked(t *testing.T) {
 	}
 	for _, query := range []string{"?sort=x", "?statusFilter=x", "?updatedAt=x", "?count=0", "?offset=9999999999", "?q=1&q=2", "?x=1"} {
 		st.want(t, http.StatusBadRequest, "GET", list+query, "")
+	}
+}
+
+func TestRequestsAreListedByWhenTheyChanged(t *testing.T) {
+	now := time.Date(2027, 1, 5, 0, 0, 0, 1, time.UTC)
+	for span, want := range map[string][2]string{
+		"today": {"2027-01-05"}, "week": {"2026-12-29"}, "month": {"2027-01-01"}, "lastmonth": {"2026-12-01", "2027-01-01"}, "year": {"2027-01-01"}, "": {},
+	} {
+		var f store.RequestFilter
+		updated(&f, span, now)
+		for i, at := range []time.Time{f.UpdatedAfter, f.UpdatedBefore} {
+			if is := at.Format(time.DateOnly); is != cmp.Or(want[i], "0001-01-01") || !at.Equal(at.Truncate(24*time.Hour)) {
+				t.Errorf("%s: %v", span, at)
+			}
+		}
 	}
 }
 
