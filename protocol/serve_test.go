@@ -148,7 +148,7 @@ func TestTheContextOfACallIsLikeAnyOther(t *testing.T) {
 		before := runtime.NumGoroutine()
 		derived, cancel := context.WithCancel(c)
 		defer cancel()
-		if n := runtime.NumGoroutine(); n != before {
+		if n := runtime.NumGoroutine(); n > before { // those of earlier tests may still end
 			t.Errorf("a derived context has %d goroutines", n-before)
 		}
 		c.end()
