@@ -27,6 +27,8 @@ const (
 	MailFlows  Kind = "recovery_mail_flows"  // it takes them again
 	MailTested Kind = "recovery_mail_tested" // somebody had a mail sent to see
 
+	MessageUnread Kind = "recovery_message_unread" // a mail or text message that waited does not open in its place, and is not sent
+
 	RecoveryLinkCreated Kind = "recovery_link_created" // a presigned link
 
 	ApprovalAsked    Kind = "recovery_approval_asked"    // people are asked to vouch
@@ -155,7 +157,7 @@ const (
 // Kinds is the vocabulary.
 var Kinds = []Kind{
 	RecoveryStarted, RecoveryBegun, RecoveryCodeSent, RecoveryCodeWrong, RecoveryVerified, RecoveryRefused, RecoveryVetoed,
-	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent, MailStuck, MailFlows, MailTested,
+	RecoveryCanceled, RecoveryExpired, RecoveryNotMe, RecoveryHandedOver, RecoveryDisowned, RecoveryNotified, RecoveryReopened, RecoveryUnblocked, RecoveryLinkCreated, RequestMailsSpent, MailStuck, MailFlows, MailTested, MessageUnread,
 	ApprovalAsked, ApprovalReplaced, ApprovalGiven, ApprovalDenied, ManualVerified, ManualDenied, ManualRevoked,
 	ConsoleSignout, ConsoleRefused, FactorAdded, FactorRemoved, FactorUsed,
 	OperationOrdered, OperationWaiting, OperationAgreed, OperationDenied, OperationExpired, OperationRequested, OperationFinished, BundleChanged, WebhookReplayed,

@@ -90,7 +90,7 @@ var shapes = tabulate([]struct {
 	{shape{entity, update, info, success}, []audit.Kind{audit.EnvUpdated, audit.TemplateUpdated, audit.OrgUpdated, audit.RequestUpdated, audit.DirectoryUpdated, audit.ConsoleSigninEmail, audit.ConsoleSigninSAML, audit.ExtensionInvoked, audit.EvaluationEnded, audit.WebhookReplayed,
 		audit.AgentExamined, audit.MailTested, audit.MailFlows, audit.RequestLinkOpened, audit.RequestAccepted, audit.RequestRejected, audit.RequestExpired, audit.BiometricConsent, audit.ScanFinished, audit.ScanAccepted, audit.ScanRejected, audit.ScanAppealed, audit.ScanAppealAccepted, audit.ScanAppealRejected, audit.ProfilePictureAsked, audit.ProfilePictureAccepted, audit.ProfilePictureRejected}},
 	{shape{entity, update, medium, success}, []audit.Kind{audit.EnvWebhookSecretUpdated, audit.BundleChanged, audit.AgentConfirmed, audit.AgentResolved, audit.AgentSyncConfirmed, audit.AgentLogAccepted}},
-	{shape{entity, update, high, failure}, []audit.Kind{audit.AgentConflict, audit.AgentLogRefused, audit.MailStuck}},
+	{shape{entity, update, high, failure}, []audit.Kind{audit.AgentConflict, audit.AgentLogRefused, audit.MailStuck, audit.MessageUnread}},
 	{shape{entity, erase, info, success}, []audit.Kind{audit.EnvLogoDeleted, audit.TemplateDeleted, audit.RequestCanceled, audit.DirectoryLogoDeleted, audit.ScanErased, audit.LeavesDropped}},
 	{shape{entity, erase, medium, success}, []audit.Kind{audit.EnvDeleted, audit.DirectoryDeleted}},
 	{shape{entity, other, info, success}, []audit.Kind{TestKind}},

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/notify/mailbox"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -325,6 +326,59 @@ func TestTheOutboxLosesNothing(t *testing.T) {
 			t.Errorf("after the claim lapsed: %d waiting, %d sent, %v", b.waiting(t), len(b.mail.Messages()), err)
 		}
 	})
+}
+
+// Somebody changed one of two mails in the database: it is given up, which the log of the
+// environment says, and the other goes.
+func TestAMailThatWasChangedInTheDatabaseIsSetAside(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		b := newBench(t, c, mailbox.Config{})
+		n := b.notifier(t)
+		if err := b.queue(t, n, b.notice()); err != nil {
+			t.Fatal(err)
+		}
+		b.spoil(t, "body || 'AAAA'")
+		if err := n.sendDue(t.Context()); err != nil || b.waiting(t) != 0 || len(b.mail.Messages()) != 1 {
+			t.Errorf("%d waiting, %d sent, %v", b.waiting(t), len(b.mail.Messages()), err)
+		}
+		if said, last := b.records(t, audit.MessageUnread); said != 1 || !strings.Contains(last, "does not open in its place: mails.body") {
+			t.Errorf("said %d times: %s", said, last)
+		}
+		b.said(t, 0, 0) // the mail server has no part in it
+	})
+}
+
+// During a rotation a node may meet a mail under a key that it learns of a moment later.
+func TestAMailWhoseKeyIsMissingIsGivenUpAfterThreeTries(t *testing.T) {
+	b := newBench(t, storetest.SQLite(t), mailbox.Config{})
+	n := b.notifier(t)
+	if err := b.queue(t, n, b.notice()); err != nil {
+		t.Fatal(err)
+	}
+	b.spoil(t, "'0' || body")
+	for try := range unreadTries {
+		if got, _ := b.records(t, audit.MessageUnread); got != 0 || (b.waiting(t) == 0) {
+			t.Errorf("before try %d: said %d times, %d waiting", try+1, got, b.waiting(t))
+		}
+		if err := n.sendDue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.ahead.Add(lastRetry.Milliseconds())
+	}
+	if said, last := b.records(t, audit.MessageUnread); said != 1 || b.waiting(t) != 0 || !strings.Contains(last, "which this node does not have") {
+		t.Errorf("said %d times, %d waiting: %s", said, b.waiting(t), last)
+	}
+}
+
+// spoil changes one mail that waits.
+func (b *bench) spoil(t *testing.T, to string) {
+	t.Helper()
+	err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+		return tx.Must(t.Context(), "UPDATE mails SET body = "+to+" WHERE id = (SELECT MIN(id) FROM mails)")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestARefusedMailIsNotTriedAgain(t *testing.T) {

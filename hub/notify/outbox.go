@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
 )
 
@@ -19,6 +20,7 @@ const (
 	batch       = 20
 	lookEvery   = 2 * time.Second // what other nodes queued, and retries that are due
 	finishWrite = 5 * time.Second // to record what was sent while the hub stops
+	unreadTries = 3               // of a mail whose key this node lacks: during a rotation it has it a moment later
 )
 
 // Run sends what is queued until ctx ends. Every node runs it; a mail is sent by one of
@@ -59,9 +61,42 @@ func (n *Notifier) sendDue(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		n.sendBatch(ctx, r, due)
+		if due = n.setAside(ctx, due); len(due) > 0 {
+			n.sendBatch(ctx, r, due)
+		}
 	}
 	return nil
+}
+
+// setAside records what became of mails that do not open, and returns the others.
+func (n *Notifier) setAside(ctx context.Context, due []store.Mail) (open []store.Mail) {
+	for _, m := range due {
+		if m.Err != nil {
+			n.unread(ctx, m)
+			continue
+		}
+		open = append(open, m)
+	}
+	return open
+}
+
+// unread gives up a mail that does not open, and says so in the log of its environment. One
+// whose key may come waits.
+func (n *Notifier) unread(ctx context.Context, m store.Mail) {
+	over := !errors.Is(m.Err, store.ErrMasterKey) || m.Tries+1 >= unreadTries
+	err := n.store.Tx(ctx, func(tx *store.Tx) error {
+		if !over {
+			return tx.MailFailed(ctx, m, n.retryAt(m))
+		}
+		return errors.Join(tx.MailSent(ctx, m), audit.Append(ctx, tx, audit.Event{Env: m.Env, Kind: audit.MessageUnread, Actor: mailing,
+			Detail: map[string]string{"message": m.ID, "reason": m.Err.Error()}}))
+	})
+	n.log.ErrorContext(ctx, "queued mail does not open", "mail", m.ID, "env", m.Env, "tries", m.Tries+1, "given_up", over, "reason", m.Err, "err", err)
+}
+
+// retryAt is when a mail is tried again.
+func (n *Notifier) retryAt(m store.Mail) time.Time {
+	return n.now().Add(min(firstRetry<<min(m.Tries, 10), lastRetry))
 }
 
 func (n *Notifier) sendBatch(ctx context.Context, r *route, due []store.Mail) {
@@ -94,7 +129,7 @@ func (n *Notifier) finish(ctx context.Context, m store.Mail, failed error) {
 		if failed == nil || over {
 			return tx.MailSent(ctx, m)
 		}
-		return tx.MailFailed(ctx, m, n.now().Add(min(firstRetry<<min(m.Tries, 10), lastRetry)))
+		return tx.MailFailed(ctx, m, n.retryAt(m))
 	})
 	switch {
 	case failed != nil && over:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/verify"
 )
@@ -143,11 +144,32 @@ func (q *Requests) send(ctx context.Context) error {
 		return err
 	}
 	for _, s := range due {
-		if err := q.sendOne(ctx, s); err != nil {
+		if err := q.sendDue(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (q *Requests) sendDue(ctx context.Context, s store.RequestSend) error {
+	if s.Err != nil {
+		return q.setAside(ctx, s)
+	}
+	return q.sendOne(ctx, s)
+}
+
+// setAside gives up a message that does not open, and says so in the log of its environment.
+// One whose key may come waits: during a rotation this node has it a moment later.
+func (q *Requests) setAside(ctx context.Context, s store.RequestSend) error {
+	over := !errors.Is(s.Err, store.ErrMasterKey) || s.Tries >= sendTries
+	q.Log.ErrorContext(ctx, "the link of a request does not open", "request", s.Request, "env", s.Env, "tries", s.Tries, "given_up", over, "reason", s.Err)
+	if !over {
+		return nil
+	}
+	return q.Store.Tx(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.DropRequestSend(ctx, s.Env, s.Request), audit.Append(ctx, tx, audit.Event{Env: s.Env, Kind: audit.MessageUnread, Trace: s.Request,
+			Actor: audit.Principal{System: "sms"}, Detail: map[string]string{"request_id": s.Request, "reason": s.Err.Error()}}))
+	})
 }
 
 func (q *Requests) sendOne(ctx context.Context, s store.RequestSend) error {

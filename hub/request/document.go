@@ -161,7 +161,7 @@ func (q *Requests) phoneOf(ctx context.Context, tx *store.Tx, r store.Request) (
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
 	}
-	if err != nil {
+	if err != nil || s.Err != nil { // what does not open is not sent, and says no number
 		return "", err
 	}
 	var m LinkMessage

@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/postern-id/postern/hub/audit"
 	"github.com/postern-id/postern/hub/request"
 	"github.com/postern-id/postern/hub/store"
 	"github.com/postern-id/postern/hub/store/storetest"
@@ -138,6 +140,55 @@ func TestACancelledRequestSendsNoLink(t *testing.T) {
 		}
 	})
 }
+
+// Somebody changed one of two links on their way in the database: it is given up, which the
+// log says, its request can still be read, and the other goes.
+func TestALinkThatWasChangedInTheDatabaseIsSetAside(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		d := newDesk(t, s)
+		sent := make(sending, 2)
+		d.SMS = sent
+		bad := d.create(request.Order{Claims: []string{"name"}, Phone: "+4915100000000"})
+		d.tx(func(tx *store.Tx) error {
+			return tx.Must(d.Context(), "UPDATE request_sends SET address = address || 'AAAA', next_at = 1")
+		})
+		if got := d.document(bad); got.Phone != "" || got.Status != request.Pending {
+			t.Errorf("meanwhile: %q %s", got.Phone, got.Status)
+		}
+		d.create(request.Order{Claims: []string{"name"}, Phone: "+4915100000001"})
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = d.Requests.Run(ctx) })
+		if m := <-sent; m.To != "+4915100000001" {
+			t.Errorf("sent %+v", m)
+		}
+		stop()
+		wg.Wait()
+		rows, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.AuditRow, error) {
+			return tx.AuditRows(t.Context(), d.fixture.Org.ID, store.AuditFilter{Envs: []string{d.fixture.Env.ID}, Kinds: []string{string(audit.MessageUnread)}, Count: 10})
+		})
+		if err != nil || len(rows) != 1 || !strings.Contains(rows[0].Leaf, bad.ID) || !strings.Contains(rows[0].Leaf, "does not open in its place") {
+			t.Errorf("the log has %+v, %v", rows, err)
+		}
+	})
+}
+
+// sending is a carrier that tells what it sent.
+type sending chan request.LinkMessage
+
+// Takes implements request.Texter.
+func (sending) Takes(ctx context.Context, tx *store.Tx, env, number string, whatsApp bool) (string, error) {
+	return carrier{}.Takes(ctx, tx, env, number, whatsApp)
+}
+
+// SendLink implements request.Texter.
+func (s sending) SendLink(_ context.Context, m request.LinkMessage) error { s <- m; return nil }
+
+// Ready implements request.Texter.
+func (sending) Ready(context.Context, *store.Tx, string) error { return nil }
+
+// SendCode implements request.Texter.
+func (sending) SendCode(context.Context, request.CodeMessage) error { return nil }
 
 // carrier takes every number.
 type carrier struct{}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -21,7 +22,8 @@ type Delivery struct {
 	Tries     int
 	NextAt    time.Time // zero: finished
 	CreatedAt time.Time
-	Erased    bool // with the person
+	Erased    bool  // with the person
+	Err       error // why Body, Header and earlier Attempts do not open; ErrMasterKey: this node lacks their key. Nil: they do
 
 	version int64
 }
@@ -161,7 +163,8 @@ func (tx *Tx) DueWebhooks(ctx context.Context) ([]string, error) {
 }
 
 // DueDeliveries lists at most n deliveries that are due for a webhook. One that tells of
-// the same person or trace as an earlier one waits until that is finished.
+// the same person or trace as an earlier one waits until that is finished. One that does
+// not open is among them with its Err: FinishTry says so, and it holds up none of the others.
 func (tx *Tx) DueDeliveries(ctx context.Context, webhook string, n int) ([]Delivery, error) {
 	return All(ctx, tx, tx.scanDelivery, deliveryColumns+`WHERE d.webhook = $2 AND `+isDue+`
 		AND (d.person = '' OR NOT EXISTS (SELECT 1 FROM webhook_deliveries e WHERE e.webhook = d.webhook AND e.person = d.person AND e.next_at > 0 AND e.ord < d.ord))
@@ -195,12 +198,22 @@ func (tx *Tx) FinishTry(ctx context.Context, d Delivery, t Try) error {
 	if over := len(d.Attempts) - maxAttempts; over > 0 {
 		d.Attempts = d.Attempts[over:]
 	}
+	if d.Err != nil {
+		return tx.finishUnread(ctx, d, t)
+	}
 	sealed, err := tx.sealDelivery(d)
 	if err != nil {
 		return err
 	}
 	return tx.Swap(ctx, `UPDATE webhook_deliveries SET body = '', attempts = '[]', content = $3, status = $4, tries = tries + 1, next_at = $5, claimed_until = 0, version = version + 1
 		WHERE id = $1 AND version = $2`, d.ID, d.version, sealed, t.Attempt.Status, Millis(t.Next))
+}
+
+// finishUnread records what a try of a delivery came to whose content does not open. That
+// stays as it is, for a key may come back; what was tried stands beside it until it opens.
+func (tx *Tx) finishUnread(ctx context.Context, d Delivery, t Try) error {
+	return tx.Swap(ctx, `UPDATE webhook_deliveries SET attempts = $3, status = $4, tries = tries + 1, next_at = $5, claimed_until = 0, version = version + 1
+		WHERE id = $1 AND version = $2`, d.ID, d.version, JSON(d.Attempts), t.Attempt.Status, Millis(t.Next))
 }
 
 // maxAttempts is how many tries of one delivery are remembered, those of replays
@@ -254,15 +267,22 @@ func (tx *Tx) scanDelivery(scan Scan) (Delivery, error) {
 		return d, err
 	}
 	d.NextAt, d.CreatedAt, d.Erased = Time(next), Time(created), erased != 0
-	if sealed == "" { // erased, or queued before contents were sealed
-		return d, json.Unmarshal([]byte(attempts), &d.Attempts)
+	d.Err = json.Unmarshal([]byte(attempts), &d.Attempts)
+	if sealed != "" { // else erased, or queued before contents were sealed
+		d.Err = errors.Join(d.Err, tx.openDelivery(&d, sealed))
 	}
+	return d, nil
+}
+
+// openDelivery reads what is sealed of a delivery. Tries from when that did not open come
+// after it.
+func (tx *Tx) openDelivery(d *Delivery, sealed string) error {
 	plain, err := tx.Unseal(deliveryCell(d.Env, d.ID), sealed)
 	if err != nil {
-		return d, err
+		return err
 	}
 	var c delivered
 	err = json.Unmarshal(plain, &c)
-	d.Body, d.Header, d.Attempts = c.Body, c.Header, c.Attempts
-	return d, err
+	d.Body, d.Header, d.Attempts = c.Body, c.Header, append(c.Attempts, d.Attempts...)
+	return err
 }

@@ -10,6 +10,7 @@ type Mail struct {
 	ID        string
 	Env       string
 	Body      []byte // recipient and text, as package notify encodes them; sealed in the store
+	Err       error  // why Body does not open; ErrMasterKey: this node lacks its key. Nil: it does
 	Tries     int
 	CreatedAt time.Time
 	ExpiresAt time.Time // not sent after this
@@ -33,7 +34,8 @@ func (tx *Tx) AddMail(ctx context.Context, env string, body []byte, expires time
 }
 
 // ClaimMails takes at most n mails that are due for this node until then. Other nodes
-// leave them alone until the claim lapses.
+// leave them alone until the claim lapses. One that does not open is among them with its
+// Err: it is the caller's to set aside, and holds up none of the others.
 func (tx *Tx) ClaimMails(ctx context.Context, n int, until time.Time) ([]Mail, error) {
 	due, err := All(ctx, tx, tx.scanMail, `SELECT id, env, body, tries, created_at, expires_at, version FROM mails
 		WHERE next_at <= $1 AND claimed_until <= $1 ORDER BY next_at, id LIMIT $2`, Millis(tx.Now()), n)
@@ -60,9 +62,8 @@ func (tx *Tx) scanMail(scan Scan) (Mail, error) {
 		return m, err
 	}
 	m.CreatedAt, m.ExpiresAt = Time(created), Time(expires)
-	var err error
-	m.Body, err = tx.Unseal(mailCell(m.Env, m.ID), sealed)
-	return m, err
+	m.Body, m.Err = tx.Unseal(mailCell(m.Env, m.ID), sealed)
+	return m, nil
 }
 
 // MailSent deletes a claimed mail; ErrConflict if the claim lapsed and another node

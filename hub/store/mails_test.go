@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,55 @@ func TestMailsAreSealedClaimedOnceAndGoneWhenSent(t *testing.T) {
 			t.Errorf("%d mails wait after the last was sent", n)
 		}
 	})
+}
+
+// Somebody changed one row, and another was sealed under a key that is gone.
+func TestAMailThatDoesNotOpenHoldsUpNoOther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, env := t.Context(), storetest.Seed(t, s).Env.ID
+		got, err := store.Change(ctx, s, func(tx *store.Tx) ([]store.Mail, error) {
+			for _, text := range []string{"changed", "keyless", "sound"} {
+				if err := tx.AddMail(ctx, env, []byte(text), tx.Now().Add(time.Hour)); err != nil {
+					return nil, err
+				}
+			}
+			return tx.ClaimMails(ctx, 3, tx.Now())
+		})
+		if err != nil || len(got) != 3 {
+			t.Fatal(got, err)
+		}
+		spoil(t, s, "mails", "body", map[string]string{string(got[0].Body): got[0].ID, string(got[1].Body): got[1].ID, string(got[2].Body): got[2].ID})
+		got, err = store.Change(ctx, s, func(tx *store.Tx) ([]store.Mail, error) { return tx.ClaimMails(ctx, 3, tx.Now().Add(time.Minute)) })
+		if err != nil || len(got) != 3 {
+			t.Fatalf("%d mails, %v", len(got), err)
+		}
+		open := 0
+		for _, m := range got {
+			switch {
+			case m.Err == nil && string(m.Body) == "sound":
+				open++
+			case m.Err == nil || m.Body != nil:
+				t.Errorf("%q opened", m.Body)
+			}
+		}
+		if open != 1 {
+			t.Errorf("%d of the three open", open)
+		}
+	})
+}
+
+// spoil changes the cell of the row "changed", and has that of "keyless" name a key that nobody has.
+func spoil(t *testing.T, s *store.Store, table, column string, rows map[string]string) {
+	t.Helper()
+	err := s.Tx(t.Context(), func(tx *store.Tx) error {
+		const update = "UPDATE %[1]s SET %[2]s = %[3]s WHERE id = $1"
+		_, errChanged := tx.Exec(t.Context(), fmt.Sprintf(update, table, column, column+" || 'AAAA'"), rows["changed"])
+		_, errKeyless := tx.Exec(t.Context(), fmt.Sprintf(update, table, column, "'0' || "+column), rows["keyless"])
+		return errors.Join(errChanged, errKeyless)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func waiting(ctx context.Context, t *testing.T, s *store.Store, env string) int {

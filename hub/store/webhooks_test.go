@@ -283,6 +283,81 @@ func TestWhatTellsOfOnePersonOrTraceWaitsForWhatCameBefore(t *testing.T) {
 	})
 }
 
+// It is finished like one that nobody took, keeps what it holds, and opens again when its
+// key is back.
+func TestADeliveryThatDoesNotOpenHoldsUpNoOtherAndMayBeReplayed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		ctx, env := t.Context(), storetest.Seed(t, s).Env.ID
+		hook := addWebhook(t, s, store.Webhook{Env: env, URL: "https://a.example"})
+		err := s.Tx(ctx, func(tx *store.Tx) error {
+			var errs []error
+			for _, body := range []string{"changed", "keyless", "sound"} {
+				errs = append(errs, tx.AddDelivery(ctx, store.Delivery{Env: env, Webhook: hook, Body: body}))
+			}
+			return errors.Join(errs...)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, all := due(t, s, hook)
+		ids := map[string]string{}
+		for _, d := range all {
+			ids[d.Body] = d.ID
+		}
+		spoil(t, s, "webhook_deliveries", "content", ids)
+		bodies, all := due(t, s, hook)
+		if !slices.Equal(bodies, []string{"", "", "sound"}) {
+			t.Fatalf("due are %q", bodies)
+		}
+		for _, d := range all {
+			if (d.Err == nil) != (d.Body == "sound") || errors.Is(d.Err, store.ErrMasterKey) != (d.ID == ids["keyless"]) {
+				t.Errorf("%q: %v", d.Body, d.Err)
+			}
+			if d.Err != nil {
+				finishWith(t, s, d, "unread")
+			}
+		}
+		if bodies, _ := due(t, s, hook); !slices.Equal(bodies, []string{"sound"}) {
+			t.Errorf("afterwards %q are due", bodies)
+		}
+		d := failedOnce(t, s, env, ids["keyless"])
+		if err := s.Tx(ctx, func(tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE webhook_deliveries SET content = substr(content, 2) WHERE id = $1", d.ID)
+			return errors.Join(err, tx.ReplayDelivery(ctx, env, d.ID))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, all = due(t, s, hook)
+		d = all[slices.IndexFunc(all, func(d store.Delivery) bool { return d.ID == ids["keyless"] })]
+		if d.Body != "keyless" || len(d.Attempts) != 1 {
+			t.Errorf("with its key: %+v", d)
+		}
+	})
+}
+
+func finishWith(t *testing.T, s *store.Store, d store.Delivery, why string) {
+	t.Helper()
+	err := s.Tx(t.Context(), func(tx *store.Tx) error {
+		return tx.FinishTry(t.Context(), d, store.Try{Attempt: store.Attempt{Error: why}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failedOnce returns a delivery that stands among those that failed, with its reason.
+func failedOnce(t *testing.T, s *store.Store, env, id string) store.Delivery {
+	t.Helper()
+	all, err := store.Get(t.Context(), s, func(tx *store.Tx) ([]store.Delivery, error) {
+		return tx.Deliveries(t.Context(), env, store.DeliveryFilter{State: store.DeliveryFailed}, 0, 10)
+	})
+	i := slices.IndexFunc(all, func(d store.Delivery) bool { return d.ID == id })
+	if err != nil || i < 0 || len(all[i].Attempts) != 1 || all[i].Attempts[0].Error != "unread" {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	return all[i]
+}
+
 func TestErasingAPersonErasesWhatWebhooksWereTold(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		ctx, env := t.Context(), storetest.Seed(t, s).Env.ID

@@ -129,12 +129,27 @@ func (h *Hooks) deliverTo(ctx context.Context, r *receivers, webhook string, n i
 		return nil // another node is at it; look again later
 	}
 	for _, d := range got {
+		if d.Err != nil {
+			h.unread(ctx, d)
+			continue
+		}
 		r.start(webhook, func() bool {
 			defer h.Wake() // there is room again, and the next one of the same person may go
 			return h.try(ctx, d)
 		})
 	}
 	return err
+}
+
+// unread sets a delivery aside that does not open: its history says why. One whose key may
+// come, as during a rotation, is tried again as if it had not been taken.
+func (h *Hooks) unread(ctx context.Context, d store.Delivery) {
+	defer h.Wake() // what waited for it may go
+	now := h.now().UTC()
+	t := store.Try{Header: d.Header, Attempt: store.Attempt{Start: now, End: now, Error: "it does not open: " + d.Err.Error()}}
+	t.Next = h.next(d, t.Attempt, errors.Is(d.Err, store.ErrMasterKey))
+	err := h.store.Tx(ctx, func(tx *store.Tx) error { return tx.FinishTry(ctx, d, t) })
+	h.log.ErrorContext(ctx, "queued delivery does not open", "env", d.Env, "webhook", d.Webhook, "delivery", d.ID, "given_up", t.Next.IsZero(), "reason", d.Err, "err", err)
 }
 
 // try makes one try of a claimed delivery and records what it came to.

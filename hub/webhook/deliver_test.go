@@ -93,6 +93,34 @@ func TestDirectoryErrorsAreDeliveredAndRetriedFiveTimes(t *testing.T) {
 	})
 }
 
+// Somebody changed one of two deliveries in the database: it failed, its history says why,
+// and what waited for it goes.
+func TestADeliveryThatWasChangedInTheDatabaseIsSetAside(t *testing.T) {
+	storetest.EachConfig(t, func(t *testing.T, c store.Config) {
+		b := newBench(t, c)
+		r := b.listen(t, allowed+":0")
+		b.subscribe(t, r.url, DirectoryProviderErr)
+		h := b.hooks(t)
+		b.fail(t, h, "the first")
+		err := b.store.Tx(t.Context(), func(tx *store.Tx) error {
+			return tx.Must(t.Context(), "UPDATE webhook_deliveries SET content = content || 'AAAA'")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.fail(t, h, "the second")
+		pass(t, h)
+		pass(t, h)
+		all := b.history(t)
+		if len(all) != 2 || all[0].State() != store.DeliveryDelivered || all[1].State() != store.DeliveryFailed || len(r.requests()) != 1 {
+			t.Fatalf("%d requests, %+v", len(r.requests()), all)
+		}
+		if a := all[1].Attempts; len(a) != 1 || !strings.Contains(a[0].Error, "does not open in its place") {
+			t.Errorf("its history %+v", a)
+		}
+	})
+}
+
 // The public reference goes by the status alone: a page of any length is a yes as well.
 func TestTheStatusSaysThatADeliveryWasTaken(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
