@@ -18,6 +18,13 @@ type Template struct {
 	Speaks  bool // it has words of its own for people
 }
 
+// maxLife is the longest life that package api takes, in seconds. A template that was stored
+// before there was a bound may say more than a Duration holds: as one below zero.
+const maxLife = 60 * 365 * 24 * 60 * 60
+
+// life is so many seconds, or the longest there are.
+func life(seconds int) time.Duration { return time.Duration(min(seconds, maxLife)) * time.Second }
+
 // ParseTemplate reads a stored template, and reports whether it may be used.
 func ParseTemplate(name string, body []byte) (Template, bool) {
 	var row struct {
@@ -44,9 +51,9 @@ func ParseTemplate(name string, body []byte) (Template, bool) {
 	if json.Unmarshal(body, &row) != nil || !row.Enabled {
 		return Template{}, false
 	}
-	t := Template{Name: name, Selfie: row.Reverification, Life: time.Duration(row.ClaimsLife) * time.Second}
+	t := Template{Name: name, Selfie: row.Reverification, Life: life(row.ClaimsLife)}
 	if t.Life == 0 {
-		t.Life = time.Duration(row.ScopesLife) * time.Second
+		t.Life = life(row.ScopesLife)
 	}
 	t.Speaks = row.Headline+row.Accept+row.Accepted+row.Above+row.Below+row.Expires != ""
 	for _, s := range row.Scopes {
