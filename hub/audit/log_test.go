@@ -467,6 +467,9 @@ func TestAnIDThatIsUsedTwiceEndsSequencing(t *testing.T) {
 		if used := ids[1] > 1; (err != nil) != used || ctx.Err() != nil {
 			t.Errorf("rows %v: %v", ids, err)
 		}
+		if err != nil && !strings.Contains(err.Error(), `docs/operations.md, "An event cannot get its index"`) {
+			t.Errorf("it does not say what to do: %v", err)
+		}
 		end()
 	}
 }

@@ -130,7 +130,7 @@ func (tx *Tx) giveIndexes(ctx context.Context, was, now AuditHead, last string) 
 // trying again helps.
 func notAnotherNode(err error) error {
 	if err = mapError(err); errors.Is(err, ErrConflict) {
-		return fmt.Errorf("store: an event cannot get its index: %s", err.Error())
+		return fmt.Errorf("store: an event cannot get its index, and none after it does until this is mended (docs/operations.md, %q): %s", "An event cannot get its index", err.Error())
 	}
 	return err
 }
