@@ -47,6 +47,14 @@ type edge struct {
 
 	env, key, console string // of the organisation that was installed
 	child             *testenv.Child
+
+	names *names // of environments
+}
+
+// names are those that are taken.
+type names struct {
+	sync.Mutex
+	taken map[string]bool
 }
 
 // startEdge starts an edge that ends with the test.
@@ -92,7 +100,7 @@ func newEdge(t *testing.T, c edgeConfig) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &edge{conf: c, dir: dir, port: c.Port}
+	e := &edge{conf: c, dir: dir, port: c.Port, names: &names{taken: map[string]bool{}}}
 	if e.port == 0 {
 		e.port = testenv.FreePort(t)
 	}

@@ -23,9 +23,10 @@ type environment struct {
 }
 
 // environment makes one with a recovery domain name.localhost and a directory without
-// an agent. It lives as long as the edge.
+// an agent. It lives as long as the edge, which lets nobody else have the domain.
 func (e *edge) environment(t *testing.T, name, kind string) *environment {
 	t.Helper()
+	name = e.name(name)
 	v := &environment{rest: e.rest(t), edge: e, host: name + ".localhost"}
 	v.site = e.address(v.host)
 	var made struct{ ID string }
@@ -34,6 +35,15 @@ func (e *edge) environment(t *testing.T, name, kind string) *environment {
 	v.do(http.MethodPost, "/api/envs/"+v.id+"/domains", map[string]string{"name": v.host}, nil)
 	v.directory = v.newDirectory(kind)
 	return v
+}
+
+// name is a name for an environment that no other one of the edge has.
+func (e *edge) name(name string) string {
+	e.names.Lock()
+	defer e.names.Unlock()
+	free := unused(name, func(name string) bool { return e.names.taken[name] })
+	e.names.taken[free] = true
+	return free
 }
 
 // newDirectory registers one more directory.

@@ -100,7 +100,7 @@ func TestP02_AnAdministratorIsRefusedByTheAgentWhateverTheHubAsks_OpenLDAP(t *te
 	v := sharedEdge(t).environment(t, "admins", "ldap")
 	v.permit()
 	for _, uid := range []string{"chief", "deputy"} { // a member of admins, and of a group in it
-		s.Modify(t, "dn: "+testenv.SlapdDN(uid)+"\nchangetype: modify\nadd: corpPersonalMail\ncorpPersonalMail: "+uid+"@home.example\n")
+		s.Modify(t, "dn: "+testenv.SlapdDN(uid)+"\nchangetype: modify\nreplace: corpPersonalMail\ncorpPersonalMail: "+uid+"@home.example\n")
 	}
 	a := v.startAgent(slapdAgent(s))
 	for _, uid := range []string{"chief", "deputy"} {

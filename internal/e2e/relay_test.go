@@ -27,7 +27,7 @@ func relayRig(t *testing.T, name string) (*environment, *testenv.Slapd, person, 
 	v.trusts("demo", authority)
 	v.change(map[string]any{"methods": map[string]any{"default": [][]string{{"digital_credential"}}}})
 	v.startAgent(slapdAgent(s))
-	return v, s, who, walletOf(t, authority, "Person", name)
+	return v, s, who, walletOf(t, authority, "Person", who.uid)
 }
 
 // The attacker begins a recovery of the victim's account and sends the link for wallets to

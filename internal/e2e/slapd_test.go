@@ -17,9 +17,21 @@ func corp(t *testing.T) *testenv.Slapd {
 // A person is somebody in the shared OpenLDAP server.
 type person struct{ uid, dn, mail, private string }
 
+// unused is a name that is not taken yet: the one given, or in a further round of the same
+// tests, which share servers with the first one, with a letter more.
+func unused(name string, taken func(string) bool) string {
+	for free, letter := name, 'b'; ; letter++ {
+		if !taken(free) {
+			return free
+		}
+		free = name + string(letter)
+	}
+}
+
 // hire adds a person who can sign in, with a private address and further attributes.
 func hire(t *testing.T, s *testenv.Slapd, uid, more string) person {
 	t.Helper()
+	uid = unused(uid, func(uid string) bool { return s.Has(t, uid) })
 	p := person{uid, testenv.SlapdDN(uid), uid + "@corp.example", uid + "@home.example"}
 	s.Modify(t, fmt.Sprintf("dn: %s\nchangetype: add\nobjectClass: inetOrgPerson\nobjectClass: corpPerson\nuid: %s\ncn: Person %s\nsn: %s\nmail: %s\ncorpPersonalMail: %s\nuserPassword: %s\n%s",
 		p.dn, uid, uid, uid, p.mail, p.private, testenv.SlapdEmployeePassword, more))

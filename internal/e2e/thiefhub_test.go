@@ -28,7 +28,7 @@ func (e *edge) stolen(t *testing.T) *edge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	th := &edge{conf: e.conf, dir: dir, url: e.url, port: e.port, env: e.env, key: e.key}
+	th := &edge{conf: e.conf, dir: dir, url: e.url, port: e.port, env: e.env, key: e.key, names: e.names}
 	t.Cleanup(th.remove)
 	e.kill()
 	if err := os.CopyFS(th.file("data"), os.DirFS(e.file("data"))); err != nil {

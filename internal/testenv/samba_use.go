@@ -71,12 +71,16 @@ func (s *Samba) Lock(t testing.TB, name string) {
 }
 
 // AddPerson makes an enabled account in an organisational unit and returns its DN and
-// stored objectGUID. Attributes are in addition to the name, the login and the UPN.
+// stored objectGUID. Attributes are in addition to the name, the login and the UPN. Who is
+// there from an earlier round of the same tests leaves first.
 func (s *Samba) AddPerson(t testing.TB, ou, login, password string, attributes map[string][]string) (dn string, guid []byte) {
 	t.Helper()
 	c := s.Admin(t)
 	defer func() { _ = c.Close() }()
 	dn = "CN=" + ldap.EscapeDN(login) + "," + ou
+	if err := c.Del(ldap.NewDelRequest(dn, nil)); err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+		t.Fatal(err)
+	}
 	add := ldap.NewAddRequest(dn, nil)
 	add.Attribute("objectClass", []string{"user"})
 	add.Attribute("sAMAccountName", []string{login})

@@ -6,6 +6,12 @@ import (
 	"testing"
 )
 
+// Has reports whether somebody has a uid.
+func (s *Slapd) Has(t testing.TB, uid string) bool {
+	t.Helper()
+	return len(s.search(t, SlapdRoot, SlapdPeople, "sub", "(uid="+uid+")", "uid")) > 0
+}
+
 // Keep copies what the server has, for Restore. It stops and starts the server.
 func (s *Slapd) Keep(t testing.TB) {
 	t.Helper()
