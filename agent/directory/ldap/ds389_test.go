@@ -3,6 +3,7 @@ package ldap
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,8 +55,13 @@ func Test389(t *testing.T) {
 		Addr: s.Addr(), CAFile: s.CAFile, SignIn: s.WhoAmI, Lock: func(t *testing.T, dn string) { s.Lock(t, dn) },
 		Meddle: func(t *testing.T, dn, password string) { set(t, dn, "userPassword", password) },
 		Touch: func(t *testing.T, dn string) {
-			touches++
-			set(t, dn, "displayName", fmt.Sprintf("Anna Berg%s", strings.Repeat(" ", touches)))
+			changed := s.Values(t, dn, "modifyTimestamp")
+			// Of what is listed only the time changes, which the server keeps in seconds.
+			testenv.Eventually(t, "the entry changed in another second", func() bool {
+				touches++
+				set(t, dn, "displayName", fmt.Sprintf("Anna Berg%s", strings.Repeat(" ", touches)))
+				return !slices.Equal(s.Values(t, dn, "modifyTimestamp"), changed)
+			})
 		},
 		HasMFA: func(t *testing.T, dn string) bool { return len(s.Values(t, dn, "corpTotpSecret")) > 0 },
 		People: 13 + 8, Person: anna, MFA: anna,
