@@ -73,6 +73,18 @@ func unheld(t *testing.T, all []directory.ActRight) (names, lines []string) {
 	return names, lines
 }
 
+// lacks waits until the agent lacks these rights and no others, and returns their lines: 389-ds
+// answers whoever changed a rule a moment before it goes by it.
+func (a *actRig) lacks(t *testing.T, when string, want ...string) (lines []string) {
+	t.Helper()
+	var got []string
+	testenv.Eventually(t, fmt.Sprintf("%s %q are missing", when, want), func() bool {
+		got, lines = unheld(t, a.rights(t))
+		return slices.Equal(got, want)
+	})
+	return lines
+}
+
 // do foresees an operation and carries it out; both must agree on whether it goes.
 func (a *actRig) do(t *testing.T, id string, o protocol.Operation, group string) error {
 	t.Helper()
@@ -175,23 +187,16 @@ func (a *actRig) noHashes(t *testing.T) {
 // one, give applies lines, and back makes things as they were documented.
 func (a *actRig) proves(t *testing.T, names []string, take func(*testing.T, string), give func(*testing.T, string), back func(*testing.T)) {
 	t.Helper()
-	if got, _ := unheld(t, a.rights(t)); len(got) > 0 {
-		t.Fatalf("with the documented rights %q are missing", got)
-	}
+	a.lacks(t, "with the documented rights")
 	for _, name := range names {
 		right, _, _ := strings.Cut(name, ", ") // several rules for one right
 		take(t, name)
-		got, lines := unheld(t, a.rights(t))
-		if !slices.Equal(got, []string{right}) {
-			t.Fatalf("without %s: missing are %q", name, got)
-		}
+		lines := a.lacks(t, "without "+name, right)
 		if a.doing(t, right) == nil {
 			t.Errorf("without %s it goes", name)
 		}
 		give(t, lines[0])
-		if got, _ := unheld(t, a.rights(t)); len(got) > 0 {
-			t.Errorf("with the lines that were told %q are missing", got)
-		}
+		a.lacks(t, "with the lines that were told")
 		if err := a.doing(t, right); err != nil {
 			t.Errorf("with the lines for %s: %v", name, err)
 		}
